@@ -1,0 +1,71 @@
+"""What every distribution here is: a frozen pytree of arrays that speaks of ONE event, in nats.
+
+An event may have any shape (a code `[D]`, an image `[H, W, C]`); every density is summed over all of it, so there is
+no batch axis to get wrong: map over a batch with `jax.vmap`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import chex
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+
+class Distribution(Protocol):
+    """The interface of an encoder's q(z | x), a prior p(z) and a decoder's p(x | z).
+
+    `mean` is there where the distribution has one, and `kl(other)` where the divergence has a closed form.
+    """
+
+    def sample(self, key: jax.Array) -> Any:
+        """One draw, differentiable in the parameters where the distribution can be reparameterised."""
+        ...
+
+    def log_prob(self, value: Any) -> jax.Array:
+        """The log-density (or log-probability) of one event: a scalar in nats."""
+        ...
+
+    def sample_and_log_prob(self, key: jax.Array) -> tuple[Any, jax.Array]:
+        """One draw and its own log-density; overridden where the value alone has lost digits that the noise had."""
+        value = self.sample(key)
+        return value, self.log_prob(value)
+
+
+def kl_divergence(q: Distribution, p: Distribution) -> jax.Array:
+    """KL(q || p) in closed form: a scalar in nats, never below 0.
+
+    Raises:
+      TypeError: where no closed form is known for this pair; a sampled estimate (`sampled_elbo`) needs none.
+    """
+    closed_form = getattr(q, "kl", None)
+    if closed_form is None or type(q) is not type(p):
+        raise TypeError(
+            f"no closed-form KL divergence from {type(q).__name__} to {type(p).__name__}; "
+            "use the sampled estimate instead (sampled_elbo, objectives.negative_sampled_elbo)"
+        )
+    return closed_form(p)
+
+
+def mean_of(distribution: Distribution) -> Any:
+    """`distribution.mean`.
+
+    Raises:
+      TypeError: for a distribution that has none (a Categorical); draw from it instead.
+    """
+    if not hasattr(distribution, "mean"):
+        raise TypeError(f"{type(distribution).__name__} has no mean; draw from it with .sample(key) instead")
+    return distribution.mean
+
+
+def event_arrays(*arrays: ArrayLike) -> tuple[jax.Array, ...]:
+    """The arguments of a density as arrays of one shape, in float32 or better (bfloat16 is promoted).
+
+    Raises:
+      AssertionError: where the shapes differ: broadcasting inside a density hides mistakes.
+    """
+    promoted = tuple(jnp.asarray(a) for a in arrays)
+    chex.assert_equal_shape(promoted)
+    return tuple(a.astype(jnp.promote_types(a.dtype, jnp.float32)) for a in promoted)
