@@ -1,0 +1,9 @@
+"""Networks as two pure functions; the only folder that knows a network library."""
+
+from vae_jax.networks.convolutional import conv_decoder as conv_decoder
+from vae_jax.networks.convolutional import conv_encoder as conv_encoder
+from vae_jax.networks.mlp import mlp_decoder as mlp_decoder
+from vae_jax.networks.mlp import mlp_encoder as mlp_encoder
+from vae_jax.networks.network import Network as Network
+from vae_jax.networks.network import from_linen as from_linen
+from vae_jax.networks.network import from_nnx as from_nnx

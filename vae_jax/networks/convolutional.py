@@ -1,0 +1,111 @@
+"""Convolutional encoders and decoders that halve the image per layer, as in Burgess et al. 2018 (arXiv:1804.03599)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jax.typing import ArrayLike
+
+from vae_jax.networks.mlp import Activation
+from vae_jax.networks.network import Network, from_linen
+from vae_jax.networks.strided_convolutions import DoublingConv, HalvingConv
+
+
+class ConvEncoder(nn.Module):
+    """Layers `conv_0`, `conv_1`, ... that halve the image, a dense layer `hidden`, then `output`."""
+
+    channels: Sequence[int]
+    hidden: int
+    num_outputs: int
+    activation: Activation = nn.relu
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        for i, features in enumerate(self.channels):
+            x = self.activation(HalvingConv(features, name=f"conv_{i}")(x))
+        x = self.activation(nn.Dense(self.hidden, name="hidden")(x.ravel()))
+        return nn.Dense(self.num_outputs, name="output")(x)
+
+
+class ConvDecoder(nn.Module):
+    """The encoder mirrored: dense layers `hidden` and `grid`, then layers `conv_0`, ... that double the image."""
+
+    channels: Sequence[int]
+    hidden: int
+    output_shape: Sequence[int]
+    activation: Activation = nn.relu
+    output_bias_init: nn.initializers.Initializer = nn.initializers.zeros_init()
+
+    @nn.compact
+    def __call__(self, z: jax.Array) -> jax.Array:
+        height, width, *pixel = self.output_shape
+        factor = 2 ** len(self.channels)
+        grid = (height // factor, width // factor, self.channels[-1])
+        x = self.activation(nn.Dense(self.hidden, name="hidden")(z))
+        x = self.activation(nn.Dense(math.prod(grid), name="grid")(x)).reshape(grid)
+        for i, features in enumerate(reversed(self.channels[:-1])):
+            x = self.activation(DoublingConv(features, name=f"conv_{i}")(x))
+        output = DoublingConv(math.prod(pixel), self.output_bias_init, name="output")
+        return output(x).reshape(height, width, *pixel)
+
+
+def _check_divisible(image_shape: Sequence[int], channels: Sequence[int]) -> None:
+    height, width = image_shape[:2]
+    factor = 2 ** len(channels)
+    if not channels:
+        raise ValueError("channels must name at least one layer, for example (32, 64)")
+    if height % factor or width % factor:
+        raise ValueError(
+            f"image_shape {tuple(image_shape)} cannot be halved by each of {len(channels)} convolutions "
+            f"(channels={tuple(channels)}): height and width must be divisible by {factor}; "
+            "give fewer channels, resize the images, or use an MLP"
+        )
+
+
+def conv_encoder(
+    image_shape: Sequence[int],
+    num_outputs: int,
+    channels: Sequence[int] = (32, 64),
+    hidden: int = 256,
+    activation: Activation = nn.relu,
+) -> Network:
+    """Image `[H, W, C]` -> vector `[num_outputs]`.
+
+    Raises:
+      ValueError: where H or W is not divisible by 2 to the number of channels.
+    """
+    _check_divisible(image_shape, channels)
+    return from_linen(ConvEncoder(tuple(channels), hidden, num_outputs, activation), image_shape)
+
+
+def conv_decoder(
+    latent_dim: int,
+    output_shape: Sequence[int],
+    channels: Sequence[int] = (32, 64),
+    hidden: int = 256,
+    output_bias: ArrayLike | None = None,
+    activation: Activation = nn.relu,
+) -> Network:
+    """Code `[latent_dim]` -> array `[H, W, ...]`; the encoder's channels in reverse.
+
+    Args:
+      latent_dim: D, the length of the code.
+      output_shape: `[H, W, ...]`, for example `[H, W, C, 1]` for one parameter a pixel.
+      channels: of the encoder's layers, from the image to the code.
+      hidden: the width of the dense layer next to the code.
+      output_bias: initial values of the outputs, of shape `output_shape`; the last layer shares its bias between
+        places, so that their mean over the places is taken. Zeros where None.
+      activation: of the hidden layers.
+
+    Raises:
+      ValueError: where H or W is not divisible by 2 to the number of channels.
+    """
+    _check_divisible(output_shape, channels)
+    per_pixel = 0.0 if output_bias is None else jnp.asarray(output_bias).mean(axis=(0, 1)).ravel()
+    bias_init = nn.initializers.constant(per_pixel)
+    decoder = ConvDecoder(tuple(channels), hidden, tuple(output_shape), activation, bias_init)
+    return from_linen(decoder, (latent_dim,))

@@ -1,0 +1,59 @@
+"""Multilayer perceptrons: the encoder and decoder of Kingma & Welling 2014."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jax.typing import ArrayLike
+
+from vae_jax.networks.network import Network, from_linen
+
+Activation = Callable[[jax.Array], jax.Array]
+
+
+class MLP(nn.Module):
+    """Dense layers `hidden_0`, `hidden_1`, ... on the flattened input, each with an activation, then `output`."""
+
+    hidden: Sequence[int]
+    output_shape: Sequence[int]
+    activation: Activation = nn.relu
+    output_bias_init: nn.initializers.Initializer = nn.initializers.zeros_init()
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        x = x.ravel()
+        for i, width in enumerate(self.hidden):
+            x = self.activation(nn.Dense(width, name=f"hidden_{i}")(x))
+        output = nn.Dense(math.prod(self.output_shape), name="output", bias_init=self.output_bias_init)
+        return output(x).reshape(self.output_shape)
+
+
+def mlp_encoder(
+    image_shape: Sequence[int], num_outputs: int, hidden: Sequence[int] = (400,), activation: Activation = nn.relu
+) -> Network:
+    """Image `[H, W, C]` -> vector `[num_outputs]`."""
+    return from_linen(MLP(tuple(hidden), (num_outputs,), activation), image_shape)
+
+
+def mlp_decoder(
+    latent_dim: int,
+    output_shape: Sequence[int],
+    hidden: Sequence[int] = (400,),
+    output_bias: ArrayLike | None = None,
+    activation: Activation = nn.relu,
+) -> Network:
+    """Code `[latent_dim]` -> array `[*output_shape]`.
+
+    Args:
+      latent_dim: D, the length of the code.
+      output_shape: of the outputs, for example `[H, W, C, 1]` for one parameter a pixel.
+      hidden: widths of the hidden layers, from the code to the image.
+      output_bias: the output layer's initial bias, of shape `output_shape`; zeros where None.
+      activation: of the hidden layers.
+    """
+    bias_init = nn.initializers.constant(0.0 if output_bias is None else jnp.ravel(jnp.asarray(output_bias)))
+    return from_linen(MLP(tuple(hidden), tuple(output_shape), activation, bias_init), (latent_dim,))
