@@ -1,0 +1,101 @@
+"""What one does with a trained model, for one example at a time: map over a batch with `jax.vmap`.
+
+Images come back as the decoder's mean, which is what papers show; `decode(...).sample(key)` draws pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+from vae_jax.distributions import Distribution, mean_of
+from vae_jax.models.vae import VAE, Params
+
+Path = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]  # (z0, z1, t in [0, 1]) -> z
+
+
+def encode(model: VAE, params: Params, x: ArrayLike) -> Distribution:
+    """q(z | x); its `mean` is the code of x."""
+    return model.encode(params, jnp.asarray(x))
+
+
+def decode(model: VAE, params: Params, z: Any) -> Distribution:
+    """p(x | z); its `mean` is the picture of z."""
+    return model.decode(params, z)
+
+
+def sample(model: VAE, params: Params, key: jax.Array) -> jax.Array:
+    """The decoder's mean at one z ~ p(z), of the shape of x."""
+    return mean_of(model.decode(params, model.prior(params).sample(key)))
+
+
+def reconstruct(model: VAE, params: Params, x: ArrayLike) -> jax.Array:
+    """The decoder's mean at the posterior's mean: the reconstruction of x, of its shape."""
+    return mean_of(model.decode(params, mean_of(model.encode(params, jnp.asarray(x)))))
+
+
+def straight_line(z0: jax.Array, z1: jax.Array, t: jax.Array) -> jax.Array:
+    """(1 - t) z0 + t z1."""
+    return (1.0 - t) * z0 + t * z1
+
+
+def great_circle(z0: jax.Array, z1: jax.Array, t: jax.Array) -> jax.Array:
+    """(sin((1 - t) w) z0 + sin(t w) z1) / sin(w), with w the angle between z0 and z1.
+
+    Codes of a high-dimensional Normal lie near a sphere; this path stays near it where the straight line cuts through.
+    Where the two point the same or opposite ways no one great circle joins them: the straight line is taken.
+
+    Source: White 2016 (arXiv:1609.04468), section 2.1.
+    """
+    cosine = jnp.vdot(z0, z1) / jnp.maximum(jnp.linalg.norm(z0) * jnp.linalg.norm(z1), 1e-12)
+    angle = jnp.arccos(jnp.clip(cosine, -1.0, 1.0))
+    parallel = jnp.sin(angle) < 1e-3
+    divisor = jnp.where(parallel, 1.0, jnp.sin(angle))
+    circle = (jnp.sin((1.0 - t) * angle) * z0 + jnp.sin(t * angle) * z1) / divisor
+    return jnp.where(parallel, straight_line(z0, z1, t), circle)
+
+
+def interpolate(
+    model: VAE, params: Params, x0: ArrayLike, x1: ArrayLike, num_steps: int = 9, path: Path = straight_line
+) -> jax.Array:
+    """Decoder means along a path between the codes of two examples.
+
+    Args:
+      model: the model.
+      params: its parameters.
+      x0: where the path starts.
+      x1: where it ends.
+      num_steps: how many images, the two ends included; at least 2.
+      path: `straight_line` or `great_circle`, or a function (z0, z1, t) of your own.
+
+    Returns:
+      `[num_steps, *x0.shape]`; the first and the last are the reconstructions of x0 and x1.
+    """
+    if num_steps < 2:
+        raise ValueError(f"num_steps must be at least 2 (both ends are included), got {num_steps}")
+    z0, z1 = mean_of(encode(model, params, x0)), mean_of(encode(model, params, x1))
+    steps = jnp.linspace(0.0, 1.0, num_steps)
+    return jax.vmap(lambda t: mean_of(model.decode(params, path(z0, z1, t))))(steps)
+
+
+def traverse(model: VAE, params: Params, x: ArrayLike, values: ArrayLike) -> jax.Array:
+    """Decoder means where one dimension of the code of x at a time takes each of the values.
+
+    Args:
+      model: a model whose z is one vector `[D]`.
+      params: its parameters.
+      x: the example whose code the other dimensions keep.
+      values: `[V]`, what the traversed dimension is set to, in units of z; or `[D, V]`, its own for each dimension.
+
+    Returns:
+      `[D, V, *x.shape]`.
+    """
+    z, values = mean_of(encode(model, params, x)), jnp.asarray(values)
+    values = jnp.broadcast_to(values, (z.shape[0], values.shape[-1]))
+    picture = lambda d, value: mean_of(model.decode(params, z.at[d].set(value)))  # noqa: E731
+    over_values = jax.vmap(picture, in_axes=(None, 0))
+    return jax.vmap(over_values)(jnp.arange(z.shape[0]), values)
