@@ -1,0 +1,55 @@
+"""The one place where an objective of one example becomes an objective of a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from vae_jax.models.vae import VAE, Params, split_buffers
+
+Metrics = dict[str, jax.Array]
+
+
+class Aux(NamedTuple):
+    """What an objective returns beside the loss."""
+
+    metrics: Metrics  # scalars, means over the batch
+    buffers: Any  # the new params["buffers"]; None for a model that has none
+
+
+# (model, params, key, batch) -> (loss, Aux), the loss a mean over the batch in nats
+Objective = Callable[[VAE, Params, jax.Array, jax.Array], tuple[jax.Array, Aux]]
+# (model, params, key, x) -> (loss, metrics) of one example
+ExampleObjective = Callable[[VAE, Params, jax.Array, jax.Array], tuple[jax.Array, Metrics]]
+
+
+def mean_over_batch(example_objective: ExampleObjective) -> Objective:
+    """Lifts an objective of one example to a batch: a key for each example, the mean of loss and metrics.
+
+    The mean, not the sum: the loss is the same whatever the batch size. Buffers pass through unchanged.
+    """
+
+    def objective(model: VAE, params: Params, key: jax.Array, batch: jax.Array) -> tuple[jax.Array, Aux]:
+        keys = jax.random.split(key, batch.shape[0])
+        losses, metrics = jax.vmap(lambda k, x: example_objective(model, params, k, x))(keys, batch)
+        return jnp.mean(losses), Aux(jax.tree.map(jnp.mean, metrics), split_buffers(params)[1])
+
+    return objective
+
+
+def on_prepared(objective: Objective, prepare: Callable[[jax.Array, jax.Array], jax.Array]) -> Objective:
+    """The objective on `prepare(key, batch)`: scaling, binarisation or noise inside the jitted step.
+
+    Args:
+      objective: takes the batch as the model sees it.
+      prepare: (key, raw batch) -> batch, for example `vae_jax.data.binarize`.
+    """
+
+    def prepared(model: VAE, params: Params, key: jax.Array, batch: jax.Array) -> tuple[jax.Array, Aux]:
+        prepare_key, objective_key = jax.random.split(key)
+        return objective(model, params, objective_key, prepare(prepare_key, batch))
+
+    return prepared

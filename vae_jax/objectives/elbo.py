@@ -1,0 +1,78 @@
+"""The evidence lower bound, log p(x) >= E_q[log p(x | z)] - KL(q(z | x) || p(z)), and its negative as a loss."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+from vae_jax.distributions import kl_divergence
+from vae_jax.models.vae import VAE, Params
+from vae_jax.objectives.batch import Metrics, mean_over_batch
+
+
+class ElboTerms(NamedTuple):
+    """The two sides of the bound for one example, each a scalar in nats."""
+
+    log_likelihood: jax.Array  # E_q log p(x | z), by one sample; its negative is the distortion
+    kl: jax.Array  # KL(q(z | x) || p(z)), the rate
+
+
+def elbo_from_terms(log_likelihood: ArrayLike, kl: ArrayLike) -> jax.Array:
+    """log_likelihood - kl."""
+    return jnp.asarray(log_likelihood) - jnp.asarray(kl)
+
+
+def elbo_terms(model: VAE, params: Params, key: jax.Array, x: ArrayLike) -> ElboTerms:
+    """log p(x | z) at one z ~ q(z | x), and KL(q(z | x) || p(z)) in closed form.
+
+    Raises:
+      TypeError: where the KL divergence has no closed form; `sampled_elbo_terms` needs none.
+
+    Source: Kingma & Welling 2014 (arXiv:1312.6114), eq. 7 (estimator B).
+    """
+    posterior = model.encode(params, jnp.asarray(x))
+    log_likelihood = model.decode(params, posterior.sample(key)).log_prob(x)
+    return ElboTerms(log_likelihood, kl_divergence(posterior, model.prior(params)))
+
+
+def sampled_elbo_terms(model: VAE, params: Params, key: jax.Array, x: ArrayLike) -> ElboTerms:
+    """log p(x | z) and log q(z | x) - log p(z), both at the same one z ~ q(z | x).
+
+    The second is an unbiased estimate of the KL divergence, and may be negative.
+
+    Source: Kingma & Welling 2014 (arXiv:1312.6114), eq. 6 (estimator A).
+    """
+    z, log_q = model.encode(params, jnp.asarray(x)).sample_and_log_prob(key)
+    return ElboTerms(model.decode(params, z).log_prob(x), log_q - model.prior(params).log_prob(z))
+
+
+def elbo(model: VAE, params: Params, key: jax.Array, x: ArrayLike) -> jax.Array:
+    """A one-sample estimate of the ELBO of one example, its KL divergence in closed form: a scalar in nats."""
+    return elbo_from_terms(*elbo_terms(model, params, key, x))
+
+
+def sampled_elbo(model: VAE, params: Params, key: jax.Array, x: ArrayLike) -> jax.Array:
+    """A one-sample estimate of the ELBO of one example, with nothing in closed form: a scalar in nats."""
+    return elbo_from_terms(*sampled_elbo_terms(model, params, key, x))
+
+
+def elbo_metrics(terms: ElboTerms) -> Metrics:
+    """What every objective with an ELBO reports beside its loss, whatever the loss: elbo, rate and distortion."""
+    return {"elbo": elbo_from_terms(*terms), "rate": terms.kl, "distortion": -terms.log_likelihood}
+
+
+def _negative_elbo(model: VAE, params: Params, key: jax.Array, x: jax.Array) -> tuple[jax.Array, Metrics]:
+    metrics = elbo_metrics(elbo_terms(model, params, key, x))
+    return -metrics["elbo"], metrics
+
+
+def _negative_sampled_elbo(model: VAE, params: Params, key: jax.Array, x: jax.Array) -> tuple[jax.Array, Metrics]:
+    metrics = elbo_metrics(sampled_elbo_terms(model, params, key, x))
+    return -metrics["elbo"], metrics
+
+
+negative_elbo = mean_over_batch(_negative_elbo)
+negative_sampled_elbo = mean_over_batch(_negative_sampled_elbo)

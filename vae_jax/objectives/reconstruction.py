@@ -1,0 +1,24 @@
+"""The autoencoder's loss: the distortion alone."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+from vae_jax.models.vae import VAE, Params
+from vae_jax.objectives.batch import Metrics, mean_over_batch
+
+
+def distortion(model: VAE, params: Params, key: jax.Array, x: ArrayLike) -> jax.Array:
+    """-log p(x | z) at one z ~ q(z | x) (the code itself, where q is a Delta): a scalar in nats."""
+    x = jnp.asarray(x)
+    return -model.decode(params, model.encode(params, x).sample(key)).log_prob(x)
+
+
+def _reconstruction(model: VAE, params: Params, key: jax.Array, x: jax.Array) -> tuple[jax.Array, Metrics]:
+    loss = distortion(model, params, key, x)
+    return loss, {"distortion": loss}
+
+
+reconstruction = mean_over_batch(_reconstruction)
