@@ -1,0 +1,93 @@
+"""Progress on disk, by orbax: the best and the last parameters, the optimizer, the step, the history, the config."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import orbax.checkpoint as ocp
+
+from vae_jax.models.vae import Params
+from vae_jax.training.fit import Progress
+
+
+class OrbaxCheckpoints:
+    """Saves `Progress` under a folder, one subfolder `<number>/` with the items `last`, `best` and `progress`.
+
+    Writing is atomic: a run that is killed while saving restores from the save before. Between saves at least
+    `every_seconds` pass, except for the last; the epochs in between cost only their own time to repeat.
+
+    Args:
+      directory: made where it does not exist.
+      key: the run's key, saved with the rest and compared on restore.
+      config: JSON-like; saved with the rest, so that a checkpoint says by itself what it is of.
+      every_seconds: 0 saves after every epoch.
+    """
+
+    def __init__(self, directory: Path, key: jax.Array, config: Mapping[str, Any], every_seconds: float = 10.0):
+        self._directory = directory
+        self._key = jax.random.key_data(key)
+        self._config = dict(config)
+        self._every_seconds = every_seconds
+        self._last_save = time.monotonic()
+        # Synchronous: the next epoch donates the arrays that a background thread would still be reading.
+        options = ocp.CheckpointManagerOptions(max_to_keep=1, enable_async_checkpointing=False)
+        self._manager = ocp.CheckpointManager(directory.resolve(), options=options)
+
+    def save(self, progress: Progress, *, final: bool) -> None:
+        if not final and time.monotonic() - self._last_save < self._every_seconds:
+            return
+        # A number of its own, not the training step: the last step is saved again when something is fitted after it.
+        number = (self._manager.latest_step() or 0) + 1
+        items = ocp.args.Composite(
+            last=ocp.args.StandardSave({"state": progress.state._asdict(), "key": self._key}),
+            best=ocp.args.StandardSave(progress.best_params),
+            progress=ocp.args.JsonSave({"history": list(progress.history), "config": self._config}),
+        )
+        self._manager.save(number, args=items)
+        self._last_save = time.monotonic()
+
+    def restore(self, like: Progress) -> Progress | None:
+        """The saved progress, in the structure of `like`; None where nothing has been saved.
+
+        Raises:
+          ValueError: where what was saved is of another model, optimizer or key.
+        """
+        step = self._manager.latest_step()
+        if step is None:
+            return None
+        last = {"state": like.state._asdict(), "key": self._key}
+        items = ocp.args.Composite(
+            last=ocp.args.StandardRestore(_abstract(last)),
+            best=ocp.args.StandardRestore(_abstract(like.best_params)),
+            progress=ocp.args.JsonRestore(),
+        )
+        restored = self._manager.restore(step, args=items)
+        if not (restored.last["key"] == self._key).all():
+            raise ValueError(f"the checkpoint in {self._directory} belongs to a run with another key (seed)")
+        state = type(like.state)(**restored.last["state"])
+        return Progress(state, restored.best, tuple(restored.progress["history"]))
+
+
+def load_best(directory: Path, like: Params) -> Params:
+    """The parameters of the epoch with the lowest validation loss, from the `checkpoints` folder of a run.
+
+    Args:
+      directory: the folder.
+      like: parameters of the same model, `model.init(key)` for any key.
+
+    Raises:
+      ValueError: where the folder holds no checkpoint.
+    """
+    with ocp.CheckpointManager(directory.resolve()) as manager:
+        step = manager.latest_step()
+        if step is None:
+            raise ValueError(f"no checkpoint in {directory}")
+        return manager.restore(step, args=ocp.args.Composite(best=ocp.args.StandardRestore(_abstract(like)))).best
+
+
+def _abstract(tree: Any) -> Any:
+    return jax.tree.map(ocp.utils.to_shape_dtype_struct, tree)

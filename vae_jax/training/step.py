@@ -1,0 +1,60 @@
+"""One training step as a pure function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from vae_jax.models.vae import VAE, Params, join_buffers, split_buffers
+from vae_jax.objectives import Objective
+from vae_jax.objectives.batch import Metrics
+
+
+class TrainState(NamedTuple):
+    """All that a step changes."""
+
+    step: jax.Array  # int32, steps done
+    params: Params  # as the model takes them, buffers included
+    opt_state: optax.OptState
+
+
+TrainStep = Callable[[TrainState, jax.Array, jax.Array], tuple[TrainState, Metrics]]
+
+
+def init_train_state(model: VAE, optimizer: optax.GradientTransformation, key: jax.Array) -> TrainState:
+    """Fresh parameters and the optimizer's state for them, at step 0."""
+    params = model.init(key)
+    trained, _ = split_buffers(params)
+    return TrainState(jnp.zeros((), jnp.int32), params, optimizer.init(trained))
+
+
+def make_train_step(model: VAE, objective: Objective, optimizer: optax.GradientTransformation) -> TrainStep:
+    """A step `(state, key, batch) -> (state, metrics)`: pure, so jit it, scan it, vmap it as you need.
+
+    `key` is the run's key, the same at every step: the step draws from `fold_in(key, state.step)`, so that any step
+    can be replayed alone. `params["buffers"]` meets neither the gradient nor the optimizer; it takes the value that
+    the objective returns for it. The metrics are the objective's own and `loss`, means over the batch, in nats.
+
+    Args:
+      model: the model.
+      objective: (model, params, key, batch) -> (loss, Aux), one of `vae_jax.objectives` or your own.
+      optimizer: any optax gradient transformation.
+    """
+
+    def step(state: TrainState, key: jax.Array, batch: jax.Array) -> tuple[TrainState, Metrics]:
+        trained, buffers = split_buffers(state.params)
+        step_key = jax.random.fold_in(key, state.step)
+
+        def loss_of(trained: Params) -> tuple[jax.Array, tuple]:
+            return objective(model, join_buffers(trained, buffers), step_key, batch)
+
+        (loss, aux), gradient = jax.value_and_grad(loss_of, has_aux=True)(trained)
+        updates, opt_state = optimizer.update(gradient, state.opt_state, trained)
+        params = join_buffers(optax.apply_updates(trained, updates), aux.buffers)
+        return TrainState(state.step + 1, params, opt_state), {"loss": loss, **aux.metrics}
+
+    return step
