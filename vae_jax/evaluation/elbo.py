@@ -1,0 +1,53 @@
+"""The ELBO and the distortion of a whole data set, with several samples of z an example."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+from vae_jax.evaluation.examples import over_examples
+from vae_jax.models.vae import VAE, Params
+
+# (model, params, key, x) -> pytree of scalars, by one sample of z: elbo_terms, sampled_elbo_terms, distortion
+OneSampleEstimate = Callable[[VAE, Params, jax.Array, jax.Array], Any]
+
+
+def mean_over_samples(
+    estimate: OneSampleEstimate,
+    model: VAE,
+    params: Params,
+    key: jax.Array,
+    xs: ArrayLike,
+    num_samples: int = 1,
+    batch_size: int = 100,
+) -> Any:
+    """`estimate` of every example, a mean over num_samples independent draws of z: one jitted, chunked program.
+
+    Args:
+      estimate: what to average: `elbo_terms`, `sampled_elbo_terms` or `distortion` of `vae_jax.objectives`.
+      model: the model.
+      params: its parameters.
+      key: PRNG key, consumed.
+      xs: `[N, ...]` examples as the model sees them.
+      num_samples: draws of z an example, at least 1.
+      batch_size: examples held at once.
+
+    Returns:
+      What `estimate` returns, each leaf `[N]` values in nats.
+
+    Raises:
+      ValueError: where num_samples is below 1.
+    """
+    if num_samples < 1:
+        raise ValueError(f"num_samples must be at least 1, got {num_samples}")
+
+    def example(params: Params, key: jax.Array, x: jax.Array) -> Any:
+        keys = jax.random.split(key, num_samples)
+        draws = jax.vmap(lambda k: estimate(model, params, k, x))(keys)
+        return jax.tree.map(jnp.mean, draws)
+
+    return over_examples(example, params, key, xs, batch_size)

@@ -1,0 +1,49 @@
+"""A function of one example over a whole data set, as one jitted, chunked program; and the mean with its error."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+
+@partial(jax.jit, static_argnums=(0, 4))
+def over_examples(
+    function: Callable[[Any, jax.Array, jax.Array], Any], params: Any, key: jax.Array, xs: ArrayLike, batch_size: int
+) -> Any:
+    """`function(params, key_i, x_i)` for every example, batch_size of them at a time.
+
+    The key of example i is `fold_in(key, i)`, so the result does not depend on batch_size.
+
+    Args:
+      function: (params, key, x) -> pytree of arrays.
+      params: whatever the function takes first.
+      key: PRNG key, consumed.
+      xs: `[N, ...]` examples.
+      batch_size: examples held at once, at least 1.
+
+    Returns:
+      The pytree, each leaf with a leading axis `[N]`.
+    """
+    xs = jnp.asarray(xs)
+    indices = jnp.arange(xs.shape[0])
+    one = lambda args: function(params, jax.random.fold_in(key, args[0]), args[1])  # noqa: E731
+    return jax.lax.map(one, (indices, xs), batch_size=min(batch_size, xs.shape[0]))
+
+
+class Estimate(NamedTuple):
+    """A mean over examples and the standard error of that mean."""
+
+    mean: float
+    standard_error: float
+
+
+def mean_over_examples(values: ArrayLike) -> Estimate:
+    """The mean of `[N]` values and its standard error s / sqrt(N) (s with N - 1 in its divisor; N is at least 2)."""
+    values = jnp.asarray(values)
+    error = jnp.std(values, ddof=1) / jnp.sqrt(values.shape[0])
+    return Estimate(float(jnp.mean(values)), float(error))
