@@ -1,0 +1,46 @@
+"""Variational autoencoders as pure functions in JAX.
+
+A VAE is an `init` and three functions that return distributions: `encode`, `prior`, `decode`. Everything else (bounds,
+objectives, training, evaluation) is written once, for any such record.
+"""
+
+from vae_jax import distributions as distributions
+from vae_jax import evaluation as evaluation
+from vae_jax import models as models
+from vae_jax import networks as networks
+from vae_jax import objectives as objectives
+from vae_jax import training as training
+from vae_jax.distributions import Bernoulli as Bernoulli
+from vae_jax.distributions import Normal as Normal
+from vae_jax.distributions import bernoulli_log_prob as bernoulli_log_prob
+from vae_jax.distributions import gaussian_kl as gaussian_kl
+from vae_jax.distributions import normal_log_prob as normal_log_prob
+from vae_jax.distributions import reparameterize as reparameterize
+from vae_jax.distributions import standard_normal as standard_normal
+from vae_jax.models import VAE as VAE
+from vae_jax.models import autoencoder as autoencoder
+from vae_jax.models import conv_vae as conv_vae
+from vae_jax.models import decode as decode
+from vae_jax.models import encode as encode
+from vae_jax.models import gaussian_vae as gaussian_vae
+from vae_jax.models import great_circle as great_circle
+from vae_jax.models import interpolate as interpolate
+from vae_jax.models import mlp_vae as mlp_vae
+from vae_jax.models import reconstruct as reconstruct
+from vae_jax.models import sample as sample
+from vae_jax.models import straight_line as straight_line
+from vae_jax.models import traverse as traverse
+from vae_jax.networks import Network as Network
+from vae_jax.networks import from_linen as from_linen
+from vae_jax.networks import from_nnx as from_nnx
+from vae_jax.objectives import elbo as elbo
+from vae_jax.objectives import elbo_terms as elbo_terms
+from vae_jax.objectives import iwae as iwae
+from vae_jax.objectives import log_weight as log_weight
+from vae_jax.objectives import sampled_elbo as sampled_elbo
+from vae_jax.training import TrainState as TrainState
+from vae_jax.training import fit as fit
+from vae_jax.training import init_train_state as init_train_state
+from vae_jax.training import make_train_step as make_train_step
+
+__version__ = "0.1.0"

@@ -1,0 +1,49 @@
+"""From a command line to a finished run: parsing, `--resume`, errors, the last line of output."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import tyro
+
+from vae_jax.experiment.experiment import Method, prepare, run
+from vae_jax.experiment.settings import Settings, settings_of_run
+from vae_jax.runs import RunFolder
+from vae_jax.training import Diverged
+
+
+def main(method: Method, defaults: Settings, description: str) -> None:
+    """Runs an experiment as `python -m experiments.NAME`.
+
+    Progress and messages go to stderr. On stdout come the place of the report and, last, the summary as one line of
+    JSON. Exit codes: 0; 1 where training diverged; 2 where a setting, the data or the run folder is not as it must
+    be, with one line that says what would be right; 130 where the user interrupted.
+
+    Args:
+      method: the experiment.
+      defaults: an instance of its settings.
+      description: for `--help`.
+    """
+    settings = tyro.cli(type(defaults), default=defaults, description=description)
+    try:
+        if settings.resume:
+            if settings.run_dir is None:
+                raise ValueError("--resume needs --run-dir, the folder of the run to continue")
+            saved = settings_of_run(method.name, settings, RunFolder(settings.run_dir).config())
+            # Parsed again over the run's own settings, so that what differs now is what the user typed.
+            settings = tyro.cli(type(defaults), default=saved, description=description)
+        prepared = prepare(method, settings)
+    except (ValueError, TypeError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    try:
+        summary = run(prepared)
+    except Diverged as error:
+        print(f"error: {error}\nThe checkpoints so far are in {prepared.folder.path}.", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print(f"interrupted; --run-dir {prepared.folder.path} --resume continues", file=sys.stderr)
+        sys.exit(130)
+    print(f"report: {prepared.folder.report}")
+    print(json.dumps(summary))

@@ -1,0 +1,163 @@
+"""One experiment on images, from settings to a finished run folder."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import optax
+
+from vae_jax.data import Images, binarize, load_images
+from vae_jax.evaluation import Measures, bits_per_dimension
+from vae_jax.experiment.environment import device_name, versions
+from vae_jax.experiment.problem import Problem, make_problem
+from vae_jax.experiment.progress import ProgressDisplay
+from vae_jax.experiment.settings import Settings, as_command, resolve, run_config
+from vae_jax.models.vae import VAE, Params
+from vae_jax.objectives import Objective, on_prepared
+from vae_jax.runs import RunFolder
+from vae_jax.training import Progress, fit, make_schedule, steps_per_epoch
+from vae_jax.training.checkpoints import OrbaxCheckpoints
+from vae_jax.visualization import ReportFigure, save_figure, write_report
+from vae_jax.visualization.model_figures import Subject, model_figures
+
+
+class Method(NamedTuple):
+    """What makes one experiment differ from another."""
+
+    name: str  # of the module in experiments/
+    title: str  # of the report
+    model: Callable[[Any, Problem], VAE]  # (settings, problem)
+    objective: Callable[[Any], Objective]  # (settings)
+    # (model, params, key, xs, elbo_samples, nll_samples): a vae_jax.evaluation.measure_*
+    measure: Callable[[VAE, Params, jax.Array, jax.Array, int, int], Measures]
+    # (model, params, training images as the model sees them) -> params: what is fitted after training
+    after_training: Callable[[VAE, Params, jax.Array], Params] = lambda model, params, xs: params
+
+
+class Prepared(NamedTuple):
+    """An experiment that has passed every check and has written nothing yet."""
+
+    method: Method
+    settings: Settings
+    folder: RunFolder
+    images: Images
+    problem: Problem
+    model: VAE
+    started: float  # time.monotonic() when the command began its work
+
+
+def prepare(method: Method, settings: Settings) -> Prepared:
+    """Loads the data, builds the model and checks all that can be checked before the first byte is written.
+
+    Raises:
+      ValueError, TypeError: where a setting, the data or the run folder is not as it must be.
+    """
+    started = time.monotonic()
+    stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
+    default_path = Path("runs") / f"{method.name}-{Path(settings.data).stem}-{stamp}"
+    folder = RunFolder(settings.run_dir or default_path)
+    if not settings.resume:
+        folder.check_new()
+    images = load_images(settings.data, settings.data_dir)
+    settings = resolve(settings, images)
+    if settings.resume:
+        folder.check_same(run_config(method.name, settings))
+    problem = make_problem(settings, images)
+    model = method.model(settings, problem)
+    jax.eval_shape(model.init, jax.random.key(0))
+    return Prepared(method, settings, folder, images, problem, model, started)
+
+
+def run(prepared: Prepared) -> dict[str, Any]:
+    """Trains, evaluates on the test images, draws the figures and writes the report; returns the summary."""
+    method, settings, folder, images, problem, model, started = prepared
+    train_key, evaluation_key, figure_key = jax.random.split(jax.random.key(settings.seed), 3)
+    config = run_config(method.name, settings)
+    folder.create(config)
+    objective = on_prepared(method.objective(settings), problem.pixels.prepare)
+    num_steps = settings.epochs * steps_per_epoch(len(problem.train), settings.batch_size)
+    optimizer = optax.adam(make_schedule(settings.schedule, settings.learning_rate, num_steps))
+    checkpoints = OrbaxCheckpoints(folder.checkpoints, train_key, config)
+
+    with ProgressDisplay(settings.epochs) as display:
+        counts = f"{len(problem.train)} training, {len(problem.validation)} validation, {len(problem.test)} test images"
+        display.say(f"{method.name} on {images.name}: {counts}; {device_name()}; in {folder.path}")
+
+        def on_epoch(progress: Progress) -> None:
+            folder.write_metrics(progress.history)
+            display.show(progress.history[-1])
+
+        progress = fit(
+            model,
+            objective,
+            optimizer,
+            problem.train,
+            problem.validation,
+            train_key,
+            epochs=settings.epochs,
+            batch_size=settings.batch_size,
+            patience=settings.patience,
+            checkpoints=checkpoints,
+            on_epoch=on_epoch,
+        )
+        folder.write_metrics(progress.history)
+        display.say(f"best epoch {progress.best_epoch} of {len(progress.history)}; evaluating on the test images")
+        training_images = problem.pixels.prepare(train_key, problem.train)
+        params = method.after_training(model, progress.best_params, training_images)
+        checkpoints.save(progress._replace(best_params=params), final=True)
+        measures = method.measure(
+            model, params, evaluation_key, problem.test, settings.elbo_samples, settings.nll_samples
+        )
+        display.say("drawing the figures")
+
+    summary = {
+        "experiment": method.name,
+        "data": images.name,
+        "seed": settings.seed,
+        "steps": int(progress.state.step),
+        "epochs": len(progress.history),
+        "best_epoch": progress.best_epoch,
+        "test_images": len(problem.test),
+        **measures.summary,
+        **_bits_per_dimension(measures, problem),
+        "device": device_name(),
+        "versions": versions(),
+    }
+    subject = Subject(
+        model,
+        params,
+        problem.test,
+        problem.test_labels,
+        measures.posterior_means,
+        measures.kl_per_dimension,
+        progress.history,
+    )
+    figures = []
+    for name, title, caption, figure in model_figures(subject, figure_key):
+        path = folder.figures / f"{name}.png"
+        save_figure(figure, path)
+        figures.append(ReportFigure(name, title, caption, path))
+    # Measured last, so that it is the time a user waited.
+    summary["wall_seconds"] = round(time.monotonic() - started, 2)
+    write_report(
+        folder.report,
+        title=f"{method.title} on {images.name}",
+        summary=summary | {"command": as_command(method.name, settings)},
+        config=config,
+        figures=figures,
+    )
+    folder.write_summary(summary)
+    return summary
+
+
+def _bits_per_dimension(measures: Measures, problem: Problem) -> dict[str, float]:
+    """For pixels of 8 bits: on bits of black and white nobody compares by it."""
+    bound = measures.summary["negative_elbo"]
+    if bound is None or problem.pixels.levels is None or problem.pixels.prepare is binarize:
+        return {}
+    return {"bits_per_dim": bits_per_dimension(bound, problem.test[0].size, problem.pixels.levels)}

@@ -1,0 +1,97 @@
+"""From settings to what is trained on: images, pixels, likelihood, networks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from jax.typing import ArrayLike
+
+from vae_jax import data
+from vae_jax.data import Images
+from vae_jax.experiment.settings import Settings
+from vae_jax.models import Likelihood, likelihoods, output_bias
+from vae_jax.networks import Network, conv_decoder, conv_encoder, mlp_decoder, mlp_encoder
+
+# One draw of the static bits, and of the test bits, for every training seed: results differ by the training alone.
+BITS_SEED = 0
+
+
+class Pixels(NamedTuple):
+    """How 8-bit pixels reach the model."""
+
+    prepare: Callable[[jax.Array, ArrayLike], jax.Array]  # (key, uint8) -> float32, inside the jitted step
+    levels: int | None  # 1: p(x | z) is of the pixels; 256: a density of 8-bit pixels on [0, 1]; None: neither
+
+
+_GREY_PIXELS = {
+    "bernoulli": Pixels(data.scale, None),
+    "continuous_bernoulli": Pixels(data.scale, None),
+    "logistic": Pixels(data.scale, 1),
+    "normal": Pixels(data.dequantize, 256),
+    "laplace": Pixels(data.dequantize, 256),
+}
+
+_LIKELIHOODS = {
+    "bernoulli": likelihoods.bernoulli,
+    "continuous_bernoulli": likelihoods.continuous_bernoulli,
+    "logistic": likelihoods.logistic,
+    "normal": likelihoods.normal,
+    "laplace": likelihoods.laplace,
+}
+
+
+class Problem(NamedTuple):
+    """The data of an experiment, and how a model meets it."""
+
+    train: np.ndarray  # uint8 [N, H, W, C]
+    validation: np.ndarray  # uint8 [M, H, W, C], held out of train
+    test: jax.Array  # float32 [L, H, W, C], as the model sees them: the bits and noise of one draw
+    test_labels: np.ndarray | None
+    pixels: Pixels
+    likelihood: Likelihood
+
+
+def make_problem(settings: Settings, images: Images) -> Problem:
+    """The problem that resolved settings describe on these images."""
+    train, test = images.train, images.test
+    if settings.binarization == "static":
+        train, test = data.static_binarization(train, BITS_SEED), data.static_binarization(test, BITS_SEED + 1)
+        pixels = Pixels(data.scale, 1)
+    elif settings.binarization == "dynamic":
+        pixels = Pixels(data.binarize, 1)
+    else:
+        pixels = _GREY_PIXELS[str(settings.likelihood)]
+    order = np.random.RandomState(settings.seed).permutation(len(train))
+    held_out = np.zeros(len(train), bool)
+    held_out[order[: settings.validation_size]] = True
+    return Problem(
+        train=train[~held_out],
+        validation=train[held_out],
+        test=pixels.prepare(jax.random.key(BITS_SEED), test),
+        test_labels=images.test_labels,
+        pixels=pixels,
+        likelihood=_LIKELIHOODS[str(settings.likelihood)],
+    )
+
+
+def make_networks(settings: Settings, problem: Problem, code_outputs: int) -> tuple[Network, Network]:
+    """An encoder to `code_outputs` numbers and a decoder from `latent_dim`, its bias at the mean training image.
+
+    Raises:
+      ValueError: where the image size does not suit the network.
+    """
+    image_shape = problem.train.shape[1:]
+    outputs = (*image_shape, problem.likelihood.num_outputs)
+    bias = output_bias(problem.likelihood, problem.train.mean(axis=0) / 255.0)
+    if settings.network == "conv":
+        return (
+            conv_encoder(image_shape, code_outputs, settings.channels, settings.hidden[0]),
+            conv_decoder(settings.latent_dim, outputs, settings.channels, settings.hidden[0], bias),
+        )
+    return (
+        mlp_encoder(image_shape, code_outputs, settings.hidden),
+        mlp_decoder(settings.latent_dim, outputs, settings.hidden[::-1], bias),
+    )

@@ -1,0 +1,151 @@
+"""An image experiment's configuration: numbers and names at the edge, and the objects that they stand for.
+
+The fields become command-line flags, with their docstrings as help, and `config.json` in the run folder.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import tyro
+
+from vae_jax.data import Images
+from vae_jax.training import Schedule
+
+LikelihoodName = Literal["bernoulli", "continuous_bernoulli", "logistic", "normal", "laplace"]
+Binarization = Literal["static", "dynamic", "none"]
+SettingsT = TypeVar("SettingsT", bound="Settings")
+
+# Where things lie and how a run begins: no part of what it computes.
+_PLACES = ("data_dir", "run_dir", "resume")
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What every image experiment can be told."""
+
+    data: str = "digits"
+    """digits (5,000 MNIST digits, embedded); any TFDS image dataset by name (mnist, fashion_mnist, cifar10, ...); a
+    .npz or .npy file; or a folder of images"""
+    data_dir: str | None = None
+    """folder of TFDS datasets; by default the environment's TFDS_DATA_DIR, else TFDS's own"""
+    run_dir: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    """the run's own folder, made by the run; by default runs/EXPERIMENT-DATA-TIME"""
+    resume: bool = False
+    """continue the run in --run-dir from its last checkpoint; its settings are the defaults"""
+    network: Literal["mlp", "conv"] = "mlp"
+    """mlp, or conv: 4x4 convolutions of stride 2 (height and width divisible by 2 to their number)"""
+    hidden: tuple[int, ...] = (400,)
+    """widths of the mlp's hidden layers, from image to code; of conv, one width: its dense layer"""
+    channels: tuple[int, ...] = (32, 64)
+    """channels of conv's convolutions, from image to code"""
+    latent_dim: int = 20
+    """length of the code z"""
+    likelihood: LikelihoodName | None = None
+    """p(x | z) of a pixel; by default bernoulli for one-channel images, logistic (8-bit discretised) for colour"""
+    binarization: Binarization | None = None
+    """pixels as bits, drawn once (static) or anew at every step (dynamic), or grey (none); by default dynamic for
+    bernoulli, none for the others"""
+    epochs: int = 100
+    """passes over the training images"""
+    batch_size: int = 128
+    """images a step"""
+    learning_rate: float = 1e-3
+    """of Adam, at its highest"""
+    schedule: Schedule = "constant"
+    """of the learning rate over the run"""
+    patience: int | None = 20
+    """stop after so many epochs without a better validation loss; None: never"""
+    validation_size: int | None = None
+    """images held out of train to choose the best epoch; by default a tenth of them, at most 1,000"""
+    elbo_samples: int = 16
+    """draws of z a test image, for the ELBO"""
+    nll_samples: int = 100
+    """importance samples a test image, for the negative log-likelihood (nll); 0: leave it out"""
+    seed: int = 0
+    """of parameters, shuffling, noise and the validation split"""
+
+
+def resolve(settings: Settings, images: Images) -> Settings:
+    """The settings with nothing left to default: as `config.json` has them.
+
+    Raises:
+      ValueError: where a number is out of range, or two settings contradict each other or the images.
+    """
+    for name in ("latent_dim", "epochs", "batch_size", "elbo_samples"):
+        if getattr(settings, name) < 1:
+            raise ValueError(f"--{name.replace('_', '-')} must be at least 1, got {getattr(settings, name)}")
+    for name in ("hidden", "channels"):
+        if any(width < 1 for width in getattr(settings, name)):
+            raise ValueError(f"--{name} must be widths of at least 1, got {getattr(settings, name)}")
+    if settings.patience is not None and settings.patience < 1:
+        raise ValueError(f"--patience must be at least 1 epoch, or None, got {settings.patience}")
+    if settings.nll_samples < 0:
+        raise ValueError(f"--nll-samples must be at least 0, got {settings.nll_samples}")
+    if not 0 <= settings.seed < 2**32:
+        raise ValueError(f"--seed must be between 0 and 2**32 - 1, got {settings.seed}")
+    if settings.network == "conv" and len(settings.hidden) != 1:
+        raise ValueError(f"--network conv has one dense layer: --hidden takes one width, got {settings.hidden}")
+
+    total = len(images.train)
+    likelihood = settings.likelihood or ("bernoulli" if images.train.shape[-1] == 1 else "logistic")
+    binarization = settings.binarization or ("dynamic" if likelihood == "bernoulli" else "none")
+    if binarization != "none" and likelihood != "bernoulli":
+        raise ValueError(
+            f"--binarization {binarization} makes pixels of 0 and 1, which --likelihood bernoulli models, "
+            f"not {likelihood}"
+        )
+    validation_size = max(1, min(total // 10, 1000)) if settings.validation_size is None else settings.validation_size
+    if not 1 <= validation_size < total:
+        raise ValueError(
+            f"--validation-size must be between 1 and {total - 1} (train has {total}), got {validation_size}"
+        )
+    if settings.batch_size > total - validation_size:
+        raise ValueError(
+            f"--batch-size {settings.batch_size} is larger than the {total - validation_size} training images "
+            f"({total} less {validation_size} for validation)"
+        )
+    return dataclasses.replace(
+        settings, likelihood=likelihood, binarization=binarization, validation_size=validation_size
+    )
+
+
+def run_config(experiment: str, settings: Settings) -> dict[str, Any]:
+    """What `config.json` holds: all that decides the numbers, not where things lie."""
+    fields = dataclasses.asdict(settings)
+    return {"experiment": experiment} | {name: fields[name] for name in fields if name not in _PLACES}
+
+
+def settings_of_run(experiment: str, settings: SettingsT, config: Mapping[str, Any]) -> SettingsT:
+    """The settings of a run that was begun, in the places that these settings name.
+
+    Raises:
+      ValueError: where the run is of another experiment, or its fields are not this version's.
+    """
+    if config.get("experiment") != experiment:
+        raise ValueError(
+            f"--resume: the run in {settings.run_dir} is of experiments.{config.get('experiment')}, not of {experiment}"
+        )
+    saved: dict[str, Any] = {
+        name: tuple(v) if isinstance(v, list) else v for name, v in config.items() if name != "experiment"
+    }
+    expected = set(run_config(experiment, settings)) - {"experiment"}
+    if set(saved) != expected:
+        names = ", ".join(sorted(set(saved) ^ expected))
+        raise ValueError(f"--resume: the run in {settings.run_dir} is of another version of vae_jax (fields: {names})")
+    return dataclasses.replace(settings, **saved)
+
+
+def as_command(experiment: str, settings: Settings) -> str:
+    """The command line that gives these settings again, in a folder of its own."""
+    words = ["python", "-m", f"experiments.{experiment}"]
+    for field in dataclasses.fields(settings):
+        value = getattr(settings, field.name)
+        if field.name not in _PLACES and value != field.default:
+            values = value if isinstance(value, tuple) else (value,)
+            words += [f"--{field.name.replace('_', '-')}", *map(str, values)]
+    return shlex.join(words)

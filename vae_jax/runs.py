@@ -1,0 +1,80 @@
+"""The run folder: `config.json`, `metrics.jsonl`, `checkpoints/`, `figures/`, `report.html`, `summary.json`."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+
+class RunFolder:
+    """A folder that belongs to one run. Nothing is written before `create`."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.checkpoints = path / "checkpoints"
+        self.figures = path / "figures"
+        self.report = path / "report.html"
+
+    def check_new(self) -> None:
+        """Raises ValueError where the path is taken: a run is neither overwritten nor mixed with another."""
+        if self._config_path.exists():
+            raise ValueError(
+                f"--run-dir {self.path} already holds a run: give another folder, or --resume to continue that run"
+            )
+        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+            raise ValueError(f"--run-dir {self.path} exists and is not an empty folder: give one that the run can make")
+
+    def config(self) -> dict[str, Any]:
+        """The configuration of the run that the folder holds.
+
+        Raises:
+          ValueError: where it holds none.
+        """
+        if not self._config_path.exists():
+            raise ValueError(f"--resume needs a folder that holds a run, but {self.path} has no config.json")
+        return json.loads(self._config_path.read_text())
+
+    def check_same(self, config: Mapping[str, Any]) -> None:
+        """Raises ValueError where the run that the folder holds has another configuration, naming the fields."""
+        existing, given = self.config(), _as_json(config)
+        names = sorted(name for name in existing.keys() | given.keys() if existing.get(name) != given.get(name))
+        if names:
+            differences = ", ".join(f"{n} (the run: {existing.get(n)!r}, now: {given.get(n)!r})" for n in names)
+            raise ValueError(
+                f"--resume continues the run in {self.path} as it was begun, but these differ: {differences}"
+            )
+
+    def create(self, config: Mapping[str, Any]) -> None:
+        """Makes the folder and writes `config.json`; keeps both where the run is resumed."""
+        self.figures.mkdir(parents=True, exist_ok=True)
+        write_atomically(self._config_path, json.dumps(_as_json(config), indent=2) + "\n")
+
+    def write_metrics(self, rows: Iterable[Mapping[str, float]]) -> None:
+        """Writes `metrics.jsonl` anew: after a resume it must not repeat the epochs since the last checkpoint."""
+        write_atomically(self.path / "metrics.jsonl", "".join(json.dumps(dict(row)) + "\n" for row in rows))
+
+    def append_metrics(self, row: Mapping[str, float]) -> None:
+        with (self.path / "metrics.jsonl").open("a") as file:
+            file.write(json.dumps(dict(row)) + "\n")
+
+    def write_summary(self, summary: Mapping[str, Any]) -> None:
+        write_atomically(self.path / "summary.json", json.dumps(summary, indent=2) + "\n")
+
+    @property
+    def _config_path(self) -> Path:
+        return self.path / "config.json"
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """The whole text or, where the process dies, the file as it was."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.write_text(text)
+    os.replace(temporary, path)
+
+
+def _as_json(config: Mapping[str, Any]) -> dict[str, Any]:
+    """As it will be read back: tuples are lists, paths are strings."""
+    return json.loads(json.dumps(dict(config), default=str))
