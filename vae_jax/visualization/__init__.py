@@ -1,0 +1,13 @@
+"""Figures from NumPy arrays, and a report that holds them in one file; no metrics, no models, no pyplot."""
+
+from vae_jax.visualization.curves import training_curves as training_curves
+from vae_jax.visualization.grids import image_grid as image_grid
+from vae_jax.visualization.grids import interpolations as interpolations
+from vae_jax.visualization.grids import manifold as manifold
+from vae_jax.visualization.grids import reconstructions as reconstructions
+from vae_jax.visualization.grids import traversal as traversal
+from vae_jax.visualization.latent import latent_scatter as latent_scatter
+from vae_jax.visualization.latent import principal_components as principal_components
+from vae_jax.visualization.report import ReportFigure as ReportFigure
+from vae_jax.visualization.report import save_figure as save_figure
+from vae_jax.visualization.report import write_report as write_report

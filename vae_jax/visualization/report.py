@@ -1,0 +1,216 @@
+"""One run as one HTML file: the numbers, the figures and how to repeat it; it opens anywhere, with no network."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import numbers
+import os
+import struct
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from matplotlib.figure import Figure
+
+from vae_jax.visualization.page import STYLESHEET
+from vae_jax.visualization.style import DPI, styled
+
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
+# Key of the summary, name, unit. Wall time and standard errors are treated below.
+TILES = (
+    ("negative_elbo", "Negative ELBO", "nats per image"),
+    ("rate", "Rate (KL)", "nats per image"),
+    ("distortion", "Distortion", "nats per image"),
+    ("nll", "Negative log-likelihood", "nats per image"),
+    ("bits_per_dim", "Bits per dimension", "bits"),
+    ("active_units", "Active units", "latent dimensions"),
+    ("wall_seconds", "Wall time", ""),
+)
+STATED = ("experiment", "data", "seeds", "seed", "steps", "device", "command", "versions")
+
+
+class ReportFigure(NamedTuple):
+    """A figure of a report: `name` (a unique file stem), `title`, `caption` (how to read it), the PNG or its path."""
+
+    name: str
+    title: str
+    caption: str
+    png: bytes | str | os.PathLike[str]
+
+
+@styled
+def save_figure(figure: Figure, path: str | os.PathLike[str]) -> None:
+    """Writes a figure as PNG, cut to what is drawn; the same figure gives the same bytes (no time, no version inside).
+
+    Raises:
+      ValueError: a path that does not end in ".png".
+    """
+    if Path(path).suffix.lower() != ".png":
+        raise ValueError(f"path must end in .png, got {os.fspath(path)!r}")
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", dpi=DPI, bbox_inches="tight", pad_inches=0.1, metadata={"Software": None})
+    _write_atomically(Path(path), stream.getvalue())
+
+
+def write_report(
+    path: str | os.PathLike[str],
+    *,
+    title: str,
+    summary: Mapping[str, Any],
+    config: Mapping[str, Any],
+    figures: Sequence[ReportFigure],
+) -> None:
+    """Writes the report of a run: title, what was run, its key numbers, the figures, and the configuration.
+
+    Args:
+      path: the HTML file; it is replaced as a whole or not at all.
+      title: plain text, as are all other texts.
+      summary: the numbers of the run. Shown as tiles: "negative_elbo", "rate", "distortion", "nll" (nats per image),
+        "bits_per_dim", "active_units", "wall_seconds"; "<key>_standard_error" or "<key>_se" goes beside its number. In
+        the first line: "experiment", "data", "seed" or "seeds", "steps", "device". At the end: "command" (a string or a
+        list of arguments), "versions" (a mapping), and all that is not named here. Everything may be absent.
+      config: the settings; nested mappings become dotted names.
+      figures: in reading order; the pictures go into the file.
+
+    Raises:
+      ValueError: two figures of one name, or a picture that is not a PNG.
+      FileNotFoundError: a picture that is not there.
+    """
+    names = [figure.name for figure in figures]
+    if len(set(names)) < len(names):
+        raise ValueError(f"figures must have a name each, got {names}")
+    sections = "".join(_section(figure) for figure in figures)
+    links = "".join(f'<a href="#{_escape(each.name)}">{_escape(each.title)}</a>' for each in figures)
+    statement = _statement(summary)
+    standard_errors = {f"{key}{suffix}" for key, _, _ in TILES for suffix in ("_standard_error", "_se")}
+    shown = {*STATED, *standard_errors, *(key for key, _, _ in TILES if _is_number(summary.get(key)))}
+    others = {key: value for key, value in summary.items() if key not in shown}
+    command = summary.get("command")
+    if isinstance(command, Sequence) and not isinstance(command, str):
+        command = " ".join(map(str, command))
+    page = "".join(
+        [
+            '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n',
+            '<meta name="viewport" content="width=device-width, initial-scale=1">\n',
+            # The browser itself then refuses anything from outside this file.
+            '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; img-src data:; ',
+            "style-src 'unsafe-inline'\">\n",
+            f"<title>{_escape(title)}</title>\n<style>{STYLESHEET}</style>\n</head>\n<body>\n<main>\n",
+            f"<header>\n<h1>{_escape(title)}</h1>\n",
+            f'<p class="statement">{_escape(statement)}</p>\n' if statement else "",
+            _tiles(summary),
+            f'<nav aria-label="Figures">{links}</nav>\n' if len(figures) > 1 else "",
+            "</header>\n",
+            sections,
+            _table("Other results", others),
+            _table("Configuration", config),
+            _table("Versions", summary.get("versions")),
+            f"<section><h2>Run it again</h2><pre><code>{_escape(command)}</code></pre></section>\n" if command else "",
+            "</main>\n</body>\n</html>\n",
+        ]
+    )
+    _write_atomically(Path(path), page.encode())
+
+
+def _escape(value: object) -> str:
+    return html.escape(str(value), quote=True)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
+
+
+def _statement(summary: Mapping[str, Any]) -> str:
+    """Such as "vae on digits, 3 seeds, 20,000 steps, on one CPU", of what the summary has."""
+    run = " on ".join(str(summary[key]) for key in ("experiment", "data") if summary.get(key) is not None)
+    parts = [run] if run else []
+    seeds = summary.get("seeds", summary.get("seed"))
+    if isinstance(seeds, Sequence) and not isinstance(seeds, str):
+        parts.append(f"{'seed' if len(seeds) == 1 else 'seeds'} {', '.join(map(str, seeds))}")
+    elif seeds is not None:
+        counted = "seeds" in summary
+        parts.append(f"{seeds} {'seed' if seeds == 1 else 'seeds'}" if counted else f"seed {seeds}")
+    if summary.get("steps") is not None:
+        steps = summary["steps"]
+        parts.append(f"{steps:,} training steps" if isinstance(steps, numbers.Integral) else f"{steps} training steps")
+    if summary.get("device") is not None:
+        parts.append(str(summary["device"]))
+    return ", ".join(parts)
+
+
+def _tiles(summary: Mapping[str, Any]) -> str:
+    cells = []
+    for key, name, unit in TILES:
+        value: Any = summary.get(key)
+        if not _is_number(value):
+            continue
+        text, error = _number(value), ""
+        if key == "wall_seconds":
+            text, unit = _duration(float(value))
+        for suffix in ("_standard_error", "_se"):
+            if _is_number(summary.get(key + suffix)):
+                error = (
+                    f' <span class="error">\N{PLUS-MINUS SIGN}\N{NO-BREAK SPACE}{_number(summary[key + suffix])}</span>'
+                )
+                unit += " (\N{PLUS-MINUS SIGN} s.e.)"
+                break
+        cells.append(f'<div><dt>{name}</dt><dd>{text}{error}<span class="unit">{unit}</span></dd></div>')
+    columns = 4 if len(cells) in (4, 7) else 3  # the fewest gaps in the last row
+    return f'<dl class="tiles" style="--columns:{columns}">{"".join(cells)}</dl>\n' if cells else ""
+
+
+def _number(value: Any) -> str:
+    if isinstance(value, numbers.Integral):
+        return f"{value:,}"
+    text = f"{value:,.2f}" if abs(value) >= 1 or value == 0 else f"{value:.3g}"
+    return text.replace("-", "\N{MINUS SIGN}")
+
+
+def _duration(seconds: float) -> tuple[str, str]:
+    if seconds < 120:
+        return f"{seconds:.1f}", "seconds"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return (f"{hours}:{minutes:02d}", "hours and minutes") if hours else (f"{seconds / 60:.1f}", "minutes")
+
+
+def _section(figure: ReportFigure) -> str:
+    png = figure.png if isinstance(figure.png, bytes) else Path(figure.png).read_bytes()
+    if not png.startswith(PNG_SIGNATURE) or len(png) < 24:
+        raise ValueError(f"figures: {figure.name!r} must be a PNG, got {len(png)} bytes that start with {png[:8]!r}")
+    width, height = (round(pixels * 96 / DPI) for pixels in struct.unpack(">II", png[16:24]))  # CSS pixels
+    source = f"data:image/png;base64,{base64.b64encode(png).decode()}"
+    alt = _escape(f"{figure.title}. {figure.caption}")
+    return (
+        f'<section id="{_escape(figure.name)}"><h2>{_escape(figure.title)}</h2>'
+        f'<figure><figcaption>{_escape(figure.caption)}</figcaption><div class="card">'
+        f'<img src="{source}" width="{width}" height="{height}" alt="{alt}">'
+        "</div></figure></section>\n"
+    )
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, object]]:
+    rows: list[tuple[str, object]] = []
+    for key, value in values.items():
+        nested = isinstance(value, Mapping) and value
+        rows.extend(_flat(value, f"{prefix}{key}.") if nested else [(f"{prefix}{key}", value)])
+    return rows
+
+
+def _table(heading: str, values: Mapping[str, Any] | None) -> str:
+    if not values:
+        return ""
+    rows = "".join(f'<tr><th scope="row">{_escape(k)}</th><td>{_escape(v)}</td></tr>' for k, v in _flat(values))
+    return f"<section><h2>{heading}</h2><table>{rows}</table></section>\n"
+
+
+def _write_atomically(path: Path, data: bytes) -> None:
+    """Another process, or a crash, never sees half a file."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_bytes(data)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
