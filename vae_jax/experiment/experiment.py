@@ -118,6 +118,7 @@ def run(prepared: Prepared) -> dict[str, Any]:
     summary = {
         "experiment": method.name,
         "data": images.name,
+        "data_note": images.note,
         "seed": settings.seed,
         "steps": int(progress.state.step),
         "epochs": len(progress.history),

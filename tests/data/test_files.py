@@ -1,0 +1,92 @@
+import numpy as np
+import pytest
+
+from vae_jax.data import load_array_file
+
+GREY = np.arange(12 * 4, dtype=np.uint8).reshape(12, 2, 2)
+
+
+def save(path, **arrays):
+    np.savez(path, **arrays)
+    return str(path)
+
+
+def test_splits_and_labels_under_their_keys_are_taken_as_they_are(tmp_path):
+    path = save(tmp_path / "a.npz", x_train=GREY[:8], y_train=np.arange(8), x_test=GREY[8:], y_test=np.arange(4) + 5)
+    images = load_array_file(path)
+    np.testing.assert_array_equal(images.train, GREY[:8, ..., None])
+    np.testing.assert_array_equal(images.test, GREY[8:, ..., None])
+    assert images.train_labels.tolist() == list(range(8))
+    assert images.test_labels.tolist() == [5, 6, 7, 8]
+    assert images.note == "a.npz: 8 train and 4 test images, the source's own splits"
+
+
+def test_the_only_image_shaped_array_is_the_images_and_a_tenth_is_held_out(tmp_path):
+    path = save(tmp_path / "a.npz", pictures=GREY, labels=np.arange(12) * 4, names=np.array(["a", None], object))
+    images = load_array_file(path)
+    assert len(images.train) == 11
+    assert len(images.test) == 1
+    np.testing.assert_array_equal(images.train[:, 0, 0, 0], images.train_labels)  # labels went with their images
+    assert images.test[0, 0, 0, 0] == images.test_labels[0]
+    assert "a random tenth held out as test (seed 0)" in images.note
+
+
+def test_npy_in_colour_and_in_floats(tmp_path):
+    colour = np.random.RandomState(0).randint(0, 256, (10, 4, 5, 3)).astype(np.uint8)
+    np.save(tmp_path / "a.npy", (colour / 255).astype(np.float32))
+    images = load_array_file(str(tmp_path / "a.npy"))
+    assert images.train.shape == (9, 4, 5, 3)
+    assert images.train_labels is None
+    assert {x.tobytes() for x in colour} == {x.tobytes() for x in [*images.train, *images.test]}
+
+
+@pytest.mark.parametrize(
+    ("arrays", "error", "message"),
+    [
+        (
+            {"weights": np.zeros((3, 4))},
+            ValueError,
+            r"keys train, x_train, images, x, .* got 'weights' float64 \[3, 4\]",
+        ),
+        ({"a": GREY, "b": GREY}, ValueError, "one single array of 3 or 4 axes, got 'a' uint8"),
+        ({}, ValueError, "got an empty file"),
+        ({"images": np.array([GREY[0], None], object)}, ValueError, "key 'images'.*got dtype object.*unpickled"),
+        ({"train": GREY * np.nan}, ValueError, "key 'train': expected finite pixels"),
+        ({"train": GREY * 1.0}, ValueError, r"key 'train': expected floats in \[0, 1\], got values from 0 to 47"),
+        ({"train": GREY.astype(int)}, TypeError, "key 'train': expected pixels of dtype uint8"),
+        ({"train": GREY[:0]}, ValueError, "key 'train': expected at least one image"),
+        ({"train": GREY[:1]}, ValueError, "at least 2 images"),
+        ({"train": GREY, "y": np.arange(5)}, ValueError, "key 'y': expected one label for each of the 12 images"),
+        ({"train": GREY, "test": GREY[:, :1]}, ValueError, r"key 'test'.*\(2, 2, 1\), got \(1, 2, 1\)"),
+        (
+            {"train": GREY, "y_test": np.arange(12)},
+            ValueError,
+            "key 'y_test': expected test images under test or x_test",
+        ),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_refused_with_file_key_and_remedy(tmp_path, arrays, error, message):
+    path = save(tmp_path / "a.npz", **arrays)
+    with pytest.raises(error, match=message) as caught:
+        load_array_file(path)
+    assert "a.npz" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_foreign_truncated_and_pickled_files_are_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"none.npz: expected an .npz or .npy file, got a path with no file there"):
+        load_array_file(str(tmp_path / "none.npz"))
+    (tmp_path / "text.npz").write_text("not an archive")
+    (tmp_path / "empty.npy").write_bytes(b"")
+    np.save(tmp_path / "objects.npy", np.array([GREY, None], object), allow_pickle=True)
+    np.save(tmp_path / "cut.npy", GREY)
+    (tmp_path / "cut.npy").write_bytes((tmp_path / "cut.npy").read_bytes()[:-5])
+    save(tmp_path / "flipped.npz", images=GREY)
+    content = bytearray((tmp_path / "flipped.npz").read_bytes())
+    content[content.index(GREY.tobytes())] ^= 255  # the archive's checksum notices
+    (tmp_path / "flipped.npz").write_bytes(bytes(content))
+    for name in ("text.npz", "empty.npy", "cut.npy", "flipped.npz"):
+        with pytest.raises(ValueError, match=f"{name}: expected a file written by numpy.savez or numpy.save"):
+            load_array_file(str(tmp_path / name))
+    with pytest.raises(ValueError, match=r"objects\.npy: expected an array of numbers, got dtype object"):
+        load_array_file(str(tmp_path / "objects.npy"))

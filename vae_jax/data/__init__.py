@@ -1,0 +1,16 @@
+"""Image sources and the pixel transforms that turn 8-bit images into a model's input.
+
+Importing this package loads numpy and jax only; tensorflow-datasets and Pillow are imported by the loaders that use
+them.
+"""
+
+from vae_jax.data.arrays import Images as Images
+from vae_jax.data.digits import load_digits as load_digits
+from vae_jax.data.files import load_array_file as load_array_file
+from vae_jax.data.folder import load_folder as load_folder
+from vae_jax.data.images import load_images as load_images
+from vae_jax.data.pixels import binarize as binarize
+from vae_jax.data.pixels import dequantize as dequantize
+from vae_jax.data.pixels import scale as scale
+from vae_jax.data.pixels import static_binarization as static_binarization
+from vae_jax.data.tfds_images import load_tfds as load_tfds

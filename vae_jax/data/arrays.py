@@ -1,0 +1,151 @@
+"""The record that every image source returns, and the checks that every source shares."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+HOLD_OUT_SEED = 0
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Images:
+    """Images of one shape, in two splits, as they travel: 8-bit, on the host.
+
+    Attributes:
+      name: What was asked for, e.g. `digits`, `cifar10`, `my_images.npz`.
+      train: uint8 `[N, H, W, C]`, N >= 1, C = 1 or 3.
+      train_labels: int32 `[N]`, or None where the source has none.
+      test: uint8 `[M, H, W, C]`, M >= 1.
+      test_labels: int32 `[M]`, or None.
+      note: Provenance and protocol in a sentence, to stand beside any number measured on the images.
+    """
+
+    name: str
+    train: np.ndarray
+    train_labels: np.ndarray | None
+    test: np.ndarray
+    test_labels: np.ndarray | None
+    note: str
+
+
+def as_pixels(images: np.ndarray, where: str) -> np.ndarray:
+    """Images of any accepted kind as uint8 `[N, H, W, C]`.
+
+    uint8 stays as it is; bool becomes 0 and 255; floats in [0, 1] become round(255 x).
+
+    Args:
+      images: `[N, H, W]` or `[N, H, W, C]` with C = 1 or 3.
+      where: Names the source in error messages, e.g. "x.npz, key 'train'".
+
+    Returns:
+      uint8 `[N, H, W, C]`; `[N, H, W]` becomes `[N, H, W, 1]`.
+
+    Raises:
+      TypeError: for a dtype that is none of uint8, bool and floating.
+      ValueError: for no images, another shape, NaN, infinity or floats outside [0, 1].
+    """
+    if images.ndim == 3:
+        images = images[..., None]
+    if images.ndim != 4:
+        raise ValueError(f"{where}: expected images of shape [N, H, W] or [N, H, W, C], got shape {images.shape}.")
+    if images.size == 0:
+        raise ValueError(f"{where}: expected at least one image of at least one pixel, got shape {images.shape}.")
+    if images.shape[-1] not in (1, 3):
+        hint = ""
+        if images.shape[-1] == 4:
+            hint = "; drop the alpha channel first, images[..., :3]"
+        elif images.shape[1] in (1, 3):
+            hint = "; channels come last, so transpose with np.moveaxis(images, 1, -1)"
+        raise ValueError(f"{where}: expected 1 or 3 channels on the last axis, got shape {images.shape}{hint}.")
+    if images.dtype == np.uint8:
+        return images
+    if images.dtype == np.bool_:
+        return images.astype(np.uint8) * np.uint8(255)
+    if np.issubdtype(images.dtype, np.floating):
+        if not np.isfinite(images).all():
+            raise ValueError(f"{where}: expected finite pixels, got NaN or infinity.")
+        low, high = float(images.min()), float(images.max())
+        if low < 0 or high > 1:
+            raise ValueError(
+                f"{where}: expected floats in [0, 1], got values from {low:g} to {high:g}; "
+                "divide by the range, or give uint8 from 0 to 255."
+            )
+        # In float64, so that k/255 held as float16 or float32 comes back as k.
+        return np.rint(255 * images.astype(np.float64)).astype(np.uint8)
+    raise TypeError(
+        f"{where}: expected pixels of dtype uint8, bool or floating in [0, 1], got {images.dtype}; "
+        "if the values are 0 to 255, use .astype(np.uint8)."
+    )
+
+
+def as_labels(labels: np.ndarray, count: int, where: str) -> np.ndarray:
+    """Class labels as int32 `[count]`; accepts any integer or bool dtype, `[count]` or `[count, 1]`.
+
+    Raises:
+      TypeError: for labels that are not integers.
+      ValueError: for another shape than one label per image.
+    """
+    if labels.shape == (count, 1):
+        labels = labels[:, 0]
+    if labels.shape != (count,):
+        raise ValueError(f"{where}: expected one label for each of the {count} images, got shape {labels.shape}.")
+    if not (np.issubdtype(labels.dtype, np.integer) or labels.dtype == np.bool_):
+        raise TypeError(f"{where}: expected integer labels, got dtype {labels.dtype}.")
+    return labels.astype(np.int32)
+
+
+def spread_binary(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """uint8 splits whose only values are 0 and 1 become 0 and 255; all others stay as they are.
+
+    Binary sets are stored both ways. Read as 8-bit intensities, 0 and 1 would be two blacks that no eye tells apart.
+    """
+    if train.max() <= 1 and test.max() <= 1:
+        return train * np.uint8(255), test * np.uint8(255)
+    return train, test
+
+
+def hold_out_tenth(
+    images: np.ndarray, labels: np.ndarray | None, where: str
+) -> tuple[np.ndarray, np.ndarray | None, np.ndarray, np.ndarray | None]:
+    """Holds out a fixed tenth (at least one image) as the test split; both parts keep the order they had.
+
+    Args:
+      images: `[N, ...]`, N >= 2.
+      labels: `[N]` or None.
+      where: Names the source in the error message.
+
+    Returns:
+      train, train_labels, test, test_labels.
+
+    Raises:
+      ValueError: for fewer than two images.
+    """
+    count = len(images)
+    if count < 2:
+        raise ValueError(f"{where}: expected at least 2 images, one of them to hold out as test, got {count}.")
+    # RandomState, not default_rng: numpy promises that its stream never changes (NEP 19), and with it the split.
+    test = np.zeros(count, bool)
+    test[np.random.RandomState(HOLD_OUT_SEED).permutation(count)[: max(1, count // 10)]] = True
+    if labels is None:
+        return images[~test], None, images[test], None
+    return images[~test], labels[~test], images[test], labels[test]
+
+
+def from_splits(
+    name: str,
+    train: np.ndarray,
+    train_labels: np.ndarray | None,
+    test: np.ndarray | None,
+    test_labels: np.ndarray | None,
+    extra: str = "",
+) -> Images:
+    """`Images` from a source's splits: holds out a tenth where `test` is None, spreads 0/1, writes the note."""
+    protocol = "the source's own splits"
+    if test is None:
+        train, train_labels, test, test_labels = hold_out_tenth(train, train_labels, name)
+        protocol = f"a random tenth held out as test (seed {HOLD_OUT_SEED})"
+    train, test = spread_binary(train, test)
+    note = f"{name}: {len(train):,} train and {len(test):,} test images, {protocol}{extra}"
+    return Images(name, train, train_labels, test, test_labels, note)
