@@ -112,7 +112,7 @@ def traversal(images: ArrayLike, kl: ArrayLike | None, values: ArrayLike) -> Fig
         or uint8.
       kl: `[D]`, nats per image that each dimension carries, or None where there is no such thing (an autoencoder): rows
         then keep their order.
-      values: `[V]`, in standard deviations of the prior (without `kl`: just values of z).
+      values: `[V]`, in standard deviations of the prior.
 
     Raises:
       ValueError: wrong shape or range.
@@ -135,9 +135,7 @@ def traversal(images: ArrayLike, kl: ArrayLike | None, values: ArrayLike) -> Fig
     gap = thin_gap(tiles)
     mosaic = draw_mosaic(tiles[shown], [gap] * (len(shown) - 1), [gap] * (steps - 1))
     label_rows(mosaic, labels[: len(shown)])
-    label_columns(
-        mosaic, [signed(value) for value in positions], "z" if kl is None else "z, in standard deviations of the prior"
-    )
+    label_columns(mosaic, [signed(value) for value in positions], "z, in standard deviations of the prior")
     if len(left_out):
         note = f"{len(left_out)} more {'dimension' if len(left_out) == 1 else 'dimensions'} left out"
         if kl is not None:

@@ -69,7 +69,7 @@ def write_report(
       path: the HTML file; it is replaced as a whole or not at all.
       title: plain text, as are all other texts.
       summary: the numbers of the run. Shown as tiles: "negative_elbo", "rate", "distortion", "nll" (nats per image),
-        "bits_per_dim", "active_units", "wall_seconds"; "<key>_standard_error" or "<key>_se" goes beside its number. In
+        "bits_per_dim", "active_units", "wall_seconds"; "<key>_standard_error" goes beside its number. In
         the first line: "experiment", "data", "seed" or "seeds", "steps", "device". At the end: "command" (a string or a
         list of arguments), "versions" (a mapping), and all that is not named here. Everything may be absent.
       config: the settings; nested mappings become dotted names.
@@ -85,7 +85,7 @@ def write_report(
     sections = "".join(_section(figure) for figure in figures)
     links = "".join(f'<a href="#{_escape(each.name)}">{_escape(each.title)}</a>' for each in figures)
     statement = _statement(summary)
-    standard_errors = {f"{key}{suffix}" for key, _, _ in TILES for suffix in ("_standard_error", "_se")}
+    standard_errors = {f"{key}_standard_error" for key, _, _ in TILES}
     shown = {*STATED, *standard_errors, *(key for key, _, _ in TILES if _is_number(summary.get(key)))}
     others = {key: value for key, value in summary.items() if key not in shown}
     command = summary.get("command")
@@ -150,13 +150,11 @@ def _tiles(summary: Mapping[str, Any]) -> str:
         text, error = _number(value), ""
         if key == "wall_seconds":
             text, unit = _duration(float(value))
-        for suffix in ("_standard_error", "_se"):
-            if _is_number(summary.get(key + suffix)):
-                error = (
-                    f' <span class="error">\N{PLUS-MINUS SIGN}\N{NO-BREAK SPACE}{_number(summary[key + suffix])}</span>'
-                )
-                unit += " (\N{PLUS-MINUS SIGN} s.e.)"
-                break
+        if _is_number(summary.get(f"{key}_standard_error")):
+            # To the decimals of the number that it belongs to.
+            spread = format(summary[f"{key}_standard_error"], ".2f" if abs(value) >= 1 else ".1g")
+            error = f' <span class="error">\N{PLUS-MINUS SIGN}\N{NO-BREAK SPACE}{spread}</span>'
+            unit += " (\N{PLUS-MINUS SIGN} s.e.)"
         cells.append(f'<div><dt>{name}</dt><dd>{text}{error}<span class="unit">{unit}</span></dd></div>')
     columns = 4 if len(cells) in (4, 7) else 3  # the fewest gaps in the last row
     return f'<dl class="tiles" style="--columns:{columns}">{"".join(cells)}</dl>\n' if cells else ""
