@@ -37,7 +37,7 @@ INSTALL = "pip install tensorflow, or this project with its extra [tensorflow]"
 def load_tfds(name: str, data_dir: str | None = None) -> Images:
     """A TFDS image data set, downloaded and prepared first where it is not there yet.
 
-    Reading needs no TensorFlow; downloading and preparing does (the extra `vae_jax[tensorflow]`).
+    Reading needs no TensorFlow; downloading and preparing does (the extra `tensorflow`).
 
     The test split is TFDS's `test`, else its `validation`, else a fixed tenth of `train`, held out. Pixels whose only
     values are 0 and 1 become 0 and 255. Labels are the feature that TFDS names as the supervised target, else `label`,

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from vae_jax.distributions.distribution import Distribution, event_arrays
+from vae_jax.distributions.distribution import Distribution, discrete_kl_terms, event_arrays
 
 
 def bernoulli_log_prob(x: ArrayLike, logits: ArrayLike) -> jax.Array:
@@ -39,7 +39,8 @@ class Bernoulli(Distribution):
 
     @property
     def mean(self) -> jax.Array:
-        return jax.nn.sigmoid(self.logits)
+        (logits,) = event_arrays(self.logits)
+        return jax.nn.sigmoid(logits)
 
     def sample(self, key: jax.Array) -> jax.Array:
         return jax.random.bernoulli(key, self.mean).astype(jnp.float32)
@@ -48,8 +49,8 @@ class Bernoulli(Distribution):
         return bernoulli_log_prob(value, self.logits)
 
     def kl(self, other: Bernoulli) -> jax.Array:
-        """sum(p (l - l') - softplus(l) + softplus(l')) with p = sigmoid(l)."""
+        """sum(p log(p / p') + (1 - p) log((1 - p) / (1 - p'))) with p = sigmoid(l)."""
         logits, other_logits = event_arrays(self.logits, other.logits)
-        difference = logits - other_logits
-        log_normalizers = jax.nn.softplus(other_logits) - jax.nn.softplus(logits)
-        return jnp.sum(jax.nn.sigmoid(logits) * difference + log_normalizers)
+        ones = discrete_kl_terms(jax.nn.log_sigmoid(logits), jax.nn.log_sigmoid(other_logits))
+        zeros = discrete_kl_terms(jax.nn.log_sigmoid(-logits), jax.nn.log_sigmoid(-other_logits))
+        return jnp.sum(ones + zeros)

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from vae_jax.distributions.distribution import Distribution
+from vae_jax.distributions.distribution import Distribution, discrete_kl_terms, event_arrays
 
 
 def categorical_log_prob(x: ArrayLike, logits: ArrayLike) -> jax.Array:
@@ -43,13 +43,13 @@ class Categorical(Distribution):
     logits: jax.Array
 
     def sample(self, key: jax.Array) -> jax.Array:
-        return jax.random.categorical(key, self.logits, axis=-1).astype(jnp.int32)
+        (logits,) = event_arrays(self.logits)  # bfloat16 noise would bias the draw
+        return jax.random.categorical(key, logits, axis=-1).astype(jnp.int32)
 
     def log_prob(self, value: ArrayLike) -> jax.Array:
         return categorical_log_prob(value, self.logits)
 
     def kl(self, other: Categorical) -> jax.Array:
         """sum_k p_k (log p_k - log p'_k), summed over the event."""
-        chex.assert_equal_shape([self.logits, other.logits])
-        log_p, log_other = jax.nn.log_softmax(self.logits), jax.nn.log_softmax(other.logits)
-        return jnp.sum(jnp.exp(log_p) * (log_p - log_other))
+        logits, other_logits = event_arrays(self.logits, other.logits)
+        return jnp.sum(discrete_kl_terms(jax.nn.log_softmax(logits), jax.nn.log_softmax(other_logits)))

@@ -60,6 +60,19 @@ def mean_of(distribution: Distribution) -> Any:
     return distribution.mean
 
 
+def discrete_kl_terms(log_p: jax.Array, log_other: jax.Array) -> jax.Array:
+    """p log(p / p') - p + p' of each outcome: their sum over all outcomes is KL(p || p'), and none is below 0.
+
+    With r = log p' - log p a term is p (expm1(r) - r), which keeps the digits that p log(p / p') alone loses, and with
+    them the sign, where p' is close to p.
+    """
+    ratio = log_other - log_p
+    near = jnp.abs(ratio) < 1.0
+    r = jnp.where(near, ratio, 0.0)  # expm1 of the unused branch would overflow, in the gradient too
+    p = jnp.exp(log_p)
+    return jnp.where(near, p * (jnp.expm1(r) - r), jnp.exp(log_other) - p - p * ratio)
+
+
 def event_arrays(*arrays: ArrayLike) -> tuple[jax.Array, ...]:
     """The arguments of a density as arrays of one shape, in float32 or better (bfloat16 is promoted).
 
