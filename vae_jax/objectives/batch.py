@@ -37,6 +37,7 @@ def mean_over_batch(example_objective: ExampleObjective) -> Objective:
         losses, metrics = jax.vmap(lambda k, x: example_objective(model, params, k, x))(keys, batch)
         return jnp.mean(losses), Aux(jax.tree.map(jnp.mean, metrics), split_buffers(params)[1])
 
+    objective.__doc__ = example_objective.__doc__
     return objective
 
 

@@ -17,6 +17,7 @@ def distortion(model: VAE, params: Params, key: jax.Array, x: ArrayLike) -> jax.
 
 
 def _reconstruction(model: VAE, params: Params, key: jax.Array, x: jax.Array) -> tuple[jax.Array, Metrics]:
+    """The distortion, a mean over the batch in nats per example; one z an example."""
     loss = distortion(model, params, key, x)
     return loss, {"distortion": loss}
 

@@ -65,8 +65,13 @@ def make_evaluate(
     Args:
       model: the model.
       objective: as for `make_train_step`; its `loss` is among the metrics.
-      batch_size: examples held at once; the remainder is a smaller batch of its own.
+      batch_size: examples held at once, at least 1; the remainder is a smaller batch of its own.
+
+    Raises:
+      ValueError: where the batch size is below 1.
     """
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, got {batch_size}")
 
     def metrics_of(params: Params, key: jax.Array, batch: jax.Array) -> Metrics:
         loss, aux = objective(model, params, key, batch)

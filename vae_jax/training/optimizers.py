@@ -9,11 +9,17 @@ import optax
 
 Schedule = Literal["constant", "linear", "cosine", "warmup_cosine", "exponential"]
 
+
+def _warmup_steps(total_steps: int) -> int:
+    # At least one step is left to the cosine: a run of a single step warms up in none.
+    return min(max(1, total_steps // 20), total_steps - 1)
+
+
 _SCHEDULES: dict[str, Callable[[float, int], optax.Schedule]] = {
     "constant": lambda peak, steps: optax.constant_schedule(peak),
     "linear": lambda peak, steps: optax.linear_schedule(peak, 0.0, steps),
     "cosine": lambda peak, steps: optax.cosine_decay_schedule(peak, steps),
-    "warmup_cosine": lambda peak, steps: optax.warmup_cosine_decay_schedule(0.0, peak, max(1, steps // 20), steps),
+    "warmup_cosine": lambda peak, steps: optax.warmup_cosine_decay_schedule(0.0, peak, _warmup_steps(steps), steps),
     "exponential": lambda peak, steps: optax.exponential_decay(peak, steps, 0.01),
 }
 

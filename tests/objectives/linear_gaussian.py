@@ -1,0 +1,106 @@
+"""The linear-Gaussian VAE: x = W z + b + N(0, s^2 I), z ~ N(0, I), so that everything about it is known exactly.
+
+log p(x) = log N(x; b, W W^T + s^2 I), and with orthogonal columns of W the true posterior is diagonal:
+N(P^-1 W^T (x - b) / s^2, P^-1) with P = I + W^T W / s^2. The encoder is q(z | x) = N(A (x - b), diag exp(lv)).
+
+It is a `VAE` record written by hand, with no network library: the test of that seam too. References in numpy float64.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import scipy.stats
+
+from vae_jax import VAE, Normal, standard_normal
+
+NUM_PIXELS, LATENT_DIM = 4, 2
+WEIGHTS = np.array([[1, 1, 1, 1], [0.5, -0.5, 0.5, -0.5]], np.float32).T  # orthogonal columns of different length
+OFFSET = np.array([0.5, -1.0, 0.0, 2.0], np.float32)
+NOISE_VARIANCE = 0.5
+
+
+def linear_gaussian() -> VAE:
+    def decode(params, z):
+        mean = params["weights"] @ z + params["offset"]
+        return Normal(mean, jnp.full(mean.shape, params["noise_log_variance"]))
+
+    return VAE(
+        init=lambda key: exact_params(),
+        encode=lambda params, x: Normal(params["encoder"] @ (x - params["offset"]), params["log_variance"]),
+        prior=lambda params: standard_normal(LATENT_DIM),
+        decode=decode,
+    )
+
+
+def _params(encoder, log_variance):
+    arrays = {
+        "weights": WEIGHTS,
+        "offset": OFFSET,
+        "noise_log_variance": np.log(NOISE_VARIANCE),
+        "encoder": encoder,
+        "log_variance": log_variance,
+    }
+    return {name: jnp.asarray(value, jnp.float32) for name, value in arrays.items()}
+
+
+def exact_params():
+    """The encoder is the true posterior."""
+    precision = 1 + np.sum(WEIGHTS.astype(np.float64) ** 2, axis=0) / NOISE_VARIANCE
+    return _params(WEIGHTS.T / precision[:, None] / NOISE_VARIANCE, -np.log(precision))
+
+
+def wrong_params():
+    """A posterior too wide (so that importance weights have a variance) and with a biased mean."""
+    exact = exact_params()
+    return {**exact, "encoder": 0.7 * exact["encoder"], "log_variance": exact["log_variance"] + 0.8}
+
+
+def float64(params):
+    return {name: np.asarray(value, np.float64) for name, value in params.items()}
+
+
+def log_likelihood(params, xs):
+    """log p(x) of `[N, 4]` examples, by scipy."""
+    p = float64(params)
+    covariance = p["weights"] @ p["weights"].T + np.exp(p["noise_log_variance"]) * np.eye(NUM_PIXELS)
+    return scipy.stats.multivariate_normal.logpdf(np.asarray(xs, np.float64), p["offset"], covariance)
+
+
+def elbo_parts(params, x, xp=np):
+    """E_q log p(x | z) and KL(q || p) in closed form: E_q |x - b - W z|^2 = |x - b - W m|^2 + sum_ij W_ij^2 v_j.
+
+    In numpy float64, or in jax.numpy where a gradient is wanted.
+    """
+    p = float64(params) if xp is np else params
+    mean, variance = p["encoder"] @ (x - p["offset"]), xp.exp(p["log_variance"])
+    residual = x - p["offset"] - p["weights"] @ mean
+    square = xp.sum(residual**2) + xp.sum(p["weights"] ** 2 @ variance)
+    noise = p["noise_log_variance"]
+    expected = -0.5 * (NUM_PIXELS * (np.log(2 * np.pi) + noise) + square * xp.exp(-noise))
+    kl = 0.5 * xp.sum(variance - 1 - p["log_variance"] + mean**2)
+    return expected, kl
+
+
+def elbo_value(params, x, xp=np):
+    expected, kl = elbo_parts(params, x, xp)
+    return expected - kl
+
+
+def examples(num_examples, seed=0):
+    """Draws of the model itself, `[N, 4]`."""
+    rng = np.random.default_rng(seed)
+    z = rng.normal(size=(num_examples, LATENT_DIM))
+    x = z @ WEIGHTS.T + OFFSET + np.sqrt(NOISE_VARIANCE) * rng.normal(size=(num_examples, NUM_PIXELS))
+    return x.astype(np.float32)
+
+
+def draws(function, num_draws, seed=0):
+    """`function(key)` at many keys, in one jitted program: a numpy float64 array (or pytree of arrays)."""
+    keys = jax.random.split(jax.random.key(seed), num_draws)
+    return jax.tree.map(lambda a: np.asarray(a, np.float64), jax.jit(jax.vmap(function))(keys))
+
+
+def standard_error(values):
+    return values.std(axis=0, ddof=1) / np.sqrt(len(values))

@@ -1,0 +1,152 @@
+import gc
+
+import chex
+import jax
+import numpy as np
+import optax
+import orbax.checkpoint as ocp
+import pytest
+
+from vae_jax.models import mlp_vae
+from vae_jax.objectives import negative_elbo
+from vae_jax.training import Progress, fit, init_train_state, make_schedule
+from vae_jax.training.checkpoints import OrbaxCheckpoints, load_best
+
+EPOCHS, BATCH_SIZE = 5, 8
+IMAGES = np.random.default_rng(0).integers(0, 2, (50, 3, 3, 1)).astype(np.float32)
+TRAIN, VALIDATION = IMAGES[:40], IMAGES[40:]
+MODEL = mlp_vae((3, 3, 1), 2, hidden=(6,))
+# The rate is high enough for the validation loss to go up and down, so that best and last differ.
+OPTIMIZER = optax.adam(make_schedule("cosine", 0.1, EPOCHS * 5))
+KEY = jax.random.key(3)
+
+
+class Stopped(Exception):
+    pass
+
+
+def train(checkpoints=None, stop_after=None, epochs=EPOCHS):
+    def on_epoch(progress):
+        if len(progress.history) == stop_after:
+            raise Stopped
+
+    return fit(
+        MODEL, negative_elbo, OPTIMIZER, TRAIN, VALIDATION, KEY,
+        epochs=epochs, batch_size=BATCH_SIZE, checkpoints=checkpoints, on_epoch=on_epoch,
+    )  # fmt: skip
+
+
+def checkpoints_in(folder, key=KEY, config=None, every_seconds=0.0):
+    return OrbaxCheckpoints(folder, key, config or {"learning_rate": 0.1}, every_seconds)
+
+
+def like(seed=9):
+    """Progress of the right structure and other numbers."""
+    state = init_train_state(MODEL, OPTIMIZER, jax.random.key(seed))
+    return Progress(state, state.params, ())
+
+
+@pytest.fixture(scope="module")
+def uninterrupted():
+    return train()
+
+
+@pytest.mark.parametrize("stop_after", [1, pytest.param(3, marks=pytest.mark.slow)])
+def test_a_run_that_was_stopped_and_resumed_ends_in_the_same_bits(tmp_path, uninterrupted, stop_after):
+    with pytest.raises(Stopped):
+        train(checkpoints_in(tmp_path / "c"), stop_after)
+    restored = checkpoints_in(tmp_path / "c").restore(like())
+    assert len(restored.history) == stop_after
+    assert int(restored.state.step) == 5 * stop_after
+    resumed = train(checkpoints_in(tmp_path / "c"))
+    assert resumed.history == uninterrupted.history
+    assert resumed.best_epoch == uninterrupted.best_epoch
+    chex.assert_trees_all_equal(resumed.state, uninterrupted.state)
+    chex.assert_trees_all_equal(resumed.best_params, uninterrupted.best_params)
+    # And a run that is finished is trained no further.
+    again = train(checkpoints_in(tmp_path / "c"), stop_after=EPOCHS)
+    chex.assert_trees_all_equal(again.state, uninterrupted.state)
+    # The comparison is not of things that never change.
+    assert abs(restored.history[-1]["validation/loss"] - resumed.history[-1]["validation/loss"]) > 1e-3
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """A folder with the checkpoint of a run of two epochs, and what that run returned."""
+    folder = tmp_path_factory.mktemp("saved") / "checkpoints"
+    return folder, train(checkpoints_in(folder, config={"learning_rate": 0.1, "hidden": [6]}), epochs=2)
+
+
+def test_where_nothing_was_saved_nothing_is_restored(tmp_path):
+    assert checkpoints_in(tmp_path / "c").restore(like()) is None
+
+
+def test_a_run_with_another_key_is_refused(saved):
+    with pytest.raises(ValueError, match="belongs to a run with another key"):
+        checkpoints_in(saved[0], key=jax.random.key(4)).restore(like())
+
+
+# Orbax abandons the reads of the other arrays when the first is refused.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_model_of_other_sizes_is_refused(saved):
+    other = mlp_vae((3, 3, 1), 2, hidden=(7,))
+    state = init_train_state(other, OPTIMIZER, KEY)
+    with pytest.raises(ValueError, match="shape"):
+        checkpoints_in(saved[0]).restore(Progress(state, state.params, ()))
+    gc.collect()
+
+
+def test_the_folder_says_by_itself_what_it_is_of(saved):
+    folder, progress = saved
+    with ocp.CheckpointManager(folder) as manager:
+        items = ocp.args.Composite(last=ocp.args.StandardRestore(), progress=ocp.args.JsonRestore())
+        found = manager.restore(manager.latest_step(), args=items)
+    assert found.progress["config"] == {"learning_rate": 0.1, "hidden": [6]}
+    assert found.progress["history"] == list(progress.history)
+    assert int(found.last["state"]["step"]) == 10
+    np.testing.assert_array_equal(found.last["key"], jax.random.key_data(KEY))
+    moments = progress.state.opt_state[0].mu["decoder"]["output"]["kernel"]
+    assert np.abs(moments).max() > 0
+    stored = [leaf for leaf in jax.tree.leaves(found.last["state"]["opt_state"]) if leaf.shape == moments.shape]
+    assert any(np.array_equal(leaf, moments) for leaf in stored)
+
+
+def test_load_best_gives_the_parameters_of_the_best_epoch(tmp_path, uninterrupted):
+    # Best and last are made to differ, whatever the run was like.
+    apart = uninterrupted._replace(best_params=jax.tree.map(lambda p: p + 1.0, uninterrupted.state.params))
+    checkpoints_in(tmp_path / "c").save(apart, final=True)
+    chex.assert_trees_all_equal(load_best(tmp_path / "c", MODEL.init(jax.random.key(8))), apart.best_params)
+
+
+def test_load_best_of_a_folder_without_checkpoints_is_refused_by_name(tmp_path):
+    (tmp_path / "c").mkdir()
+    with pytest.raises(ValueError, match=r"no checkpoint in .*c$"):
+        load_best(tmp_path / "c", MODEL.init(jax.random.key(0)))
+
+
+def test_a_save_that_is_interrupted_leaves_the_one_before_usable(tmp_path, uninterrupted):
+    checkpoints = checkpoints_in(tmp_path / "c")
+    checkpoints.save(uninterrupted, final=True)
+    unwritable = ({"epoch": object()},)  # met by the JSON writer in the midst of the save, beside written arrays
+    changed = uninterrupted._replace(best_params=like().best_params, history=unwritable)
+    with pytest.raises(TypeError, match="JSON serializable"):
+        checkpoints.save(changed, final=True)
+    restored = checkpoints_in(tmp_path / "c").restore(like())
+    assert restored.history == uninterrupted.history
+    chex.assert_trees_all_equal(restored.state, uninterrupted.state)
+    chex.assert_trees_all_equal(restored.best_params, uninterrupted.best_params)
+    # And the folder takes further saves.
+    again = checkpoints_in(tmp_path / "c")
+    again.save(uninterrupted._replace(history=uninterrupted.history[:1]), final=True)
+    assert checkpoints_in(tmp_path / "c").restore(like()).history == uninterrupted.history[:1]
+
+
+def test_between_saves_some_time_passes_except_before_the_final_one(tmp_path, uninterrupted):
+    checkpoints = checkpoints_in(tmp_path / "c", every_seconds=3600.0)
+    checkpoints.save(uninterrupted, final=False)
+    assert checkpoints.restore(like()) is None
+    checkpoints.save(uninterrupted, final=True)
+    assert checkpoints.restore(like()).history == uninterrupted.history
+    assert [path.name for path in (tmp_path / "c").iterdir()] == ["1"]
+    checkpoints.save(uninterrupted, final=True)
+    assert [path.name for path in (tmp_path / "c").iterdir()] == ["2"]  # one at a time

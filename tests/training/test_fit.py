@@ -1,0 +1,157 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from vae_jax.models import VAE
+from vae_jax.objectives import Aux
+from vae_jax.training import Diverged, Progress, fit, init_train_state
+from vae_jax.training.checkpoints import OrbaxCheckpoints
+
+
+def no_distribution(*_):
+    raise AssertionError("the toy objective uses no distribution")
+
+
+COUNTER = VAE(lambda key: {"w": jnp.zeros(())}, no_distribution, no_distribution, no_distribution)
+TRAIN, VALIDATION = np.zeros((4, 1), np.float32), np.ones((3, 1), np.float32)
+
+
+def scripted(validation_losses, train_losses=None):
+    """Each epoch (one step of SGD at rate 1) adds 1 to w; validation_losses[e - 1] is the loss after epoch e.
+
+    Training batches are zeros and validation batches ones, so the objective can tell them apart.
+    """
+    table = jnp.asarray([99.0, *validation_losses], jnp.float32)
+    train_table = jnp.asarray(train_losses or [0.0] * len(validation_losses), jnp.float32)
+
+    def objective(model, params, key, batch):
+        epoch = jax.lax.stop_gradient(params["w"]).astype(int)
+        validation = batch[0, 0] > 0.5
+        loss = jnp.where(
+            validation, table[epoch], train_table[epoch] + (jax.lax.stop_gradient(params["w"]) - params["w"])
+        )
+        return loss, Aux({"noise": jax.random.normal(key)}, None)
+
+    return objective
+
+
+def run(losses, epochs=None, *, train_losses=None, **options):
+    objective = scripted(losses, train_losses)
+    arguments = (COUNTER, objective, optax.sgd(1.0), TRAIN, VALIDATION, jax.random.key(0))
+    return fit(*arguments, epochs=epochs or len(losses), batch_size=4, **options)
+
+
+def validation_losses(progress):
+    return [row["validation/loss"] for row in progress.history]
+
+
+def test_the_best_parameters_are_those_of_the_lowest_validation_loss_and_the_state_is_the_last():
+    progress = run([9.0, 5.0, 3.0, 4.0, 3.5])
+    assert validation_losses(progress) == [9.0, 5.0, 3.0, 4.0, 3.5]
+    assert progress.best_epoch == 3
+    assert float(progress.best_params["w"]) == 3.0
+    assert float(progress.state.params["w"]) == 5.0
+    assert int(progress.state.step) == 5
+    assert [row["epoch"] for row in progress.history] == [1, 2, 3, 4, 5]
+    assert [row["step"] for row in progress.history] == [1, 2, 3, 4, 5]
+
+
+def test_of_equal_validation_losses_the_first_is_the_best():
+    progress = run([9.0, 3.0, 3.0])
+    assert progress.best_epoch == 2
+    assert float(progress.best_params["w"]) == 2.0
+
+
+@pytest.mark.parametrize(("patience", "stops_after", "best"), [(1, 4, 3), (2, 5, 3), (3, 9, 6), (None, 10, 6)], ids=str)
+def test_training_stops_after_patience_epochs_without_a_new_lowest_loss(patience, stops_after, best):
+    progress = run([9.0, 5.0, 3.0, 4.0, 3.0, 2.0, 4.0, 4.0, 4.0, 4.0], patience=patience)
+    assert len(progress.history) == stops_after
+    assert progress.best_epoch == best
+    assert float(progress.best_params["w"]) == best
+
+
+def test_no_history_has_best_epoch_0():
+    state = init_train_state(COUNTER, optax.sgd(1.0), jax.random.key(0))
+    assert Progress(state, state.params, ()).best_epoch == 0
+
+
+def test_validation_draws_the_same_noise_after_every_epoch_and_training_does_not():
+    history = run([3.0, 2.0, 1.0]).history
+    assert len({row["validation/noise"] for row in history}) == 1
+    assert len({row["train/noise"] for row in history}) == 3
+
+
+def test_the_callback_meets_every_epochs_progress_in_turn():
+    seen = []
+    progress = run([3.0, 1.0, 2.0], on_epoch=lambda p: seen.append((len(p.history), int(p.state.step), p.best_epoch)))
+    assert seen == [(1, 1, 1), (2, 2, 2), (3, 3, 2)]
+    assert progress.best_epoch == 2
+
+
+class MemoryCheckpoints:
+    def __init__(self):
+        self.saved = []
+
+    def restore(self, like):
+        return None
+
+    def save(self, progress, *, final):
+        self.saved.append((len(progress.history), final))
+
+
+def test_progress_is_saved_every_epoch_and_the_last_one_is_final():
+    checkpoints = MemoryCheckpoints()
+    run([3.0, 1.0, 2.0], checkpoints=checkpoints)
+    assert checkpoints.saved == [(1, False), (2, False), (3, True)]
+    checkpoints = MemoryCheckpoints()
+    run([3.0, 1.0, 2.0, 2.0], patience=1, checkpoints=checkpoints)
+    assert checkpoints.saved == [(1, False), (2, False), (3, True)]
+
+
+@pytest.mark.parametrize("split", ["train", "validation"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_loss_that_is_no_number_stops_the_run_and_leaves_the_checkpoints_of_the_epochs_before(tmp_path, split, value):
+    losses = [9.0, 5.0, value, 4.0] if split == "validation" else [9.0, 5.0, 3.0, 4.0]
+    train_losses = [0.0, 0.0, value, 0.0] if split == "train" else None
+    seen = []
+    checkpoints = OrbaxCheckpoints(tmp_path / "checkpoints", jax.random.key(0), {}, every_seconds=0.0)
+    with pytest.raises(Diverged, match=r"not finite after epoch 3 .*lower the learning rate"):
+        run(
+            losses,
+            train_losses=train_losses,
+            checkpoints=checkpoints,
+            on_epoch=lambda p: seen.append(len(p.history)),
+        )
+    assert seen == [1, 2]
+    like = init_train_state(COUNTER, optax.sgd(1.0), jax.random.key(0))
+    restored = OrbaxCheckpoints(tmp_path / "checkpoints", jax.random.key(0), {}).restore(
+        Progress(like, like.params, ())
+    )
+    assert validation_losses(restored) == [9.0, 5.0]
+    assert float(restored.state.params["w"]) == float(restored.best_params["w"]) == 2.0
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"epochs": 0}, "epochs must be at least 1, got 0"),
+        ({"epochs": -2}, "epochs must be at least 1, got -2"),
+        ({"patience": 0}, r"patience must be at least 1 epoch \(or None\), got 0"),
+        ({"batch_size": 0}, "batch_size must be between 1 and the 4 training examples, got 0"),
+        ({"batch_size": 5}, "batch_size must be between 1 and the 4 training examples, got 5"),
+        ({"validation": VALIDATION[:0]}, "validation must hold at least 1 example"),
+    ],
+    ids=lambda value: str(value)[:24],
+)
+def test_numbers_out_of_range_are_refused_before_anything_is_computed(options, message):
+    options = {"epochs": 2, "batch_size": 4, "validation": VALIDATION} | options
+    validation = options.pop("validation")
+    checkpoints = MemoryCheckpoints()
+    with pytest.raises(ValueError, match=message):
+        fit(
+            COUNTER, scripted([1.0, 1.0]), optax.sgd(1.0), TRAIN, validation, jax.random.key(0),
+            checkpoints=checkpoints, **options,
+        )  # fmt: skip
+    assert checkpoints.saved == []
