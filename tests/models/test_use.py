@@ -1,0 +1,127 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from vae_jax.distributions import Normal
+from vae_jax.models import (
+    VAE,
+    decode,
+    encode,
+    great_circle,
+    interpolate,
+    reconstruct,
+    sample,
+    straight_line,
+    traverse,
+)
+
+RNG = np.random.default_rng(0)
+INTO_CODE = RNG.normal(size=(3, 5)).astype(np.float32)
+INTO_PICTURE = RNG.normal(size=(5, 3)).astype(np.float32)
+PRIOR_MEAN = np.array([1.0, -2.0, 0.5], np.float32)
+
+# Linear both ways, so that every picture is a matrix product: code = A x, picture = tanh(B z).
+MODEL = VAE(
+    init=lambda key: {},
+    encode=lambda params, x: Normal(INTO_CODE @ x, jnp.full(3, -1.0)),
+    prior=lambda params: Normal(jnp.asarray(PRIOR_MEAN), jnp.full(3, 0.4)),
+    decode=lambda params, z: Normal(jnp.tanh(INTO_PICTURE @ z), jnp.zeros(5)),
+)
+X0, X1 = RNG.normal(size=(2, 5)).astype(np.float32)
+
+
+def picture(z):
+    return np.tanh(INTO_PICTURE.astype(np.float64) @ np.asarray(z, np.float64))
+
+
+def test_encode_and_decode_are_the_models_distributions():
+    np.testing.assert_allclose(encode(MODEL, {}, X0).mean, INTO_CODE @ X0, rtol=1e-5)
+    np.testing.assert_allclose(decode(MODEL, {}, PRIOR_MEAN).mean, picture(PRIOR_MEAN), rtol=1e-5)
+
+
+def test_reconstruct_is_the_picture_of_the_posterior_mean():
+    np.testing.assert_allclose(reconstruct(MODEL, {}, X0), picture(INTO_CODE @ X0), rtol=1e-4)
+
+
+def test_sample_is_the_picture_of_a_draw_from_the_prior():
+    key = jax.random.key(3)
+    z = PRIOR_MEAN + np.exp(0.2) * np.asarray(jax.random.normal(key, (3,)))
+    np.testing.assert_allclose(sample(MODEL, {}, key), picture(z), rtol=1e-4)
+
+
+@pytest.mark.parametrize("path", [straight_line, great_circle])
+@pytest.mark.parametrize("num_steps", [2, 5])
+def test_an_interpolation_ends_at_the_reconstructions_and_follows_its_path(path, num_steps):
+    pictures = interpolate(MODEL, {}, X0, X1, num_steps, path)
+    np.testing.assert_allclose(pictures[0], reconstruct(MODEL, {}, X0), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(pictures[-1], reconstruct(MODEL, {}, X1), rtol=1e-4, atol=1e-6)
+    assert len(pictures) == num_steps
+    for t, image in zip(np.linspace(0, 1, num_steps), pictures, strict=True):
+        expected = picture(path(jnp.asarray(INTO_CODE @ X0), jnp.asarray(INTO_CODE @ X1), t))
+        np.testing.assert_allclose(image, expected, rtol=1e-3, atol=1e-5)
+
+
+def test_an_interpolation_of_one_step_is_refused():
+    with pytest.raises(ValueError, match=r"num_steps must be at least 2 .*, got 1"):
+        interpolate(MODEL, {}, X0, X1, 1)
+
+
+def test_the_straight_line_is_its_formula():
+    z0, z1 = jnp.array([1.0, 2.0]), jnp.array([5.0, -2.0])
+    np.testing.assert_allclose(straight_line(z0, z1, 0.25), [2.0, 1.0], rtol=1e-6)
+
+
+def test_a_great_circle_keeps_the_norm_of_codes_of_equal_norm():
+    z0, z1 = RNG.normal(size=(2, 8))
+    z1 *= np.linalg.norm(z0) / np.linalg.norm(z1)
+    z0, z1 = jnp.asarray(z0, jnp.float32), jnp.asarray(z1, jnp.float32)
+    codes = jax.vmap(lambda t: great_circle(z0, z1, t))(jnp.linspace(0.0, 1.0, 11))
+    np.testing.assert_allclose(jnp.linalg.norm(codes, axis=1), np.full(11, np.linalg.norm(z0)), rtol=1e-4)
+    # Equal angles between neighbours: constant speed.
+    steps = np.linalg.norm(np.diff(codes, axis=0), axis=1)
+    np.testing.assert_allclose(steps, np.full(10, steps.mean()), rtol=1e-3)
+
+
+def test_the_middle_of_a_great_circle_is_the_sum_over_twice_the_cosine_of_half_the_angle():
+    # sin(w / 2) / sin(w) = 1 / (2 cos(w / 2)); here w = 60 degrees.
+    z0, z1 = jnp.array([2.0, 0.0]), jnp.array([1.5, 1.5 * np.sqrt(3.0)])
+    expected = (np.asarray(z0) + np.asarray(z1)) / (2 * np.cos(np.pi / 6))
+    np.testing.assert_allclose(great_circle(z0, z1, 0.5), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("factor", [2.0, 1.0, -0.5, 0.0], ids=["longer", "equal", "opposite", "to the origin"])
+def test_where_there_is_no_one_circle_the_path_is_finite_and_ends_where_it_should(factor):
+    z0 = jnp.array([1.0, 2.0, 3.0])
+    path = jax.vmap(lambda t: great_circle(z0, factor * z0, t))(jnp.array([0.0, 0.3, 1.0]))
+    np.testing.assert_allclose(path[0], z0, rtol=1e-6)
+    np.testing.assert_allclose(path[2], factor * np.asarray(z0), rtol=1e-6, atol=1e-6)
+    if factor:  # parallel codes: exactly the straight line
+        np.testing.assert_array_equal(path[1], straight_line(z0, factor * z0, jnp.float32(0.3)))
+    assert np.isfinite(path).all()
+
+
+def test_a_traversal_sets_one_dimension_at_a_time():
+    values = np.array([-2.0, 0.0, 1.5], np.float32)
+    pictures = traverse(MODEL, {}, X0, values)
+    assert pictures.shape == (3, 3, 5)
+    for d, v in np.ndindex(3, 3):
+        z = INTO_CODE @ X0
+        z[d] = values[v]
+        np.testing.assert_allclose(pictures[d, v], picture(z), rtol=1e-3, atol=1e-5)
+
+
+def test_a_traversal_with_values_of_its_own_for_each_dimension_sets_those():
+    values = RNG.normal(size=(3, 2)).astype(np.float32)
+    pictures = traverse(MODEL, {}, X0, values)
+    assert pictures.shape == (3, 2, 5)
+    for d, v in np.ndindex(3, 2):
+        z = INTO_CODE @ X0
+        z[d] = values[d, v]
+        np.testing.assert_allclose(pictures[d, v], picture(z), rtol=1e-3, atol=1e-5)
+
+
+def test_a_traversal_through_the_codes_own_values_is_the_reconstruction_in_every_place():
+    own = encode(MODEL, {}, X0).mean[:, None]
+    expected = np.broadcast_to(reconstruct(MODEL, {}, X0), (3, 1, 5))
+    np.testing.assert_allclose(traverse(MODEL, {}, X0, own), expected, rtol=1e-5)

@@ -1,0 +1,107 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from vae_jax.networks import conv_decoder, conv_encoder
+
+
+def paths_and_shapes(params):
+    return {jax.tree_util.keystr(path): leaf.shape for path, leaf in jax.tree_util.tree_leaves_with_path(params)}
+
+
+def convolution(x, layer):
+    layout = ("NHWC", "HWIO", "NHWC")
+    image = jax.lax.conv_general_dilated(x[None], layer["kernel"], (2, 2), "SAME", dimension_numbers=layout)
+    return image[0] + layer["bias"][None, None]
+
+
+def transposed_convolution(x, layer):
+    layout = ("NHWC", "HWIO", "NHWC")
+    image = jax.lax.conv_transpose(
+        x[None], layer["kernel"], (2, 2), "SAME", dimension_numbers=layout, transpose_kernel=True
+    )
+    return image[0] + layer["bias"][None, None]
+
+
+def dense(x, layer):
+    return x @ layer["kernel"] + layer["bias"]
+
+
+def perturbed(params):
+    """With biases that are not zero, so that a forgotten one shows."""
+    return jax.tree.map(
+        lambda p: np.asarray(p) + 0.05 * np.cos(np.arange(p.size, dtype=p.dtype)).reshape(p.shape), params
+    )
+
+
+def test_the_encoder_is_its_layers_by_xlas_own_convolutions():
+    network = conv_encoder((8, 12, 3), 6, channels=(4, 5), hidden=7)
+    params = perturbed(jax.jit(network.init)(jax.random.key(0)))
+    x = jax.random.normal(jax.random.key(1), (8, 12, 3))
+    h = jax.nn.relu(convolution(x, params["conv_0"]))
+    h = jax.nn.relu(convolution(h, params["conv_1"]))
+    expected = dense(jax.nn.relu(dense(h.ravel(), params["hidden"])), params["output"])
+    np.testing.assert_allclose(jax.jit(network.apply)(params, x), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_the_decoder_is_its_layers_by_xlas_own_transposed_convolutions():
+    network = conv_decoder(3, (8, 12, 3, 2), channels=(4, 5), hidden=7)
+    params = perturbed(jax.jit(network.init)(jax.random.key(0)))
+    z = jax.random.normal(jax.random.key(1), (3,))
+    h = jax.nn.relu(dense(jax.nn.relu(dense(z, params["hidden"])), params["grid"])).reshape(2, 3, 5)
+    h = jax.nn.relu(transposed_convolution(h, params["conv_0"]))
+    expected = transposed_convolution(h, params["output"]).reshape(8, 12, 3, 2)
+    np.testing.assert_allclose(jax.jit(network.apply)(params, z), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_parameter_paths_are_stable():
+    encoder = jax.eval_shape(conv_encoder((8, 8, 1), 6, channels=(4, 5), hidden=7).init, jax.random.key(0))
+    assert paths_and_shapes(encoder) == {
+        "['conv_0']['bias']": (4,),
+        "['conv_0']['kernel']": (4, 4, 1, 4),
+        "['conv_1']['bias']": (5,),
+        "['conv_1']['kernel']": (4, 4, 4, 5),
+        "['hidden']['bias']": (7,),
+        "['hidden']['kernel']": (20, 7),
+        "['output']['bias']": (6,),
+        "['output']['kernel']": (7, 6),
+    }
+    decoder = jax.eval_shape(conv_decoder(3, (8, 8, 1, 2), channels=(4, 5), hidden=7).init, jax.random.key(0))
+    assert paths_and_shapes(decoder) == {
+        "['conv_0']['bias']": (4,),
+        "['conv_0']['kernel']": (4, 4, 4, 5),
+        "['grid']['bias']": (20,),
+        "['grid']['kernel']": (7, 20),
+        "['hidden']['bias']": (7,),
+        "['hidden']['kernel']": (3, 7),
+        "['output']['bias']": (2,),
+        "['output']['kernel']": (4, 4, 2, 4),
+    }
+
+
+def test_with_no_weight_on_its_inputs_the_decoder_gives_the_bias_of_each_channel_meaned_over_the_places():
+    bias = np.random.default_rng(0).normal(size=(4, 8, 3, 2)).astype(np.float32)
+    network = conv_decoder(5, (4, 8, 3, 2), channels=(4, 6), hidden=7, output_bias=bias)
+    params = jax.jit(network.init)(jax.random.key(0))
+    params["output"]["kernel"] = jnp.zeros_like(params["output"]["kernel"])
+    outputs = jax.jit(network.apply)(params, jnp.ones(5))
+    for place in np.ndindex(4, 8):
+        np.testing.assert_array_equal(outputs[place], outputs[0, 0])
+    np.testing.assert_allclose(outputs[0, 0], bias.astype(np.float64).mean(axis=(0, 1)), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("size", "channels", "divisor"), [((28, 28), (8, 8, 8), 8), ((6, 8), (8, 8), 4), ((8, 5), (8,), 2)]
+)
+def test_a_size_that_cannot_be_halved_so_often_is_refused_by_size_and_divisor(size, channels, divisor):
+    message = rf"image_shape \({size[0]}, {size[1]}, 1.*channels=.*divisible by {divisor};"
+    with pytest.raises(ValueError, match=message):
+        conv_encoder((*size, 1), 4, channels)
+    with pytest.raises(ValueError, match=message):
+        conv_decoder(4, (*size, 1, 1), channels)
+
+
+def test_no_convolutions_at_all_are_refused():
+    with pytest.raises(ValueError, match="channels must name at least one layer"):
+        conv_encoder((8, 8, 1), 4, channels=())

@@ -1,0 +1,70 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from vae_jax.networks import mlp_decoder, mlp_encoder
+
+
+def paths_and_shapes(params):
+    return {jax.tree_util.keystr(path): leaf.shape for path, leaf in jax.tree_util.tree_leaves_with_path(params)}
+
+
+def numpy_forward(params, x, activation):
+    """The same network in float64: activation(x W + b) layer by layer, the last one linear."""
+    x = np.asarray(x, np.float64).ravel()
+    for i in range(len(params) - 1):
+        layer = params[f"hidden_{i}"]
+        x = activation(x @ np.asarray(layer["kernel"], np.float64) + np.asarray(layer["bias"], np.float64))
+    return x @ np.asarray(params["output"]["kernel"], np.float64) + np.asarray(params["output"]["bias"], np.float64)
+
+
+def perturbed(params):
+    """With biases that are not zero, so that a forgotten one shows."""
+    return jax.tree.map(
+        lambda p: np.asarray(p) + 0.1 * np.cos(np.arange(p.size, dtype=p.dtype)).reshape(p.shape), params
+    )
+
+
+def test_the_encoder_is_the_numpy_forward_pass():
+    network = mlp_encoder((3, 4, 2), 6, hidden=(7, 5))
+    params = perturbed(jax.jit(network.init)(jax.random.key(0)))
+    x = jax.random.normal(jax.random.key(1), (3, 4, 2))
+    expected = numpy_forward(params, x, lambda h: np.maximum(h, 0.0))
+    np.testing.assert_allclose(jax.jit(network.apply)(params, x), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_the_decoder_is_the_numpy_forward_pass_with_the_activation_that_was_given():
+    network = mlp_decoder(3, (2, 4, 1, 2), hidden=(6,), activation=jnp.tanh)
+    params = perturbed(jax.jit(network.init)(jax.random.key(0)))
+    z = jax.random.normal(jax.random.key(1), (3,))
+    expected = numpy_forward(params, z, np.tanh).reshape(2, 4, 1, 2)
+    np.testing.assert_allclose(jax.jit(network.apply)(params, z), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_parameter_paths_are_stable():
+    params = jax.eval_shape(mlp_encoder((4, 4, 1), 6, hidden=(7, 5)).init, jax.random.key(0))
+    assert paths_and_shapes(params) == {
+        "['hidden_0']['bias']": (7,),
+        "['hidden_0']['kernel']": (16, 7),
+        "['hidden_1']['bias']": (5,),
+        "['hidden_1']['kernel']": (7, 5),
+        "['output']['bias']": (6,),
+        "['output']['kernel']": (5, 6),
+    }
+
+
+@pytest.mark.parametrize("hidden", [(), (5,)])
+def test_with_no_weight_on_its_inputs_the_decoder_gives_exactly_its_output_bias(hidden):
+    bias = np.random.default_rng(0).normal(size=(3, 2, 1, 2)).astype(np.float32)
+    network = mlp_decoder(4, (3, 2, 1, 2), hidden=hidden, output_bias=bias)
+    params = jax.jit(network.init)(jax.random.key(0))
+    params["output"]["kernel"] = jnp.zeros_like(params["output"]["kernel"])
+    np.testing.assert_array_equal(jax.jit(network.apply)(params, jnp.ones(4)), bias)
+
+
+def test_without_output_bias_the_decoder_starts_at_zero():
+    network = mlp_decoder(4, (3, 2, 1, 1), hidden=(5,))
+    np.testing.assert_array_equal(
+        network.apply(jax.jit(network.init)(jax.random.key(0)), jnp.zeros(4)), np.zeros((3, 2, 1, 1))
+    )
