@@ -117,7 +117,7 @@ def test_the_key_numbers_come_first_with_their_units(tmp_path):
         "vae on digits, seeds 0, 1, 20,000 training steps, one CPU",
         "Negative ELBO 104.12 nats per image",
         "Rate (KL) 24.90 nats per image",
-        "Negative log-likelihood 98.70 \N{PLUS-MINUS SIGN} 0.351 nats per image (\N{PLUS-MINUS SIGN} s.e.)",
+        "Negative log-likelihood 98.70 \N{PLUS-MINUS SIGN} 0.35 nats per image (\N{PLUS-MINUS SIGN} s.e.)",
         "Active units 14 latent dimensions",
         "Wall time 5.2 minutes",
         "Other results codes_used 511",

@@ -25,14 +25,15 @@ def main(method: Method, defaults: Settings, description: str) -> None:
       defaults: an instance of its settings.
       description: for `--help`.
     """
-    settings = tyro.cli(type(defaults), default=defaults, description=description)
+    program = f"python -m experiments.{method.name}"
+    settings = tyro.cli(type(defaults), default=defaults, description=description, prog=program)
     try:
         if settings.resume:
             if settings.run_dir is None:
                 raise ValueError("--resume needs --run-dir, the folder of the run to continue")
             saved = settings_of_run(method.name, settings, RunFolder(settings.run_dir).config())
             # Parsed again over the run's own settings, so that what differs now is what the user typed.
-            settings = tyro.cli(type(defaults), default=saved, description=description)
+            settings = tyro.cli(type(defaults), default=saved, description=description, prog=program)
         prepared = prepare(method, settings)
     except (ValueError, TypeError) as error:
         print(f"error: {error}", file=sys.stderr)

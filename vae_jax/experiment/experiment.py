@@ -48,6 +48,7 @@ class Prepared(NamedTuple):
     images: Images
     problem: Problem
     model: VAE
+    objective: Objective  # of raw pixels
     started: float  # time.monotonic() when the command began its work
 
 
@@ -70,16 +71,16 @@ def prepare(method: Method, settings: Settings) -> Prepared:
     problem = make_problem(settings, images)
     model = method.model(settings, problem)
     jax.eval_shape(model.init, jax.random.key(0))
-    return Prepared(method, settings, folder, images, problem, model, started)
+    objective = on_prepared(method.objective(settings), problem.pixels.prepare)
+    return Prepared(method, settings, folder, images, problem, model, objective, started)
 
 
 def run(prepared: Prepared) -> dict[str, Any]:
     """Trains, evaluates on the test images, draws the figures and writes the report; returns the summary."""
-    method, settings, folder, images, problem, model, started = prepared
+    method, settings, folder, images, problem, model, objective, started = prepared
     train_key, evaluation_key, figure_key = jax.random.split(jax.random.key(settings.seed), 3)
     config = run_config(method.name, settings)
     folder.create(config)
-    objective = on_prepared(method.objective(settings), problem.pixels.prepare)
     num_steps = settings.epochs * steps_per_epoch(len(problem.train), settings.batch_size)
     optimizer = optax.adam(make_schedule(settings.schedule, settings.learning_rate, num_steps))
     checkpoints = OrbaxCheckpoints(folder.checkpoints, train_key, config)

@@ -63,7 +63,7 @@ def make_problem(settings: Settings, images: Images) -> Problem:
     elif settings.binarization == "dynamic":
         pixels = Pixels(data.binarize, 1)
     else:
-        pixels = _GREY_PIXELS[str(settings.likelihood)]
+        pixels = _GREY_PIXELS[settings.likelihood]
     order = np.random.RandomState(settings.seed).permutation(len(train))
     held_out = np.zeros(len(train), bool)
     held_out[order[: settings.validation_size]] = True
@@ -73,7 +73,7 @@ def make_problem(settings: Settings, images: Images) -> Problem:
         test=pixels.prepare(jax.random.key(BITS_SEED), test),
         test_labels=images.test_labels,
         pixels=pixels,
-        likelihood=_LIKELIHOODS[str(settings.likelihood)],
+        likelihood=_LIKELIHOODS[settings.likelihood],
     )
 
 

@@ -16,8 +16,8 @@ import tyro
 from vae_jax.data import Images
 from vae_jax.training import Schedule
 
-LikelihoodName = Literal["bernoulli", "continuous_bernoulli", "logistic", "normal", "laplace"]
-Binarization = Literal["static", "dynamic", "none"]
+LikelihoodName = Literal["auto", "bernoulli", "continuous_bernoulli", "logistic", "normal", "laplace"]
+Binarization = Literal["auto", "static", "dynamic", "none"]
 SettingsT = TypeVar("SettingsT", bound="Settings")
 
 # Where things lie and how a run begins: no part of what it computes.
@@ -29,12 +29,11 @@ class Settings:
     """What every image experiment can be told."""
 
     data: str = "digits"
-    """digits (5,000 MNIST digits, embedded); any TFDS image dataset by name (mnist, fashion_mnist, cifar10, ...); a
-    .npz or .npy file; or a folder of images"""
+    """digits (5,000 of MNIST, embedded), a TFDS image dataset (mnist, cifar10, ...), a .npz or .npy file, or folder/"""
     data_dir: str | None = None
-    """folder of TFDS datasets; by default the environment's TFDS_DATA_DIR, else TFDS's own"""
+    """folder of TFDS datasets; None: the environment's TFDS_DATA_DIR, else TFDS's own"""
     run_dir: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
-    """the run's own folder, made by the run; by default runs/EXPERIMENT-DATA-TIME"""
+    """the run's own folder, made by the run; None: runs/EXPERIMENT-DATA-TIME"""
     resume: bool = False
     """continue the run in --run-dir from its last checkpoint; its settings are the defaults"""
     network: Literal["mlp", "conv"] = "mlp"
@@ -45,27 +44,26 @@ class Settings:
     """channels of conv's convolutions, from image to code"""
     latent_dim: int = 20
     """length of the code z"""
-    likelihood: LikelihoodName | None = None
-    """p(x | z) of a pixel; by default bernoulli for one-channel images, logistic (8-bit discretised) for colour"""
-    binarization: Binarization | None = None
-    """pixels as bits, drawn once (static) or anew at every step (dynamic), or grey (none); by default dynamic for
-    bernoulli, none for the others"""
+    likelihood: LikelihoodName = "auto"
+    """p(x | z) of a pixel; auto: bernoulli for one channel, logistic (discretised to 8 bits) for colour"""
+    binarization: Binarization = "auto"
+    """pixels as bits drawn once (static) or at every step (dynamic), or grey (none); auto: dynamic for bernoulli"""
     epochs: int = 100
     """passes over the training images"""
     batch_size: int = 128
     """images a step"""
     learning_rate: float = 1e-3
-    """of Adam, at its highest"""
+    """of Adam, per step, at its highest"""
     schedule: Schedule = "constant"
-    """of the learning rate over the run"""
+    """of the learning rate, over all steps of the run"""
     patience: int | None = 20
     """stop after so many epochs without a better validation loss; None: never"""
     validation_size: int | None = None
-    """images held out of train to choose the best epoch; by default a tenth of them, at most 1,000"""
+    """images held out of train to choose the best epoch; None: a tenth of them, at most 1,000"""
     elbo_samples: int = 16
-    """draws of z a test image, for the ELBO"""
+    """draws of z a test image, for the ELBO, in nats"""
     nll_samples: int = 100
-    """importance samples a test image, for the negative log-likelihood (nll); 0: leave it out"""
+    """importance samples a test image, for the negative log-likelihood (nll), in nats; 0: leave it out"""
     seed: int = 0
     """of parameters, shuffling, noise and the validation split"""
 
@@ -82,6 +80,8 @@ def resolve(settings: Settings, images: Images) -> Settings:
     for name in ("hidden", "channels"):
         if any(width < 1 for width in getattr(settings, name)):
             raise ValueError(f"--{name} must be widths of at least 1, got {getattr(settings, name)}")
+    if not 0 < settings.learning_rate < float("inf"):
+        raise ValueError(f"--learning-rate must be a number above 0, got {settings.learning_rate}")
     if settings.patience is not None and settings.patience < 1:
         raise ValueError(f"--patience must be at least 1 epoch, or None, got {settings.patience}")
     if settings.nll_samples < 0:
@@ -92,8 +92,12 @@ def resolve(settings: Settings, images: Images) -> Settings:
         raise ValueError(f"--network conv has one dense layer: --hidden takes one width, got {settings.hidden}")
 
     total = len(images.train)
-    likelihood = settings.likelihood or ("bernoulli" if images.train.shape[-1] == 1 else "logistic")
-    binarization = settings.binarization or ("dynamic" if likelihood == "bernoulli" else "none")
+    likelihood = settings.likelihood
+    if likelihood == "auto":
+        likelihood = "bernoulli" if images.train.shape[-1] == 1 else "logistic"
+    binarization = settings.binarization
+    if binarization == "auto":
+        binarization = "dynamic" if likelihood == "bernoulli" else "none"
     if binarization != "none" and likelihood != "bernoulli":
         raise ValueError(
             f"--binarization {binarization} makes pixels of 0 and 1, which --likelihood bernoulli models, "

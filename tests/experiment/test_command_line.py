@@ -1,0 +1,282 @@
+"""From a command line to a run folder. In this process, but for where the process itself is the point."""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vae_jax.experiment import experiment as experiment_module
+from vae_jax.experiment import main
+
+ROOT = Path(__file__).parent.parent.parent
+NUMBERS = {
+    "experiment", "data", "seed", "steps", "negative_elbo", "rate", "distortion", "active_units", "wall_seconds",
+    "device", "versions",
+}  # fmt: skip
+# The same work in less time: a few small images, small layers, few samples.
+SMALL = "--hidden 8 --latent-dim 2 --epochs 3 --batch-size 10 --elbo-samples 1 --nll-samples 2 --validation-size 10"
+DEFAULTS = {"vae": "Settings", "autoencoder": "Settings", "beta_vae": "BetaSettings"}
+
+
+def script(name):
+    """The module experiments/NAME.py, whatever the current folder is."""
+    spec = importlib.util.spec_from_file_location(f"experiment_script_{name}", ROOT / "experiments" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+SCRIPTS = {name: script(name) for name in DEFAULTS}
+
+
+@pytest.fixture(autouse=True)
+def in_an_empty_folder(tmp_path, monkeypatch):
+    """The images that the tests train on; and a default run folder would be seen."""
+    rng = np.random.default_rng(0)
+    # Blobs of two kinds, so that there is something to learn.
+    shapes = np.kron(rng.integers(0, 2, (100, 2, 2)), np.full((3, 3), 230)) + rng.integers(0, 25, (100, 6, 6))
+    np.savez(tmp_path / "blobs.npz", train=shapes[:80].astype(np.uint8), test=shapes[80:].astype(np.uint8))
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def without_figures(monkeypatch):
+    """Most of a short run is spent on drawing; `test_a_run_leaves_...` draws them."""
+    monkeypatch.setattr(experiment_module, "model_figures", lambda subject, key: [])
+
+
+def command(monkeypatch, capsys, name, arguments, *, small=SMALL):
+    """The exit code, what came on stdout, and what came on stderr."""
+    words = ["--data", "blobs.npz", *small.split(), *arguments.split()]
+    monkeypatch.setattr(sys, "argv", [f"{name}.py", *words])
+    module = SCRIPTS[name]
+    code = 0
+    try:
+        main(module.METHOD, getattr(module, DEFAULTS[name])(), module.__doc__)
+    except SystemExit as stop:
+        code = stop.code
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def contents(path):
+    return {file.relative_to(path).as_posix(): file.read_bytes() for file in Path(path).rglob("*") if file.is_file()}
+
+
+def numbers_of(summary):
+    return {name: value for name, value in summary.items() if name != "wall_seconds"}
+
+
+def lines_of(path):
+    return [json.loads(line) for line in Path(path).read_text().splitlines()]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["vae", "beta_vae", "autoencoder"])
+def test_a_run_ends_with_its_summary_as_json_and_leaves_files_that_agree_with_it(
+    monkeypatch, capsys, without_figures, name
+):
+    code, out, _ = command(monkeypatch, capsys, name, "--run-dir run")
+    assert code == 0
+    lines = out.splitlines()
+    summary = json.loads(lines[-1])
+    assert lines[:-1] == ["report: run/report.html"]
+    assert set(summary) >= NUMBERS
+    assert summary["experiment"] == name
+    assert summary["seed"] == 0
+    assert summary["steps"] == 3 * 7
+    assert json.loads(Path("run/summary.json").read_text()) == summary
+    rows = lines_of("run/metrics.jsonl")
+    assert [row["epoch"] for row in rows] == [1, 2, 3]
+    assert [row["step"] for row in rows] == [7, 14, 21]
+    losses = [row["validation/loss"] for row in rows]
+    assert summary["best_epoch"] == losses.index(min(losses)) + 1
+    assert losses[-1] < losses[0]
+    config = json.loads(Path("run/config.json").read_text())
+    assert config["experiment"] == name
+    assert config["hidden"] == [8]
+    assert config["likelihood"] == "bernoulli"
+    assert config["binarization"] == "dynamic"
+    assert config["validation_size"] == 10
+    assert ("beta" in config) == (name == "beta_vae")
+    report = Path("run/report.html").read_text()
+    assert "blobs" in report
+    assert f"experiments.{name}" in report
+
+
+@pytest.mark.slow
+def test_the_elbo_of_a_beta_vae_is_the_true_one_whatever_beta(monkeypatch, capsys, without_figures):
+    _, out, _ = command(monkeypatch, capsys, "beta_vae", "--run-dir run --beta 10")
+    summary = json.loads(out.splitlines()[-1])
+    assert summary["rate"] > 0.001
+    np.testing.assert_allclose(summary["negative_elbo"], summary["rate"] + summary["distortion"], rtol=1e-5)
+    for row in lines_of("run/metrics.jsonl"):
+        for split in ("train", "validation"):
+            rate, distortion = row[f"{split}/rate"], row[f"{split}/distortion"]
+            np.testing.assert_allclose(row[f"{split}/elbo"], -(rate + distortion), rtol=1e-5)
+            np.testing.assert_allclose(row[f"{split}/loss"], distortion + 10 * rate, rtol=1e-5)
+
+
+@pytest.mark.slow
+def test_an_autoencoder_has_a_distortion_and_no_elbo(monkeypatch, capsys, without_figures):
+    _, out, _ = command(monkeypatch, capsys, "autoencoder", "--run-dir run")
+    summary = json.loads(out.splitlines()[-1])
+    assert summary["negative_elbo"] is summary["rate"] is summary["active_units"] is None
+    assert 0 < summary["distortion"] < 36 * np.log(2) + 2  # a fair coin's, for 36 pixels, and then some
+
+
+@pytest.mark.slow
+def test_the_same_command_gives_the_same_numbers_and_another_seed_others(monkeypatch, capsys, without_figures):
+    runs = [command(monkeypatch, capsys, "vae", f"--run-dir r{i} --seed {seed}")[1] for i, seed in enumerate((0, 0, 1))]
+    first, again, other = (numbers_of(json.loads(out.splitlines()[-1])) for out in runs)
+    assert first == again
+    assert first["negative_elbo"] != other["negative_elbo"]
+    assert Path("r0/metrics.jsonl").read_text() == Path("r1/metrics.jsonl").read_text()
+
+
+def test_a_folder_that_holds_a_run_is_left_as_it_is(monkeypatch, capsys, without_figures):
+    assert command(monkeypatch, capsys, "vae", "--run-dir run")[0] == 0
+    before = contents("run")
+    for arguments, named in [
+        ("--run-dir run", "--run-dir run already holds a run"),
+        ("--run-dir run --resume --learning-rate 0.1", "learning_rate (the run: 0.001, now: 0.1)"),
+        ("--run-dir run --resume --seed 1", "seed (the run: 0, now: 1)"),
+    ]:
+        code, out, error = command(monkeypatch, capsys, "vae", arguments)
+        assert (code, out) == (2, "")
+        assert named in error
+        assert len(error.splitlines()) == 1
+        assert contents("run") == before
+    code, _, error = command(monkeypatch, capsys, "beta_vae", "--run-dir run --resume")
+    assert code == 2
+    assert "is of experiments.vae, not of beta_vae" in error
+    assert contents("run") == before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["vae", "autoencoder"])
+def test_a_run_that_was_interrupted_and_resumed_ends_in_the_same_numbers(monkeypatch, capsys, without_figures, name):
+    _, out, _ = command(monkeypatch, capsys, name, "--run-dir whole --schedule cosine")
+    whole = json.loads(out.splitlines()[-1])
+
+    class EveryEpoch(experiment_module.OrbaxCheckpoints):
+        def __init__(self, *arguments):
+            super().__init__(*arguments, every_seconds=0.0)
+
+    def interrupt(self, row):
+        if row["epoch"] == 2:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(experiment_module, "OrbaxCheckpoints", EveryEpoch)
+        patch.setattr(experiment_module.ProgressDisplay, "show", interrupt)
+        code, out, error = command(patch, capsys, name, "--run-dir part --schedule cosine")
+    assert (code, out) == (130, "")
+    assert "interrupted; --run-dir part --resume continues" in error
+    assert len(lines_of("part/metrics.jsonl")) == 2
+    assert not Path("part/summary.json").exists()
+
+    # The settings come from the run: none has to be repeated.
+    epochs = []
+    with monkeypatch.context() as patch:
+        patch.setattr(experiment_module.ProgressDisplay, "show", lambda self, row: epochs.append(row["epoch"]))
+        patch.setattr(sys, "argv", ["x", "--run-dir", "part", "--resume"])
+        main(SCRIPTS[name].METHOD, SCRIPTS[name].__dict__.get("BetaSettings", experiment_module.Settings)(), "")
+    resumed = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert epochs == [3]  # no epoch is trained twice
+    assert numbers_of(resumed) == numbers_of(whole)
+    assert Path("part/metrics.jsonl").read_text() == Path("whole/metrics.jsonl").read_text()
+    assert Path("part/config.json").read_text() == Path("whole/config.json").read_text()
+
+
+@pytest.mark.slow
+def test_a_run_that_was_killed_before_its_first_checkpoint_starts_again(monkeypatch, capsys, without_figures):
+    _, out, _ = command(monkeypatch, capsys, "vae", "--run-dir whole")
+
+    def die(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(experiment_module, "fit", die)
+        assert command(patch, capsys, "vae", "--run-dir part")[0] == 130
+    code, again, _ = command(monkeypatch, capsys, "vae", "--run-dir part --resume")
+    assert code == 0
+    assert numbers_of(json.loads(again.splitlines()[-1])) == numbers_of(json.loads(out.splitlines()[-1]))
+
+
+def test_resume_needs_a_folder_that_holds_a_run(monkeypatch, capsys):
+    code, _, error = command(monkeypatch, capsys, "vae", "--resume")
+    assert code == 2
+    assert "--resume needs --run-dir" in error
+    code, _, error = command(monkeypatch, capsys, "vae", "--resume --run-dir nowhere")
+    assert code == 2
+    assert "nowhere has no config.json" in error
+    assert not Path("nowhere").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "named"),
+    [
+        ("vae", "--data no_such_dataset", "no_such_dataset"),
+        ("vae", "--data no_such.npz", "no_such.npz"),
+        ("vae", "--latent-dim 0", "--latent-dim must be at least 1, got 0"),
+        ("autoencoder", "--latent-dim 0", "--latent-dim must be at least 1, got 0"),
+        ("vae", "--batch-size 71", "--batch-size 71 is larger than the 70 training images"),
+        ("vae", "--binarization static --likelihood normal", "--binarization static"),
+        ("vae", "--network conv --channels 4 4", "channels=(4, 4)"),  # of 6 x 6 pixels
+        ("vae", "--learning-rate 0", "--learning-rate must be a number above 0"),
+        ("beta_vae", "--beta -1", "beta must be at least 0, got -1"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_one_line_before_anything_is_written(
+    monkeypatch, capsys, tmp_path, name, arguments, named
+):
+    before = contents(tmp_path)
+    code, out, error = command(monkeypatch, capsys, name, f"--run-dir run {arguments}")
+    assert (code, out) == (2, "")
+    assert error.startswith("error: ")
+    assert named in error
+    assert "Traceback" not in error
+    assert not Path("run").exists()
+    assert contents(tmp_path) == before
+
+
+def test_a_run_that_diverges_exits_with_1_and_says_what_to_do(monkeypatch, capsys, without_figures):
+    code, out, error = command(monkeypatch, capsys, "vae", "--run-dir run --learning-rate 1e30")
+    assert (code, out) == (1, "")
+    assert "the loss is not finite after epoch 1" in error
+    assert "lower the learning rate" in error
+    assert not Path("run/summary.json").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["vae", "beta_vae", "autoencoder"])
+def test_the_script_runs_on_the_embedded_digits_as_a_command(tmp_path, name):
+    words = ["--hidden", "16", "--epochs", "2", "--elbo-samples", "1", "--nll-samples", "2", "--run-dir"]
+    finished = subprocess.run(
+        [sys.executable, "-m", f"experiments.{name}", *words, str(tmp_path / "run")],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONWARNINGS": "error::DeprecationWarning:vae_jax"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stderr
+    summary = json.loads(finished.stdout.splitlines()[-1])
+    assert set(summary) >= NUMBERS
+    assert summary == json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert summary["steps"] == 2 * (3600 // 128)
+    assert summary["test_images"] == 1000
+    # 206 nats a digit for independent pixels of the right means; a model of noise would have 543.
+    assert 100 < summary["distortion"] < 240
+    assert "epoch 2/2" in finished.stderr
+    report = (tmp_path / "run" / "report.html").read_text()
+    figures = sorted((tmp_path / "run" / "figures").glob("*.png"))
+    assert len(figures) >= 4
+    assert report.count("data:image/png;base64,") == len(figures)

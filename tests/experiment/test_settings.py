@@ -1,0 +1,146 @@
+import dataclasses
+import json
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tyro
+
+from vae_jax.data import Images
+from vae_jax.experiment import Settings, resolve
+from vae_jax.experiment.settings import as_command, run_config, settings_of_run
+
+
+def images(count=50, channels=1):
+    train = np.zeros((count, 4, 4, channels), np.uint8)
+    return Images("zeros", train, None, train[:5], None, "")
+
+
+SMALL = Settings(batch_size=8)
+
+
+def test_by_default_grey_images_are_drawn_bits_and_colour_images_exact_levels():
+    grey, colour = resolve(SMALL, images()), resolve(SMALL, images(channels=3))
+    assert (grey.likelihood, grey.binarization) == ("bernoulli", "dynamic")
+    assert (colour.likelihood, colour.binarization) == ("logistic", "none")
+
+
+@pytest.mark.parametrize(
+    ("given", "likelihood", "binarization"),
+    [
+        ({"likelihood": "normal"}, "normal", "none"),
+        ({"binarization": "static"}, "bernoulli", "static"),
+        ({"binarization": "none"}, "bernoulli", "none"),
+        ({"likelihood": "laplace", "binarization": "none"}, "laplace", "none"),
+    ],
+)
+def test_what_is_given_decides_what_is_not(given, likelihood, binarization):
+    resolved = resolve(dataclasses.replace(SMALL, **given), images())
+    assert (resolved.likelihood, resolved.binarization) == (likelihood, binarization)
+
+
+@pytest.mark.parametrize(("count", "expected"), [(50, 5), (15, 1), (9, 1), (10_000, 1000), (60_000, 1000)])
+def test_a_tenth_at_most_a_thousand_is_held_out_by_default(count, expected):
+    assert resolve(dataclasses.replace(SMALL, batch_size=1), images(count)).validation_size == expected
+
+
+def test_resolving_again_changes_nothing():
+    resolved = resolve(SMALL, images())
+    assert resolve(resolved, images()) == resolved
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"latent_dim": 0}, "--latent-dim must be at least 1, got 0"),
+        ({"epochs": 0}, "--epochs must be at least 1, got 0"),
+        ({"batch_size": 0}, "--batch-size must be at least 1, got 0"),
+        ({"elbo_samples": 0}, "--elbo-samples must be at least 1, got 0"),
+        ({"nll_samples": -1}, "--nll-samples must be at least 0, got -1"),
+        ({"hidden": (4, 0)}, r"--hidden must be widths of at least 1, got \(4, 0\)"),
+        ({"channels": (0,)}, r"--channels must be widths of at least 1, got \(0,\)"),
+        ({"patience": 0}, "--patience must be at least 1 epoch, or None, got 0"),
+        ({"learning_rate": 0.0}, "--learning-rate must be a number above 0, got 0.0"),
+        ({"learning_rate": float("nan")}, "--learning-rate must be a number above 0, got nan"),
+        ({"learning_rate": float("inf")}, "--learning-rate must be a number above 0, got inf"),
+        ({"seed": -1}, r"--seed must be between 0 and 2\*\*32 - 1, got -1"),
+        ({"seed": 2**32}, "--seed must be between 0 and"),
+        ({"network": "conv", "hidden": (4, 4)}, "--network conv has one dense layer: --hidden takes one width"),
+        ({"binarization": "static", "likelihood": "normal"}, "--binarization static .* --likelihood bernoulli.*normal"),
+        ({"binarization": "dynamic", "likelihood": "logistic"}, "--binarization dynamic .*not logistic"),
+        ({"validation_size": 0}, r"--validation-size must be between 1 and 49 \(train has 50\), got 0"),
+        ({"validation_size": 50}, r"--validation-size must be between 1 and 49 \(train has 50\), got 50"),
+        ({"batch_size": 46}, r"--batch-size 46 is larger than the 45 training images \(50 less 5 for validation\)"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_what_cannot_be_is_refused_by_the_name_of_its_flag(given, message):
+    with pytest.raises(ValueError, match=message):
+        resolve(dataclasses.replace(SMALL, **given), images())
+
+
+def test_the_largest_batch_and_seed_are_accepted():
+    resolved = resolve(Settings(batch_size=45, seed=2**32 - 1), images())
+    assert (resolved.batch_size, resolved.seed) == (45, 2**32 - 1)
+
+
+def test_colour_images_can_be_told_to_be_bits():
+    assert resolve(dataclasses.replace(SMALL, binarization="none", likelihood="normal"), images(channels=3))
+    with pytest.raises(ValueError, match="--binarization static"):  # their default likelihood is logistic
+        resolve(dataclasses.replace(SMALL, binarization="static"), images(channels=3))
+
+
+PLACED = Settings(
+    data="x.npz",
+    data_dir="there",
+    run_dir=Path("runs/x"),
+    resume=True,
+    hidden=(7, 5),
+    channels=(3,),
+    latent_dim=4,
+    learning_rate=3e-4,
+    schedule="warmup_cosine",
+    patience=None,
+    nll_samples=0,
+    seed=12,
+)
+
+
+def test_run_config_has_every_field_that_decides_a_number_and_no_place():
+    config = run_config("vae", PLACED)
+    fields = {field.name for field in dataclasses.fields(Settings)}
+    assert set(config) == (fields - {"data_dir", "run_dir", "resume"}) | {"experiment"}
+    assert config["experiment"] == "vae"
+    assert config["hidden"] == (7, 5)
+
+
+def test_the_settings_of_a_run_come_back_from_its_config_in_the_new_places():
+    config = json.loads(json.dumps(run_config("vae", PLACED)))
+    places = Settings(data_dir="elsewhere", run_dir=Path("moved"), resume=True)
+    expected = dataclasses.replace(PLACED, data_dir="elsewhere", run_dir=Path("moved"))
+    assert settings_of_run("vae", places, config) == expected
+
+
+def test_a_run_of_another_experiment_or_version_is_refused():
+    config = run_config("vae", PLACED)
+    with pytest.raises(ValueError, match=r"--resume: the run in runs/x is of experiments.vae, not of beta_vae"):
+        settings_of_run("beta_vae", PLACED, config)
+    with pytest.raises(ValueError, match=r"of another version of vae_jax \(fields: momentum, seed\)"):
+        settings_of_run("vae", PLACED, {k: v for k, v in config.items() if k != "seed"} | {"momentum": 0.9})
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [Settings(), PLACED, dataclasses.replace(PLACED, data="my images; rm.npz", hidden=())],
+    ids=["defaults", "all", "odd"],
+)
+def test_the_command_gives_the_same_settings_again_but_for_the_places(settings):
+    words = shlex.split(as_command("vae", settings))
+    assert words[:3] == ["python", "-m", "experiments.vae"]
+    parsed = tyro.cli(Settings, default=Settings(), args=words[3:])
+    assert parsed == dataclasses.replace(settings, data_dir=None, run_dir=None, resume=False)
+
+
+def test_the_command_names_only_what_is_not_the_default():
+    assert as_command("vae", Settings(seed=3, hidden=(500, 20))) == "python -m experiments.vae --hidden 500 20 --seed 3"

@@ -1,0 +1,164 @@
+"""The layers of design section 3, enforced by reading every import, those inside functions included."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+# What each layer may import of vae_jax, itself always. Arrows point down only: distributions, quantizers, networks,
+# models, objectives, training; beside them data, which none of those may see; evaluation and visualization, which need
+# neither training nor data nor each other; runs and results, which hold no mathematics; experiment, which joins all.
+ALLOWED = {
+    "distributions": set(),
+    "quantizers": {"distributions"},
+    "networks": {"distributions", "quantizers"},
+    "models": {"distributions", "quantizers", "networks"},
+    "objectives": {"distributions", "quantizers", "networks", "models"},
+    "training": {"distributions", "quantizers", "networks", "models", "objectives"},
+    "data": set(),
+    "evaluation": {"distributions", "quantizers", "networks", "models", "objectives"},
+    "visualization": {"distributions", "quantizers", "networks", "models", "objectives"},
+    "runs": set(),
+    "results": {"runs"},
+    "experiment": {
+        "distributions", "quantizers", "networks", "models", "objectives", "training", "data", "evaluation",
+        "visualization", "runs", "results",
+    },
+    "cli": {
+        "distributions", "quantizers", "networks", "models", "objectives", "training", "data", "evaluation",
+        "visualization", "runs", "results", "experiment",
+    },
+    # The package itself re-exports what needs neither data, plots nor files.
+    "__init__": {"distributions", "quantizers", "networks", "models", "objectives", "training", "evaluation"},
+}  # fmt: skip
+
+# Packages that only these files (or all files below these folders) of vae_jax may import. Experiments may import
+# optax, and none of the others.
+ONLY_IN = {
+    "flax": ["networks/"],
+    "optax": ["training/", "experiment/"],
+    "matplotlib": ["visualization/"],
+    "orbax": ["training/checkpoints.py"],
+    "tensorflow_datasets": ["data/"],
+    "tensorflow": ["data/"],
+    "grain": ["data/"],
+}
+
+MAX_LINES, MAX_EXPERIMENT_LINES = 400, 150
+
+
+def imported_names(path, package):
+    """Every dotted name that a file imports: of `from a.b import c` both a.b and a.b.c, for c may be a module."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            # One dot is the package itself, each further one its parent.
+            base = package[: len(package) - node.level + 1] if node.level else []
+            module = ".".join([*base, *([node.module] if node.module else [])])
+            names |= {module} | {f"{module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Call) and getattr(node.func, "attr", getattr(node.func, "id", "")) in (
+            "import_module",
+            "__import__",
+        ):
+            names |= {a.value for a in node.args if isinstance(a, ast.Constant) and isinstance(a.value, str)}
+    return names
+
+
+def library_violations(root):
+    package = root / "vae_jax"
+    for path in sorted(package.rglob("*.py")):
+        relative = path.relative_to(package).as_posix()
+        layer = relative.split("/")[0].removesuffix(".py")
+        for name in sorted(imported_names(path, ["vae_jax", *relative.split("/")[:-1]])):
+            parts = name.split(".")
+            if parts[0] == "experiments":
+                yield f"{relative} imports {name}"
+            elif parts[0] == "vae_jax" and len(parts) > 1:
+                target = parts[1]
+                is_module = (package / target).is_dir() or (package / f"{target}.py").exists()
+                if not is_module:
+                    yield f"{relative} imports {name} from the top of the package"
+                elif target != layer and target not in ALLOWED.get(layer, set()):
+                    yield f"{relative} imports {name}"
+            places = ONLY_IN.get(parts[0])
+            if places and not any(relative == p or (p.endswith("/") and relative.startswith(p)) for p in places):
+                yield f"{relative} imports {parts[0]}"
+        if layer not in ALLOWED:
+            yield f"{relative} is of no known layer"
+        if len(path.read_text().splitlines()) > MAX_LINES:
+            yield f"{relative} is longer than {MAX_LINES} lines"
+
+
+def experiment_violations(root):
+    for path in sorted((root / "experiments").glob("*.py")):
+        for name in sorted(imported_names(path, ["experiments"])):
+            top = name.split(".")[0]
+            if top == "experiments":
+                yield f"experiments/{path.name} imports {name}"
+            elif top in ONLY_IN and top != "optax":
+                yield f"experiments/{path.name} imports {top}"
+        if len(path.read_text().splitlines()) > MAX_EXPERIMENT_LINES:
+            yield f"experiments/{path.name} is longer than {MAX_EXPERIMENT_LINES} lines"
+
+
+def violations(root):
+    return [*library_violations(root), *experiment_violations(root)]
+
+
+def test_every_import_points_down():
+    assert violations(ROOT) == []
+
+
+def test_the_checker_sees_the_files_and_imports_that_are_there():
+    assert {"vae_jax.models.vae", "jax"} <= imported_names(ROOT / "vae_jax/training/step.py", ["vae_jax", "training"])
+    assert "tensorflow_datasets" in imported_names(ROOT / "vae_jax/data/tfds_images.py", ["vae_jax", "data"])
+    assert len(list((ROOT / "vae_jax").rglob("*.py"))) > 50
+    assert len(list((ROOT / "experiments").glob("*.py"))) >= 3
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "expected"),
+    [
+        ("vae_jax/models/bad.py", "from vae_jax.objectives import elbo", "models/bad.py imports vae_jax.objectives"),
+        ("vae_jax/models/bad.py", "def f():\n    import vae_jax.training", "models/bad.py imports vae_jax.training"),
+        ("vae_jax/models/bad.py", "from vae_jax import training", "models/bad.py imports vae_jax.training"),
+        ("vae_jax/models/bad.py", "from ..training import fit", "models/bad.py imports vae_jax.training"),
+        ("vae_jax/models/bad.py", "from .. import training", "models/bad.py imports vae_jax.training"),
+        ("vae_jax/models/bad.py", "from vae_jax import fit", "models/bad.py imports vae_jax.fit from the top"),
+        ("vae_jax/objectives/bad.py", "import optax", "objectives/bad.py imports optax"),
+        ("vae_jax/evaluation/bad.py", "from flax import linen", "evaluation/bad.py imports flax"),
+        ("vae_jax/training/fit.py", "import orbax.checkpoint as ocp", "training/fit.py imports orbax"),
+        ("vae_jax/training/bad.py", "import vae_jax.data", "training/bad.py imports vae_jax.data"),
+        ("vae_jax/evaluation/bad.py", "from matplotlib import pyplot", "evaluation/bad.py imports matplotlib"),
+        ("vae_jax/experiment/bad.py", "import tensorflow_datasets", "experiment/bad.py imports tensorflow_datasets"),
+        (
+            "vae_jax/models/bad.py",
+            "import importlib\nimportlib.import_module('vae_jax.training')",
+            "models/bad.py imports vae_jax.training",
+        ),
+        ("vae_jax/objectives/bad.py", "import experiments.vae", "objectives/bad.py imports experiments.vae"),
+        ("vae_jax/helpers/bad.py", "import math", "helpers/bad.py is of no known layer"),
+        ("vae_jax/models/bad.py", "x = 1\n" * 401, "models/bad.py is longer than 400 lines"),
+        ("experiments/bad.py", "from experiments.vae import METHOD", "experiments/bad.py imports experiments.vae"),
+        ("experiments/bad.py", "from . import vae", "experiments/bad.py imports experiments.vae"),
+        ("experiments/bad.py", "import flax", "experiments/bad.py imports flax"),
+        ("experiments/bad.py", "x = 1\n" * 151, "experiments/bad.py is longer than 150 lines"),
+    ],
+)  # fmt: skip
+def test_a_planted_violation_is_found(tmp_path, file, text, expected):
+    for folder in ("distributions", "models", "objectives", "training", "data", "evaluation", "experiment"):
+        (tmp_path / "vae_jax" / folder).mkdir(parents=True)
+    (tmp_path / "experiments").mkdir()
+    good = tmp_path / "vae_jax/training/good.py"
+    good.write_text("import jax\nimport optax\nfrom vae_jax.models.vae import VAE\n")
+    assert violations(tmp_path) == []
+    bad = tmp_path / file
+    bad.parent.mkdir(exist_ok=True)
+    bad.write_text(text + "\n")
+    found = violations(tmp_path)
+    assert found
+    assert any(violation.startswith(expected) for violation in found), found

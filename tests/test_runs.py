@@ -1,0 +1,128 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from vae_jax.runs import RunFolder, write_atomically
+
+CONFIG = {"experiment": "vae", "hidden": (400, 200), "data": Path("a/b"), "seed": 0}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return RunFolder(tmp_path / "run")
+
+
+def contents(path):
+    return {file.relative_to(path).as_posix(): file.read_bytes() for file in path.rglob("*") if file.is_file()}
+
+
+def test_a_folder_that_is_not_there_or_is_empty_is_new_and_stays_unwritten(folder):
+    folder.check_new()
+    assert not folder.path.exists()
+    folder.path.mkdir()
+    folder.check_new()
+    assert contents(folder.path) == {}
+
+
+def test_a_folder_that_holds_a_run_is_not_new(folder):
+    folder.create(CONFIG)
+    with pytest.raises(ValueError, match=r"--run-dir .*run already holds a run: .*--resume"):
+        folder.check_new()
+
+
+def test_a_folder_that_holds_anything_else_is_not_new(folder):
+    folder.path.mkdir()
+    (folder.path / "notes.txt").write_text("mine")
+    with pytest.raises(ValueError, match=r"--run-dir .*run exists and is not an empty folder"):
+        folder.check_new()
+    assert contents(folder.path) == {"notes.txt": b"mine"}
+
+
+def test_a_file_in_the_folders_place_is_not_new(folder):
+    folder.path.write_text("mine")
+    with pytest.raises(ValueError, match=r"--run-dir .*run exists and is not an empty folder"):
+        folder.check_new()
+
+
+def test_the_configuration_is_read_back_as_json_has_it(folder):
+    folder.create(CONFIG)
+    assert folder.config() == {"experiment": "vae", "hidden": [400, 200], "data": "a/b", "seed": 0}
+    assert json.loads((folder.path / "config.json").read_text()) == folder.config()
+    assert folder.figures.is_dir()
+
+
+def test_a_folder_without_a_run_has_no_configuration(folder):
+    with pytest.raises(ValueError, match=r"--resume needs a folder that holds a run, but .*run has no config.json"):
+        folder.config()
+
+
+def test_the_same_configuration_is_accepted_whether_its_lists_are_tuples_or_not(folder):
+    folder.create(CONFIG)
+    folder.check_same(CONFIG)
+    folder.check_same(folder.config())
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        ({"seed": 1}, r"differ: seed \(the run: 0, now: 1\)$"),
+        ({"hidden": (400,), "seed": 1}, r"differ: hidden \(the run: \[400, 200\], now: \[400\]\), seed \(the run: 0,"),
+        ({"beta": 4.0}, r"differ: beta \(the run: None, now: 4.0\)$"),
+    ],
+)
+def test_another_configuration_is_refused_by_the_names_of_its_fields(folder, other, message):
+    folder.create(CONFIG)
+    before = contents(folder.path)
+    with pytest.raises(ValueError, match=message):
+        folder.check_same(CONFIG | other)
+    assert contents(folder.path) == before
+
+
+def test_creating_again_keeps_what_is_there(folder):
+    folder.create(CONFIG)
+    (folder.figures / "a.png").write_bytes(b"png")
+    before = contents(folder.path)
+    folder.create(CONFIG)
+    assert contents(folder.path) == before
+
+
+def test_metrics_are_one_line_of_json_an_epoch_written_anew_or_appended(folder):
+    folder.create(CONFIG)
+    folder.write_metrics([{"epoch": 1, "loss": 0.1}, {"epoch": 2, "loss": 1e-7}])
+    folder.append_metrics({"epoch": 3, "loss": 2.0})
+    lines = (folder.path / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in lines] == [
+        {"epoch": 1, "loss": 0.1},
+        {"epoch": 2, "loss": 1e-7},
+        {"epoch": 3, "loss": 2.0},
+    ]
+    folder.write_metrics([{"epoch": 1, "loss": 0.1}])
+    assert (folder.path / "metrics.jsonl").read_text() == '{"epoch": 1, "loss": 0.1}\n'
+
+
+def test_the_summary_is_read_back(folder):
+    folder.create(CONFIG)
+    folder.write_summary({"nll": 85.25, "rate": None})
+    assert json.loads((folder.path / "summary.json").read_text()) == {"nll": 85.25, "rate": None}
+
+
+@pytest.mark.parametrize("dies_in", ["write_text", "replace"])
+def test_a_write_that_dies_leaves_the_file_as_it_was(tmp_path, monkeypatch, dies_in):
+    path = tmp_path / "config.json"
+    write_atomically(path, "before")
+
+    def die(self, text=None, *_):
+        if isinstance(text, str):  # half of it has reached the disk
+            with open(self, "w") as file:
+                file.write(text[: len(text) // 2])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(*((Path, "write_text") if dies_in == "write_text" else ("os.replace",)), die)
+    with pytest.raises(KeyboardInterrupt):
+        write_atomically(path, "after, and longer")
+    monkeypatch.undo()
+    assert path.read_text() == "before"
+    write_atomically(path, "after, and longer")
+    assert path.read_text() == "after, and longer"
+    assert [file.name for file in tmp_path.iterdir()] == ["config.json"]
