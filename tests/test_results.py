@@ -1,0 +1,76 @@
+"""The results page: what it says of a record, and that the page in docs/ is what its records say."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from vae_jax.results import Claim, Record, from_runs, from_tests, read_record, render, render_page, write_record
+
+ROOT = Path(__file__).parents[1]
+
+
+def record(*claims):
+    return Record(
+        "A title", "a protocol", "a command", claims, [0, 1, 2], [10.0, 20.0, 30.0], "a device", {"jax": "1.2"}
+    )
+
+
+def test_a_claim_is_the_mean_over_seeds_with_its_spread_and_says_whether_it_is_reached():
+    page = render_page([record(Claim("low", "nats", [1.0, 2.0, 3.5], paper=2.5, at_most=2.2))])
+    assert "| low | 2.50 | 2.17 nats | 1.26 | <= 2.20 | yes |" in page  # stdev of 1, 2, 3.5 is 1.258
+    page = render_page([record(Claim("high", "nats", [3.0], at_most=2.2))])
+    assert "| high |  | 3 nats |  | <= 2.20 | **no** |" in page
+    assert "Seeds: 0, 1, 2. Wall time: 20 s a seed, on a device; jax 1.2." in page
+
+
+def test_a_record_comes_back_from_its_file_as_it_was(tmp_path):
+    written = record(Claim("c", "nats", [1.0, 2.5], paper=2.0))
+    write_record(tmp_path / "r.json", written)
+    assert render_page([read_record(tmp_path / "r.json")]) == render_page([written])
+
+
+def summary(folder, seed, elbo, **config):
+    folder.mkdir()
+    numbers = {"negative_elbo": elbo, "rate": None, "wall_seconds": 5.0, "active_units": 7, "seed": seed}
+    numbers |= {"test_images": 1000, "device": "d", "versions": {"jax": "1"}}
+    (folder / "summary.json").write_text(json.dumps(numbers))
+    (folder / "config.json").write_text(json.dumps({"experiment": "vae", "seed": seed, "latent_dim": 9} | config))
+    return folder
+
+
+def test_runs_that_differ_in_their_seed_become_one_record(tmp_path):
+    runs = (summary(tmp_path / "a", 3, 100.0), summary(tmp_path / "b", 4, 101.0))
+    from_runs(tmp_path / "r.json", "title", "command", runs)
+    made = read_record(tmp_path / "r.json")
+    assert list(made.seeds) == [3, 4]
+    assert {c.claim: list(c.values) for c in made.claims} == {
+        "test negative ELBO": [100.0, 101.0],
+        "active units": [7, 7],
+        "wall time of the command's work": [5.0, 5.0],
+    }
+    assert made.claims[1].unit == "of 9"
+
+
+def test_runs_of_different_settings_are_not_averaged(tmp_path):
+    runs = (summary(tmp_path / "a", 3, 100.0), summary(tmp_path / "b", 4, 101.0, latent_dim=8))
+    with pytest.raises(ValueError, match="one configuration"):
+        from_runs(tmp_path / "r.json", "title", "command", runs)
+    assert not (tmp_path / "r.json").exists()
+
+
+def test_a_failed_test_shows_in_the_record_of_the_suite(tmp_path):
+    (tmp_path / "j.xml").write_text(
+        '<testsuites><testsuite tests="9" failures="1" errors="1" skipped="2" time="61.5"/></testsuites>'
+    )
+    from_tests(tmp_path / "r.json", tmp_path / "j.xml", "command", "device")
+    page = render_page([read_record(tmp_path / "r.json")])
+    assert "| tests |  | 9" in page
+    assert "| failed |  | 2  |  | <= 0 | **no** |" in page
+    assert "61.50 s" in page
+
+
+def test_the_page_is_what_its_records_say(tmp_path):
+    assert list((ROOT / "docs" / "results").glob("*.json"))
+    render(ROOT / "docs" / "results", tmp_path / "page.md")
+    assert (tmp_path / "page.md").read_text() == (ROOT / "docs" / "results.md").read_text()

@@ -1,0 +1,177 @@
+"""`docs/results.md` from JSON records: `python -m vae_jax.results --help`.
+
+A record is what one script measured for one or more claims. Scripts write records; this file renders them; nobody
+types a number.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import statistics
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import tyro
+
+from vae_jax.runs import write_atomically
+
+HEADER = """# Results
+
+What the project has measured. Every number below comes from a JSON record beside this page (`results/*.json`) that the
+named command wrote; `python -m vae_jax.results render` writes the page from them. Likelihoods are in nats per image,
+lower is better; "spread" is the standard deviation over the seeds.
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Claim:
+    """One number that can be wrong."""
+
+    claim: str
+    unit: str
+    values: Sequence[float]  # one a seed
+    paper: float | None = None  # the published number
+    at_most: float | None = None  # the bar that the project has set itself
+
+    @property
+    def mean(self) -> float:
+        return statistics.fmean(self.values)
+
+    @property
+    def reached(self) -> bool | None:
+        return None if self.at_most is None else self.mean <= self.at_most
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """What one command measured."""
+
+    title: str
+    protocol: str  # data, model, training, evaluation: what one must know to measure it again
+    command: str
+    claims: Sequence[Claim]
+    seeds: Sequence[int]
+    wall_seconds: Sequence[float]  # one a seed
+    device: str
+    versions: dict[str, str]
+    details: dict[str, Any] = dataclasses.field(default_factory=dict)  # curves and the like; not rendered
+
+
+def write_record(path: Path, record: Record) -> None:
+    """Writes the record as JSON, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, json.dumps(dataclasses.asdict(record), indent=2) + "\n")
+
+
+def read_record(path: Path) -> Record:
+    fields = json.loads(path.read_text())
+    return Record(**fields | {"claims": [Claim(**claim) for claim in fields["claims"]]})
+
+
+def render(folder: Path = Path("docs/results"), page: Path = Path("docs/results.md")) -> None:
+    """Writes the page from the records in the folder."""
+    write_atomically(page, render_page([read_record(path) for path in sorted(folder.glob("*.json"))]))
+
+
+def render_page(records: Sequence[Record]) -> str:
+    """The page as Markdown."""
+    return HEADER + "".join(_section(record) for record in records)
+
+
+def _section(record: Record) -> str:
+    lines = [
+        f"\n## {record.title}\n",
+        "| claim | paper | here | spread | bar | reached |",
+        "|---|---|---|---|---|---|",
+    ]
+    for claim in record.claims:
+        paper = "" if claim.paper is None else _number(claim.paper)
+        spread = _number(statistics.stdev(claim.values)) if len(claim.values) > 1 else ""
+        bar = "" if claim.at_most is None else f"<= {_number(claim.at_most)}"
+        reached = {None: "", True: "yes", False: "**no**"}[claim.reached]
+        lines.append(f"| {claim.claim} | {paper} | {_number(claim.mean)} {claim.unit} | {spread} | {bar} | {reached} |")
+    seeds = f"Seeds: {', '.join(map(str, record.seeds))}. " if record.seeds else ""
+    wall = f"{_number(statistics.fmean(record.wall_seconds))} s" + (" a seed" if len(record.seeds) > 1 else "")
+    packages = ", ".join(f"{name} {number}" for name, number in record.versions.items())
+    lines += [
+        f"\nProtocol: {record.protocol}\n",
+        f"Command: `{record.command}`\n",
+        f"{seeds}Wall time: {wall}, on {record.device}; {packages}.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _number(value: float) -> str:
+    """Two decimals; none for a whole number."""
+    return str(int(value)) if math.isclose(value, round(value), abs_tol=1e-9) else f"{value:.2f}"
+
+
+_MEASURES = {
+    "negative_elbo": ("test negative ELBO", "nats"),
+    "rate": ("rate (KL)", "nats"),
+    "distortion": ("distortion", "nats"),
+    "nll": ("importance-sampled negative log-likelihood", "nats"),
+    "active_units": ("active units", "of {latent_dim}"),
+    "wall_seconds": ("wall time of the command's work", "s"),
+}
+
+
+def from_runs(record: Path, title: str, command: str, runs: tyro.conf.Positional[tuple[Path, ...]]) -> None:
+    """Writes a record from finished runs of one experiment that differ in their seed.
+
+    Args:
+      record: the JSON file to write, in docs/results.
+      title: of its section.
+      command: that made the runs, as in the README.
+      runs: their folders.
+    """
+    summaries = [json.loads((run / "summary.json").read_text()) for run in runs]
+    configs = [json.loads((run / "config.json").read_text()) for run in runs]
+    first, config = summaries[0], configs[0]
+    if any(c | {"seed": None} != config | {"seed": None} for c in configs):
+        raise ValueError("runs must be of one experiment with one configuration, their seeds apart")
+    claims = [
+        Claim(claim, unit.format(**config), [summary[name] for summary in summaries])
+        for name, (claim, unit) in _MEASURES.items()
+        if first.get(name) is not None
+    ]
+    settings = ", ".join(
+        f"{name} {_plain(value)}" for name, value in config.items() if name not in ("experiment", "seed")
+    )
+    protocol = f"{first['test_images']:,} test images; {settings}."
+    seeds, walls = [s["seed"] for s in summaries], [s["wall_seconds"] for s in summaries]
+    write_record(record, Record(title, protocol, command, claims, seeds, walls, first["device"], first["versions"]))
+
+
+def from_tests(record: Path, junit: Path, command: str, device: str) -> None:
+    """Writes the record of the test suite from pytest's `--junit-xml`.
+
+    Args:
+      record: the JSON file to write, in docs/results.
+      junit: the XML file.
+      command: that ran the tests, as in the README.
+      device: what it ran on.
+    """
+    suite = ElementTree.parse(junit).getroot().find("testsuite")
+    assert suite is not None
+    count = {name: int(suite.get(name, 0)) for name in ("tests", "failures", "errors", "skipped")}
+    seconds = float(suite.get("time", "nan"))
+    claims = [
+        Claim("tests", "", [count["tests"]]),
+        Claim("failed", "", [count["failures"] + count["errors"]], at_most=0),
+        Claim("skipped", "", [count["skipped"]]),
+        Claim("wall time", "s", [seconds], at_most=900),
+    ]
+    write_record(record, Record("The test suite", "all tests, one process", command, claims, [], [seconds], device, {}))
+
+
+def _plain(value: Any) -> str:
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+if __name__ == "__main__":
+    tyro.extras.subcommand_cli_from_dict({"render": render, "from-runs": from_runs, "from-tests": from_tests})
