@@ -9,8 +9,7 @@ The numbers in the summary are the true ELBO, rate and distortion, whatever beta
 import dataclasses
 
 from vae_jax.evaluation import measure_vae
-from vae_jax.experiment import Method, Problem, Settings, main, make_networks
-from vae_jax.models import VAE, gaussian_vae
+from vae_jax.experiment import Method, Settings, main, make_gaussian_vae
 from vae_jax.objectives import beta
 
 
@@ -22,12 +21,7 @@ class BetaSettings(Settings):
     """weight of the rate in the loss, at least 0; likelihoods are sums over pixels, so 1 is the VAE"""
 
 
-def make_model(settings: Settings, problem: Problem) -> VAE:
-    encoder, decoder = make_networks(settings, problem, 2 * settings.latent_dim)
-    return gaussian_vae(encoder, decoder, settings.latent_dim, problem.likelihood)
-
-
-METHOD = Method("beta_vae", "beta-VAE", make_model, lambda settings: beta(settings.beta), measure_vae)
+METHOD = Method("beta_vae", "beta-VAE", make_gaussian_vae, lambda settings: beta(settings.beta), measure_vae)
 
 if __name__ == "__main__":
     main(METHOD, BetaSettings(), __doc__)

@@ -7,17 +7,10 @@ The first takes about half a minute on two cores (100 epochs of 3,600 digits) an
 """
 
 from vae_jax.evaluation import measure_vae
-from vae_jax.experiment import Method, Problem, Settings, main, make_networks
-from vae_jax.models import VAE, gaussian_vae
+from vae_jax.experiment import Method, Settings, main, make_gaussian_vae
 from vae_jax.objectives import negative_elbo
 
-
-def make_model(settings: Settings, problem: Problem) -> VAE:
-    encoder, decoder = make_networks(settings, problem, 2 * settings.latent_dim)
-    return gaussian_vae(encoder, decoder, settings.latent_dim, problem.likelihood)
-
-
-METHOD = Method("vae", "VAE", make_model, lambda settings: negative_elbo, measure_vae)
+METHOD = Method("vae", "VAE", make_gaussian_vae, lambda settings: negative_elbo, measure_vae)
 
 if __name__ == "__main__":
     main(METHOD, Settings(), __doc__)

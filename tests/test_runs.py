@@ -79,24 +79,23 @@ def test_another_configuration_is_refused_by_the_names_of_its_fields(folder, oth
     assert contents(folder.path) == before
 
 
-def test_creating_again_keeps_what_is_there(folder):
+def test_of_two_runs_that_found_the_folder_free_the_second_is_refused(folder):
+    folder.check_new()
     folder.create(CONFIG)
     (folder.figures / "a.png").write_bytes(b"png")
     before = contents(folder.path)
-    folder.create(CONFIG)
+    with pytest.raises(ValueError, match="already holds a run"):
+        folder.create(CONFIG | {"seed": 1})
     assert contents(folder.path) == before
 
 
-def test_metrics_are_one_line_of_json_an_epoch_written_anew_or_appended(folder):
+def test_metrics_are_one_line_of_json_an_epoch_written_anew(folder):
     folder.create(CONFIG)
-    folder.write_metrics([{"epoch": 1, "loss": 0.1}, {"epoch": 2, "loss": 1e-7}])
-    folder.append_metrics({"epoch": 3, "loss": 2.0})
+    assert folder.metrics() == []
+    rows = [{"epoch": 1, "loss": 0.1}, {"epoch": 2, "loss": 1e-7}]
+    folder.write_metrics(rows)
     lines = (folder.path / "metrics.jsonl").read_text().splitlines()
-    assert [json.loads(line) for line in lines] == [
-        {"epoch": 1, "loss": 0.1},
-        {"epoch": 2, "loss": 1e-7},
-        {"epoch": 3, "loss": 2.0},
-    ]
+    assert [json.loads(line) for line in lines] == folder.metrics() == rows
     folder.write_metrics([{"epoch": 1, "loss": 0.1}])
     assert (folder.path / "metrics.jsonl").read_text() == '{"epoch": 1, "loss": 0.1}\n'
 

@@ -48,20 +48,29 @@ class RunFolder:
             )
 
     def create(self, config: Mapping[str, Any]) -> None:
-        """Makes the folder and writes `config.json`; keeps both where the run is resumed."""
+        """Makes the folder and writes `config.json`.
+
+        Raises:
+          ValueError: where the path has been taken since `check_new`, by a run that was begun meanwhile.
+        """
         self.figures.mkdir(parents=True, exist_ok=True)
-        write_atomically(self._config_path, json.dumps(_as_json(config), indent=2) + "\n")
+        try:
+            with self._config_path.open("x") as file:
+                file.write(json.dumps(_as_json(config), indent=2) + "\n")
+        except FileExistsError:
+            self.check_new()
+
+    def metrics(self) -> list[dict[str, float]]:
+        """The rows of `metrics.jsonl`; none where there is no such file yet."""
+        path = self.path / "metrics.jsonl"
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
     def write_metrics(self, rows: Iterable[Mapping[str, float]]) -> None:
         """Writes `metrics.jsonl` anew: after a resume it must not repeat the epochs since the last checkpoint."""
         write_atomically(self.path / "metrics.jsonl", "".join(json.dumps(dict(row)) + "\n" for row in rows))
 
-    def append_metrics(self, row: Mapping[str, float]) -> None:
-        with (self.path / "metrics.jsonl").open("a") as file:
-            file.write(json.dumps(dict(row)) + "\n")
-
     def write_summary(self, summary: Mapping[str, Any]) -> None:
-        write_atomically(self.path / "summary.json", json.dumps(summary, indent=2) + "\n")
+        write_atomically(self.path / "summary.json", json.dumps(summary, indent=2, allow_nan=False) + "\n")
 
     @property
     def _config_path(self) -> Path:

@@ -64,7 +64,7 @@ def test_resolving_again_changes_nothing():
         ({"learning_rate": 0.0}, "--learning-rate must be a number above 0, got 0.0"),
         ({"learning_rate": float("nan")}, "--learning-rate must be a number above 0, got nan"),
         ({"learning_rate": float("inf")}, "--learning-rate must be a number above 0, got inf"),
-        ({"seed": -1}, r"--seed must be between 0 and 2\*\*32 - 1, got -1"),
+        ({"seed": -1}, r"--seed must be between 0 and 2\*\*32 - 2, got -1"),
         ({"seed": 2**32}, "--seed must be between 0 and"),
         ({"network": "conv", "hidden": (4, 4)}, "--network conv has one dense layer: --hidden takes one width"),
         ({"binarization": "static", "likelihood": "normal"}, "--binarization static .* --likelihood bernoulli.*normal"),
@@ -81,7 +81,7 @@ def test_what_cannot_be_is_refused_by_the_name_of_its_flag(given, message):
 
 
 def test_the_largest_batch_and_seed_are_accepted():
-    resolved = resolve(Settings(batch_size=45, seed=2**32 - 1), images())
+    resolved = resolve(Settings(batch_size=45, seed=2**32 - 2), images())
     assert (resolved.batch_size, resolved.seed) == (45, 2**32 - 1)
 
 

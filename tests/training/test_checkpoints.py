@@ -9,7 +9,7 @@ import pytest
 
 from vae_jax.models import mlp_vae
 from vae_jax.objectives import negative_elbo
-from vae_jax.training import Progress, fit, init_train_state, make_schedule
+from vae_jax.training import Progress, fit, init_train_state
 from vae_jax.training.checkpoints import OrbaxCheckpoints, load_best
 
 EPOCHS, BATCH_SIZE = 5, 8
@@ -17,7 +17,7 @@ IMAGES = np.random.default_rng(0).integers(0, 2, (50, 3, 3, 1)).astype(np.float3
 TRAIN, VALIDATION = IMAGES[:40], IMAGES[40:]
 MODEL = mlp_vae((3, 3, 1), 2, hidden=(6,))
 # The rate is high enough for the validation loss to go up and down, so that best and last differ.
-OPTIMIZER = optax.adam(make_schedule("cosine", 0.1, EPOCHS * 5))
+OPTIMIZER = optax.adam(optax.cosine_decay_schedule(0.1, EPOCHS * 5))
 KEY = jax.random.key(3)
 
 

@@ -12,7 +12,7 @@ from vae_jax.evaluation import mean_over_samples
 from vae_jax.models import Likelihood, gaussian_vae
 from vae_jax.networks import Network, mlp_decoder
 from vae_jax.objectives import elbo_from_terms, elbo_terms, negative_elbo
-from vae_jax.training import fit, make_schedule
+from vae_jax.training import fit
 
 # The exact posterior's mean is linear in x and its variance the same for every x.
 LINEAR_ENCODER = Network(
@@ -35,7 +35,7 @@ def test_a_linear_vae_reaches_the_exact_log_likelihood_of_linear_gaussian_data()
 
     model = gaussian_vae(LINEAR_ENCODER, mlp_decoder(2, (5, 1), ()), 2, KNOWN_NOISE)
     epochs, batch_size = 30, 50
-    optimizer = optax.adam(make_schedule("cosine", 0.02, epochs * 3500 // batch_size))
+    optimizer = optax.adam(optax.cosine_decay_schedule(0.02, epochs * 3500 // batch_size))
     key = jax.random.key(0)
     progress = fit(model, negative_elbo, optimizer, train, validation, key, epochs=epochs, batch_size=batch_size)
     terms = mean_over_samples(elbo_terms, model, progress.best_params, jax.random.key(1), test, 64)

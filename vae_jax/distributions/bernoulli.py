@@ -48,8 +48,10 @@ class Bernoulli(Distribution):
     def log_prob(self, value: ArrayLike) -> jax.Array:
         return bernoulli_log_prob(value, self.logits)
 
-    def kl(self, other: Bernoulli) -> jax.Array:
+    def kl(self, other: Distribution) -> jax.Array | None:
         """sum(p log(p / p') + (1 - p) log((1 - p) / (1 - p'))) with p = sigmoid(l)."""
+        if not isinstance(other, Bernoulli):
+            return None
         logits, other_logits = event_arrays(self.logits, other.logits)
         ones = discrete_kl_terms(jax.nn.log_sigmoid(logits), jax.nn.log_sigmoid(other_logits))
         zeros = discrete_kl_terms(jax.nn.log_sigmoid(-logits), jax.nn.log_sigmoid(-other_logits))

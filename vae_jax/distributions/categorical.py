@@ -49,7 +49,9 @@ class Categorical(Distribution):
     def log_prob(self, value: ArrayLike) -> jax.Array:
         return categorical_log_prob(value, self.logits)
 
-    def kl(self, other: Categorical) -> jax.Array:
+    def kl(self, other: Distribution) -> jax.Array | None:
         """sum_k p_k (log p_k - log p'_k), summed over the event."""
+        if not isinstance(other, Categorical):
+            return None
         logits, other_logits = event_arrays(self.logits, other.logits)
         return jnp.sum(discrete_kl_terms(jax.nn.log_softmax(logits), jax.nn.log_softmax(other_logits)))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 
+import chex
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from vae_jax.distributions.distribution import Distribution, event_arrays
+from vae_jax.distributions.distribution import Distribution
 
 
 @jax.tree_util.register_dataclass
@@ -16,9 +17,9 @@ from vae_jax.distributions.distribution import Distribution, event_arrays
 class Delta(Distribution):
     """A point mass at `value`.
 
-    `log_prob` is taken with respect to the counting measure: 0 at the point, -inf elsewhere. A continuous code has no
-    density under it, so there is no KL divergence to a continuous prior and no ELBO; `objectives.reconstruction` is
-    the objective that needs neither.
+    Of integers it is a probability: `log_prob` is 0 at the point and -inf elsewhere. Of floating-point values it has no
+    density, so there is no KL divergence to a continuous prior and no ELBO: `log_prob` raises TypeError, and
+    `objectives.reconstruction` is the objective that needs neither.
     """
 
     value: jax.Array
@@ -32,8 +33,19 @@ class Delta(Distribution):
         return self.value
 
     def log_prob(self, value: ArrayLike) -> jax.Array:
-        value, point = event_arrays(value, self.value)
+        value, point = jnp.asarray(value), self._discrete()
+        chex.assert_equal_shape([value, point])
         return jnp.where(jnp.all(value == point), 0.0, -jnp.inf)
 
     def sample_and_log_prob(self, key: jax.Array) -> tuple[jax.Array, jax.Array]:
+        self._discrete()
         return self.sample(key), jnp.zeros(())
+
+    def _discrete(self) -> jax.Array:
+        point = jnp.asarray(self.value)
+        if jnp.issubdtype(point.dtype, jnp.floating):
+            raise TypeError(
+                "a Delta of floating-point values has no density, and so no ELBO or importance weight; train the "
+                "model with objectives.reconstruction, which needs none"
+            )
+        return point

@@ -17,7 +17,8 @@ from jax.typing import ArrayLike
 class Distribution(Protocol):
     """The interface of an encoder's q(z | x), a prior p(z) and a decoder's p(x | z).
 
-    `mean` is there where the distribution has one, and `kl(other)` where the divergence has a closed form.
+    `mean` is there where the distribution has one. `kl(other)` is there where a divergence from it has a closed form;
+    it returns None for an `other` to which it has none.
     """
 
     def sample(self, key: jax.Array) -> Any:
@@ -40,13 +41,13 @@ def kl_divergence(q: Distribution, p: Distribution) -> jax.Array:
     Raises:
       TypeError: where no closed form is known for this pair; a sampled estimate (`sampled_elbo`) needs none.
     """
-    closed_form = getattr(q, "kl", None)
-    if closed_form is None or type(q) is not type(p):
+    divergence = q.kl(p) if hasattr(q, "kl") else None
+    if divergence is None:
         raise TypeError(
             f"no closed-form KL divergence from {type(q).__name__} to {type(p).__name__}; "
             "use the sampled estimate instead (sampled_elbo, objectives.negative_sampled_elbo)"
         )
-    return closed_form(p)
+    return divergence
 
 
 def mean_of(distribution: Distribution) -> Any:

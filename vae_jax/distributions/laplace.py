@@ -72,5 +72,7 @@ class Laplace(Distribution):
         # As for the Normal: from eps, which keeps its digits when the scale is far below |mean|.
         return mean + jnp.exp(log_scale) * eps, -jnp.sum(jnp.abs(eps) + log_scale + LOG_2)
 
-    def kl(self, other: Laplace) -> jax.Array:
+    def kl(self, other: Distribution) -> jax.Array | None:
+        if not isinstance(other, Laplace):
+            return None
         return laplace_kl(self.mean, self.log_scale, other.mean, other.log_scale)

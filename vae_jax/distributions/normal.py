@@ -116,7 +116,9 @@ class Normal(Distribution):
         log_prob = -0.5 * jnp.sum(jnp.square(eps) + log_variance + LOG_2PI)
         return mean + jnp.exp(0.5 * log_variance) * eps, log_prob
 
-    def kl(self, other: Normal) -> jax.Array:
+    def kl(self, other: Distribution) -> jax.Array | None:
+        if not isinstance(other, Normal):
+            return None
         return normal_kl(self.mean, self.log_variance, other.mean, other.log_variance)
 
 

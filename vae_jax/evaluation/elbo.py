@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -16,6 +17,7 @@ from vae_jax.models.vae import VAE, Params
 OneSampleEstimate = Callable[[VAE, Params, jax.Array, jax.Array], Any]
 
 
+@partial(jax.jit, static_argnames=("estimate", "model", "num_samples", "batch_size"))
 def mean_over_samples(
     estimate: OneSampleEstimate,
     model: VAE,

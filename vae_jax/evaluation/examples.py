@@ -1,21 +1,21 @@
-"""A function of one example over a whole data set, as one jitted, chunked program; and the mean with its error."""
+"""A function of one example over a whole data set, a chunk at a time; and the mean with its error."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from functools import partial
 from typing import Any, NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 
-@partial(jax.jit, static_argnums=(0, 4))
 def over_examples(
     function: Callable[[Any, jax.Array, jax.Array], Any], params: Any, key: jax.Array, xs: ArrayLike, batch_size: int
 ) -> Any:
-    """`function(params, key_i, x_i)` for every example, batch_size of them at a time.
+    """`function(params, key_i, x_i)` for every example, batch_size of them at a time: one loop on the device.
 
     The key of example i is `fold_in(key, i)`, so the result does not depend on batch_size.
 
@@ -28,7 +28,12 @@ def over_examples(
 
     Returns:
       The pytree, each leaf with a leading axis `[N]`.
+
+    Raises:
+      ValueError: where batch_size is below 1.
     """
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, got {batch_size}")
     xs = jnp.asarray(xs)
     indices = jnp.arange(xs.shape[0])
     one = lambda args: function(params, jax.random.fold_in(key, args[0]), args[1])  # noqa: E731
@@ -39,11 +44,12 @@ class Estimate(NamedTuple):
     """A mean over examples and the standard error of that mean."""
 
     mean: float
-    standard_error: float
+    standard_error: float | None  # None where there is one example only
 
 
 def mean_over_examples(values: ArrayLike) -> Estimate:
-    """The mean of `[N]` values and its standard error s / sqrt(N) (s with N - 1 in its divisor; N is at least 2)."""
+    """The mean of `[N]` values and its standard error s / sqrt(N) (s with N - 1 in its divisor)."""
     values = jnp.asarray(values)
-    error = jnp.std(values, ddof=1) / jnp.sqrt(values.shape[0])
-    return Estimate(float(jnp.mean(values)), float(error))
+    chex.assert_rank(values, 1)
+    count = values.shape[0]
+    return Estimate(float(jnp.mean(values)), float(jnp.std(values, ddof=1)) / math.sqrt(count) if count > 1 else None)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
@@ -11,13 +13,14 @@ from vae_jax.models.vae import VAE, Params
 from vae_jax.objectives import log_weight
 
 
+@partial(jax.jit, static_argnames=("model", "num_samples", "chunk_size"))
 def importance_sampled_log_likelihood(
     model: VAE, params: Params, key: jax.Array, xs: ArrayLike, num_samples: int, chunk_size: int = 500
 ) -> jax.Array:
     """log 1/K sum_k p(x, z_k) / q(z_k | x) of every example: in expectation a lower bound of log p(x).
 
-    One jitted program: example by example, and for each at most chunk_size samples at once, so that memory does not
-    grow with K or N. The encoder runs once an example.
+    One jitted program that holds at most chunk_size samples at once, so that memory does not grow with K or N. The
+    encoder runs once an example.
 
     Args:
       model: the model; its posterior must have a density.
@@ -56,4 +59,5 @@ def importance_sampled_log_likelihood(
             total = jnp.logaddexp(total, log_sum(rest_key, remainder))
         return total - jnp.log(num_samples)
 
-    return over_examples(example, params, key, xs, 1)
+    # Few samples an example: several examples at once, so that a chunk is always full.
+    return over_examples(example, params, key, xs, max(1, chunk_size // num_samples))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -14,6 +16,7 @@ from vae_jax.models.vae import VAE, Params
 ACTIVE_THRESHOLD = 0.01
 
 
+@partial(jax.jit, static_argnames=("model", "batch_size"))
 def posterior_means(model: VAE, params: Params, xs: ArrayLike, batch_size: int = 100) -> jax.Array:
     """The mean of q(z | x) of every example, `[N, D]`; one jitted, chunked program."""
     unused = jax.random.key(0)  # the mean needs no noise
@@ -37,6 +40,7 @@ def active_units(means: ArrayLike, threshold: float = ACTIVE_THRESHOLD) -> jax.A
     return jnp.sum(jnp.var(means, axis=0) > threshold).astype(jnp.int32)
 
 
+@partial(jax.jit, static_argnames=("model", "batch_size"))
 def kl_per_dimension(model: VAE, params: Params, xs: ArrayLike, batch_size: int = 100) -> jax.Array:
     """The mean over the examples of KL(q(z_d | x) || p(z_d)) for every dimension d: `[D]`, in nats.
 

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
+from collections.abc import Iterator
 
 import tyro
 
-from vae_jax.experiment.experiment import Method, prepare, run
+from vae_jax.experiment.pipeline import Method, prepare, run
 from vae_jax.experiment.settings import Settings, settings_of_run
 from vae_jax.runs import RunFolder
 from vae_jax.training import Diverged
+
+
+@contextlib.contextmanager
+def exit_on_bad_input() -> Iterator[None]:
+    """Turns a ValueError or TypeError into one line on stderr and exit code 2."""
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
 
 
 def main(method: Method, defaults: Settings, description: str) -> None:
@@ -27,7 +39,7 @@ def main(method: Method, defaults: Settings, description: str) -> None:
     """
     program = f"python -m experiments.{method.name}"
     settings = tyro.cli(type(defaults), default=defaults, description=description, prog=program)
-    try:
+    with exit_on_bad_input():
         if settings.resume:
             if settings.run_dir is None:
                 raise ValueError("--resume needs --run-dir, the folder of the run to continue")
@@ -35,9 +47,6 @@ def main(method: Method, defaults: Settings, description: str) -> None:
             # Parsed again over the run's own settings, so that what differs now is what the user typed.
             settings = tyro.cli(type(defaults), default=saved, description=description, prog=program)
         prepared = prepare(method, settings)
-    except (ValueError, TypeError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
     try:
         summary = run(prepared)
     except Diverged as error:
@@ -47,4 +56,4 @@ def main(method: Method, defaults: Settings, description: str) -> None:
         print(f"interrupted; --run-dir {prepared.folder.path} --resume continues", file=sys.stderr)
         sys.exit(130)
     print(f"report: {prepared.folder.report}")
-    print(json.dumps(summary))
+    print(json.dumps(summary, allow_nan=False))

@@ -12,34 +12,29 @@ from jax.typing import ArrayLike
 from vae_jax import data
 from vae_jax.data import Images
 from vae_jax.experiment.settings import Settings
-from vae_jax.models import Likelihood, likelihoods, output_bias
+from vae_jax.models import VAE, Likelihood, gaussian_vae, likelihoods, output_bias
 from vae_jax.networks import Network, conv_decoder, conv_encoder, mlp_decoder, mlp_encoder
 
-# One draw of the static bits, and of the test bits, for every training seed: results differ by the training alone.
+# One draw of the static bits, and of the test bits and noise, for every training seed: results differ by the training
+# alone. The key is of a seed that --seed does not take.
 BITS_SEED = 0
+TEST_KEY_SEED = 2**32 - 1
 
 
 class Pixels(NamedTuple):
     """How 8-bit pixels reach the model."""
 
     prepare: Callable[[jax.Array, ArrayLike], jax.Array]  # (key, uint8) -> float32, inside the jitted step
-    levels: int | None  # 1: p(x | z) is of the pixels; 256: a density of 8-bit pixels on [0, 1]; None: neither
+    # 1: p(x | z) is of the 8-bit pixels; 256: a density of them, dequantised on [0, 1]; None: neither
+    levels: int | None
 
-
-_GREY_PIXELS = {
-    "bernoulli": Pixels(data.scale, None),
-    "continuous_bernoulli": Pixels(data.scale, None),
-    "logistic": Pixels(data.scale, 1),
-    "normal": Pixels(data.dequantize, 256),
-    "laplace": Pixels(data.dequantize, 256),
-}
 
 _LIKELIHOODS = {
-    "bernoulli": likelihoods.bernoulli,
-    "continuous_bernoulli": likelihoods.continuous_bernoulli,
-    "logistic": likelihoods.logistic,
-    "normal": likelihoods.normal,
-    "laplace": likelihoods.laplace,
+    "bernoulli": (likelihoods.bernoulli, Pixels(data.scale, None)),
+    "continuous_bernoulli": (likelihoods.continuous_bernoulli, Pixels(data.scale, None)),
+    "logistic": (likelihoods.logistic, Pixels(data.scale, 1)),
+    "normal": (likelihoods.normal, Pixels(data.dequantize, 256)),
+    "laplace": (likelihoods.laplace, Pixels(data.dequantize, 256)),
 }
 
 
@@ -56,24 +51,25 @@ class Problem(NamedTuple):
 
 def make_problem(settings: Settings, images: Images) -> Problem:
     """The problem that resolved settings describe on these images."""
+    likelihood, pixels = _LIKELIHOODS[settings.likelihood]
     train, test = images.train, images.test
+    if settings.binarization != "none":
+        # The same test bits for static and dynamic, so that the two can be compared.
+        test = data.static_binarization(test, BITS_SEED + 1)
     if settings.binarization == "static":
-        train, test = data.static_binarization(train, BITS_SEED), data.static_binarization(test, BITS_SEED + 1)
-        pixels = Pixels(data.scale, 1)
-    elif settings.binarization == "dynamic":
-        pixels = Pixels(data.binarize, 1)
-    else:
-        pixels = _GREY_PIXELS[settings.likelihood]
+        train = data.static_binarization(train, BITS_SEED)
+    if settings.binarization == "dynamic":
+        pixels = Pixels(data.binarize, None)
     order = np.random.RandomState(settings.seed).permutation(len(train))
     held_out = np.zeros(len(train), bool)
     held_out[order[: settings.validation_size]] = True
     return Problem(
         train=train[~held_out],
         validation=train[held_out],
-        test=pixels.prepare(jax.random.key(BITS_SEED), test),
+        test=pixels.prepare(jax.random.key(TEST_KEY_SEED), test),
         test_labels=images.test_labels,
         pixels=pixels,
-        likelihood=_LIKELIHOODS[settings.likelihood],
+        likelihood=likelihood,
     )
 
 
@@ -95,3 +91,9 @@ def make_networks(settings: Settings, problem: Problem, code_outputs: int) -> tu
         mlp_encoder(image_shape, code_outputs, settings.hidden),
         mlp_decoder(settings.latent_dim, outputs, settings.hidden[::-1], bias),
     )
+
+
+def make_gaussian_vae(settings: Settings, problem: Problem) -> VAE:
+    """The Gaussian VAE that the settings describe."""
+    encoder, decoder = make_networks(settings, problem, 2 * settings.latent_dim)
+    return gaussian_vae(encoder, decoder, settings.latent_dim, problem.likelihood)

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import tyro
 
 from vae_jax.data import Images
-from vae_jax.training import Schedule
+from vae_jax.experiment.schedules import Schedule
 
 LikelihoodName = Literal["auto", "bernoulli", "continuous_bernoulli", "logistic", "normal", "laplace"]
 Binarization = Literal["auto", "static", "dynamic", "none"]
@@ -86,8 +86,8 @@ def resolve(settings: Settings, images: Images) -> Settings:
         raise ValueError(f"--patience must be at least 1 epoch, or None, got {settings.patience}")
     if settings.nll_samples < 0:
         raise ValueError(f"--nll-samples must be at least 0, got {settings.nll_samples}")
-    if not 0 <= settings.seed < 2**32:
-        raise ValueError(f"--seed must be between 0 and 2**32 - 1, got {settings.seed}")
+    if not 0 <= settings.seed < 2**32 - 1:
+        raise ValueError(f"--seed must be between 0 and 2**32 - 2, got {settings.seed}")
     if settings.network == "conv" and len(settings.hidden) != 1:
         raise ValueError(f"--network conv has one dense layer: --hidden takes one width, got {settings.hidden}")
 

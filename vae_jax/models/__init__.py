@@ -17,3 +17,5 @@ from vae_jax.models.use import sample as sample
 from vae_jax.models.use import straight_line as straight_line
 from vae_jax.models.use import traverse as traverse
 from vae_jax.models.vae import VAE as VAE
+from vae_jax.models.vae import join_buffers as join_buffers
+from vae_jax.models.vae import split_buffers as split_buffers

@@ -40,7 +40,11 @@ def from_linen(module: linen.Module, input_shape: Sequence[int]) -> Network:
 
     def apply(params: Any, x: jax.Array) -> jax.Array:
         outputs = module.apply({"params": params}, x)
-        assert isinstance(outputs, jax.Array)  # not the pair that apply returns for mutable collections
+        if not isinstance(outputs, jax.Array):
+            raise TypeError(
+                f"module {type(module).__name__} must return one array, got {type(outputs).__name__}; concatenate what "
+                "it returns (gaussian_vae takes the mean and then the log-variance, in one vector)"
+            )
         return outputs
 
     return Network(init, apply)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 
@@ -30,11 +31,26 @@ def mean_over_batch(example_objective: ExampleObjective) -> Objective:
     """Lifts an objective of one example to a batch: a key for each example, the mean of loss and metrics.
 
     The mean, not the sum: the loss is the same whatever the batch size. Buffers pass through unchanged.
+
+    Raises:
+      TypeError: by the objective, for a batch of uint8 pixels; `on_prepared` makes them what a model sees.
+      AssertionError: by the objective, where loss or metrics of one example are not scalars.
     """
 
     def objective(model: VAE, params: Params, key: jax.Array, batch: jax.Array) -> tuple[jax.Array, Aux]:
-        keys = jax.random.split(key, batch.shape[0])
-        losses, metrics = jax.vmap(lambda k, x: example_objective(model, params, k, x))(keys, batch)
+        if batch.dtype == jnp.uint8:
+            raise TypeError(
+                "batch holds raw uint8 pixels: wrap the objective, for example "
+                "objectives.on_prepared(objective, vae_jax.data.binarize)"
+            )
+
+        def example(key: jax.Array, x: jax.Array) -> tuple[jax.Array, Metrics]:
+            loss, metrics = example_objective(model, params, key, x)
+            # A log_prob that does not sum over its event would be averaged over the pixels without a word.
+            chex.assert_rank([loss, *metrics.values()], 0)
+            return loss, metrics
+
+        losses, metrics = jax.vmap(example)(jax.random.split(key, batch.shape[0]), batch)
         return jnp.mean(losses), Aux(jax.tree.map(jnp.mean, metrics), split_buffers(params)[1])
 
     objective.__doc__ = example_objective.__doc__

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
@@ -30,12 +31,13 @@ def elbo_terms(model: VAE, params: Params, key: jax.Array, x: ArrayLike) -> Elbo
 
     Raises:
       TypeError: where the KL divergence has no closed form; `sampled_elbo_terms` needs none.
+      AssertionError: where a density of one example is not a scalar.
 
     Source: Kingma & Welling 2014 (arXiv:1312.6114), eq. 7 (estimator B).
     """
     posterior = model.encode(params, jnp.asarray(x))
     log_likelihood = model.decode(params, posterior.sample(key)).log_prob(x)
-    return ElboTerms(log_likelihood, kl_divergence(posterior, model.prior(params)))
+    return _scalars(ElboTerms(log_likelihood, kl_divergence(posterior, model.prior(params))))
 
 
 def sampled_elbo_terms(model: VAE, params: Params, key: jax.Array, x: ArrayLike) -> ElboTerms:
@@ -46,7 +48,13 @@ def sampled_elbo_terms(model: VAE, params: Params, key: jax.Array, x: ArrayLike)
     Source: Kingma & Welling 2014 (arXiv:1312.6114), eq. 6 (estimator A).
     """
     z, log_q = model.encode(params, jnp.asarray(x)).sample_and_log_prob(key)
-    return ElboTerms(model.decode(params, z).log_prob(x), log_q - model.prior(params).log_prob(z))
+    return _scalars(ElboTerms(model.decode(params, z).log_prob(x), log_q - model.prior(params).log_prob(z)))
+
+
+def _scalars(terms: ElboTerms) -> ElboTerms:
+    # A log_prob that does not sum over its event would otherwise be averaged somewhere further on.
+    chex.assert_rank(terms, 0)
+    return terms
 
 
 def elbo(model: VAE, params: Params, key: jax.Array, x: ArrayLike) -> jax.Array:

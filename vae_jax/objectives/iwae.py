@@ -17,7 +17,9 @@ def log_weight(model: VAE, params: Params, key: jax.Array, x: ArrayLike) -> jax.
     """
     x = jnp.asarray(x)
     z, log_q = model.encode(params, x).sample_and_log_prob(key)
-    return model.decode(params, z).log_prob(x) + model.prior(params).log_prob(z) - log_q
+    weight = model.decode(params, z).log_prob(x) + model.prior(params).log_prob(z) - log_q
+    chex.assert_rank(weight, 0)  # each density must be summed over its event
+    return weight
 
 
 def log_mean_exp(values: ArrayLike) -> jax.Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import chex
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
@@ -13,7 +14,9 @@ from vae_jax.objectives.batch import Metrics, mean_over_batch
 def distortion(model: VAE, params: Params, key: jax.Array, x: ArrayLike) -> jax.Array:
     """-log p(x | z) at one z ~ q(z | x) (the code itself, where q is a Delta): a scalar in nats."""
     x = jnp.asarray(x)
-    return -model.decode(params, model.encode(params, x).sample(key)).log_prob(x)
+    log_likelihood = model.decode(params, model.encode(params, x).sample(key)).log_prob(x)
+    chex.assert_rank(log_likelihood, 0)  # it must be summed over the event
+    return -log_likelihood
 
 
 def _reconstruction(model: VAE, params: Params, key: jax.Array, x: jax.Array) -> tuple[jax.Array, Metrics]:

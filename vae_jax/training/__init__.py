@@ -6,8 +6,6 @@ from vae_jax.training.epoch import steps_per_epoch as steps_per_epoch
 from vae_jax.training.fit import Diverged as Diverged
 from vae_jax.training.fit import Progress as Progress
 from vae_jax.training.fit import fit as fit
-from vae_jax.training.optimizers import Schedule as Schedule
-from vae_jax.training.optimizers import make_schedule as make_schedule
 from vae_jax.training.step import TrainState as TrainState
 from vae_jax.training.step import init_train_state as init_train_state
 from vae_jax.training.step import make_train_step as make_train_step

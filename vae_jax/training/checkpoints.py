@@ -82,7 +82,9 @@ def load_best(directory: Path, like: Params) -> Params:
     Raises:
       ValueError: where the folder holds no checkpoint.
     """
-    with ocp.CheckpointManager(directory.resolve()) as manager:
+    if not directory.is_dir():
+        raise ValueError(f"no folder of checkpoints at {directory}")
+    with ocp.CheckpointManager(directory.resolve(), options=ocp.CheckpointManagerOptions(read_only=True)) as manager:
         step = manager.latest_step()
         if step is None:
             raise ValueError(f"no checkpoint in {directory}")

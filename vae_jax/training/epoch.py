@@ -79,6 +79,8 @@ def make_evaluate(
 
     @jax.jit
     def evaluate(params: Params, key: jax.Array, examples: jax.Array) -> Metrics:
+        if not examples.shape[0]:
+            raise ValueError("examples must hold at least 1 example")
         num_full, remainder = divmod(examples.shape[0], batch_size)
         full_key, rest_key = jax.random.split(key)
         totals = []

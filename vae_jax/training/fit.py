@@ -42,7 +42,7 @@ class Checkpoints(Protocol):
 
 
 class Diverged(FloatingPointError):
-    """The training loss is no longer a number; checkpoints of earlier epochs are untouched."""
+    """The training or validation loss is no longer finite; checkpoints of earlier epochs are untouched."""
 
 
 def fit(
@@ -76,7 +76,8 @@ def fit(
       batch_size: examples a step, at most N.
       patience: stop after this many epochs without a new lowest validation loss; None never stops early.
       checkpoints: where to save progress, and to restore it from if there is any; None keeps it in memory only.
-      on_epoch: called with the progress after every epoch.
+      on_epoch: called with the progress after every epoch. Its `state` is donated to the next epoch: copy what you
+        keep of it; `best_params` and `history` are yours.
 
     Returns:
       The progress after the last epoch.

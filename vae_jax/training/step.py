@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -42,8 +42,12 @@ def make_train_step(model: VAE, objective: Objective, optimizer: optax.GradientT
     Args:
       model: the model.
       objective: (model, params, key, batch) -> (loss, Aux), one of `vae_jax.objectives` or your own.
-      optimizer: any optax gradient transformation.
+      optimizer: any optax gradient transformation; one that asks for the loss (`value`) is given it.
+
+    Raises (the step):
+      ValueError: where the objective returns other buffers than the model has.
     """
+    extended = optax.with_extra_args_support(optimizer)
 
     def step(state: TrainState, key: jax.Array, batch: jax.Array) -> tuple[TrainState, Metrics]:
         trained, buffers = split_buffers(state.params)
@@ -53,8 +57,18 @@ def make_train_step(model: VAE, objective: Objective, optimizer: optax.GradientT
             return objective(model, join_buffers(trained, buffers), step_key, batch)
 
         (loss, aux), gradient = jax.value_and_grad(loss_of, has_aux=True)(trained)
-        updates, opt_state = optimizer.update(gradient, state.opt_state, trained)
+        _check_structure(aux.buffers, buffers)
+        updates, opt_state = extended.update(gradient, state.opt_state, trained, value=loss)
         params = join_buffers(optax.apply_updates(trained, updates), aux.buffers)
         return TrainState(state.step + 1, params, opt_state), {"loss": loss, **aux.metrics}
 
     return step
+
+
+def _check_structure(given: Any, buffers: Any) -> None:
+    structures = [str(jax.tree.structure(tree)) for tree in (given, buffers)]
+    if structures[0] != structures[1]:
+        raise ValueError(
+            f"the objective returned Aux.buffers of the structure {structures[0]}, but params['buffers'] has "
+            f"{structures[1]} (None: the model has none); models.split_buffers(params)[1] keeps them as they are"
+        )

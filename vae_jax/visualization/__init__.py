@@ -1,4 +1,4 @@
-"""Figures from NumPy arrays, and a report that holds them in one file; no metrics, no models, no pyplot."""
+"""Figures from NumPy arrays, those of a trained model, and a report that holds them in one file; no metrics."""
 
 from vae_jax.visualization.curves import training_curves as training_curves
 from vae_jax.visualization.grids import image_grid as image_grid

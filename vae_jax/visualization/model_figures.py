@@ -60,7 +60,7 @@ def model_figures(subject: Subject, key: jax.Array) -> Iterator[Captioned]:
         "reconstructions",
         "Reconstructions",
         "Test images over the decoder's mean at the mean of their posterior.",
-        reconstructions(shown, jnp.clip(rebuilt, 0.0, 1.0)),
+        reconstructions(shown, rebuilt),
     )
 
     keys = jax.random.split(key, NUM_SAMPLES)
@@ -69,7 +69,7 @@ def model_figures(subject: Subject, key: jax.Array) -> Iterator[Captioned]:
         "samples",
         "Samples from the prior",
         "The decoder's mean at independent draws from the prior.",
-        image_grid(jnp.clip(drawn, 0.0, 1.0)),
+        image_grid(drawn),
     )
 
     starts, ends = _pairs(subject)
@@ -82,7 +82,7 @@ def model_figures(subject: Subject, key: jax.Array) -> Iterator[Captioned]:
         "Interpolation between test images",
         "Decoded along the straight line between two codes, and along the great circle, which keeps away from the "
         "centre that few codes of the prior lie near.",
-        interpolations(*(jnp.clip(path, 0.0, 1.0) for path in paths)),
+        interpolations(*paths),
     )
 
     prior = model.prior(params)
@@ -96,7 +96,7 @@ def model_figures(subject: Subject, key: jax.Array) -> Iterator[Captioned]:
             "Latent traversal",
             "One dimension of the first test image's code at a time, moved over the prior's range, the others held."
             + order,
-            traversal(jnp.clip(moved, 0.0, 1.0), subject.kl_per_dimension, DEVIATIONS),
+            traversal(moved, subject.kl_per_dimension, DEVIATIONS),
         )
 
     yield _scatter(subject)
@@ -111,7 +111,7 @@ def model_figures(subject: Subject, key: jax.Array) -> Iterator[Captioned]:
             "The decoded manifold",
             "The decoder's mean over the plane of z; the grid is regular in the quantiles of the prior, so every tile "
             "stands for the same share of it.",
-            manifold(jnp.clip(tiles, 0.0, 1.0)),
+            manifold(tiles),
         )
 
 

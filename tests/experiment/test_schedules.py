@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from vae_jax.training import make_schedule
+from vae_jax.experiment.schedules import make_schedule
 
 PEAK, STEPS = 0.02, 200
 WARMUP = 10  # a twentieth

@@ -11,16 +11,17 @@ from typing import Any, NamedTuple
 import jax
 import optax
 
-from vae_jax.data import Images, binarize, load_images
+from vae_jax.data import Images, load_images
 from vae_jax.evaluation import Measures, bits_per_dimension
 from vae_jax.experiment.environment import device_name, versions
 from vae_jax.experiment.problem import Problem, make_problem
 from vae_jax.experiment.progress import ProgressDisplay
+from vae_jax.experiment.schedules import make_schedule
 from vae_jax.experiment.settings import Settings, as_command, resolve, run_config
 from vae_jax.models.vae import VAE, Params
 from vae_jax.objectives import Objective, on_prepared
 from vae_jax.runs import RunFolder
-from vae_jax.training import Progress, fit, make_schedule, steps_per_epoch
+from vae_jax.training import Progress, fit, steps_per_epoch
 from vae_jax.training.checkpoints import OrbaxCheckpoints
 from vae_jax.visualization import ReportFigure, save_figure, write_report
 from vae_jax.visualization.model_figures import Subject, model_figures
@@ -35,12 +36,12 @@ class Method(NamedTuple):
     objective: Callable[[Any], Objective]  # (settings)
     # (model, params, key, xs, elbo_samples, nll_samples): a vae_jax.evaluation.measure_*
     measure: Callable[[VAE, Params, jax.Array, jax.Array, int, int], Measures]
-    # (model, params, training images as the model sees them) -> params: what is fitted after training
-    after_training: Callable[[VAE, Params, jax.Array], Params] = lambda model, params, xs: params
+    # (model, params, training images as the model sees them) -> params: what is fitted after training, if anything
+    after_training: Callable[[VAE, Params, jax.Array], Params] | None = None
 
 
 class Prepared(NamedTuple):
-    """An experiment that has passed every check and has written nothing yet."""
+    """An experiment that has passed every check; its folder holds the configuration."""
 
     method: Method
     settings: Settings
@@ -49,18 +50,19 @@ class Prepared(NamedTuple):
     problem: Problem
     model: VAE
     objective: Objective  # of raw pixels
+    optimizer: optax.GradientTransformation
     started: float  # time.monotonic() when the command began its work
 
 
 def prepare(method: Method, settings: Settings) -> Prepared:
-    """Loads the data, builds the model and checks all that can be checked before the first byte is written.
+    """Loads the data, builds the model, checks all that can be checked, and then makes the run folder.
 
     Raises:
-      ValueError, TypeError: where a setting, the data or the run folder is not as it must be.
+      ValueError, TypeError: where a setting, the data or the run folder is not as it must be; nothing is written.
     """
     started = time.monotonic()
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
-    default_path = Path("runs") / f"{method.name}-{Path(settings.data).stem}-{stamp}"
+    default_path = Path("runs") / f"{method.name}-{Path(settings.data).stem}-{stamp}-seed{settings.seed}"
     folder = RunFolder(settings.run_dir or default_path)
     if not settings.resume:
         folder.check_new()
@@ -72,25 +74,34 @@ def prepare(method: Method, settings: Settings) -> Prepared:
     model = method.model(settings, problem)
     jax.eval_shape(model.init, jax.random.key(0))
     objective = on_prepared(method.objective(settings), problem.pixels.prepare)
-    return Prepared(method, settings, folder, images, problem, model, objective, started)
+    num_steps = settings.epochs * steps_per_epoch(len(problem.train), settings.batch_size)
+    optimizer = optax.adam(make_schedule(settings.schedule, settings.learning_rate, num_steps))
+    if not settings.resume:
+        folder.create(run_config(method.name, settings))
+    return Prepared(method, settings, folder, images, problem, model, objective, optimizer, started)
 
 
 def run(prepared: Prepared) -> dict[str, Any]:
     """Trains, evaluates on the test images, draws the figures and writes the report; returns the summary."""
-    method, settings, folder, images, problem, model, objective, started = prepared
-    train_key, evaluation_key, figure_key = jax.random.split(jax.random.key(settings.seed), 3)
+    method, settings, folder, images, problem, model, objective, optimizer, started = prepared
+    train_key, fitting_key, evaluation_key, figure_key = jax.random.split(jax.random.key(settings.seed), 4)
     config = run_config(method.name, settings)
-    folder.create(config)
-    num_steps = settings.epochs * steps_per_epoch(len(problem.train), settings.batch_size)
-    optimizer = optax.adam(make_schedule(settings.schedule, settings.learning_rate, num_steps))
     checkpoints = OrbaxCheckpoints(folder.checkpoints, train_key, config)
 
     with ProgressDisplay(settings.epochs) as display:
         counts = f"{len(problem.train)} training, {len(problem.validation)} validation, {len(problem.test)} test images"
         display.say(f"{method.name} on {images.name}: {counts}; {device_name()}; in {folder.path}")
 
+        rows = folder.metrics()
+        spent = rows[-1]["seconds"] if rows else 0.0  # by the processes that this one continues
+
+        def seconds() -> float:
+            return round(spent + time.monotonic() - started, 2)
+
         def on_epoch(progress: Progress) -> None:
-            folder.write_metrics(progress.history)
+            # Epochs after the last checkpoint are done again, in the same bits.
+            rows[len(progress.history) - 1 :] = [progress.history[-1] | {"seconds": seconds()}]
+            folder.write_metrics(rows)
             display.show(progress.history[-1])
 
         progress = fit(
@@ -106,11 +117,11 @@ def run(prepared: Prepared) -> dict[str, Any]:
             checkpoints=checkpoints,
             on_epoch=on_epoch,
         )
-        folder.write_metrics(progress.history)
         display.say(f"best epoch {progress.best_epoch} of {len(progress.history)}; evaluating on the test images")
-        training_images = problem.pixels.prepare(train_key, problem.train)
-        params = method.after_training(model, progress.best_params, training_images)
-        checkpoints.save(progress._replace(best_params=params), final=True)
+        params = progress.best_params
+        if method.after_training is not None:
+            params = method.after_training(model, params, problem.pixels.prepare(fitting_key, problem.train))
+            checkpoints.save(progress._replace(best_params=params), final=True)
         measures = method.measure(
             model, params, evaluation_key, problem.test, settings.elbo_samples, settings.nll_samples
         )
@@ -144,8 +155,7 @@ def run(prepared: Prepared) -> dict[str, Any]:
         path = folder.figures / f"{name}.png"
         save_figure(figure, path)
         figures.append(ReportFigure(name, title, caption, path))
-    # Measured last, so that it is the time a user waited.
-    summary["wall_seconds"] = round(time.monotonic() - started, 2)
+    summary["wall_seconds"] = seconds()
     write_report(
         folder.report,
         title=f"{method.title} on {images.name}",
@@ -158,8 +168,8 @@ def run(prepared: Prepared) -> dict[str, Any]:
 
 
 def _bits_per_dimension(measures: Measures, problem: Problem) -> dict[str, float]:
-    """For pixels of 8 bits: on bits of black and white nobody compares by it."""
+    """Where p(x | z) is of 8-bit pixels: bits of black and white are not compared by it."""
     bound = measures.summary["negative_elbo"]
-    if bound is None or problem.pixels.levels is None or problem.pixels.prepare is binarize:
+    if bound is None or problem.pixels.levels is None:
         return {}
     return {"bits_per_dim": bits_per_dimension(bound, problem.test[0].size, problem.pixels.levels)}

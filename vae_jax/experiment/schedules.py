@@ -1,4 +1,4 @@
-"""The optimizer by name and number, as configuration files and flags give it."""
+"""Learning-rate schedules of optax by name, as flags and configuration files give them."""
 
 from __future__ import annotations
 
