@@ -3,7 +3,7 @@
     python -m experiments.vae
     python -m experiments.vae --data mnist --epochs 30
 
-The first takes about half a minute on two cores (100 epochs of 3,600 digits) and needs no network.
+The first takes about a minute on two cores (100 epochs of 3,600 digits) and needs no network.
 """
 
 from vae_jax.evaluation import measure_vae

@@ -5,7 +5,18 @@ from pathlib import Path
 
 import pytest
 
-from vae_jax.results import Claim, Record, from_runs, from_tests, read_record, render, render_page, write_record
+from vae_jax.results import (
+    TABLE_BEGINS,
+    TABLE_ENDS,
+    Claim,
+    Record,
+    from_runs,
+    from_tests,
+    read_record,
+    render,
+    render_page,
+    write_record,
+)
 
 ROOT = Path(__file__).parents[1]
 
@@ -66,11 +77,22 @@ def test_a_failed_test_shows_in_the_record_of_the_suite(tmp_path):
     from_tests(tmp_path / "r.json", tmp_path / "j.xml", "command", "device")
     page = render_page([read_record(tmp_path / "r.json")])
     assert "| tests |  | 9" in page
-    assert "| failed |  | 2  |  | <= 0 | **no** |" in page
+    assert "| failed |  | 2 |  | <= 0 | **no** |" in page
     assert "61.50 s" in page
 
 
-def test_the_page_is_what_its_records_say(tmp_path):
+def test_the_page_and_the_readmes_table_are_what_the_records_say(tmp_path):
     assert list((ROOT / "docs" / "results").glob("*.json"))
-    render(ROOT / "docs" / "results", tmp_path / "page.md")
+    text = (ROOT / "README.md").read_text()
+    begin, end = text.index(TABLE_BEGINS), text.index(TABLE_ENDS)
+    (tmp_path / "README.md").write_text(f"{text[:begin]}{TABLE_BEGINS}\n| 0.00 |\n{text[end:]}")
+    render(ROOT / "docs" / "results", tmp_path / "page.md", tmp_path / "README.md")
     assert (tmp_path / "page.md").read_text() == (ROOT / "docs" / "results.md").read_text()
+    assert (tmp_path / "README.md").read_text() == text
+
+
+def test_a_readme_without_the_two_lines_is_left_as_it_is(tmp_path):
+    (tmp_path / "README.md").write_text("no table")
+    with pytest.raises(ValueError, match="between which the table goes"):
+        render(tmp_path, tmp_path / "page.md", tmp_path / "README.md")
+    assert (tmp_path / "README.md").read_text() == "no table"

@@ -25,6 +25,7 @@ What the project has measured. Every number below comes from a JSON record besid
 named command wrote; `python -m vae_jax.results render` writes the page from them. Likelihoods are in nats per image,
 lower is better; "spread" is the standard deviation over the seeds.
 """
+TABLE_BEGINS, TABLE_ENDS = "<!-- results: written by vae_jax.results -->", "<!-- end of results -->"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,9 +73,27 @@ def read_record(path: Path) -> Record:
     return Record(**fields | {"claims": [Claim(**claim) for claim in fields["claims"]]})
 
 
-def render(folder: Path = Path("docs/results"), page: Path = Path("docs/results.md")) -> None:
-    """Writes the page from the records in the folder."""
-    write_atomically(page, render_page([read_record(path) for path in sorted(folder.glob("*.json"))]))
+def render(
+    folder: Path = Path("docs/results"), page: Path = Path("docs/results.md"), readme: Path = Path("README.md")
+) -> None:
+    """Writes the page, and the table in the README, from the records in the folder."""
+    records = [read_record(path) for path in sorted(folder.glob("*.json"))]
+    write_atomically(page, render_page(records))
+    before, _, rest = readme.read_text().partition(TABLE_BEGINS)
+    _, _, after = rest.partition(TABLE_ENDS)
+    if not after:
+        raise ValueError(f"{readme} must hold the lines {TABLE_BEGINS} and {TABLE_ENDS}, between which the table goes")
+    write_atomically(readme, f"{before}{TABLE_BEGINS}\n{render_table(records)}{TABLE_ENDS}{after}")
+
+
+def render_table(records: Sequence[Record]) -> str:
+    """The first claim of each record, and those that a paper has a number for, as one Markdown table."""
+    lines = ["| experiment | claim | paper | here |", "|---|---|---|---|"]
+    for record in records:
+        for claim in record.claims:
+            if claim is record.claims[0] or claim.paper is not None:
+                lines.append(f"| {record.title} | {claim.claim} | {_paper(claim)} | {_here(claim)} |")
+    return "\n".join(lines) + "\n"
 
 
 def render_page(records: Sequence[Record]) -> str:
@@ -89,11 +108,10 @@ def _section(record: Record) -> str:
         "|---|---|---|---|---|---|",
     ]
     for claim in record.claims:
-        paper = "" if claim.paper is None else _number(claim.paper)
         spread = _number(statistics.stdev(claim.values)) if len(claim.values) > 1 else ""
         bar = "" if claim.at_most is None else f"<= {_number(claim.at_most)}"
         reached = {None: "", True: "yes", False: "**no**"}[claim.reached]
-        lines.append(f"| {claim.claim} | {paper} | {_number(claim.mean)} {claim.unit} | {spread} | {bar} | {reached} |")
+        lines.append(f"| {claim.claim} | {_paper(claim)} | {_here(claim)} | {spread} | {bar} | {reached} |")
     seeds = f"Seeds: {', '.join(map(str, record.seeds))}. " if record.seeds else ""
     wall = f"{_number(statistics.fmean(record.wall_seconds))} s" + (" a seed" if len(record.seeds) > 1 else "")
     packages = ", ".join(f"{name} {number}" for name, number in record.versions.items())
@@ -103,6 +121,14 @@ def _section(record: Record) -> str:
         f"{seeds}Wall time: {wall}, on {record.device}; {packages}.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _paper(claim: Claim) -> str:
+    return "" if claim.paper is None else _number(claim.paper)
+
+
+def _here(claim: Claim) -> str:
+    return f"{_number(claim.mean)} {claim.unit}".rstrip()
 
 
 def _number(value: float) -> str:

@@ -33,7 +33,8 @@ def test_mean_and_standard_error_are_numpys():
     np.testing.assert_allclose(estimate.mean, values.astype(np.float64).mean(), rtol=1e-6)
     np.testing.assert_allclose(estimate.standard_error, values.astype(np.float64).std(ddof=1) / np.sqrt(57), rtol=1e-5)
     assert (type(estimate.mean), type(estimate.standard_error)) == (float, float)
-    assert mean_over_examples(np.array([1.0, 3.0], np.float32)) == (2.0, 1.0)
+    np.testing.assert_allclose(mean_over_examples(np.array([1.0, 3.0], np.float32)), (2.0, 1.0), rtol=1e-6)
+    assert mean_over_examples(np.array([3.0], np.float32)) == (3.0, None)  # one value has no spread
 
 
 def test_the_standard_error_is_calibrated():
