@@ -1,5 +1,14 @@
-"""Strictness for every test: a silent broadcast is an error (`filterwarnings = error` is in pyproject.toml)."""
+"""Strictness for every test, and programs compiled once.
+
+A silent broadcast is an error (`filterwarnings = error` is in pyproject.toml). Compiled programs are kept beside
+pytest's own cache, so that a second run of the tests spends its time on the tests.
+"""
+
+from pathlib import Path
 
 import jax
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_compilation_cache_dir", str(Path(__file__).parents[1] / ".pytest_cache" / "jax"))
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
