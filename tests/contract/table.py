@@ -1,6 +1,6 @@
-"""One row for every member of every axis: what `test_contract.py` puts through the same tests.
+"""One row for every member of every axis: what the tests beside this file put through the same checks.
 
-A new distribution, objective or model gets a row here; the guard in `test_contract.py` fails until it has one.
+A new distribution, objective or model gets a row here; the guards in `test_table.py` fail until it has one.
 """
 
 from __future__ import annotations

@@ -1,0 +1,24 @@
+"""What the contract tests share."""
+
+import functools
+
+import jax
+import numpy as np
+
+
+def assert_trees_close(actual, expected, rtol=1e-5, atol=1e-6):
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=rtol, atol=atol), actual, expected)
+
+
+def assert_all_finite(tree):
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        assert np.isfinite(leaf).all(), f"{jax.tree_util.keystr(path)}: {leaf}"
+
+
+@functools.cache
+def _jitted_init(init):
+    return jax.jit(init)
+
+
+def params_of(row, seed=0):
+    return _jitted_init(row.model.init)(jax.random.key(seed))

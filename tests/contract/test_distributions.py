@@ -1,0 +1,171 @@
+"""The contract of distributions: every row of the table passes the same tests."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.stats
+from jax.flatten_util import ravel_pytree
+
+from contract.checks import assert_all_finite, assert_trees_close
+from contract.table import DISTRIBUTIONS
+
+distribution_rows = pytest.mark.parametrize("row", DISTRIBUTIONS.values(), ids=DISTRIBUTIONS.keys())
+
+# A goodness-of-fit test fails where its p-value is below this: once in 10,000 seeds, if all is well. Seeds are fixed.
+P_THRESHOLD = 1e-4
+
+
+@distribution_rows
+def test_distribution_under_jit_is_the_same(row):
+    key = jax.random.key(0)
+    assert_trees_close(jax.jit(lambda q, v: q.log_prob(v))(row.example, row.event), row.example.log_prob(row.event))
+    assert_trees_close(jax.jit(lambda q, k: q.sample(k))(row.example, key), row.example.sample(key))
+    assert_trees_close(
+        jax.jit(lambda q, k: q.sample_and_log_prob(k))(row.example, key), row.example.sample_and_log_prob(key)
+    )
+
+
+@distribution_rows
+def test_distribution_under_vmap_is_a_python_loop(row):
+    # A batch of three different distributions, keys and events.
+    batch = jax.tree.map(lambda a: jnp.stack([a, 0.5 * a, -0.25 * a]), row.example)
+    one = lambda i: jax.tree.map(lambda a: a[i], batch)
+    keys = jax.random.split(jax.random.key(1), 3)
+    values = jax.vmap(lambda q, k: q.sample(k))(batch, keys)
+    assert_trees_close(values, jnp.stack([one(i).sample(keys[i]) for i in range(3)]))
+    log_probs = jax.vmap(lambda q, v: q.log_prob(v))(batch, values)
+    assert_trees_close(log_probs, jnp.stack([one(i).log_prob(values[i]) for i in range(3)]))
+
+
+@distribution_rows
+def test_distribution_is_a_pytree_that_survives_a_round_trip(row):
+    leaves, structure = jax.tree.flatten(row.example)
+    again = jax.tree.unflatten(structure, leaves)
+    assert type(again) is type(row.example)
+    assert all(isinstance(leaf, jax.Array) for leaf in leaves)
+    assert again.log_prob(row.event) == row.example.log_prob(row.event)
+    # Through scan as carried state, which refuses a structure or dtype that changes.
+    carried, log_probs = jax.lax.scan(lambda q, v: (q, q.log_prob(v)), row.example, jnp.stack([row.event] * 2))
+    assert_trees_close(carried, row.example, rtol=0, atol=0)
+    assert_trees_close(log_probs, jnp.stack([row.example.log_prob(row.event)] * 2))
+
+
+@distribution_rows
+def test_log_prob_is_a_float32_scalar_and_the_sum_over_the_places_of_the_event(row):
+    log_prob = row.example.log_prob(row.event)
+    assert (log_prob.shape, log_prob.dtype) == ((), jnp.float32)
+    places = [jax.tree.map(lambda a, i=i: a[i : i + 1], (row.example, row.event)) for i in range(len(row.event))]
+    np.testing.assert_allclose(log_prob, sum(float(q.log_prob(v)) for q, v in places), rtol=1e-5)
+
+
+@distribution_rows
+def test_a_draw_is_an_event_and_depends_on_the_key(row):
+    draws = [row.example.sample(jax.random.key(seed)) for seed in (0, 0, *range(1, 9))]
+    assert all((draw.shape, draw.dtype) == (row.event.shape, row.event_dtype) for draw in draws)
+    np.testing.assert_array_equal(draws[0], draws[1])
+    different = len({np.asarray(draw).tobytes() for draw in draws})
+    assert different == 1 if row.support is None else different > 1
+
+
+@distribution_rows
+def test_sample_and_log_prob_is_a_draw_and_its_log_prob(row):
+    def compare(key):
+        value, log_prob = row.example.sample_and_log_prob(key)
+        return value, log_prob, row.example.sample(key), row.example.log_prob(value)
+
+    values, log_probs, samples, expected = jax.vmap(compare)(jax.random.split(jax.random.key(2), 1000))
+    np.testing.assert_array_equal(values, samples)
+    np.testing.assert_allclose(log_probs, expected, rtol=1e-5, atol=1e-4)
+
+
+@distribution_rows
+def test_value_and_gradients_are_finite_at_extreme_parameters(row):
+    for extreme, event in row.extremes:
+        for dist in (extreme, jax.tree.map(lambda a: -a, extreme)):
+            value, to_params = jax.value_and_grad(lambda q, v=event: q.log_prob(v))(dist)
+            assert np.isfinite(value)
+            assert_all_finite(to_params)
+            if row.continuous:
+                assert_all_finite(jax.grad(dist.log_prob)(event))
+            draw, log_prob = dist.sample_and_log_prob(jax.random.key(0))
+            assert np.isfinite(draw).all()
+            assert np.isfinite(log_prob)
+            if hasattr(dist, "mean"):
+                assert np.isfinite(dist.mean).all()
+            if hasattr(dist, "kl"):
+                for pair in ((dist, row.example), (row.example, dist)):
+                    if pair[0].__class__ is not pair[1].__class__ or _shapes(pair[0]) != _shapes(pair[1]):
+                        pair = (dist, jax.tree.map(lambda a: -0.5 * a, dist))
+                    kl, grads = jax.value_and_grad(lambda q, p: q.kl(p), argnums=(0, 1))(*pair)
+                    assert np.isfinite(kl)
+                    assert kl >= 0
+                    assert_all_finite(grads)
+
+
+def _shapes(dist):
+    return [leaf.shape for leaf in jax.tree.leaves(dist)]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [row for row in DISTRIBUTIONS.values() if row.support is not None],
+    ids=[name for name, row in DISTRIBUTIONS.items() if row.support is not None],
+)
+def test_gradients_flow_through_a_draw_where_the_table_says_so(row):
+    weights = jnp.arange(1.0, 1.0 + row.event.size).reshape(row.event.shape)
+    draw = lambda q: jnp.sum(weights * q.sample(jax.random.key(3)).astype(jnp.float32))
+    gradients, _ = ravel_pytree(jax.grad(draw)(row.example))
+    assert np.isfinite(gradients).all()
+    assert (np.asarray(gradients) != 0).all() if row.reparameterized else (np.asarray(gradients) == 0).all()
+
+
+@distribution_rows
+def test_draws_fit_the_density(row):
+    """One-dimensional marginals: Kolmogorov-Smirnov against the integrated density, or chi-square against the masses.
+
+    Each of the two or three places fails once in 1 / P_THRESHOLD seeds; the pairwise correlations, at five standard
+    errors, once in 1.7 million.
+    """
+    num_draws = 20_000
+    keys = jax.random.split(jax.random.key(4), num_draws)
+    draws = np.asarray(jax.jit(jax.vmap(row.example.sample))(keys))
+    if row.support is None:
+        np.testing.assert_array_equal(draws, np.broadcast_to(row.event, draws.shape))
+        return
+    for place in range(draws.shape[1]):
+        one = jax.tree.map(lambda a, i=place: a[i : i + 1], row.example)
+        support = row.support(one)
+        log_probs = jax.jit(jax.vmap(one.log_prob))(support[:, None])
+        density = np.exp(np.asarray(log_probs, np.float64))
+        p_value = (_ks if row.continuous else _chi_square)(support, density, draws[:, place])
+        assert p_value > P_THRESHOLD
+    # Places are independent: one noise for all of them would pass each marginal.
+    for i, j in itertools.combinations(range(draws.shape[1]), 2):
+        correlation = np.corrcoef(draws[:, i].astype(np.float64), draws[:, j].astype(np.float64))[0, 1]
+        assert abs(correlation) < 5 / np.sqrt(num_draws)
+
+
+def _ks(grid, density, draws):
+    grid = grid.astype(np.float64)
+    cells = 0.5 * (density[1:] + density[:-1]) * np.diff(grid)
+    cdf = np.concatenate([[0.0], np.cumsum(cells)])
+    np.testing.assert_allclose(cdf[-1], 1.0, atol=1e-4)  # it is a density
+    return scipy.stats.kstest(draws.astype(np.float64), lambda x: np.interp(x, grid, cdf / cdf[-1])).pvalue
+
+
+def _chi_square(support, masses, draws):
+    np.testing.assert_allclose(masses.sum(), 1.0, atol=3e-5)  # they are probabilities
+    nearest = np.abs(draws[:, None].astype(np.float64) - support[None].astype(np.float64)).argmin(axis=1)
+    np.testing.assert_allclose(draws, support[nearest], rtol=2e-7)
+    observed, expected = np.bincount(nearest, minlength=len(support)), masses / masses.sum() * len(draws)
+    rare = expected < 10
+    if rare.any():
+        observed = np.append(observed[~rare], observed[rare].sum())
+        expected = np.append(expected[~rare], expected[rare].sum())
+        if expected[-1] < 10:
+            observed = np.append(observed[:-2], observed[-2:].sum())
+            expected = np.append(expected[:-2], expected[-2:].sum())
+    return scipy.stats.chisquare(observed, expected).pvalue

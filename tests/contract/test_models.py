@@ -1,0 +1,104 @@
+"""The contract of models: every row of the table passes the same tests."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.flatten_util import ravel_pytree
+
+from contract.checks import assert_all_finite, params_of
+from contract.table import IMAGE_SHAPE, IMAGES, LATENT_DIM, MODELS
+from vae_jax import models
+
+model_rows = pytest.mark.parametrize("row", MODELS.values(), ids=MODELS.keys())
+
+
+@model_rows
+def test_params_are_plain_dicts_of_arrays_with_stable_paths(row):
+    params = params_of(row)
+    paths = set()
+
+    def walk(tree, prefix):
+        for name, value in tree.items():
+            path = f"{prefix}{name}"
+            if type(value) is dict:
+                walk(value, f"{path}/")
+            else:
+                assert isinstance(value, jax.Array)
+                assert value.dtype == jnp.float32
+                paths.add(path)
+
+    assert type(params) is dict
+    walk(params, "")
+    assert paths == row.paths
+
+
+@model_rows
+def test_init_is_a_function_of_its_key(row):
+    first, again, other = (ravel_pytree(params_of(row, seed))[0] for seed in (0, 0, 1))
+    np.testing.assert_array_equal(first, again)
+    assert np.mean(first != other) > 0.5  # the kernels; biases start at zero
+
+
+def _chain(model, params, key, x):
+    """x -> q(z | x) -> z -> p(x | z) -> x', and every density on the way."""
+    z_key, x_key = jax.random.split(key)
+    posterior, prior = model.encode(params, x), model.prior(params)
+    z, log_q = posterior.sample_and_log_prob(z_key)
+    likelihood = model.decode(params, z)
+    again = likelihood.sample(x_key)
+    return {
+        "z": z,
+        "log_q": log_q,
+        "log_prior": prior.log_prob(z),
+        "log_likelihood": likelihood.log_prob(x),
+        "x": again,
+        "log_likelihood_of_draw": likelihood.log_prob(again),
+    }
+
+
+@model_rows
+def test_encode_sample_decode_chain_is_finite_and_of_the_right_shapes(row):
+    chain = _chain(row.model, params_of(row), jax.random.key(1), IMAGES[0])
+    assert_all_finite(chain)
+    assert {name: value.shape for name, value in chain.items()} == {
+        "z": (LATENT_DIM,),
+        "log_q": (),
+        "log_prior": (),
+        "log_likelihood": (),
+        "x": IMAGE_SHAPE,
+        "log_likelihood_of_draw": (),
+    }
+    assert all(value.dtype == jnp.float32 for value in chain.values())
+    # The prior that the model trains with is the standard Normal, in float64: -1/2 |z|^2 - D/2 log 2 pi.
+    z = np.asarray(chain["z"], np.float64)
+    np.testing.assert_allclose(chain["log_prior"], -0.5 * (z**2).sum() - LATENT_DIM / 2 * np.log(2 * np.pi), rtol=1e-5)
+
+
+@model_rows
+def test_model_under_jit_and_vmap_is_a_python_loop(row):
+    params, keys = params_of(row), jax.random.split(jax.random.key(2), len(IMAGES))
+    one = lambda key, x: _chain(row.model, params, key, x)
+    loop = jax.tree.map(lambda *a: jnp.stack(a), *(one(key, x) for key, x in zip(keys, IMAGES, strict=True)))
+    batched = jax.jit(jax.vmap(one))(keys, IMAGES)
+    np.testing.assert_allclose(batched["x"], loop["x"], atol=1 / 255 + 1e-5)  # a pixel on the edge of two bins
+    for name in set(loop) - {"x", "log_likelihood_of_draw"}:
+        np.testing.assert_allclose(batched[name], loop[name], rtol=2e-5, atol=1e-5, err_msg=name)
+
+
+@model_rows
+def test_model_is_finite_with_finite_gradients_far_outside(row):
+    # Codes 30 prior standard deviations out, black and white images: outputs are some +-20.
+    trained, buffers = models.vae.split_buffers(params_of(row))
+
+    def log_joint(trained, z, x):
+        params = models.vae.join_buffers(trained, buffers)
+        return row.model.decode(params, z).log_prob(x) + row.model.prior(params).log_prob(z)
+
+    grads_of = jax.jit(jax.value_and_grad(log_joint, argnums=(0, 1)))
+    for z, x in itertools.product((-30.0, 30.0), (0.0, 1.0)):
+        value, grads = grads_of(trained, jnp.full(LATENT_DIM, z), jnp.full(IMAGE_SHAPE, x))
+        assert np.isfinite(value)
+        assert_all_finite(grads)

@@ -1,0 +1,41 @@
+"""The guards: every public member of every axis has a row in the table."""
+
+import inspect
+
+from contract.table import DISTRIBUTIONS, LIKELIHOODS, MODELS, OBJECTIVES
+from vae_jax import distributions, models, objectives
+from vae_jax.distributions import Distribution
+from vae_jax.models import likelihoods
+
+
+def test_every_public_distribution_has_a_row_of_its_own_class():
+    public = {
+        name
+        for name, value in vars(distributions).items()
+        if inspect.isclass(value) and Distribution in value.__mro__ and value is not Distribution
+    }
+    assert public == set(DISTRIBUTIONS)
+    assert {name: type(row.example).__name__ for name, row in DISTRIBUTIONS.items()} == {n: n for n in DISTRIBUTIONS}
+
+
+def test_every_public_objective_has_a_row():
+    # An objective is a function (model, params, key, batch); a maker of objectives says so in its return annotation.
+    # The two that lift or wrap someone else's function are tested in tests/objectives/test_batch.py.
+    lifts = {"mean_over_batch", "on_prepared"}
+    functions = {name: value for name, value in vars(objectives).items() if inspect.isfunction(value)}
+    public = {
+        name
+        for name, function in functions.items()
+        if list(inspect.signature(function).parameters) == ["model", "params", "key", "batch"]
+        or function.__annotations__.get("return") == "Objective"
+    }
+    assert lifts <= public
+    assert public - lifts == {row.name for row in OBJECTIVES.values()}
+
+
+def test_every_public_model_builder_and_likelihood_has_a_row():
+    functions = {name: value for name, value in vars(models).items() if inspect.isfunction(value)}
+    public = {name for name, function in functions.items() if function.__annotations__.get("return") == "VAE"}
+    assert public == {row.builder for row in MODELS.values()}
+    assert {n for n, v in vars(likelihoods).items() if isinstance(v, likelihoods.Likelihood)} == set(LIKELIHOODS)
+    assert {f"mlp_vae-{name}" for name in LIKELIHOODS} <= set(MODELS)
