@@ -1,5 +1,3 @@
-import gc
-
 import chex
 import jax
 import numpy as np
@@ -86,14 +84,11 @@ def test_a_run_with_another_key_is_refused(saved):
         checkpoints_in(saved[0], key=jax.random.key(4)).restore(like())
 
 
-# Orbax abandons the reads of the other arrays when the first is refused.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_model_of_other_sizes_is_refused(saved):
     other = mlp_vae((3, 3, 1), 2, hidden=(7,))
     state = init_train_state(other, OPTIMIZER, KEY)
-    with pytest.raises(ValueError, match="shape"):
+    with pytest.raises(ValueError, match=r"of another size.*\(6,\).*the model's.*\(7,\)"):
         checkpoints_in(saved[0]).restore(Progress(state, state.params, ()))
-    gc.collect()
 
 
 def test_the_folder_says_by_itself_what_it_is_of(saved):

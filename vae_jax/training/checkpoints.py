@@ -59,6 +59,7 @@ class OrbaxCheckpoints:
         step = self._manager.latest_step()
         if step is None:
             return None
+        self._check_sizes(step, like.best_params)
         last = {"state": like.state._asdict(), "key": self._key}
         items = ocp.args.Composite(
             last=ocp.args.StandardRestore(_abstract(last)),
@@ -70,6 +71,16 @@ class OrbaxCheckpoints:
             raise ValueError(f"the checkpoint in {self._directory} belongs to a run with another key (seed)")
         state = type(like.state)(**restored.last["state"])
         return Progress(state, restored.best, tuple(restored.progress["history"]))
+
+    def _check_sizes(self, step: int, params: Params) -> None:
+        # Before orbax begins to read: it abandons its reads, noisily, at the first array of another size.
+        saved = ocp.StandardCheckpointer().metadata(self._directory.resolve() / str(step) / "best").item_metadata
+        shapes = [sorted(leaf.shape for leaf in jax.tree.leaves(tree)) for tree in (saved.tree, params)]
+        if shapes[0] != shapes[1]:
+            raise ValueError(
+                f"the checkpoint in {self._directory} is of a model of another size: its arrays have the shapes "
+                f"{shapes[0]}, the model's {shapes[1]}"
+            )
 
 
 def load_best(directory: Path, like: Params) -> Params:
@@ -84,7 +95,7 @@ def load_best(directory: Path, like: Params) -> Params:
     """
     if not directory.is_dir():
         raise ValueError(f"no folder of checkpoints at {directory}")
-    with ocp.CheckpointManager(directory.resolve(), options=ocp.CheckpointManagerOptions(read_only=True)) as manager:
+    with ocp.CheckpointManager(directory.resolve(), options=ocp.CheckpointManagerOptions(create=False)) as manager:
         step = manager.latest_step()
         if step is None:
             raise ValueError(f"no checkpoint in {directory}")
