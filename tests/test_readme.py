@@ -23,6 +23,7 @@ def test_there_are_four_programs():
     assert len(PROGRAMS) == 4
 
 
+@pytest.mark.slow
 def test_the_first_program_trains_and_samples():
     left = run("vae_jax.sample")
     # 20 epochs; without training the ELBO is -543 (784 log 2), with the digits' mean image alone about -206.
@@ -41,6 +42,7 @@ def test_the_functions_alone_compute_what_they_say():
     np.testing.assert_allclose(left["losses"], 784 * np.logaddexp(0, -s), rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_the_vae_written_by_hand_trains():
     left = run("model = VAE(")
     assert int(left["state"].step) == 39

@@ -18,6 +18,7 @@ distribution_rows = pytest.mark.parametrize("row", DISTRIBUTIONS.values(), ids=D
 P_THRESHOLD = 1e-4
 
 
+@pytest.mark.slow
 @distribution_rows
 def test_distribution_under_jit_is_the_same(row):
     key = jax.random.key(0)
@@ -28,6 +29,7 @@ def test_distribution_under_jit_is_the_same(row):
     )
 
 
+@pytest.mark.slow
 @distribution_rows
 def test_distribution_under_vmap_is_a_python_loop(row):
     # A batch of three different distributions, keys and events.
@@ -70,6 +72,7 @@ def test_a_draw_is_an_event_and_depends_on_the_key(row):
     assert different == 1 if row.support is None else different > 1
 
 
+@pytest.mark.slow
 @distribution_rows
 def test_sample_and_log_prob_is_a_draw_and_its_log_prob(row):
     def compare(key):
@@ -81,6 +84,7 @@ def test_sample_and_log_prob_is_a_draw_and_its_log_prob(row):
     np.testing.assert_allclose(log_probs, expected, rtol=1e-5, atol=1e-4)
 
 
+@pytest.mark.slow
 @distribution_rows
 def test_value_and_gradients_are_finite_at_extreme_parameters(row):
     for extreme, event in row.extremes:
@@ -122,6 +126,7 @@ def test_gradients_flow_through_a_draw_where_the_table_says_so(row):
     assert (np.asarray(gradients) != 0).all() if row.reparameterized else (np.asarray(gradients) == 0).all()
 
 
+@pytest.mark.slow
 @distribution_rows
 def test_draws_fit_the_density(row):
     """One-dimensional marginals: Kolmogorov-Smirnov against the integrated density, or chi-square against the masses.

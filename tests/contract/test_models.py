@@ -15,6 +15,7 @@ from vae_jax import distributions, models
 model_rows = pytest.mark.parametrize("row", MODELS.values(), ids=MODELS.keys())
 
 
+@pytest.mark.slow
 @model_rows
 def test_params_are_plain_dicts_of_arrays_with_stable_paths(row):
     params = params_of(row)
@@ -61,6 +62,7 @@ def _chain(model, params, key, x):
     }
 
 
+@pytest.mark.slow
 @model_rows
 def test_encode_sample_decode_chain_is_finite_and_of_the_right_shapes(row):
     chain = _chain(row.model, params_of(row), jax.random.key(1), IMAGES[0])
@@ -79,6 +81,7 @@ def test_encode_sample_decode_chain_is_finite_and_of_the_right_shapes(row):
     np.testing.assert_allclose(chain["log_prior"], -0.5 * (z**2).sum() - LATENT_DIM / 2 * np.log(2 * np.pi), rtol=1e-5)
 
 
+@pytest.mark.slow
 @model_rows
 def test_model_under_jit_and_vmap_is_a_python_loop(row):
     params, keys = params_of(row), jax.random.split(jax.random.key(2), len(IMAGES))
@@ -90,6 +93,7 @@ def test_model_under_jit_and_vmap_is_a_python_loop(row):
         np.testing.assert_allclose(batched[name], loop[name], rtol=2e-5, atol=1e-5, err_msg=name)
 
 
+@pytest.mark.slow
 @model_rows
 def test_model_is_finite_with_finite_gradients_far_outside(row):
     # Codes 30 prior standard deviations out, black and white images: outputs are some +-20.

@@ -19,6 +19,7 @@ elbo_rows = pytest.mark.parametrize(
 )
 
 
+@pytest.mark.slow
 @objective_rows
 def test_objective_under_jit_is_the_same(row):
     model, params, batch = row.problem
@@ -35,6 +36,7 @@ def test_loss_and_metrics_are_float32_scalars(row):
         assert (value.shape, value.dtype) == ((), jnp.float32)
 
 
+@pytest.mark.slow
 @objective_rows
 def test_without_noise_the_loss_of_a_tiled_batch_is_the_loss(row):
     model, params, batch = row.quiet
@@ -130,6 +132,7 @@ def test_buffers_pass_through_untouched(row):
         assert row.objective(model, params, jax.random.key(0), batch)[1].buffers is None
 
 
+@pytest.mark.slow
 @objective_rows
 @pytest.mark.parametrize("log_variance", [-30.0, 30.0])
 @pytest.mark.parametrize("logit", [-200.0, 200.0])

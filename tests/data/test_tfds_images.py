@@ -41,6 +41,7 @@ def in_original_order(images, split):
     return restored
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("split", "md5"), [("train", TRAIN_IMAGES_MD5), ("test", TEST_IMAGES_MD5)])
 def test_mnist_is_bit_for_bit_the_original_file(mnist, split, md5):
     images = in_original_order(getattr(mnist, split), split)

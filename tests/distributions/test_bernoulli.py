@@ -44,6 +44,7 @@ def test_log_prob_and_mean_keep_their_digits_at_large_logits(logit):
     np.testing.assert_allclose(Bernoulli(logits).mean, scipy.special.expit([logit]), rtol=1e-6, atol=1e-37)
 
 
+@pytest.mark.slow
 def test_kl_is_monte_carlos_and_float64s():
     q = Bernoulli(np.array([0.3, -1.2, 2.0], np.float32))
     p = Bernoulli(np.array([-0.4, 0.1, 2.5], np.float32))
@@ -64,6 +65,7 @@ def test_kl_is_exact_and_its_gradient_finite_at_extreme_logits(logit, other):
     np.testing.assert_allclose(grads[1], [scipy.special.expit(other) - p], rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gap", [-1e-2, 1e-3, -1e-4, 1e-4])
 def test_kl_keeps_its_digits_at_collapse_and_is_never_below_0(gap):
     logits = np.linspace(-6, 6, 49, dtype=np.float32)

@@ -36,6 +36,7 @@ def test_a_category_that_does_not_exist_has_probability_0(outside):
     assert categorical_log_prob(np.array([0, outside]), np.zeros((2, 3), np.float32)) == -np.inf
 
 
+@pytest.mark.slow
 def test_kl_is_monte_carlos_and_float64s():
     rng = np.random.default_rng(1)
     q, p = (Categorical(rng.normal(size=(2, 4)).astype(np.float32)) for _ in range(2))
@@ -53,6 +54,7 @@ def test_kl_is_exact_and_its_gradient_finite_at_extreme_logits():
     np.testing.assert_allclose(grads[0], np.zeros(3), atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gap", [1e-2, 1e-3, 1e-4])
 def test_kl_keeps_its_digits_at_collapse_and_is_never_below_0(gap):
     rng = np.random.default_rng(2)

@@ -36,6 +36,7 @@ def test_log_prob_is_quadratures_at_all_logits(x):
     np.testing.assert_allclose(actual, expected, rtol=2e-6, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_at_lambda_one_half_it_is_the_uniform_exactly():
     dist = ContinuousBernoulli(jnp.zeros(3))
     x = jnp.asarray([0.0, 0.3, 1.0])

@@ -75,6 +75,7 @@ def test_gaussian_kl_is_the_integral_of_the_log_ratio():
     np.testing.assert_allclose(actual, expected, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_kl_is_monte_carlos_and_float64s():
     posterior = Normal(MEAN, LOG_VARIANCE)
     assert_kl_is_the_mean_log_ratio(posterior, OTHER)

@@ -25,6 +25,7 @@ def test_means_over_samples_are_the_analytic_terms(estimate):
         assert (np.abs(actual - column) < 5 * error + 1e-5 * np.abs(column)).all()
 
 
+@pytest.mark.slow
 def test_it_is_the_mean_of_the_keys_own_values_whatever_the_batch_size():
     key = jax.random.key(2)
     expected = [

@@ -12,6 +12,7 @@ def noisy(params, key, x):
     return {"sum": jnp.sum(params * x), "noisy": x + jax.random.normal(key, x.shape)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_size", [1, 4, 5, 11, 1000])
 def test_over_examples_is_a_python_loop_whatever_the_batch_size(batch_size):
     key, params = jax.random.key(0), jnp.asarray(2.0)
@@ -21,6 +22,7 @@ def test_over_examples_is_a_python_loop_whatever_the_batch_size(batch_size):
         np.testing.assert_allclose(actual[name], np.stack([one[name] for one in loop]), rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_first_examples_do_not_depend_on_how_many_follow():
     few = over_examples(noisy, jnp.asarray(2.0), jax.random.key(0), XS[:4], 3)
     many = over_examples(noisy, jnp.asarray(2.0), jax.random.key(0), XS, 3)

@@ -11,6 +11,7 @@ MODEL = linear_gaussian()
 SPLITS = [(1, 1), (7, 3), (6, 3), (3, 500), (500, 500), (501, 500)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("num_samples", "chunk_size"), SPLITS)
 def test_with_the_exact_posterior_it_is_log_p_whatever_the_samples_and_chunks(num_samples, chunk_size):
     xs = examples(5)
@@ -29,6 +30,7 @@ def weights_of(key, x, num_samples, chunk_size):
     return np.array([log_weight(MODEL, wrong_params(), k, x) for k in keys], np.float64)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("num_samples", "chunk_size"), [(7, 3), (6, 3), (2, 3)])
 def test_it_is_numpys_logsumexp_of_the_same_weights(num_samples, chunk_size):
     xs, key = examples(2), jax.random.key(1)
@@ -39,6 +41,7 @@ def test_it_is_numpys_logsumexp_of_the_same_weights(num_samples, chunk_size):
         np.testing.assert_allclose(actual[i], expected, rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chunk_size", [128, 500, 5000])
 def test_with_a_wrong_posterior_it_meets_log_p_within_its_own_error(chunk_size):
     params, num_samples = wrong_params(), 2000

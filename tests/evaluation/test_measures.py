@@ -40,6 +40,7 @@ def test_a_vaes_summary_is_the_closed_forms():
     assert measures.posterior_means.shape == (200, 2)
 
 
+@pytest.mark.slow
 def test_with_the_exact_posterior_bound_and_likelihood_meet():
     measures = measure_vae(MODEL, exact_params(), jax.random.key(1), XS, 200, 3)
     np.testing.assert_allclose(measures.summary["nll"], -log_likelihood(exact_params(), XS).mean(), rtol=1e-5)

@@ -255,6 +255,7 @@ def test_what_cannot_be_is_refused_in_one_line_before_anything_is_written(
     assert contents(tmp_path) == before
 
 
+@pytest.mark.slow
 def test_a_run_that_diverges_exits_with_1_and_says_what_to_do(monkeypatch, capsys, without_figures):
     code, out, error = command(monkeypatch, capsys, "vae", "--run-dir run --learning-rate 1e30")
     assert (code, out) == (1, "")

@@ -1,6 +1,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 import scipy.stats
 
 from vae_jax.models import autoencoder, fit_prior, likelihoods
@@ -18,6 +19,7 @@ MODEL, ENCODER, DECODER = small_autoencoder()
 X = np.array([0.1, 0.4, 0.9, 0.2], np.float32).reshape(2, 2, 1)
 
 
+@pytest.mark.slow
 def test_the_code_is_the_encoders_output_whatever_the_key():
     params = MODEL.init(jax.random.key(0))
     code = ENCODER.apply(params["encoder"], X)
@@ -55,6 +57,7 @@ def test_a_dimension_without_variance_has_a_prior_of_finite_density():
     np.testing.assert_allclose(MODEL.prior(fitted).sample(jax.random.key(0)), [1.0, 2.0, 3.0], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_loss_sends_no_gradient_to_the_buffers_and_some_to_all_other_parameters():
     params = MODEL.init(jax.random.key(0))
     batch = jnp.stack([X, 1 - X, X**2])

@@ -103,6 +103,7 @@ def test_a_bernoulli_decoder_starts_at_the_data_mean_where_no_logit_is_infinite(
     np.testing.assert_allclose(starting_distribution(model).mean, np.clip(DATA_MEAN, 1e-3, 1 - 1e-3), atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("likelihood", [likelihoods.normal, likelihoods.laplace], ids=["normal", "laplace"])
 def test_a_continuous_decoder_starts_at_the_data_mean_with_a_tenth_of_the_range_as_width(likelihood):
     start = starting_distribution(mlp_vae((4, 4, 1), 3, hidden=(5,), likelihood=likelihood, data_mean=DATA_MEAN))
@@ -119,6 +120,7 @@ def test_a_logistic_decoder_starts_with_the_data_mean_as_its_location():
     np.testing.assert_allclose(np.exp(start.log_scale), np.full((4, 4, 1), 0.1353), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_convolutional_decoder_starts_at_each_channels_mean_over_the_places():
     data_mean = np.stack([DATA_MEAN[..., 0], DATA_MEAN[..., 0] ** 2, np.full((4, 4), 0.25, np.float32)], axis=-1)
     model = conv_vae((4, 4, 3), 3, (4,), 5, likelihoods.normal, data_mean)

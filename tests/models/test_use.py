@@ -50,6 +50,7 @@ def test_sample_is_the_picture_of_a_draw_from_the_prior():
     np.testing.assert_allclose(sample(MODEL, {}, key), picture(z), rtol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", [straight_line, great_circle])
 @pytest.mark.parametrize("num_steps", [2, 5])
 def test_an_interpolation_ends_at_the_reconstructions_and_follows_its_path(path, num_steps):

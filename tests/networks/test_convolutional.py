@@ -35,6 +35,7 @@ def perturbed(params):
     )
 
 
+@pytest.mark.slow
 def test_the_encoder_is_its_layers_by_xlas_own_convolutions():
     network = conv_encoder((8, 12, 3), 6, channels=(4, 5), hidden=7)
     params = perturbed(jax.jit(network.init)(jax.random.key(0)))
@@ -45,6 +46,7 @@ def test_the_encoder_is_its_layers_by_xlas_own_convolutions():
     np.testing.assert_allclose(jax.jit(network.apply)(params, x), expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_decoder_is_its_layers_by_xlas_own_transposed_convolutions():
     network = conv_decoder(3, (8, 12, 3, 2), channels=(4, 5), hidden=7)
     params = perturbed(jax.jit(network.init)(jax.random.key(0)))
@@ -80,6 +82,7 @@ def test_parameter_paths_are_stable():
     }
 
 
+@pytest.mark.slow
 def test_with_no_weight_on_its_inputs_the_decoder_gives_the_bias_of_each_channel_meaned_over_the_places():
     bias = np.random.default_rng(0).normal(size=(4, 8, 3, 2)).astype(np.float32)
     network = conv_decoder(5, (4, 8, 3, 2), channels=(4, 6), hidden=7, output_bias=bias)

@@ -87,6 +87,7 @@ def test_a_kernel_for_another_number_of_channels_is_refused():
         transposed_strided_convolution(jnp.zeros((2, 2, 3)), jnp.zeros((4, 4, 1, 2)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layer", [HalvingConv(64), DoublingConv(64)], ids=["halving", "doubling"])
 def test_a_fresh_layer_keeps_the_variance_of_its_input(layer):
     (x,) = draw((24, 24, 32))

@@ -1,6 +1,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from objectives.linear_gaussian import exact_params, examples, linear_gaussian
 from vae_jax.objectives import mean_over_batch, negative_elbo, on_prepared
@@ -22,6 +23,7 @@ def test_mean_over_batch_gives_each_example_a_key_and_takes_means():
     assert aux.buffers is None
 
 
+@pytest.mark.slow
 def test_the_gradient_is_the_mean_of_the_examples_gradients():
     model, params, batch = linear_gaussian(), exact_params(), examples(3)
     gradient = jax.grad(

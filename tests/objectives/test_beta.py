@@ -13,6 +13,7 @@ def test_the_arithmetic():
     assert beta_loss_from_terms(-90.0, 25.0, 4.0) == 190.0
 
 
+@pytest.mark.slow
 def test_beta_1_is_the_vae():
     for function in (lambda o: o(MODEL, PARAMS, KEY, XS)[0], lambda o: jax.grad(o, 1, True)(MODEL, PARAMS, KEY, XS)[0]):
         jax.tree.map(

@@ -35,6 +35,7 @@ def test_the_bounds_rise_with_the_samples_towards_log_p():
     assert means[3] - means[2] < 0.1 * (means[3] - means[0])  # and 50 samples close most of the gap
 
 
+@pytest.mark.slow
 def test_with_the_exact_posterior_every_weight_is_p_of_x():
     params, exact = exact_params(), log_likelihood(exact_params(), X)
     np.testing.assert_allclose(draws(lambda key: log_weight(MODEL, params, key, X), 1000), exact, rtol=1e-5)

@@ -84,6 +84,7 @@ def test_a_run_with_another_key_is_refused(saved):
         checkpoints_in(saved[0], key=jax.random.key(4)).restore(like())
 
 
+@pytest.mark.slow
 def test_a_model_of_other_sizes_is_refused(saved):
     other = mlp_vae((3, 3, 1), 2, hidden=(7,))
     state = init_train_state(other, OPTIMIZER, KEY)

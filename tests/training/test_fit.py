@@ -110,6 +110,7 @@ def test_progress_is_saved_every_epoch_and_the_last_one_is_final():
     assert checkpoints.saved == [(1, False), (2, False), (3, True)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("split", ["train", "validation"])
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_a_loss_that_is_no_number_stops_the_run_and_leaves_the_checkpoints_of_the_epochs_before(tmp_path, split, value):

@@ -35,6 +35,7 @@ def scaled_sum(model, params, key, batch):
     return jnp.sum(params["w"] * buffers["scale"]), Aux({"count": buffers["count"]}, updated)
 
 
+@pytest.mark.slow
 def test_a_step_of_gradient_descent_is_params_minus_rate_times_the_gradient_at_the_steps_own_key():
     key = jax.random.key(1)
     state = init_train_state(MODEL, optax.sgd(0.1), jax.random.key(0))._replace(step=jnp.int32(5))
@@ -107,6 +108,7 @@ def test_the_jitted_step_is_traced_once():
         step(state, jax.random.key(0), BATCH[:3])
 
 
+@pytest.mark.slow
 def test_the_step_is_the_same_with_and_without_jit_and_leaves_its_argument_alone():
     step = make_train_step(MODEL, negative_elbo, optax.adam(0.1))
     state = init_train_state(MODEL, optax.adam(0.1), jax.random.key(0))
@@ -129,6 +131,7 @@ class NnxPerceptron(nnx.Module):
         return self.output(jnp.tanh(self.hidden(x.ravel()))).reshape(self.outputs)
 
 
+@pytest.mark.slow
 def test_an_nnx_network_trains_through_the_same_step():
     encoder = from_nnx(lambda rngs: NnxPerceptron(16, (4,), rngs))
     decoder = from_nnx(lambda rngs: NnxPerceptron(2, (4, 4, 1, 1), rngs))

@@ -39,6 +39,7 @@ def test_the_ring_is_at_the_smallest_finite_validation_value_and_says_so():
     assert "best: 101.25 at epoch 20" in [text.get_text() for text in figure.legends[0].get_texts()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("metrics", "titles"),
     [

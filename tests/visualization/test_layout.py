@@ -82,6 +82,7 @@ def drawn_texts(monkeypatch, figure):
     return unique, [text.get_window_extent() for text in unique]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FIGURES)
 def test_every_text_is_inside_the_canvas_apart_from_the_others_and_readable(monkeypatch, name):
     figure = FIGURES[name]()
@@ -98,6 +99,7 @@ def test_every_text_is_inside_the_canvas_apart_from_the_others_and_readable(monk
             assert min(width, height) <= 2, (name, texts[index], texts[boxes.index(other)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["curves of 12 epochs", "traversal of 1", "manifold of 4", "collapsed classes"])
 def test_two_figures_of_the_same_data_are_the_same_bytes_whatever_the_callers_style(tmp_path, name):
     visualization.save_figure(FIGURES[name](), tmp_path / "a.png")
