@@ -114,11 +114,11 @@ def _section(record: Record) -> str:
         lines.append(f"| {claim.claim} | {_paper(claim)} | {_here(claim)} | {spread} | {bar} | {reached} |")
     seeds = f"Seeds: {', '.join(map(str, record.seeds))}. " if record.seeds else ""
     wall = f"{_number(statistics.fmean(record.wall_seconds))} s" + (" a seed" if len(record.seeds) > 1 else "")
-    packages = ", ".join(f"{name} {number}" for name, number in record.versions.items())
+    packages = "".join(f"; {name} {number}" for name, number in record.versions.items())
     lines += [
         f"\nProtocol: {record.protocol}\n",
         f"Command: `{record.command}`\n",
-        f"{seeds}Wall time: {wall}, on {record.device}; {packages}.",
+        f"{seeds}Wall time: {wall}, on {record.device}{packages}.",
     ]
     return "\n".join(lines) + "\n"
 
