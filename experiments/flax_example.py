@@ -6,7 +6,7 @@ ReLU, batch 128, Adam 1e-3, 50,000 training images (as many as the binarised MNI
 one z an image, after every epoch. The published curve is 119.7 after epoch 1, 103.6 after 10 and about 101.5 after 30,
 on Larochelle's static bits; the bits here are an own draw with stated seeds. Each seed is trained twice: with the
 output bias at zero, as flax has it, which must agree with the published curve; and with the bias at the mean training
-image, as the other scripts here have it. About a minute a training run on two cores; the record is written anew after
+image, as the other scripts here have it. The time it took is in docs/results.md; the record is written anew after
 each seed, and printed at the end.
 
 Source of the setting and of the curve: github.com/google/flax, examples/vae (README).

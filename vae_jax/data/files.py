@@ -104,6 +104,7 @@ def _reporting(path: str) -> Iterator[None]:
     """Turns what a damaged or foreign file makes numpy and zipfile raise into one sentence."""
     try:
         yield
+    # NotImplementedError is zipfile's own, for a compression method that it does not know.
     except (ValueError, EOFError, OSError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
         reason = str(error).split("\n")[0]
         raise ValueError(
