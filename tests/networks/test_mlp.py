@@ -68,3 +68,25 @@ def test_without_output_bias_the_decoder_starts_at_zero():
     np.testing.assert_array_equal(
         network.apply(jax.jit(network.init)(jax.random.key(0)), jnp.zeros(4)), np.zeros((3, 2, 1, 1))
     )
+
+
+def test_the_initial_weights_are_the_given_initializers_and_biases_start_at_zero():
+    glorot = jax.nn.initializers.glorot_uniform()
+    for network in (
+        mlp_encoder((20, 30), 40, hidden=(50,), kernel_init=glorot),
+        mlp_decoder(600, (40,), hidden=(50,), kernel_init=glorot),
+    ):
+        params = jax.jit(network.init)(jax.random.key(0))
+        for layer, (inputs, outputs) in (("hidden_0", (600, 50)), ("output", (50, 40))):
+            # Uniform within +-sqrt(6 / (inputs + outputs)): the largest of thousands of draws is close to it.
+            bound = np.sqrt(6 / (inputs + outputs))
+            assert 0.99 * bound < np.abs(params[layer]["kernel"]).max() <= bound
+            np.testing.assert_array_equal(params[layer]["bias"], np.zeros(outputs))
+
+
+def test_by_default_a_weight_has_the_variance_of_one_over_the_inputs_and_ends_at_two_deviations():
+    params = jax.jit(mlp_encoder((20, 30), 40, hidden=(50,)).init)(jax.random.key(0))
+    kernel = np.asarray(params["hidden_0"]["kernel"], np.float64)
+    # Cut off at two deviations of a Normal whose variance is 1 / 600 after the cut.
+    assert np.abs(kernel).max() <= 2 * np.sqrt(1 / 600) / 0.87962566103423978 + 1e-6
+    np.testing.assert_allclose(kernel.var(), 1 / 600, rtol=0.03)

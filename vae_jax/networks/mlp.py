@@ -8,11 +8,15 @@ from collections.abc import Callable, Sequence
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jax.nn.initializers import Initializer
 from jax.typing import ArrayLike
 
 from vae_jax.networks.network import Network, from_linen
 
 Activation = Callable[[jax.Array], jax.Array]
+
+# N(0, 1 / inputs), cut off at two standard deviations: flax's own.
+LECUN_NORMAL: Initializer = nn.initializers.lecun_normal()
 
 
 class MLP(nn.Module):
@@ -21,22 +25,40 @@ class MLP(nn.Module):
     hidden: Sequence[int]
     output_shape: Sequence[int]
     activation: Activation = nn.relu
-    output_bias_init: nn.initializers.Initializer = nn.initializers.zeros_init()
+    output_bias_init: Initializer = nn.initializers.zeros_init()
+    kernel_init: Initializer = LECUN_NORMAL
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         x = x.ravel()
         for i, width in enumerate(self.hidden):
-            x = self.activation(nn.Dense(width, name=f"hidden_{i}")(x))
-        output = nn.Dense(math.prod(self.output_shape), name="output", bias_init=self.output_bias_init)
+            x = self.activation(nn.Dense(width, kernel_init=self.kernel_init, name=f"hidden_{i}")(x))
+        output = nn.Dense(
+            math.prod(self.output_shape),
+            kernel_init=self.kernel_init,
+            bias_init=self.output_bias_init,
+            name="output",
+        )
         return output(x).reshape(self.output_shape)
 
 
 def mlp_encoder(
-    image_shape: Sequence[int], num_outputs: int, hidden: Sequence[int] = (400,), activation: Activation = nn.relu
+    image_shape: Sequence[int],
+    num_outputs: int,
+    hidden: Sequence[int] = (400,),
+    activation: Activation = nn.relu,
+    kernel_init: Initializer = LECUN_NORMAL,
 ) -> Network:
-    """Image `[H, W, C]` -> vector `[num_outputs]`."""
-    return from_linen(MLP(tuple(hidden), (num_outputs,), activation), image_shape)
+    """Image `[H, W, C]` (or a code `[D]`) -> vector `[num_outputs]`.
+
+    Args:
+      image_shape: of one example.
+      num_outputs: length of the result.
+      hidden: widths of the hidden layers.
+      activation: of the hidden layers.
+      kernel_init: of every layer's weights `[inputs, outputs]`, one of `jax.nn.initializers`; biases start at zero.
+    """
+    return from_linen(MLP(tuple(hidden), (num_outputs,), activation, kernel_init=kernel_init), image_shape)
 
 
 def mlp_decoder(
@@ -45,6 +67,7 @@ def mlp_decoder(
     hidden: Sequence[int] = (400,),
     output_bias: ArrayLike | None = None,
     activation: Activation = nn.relu,
+    kernel_init: Initializer = LECUN_NORMAL,
 ) -> Network:
     """Code `[latent_dim]` -> array `[*output_shape]`.
 
@@ -54,6 +77,12 @@ def mlp_decoder(
       hidden: widths of the hidden layers, from the code to the image.
       output_bias: the output layer's initial bias, of shape `output_shape`; zeros where None.
       activation: of the hidden layers.
+      kernel_init: of every layer's weights `[inputs, outputs]`, one of `jax.nn.initializers`.
     """
-    bias_init = nn.initializers.constant(0.0 if output_bias is None else jnp.ravel(jnp.asarray(output_bias)))
-    return from_linen(MLP(tuple(hidden), tuple(output_shape), activation, bias_init), (latent_dim,))
+    mlp = MLP(tuple(hidden), tuple(output_shape), activation, bias_init(output_bias), kernel_init)
+    return from_linen(mlp, (latent_dim,))
+
+
+def bias_init(output_bias: ArrayLike | None) -> Initializer:
+    """Of an output layer: the given biases, flattened; zeros where None."""
+    return nn.initializers.constant(0.0 if output_bias is None else jnp.ravel(jnp.asarray(output_bias)))
