@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import scipy.integrate
 import scipy.stats
+from jax.test_util import check_grads
 
 from distributions.monte_carlo import assert_kl_is_the_mean_log_ratio
 from vae_jax.distributions import Normal, gaussian_kl, normal_kl, normal_log_prob, reparameterize, standard_normal
@@ -34,6 +35,29 @@ def test_log_prob_is_scipys_at_extreme_variances(log_variance):
     expected = scipy.stats.norm.logpdf(np.float64(x[0]), 0.0, scale)
     dist = Normal(np.zeros(1, np.float32), np.full(1, log_variance, np.float32))
     np.testing.assert_allclose(dist.log_prob(x), expected, rtol=1e-5)
+
+
+def test_the_derivatives_of_log_prob_written_by_hand_are_right_and_so_are_theirs():
+    x = np.array([1.0, -1.0, 2.0], np.float32)
+    check_grads(normal_log_prob, (x, MEAN, LOG_VARIANCE), 2, ["fwd", "rev"], atol=1e-2, rtol=1e-2)
+    # Of every x under every component, as in a mixture: the plain formula's, in float64.
+    xs, means, log_variances = (np.random.default_rng(seed).normal(size=(5, 3)).astype(np.float32) for seed in range(3))
+    of_all = jax.vmap(jax.vmap(normal_log_prob, in_axes=(None, 0, 0)), in_axes=(0, None, None))
+    gradients = jax.grad(lambda *args: jnp.sum(jnp.sin(of_all(*args))), argnums=(0, 1, 2))(xs, means, log_variances)
+    diff = xs[:, None].astype(np.float64) - means
+    log_probs = -0.5 * (diff**2 * np.exp(-log_variances) + log_variances + np.log(2 * np.pi)).sum(axis=-1)
+    outer = np.cos(log_probs)[..., None]
+    score = outer * diff * np.exp(-log_variances)
+    expected = -score.sum(axis=1), score.sum(axis=0), 0.5 * (score * diff - outer).sum(axis=0)
+    for actual, right in zip(gradients, expected, strict=True):
+        np.testing.assert_allclose(actual, right, rtol=2e-4, atol=2e-4)
+
+
+def test_numpy_arrays_mapped_inside_jit_are_taken():
+    # JAX 0.10 itself fails on them in any function with derivatives of its own, jax.nn.relu for one.
+    xs, ones = np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32), np.ones((4, 3), np.float32)
+    shift = jax.jit(lambda s: jax.vmap(lambda x, m, lv: normal_log_prob(x, m, lv) + s)(xs, ones, ones))(1.0)
+    np.testing.assert_allclose(shift - 1.0, scipy.stats.norm.logpdf(xs, 1.0, np.exp(0.5)).sum(axis=1), rtol=1e-5)
 
 
 @pytest.mark.parametrize("log_variance", [-30.0, 0.0, 30.0])

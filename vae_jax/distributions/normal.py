@@ -90,9 +90,28 @@ def normal_log_prob(x: ArrayLike, mean: ArrayLike, log_variance: ArrayLike) -> j
     Returns:
       A scalar, summed over the event.
     """
-    x, mean, log_variance = event_arrays(x, mean, log_variance)
+    # JAX 0.10 fails on a NumPy array, mapped inside jit, as a custom_jvp's argument; a product of it is a jax value.
+    return _log_density(*(1.0 * array for array in event_arrays(x, mean, log_variance)))
+
+
+@jax.custom_jvp
+def _log_density(x: jax.Array, mean: jax.Array, log_variance: jax.Array) -> jax.Array:
     standardized = (x - mean) * jnp.exp(-0.5 * log_variance)
-    return -0.5 * jnp.sum(jnp.square(standardized) + log_variance + LOG_2PI)
+    return -0.5 * (jnp.sum(jnp.square(standardized)) + jnp.sum(log_variance + LOG_2PI))
+
+
+def _score(x: jax.Array, mean: jax.Array, log_variance: jax.Array) -> jax.Array:
+    """d log N / d mean."""
+    return (x - mean) * jnp.exp(-log_variance)
+
+
+# The derivatives by hand, as inner products: every z of a batch under every component of a mixture, [B] x [K], makes
+# sums over [B, K, D] in the backward pass, and XLA runs those as matrix products five to ten times as fast on a CPU.
+_log_density.defjvps(
+    lambda tangent, _, *args: -jnp.vdot(_score(*args), tangent),
+    lambda tangent, _, *args: jnp.vdot(_score(*args), tangent),
+    lambda tangent, _, x, mean, lv: 0.5 * jnp.vdot((x - mean) * _score(x, mean, lv) - 1.0, tangent),
+)
 
 
 @jax.tree_util.register_dataclass
