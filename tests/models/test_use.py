@@ -3,9 +3,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from vae_jax.distributions import Normal
+from vae_jax.distributions import Categorical, Chain, Normal
 from vae_jax.models import (
     VAE,
+    code,
     decode,
     encode,
     great_circle,
@@ -126,3 +127,60 @@ def test_a_traversal_through_the_codes_own_values_is_the_reconstruction_in_every
     own = encode(MODEL, {}, X0).mean[:, None]
     expected = np.broadcast_to(reconstruct(MODEL, {}, X0), (3, 1, 5))
     np.testing.assert_allclose(traverse(MODEL, {}, X0, own), expected, rtol=1e-5)
+
+
+# z = (z_1, z_2): z_1 = A x as above, z_2 = C z_1, and the picture B z_1 + D z_2.
+UP = RNG.normal(size=(2, 3)).astype(np.float32)
+FROM_SECOND = RNG.normal(size=(5, 2)).astype(np.float32)
+
+
+def up(params, z1):
+    return Normal(UP @ z1, jnp.zeros(2))
+
+
+TWO_LAYERS = VAE(
+    init=lambda key: {},
+    encode=lambda params, x: Chain(Normal(INTO_CODE @ x, jnp.full(3, -1.0)), ({},), (up,)),
+    prior=lambda params: Chain(Normal(jnp.asarray(PRIOR_MEAN), jnp.full(3, 0.4)), ({},), (up,)),
+    decode=lambda params, z: Normal(jnp.tanh(INTO_PICTURE @ z[0] + FROM_SECOND @ z[1]), jnp.zeros(5)),
+)
+
+
+def two_layer_code(x):
+    z1 = INTO_CODE.astype(np.float64) @ x
+    return z1, UP @ z1
+
+
+def two_layer_picture(z):
+    return np.tanh(INTO_PICTURE @ np.asarray(z[0], np.float64) + FROM_SECOND @ np.asarray(z[1], np.float64))
+
+
+def test_the_code_is_the_posterior_mean_and_of_a_chain_the_ancestral_one():
+    np.testing.assert_allclose(code(MODEL, {}, X0), INTO_CODE @ X0, rtol=1e-5)
+    for actual, expected in zip(code(TWO_LAYERS, {}, X0), two_layer_code(X0), strict=True):
+        np.testing.assert_allclose(actual, expected, rtol=1e-4)
+    discrete = MODEL._replace(encode=lambda params, x: Categorical(jnp.zeros((2, 3))))
+    with pytest.raises(TypeError, match="Categorical has no mean; draw from it"):
+        code(discrete, {}, X0)
+
+
+def test_a_z_of_two_parts_is_reconstructed_and_sampled_like_any_other():
+    expected = two_layer_picture(two_layer_code(X0))
+    np.testing.assert_allclose(reconstruct(TWO_LAYERS, {}, X0), expected, rtol=1e-4, atol=1e-5)
+    z = TWO_LAYERS.prior({}).sample(jax.random.key(3))
+    np.testing.assert_allclose(sample(TWO_LAYERS, {}, jax.random.key(3)), two_layer_picture(z), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", [straight_line, great_circle])
+def test_a_z_of_two_parts_is_interpolated_part_by_part(path):
+    pictures = interpolate(TWO_LAYERS, {}, X0, X1, 3, path)
+    ends = [[jnp.asarray(part, jnp.float32) for part in two_layer_code(x)] for x in (X0, X1)]
+    for t, image in zip((0.0, 0.5, 1.0), pictures, strict=True):
+        z = [path(start, end, t) for start, end in zip(*ends, strict=True)]
+        np.testing.assert_allclose(image, two_layer_picture(z), rtol=1e-3, atol=1e-4)
+
+
+def test_a_traversal_of_a_z_of_two_parts_is_refused_with_a_way_out():
+    with pytest.raises(TypeError, match=r"traverse needs a z that is one vector, got a tuple of 2 arrays; take models"):
+        traverse(TWO_LAYERS, {}, X0, np.zeros(3, np.float32))

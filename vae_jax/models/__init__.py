@@ -7,7 +7,11 @@ from vae_jax.models.gaussian_vae import conv_vae as conv_vae
 from vae_jax.models.gaussian_vae import gaussian_vae as gaussian_vae
 from vae_jax.models.gaussian_vae import mlp_vae as mlp_vae
 from vae_jax.models.gaussian_vae import output_bias as output_bias
+from vae_jax.models.hierarchical_vae import hierarchical_vae as hierarchical_vae
 from vae_jax.models.likelihoods import Likelihood as Likelihood
+from vae_jax.models.priors import with_mixture_prior as with_mixture_prior
+from vae_jax.models.priors import with_vamp_prior as with_vamp_prior
+from vae_jax.models.use import code as code
 from vae_jax.models.use import decode as decode
 from vae_jax.models.use import encode as encode
 from vae_jax.models.use import great_circle as great_circle

@@ -12,15 +12,21 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from vae_jax.distributions import Distribution, mean_of
+from vae_jax.distributions import Chain, Distribution, mean_of
 from vae_jax.models.vae import VAE, Params
 
-Path = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]  # (z0, z1, t in [0, 1]) -> z
+Path = Callable[[Any, Any, jax.Array], Any]  # (z0, z1, t in [0, 1]) -> z
 
 
 def encode(model: VAE, params: Params, x: ArrayLike) -> Distribution:
-    """q(z | x); its `mean` is the code of x."""
+    """q(z | x); its `mean`, where it has one, is the code of x."""
     return model.encode(params, jnp.asarray(x))
+
+
+def code(model: VAE, params: Params, x: ArrayLike) -> Any:
+    """The one z that stands for x: the mean of q(z | x), or its `ancestral_mean` where that is a Chain."""
+    posterior = encode(model, params, x)
+    return posterior.ancestral_mean if isinstance(posterior, Chain) else mean_of(posterior)
 
 
 def decode(model: VAE, params: Params, z: Any) -> Distribution:
@@ -34,23 +40,28 @@ def sample(model: VAE, params: Params, key: jax.Array) -> jax.Array:
 
 
 def reconstruct(model: VAE, params: Params, x: ArrayLike) -> jax.Array:
-    """The decoder's mean at the posterior's mean: the reconstruction of x, of its shape."""
-    return mean_of(model.decode(params, mean_of(model.encode(params, jnp.asarray(x)))))
+    """The decoder's mean at the code of x (the posterior's mean): the reconstruction of x, of its shape."""
+    return mean_of(model.decode(params, code(model, params, x)))
 
 
-def straight_line(z0: jax.Array, z1: jax.Array, t: jax.Array) -> jax.Array:
-    """(1 - t) z0 + t z1."""
-    return (1.0 - t) * z0 + t * z1
+def straight_line(z0: Any, z1: Any, t: jax.Array) -> Any:
+    """(1 - t) z0 + t z1, in every part where z is a tuple."""
+    return jax.tree.map(lambda start, end: (1.0 - t) * start + t * end, z0, z1)
 
 
-def great_circle(z0: jax.Array, z1: jax.Array, t: jax.Array) -> jax.Array:
+def great_circle(z0: Any, z1: Any, t: jax.Array) -> Any:
     """(sin((1 - t) w) z0 + sin(t w) z1) / sin(w), with w the angle between z0 and z1.
 
     Codes of a high-dimensional Normal lie near a sphere; this path stays near it where the straight line cuts through.
-    Where the two point the same or opposite ways no one great circle joins them: the straight line is taken.
+    Where the two point the same or opposite ways no one great circle joins them: the straight line is taken. Where z is
+    a tuple, every part goes along a circle of its own.
 
     Source: White 2016 (arXiv:1609.04468), section 2.1.
     """
+    return jax.tree.map(lambda start, end: _circle(start, end, t), z0, z1)
+
+
+def _circle(z0: jax.Array, z1: jax.Array, t: jax.Array) -> jax.Array:
     cosine = jnp.vdot(z0, z1) / jnp.maximum(jnp.linalg.norm(z0) * jnp.linalg.norm(z1), 1e-12)
     angle = jnp.arccos(jnp.clip(cosine, -1.0, 1.0))
     parallel = jnp.sin(angle) < 1e-3
@@ -77,7 +88,7 @@ def interpolate(
     """
     if num_steps < 2:
         raise ValueError(f"num_steps must be at least 2 (both ends are included), got {num_steps}")
-    z0, z1 = mean_of(encode(model, params, x0)), mean_of(encode(model, params, x1))
+    z0, z1 = code(model, params, x0), code(model, params, x1)
     steps = jnp.linspace(0.0, 1.0, num_steps)
     return jax.vmap(lambda t: mean_of(model.decode(params, path(z0, z1, t))))(steps)
 
@@ -93,8 +104,16 @@ def traverse(model: VAE, params: Params, x: ArrayLike, values: ArrayLike) -> jax
 
     Returns:
       `[D, V, *x.shape]`.
+
+    Raises:
+      TypeError: where z is not one array.
     """
-    z, values = mean_of(encode(model, params, x)), jnp.asarray(values)
+    z, values = code(model, params, x), jnp.asarray(values)
+    if not isinstance(z, jax.Array):
+        raise TypeError(
+            f"traverse needs a z that is one vector, got a {type(z).__name__} of {len(jax.tree.leaves(z))} arrays; "
+            "take models.code(model, params, x), change the part you mean and give the whole to models.decode"
+        )
     values = jnp.broadcast_to(values, (z.shape[0], values.shape[-1]))
     picture = lambda d, value: mean_of(model.decode(params, z.at[d].set(value)))  # noqa: E731
     over_values = jax.vmap(picture, in_axes=(None, 0))

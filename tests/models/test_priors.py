@@ -1,0 +1,222 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+import scipy.special
+import scipy.stats
+
+from vae_jax.distributions import Normal
+from vae_jax.evaluation import mean_over_samples
+from vae_jax.models import VAE, gaussian_vae, hierarchical_vae, mlp_vae, with_mixture_prior, with_vamp_prior
+from vae_jax.networks import mlp_decoder, mlp_encoder
+from vae_jax.objectives import elbo, negative_sampled_elbo, sampled_elbo
+from vae_jax.training import init_train_state, make_train_step
+
+IMAGE = (3, 3, 1)
+BASE = mlp_vae(IMAGE, 2, hidden=(7,))
+WIDER = np.random.default_rng(0).uniform(-0.3, 1.3, (4, *IMAGE)).astype(np.float32)  # some pixels outside [0, 1]
+
+
+def fitted(model, steps, batch, learning_rate=1e-2):
+    """Parameters after so many steps on one batch, in one compiled loop; and what they started from."""
+    optimizer = optax.adam(learning_rate)
+    step = make_train_step(model, negative_sampled_elbo, optimizer)
+    start = jax.jit(lambda key: init_train_state(model, optimizer, key))(jax.random.key(0))
+    key = jax.random.key(1)
+    run = jax.jit(lambda s: jax.lax.scan(lambda s, _: (step(s, key, batch)[0], None), s, length=steps)[0])
+    return run(start).params, start.params
+
+
+def mean_elbo(model, params, xs, num_samples=200):
+    return float(jnp.mean(mean_over_samples(sampled_elbo, model, params, jax.random.key(9), xs, num_samples)))
+
+
+@pytest.mark.parametrize("add", [lambda m: with_mixture_prior(m, 2, 3), lambda m: with_vamp_prior(m, 3, IMAGE)])
+def test_a_prior_replaces_init_and_prior_and_nothing_else(add):
+    model = add(BASE)
+    assert (model.encode, model.decode) == (BASE.encode, BASE.decode)
+    params, base = (jax.jit(m.init)(jax.random.key(0)) for m in (model, BASE))
+    assert jax.tree.map(jnp.shape, {k: v for k, v in params.items() if k != "prior"}) == jax.tree.map(jnp.shape, base)
+    # And elbo, which has no closed form with it, says what to use.
+    with pytest.raises(TypeError, match=r"from Normal to Mixture; use the sampled estimate .*negative_sampled_elbo"):
+        elbo(model, params, jax.random.key(0), WIDER[0])
+
+
+# --------------------------------------------------------------------------------------------------------- VampPrior
+
+
+def test_the_vamp_prior_is_the_mean_density_of_the_posteriors_of_the_clipped_pseudo_inputs():
+    model = with_vamp_prior(BASE, 4, IMAGE)
+    params = {**jax.jit(model.init)(jax.random.key(0)), "prior": {"pseudo_inputs": jnp.asarray(WIDER)}}
+    z = np.array([0.3, -1.0], np.float32)
+    each = []
+    for u in np.clip(WIDER, 0.0, 1.0):
+        q = BASE.encode(params, u)
+        deviation = np.exp(np.asarray(q.log_variance, np.float64) / 2)
+        each.append(scipy.stats.norm.logpdf(z, np.asarray(q.mean, np.float64), deviation).sum())
+    expected = scipy.special.logsumexp(each) - np.log(4)
+    np.testing.assert_allclose(model.prior(params).log_prob(z), expected, rtol=1e-5)
+    assert (WIDER < 0).any() and (WIDER > 1).any()
+
+
+def test_a_pixel_inside_the_clip_is_trained_and_one_outside_is_not():
+    model = with_vamp_prior(BASE, 4, IMAGE)
+    params = {**jax.jit(model.init)(jax.random.key(0)), "prior": {"pseudo_inputs": jnp.asarray(WIDER)}}
+    log_prob = lambda params: model.prior(params).log_prob(jnp.array([0.3, -1.0]))
+    gradient = np.asarray(jax.jit(jax.grad(log_prob))(params)["prior"]["pseudo_inputs"])
+    np.testing.assert_array_equal(gradient != 0, (WIDER > 0) & (WIDER < 1))
+
+
+def test_pseudo_inputs_start_from_a_narrow_normal_or_from_given_images_that_can_still_move():
+    params = jax.jit(with_vamp_prior(BASE, 2000, IMAGE).init)(jax.random.key(0))
+    inputs = np.asarray(params["prior"]["pseudo_inputs"], np.float64)
+    # N(0.05, 0.01^2): five standard errors of a mean and of a deviation over 18,000 pixels.
+    assert abs(inputs.mean() - 0.05) < 5 * 0.01 / np.sqrt(inputs.size)
+    assert abs(inputs.std() - 0.01) < 5 * 0.01 / np.sqrt(2 * inputs.size)
+    images = np.zeros((2, *IMAGE), np.float32)
+    images[0, 1], images[1, 2] = 1.0, 0.6
+    params = jax.jit(with_vamp_prior(BASE, 2, IMAGE, images).init)(jax.random.key(0))
+    np.testing.assert_allclose(params["prior"]["pseudo_inputs"], np.clip(images, 0.01, 0.99), rtol=1e-6)
+
+
+def test_given_images_outlive_a_training_that_donates_its_parameters():
+    model = with_vamp_prior(BASE, 4, IMAGE, np.clip(WIDER, 0.0, 1.0))
+    jax.jit(lambda params: jax.tree.map(lambda a: a + 1.0, params), donate_argnums=0)(model.init(jax.random.key(0)))
+    again = model.init(jax.random.key(1))["prior"]["pseudo_inputs"]
+    np.testing.assert_allclose(again, np.clip(WIDER, 0.01, 0.99), rtol=1e-6)
+
+
+def matrix_products(jaxpr):
+    """The shapes of the results of all matrix products in a jaxpr, those of inner jaxprs included."""
+    for equation in jaxpr.eqns:
+        if equation.primitive.name == "dot_general":
+            yield equation.outvars[0].aval.shape
+        for value in jax.tree.leaves(equation.params, is_leaf=lambda v: hasattr(v, "eqns") or hasattr(v, "jaxpr")):
+            if hasattr(value, "eqns") or hasattr(value, "jaxpr"):
+                yield from matrix_products(getattr(value, "jaxpr", value))
+
+
+def test_a_batch_encodes_the_pseudo_inputs_once():
+    # Sizes that differ from one another: batch 11, 5 pseudo-inputs, hidden layer 7.
+    model = with_vamp_prior(BASE, 5, IMAGE)
+    params = jax.eval_shape(model.init, jax.random.key(0))
+    loss = lambda params, key, batch: negative_sampled_elbo(model, params, key, batch)[0]
+    batch = jax.ShapeDtypeStruct((11, *IMAGE), jnp.float32)
+    for function in (loss, jax.grad(loss)):
+        shapes = list(matrix_products(jax.make_jaxpr(function)(params, jax.random.key(0), batch).jaxpr))
+        assert (5, 7) in shapes and (11, 7) in shapes
+        assert not [shape for shape in shapes if 5 in shape and 11 in shape and 7 in shape]
+
+
+def prototypes():
+    """Eight different images, eight times each."""
+    return np.tile((np.random.default_rng(3).random((8, *IMAGE)) < 0.5).astype(np.float32), (8, 1, 1, 1))
+
+
+def small_vae():
+    return gaussian_vae(mlp_encoder(IMAGE, 4, (16,), jnp.tanh), mlp_decoder(2, (*IMAGE, 1), (16,)), 2)
+
+
+@pytest.mark.slow
+def test_trained_pseudo_inputs_move_and_the_bound_rises_and_beats_the_standard_priors():
+    xs = prototypes()
+    standard = small_vae()
+    networks, _ = fitted(standard, 800, xs)
+    vamp = with_vamp_prior(standard, 8, IMAGE)
+    # First the pseudo-inputs alone, under the networks of the standard prior; then all together.
+    held = lambda params: {**jax.lax.stop_gradient(params), "prior": params["prior"]}
+    alone = vamp._replace(
+        init=lambda key: {**networks, "prior": vamp.init(key)["prior"]},
+        encode=lambda params, x: vamp.encode(held(params), x),
+        prior=lambda params: vamp.prior(held(params)),
+        decode=lambda params, z: vamp.decode(held(params), z),
+    )
+    params, start = fitted(alone, 800, xs)
+    moved = np.abs(params["prior"]["pseudo_inputs"] - start["prior"]["pseudo_inputs"])
+    assert np.median(moved) > 0.1
+    jax.tree.map(np.testing.assert_array_equal, {**params, "prior": {}}, {**networks, "prior": {}})
+    assert mean_elbo(vamp, params, xs) > mean_elbo(vamp, start, xs) + 1.0
+    jointly, _ = fitted(vamp, 800, xs)
+    assert mean_elbo(vamp, jointly, xs) > mean_elbo(standard, networks, xs) + 0.1
+
+
+@pytest.mark.slow
+def test_pseudo_inputs_at_the_data_make_the_prior_the_aggregated_posterior_which_is_the_best_there_is():
+    # E_x KL(q(z|x) || p(z)) is smallest at p(z) = mean_x q(z|x): no training is needed to beat the standard prior.
+    xs = prototypes()
+    networks, _ = fitted(small_vae(), 800, xs)
+    vamp = with_vamp_prior(small_vae(), 8, IMAGE, xs[:8])
+    params = {**networks, "prior": vamp.init(jax.random.key(0))["prior"]}
+    assert mean_elbo(vamp, params, xs) > mean_elbo(small_vae(), networks, xs) + 0.1
+
+
+def test_over_two_layers_the_vamp_prior_is_a_mixture_of_chains():
+    encoders = [mlp_encoder(IMAGE, 6, (7,)), mlp_encoder((3,), 4, (5,))]
+    base = hierarchical_vae(encoders, [mlp_encoder((2,), 6, (5,))], mlp_decoder(3, (*IMAGE, 1), (7,)), 2)
+    model = with_vamp_prior(base, 4, IMAGE, np.clip(WIDER, 0.01, 0.99))
+    params = jax.jit(model.init)(jax.random.key(0))
+    z, log_prob = jax.jit(lambda p, k: model.prior(p).sample_and_log_prob(k))(params, jax.random.key(1))
+    log_prob_of = jax.jit(lambda p, u, z: base.encode(p, u).log_prob(z))
+    each = [float(log_prob_of(params, u, z)) for u in np.clip(WIDER, 0.01, 0.99)]
+    np.testing.assert_allclose(log_prob, scipy.special.logsumexp(each) - np.log(4), rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("build", "error", "message"),
+    [
+        (lambda: with_vamp_prior(BASE, 0, IMAGE), ValueError, "num_pseudo_inputs must be at least 1, got 0"),
+        (lambda: with_mixture_prior(BASE, 2, 0), ValueError, "num_components must be at least 1, got 0"),
+        (lambda: with_mixture_prior(BASE, 0, 2), ValueError, "latent_dim must be at least 1, got 0"),
+        (
+            lambda: with_vamp_prior(BASE, 3, IMAGE, WIDER),
+            ValueError,
+            r"initial_images must have shape \[K, \*image_shape\] = \(3, 3, 3, 1\), got \(4, 3, 3, 1\)",
+        ),
+        (
+            lambda: with_vamp_prior(BASE, 4, IMAGE, np.zeros((4, *IMAGE), np.uint8)),
+            TypeError,
+            r"initial_images must be floating-point pixels in \[0, 1\], got dtype uint8",
+        ),
+    ],
+)
+def test_what_does_not_fit_is_refused(build, error, message):
+    with pytest.raises(error, match=message):
+        build()
+
+
+# ------------------------------------------------------------------------------------------------ mixture of Normals
+
+
+def test_the_mixture_prior_starts_with_equal_weights_unit_variances_and_normal_means():
+    model = with_mixture_prior(BASE, 2, 3)
+    params = jax.jit(model.init)(jax.random.key(0))
+    means = np.asarray(params["prior"]["mean"], np.float64)
+    assert len(np.unique(means)) == 6
+    z = np.array([0.5, 1.0], np.float32)
+    expected = scipy.special.logsumexp(scipy.stats.norm.logpdf(z, means).sum(axis=1)) - np.log(3)
+    np.testing.assert_allclose(model.prior(params).log_prob(z), expected, rtol=1e-5)
+    many = jax.jit(with_mixture_prior(BASE, 2, 10_000).init)(jax.random.key(0))["prior"]["mean"]
+    assert scipy.stats.kstest(np.ravel(many), "norm").pvalue > 1e-4
+
+
+@pytest.mark.slow
+def test_trained_on_fixed_codes_the_mixture_prior_becomes_their_density():
+    # An encoder that passes its input through almost without noise makes the bound the prior's log-density of the data.
+    identity = VAE(
+        init=lambda key: {},
+        encode=lambda params, x: Normal(x, jnp.full(1, -20.0)),
+        prior=lambda params: None,
+        decode=lambda params, z: Normal(jax.lax.stop_gradient(z), jnp.zeros(1)),
+    )
+    rng = np.random.default_rng(0)
+    right = rng.random(2000) < 0.25
+    xs = np.where(right, rng.normal(3.0, 0.5, 2000), rng.normal(-1.0, 1.0, 2000)).astype(np.float32)[:, None]
+    model = with_mixture_prior(identity, 1, 2)
+    params, _ = fitted(model, 1500, xs, learning_rate=5e-2)
+    truth = scipy.special.logsumexp(np.log([0.25, 0.75]) + scipy.stats.norm.logpdf(xs, [3.0, -1.0], [0.5, 1.0]), axis=1)
+    log_probs = np.asarray(jax.vmap(model.prior(params).log_prob)(xs), np.float64)
+    # The fit of five parameters to 2,000 points is better than the truth by 5 / 2 / 2000 nats a point, or so.
+    assert -0.005 < log_probs.mean() - truth.mean() < 0.01
+    weights = np.sort(scipy.special.softmax(np.asarray(params["prior"]["logits"])))
+    np.testing.assert_allclose(weights, [right.mean(), 1 - right.mean()], atol=0.02)
