@@ -15,7 +15,17 @@ import numpy as np
 from objectives.linear_gaussian import exact_params, linear_gaussian
 from vae_jax import distributions as d
 from vae_jax import objectives as o
-from vae_jax.models import VAE, autoencoder, conv_vae, gaussian_vae, likelihoods, mlp_vae
+from vae_jax.models import (
+    VAE,
+    autoencoder,
+    conv_vae,
+    gaussian_vae,
+    hierarchical_vae,
+    likelihoods,
+    mlp_vae,
+    with_mixture_prior,
+    with_vamp_prior,
+)
 from vae_jax.models.likelihoods import Likelihood
 from vae_jax.networks import mlp_decoder, mlp_encoder
 
@@ -32,8 +42,9 @@ class DistributionRow(NamedTuple):
     extremes: tuple[tuple[Any, Any], ...]  # (distribution, event): parameters at +-200 or +-30
     event_dtype: Any
     continuous: bool  # has a density, and a gradient with respect to the event
-    reparameterized: bool  # gradients flow through its draws
+    reparameterized: bool | None  # gradients flow through its draws: of all parameters, of none, or (None) of some
     support: Callable[[Any], np.ndarray] | None  # of one place: a fine grid or all outcomes; None for a point mass
+    marginals: tuple[Any, ...] | None = None  # of each place, in closed form; None: the places are independent
 
 
 def _grid(low: float, high: float) -> np.ndarray:
@@ -44,6 +55,44 @@ PIXELS = (np.arange(256) / 255).astype(np.float32)
 WIDE = array(-30.0, 30.0, -30.0, 30.0)
 LOGITS = array(-200.0, 200.0, -200.0, 200.0)
 
+
+def _normal_support(q: d.Normal) -> np.ndarray:
+    deviation = float(jnp.exp(q.log_variance[0] / 2))
+    return _grid(float(q.mean[0]) - 9 * deviation, float(q.mean[0]) + 9 * deviation)
+
+
+def linear_conditional(params: Any, before: jax.Array) -> d.Normal:
+    return d.Normal(params["weights"] @ before + params["bias"], params["log_variance"])
+
+
+def linear_chain(log_variances: tuple[float, float, float], from_last: bool = False) -> d.Chain:
+    """Two places, and a third whose mean is 1.5 z_0 - 0.8 z_1 + 0.3."""
+    params = {
+        "weights": jnp.asarray([[1.5, -0.8]], jnp.float32),
+        "bias": array(0.3),
+        "log_variance": array(log_variances[2]),
+    }
+    first = d.Normal(array(0.5, -1.0), array(*log_variances[:2]))
+    return d.Chain(first, (params,), (linear_conditional,), from_last)
+
+
+MIXTURE = d.Mixture(
+    array(0.5, -0.5, 1.0),
+    d.Normal(
+        jnp.asarray([[0.0, -3.0], [2.0, 1.0], [-4.0, 0.5]], jnp.float32),
+        jnp.asarray([[0.0, -1.0], [-2.0, 0.5], [0.3, -0.4]], jnp.float32),
+    ),
+)
+
+
+def _mixture_marginal(place: int) -> d.Mixture:
+    components = MIXTURE.components
+    return d.Mixture(
+        MIXTURE.logits,
+        d.Normal(components.mean[:, place : place + 1], components.log_variance[:, place : place + 1]),
+    )
+
+
 DISTRIBUTIONS: dict[str, DistributionRow] = {
     "Normal": DistributionRow(
         d.Normal(array(0.5, -2.0, 3.0), array(-1.0, 0.5, 2.0)),
@@ -52,9 +101,7 @@ DISTRIBUTIONS: dict[str, DistributionRow] = {
         jnp.float32,
         continuous=True,
         reparameterized=True,
-        support=lambda q: _grid(
-            float(q.mean[0] - 9 * jnp.exp(q.log_variance[0] / 2)), float(q.mean[0] + 9 * jnp.exp(q.log_variance[0] / 2))
-        ),
+        support=_normal_support,
     ),
     "Laplace": DistributionRow(
         d.Laplace(array(0.5, -2.0, 3.0), array(-1.0, 0.5, 1.0)),
@@ -119,6 +166,37 @@ DISTRIBUTIONS: dict[str, DistributionRow] = {
         reparameterized=False,
         support=None,
     ),
+    "Chain": DistributionRow(
+        linear_chain((-1.0, 0.5, 0.2)),
+        (array(0.0, -1.0), array(2.0)),
+        (
+            (linear_chain((-30.0, 30.0, -30.0)), (array(0.5, 3.0), array(-1.0))),
+            (linear_chain((30.0, -30.0, 30.0), from_last=True), (array(2.0), array(3.0, -1.0))),
+        ),
+        jnp.float32,
+        continuous=True,
+        reparameterized=True,
+        support=_normal_support,
+        marginals=(
+            d.Normal(array(0.5), array(-1.0)),
+            d.Normal(array(-1.0), array(0.5)),
+            # The variance 1.5^2 exp(-1) + 0.8^2 exp(0.5) + exp(0.2).
+            d.Normal(array(1.85), array(np.log(1.5**2 * np.exp(-1) + 0.8**2 * np.exp(0.5) + np.exp(0.2)))),
+        ),
+    ),
+    "Mixture": DistributionRow(
+        MIXTURE,
+        array(0.0, -1.0),
+        (
+            (d.Mixture(LOGITS, d.Normal(jnp.zeros((4, 2)), WIDE[:, None] * jnp.ones((1, 2)))), array(0.0, 3.0)),
+            (d.Mixture(LOGITS, d.Normal(jnp.full((4, 2), 200.0), jnp.full((4, 2), -30.0))), array(-200.0, 0.0)),
+        ),
+        jnp.float32,
+        continuous=True,
+        reparameterized=None,
+        support=lambda q: _grid(-13.0, 13.0),
+        marginals=(_mixture_marginal(0), _mixture_marginal(1)),
+    ),
 }
 
 # ----------------------------------------------------------------------------------------------------------- models
@@ -158,10 +236,18 @@ def _paths(**layers: tuple[str, ...]) -> set[str]:
     }
 
 
+def _hierarchical_vae() -> VAE:
+    encoders = mlp_encoder(IMAGE_SHAPE, 6, (8,), jnp.tanh), mlp_encoder((3,), 2 * LATENT_DIM, (7,), jnp.tanh)
+    priors = (mlp_encoder((LATENT_DIM,), 6, (7,), jnp.tanh),)
+    return hierarchical_vae(encoders, priors, mlp_decoder(3, (*IMAGE_SHAPE, 1), (8,), activation=jnp.tanh), LATENT_DIM)
+
+
 class ModelRow(NamedTuple):
     builder: str  # the name in vae_jax.models
     model: VAE
     paths: set[str]  # of all its parameters: what a checkpoint of today must still find tomorrow
+    z_shape: tuple[Any, ...] = (LATENT_DIM,)  # or one for each part of z
+    standard_prior: bool = True  # p(z) = N(0, I)
 
 
 MODELS: dict[str, ModelRow] = {
@@ -188,6 +274,25 @@ MODELS: dict[str, ModelRow] = {
         "autoencoder",
         _autoencoder(),
         _paths(encoder=MLP_LAYERS, decoder=MLP_LAYERS) | {"buffers/prior_mean", "buffers/prior_log_variance"},
+    ),
+    "hierarchical_vae": ModelRow(
+        "hierarchical_vae",
+        _hierarchical_vae(),
+        _paths(encoder_1=MLP_LAYERS, encoder_2=MLP_LAYERS, prior_1=MLP_LAYERS, decoder=MLP_LAYERS),
+        z_shape=((3,), (LATENT_DIM,)),
+        standard_prior=False,
+    ),
+    "with_mixture_prior": ModelRow(
+        "with_mixture_prior",
+        with_mixture_prior(_gaussian_vae(), LATENT_DIM, 5),
+        _paths(encoder=MLP_LAYERS, decoder=MLP_LAYERS) | {"prior/logits", "prior/mean", "prior/log_variance"},
+        standard_prior=False,
+    ),
+    "with_vamp_prior": ModelRow(
+        "with_vamp_prior",
+        with_vamp_prior(_gaussian_vae(), 5, IMAGE_SHAPE),
+        _paths(encoder=MLP_LAYERS, decoder=MLP_LAYERS) | {"prior/pseudo_inputs"},
+        standard_prior=False,
     ),
 }
 
@@ -227,6 +332,7 @@ class ObjectiveRow(NamedTuple):
     problem: Problem  # an ordinary one
     quiet: Problem  # one where the loss of an example does not depend on the key
     has_elbo: bool
+    needs_batch: str = ""  # why the loss is not the mean of the examples' own, where it is not
 
 
 NOISY = Problem(VAE_MODEL, VAE_PARAMS, IMAGES)
@@ -242,6 +348,38 @@ OBJECTIVES: dict[str, ObjectiveRow] = {
     ),
     "beta(4.0)": ObjectiveRow("beta", o.beta(4.0), NOISY, NOISELESS, has_elbo=True),
     "beta(0.0)": ObjectiveRow("beta", o.beta(0.0), NOISY, NOISELESS, has_elbo=True),
+    "sampled_beta(1.0)": ObjectiveRow("sampled_beta", o.sampled_beta(1.0), NOISY, EXACT, has_elbo=True),
+    "capacity(5.0, 2.0)": ObjectiveRow("capacity", o.capacity(5.0, 2.0), NOISY, NOISELESS, has_elbo=True),
+    "free_bits(0.1)": ObjectiveRow(
+        "free_bits",
+        o.free_bits(0.1),
+        NOISY,
+        NOISELESS,
+        has_elbo=True,
+        needs_batch="the free nats are of the batch's mean",
+    ),
+    "free_bits_per_group(0.1)": ObjectiveRow(
+        "free_bits_per_group",
+        o.free_bits_per_group(0.1, [1, 0]),
+        NOISY,
+        NOISELESS,
+        has_elbo=True,
+        needs_batch="the free nats are of the batch's mean",
+    ),
+    "kl_warm_up": ObjectiveRow("kl_warm_up", o.kl_warm_up(o.linear(10, 0.0, 2.0)), NOISY, NOISELESS, has_elbo=True),
+    "sampled_kl_warm_up": ObjectiveRow(
+        "sampled_kl_warm_up", o.sampled_kl_warm_up(o.cyclical(4, 10)), NOISY, EXACT, has_elbo=True
+    ),
+    "capacity_warm_up": ObjectiveRow(
+        "capacity_warm_up", o.capacity_warm_up(5.0, o.linear(10, 0.0, 2.0)), NOISY, NOISELESS, has_elbo=True
+    ),
+    "negative_iwae(5)": ObjectiveRow("negative_iwae", o.negative_iwae(5), NOISY, EXACT, has_elbo=True),
+    "negative_miwae(2, 3)": ObjectiveRow("negative_miwae", o.negative_miwae(2, 3), NOISY, EXACT, has_elbo=True),
+    "negative_piwae(2, 3)": ObjectiveRow("negative_piwae", o.negative_piwae(2, 3), NOISY, EXACT, has_elbo=True),
+    "negative_ciwae(5, 0.3)": ObjectiveRow("negative_ciwae", o.negative_ciwae(5, 0.3), NOISY, EXACT, has_elbo=True),
+    "negative_renyi(5, 0.5)": ObjectiveRow("negative_renyi", o.negative_renyi(5, 0.5), NOISY, EXACT, has_elbo=True),
+    "negative_dreg(5)": ObjectiveRow("negative_dreg", o.negative_dreg(5), NOISY, EXACT, has_elbo=True),
+    "negative_stl": ObjectiveRow("negative_stl", o.negative_stl, NOISY, EXACT, has_elbo=True),
     "reconstruction": ObjectiveRow("reconstruction", o.reconstruction, CODES, CODES, has_elbo=False),
     "reconstruction-noisy": ObjectiveRow("reconstruction", o.reconstruction, NOISY, NOISELESS, has_elbo=False),
 }

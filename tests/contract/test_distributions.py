@@ -37,9 +37,10 @@ def test_distribution_under_vmap_is_a_python_loop(row):
     one = lambda i: jax.tree.map(lambda a: a[i], batch)
     keys = jax.random.split(jax.random.key(1), 3)
     values = jax.vmap(lambda q, k: q.sample(k))(batch, keys)
-    assert_trees_close(values, jnp.stack([one(i).sample(keys[i]) for i in range(3)]))
+    each = [one(i).sample(keys[i]) for i in range(3)]
+    assert_trees_close(values, stacked(*each))
     log_probs = jax.vmap(lambda q, v: q.log_prob(v))(batch, values)
-    assert_trees_close(log_probs, jnp.stack([one(i).log_prob(values[i]) for i in range(3)]))
+    assert_trees_close(log_probs, jnp.stack([one(i).log_prob(value) for i, value in enumerate(each)]))
 
 
 @distribution_rows
@@ -50,15 +51,17 @@ def test_distribution_is_a_pytree_that_survives_a_round_trip(row):
     assert all(isinstance(leaf, jax.Array) for leaf in leaves)
     assert again.log_prob(row.event) == row.example.log_prob(row.event)
     # Through scan as carried state, which refuses a structure or dtype that changes.
-    carried, log_probs = jax.lax.scan(lambda q, v: (q, q.log_prob(v)), row.example, jnp.stack([row.event] * 2))
+    carried, log_probs = jax.lax.scan(lambda q, v: (q, q.log_prob(v)), row.example, stacked(row.event, row.event))
     assert_trees_close(carried, row.example, rtol=0, atol=0)
     assert_trees_close(log_probs, jnp.stack([row.example.log_prob(row.event)] * 2))
 
 
 @distribution_rows
-def test_log_prob_is_a_float32_scalar_and_the_sum_over_the_places_of_the_event(row):
+def test_log_prob_is_a_float32_scalar_and_the_sum_over_the_places_where_they_are_independent(row):
     log_prob = row.example.log_prob(row.event)
     assert (log_prob.shape, log_prob.dtype) == ((), jnp.float32)
+    if row.marginals is not None:
+        return
     places = [jax.tree.map(lambda a, i=i: a[i : i + 1], (row.example, row.event)) for i in range(len(row.event))]
     np.testing.assert_allclose(log_prob, sum(float(q.log_prob(v)) for q, v in places), rtol=1e-5)
 
@@ -66,9 +69,11 @@ def test_log_prob_is_a_float32_scalar_and_the_sum_over_the_places_of_the_event(r
 @distribution_rows
 def test_a_draw_is_an_event_and_depends_on_the_key(row):
     draws = [row.example.sample(jax.random.key(seed)) for seed in (0, 0, *range(1, 9))]
-    assert all((draw.shape, draw.dtype) == (row.event.shape, row.event_dtype) for draw in draws)
-    np.testing.assert_array_equal(draws[0], draws[1])
-    different = len({np.asarray(draw).tobytes() for draw in draws})
+    for draw in draws:
+        assert jax.tree.map(jnp.shape, draw) == jax.tree.map(jnp.shape, row.event)
+        assert all(leaf.dtype == row.event_dtype for leaf in jax.tree.leaves(draw))
+    assert_trees_close(draws[0], draws[1], rtol=0, atol=0)
+    different = len({flat(draw).tobytes() for draw in draws})
     assert different == 1 if row.support is None else different > 1
 
 
@@ -80,7 +85,7 @@ def test_sample_and_log_prob_is_a_draw_and_its_log_prob(row):
         return value, log_prob, row.example.sample(key), row.example.log_prob(value)
 
     values, log_probs, samples, expected = jax.vmap(compare)(jax.random.split(jax.random.key(2), 1000))
-    np.testing.assert_array_equal(values, samples)
+    assert_trees_close(values, samples, rtol=0, atol=0)
     np.testing.assert_allclose(log_probs, expected, rtol=1e-5, atol=1e-4)
 
 
@@ -95,7 +100,7 @@ def test_value_and_gradients_are_finite_at_extreme_parameters(row):
             if row.continuous:
                 assert_all_finite(jax.grad(dist.log_prob)(event))
             draw, log_prob = dist.sample_and_log_prob(jax.random.key(0))
-            assert np.isfinite(draw).all()
+            assert_all_finite(draw)
             assert np.isfinite(log_prob)
             if hasattr(dist, "mean"):
                 assert np.isfinite(dist.mean).all()
@@ -109,6 +114,14 @@ def test_value_and_gradients_are_finite_at_extreme_parameters(row):
                     assert_all_finite(grads)
 
 
+def stacked(*trees):
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
+
+
+def flat(tree):
+    return np.asarray(ravel_pytree(tree)[0])
+
+
 def _shapes(dist):
     return [leaf.shape for leaf in jax.tree.leaves(dist)]
 
@@ -119,11 +132,13 @@ def _shapes(dist):
     ids=[name for name, row in DISTRIBUTIONS.items() if row.support is not None],
 )
 def test_gradients_flow_through_a_draw_where_the_table_says_so(row):
-    weights = jnp.arange(1.0, 1.0 + row.event.size).reshape(row.event.shape)
-    draw = lambda q: jnp.sum(weights * q.sample(jax.random.key(3)).astype(jnp.float32))
+    weights = jnp.arange(1.0, 1.0 + flat(row.event).size)
+    draw = lambda q: jnp.sum(weights * ravel_pytree(q.sample(jax.random.key(3)))[0].astype(jnp.float32))
     gradients, _ = ravel_pytree(jax.grad(draw)(row.example))
     assert np.isfinite(gradients).all()
-    assert (np.asarray(gradients) != 0).all() if row.reparameterized else (np.asarray(gradients) == 0).all()
+    nonzero = np.asarray(gradients) != 0
+    # None: through some of the parameters; which ones, the tests of that distribution say.
+    assert nonzero.any() if row.reparameterized is None else (nonzero == row.reparameterized).all()
 
 
 @pytest.mark.slow
@@ -136,17 +151,20 @@ def test_draws_fit_the_density(row):
     """
     num_draws = 20_000
     keys = jax.random.split(jax.random.key(4), num_draws)
-    draws = np.asarray(jax.jit(jax.vmap(row.example.sample))(keys))
+    draws = np.asarray(jax.jit(jax.vmap(lambda key: ravel_pytree(row.example.sample(key))[0]))(keys))
     if row.support is None:
         np.testing.assert_array_equal(draws, np.broadcast_to(row.event, draws.shape))
         return
     for place in range(draws.shape[1]):
-        one = jax.tree.map(lambda a, i=place: a[i : i + 1], row.example)
+        slice_of_place = lambda a, i=place: a[i : i + 1]
+        one = jax.tree.map(slice_of_place, row.example) if row.marginals is None else row.marginals[place]
         support = row.support(one)
         log_probs = jax.jit(jax.vmap(one.log_prob))(support[:, None])
         density = np.exp(np.asarray(log_probs, np.float64))
         p_value = (_ks if row.continuous else _chi_square)(support, density, draws[:, place])
         assert p_value > P_THRESHOLD
+    if row.marginals is not None:
+        return  # the joint density is tested with the distribution
     # Places are independent: one noise for all of them would pass each marginal.
     for i, j in itertools.combinations(range(draws.shape[1]), 2):
         correlation = np.corrcoef(draws[:, i].astype(np.float64), draws[:, j].astype(np.float64))[0, 1]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from jax.flatten_util import ravel_pytree
 
-from contract.checks import assert_all_finite, params_of
+from contract.checks import assert_all_finite, assert_trees_close, params_of
 from contract.table import IMAGE_SHAPE, IMAGES, LATENT_DIM, MODELS
 from vae_jax import distributions, models
 
@@ -67,15 +67,17 @@ def _chain(model, params, key, x):
 def test_encode_sample_decode_chain_is_finite_and_of_the_right_shapes(row):
     chain = _chain(row.model, params_of(row), jax.random.key(1), IMAGES[0])
     assert_all_finite(chain)
-    assert {name: value.shape for name, value in chain.items()} == {
-        "z": (LATENT_DIM,),
+    assert {name: jax.tree.map(jnp.shape, value) for name, value in chain.items()} == {
+        "z": row.z_shape,
         "log_q": (),
         "log_prior": (),
         "log_likelihood": (),
         "x": IMAGE_SHAPE,
         "log_likelihood_of_draw": (),
     }
-    assert all(value.dtype == jnp.float32 for value in chain.values())
+    assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(chain))
+    if not row.standard_prior:
+        return
     # The prior that the model trains with is the standard Normal, in float64: -1/2 |z|^2 - D/2 log 2 pi.
     z = np.asarray(chain["z"], np.float64)
     np.testing.assert_allclose(chain["log_prior"], -0.5 * (z**2).sum() - LATENT_DIM / 2 * np.log(2 * np.pi), rtol=1e-5)
@@ -90,7 +92,7 @@ def test_model_under_jit_and_vmap_is_a_python_loop(row):
     batched = jax.jit(jax.vmap(one))(keys, IMAGES)
     np.testing.assert_allclose(batched["x"], loop["x"], atol=1 / 255 + 1e-5)  # a pixel on the edge of two bins
     for name in set(loop) - {"x", "log_likelihood_of_draw"}:
-        np.testing.assert_allclose(batched[name], loop[name], rtol=2e-5, atol=1e-5, err_msg=name)
+        assert_trees_close(batched[name], loop[name], rtol=2e-5, atol=1e-5)
 
 
 @pytest.mark.slow
@@ -104,7 +106,9 @@ def test_model_is_finite_with_finite_gradients_far_outside(row):
         return row.model.decode(params, z).log_prob(x) + row.model.prior(params).log_prob(z)
 
     grads_of = jax.jit(jax.value_and_grad(log_joint, argnums=(0, 1)))
-    for z, x in itertools.product((-30.0, 30.0), (0.0, 1.0)):
-        value, grads = grads_of(trained, jnp.full(LATENT_DIM, z), jnp.full(IMAGE_SHAPE, x))
+    leaves, structure = jax.tree.flatten(row.z_shape, is_leaf=lambda shape: isinstance(shape[0], int))
+    for far, x in itertools.product((-30.0, 30.0), (0.0, 1.0)):
+        z = jax.tree.unflatten(structure, [jnp.full(shape, far) for shape in leaves])
+        value, grads = grads_of(trained, z, jnp.full(IMAGE_SHAPE, x))
         assert np.isfinite(value)
         assert_all_finite(grads)

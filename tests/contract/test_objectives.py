@@ -1,5 +1,7 @@
 """The contract of objectives: every row of the table passes the same tests."""
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -31,7 +33,7 @@ def test_objective_under_jit_is_the_same(row):
 @objective_rows
 def test_loss_and_metrics_are_float32_scalars(row):
     model, params, batch = row.problem
-    loss, aux = row.objective(model, params, jax.random.key(0), batch)
+    loss, aux = jax.eval_shape(lambda p, xs: row.objective(model, p, jax.random.key(0), xs), params, batch)
     for value in (loss, *aux.metrics.values()):
         assert (value.shape, value.dtype) == ((), jnp.float32)
 
@@ -42,18 +44,26 @@ def test_without_noise_the_loss_of_a_tiled_batch_is_the_loss(row):
     model, params, batch = row.quiet
     objective = jax.jit(row.objective, static_argnums=0)
     loss, _ = objective(model, params, jax.random.key(0), batch)
-    for copies in (2, 4):
-        tiled = np.concatenate([batch] * copies)
-        other, _ = objective(model, params, jax.random.key(copies), tiled)
-        np.testing.assert_allclose(other, loss, rtol=1e-5)
+    other, _ = objective(model, params, jax.random.key(1), np.concatenate([batch] * 3))
+    np.testing.assert_allclose(other, loss, rtol=1e-5)
 
 
-@objective_rows
+@pytest.mark.parametrize(
+    "row",
+    [row for row in OBJECTIVES.values() if not row.needs_batch],
+    ids=[n for n, row in OBJECTIVES.items() if not row.needs_batch],
+)
 def test_without_noise_the_loss_is_the_mean_of_the_examples_own(row):
     model, params, batch = row.quiet
-    objective = jax.jit(row.objective, static_argnums=0)
-    loss, _ = objective(model, params, jax.random.key(0), batch)
-    alone = [float(objective(model, params, jax.random.key(i), batch[i : i + 1])[0]) for i in range(len(batch))]
+    loss_of = lambda params, key, xs: row.objective(model, params, key, xs)[0]
+
+    @jax.jit
+    def together_and_alone(params, batch):
+        keys = jax.random.split(jax.random.key(1), len(batch))
+        alone = jax.vmap(lambda key, x: loss_of(params, key, x[None]))(keys, batch)
+        return loss_of(params, jax.random.key(0), batch), alone
+
+    loss, alone = together_and_alone(params, batch)
     assert np.std(alone) > 0.01  # the examples differ, so that the mean is told from any one of them
     np.testing.assert_allclose(loss, np.mean(alone), rtol=1e-5)
 
@@ -126,33 +136,36 @@ def test_buffers_pass_through_untouched(row):
     model, params, batch = row.problem
     trained, _ = models.vae.split_buffers(params)
     buffers = {**params.get("buffers", {}), "count": jnp.arange(3)}
-    _, aux = row.objective(model, {**trained, "buffers": buffers}, jax.random.key(0), batch)
-    assert_trees_close(aux.buffers, buffers, rtol=0, atol=0)
+    after = jax.jit(lambda params: row.objective(model, params, jax.random.key(0), batch)[1].buffers)
+    assert_trees_close(after({**trained, "buffers": buffers}), buffers, rtol=0, atol=0)
     if "buffers" not in params:
-        assert row.objective(model, params, jax.random.key(0), batch)[1].buffers is None
+        assert jax.eval_shape(after, params) is None
 
 
 @pytest.mark.slow
 @objective_rows
-@pytest.mark.parametrize("log_variance", [-30.0, 30.0])
-@pytest.mark.parametrize("logit", [-200.0, 200.0])
-def test_loss_and_gradient_are_finite_at_extreme_parameters(row, log_variance, logit):
+def test_loss_and_gradient_are_finite_at_extreme_parameters(row):
     model, params, batch = row.problem
     trained, buffers = models.vae.split_buffers(params)
     encoder, decoder = trained["encoder"]["output"], trained["decoder"]["output"]
     # The last half of the encoder's outputs are log-variances (codes, for an autoencoder, which may be as extreme).
     half = encoder["bias"].shape[0] // 2
-    encoder = {**encoder, "bias": encoder["bias"].at[half:].set(log_variance)}
-    decoder = {**decoder, "bias": jnp.full_like(decoder["bias"], logit)}
-    trained = {
-        "encoder": {**trained["encoder"], "output": encoder},
-        "decoder": {**trained["decoder"], "output": decoder},
-    }
 
+    @jax.jit
+    @jax.value_and_grad
     def loss_of(trained):
         return row.objective(model, models.vae.join_buffers(trained, buffers), jax.random.key(0), batch)[0]
 
-    loss, gradients = jax.jit(jax.value_and_grad(loss_of))(trained)
-    assert np.isfinite(loss)
-    assert_all_finite(gradients)
-    assert np.abs(ravel_pytree(gradients)[0]).max() > 0.1  # and not zero: it could be trained back
+    for log_variance, logit in itertools.product((-30.0, 30.0), (-200.0, 200.0)):
+        extreme = {
+            "encoder": {
+                **trained["encoder"],
+                "output": {**encoder, "bias": encoder["bias"].at[half:].set(log_variance)},
+            },
+            "decoder": {**trained["decoder"], "output": {**decoder, "bias": jnp.full_like(decoder["bias"], logit)}},
+        }
+        loss, gradients = loss_of(extreme)
+        assert np.isfinite(loss), (log_variance, logit)
+        assert_all_finite(gradients)
+        # And not zero: it could be trained back.
+        assert np.abs(ravel_pytree(gradients)[0]).max() > 0.1, (log_variance, logit)

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.stats
+from jax.flatten_util import ravel_pytree
 
 from vae_jax import VAE, Normal, standard_normal
 
@@ -31,6 +32,20 @@ def linear_gaussian() -> VAE:
         encode=lambda params, x: Normal(params["encoder"] @ (x - params["offset"]), params["log_variance"]),
         prior=lambda params: standard_normal(LATENT_DIM),
         decode=decode,
+    )
+
+
+def separated(model: VAE) -> VAE:
+    """The model with parameters {"inference": ..., "generation": ...}, one copy for `encode` and one for the rest.
+
+    The gradient with respect to the one is then what reaches a shared parameter through `encode`, and to the other
+    through `decode` and `prior`.
+    """
+    return VAE(
+        init=lambda key: {part: model.init(key) for part in ("inference", "generation")},
+        encode=lambda params, x: model.encode(params["inference"], x),
+        prior=lambda params: model.prior(params["generation"]),
+        decode=lambda params, z: model.decode(params["generation"], z),
     )
 
 
@@ -100,6 +115,15 @@ def draws(function, num_draws, seed=0):
     """`function(key)` at many keys, in one jitted program: a numpy float64 array (or pytree of arrays)."""
     keys = jax.random.split(jax.random.key(seed), num_draws)
     return jax.tree.map(lambda a: np.asarray(a, np.float64), jax.jit(jax.vmap(function))(keys))
+
+
+def gradient_draws(objective, model, params, xs, num_draws, seed=0):
+    """Gradients of an objective's loss at many keys, each raveled: `[num_draws, P]` in numpy float64."""
+
+    def gradient(key):
+        return ravel_pytree(jax.grad(lambda p: objective(model, p, key, xs)[0])(params))[0]
+
+    return draws(gradient, num_draws, seed)
 
 
 def standard_error(values):

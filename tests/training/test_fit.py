@@ -5,7 +5,7 @@ import optax
 import pytest
 
 from vae_jax.models import VAE
-from vae_jax.objectives import Aux
+from vae_jax.objectives import Aux, Scheduled
 from vae_jax.training import Diverged, Progress, fit, init_train_state
 from vae_jax.training.checkpoints import OrbaxCheckpoints
 
@@ -37,10 +37,26 @@ def scripted(validation_losses, train_losses=None):
     return objective
 
 
-def run(losses, epochs=None, *, train_losses=None, **options):
+def run(losses, epochs=None, *, train_losses=None, warm_up_steps=None, **options):
     objective = scripted(losses, train_losses)
+    if warm_up_steps is not None:
+        during = scripted([-1e6] * len(losses), train_losses)  # what a validation during the warm-up must not show
+        objective = warming_up(during, objective, warm_up_steps)
     arguments = (COUNTER, objective, optax.sgd(1.0), TRAIN, VALIDATION, jax.random.key(0))
     return fit(*arguments, epochs=epochs or len(losses), batch_size=4, **options)
+
+
+def warming_up(during, after, warm_up_steps):
+    """`during` until step warm_up_steps, and `after` from then on."""
+
+    def at(step):
+        def objective(*arguments):
+            over = step >= warm_up_steps
+            return jax.tree.map(lambda a, b: jnp.where(over, a, b), after(*arguments), during(*arguments))
+
+        return objective
+
+    return Scheduled(at, warm_up_steps)
 
 
 def validation_losses(progress):
@@ -70,6 +86,76 @@ def test_training_stops_after_patience_epochs_without_a_new_lowest_loss(patience
     assert len(progress.history) == stops_after
     assert progress.best_epoch == best
     assert float(progress.best_params["w"]) == best
+
+
+@pytest.mark.parametrize(("warm_up_steps", "best"), [(0, 1), (1, 1), (2, 2), (3, 4), (4, 4), (5, 6), (6, 6)])
+def test_no_epoch_that_ends_before_the_warm_up_does_is_the_best(warm_up_steps, best):
+    # One step an epoch, so that epoch e ends after e steps; the lowest loss of all is that of epoch 1.
+    progress = run([1.0, 2.0, 6.0, 4.0, 7.0, 5.0], warm_up_steps=warm_up_steps)
+    assert progress.best_epoch == best
+    assert float(progress.best_params["w"]) == best
+    # The losses are those of the objective after the warm-up, whenever they are taken.
+    assert validation_losses(progress) == [1.0, 2.0, 6.0, 4.0, 7.0, 5.0]
+    expected = [float(step < warm_up_steps) for step in range(1, 7)] if warm_up_steps else [None] * 6
+    assert [row.get("warm_up") for row in progress.history] == expected
+
+
+def test_during_the_warm_up_the_best_epoch_is_the_last():
+    seen = []
+    losses = [1.0, 2.0, 3.0, 9.0, 8.0]
+    run(losses, warm_up_steps=4, on_epoch=lambda p: seen.append((p.best_epoch, float(p.best_params["w"]))))
+    assert seen == [(1, 1.0), (2, 2.0), (3, 3.0), (4, 4.0), (5, 5.0)]
+
+
+@pytest.mark.parametrize(("warm_up_steps", "stops_after", "best"), [(0, 3, 1), (4, 7, 5), (5, 7, 5), (8, 10, 8)])
+def test_patience_waits_for_the_end_of_the_warm_up(warm_up_steps, stops_after, best):
+    losses = [1.0, 2.0, 3.0, 4.0, 3.5, 6.0, 7.0, 5.0, 8.0, 9.0]
+    progress = run(losses, patience=2, warm_up_steps=warm_up_steps)
+    assert (len(progress.history), progress.best_epoch) == (stops_after, best)
+    assert float(progress.best_params["w"]) == best
+
+
+def test_a_run_too_short_for_its_warm_up_says_so_before_the_first_epoch_and_keeps_the_last_parameters():
+    epochs = []
+    message = (
+        r"the objective's warm-up takes 50 steps, and this run ends before it, after 3 \(3 epochs of 1\): "
+        r".*the parameters of the last are kept; train for more epochs, or warm up in fewer steps"
+    )
+    with pytest.warns(UserWarning, match=message) as caught:
+        progress = run([1.0, 2.0, 3.0], patience=1, warm_up_steps=50, on_epoch=epochs.append)
+    assert caught[0].filename == __file__  # it points at the call of fit
+    assert (len(progress.history), progress.best_epoch, float(progress.best_params["w"])) == (3, 3, 3.0)
+    # As an error, which warnings are in these tests, it stops the run at the start.
+    epochs.clear()
+    with pytest.raises(UserWarning, match="warm-up takes 4 steps"):
+        run([1.0, 2.0, 3.0], warm_up_steps=4, on_epoch=epochs.append)
+    assert epochs == []
+    run([1.0, 2.0, 3.0], warm_up_steps=3)  # long enough
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stop_after", [2, 4])
+def test_a_resumed_run_has_the_same_best_epoch_whether_it_was_stopped_during_the_warm_up_or_after(tmp_path, stop_after):
+    losses = [1.0, 2.0, 9.0, 4.0, 6.0, 5.0]
+    uninterrupted = run(losses, warm_up_steps=3)
+    assert uninterrupted.best_epoch == 4
+
+    def stop(progress):
+        if len(progress.history) == stop_after:
+            raise KeyboardInterrupt
+
+    def checkpoints():
+        return OrbaxCheckpoints(tmp_path / "checkpoints", jax.random.key(0), {}, every_seconds=0.0)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(losses, warm_up_steps=3, checkpoints=checkpoints(), on_epoch=stop)
+    like = init_train_state(COUNTER, optax.sgd(1.0), jax.random.key(0))
+    restored = checkpoints().restore(Progress(like, like.params, ()))
+    assert (len(restored.history), restored.best_epoch) == (stop_after, stop_after)
+    resumed = run(losses, warm_up_steps=3, checkpoints=checkpoints())
+    assert resumed.history == uninterrupted.history
+    assert resumed.best_epoch == 4
+    assert float(resumed.best_params["w"]) == 4.0
 
 
 def test_no_history_has_best_epoch_0():

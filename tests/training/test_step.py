@@ -8,7 +8,7 @@ from flax import nnx
 
 from vae_jax.models import VAE, gaussian_vae, mlp_vae
 from vae_jax.networks import from_nnx
-from vae_jax.objectives import Aux, negative_elbo
+from vae_jax.objectives import Aux, beta, kl_warm_up, linear, negative_elbo
 from vae_jax.training import TrainState, init_train_state, make_train_step
 
 BATCH = jnp.asarray(np.random.default_rng(0).integers(0, 2, (6, 2, 2, 1)), jnp.float32)
@@ -106,6 +106,25 @@ def test_the_jitted_step_is_traced_once():
     assert int(state.step) == 4
     with pytest.raises(AssertionError, match="traced > 1 times"):
         step(state, jax.random.key(0), BATCH[:3])
+
+
+def test_a_scheduled_objective_is_taken_at_the_states_own_step_in_one_trace():
+    chex.clear_trace_counter()
+    optimizer, key = optax.sgd(0.1), jax.random.key(1)
+    state = init_train_state(MODEL, optimizer, jax.random.key(0))
+    step = jax.jit(chex.assert_max_traces(make_train_step(MODEL, kl_warm_up(linear(4)), optimizer), n=1))
+
+    @jax.jit
+    def step_of_beta(state, weight):
+        return make_train_step(MODEL, beta(weight), optimizer)(state, key, BATCH)
+
+    for number, weight in ((0, 0.0), (1, 0.25), (3, 0.75), (4, 1.0), (900, 1.0)):
+        at = state._replace(step=jnp.int32(number))
+        after, metrics = step(at, key, BATCH)
+        expected, expected_metrics = step_of_beta(at, jnp.asarray(weight))
+        chex.assert_trees_all_close(after, expected, rtol=1e-5, atol=1e-6)
+        chex.assert_trees_all_close(metrics, expected_metrics, rtol=1e-5)
+        np.testing.assert_allclose(metrics["loss"], metrics["distortion"] + weight * metrics["rate"], rtol=1e-5)
 
 
 @pytest.mark.slow

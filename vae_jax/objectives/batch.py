@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import chex
 import jax
@@ -26,6 +26,22 @@ Objective = Callable[[VAE, Params, jax.Array, jax.Array], tuple[jax.Array, Aux]]
 # (model, params, key, x) -> (loss, metrics) of one example
 ExampleObjective = Callable[[VAE, Params, jax.Array, jax.Array], tuple[jax.Array, Metrics]]
 
+T = TypeVar("T")
+
+
+def map_over_batch(function: Callable[[jax.Array, jax.Array], T], key: jax.Array, batch: jax.Array) -> T:
+    """`function(key, x)` of every example x, each with a key of its own: what it returns with a leading axis `[B]`.
+
+    Raises:
+      TypeError: for a batch of uint8 pixels; `on_prepared` makes them what a model sees.
+    """
+    if batch.dtype == jnp.uint8:
+        raise TypeError(
+            "batch holds raw uint8 pixels: wrap the objective, for example "
+            "objectives.on_prepared(objective, vae_jax.data.binarize)"
+        )
+    return jax.vmap(function)(jax.random.split(key, batch.shape[0]), batch)
+
 
 def mean_over_batch(example_objective: ExampleObjective) -> Objective:
     """Lifts an objective of one example to a batch: a key for each example, the mean of loss and metrics.
@@ -38,35 +54,14 @@ def mean_over_batch(example_objective: ExampleObjective) -> Objective:
     """
 
     def objective(model: VAE, params: Params, key: jax.Array, batch: jax.Array) -> tuple[jax.Array, Aux]:
-        if batch.dtype == jnp.uint8:
-            raise TypeError(
-                "batch holds raw uint8 pixels: wrap the objective, for example "
-                "objectives.on_prepared(objective, vae_jax.data.binarize)"
-            )
-
         def example(key: jax.Array, x: jax.Array) -> tuple[jax.Array, Metrics]:
             loss, metrics = example_objective(model, params, key, x)
             # A log_prob that does not sum over its event would be averaged over the pixels without a word.
             chex.assert_rank([loss, *metrics.values()], 0)
             return loss, metrics
 
-        losses, metrics = jax.vmap(example)(jax.random.split(key, batch.shape[0]), batch)
+        losses, metrics = map_over_batch(example, key, batch)
         return jnp.mean(losses), Aux(jax.tree.map(jnp.mean, metrics), split_buffers(params)[1])
 
     objective.__doc__ = example_objective.__doc__
     return objective
-
-
-def on_prepared(objective: Objective, prepare: Callable[[jax.Array, jax.Array], jax.Array]) -> Objective:
-    """The objective on `prepare(key, batch)`: scaling, binarisation or noise inside the jitted step.
-
-    Args:
-      objective: takes the batch as the model sees it.
-      prepare: (key, raw batch) -> batch, for example `vae_jax.data.binarize`.
-    """
-
-    def prepared(model: VAE, params: Params, key: jax.Array, batch: jax.Array) -> tuple[jax.Array, Aux]:
-        prepare_key, objective_key = jax.random.split(key)
-        return objective(model, params, objective_key, prepare(prepare_key, batch))
-
-    return prepared

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from vae_jax.models.vae import VAE, Params
 from vae_jax.objectives.batch import Metrics, Objective, mean_over_batch
-from vae_jax.objectives.elbo import elbo_metrics, elbo_terms
+from vae_jax.objectives.checks import check_between
+from vae_jax.objectives.elbo import ElboTerms, elbo_metrics, elbo_terms, sampled_elbo_terms
 
 
 def beta_loss_from_terms(log_likelihood: ArrayLike, kl: ArrayLike, beta: ArrayLike) -> jax.Array:
@@ -30,11 +33,28 @@ def beta(value: ArrayLike) -> Objective:
 
     Source: Higgins et al. 2017 (beta-VAE, ICLR), eq. 4.
     """
-    if not isinstance(value, jax.Array) and not float(jnp.asarray(value)) >= 0:
-        raise ValueError(f"beta must be at least 0, got {value}")
+    return _beta(value, elbo_terms)
+
+
+def sampled_beta(value: ArrayLike) -> Objective:
+    """`beta` with the KL divergence estimated by the same one z as the likelihood, as in `sampled_elbo_terms`.
+
+    For a posterior or a prior without a closed form: a flow, a mixture, a chain of conditionals.
+
+    Args:
+      value: beta, at least 0; a number, or an array where it is traced.
+
+    Raises:
+      ValueError: where a number below 0 is given.
+    """
+    return _beta(value, sampled_elbo_terms)
+
+
+def _beta(value: ArrayLike, terms_of: Callable[[VAE, Params, jax.Array, ArrayLike], ElboTerms]) -> Objective:
+    check_between("beta", value, 0)
 
     def example_objective(model: VAE, params: Params, key: jax.Array, x: jax.Array) -> tuple[jax.Array, Metrics]:
-        terms = elbo_terms(model, params, key, x)
+        terms = terms_of(model, params, key, x)
         return beta_loss_from_terms(*terms, value), elbo_metrics(terms)
 
     return mean_over_batch(example_objective)

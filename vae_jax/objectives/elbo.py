@@ -37,7 +37,11 @@ def elbo_terms(model: VAE, params: Params, key: jax.Array, x: ArrayLike) -> Elbo
     """
     posterior = model.encode(params, jnp.asarray(x))
     log_likelihood = model.decode(params, posterior.sample(key)).log_prob(x)
-    return _scalars(ElboTerms(log_likelihood, kl_divergence(posterior, model.prior(params))))
+    try:
+        kl = kl_divergence(posterior, model.prior(params))
+    except TypeError as error:
+        raise TypeError(f"model: {error}; where the posterior has no density, objectives.reconstruction") from error
+    return _scalars(ElboTerms(log_likelihood, kl))
 
 
 def sampled_elbo_terms(model: VAE, params: Params, key: jax.Array, x: ArrayLike) -> ElboTerms:
@@ -45,9 +49,20 @@ def sampled_elbo_terms(model: VAE, params: Params, key: jax.Array, x: ArrayLike)
 
     The second is an unbiased estimate of the KL divergence, and may be negative.
 
+    Raises:
+      TypeError: where the posterior has no density.
+      AssertionError: where a density of one example is not a scalar.
+
     Source: Kingma & Welling 2014 (arXiv:1312.6114), eq. 6 (estimator A).
     """
-    z, log_q = model.encode(params, jnp.asarray(x)).sample_and_log_prob(key)
+    posterior = model.encode(params, jnp.asarray(x))
+    try:
+        z, log_q = posterior.sample_and_log_prob(key)
+    except (TypeError, AttributeError, NotImplementedError) as error:
+        raise TypeError(
+            "model: this objective needs log q(z | x) at a draw from what model.encode returns, and there is none: "
+            f"{error}; objectives.reconstruction needs none"
+        ) from error
     return _scalars(ElboTerms(model.decode(params, z).log_prob(x), log_q - model.prior(params).log_prob(z)))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
@@ -12,25 +13,29 @@ import optax
 from jax.typing import ArrayLike
 
 from vae_jax.models.vae import VAE, Params
-from vae_jax.objectives import Objective
+from vae_jax.objectives import Objective, warm_up_steps_of
 from vae_jax.training.epoch import make_evaluate, make_train_epoch, steps_per_epoch
 from vae_jax.training.step import TrainState, init_train_state, make_train_step
 
-Row = dict[str, float]  # "epoch", "step", "train/loss", "validation/loss", ...: the metrics of one epoch
+# "epoch", "step", "train/loss", "validation/loss", ...: the metrics of one epoch; "warm_up" is 1 in those that end
+# before the objective's warm-up does, 0 in the others, and not there for an objective that has none.
+Row = dict[str, float]
 
 
 class Progress(NamedTuple):
     """A run as far as it has come: what a checkpoint holds, and what `fit` returns."""
 
     state: TrainState  # after the last epoch
-    best_params: Params  # after the epoch of the lowest validation loss
+    best_params: Params  # after the best epoch
     history: tuple[Row, ...]  # one row an epoch
 
     @property
     def best_epoch(self) -> int:
-        """The epoch (from 1) of the lowest validation loss; 0 before the first."""
-        losses = [row["validation/loss"] for row in self.history]
-        return losses.index(min(losses)) + 1 if losses else 0
+        """The epoch (from 1) of the lowest validation loss after the warm-up; until then the last (0: none yet)."""
+        counted = [row for row in self.history if not row.get("warm_up")]
+        if not counted:
+            return len(self.history)
+        return int(min(counted, key=lambda row: row["validation/loss"])["epoch"])
 
 
 class Checkpoints(Protocol):
@@ -64,6 +69,10 @@ def fit(
     The data goes to the device once; an epoch is one program there. Everything random follows from `key` and the step
     number, so a run that is stopped and restored from a checkpoint ends in the same bits as one that was not.
 
+    An objective that warms up (`objectives.Scheduled`) is evaluated as it is after its warm-up. No epoch that ends
+    before then counts as the best or against patience: until then the best parameters are the last. A run that is too
+    short for its warm-up warns of it at the start, and ends with the parameters of its last epoch.
+
     Args:
       model: the model.
       objective: (model, params, key, batch) -> (loss, Aux); wrap it in `objectives.on_prepared` where the examples
@@ -74,7 +83,8 @@ def fit(
       key: the run's key.
       epochs: passes over train, at least 1.
       batch_size: examples a step, at most N.
-      patience: stop after this many epochs without a new lowest validation loss; None never stops early.
+      patience: stop after this many epochs (since the warm-up) without a new lowest validation loss; None never stops
+        early.
       checkpoints: where to save progress, and to restore it from if there is any; None keeps it in memory only.
       on_epoch: called with the progress after every epoch. Its `state` is donated to the next epoch: copy what you
         keep of it; `best_params` and `history` are yours.
@@ -87,13 +97,21 @@ def fit(
       Diverged: where the training or validation loss is no longer finite.
     """
     train, validation = jnp.asarray(train), jnp.asarray(validation)
-    steps_per_epoch(train.shape[0], batch_size)
+    num_steps = epochs * steps_per_epoch(train.shape[0], batch_size)
     if epochs < 1:
         raise ValueError(f"epochs must be at least 1, got {epochs}")
     if patience is not None and patience < 1:
         raise ValueError(f"patience must be at least 1 epoch (or None), got {patience}")
     if not validation.shape[0]:
         raise ValueError("validation must hold at least 1 example")
+    warm_up_steps = warm_up_steps_of(objective)
+    if num_steps < warm_up_steps:
+        warnings.warn(
+            f"the objective's warm-up takes {warm_up_steps} steps, and this run ends before it, after {num_steps} "
+            f"({epochs} epochs of {num_steps // epochs}): no epoch counts as the best or stops the run early, and the "
+            "parameters of the last are kept; train for more epochs, or warm up in fewer steps",
+            stacklevel=2,
+        )
 
     init_key, train_key, validation_key = jax.random.split(key, 3)
     state = jax.jit(lambda k: init_train_state(model, optimizer, k))(init_key)
@@ -108,6 +126,8 @@ def fit(
         # One key for every epoch: the same noise and bits each time, so that epochs differ by the parameters alone.
         validation_metrics = evaluate(state.params, validation_key, validation)
         row: Row = {"epoch": len(progress.history) + 1, "step": int(state.step)}
+        if warm_up_steps:
+            row["warm_up"] = float(row["step"] < warm_up_steps)
         row |= {f"train/{name}": float(value) for name, value in train_metrics.items()}
         row |= {f"validation/{name}": float(value) for name, value in validation_metrics.items()}
         if not (math.isfinite(row["train/loss"]) and math.isfinite(row["validation/loss"])):

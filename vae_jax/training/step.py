@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import optax
 
 from vae_jax.models.vae import VAE, Params, join_buffers, split_buffers
-from vae_jax.objectives import Objective
+from vae_jax.objectives import Objective, at_step
 from vae_jax.objectives.batch import Metrics
 
 
@@ -41,7 +41,8 @@ def make_train_step(model: VAE, objective: Objective, optimizer: optax.GradientT
 
     Args:
       model: the model.
-      objective: (model, params, key, batch) -> (loss, Aux), one of `vae_jax.objectives` or your own.
+      objective: (model, params, key, batch) -> (loss, Aux), one of `vae_jax.objectives` or your own; a `Scheduled` one
+        is taken at `state.step`.
       optimizer: any optax gradient transformation; one that asks for the loss (`value`) is given it.
 
     Raises (the step):
@@ -54,7 +55,7 @@ def make_train_step(model: VAE, objective: Objective, optimizer: optax.GradientT
         step_key = jax.random.fold_in(key, state.step)
 
         def loss_of(trained: Params) -> tuple[jax.Array, tuple]:
-            return objective(model, join_buffers(trained, buffers), step_key, batch)
+            return at_step(objective, state.step)(model, join_buffers(trained, buffers), step_key, batch)
 
         (loss, aux), gradient = jax.value_and_grad(loss_of, has_aux=True)(trained)
         _check_structure(aux.buffers, buffers)

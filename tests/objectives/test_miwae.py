@@ -1,0 +1,91 @@
+"""MIWAE against its parts, and PIWAE against the two bounds that it takes its gradient from."""
+
+import jax
+import numpy as np
+import pytest
+import scipy.special
+
+from objectives.linear_gaussian import draws, elbo_value, examples, linear_gaussian, separated, wrong_params
+from vae_jax.objectives import (
+    iwae,
+    log_weights,
+    miwae,
+    miwae_from_log_weights,
+    negative_iwae,
+    negative_miwae,
+    negative_piwae,
+)
+
+MODEL, PARAMS, XS = linear_gaussian(), wrong_params(), examples(3)
+SEPARATED, BOTH = separated(MODEL), {"inference": PARAMS, "generation": PARAMS}
+
+
+def test_it_is_the_mean_of_numpys_bounds_of_consecutive_samples():
+    key = jax.random.key(0)
+    weights, value = jax.jit(
+        lambda: (log_weights(MODEL, PARAMS, key, XS[0], 12), miwae(MODEL, PARAMS, key, XS[0], 3, 4))
+    )()
+    weights = np.asarray(weights, np.float64)
+    expected = np.mean(scipy.special.logsumexp(weights.reshape(3, 4), axis=1) - np.log(4))
+    np.testing.assert_allclose(miwae_from_log_weights(weights.astype(np.float32), 3), expected, rtol=1e-6)
+    np.testing.assert_allclose(value, expected, rtol=1e-6)
+
+
+def test_of_the_same_samples_more_and_smaller_bounds_are_looser_for_every_key():
+    # Jensen's inequality, and so with no failure rate: ELBO = MIWAE(12, 1) < MIWAE(4, 3) < MIWAE(1, 12) = IWAE.
+    *bounds, tightest = draws(
+        lambda key: (
+            *(miwae(MODEL, PARAMS, key, XS[0], m, 12 // m) for m in (12, 4, 1)),
+            iwae(MODEL, PARAMS, key, XS[0], 12),
+        ),
+        200,
+    )
+    assert (bounds[0] < bounds[1] + 1e-5).all() and (bounds[1] < bounds[2] + 1e-5).all()
+    assert bounds[1].mean() - bounds[0].mean() > 0.05 and bounds[2].mean() - bounds[1].mean() > 0.05
+    np.testing.assert_allclose(bounds[2], tightest, rtol=1e-6)
+    error = bounds[0].std() / np.sqrt(200)
+    assert abs(bounds[0].mean() - elbo_value(PARAMS, XS[0].astype(np.float64))) < 5 * error
+
+
+@jax.jit
+def evaluate():
+    objectives = {
+        "tight": negative_iwae(12),
+        "loose": negative_miwae(4, 3),
+        "partial": negative_piwae(4, 3),
+        "one bound": negative_piwae(1, 12),
+    }
+    key = jax.random.key(1)
+    return {
+        name: jax.value_and_grad(lambda p, o=o: o(SEPARATED, p, key, XS), has_aux=True)(BOTH)
+        for name, o in objectives.items()
+    }
+
+
+@pytest.mark.slow
+def test_piwae_trains_generation_by_the_iwae_and_inference_by_the_miwae_of_the_same_samples():
+    results = evaluate()
+    ((loss, aux), gradient), (tight, tight_gradient), (loose, loose_gradient) = (
+        results[name] for name in ("partial", "tight", "loose")
+    )
+    close = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+    jax.tree.map(close, gradient["generation"], tight_gradient["generation"])
+    jax.tree.map(close, gradient["inference"], loose_gradient["inference"])
+    for part in ("generation", "inference"):  # the two bounds' own differ, so that the test can tell them apart
+        assert np.abs(tight_gradient[part]["offset"] - loose_gradient[part]["offset"]).max() > 0.01
+    np.testing.assert_allclose(loss, tight[0], rtol=1e-6)
+    np.testing.assert_allclose(aux.metrics.pop("miwae"), loose[1].metrics["miwae"], rtol=1e-6)
+    jax.tree.map(close, aux.metrics, tight[1].metrics)
+    jax.tree.map(close, results["one bound"][1], tight_gradient)
+
+
+@pytest.mark.parametrize("numbers", [(0, 3), (3, 0), (-1, 1)])
+def test_numbers_below_1_are_refused_by_name(numbers):
+    name, value = next((n, v) for n, v in zip(("num_bounds", "num_samples"), numbers, strict=True) if v < 1)
+    for call in (
+        lambda: negative_miwae(*numbers),
+        lambda: negative_piwae(*numbers),
+        lambda: miwae(MODEL, PARAMS, jax.random.key(0), XS[0], *numbers),
+    ):
+        with pytest.raises(ValueError, match=f"{name} must be at least 1, got {value}"):
+            call()

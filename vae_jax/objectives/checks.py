@@ -1,0 +1,20 @@
+"""What is asked of the numbers that an objective is made of."""
+
+from __future__ import annotations
+
+import jax
+import numpy as np
+from jax.typing import ArrayLike
+
+
+def check_at_least_1(name: str, value: int) -> None:
+    if value < 1:
+        raise ValueError(f"{name} must be at least 1, got {value}")
+
+
+def check_between(name: str, value: ArrayLike, low: float, high: float = float("inf")) -> None:
+    """Of a number; a `jax.Array` may be traced, and then has no value yet."""
+    if isinstance(value, jax.Array) or low <= float(np.asarray(value)) <= high:
+        return
+    wanted = f"at least {low}" if high == float("inf") else f"between {low} and {high}"
+    raise ValueError(f"{name} must be {wanted}, got {value}")

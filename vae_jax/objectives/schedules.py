@@ -1,0 +1,73 @@
+"""Numbers that change with the training step, and stop changing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+from vae_jax.objectives.checks import check_at_least_1
+
+
+class Schedule(NamedTuple):
+    """A number for each step."""
+
+    at: Callable[[ArrayLike], jax.Array]  # (step, which may be traced) -> float32 scalar
+    num_steps: int  # from this step on it is constant
+
+
+def linear(num_steps: int, start: float = 0.0, end: float = 1.0) -> Schedule:
+    """start + (end - start) step / num_steps, and `end` from step num_steps on.
+
+    Args:
+      num_steps: at least 1.
+      start: the value at step 0.
+      end: the value that stays.
+
+    Raises:
+      ValueError: where num_steps is below 1.
+    """
+    check_at_least_1("num_steps", num_steps)
+    return Schedule(lambda step: _between(start, end, jnp.asarray(step) / num_steps), num_steps)
+
+
+def cyclical(
+    num_cycles: int, steps_per_cycle: int, rise: float = 0.5, start: float = 0.0, end: float = 1.0
+) -> Schedule:
+    """From `start` to `end` linearly over the first part of every cycle, `end` for the rest of it; then `end`.
+
+    Fu et al. use 4 cycles over the whole training, rise = 0.5.
+
+    Args:
+      num_cycles: at least 1; with 1 the schedule is linear.
+      steps_per_cycle: at least 1.
+      rise: the part of a cycle that rises, above 0 and at most 1.
+      start: the value at the start of each cycle.
+      end: the value at the end of each, and after them.
+
+    Raises:
+      ValueError: where a number is out of its range.
+
+    Source: Fu et al. 2019 (arXiv:1903.10145).
+    """
+    check_at_least_1("num_cycles", num_cycles)
+    check_at_least_1("steps_per_cycle", steps_per_cycle)
+    if not 0 < rise <= 1:
+        raise ValueError(f"rise must be above 0 and at most 1, got {rise}")
+    # The last cycle's rise is the last change.
+    num_steps = (num_cycles - 1) * steps_per_cycle + math.ceil(rise * steps_per_cycle)
+
+    def at(step: ArrayLike) -> jax.Array:
+        step = jnp.asarray(step)
+        position = (step % steps_per_cycle) / steps_per_cycle
+        return _between(start, end, jnp.where(step < num_steps, position / rise, 1.0))
+
+    return Schedule(at, num_steps)
+
+
+def _between(start: float, end: float, fraction: jax.Array) -> jax.Array:
+    return start + (end - start) * jnp.clip(fraction, 0.0, 1.0)
