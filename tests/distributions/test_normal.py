@@ -164,3 +164,9 @@ def test_a_batch_is_refused_where_one_vector_is_meant():
 def test_nothing_broadcasts(function, other):
     with pytest.raises(AssertionError, match="shape"):
         function(jnp.zeros(3), jnp.zeros(other))
+
+
+def test_the_density_has_its_gradients_at_a_variance_whose_inverse_overflows():
+    # exp(89) is no float32, its root is; at x = mean, as of a pixel that never changes, d/d lv is -1/2.
+    gradients = jax.grad(normal_log_prob, argnums=(0, 1, 2))(jnp.ones(1), jnp.ones(1), jnp.full(1, -100.0))
+    np.testing.assert_allclose(np.concatenate(gradients), [0.0, 0.0, -0.5])

@@ -105,3 +105,9 @@ def test_an_alpha_that_is_not_finite_is_refused(alpha):
 def test_no_samples_are_refused():
     with pytest.raises(ValueError, match="num_samples must be at least 1, got 0"):
         negative_renyi(0, 0.5)
+
+
+@pytest.mark.parametrize(("alpha", "expected"), [(2.0, -np.inf), (0.5, -2 * np.log(2.0)), (0.0, -np.log(2.0))])
+def test_a_weight_of_zero_is_no_nan(alpha, expected):
+    # 1 / (1 - alpha) log((1 + 0^(1 - alpha)) / 2).
+    np.testing.assert_allclose(renyi_from_log_weights(np.array([0.0, -np.inf], np.float32), alpha), expected, rtol=1e-6)

@@ -36,7 +36,7 @@ class Mixture(Distribution):
         """sum_k w_k E_k[z], of the event's shape."""
         weights = jnp.exp(self._log_weights)
         means = jax.vmap(lambda component: component.mean)(self.components)
-        return jax.tree.map(lambda mean: jnp.tensordot(weights, mean, axes=1), means)
+        return jax.tree.map(lambda mean: jnp.tensordot(weights, mean, axes=1, precision="highest"), means)
 
     def sample(self, key: jax.Array) -> Any:
         _, component, key = self._choose(key)

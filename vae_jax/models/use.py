@@ -106,12 +106,13 @@ def traverse(model: VAE, params: Params, x: ArrayLike, values: ArrayLike) -> jax
       `[D, V, *x.shape]`.
 
     Raises:
-      TypeError: where z is not one array.
+      TypeError: where z is not one vector.
     """
     z, values = code(model, params, x), jnp.asarray(values)
-    if not isinstance(z, jax.Array):
+    shapes = [leaf.shape for leaf in jax.tree.leaves(z)]
+    if not isinstance(z, jax.Array) or z.ndim != 1:
         raise TypeError(
-            f"traverse needs a z that is one vector, got a {type(z).__name__} of {len(jax.tree.leaves(z))} arrays; "
+            f"traverse needs a z that is one vector, got a {type(z).__name__} of the shapes {shapes}; "
             "take models.code(model, params, x), change the part you mean and give the whole to models.decode"
         )
     values = jnp.broadcast_to(values, (z.shape[0], values.shape[-1]))

@@ -13,8 +13,8 @@ def check_at_least_1(name: str, value: int) -> None:
 
 
 def check_between(name: str, value: ArrayLike, low: float, high: float = float("inf")) -> None:
-    """Of a number; a `jax.Array` may be traced, and then has no value yet."""
-    if isinstance(value, jax.Array) or low <= float(np.asarray(value)) <= high:
+    """Of a number; one that is traced has no value yet, and passes."""
+    if isinstance(value, jax.core.Tracer) or low <= float(np.asarray(value)) <= high:
         return
     wanted = f"at least {low}" if high == float("inf") else f"between {low} and {high}"
     raise ValueError(f"{name} must be {wanted}, got {value}")

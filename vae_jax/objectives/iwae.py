@@ -18,13 +18,11 @@ from vae_jax.objectives.elbo import ElboTerms, elbo_from_terms, elbo_metrics, sa
 def log_weight(model: VAE, params: Params, key: jax.Array, x: ArrayLike) -> jax.Array:
     """log p(x, z) - log q(z | x) at one z ~ q(z | x): a scalar in nats; its mean over z is the ELBO.
 
+    It is `sampled_elbo`, by the name that it has where its exponential is an importance weight.
+
     Source: Burda et al. 2016 (arXiv:1509.00519), eq. 5.
     """
-    x = jnp.asarray(x)
-    z, log_q = model.encode(params, x).sample_and_log_prob(key)
-    weight = model.decode(params, z).log_prob(x) + model.prior(params).log_prob(z) - log_q
-    chex.assert_rank(weight, 0)  # each density must be summed over its event
-    return weight
+    return elbo_from_terms(*sampled_elbo_terms(model, params, key, x))
 
 
 def log_mean_exp(values: ArrayLike) -> jax.Array:
@@ -100,7 +98,7 @@ def log_weights(model: VAE, params: Params, key: jax.Array, x: ArrayLike, num_sa
       ValueError: where num_samples is below 1.
     """
     check_at_least_1("num_samples", num_samples)
-    return jax.vmap(lambda k: log_weight(model, params, k, x))(jax.random.split(key, num_samples))
+    return elbo_from_terms(*importance_terms(model, params, key, x, num_samples))
 
 
 def importance_terms(model: VAE, params: Params, key: jax.Array, x: ArrayLike, num_samples: int) -> ElboTerms:

@@ -25,6 +25,7 @@ def renyi_from_log_weights(log_weights: ArrayLike, alpha: float) -> jax.Array:
     # From the value whose power is the greatest: no power overflows, and near alpha = 1, where they all approach 1,
     # expm1 and log1p keep the digits that the division by 1 - alpha is going to need.
     origin = jax.lax.stop_gradient(jnp.max(log_weights) if power > 0 else jnp.min(log_weights))
+    origin = jnp.where(jnp.isfinite(origin), origin, 0.0)  # a weight of zero: the bound is -inf, not NaN
     return origin + jnp.log1p(jnp.mean(jnp.expm1(power * (log_weights - origin)))) / power
 
 

@@ -21,6 +21,8 @@ class Scheduled:
 
     So whatever evaluates it compares like with like, at whatever step, and needs to know of no schedule;
     `make_train_step` takes `at(state.step)`, and `fit` lets no epoch before the end of the warm-up count as the best.
+    A function around one is an objective without a warm-up: to add to the loss, wrap each step's objective,
+    `Scheduled(lambda step: wrapped(inner.at(step)), inner.warm_up_steps)`.
     """
 
     at: Callable[[ArrayLike], Objective]  # (step, which may be traced) -> the objective of that step
