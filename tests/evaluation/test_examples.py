@@ -46,3 +46,8 @@ def test_the_standard_error_is_calibrated():
     estimates = np.array([mean_over_examples(row) for row in samples])
     covered = np.abs(estimates[:, 0] - 7) < 2.093 * estimates[:, 1]
     assert abs(covered.mean() - 0.95) < 5 * np.sqrt(0.95 * 0.05 / 500)
+
+
+def test_raw_pixels_are_refused():
+    with pytest.raises(TypeError, match="xs holds raw uint8 pixels"):
+        over_examples(lambda params, key, x: x, None, jax.random.key(0), np.zeros((2, 3), np.uint8), 2)

@@ -13,8 +13,17 @@ from objectives.linear_gaussian import (
     log_likelihood,
     wrong_params,
 )
-from vae_jax.distributions import Delta
-from vae_jax.evaluation import measure_autoencoder, measure_vae
+from vae_jax import VAE, Normal, standard_normal
+from vae_jax.distributions import Chain, Delta, Mixture
+from vae_jax.evaluation import (
+    elbo_surgery,
+    importance_sampling,
+    measure_annealing,
+    measure_autoencoder,
+    measure_nll,
+    measure_surgery,
+    measure_vae,
+)
 
 MODEL, XS = linear_gaussian(), jnp.asarray(examples(200))
 
@@ -37,6 +46,8 @@ def test_a_vaes_summary_is_the_closed_forms():
     assert summary["nll"] < summary["negative_elbo"] - 0.1
     assert (summary["active_units"], summary["elbo_samples"], summary["nll_samples"]) == (2, 200, 500)
     np.testing.assert_allclose(np.sum(measures.kl_per_dimension), summary["rate"], rtol=1e-5)
+    assert summary["kl_per_dimension"] == np.asarray(measures.kl_per_dimension).tolist()
+    assert summary["posterior_collapse"].startswith("All 2 dimensions are used")
     assert measures.posterior_means.shape == (200, 2)
 
 
@@ -49,7 +60,106 @@ def test_with_the_exact_posterior_bound_and_likelihood_meet():
 
 def test_no_samples_leave_the_nll_out():
     summary = measure_vae(MODEL, exact_params(), jax.random.key(1), XS, 1, 0).summary
-    assert not {"nll", "nll_standard_error", "nll_samples"} & set(summary)
+    assert not {name for name in summary if name.startswith(("nll", "pareto", "effective"))}
+
+
+NLL_KEYS = {
+    "nll", "nll_standard_error", "nll_samples", "effective_sample_size", "pareto_k", "pareto_k_above_0.7", "nll_warning"
+}  # fmt: skip
+
+
+def test_the_nll_comes_with_the_medians_of_its_diagnostics():
+    estimates = importance_sampling(MODEL, wrong_params(), jax.random.key(2), XS[:50], 300)
+    seen = []
+    numbers = measure_nll(MODEL, wrong_params(), jax.random.key(2), XS[:50], 300, on_batch=seen.append)
+    assert set(numbers) == NLL_KEYS
+    np.testing.assert_allclose(numbers["nll"], -np.mean(estimates.log_likelihood), rtol=1e-6)
+    np.testing.assert_allclose(numbers["effective_sample_size"], np.median(estimates.effective_sample_size), rtol=1e-6)
+    np.testing.assert_allclose(numbers["pareto_k"], np.median(estimates.pareto_k), rtol=1e-6)
+    assert numbers["pareto_k_above_0.7"] == np.mean(np.asarray(estimates.pareto_k) > 0.7)
+    assert sum(len(batch.log_likelihood) for batch in seen) == 50
+
+
+def test_an_exact_posterior_is_trusted_and_too_few_samples_are_not():
+    exact = measure_nll(MODEL, exact_params(), jax.random.key(3), XS[:50], 100)
+    np.testing.assert_allclose(exact["effective_sample_size"], 100, rtol=1e-3)
+    assert (exact["pareto_k"], exact["pareto_k_above_0.7"], exact["nll_warning"]) == (0.0, 0.0, None)
+    # Of 3 samples there is no tail to fit: k is infinite, which JSON has no number for.
+    few = measure_nll(MODEL, wrong_params(), jax.random.key(3), XS[:50], 3)
+    assert (few["pareto_k"], few["pareto_k_above_0.7"]) == (None, 1.0)
+    assert "samples" in few["nll_warning"]
+
+
+def test_the_surgery_is_its_estimates_by_name():
+    numbers = measure_surgery(MODEL, wrong_params(), jax.random.key(4), XS, 100)
+    for name, estimate in elbo_surgery(MODEL, wrong_params(), jax.random.key(4), XS, 100)._asdict().items():
+        assert (numbers[name], numbers[f"{name}_standard_error"]) == estimate
+    assert (numbers["mutual_information_limit"], numbers["surgery_points"]) == (np.log(200), 100)
+
+
+@pytest.mark.slow
+def test_annealing_meets_the_closed_form_within_the_gap_of_its_bounds():
+    params = wrong_params()
+    numbers = measure_annealing(MODEL, params, jax.random.key(5), XS[:10], 8, 60)
+    np.testing.assert_allclose(numbers["ais_nll"], -log_likelihood(params, XS[:10]).mean(), atol=0.1)
+    assert abs(numbers["bdmc_gap"]) < 0.2
+    np.testing.assert_allclose(
+        numbers["bdmc_upper_bound"] - numbers["bdmc_lower_bound"], numbers["bdmc_gap"], atol=1e-3
+    )
+    assert 0.5 < numbers["ais_acceptance_rate"] < 0.9
+    assert (numbers["ais_images"], numbers["ais_chains"], numbers["ais_temperatures"]) == (10, 8, 60)
+
+
+def with_prior(prior):
+    return MODEL._replace(prior=lambda params: prior)
+
+
+@pytest.mark.slow
+def test_a_prior_without_a_closed_form_is_measured_by_sampling():
+    # A mixture of two equal components is the Normal itself, which has one.
+    twice = Mixture(jnp.zeros(2), Normal(jnp.zeros((2, 2)), jnp.zeros((2, 2))))
+    params, key = wrong_params(), jax.random.key(6)
+    mixture, normal = (
+        measure_vae(model, params, key, XS, 300, 0) for model in (with_prior(twice), with_prior(standard_normal(2)))
+    )
+    # A sample's KL spreads by about a nat: 200 x 300 of them.
+    np.testing.assert_allclose(mixture.summary["rate"], normal.summary["rate"], atol=0.03)
+    np.testing.assert_allclose(mixture.summary["distortion"], normal.summary["distortion"], rtol=1e-5)
+    assert mixture.kl_per_dimension is mixture.summary["kl_per_dimension"] is None
+    assert (mixture.summary["active_units"], mixture.summary["posterior_collapse"]) == (2, "2 of 2 units are active.")
+    np.testing.assert_allclose(mixture.posterior_means, normal.posterior_means, rtol=1e-5)
+
+
+def prior_of_first(params, before):
+    return standard_normal(2)
+
+
+def second_given_first(params, before):
+    return Normal(params * before[:1], jnp.zeros(1))
+
+
+@pytest.mark.slow
+def test_two_layers_are_measured_each_for_itself():
+    # z_2 ~ N(0, 1) under posterior and prior whatever z_1 is: the model is the linear-Gaussian one, with a dead layer.
+    def encode(params, x):
+        return Chain(MODEL.encode(params, x), (jnp.asarray(0.0),), (second_given_first,))
+
+    layered = VAE(
+        MODEL.init,
+        encode,
+        lambda params: Chain(standard_normal(1), (None,), (prior_of_first,), from_last=True),
+        lambda params, z: MODEL.decode(params, z[0]),
+    )
+    params = wrong_params()
+    measures = measure_vae(layered, params, jax.random.key(7), XS, 100, 200)
+    summary = measures.summary
+    parts = np.array([elbo_parts(params, x) for x in np.asarray(XS, np.float64)])
+    np.testing.assert_allclose(summary["rate"], parts[:, 1].mean(), atol=0.05)
+    np.testing.assert_allclose(summary["distortion"], -parts[:, 0].mean(), atol=0.1)
+    np.testing.assert_allclose(summary["nll"], -log_likelihood(params, XS).mean(), atol=0.05)
+    assert summary["active_units"] == [2, 0]
+    assert "Active units: 2 of 2 in layer 1, 0 of 1 in layer 2. Layer 2 has collapsed" in summary["posterior_collapse"]
+    assert measures.posterior_means is measures.kl_per_dimension is None
 
 
 def test_an_autoencoder_has_a_distortion_and_nothing_else():

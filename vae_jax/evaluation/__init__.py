@@ -1,16 +1,34 @@
 """What a trained model is worth, measured on a whole data set."""
 
+from vae_jax.evaluation.annealed_importance_sampling import Annealed as Annealed
+from vae_jax.evaluation.annealed_importance_sampling import Sandwich as Sandwich
+from vae_jax.evaluation.annealed_importance_sampling import annealed_importance_sampling as annealed_importance_sampling
+from vae_jax.evaluation.annealed_importance_sampling import bidirectional as bidirectional
+from vae_jax.evaluation.annealed_importance_sampling import from_posterior as from_posterior
+from vae_jax.evaluation.annealed_importance_sampling import from_prior as from_prior
 from vae_jax.evaluation.bits import bits_per_dimension as bits_per_dimension
+from vae_jax.evaluation.collapse import collapse_by_activity as collapse_by_activity
+from vae_jax.evaluation.collapse import collapse_by_kl as collapse_by_kl
 from vae_jax.evaluation.elbo import mean_over_samples as mean_over_samples
+from vae_jax.evaluation.elbo_surgery import ElboSurgery as ElboSurgery
+from vae_jax.evaluation.elbo_surgery import elbo_surgery as elbo_surgery
 from vae_jax.evaluation.examples import Estimate as Estimate
 from vae_jax.evaluation.examples import mean_over_examples as mean_over_examples
 from vae_jax.evaluation.examples import over_examples as over_examples
+from vae_jax.evaluation.importance_sampling import ImportanceSampled as ImportanceSampled
 from vae_jax.evaluation.importance_sampling import (
     importance_sampled_log_likelihood as importance_sampled_log_likelihood,
 )
+from vae_jax.evaluation.importance_sampling import importance_sampling as importance_sampling
+from vae_jax.evaluation.importance_sampling import importance_warning as importance_warning
 from vae_jax.evaluation.latents import active_units as active_units
 from vae_jax.evaluation.latents import kl_per_dimension as kl_per_dimension
 from vae_jax.evaluation.latents import posterior_means as posterior_means
+from vae_jax.evaluation.latents import variances_of_means as variances_of_means
 from vae_jax.evaluation.measures import Measures as Measures
 from vae_jax.evaluation.measures import measure_autoencoder as measure_autoencoder
 from vae_jax.evaluation.measures import measure_vae as measure_vae
+from vae_jax.evaluation.parts import measure_annealing as measure_annealing
+from vae_jax.evaluation.parts import measure_nll as measure_nll
+from vae_jax.evaluation.parts import measure_surgery as measure_surgery
+from vae_jax.evaluation.temperatures import sigmoid_temperatures as sigmoid_temperatures

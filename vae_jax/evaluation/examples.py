@@ -11,6 +11,8 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from vae_jax.evaluation.require import prepared_examples
+
 
 def over_examples(
     function: Callable[[Any, jax.Array, jax.Array], Any], params: Any, key: jax.Array, xs: ArrayLike, batch_size: int
@@ -31,10 +33,11 @@ def over_examples(
 
     Raises:
       ValueError: where batch_size is below 1.
+      TypeError: where xs are raw uint8 pixels.
     """
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, got {batch_size}")
-    xs = jnp.asarray(xs)
+    xs = prepared_examples(xs)
     indices = jnp.arange(xs.shape[0])
     one = lambda args: function(params, jax.random.fold_in(key, args[0]), args[1])  # noqa: E731
     return jax.lax.map(one, (indices, xs), batch_size=min(batch_size, xs.shape[0]))

@@ -1,0 +1,232 @@
+"""Annealed estimates and the bounds they make on linear-Gaussian VAEs, whose log p(x) has a closed form."""
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from evaluation.linear_gaussian_of import (
+    elbo_of,
+    exact_params_of,
+    examples_of,
+    log_likelihood_of,
+    model_of,
+    wrong_params_of,
+)
+from vae_jax import VAE, Normal
+from vae_jax.distributions import Categorical, Delta
+from vae_jax.evaluation import (
+    Annealed,
+    annealed_importance_sampling,
+    bidirectional,
+    from_posterior,
+    from_prior,
+    sigmoid_temperatures,
+)
+
+MODEL, EXACT, WRONG, XS = model_of(2), exact_params_of(2), wrong_params_of(2), examples_of(2, 5)
+FEW = sigmoid_temperatures(6)
+CASES = [
+    pytest.param(2, from_prior, 60, marks=pytest.mark.slow),
+    pytest.param(2, from_posterior, 30, marks=pytest.mark.slow),
+    pytest.param(8, from_prior, 200, marks=pytest.mark.slow),
+    pytest.param(8, from_posterior, 60, marks=pytest.mark.slow),
+    pytest.param(32, from_prior, 400, marks=pytest.mark.slow),
+    pytest.param(32, from_posterior, 60, marks=pytest.mark.slow),
+]
+
+
+def z_score(values):
+    values = np.asarray(values, np.float64)
+    return values.mean() / (values.std(ddof=1) / np.sqrt(len(values)))
+
+
+@pytest.mark.parametrize(("dim", "start", "num_steps"), CASES)
+def test_it_meets_log_p_within_its_own_error(dim, start, num_steps):
+    params, xs = wrong_params_of(dim), examples_of(dim, 100)
+    temperatures = sigmoid_temperatures(num_steps)
+    annealed = annealed_importance_sampling(
+        model_of(dim), params, jax.random.key(0), xs, start=start, temperatures=temperatures, num_chains=32
+    )
+    truth = log_likelihood_of(params, xs)
+    difference, error = np.asarray(annealed.log_likelihood - truth, np.float64), np.asarray(annealed.standard_error)
+    assert np.median(error) < 0.25
+    # Over seeds E exp(difference) = 1 exactly: within five standard errors, once in 1.7 million seeds.
+    assert abs(z_score(np.expm1(difference))) < 5
+    # The log of a mean is biased by half its squared error. 31 degrees of freedom: |t| > 6 once in 7000 for one of 100.
+    standardized = (difference + 0.5 * error**2) / error
+    assert (np.abs(standardized) < 6).all()
+    assert abs(standardized.mean()) < 5 / np.sqrt(len(xs))
+    assert 0.6 < standardized.std() < 1.5
+    assert np.mean(difference) > np.mean(elbo_of(params, xs) - truth) + 0.2
+    # What adaptation was to reach, and what the error says of the weights: sd / mean / sqrt(C) by the ESS.
+    assert 0.5 < np.mean(annealed.acceptance_rate) < 0.75
+    expected = np.sqrt((32 / np.asarray(annealed.effective_sample_size) - 1) / 31)
+    np.testing.assert_allclose(error, expected, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize(("dim", "start", "num_steps"), CASES)
+def test_the_sandwich_holds_log_p(dim, start, num_steps):
+    params = wrong_params_of(dim)
+    sandwich = bidirectional(
+        model_of(dim), params, jax.random.key(1), 200, start=start, temperatures=sigmoid_temperatures(num_steps)
+    )
+    truth = log_likelihood_of(params, sandwich.xs)
+    assert z_score(truth - sandwich.lower) > -5
+    assert z_score(sandwich.upper - truth) > -5
+    # Both directions are unbiased: E w / p = 1 and E p / w = 1, the second through the exact draw alone.
+    assert abs(z_score(np.expm1(sandwich.lower - truth))) < 5
+    assert abs(z_score(np.expm1(truth - sandwich.upper))) < 5
+    np.testing.assert_array_equal(sandwich.gap, sandwich.upper - sandwich.lower)
+    assert abs(np.mean(sandwich.gap)) < 0.25  # and it is a thin one
+
+
+@pytest.mark.slow
+def test_the_gap_closes_with_more_temperatures():
+    run = lambda steps: bidirectional(
+        model_of(8), WRONG8, jax.random.key(2), 200, start=from_prior, temperatures=sigmoid_temperatures(steps)
+    )
+    few, more = run(10), run(100)
+    assert z_score(few.gap) > 5  # bounds that are not tight show it
+    assert z_score(few.gap - more.gap) > 5
+    assert np.mean(more.gap) < 0.2 * np.mean(few.gap)
+
+
+WRONG8 = wrong_params_of(8)
+
+
+def test_from_the_exact_posterior_both_bounds_are_log_p_on_any_path():
+    settings = {"start": from_posterior, "temperatures": FEW, "num_chains": 3, "batch_size": 5}
+    annealed = annealed_importance_sampling(MODEL, EXACT, jax.random.key(3), XS, **settings)
+    np.testing.assert_allclose(annealed.log_likelihood, log_likelihood_of(EXACT, XS), rtol=1e-5)
+    np.testing.assert_allclose(annealed.effective_sample_size, 3, rtol=1e-4)
+    np.testing.assert_allclose(annealed.standard_error, 0, atol=1e-4)
+    sandwich = bidirectional(MODEL, EXACT, jax.random.key(4), 5, **settings)
+    np.testing.assert_allclose(sandwich.lower, log_likelihood_of(EXACT, sandwich.xs), rtol=1e-5)
+    np.testing.assert_allclose(sandwich.gap, 0, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_one_temperature_step_is_importance_sampling():
+    # 0 -> 1 at once: the weights are p(x, z) / q(z | x) of draws of q, so with one chain the mean is the ELBO's.
+    xs = examples_of(2, 2000)
+    run = lambda temperatures: annealed_importance_sampling(
+        MODEL, WRONG, jax.random.key(5), xs, temperatures=temperatures, num_chains=1, num_leapfrog=1, batch_size=2000
+    )
+    once = run([0.0, 1.0])
+    assert abs(z_score(once.log_likelihood - elbo_of(WRONG, xs))) < 5
+    # A temperature that comes twice changes nothing that is weighed.
+    assert abs(z_score(run([0.0, 0.0, 1.0, 1.0]).log_likelihood - elbo_of(WRONG, xs))) < 5
+    assert np.isinf(once.standard_error).all()  # one weight has no spread
+    np.testing.assert_allclose(once.effective_sample_size, 1, rtol=1e-5)
+
+
+@pytest.mark.slow
+def test_estimates_come_batch_by_batch_from_one_program_and_do_not_depend_on_the_batches():
+    seen = []
+    settings = {"temperatures": FEW, "num_chains": 4, "num_leapfrog": 2}
+    model = MODEL._replace(encode=chex.assert_max_traces(MODEL.encode, 4))  # three in the checks, one in the program
+    annealed = annealed_importance_sampling(
+        model, WRONG, jax.random.key(6), XS, **settings, batch_size=2, on_batch=seen.append
+    )
+    assert [len(batch.log_likelihood) for batch in seen] == [2, 2, 1]
+    for name in Annealed._fields:
+        np.testing.assert_array_equal(np.concatenate([getattr(b, name) for b in seen]), getattr(annealed, name))
+    at_once = annealed_importance_sampling(MODEL, WRONG, jax.random.key(6), XS, **settings, batch_size=5)
+    np.testing.assert_allclose(annealed.log_likelihood, at_once.log_likelihood, rtol=1e-4)
+
+
+@pytest.mark.slow
+def test_z_may_be_a_tuple():
+    def parts(normal):
+        return [Normal(normal.mean[i : i + 1], normal.log_variance[i : i + 1]) for i in range(2)]
+
+    @jax.tree_util.register_pytree_node_class
+    class Two:
+        def __init__(self, *both):
+            self.both = both
+
+        def sample(self, key):
+            return tuple(part.sample(k) for part, k in zip(self.both, jax.random.split(key), strict=True))
+
+        def log_prob(self, z):
+            return sum(part.log_prob(value) for part, value in zip(self.both, z, strict=True))
+
+        def sample_and_log_prob(self, key):
+            z = self.sample(key)
+            return z, self.log_prob(z)
+
+        tree_flatten = lambda self: (self.both, None)
+        tree_unflatten = classmethod(lambda cls, _, both: cls(*both))
+
+    model = VAE(
+        init=MODEL.init,
+        encode=lambda params, x: Two(*parts(MODEL.encode(params, x))),
+        prior=lambda params: Two(*parts(MODEL.prior(params))),
+        decode=lambda params, z: MODEL.decode(params, jnp.concatenate(z)),
+    )
+    annealed = annealed_importance_sampling(model, EXACT, jax.random.key(7), XS, temperatures=FEW, num_chains=3)
+    np.testing.assert_allclose(annealed.log_likelihood, log_likelihood_of(EXACT, XS), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("temperatures", "message"),
+    [
+        (np.linspace(0.1, 1, 5), "got 0.1 at the start and 1 at the end"),
+        (np.linspace(0, 0.9, 5), "got 0 at the start and 0.9 at the end"),
+        (np.linspace(1, 0, 5), "got 1 at the start and 0 at the end"),
+        ([0.0, 0.6, 0.5, 1.0], "got 0.5 after 0.6"),
+        ([0.0, np.nan, 1.0], "got nan after 0"),
+        ([1.0], r"got an array of shape \(1,\)"),
+        (100, r"got an array of shape \(\)"),
+    ],
+)
+def test_temperatures_that_do_not_rise_from_0_to_1_are_refused(temperatures, message):
+    for run in (lambda **how: annealed_importance_sampling(*how.pop("rest"), XS, **how), _bidirectional):
+        with pytest.raises(ValueError, match=f"temperatures must rise from 0 to 1.*{message}"):
+            run(rest=(MODEL, WRONG, jax.random.key(0)), temperatures=temperatures)
+
+
+def _bidirectional(rest, **how):
+    return bidirectional(*rest, 3, **how)
+
+
+@pytest.mark.parametrize("name", ["num_chains", "num_leapfrog", "batch_size"])
+def test_sizes_below_1_are_refused(name):
+    for run in (lambda **how: annealed_importance_sampling(*how.pop("rest"), XS, **how), _bidirectional):
+        with pytest.raises(ValueError, match=f"{name} must be at least 1, got 0"):
+            run(rest=(MODEL, WRONG, jax.random.key(0)), **{name: 0})
+
+
+def test_no_examples_are_refused():
+    with pytest.raises(ValueError, match="the number of examples in xs must be at least 1, got 0"):
+        annealed_importance_sampling(MODEL, WRONG, jax.random.key(0), XS[:0])
+    with pytest.raises(ValueError, match="num_examples must be at least 1, got 0"):
+        bidirectional(MODEL, WRONG, jax.random.key(0), 0)
+
+
+def test_a_posterior_without_a_density_is_refused_and_the_prior_taken():
+    model = MODEL._replace(encode=lambda params, x: Delta(params["encoder"] @ x))
+    with pytest.raises(TypeError, match=r"what start returns must have a density, but a Delta has none: .*from_prior"):
+        annealed_importance_sampling(model, WRONG, jax.random.key(0), XS)
+    settings = {"start": from_prior, "temperatures": FEW, "num_chains": 4, "num_leapfrog": 2}
+    assert np.isfinite(annealed_importance_sampling(model, WRONG, jax.random.key(0), XS, **settings)[0]).all()
+
+
+def test_codes_that_have_no_gradient_are_refused():
+    codes = lambda params, x=None: Categorical(jnp.zeros((3, 4)))
+    model = MODEL._replace(encode=codes, prior=codes)
+    with pytest.raises(TypeError, match=r"model must have a z of floating-point arrays.*got \['int32'\]"):
+        annealed_importance_sampling(model, WRONG, jax.random.key(0), XS)
+
+
+def test_sigmoid_temperatures_are_the_formula():
+    actual = sigmoid_temperatures(10)
+    sigmoid = lambda v: 1 / (1 + np.exp(-v))
+    expected = (sigmoid(4 * (2 * np.arange(11) / 10 - 1)) - sigmoid(-4)) / (sigmoid(4) - sigmoid(-4))
+    np.testing.assert_allclose(actual, expected, rtol=1e-12, atol=1e-15)
+    assert actual[0] == 0 and actual[-1] == 1
+    np.testing.assert_allclose(actual + actual[::-1], 1.0, rtol=1e-12)
+    with pytest.raises(ValueError, match="num_steps must be at least 1, got 0"):
+        sigmoid_temperatures(0)

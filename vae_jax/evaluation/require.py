@@ -1,0 +1,43 @@
+"""What an estimate of log p(x) needs, checked before anything long begins."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+from vae_jax.distributions import Distribution
+
+
+def prepared_examples(xs: ArrayLike) -> jax.Array:
+    """xs as an array; raises TypeError where they are raw pixels, of which a model sees something else."""
+    xs = jnp.asarray(xs)
+    if xs.dtype == jnp.uint8:
+        raise TypeError(
+            "xs holds raw uint8 pixels: give what the model sees, for example vae_jax.data.binarize(key, xs)"
+        )
+    return xs
+
+
+def require_at_least_one(**sizes: int) -> None:
+    """Raises ValueError, naming the argument, where one of the sizes is below 1."""
+    for name, size in sizes.items():
+        if size < 1:
+            raise ValueError(f"{name} must be at least 1, got {size}")
+
+
+def require_density(argument: str, make: Callable[[], Distribution], remedy: str) -> None:
+    """Raises TypeError, naming the argument, where a draw of the distribution that it makes has no log-density.
+
+    Args:
+      argument: what the caller passed that decides the distribution, in words.
+      make: makes it; traced only, nothing is computed.
+      remedy: what would be right.
+    """
+    name = type(jax.eval_shape(make)).__name__
+    try:
+        jax.eval_shape(lambda: make().sample_and_log_prob(jax.random.key(0)))
+    except (TypeError, AttributeError) as error:
+        raise TypeError(f"{argument} must have a density, but a {name} has none: {remedy}") from error
