@@ -6,22 +6,9 @@
 The numbers in the summary are the true ELBO, rate and distortion, whatever beta is.
 """
 
-import dataclasses
+from vae_jax.experiment import BETA_VAE, main
 
-from vae_jax.evaluation import measure_vae
-from vae_jax.experiment import Method, Settings, main, make_gaussian_vae
-from vae_jax.objectives import beta
-
-
-@dataclasses.dataclass(frozen=True)
-class BetaSettings(Settings):
-    """What the beta-VAE can be told."""
-
-    beta: float = 4.0
-    """weight of the rate in the loss, at least 0; likelihoods are sums over pixels, so 1 is the VAE"""
-
-
-METHOD = Method("beta_vae", "beta-VAE", make_gaussian_vae, lambda settings: beta(settings.beta), measure_vae)
+METHOD = BETA_VAE
 
 if __name__ == "__main__":
-    main(METHOD, BetaSettings(), __doc__)
+    main(METHOD, __doc__)

@@ -33,6 +33,17 @@ NAMES = np.array(
     ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Bag", "$5 bag", "Ankle boot"]
 )
 VALUES = np.linspace(-3, 3, 11)
+RATE = visualization.Part("average KL", 27.04, 0.165)
+RATE_PARTS = [
+    visualization.Part("mutual information of image and code", 6.9, 0.007),
+    visualization.Part("total correlation", 19.95, 0.16),
+    visualization.Part("dimension-wise KL", 0.19, 0.018),
+]
+SWEEP = (
+    np.array([0.1, 0.2, 0.5, 0.7, 1, 1.4, 2, 5, 10, 30, 100]),
+    np.array([62, 52, 37, 32, 27, 23, 19.5, 10.5, 6.2, 2, 0]),
+    np.array([77, 76.5, 77.5, 79, 81.5, 84.6, 89, 110, 132, 172, 206]),
+)
 
 FIGURES = {
     "curves of 1 epoch": lambda: visualization.training_curves(history(1)),
@@ -61,6 +72,20 @@ FIGURES = {
         POINTS, None, ("a rather long label of the axis", "z9")
     ),
     "continuous labels": lambda: visualization.latent_scatter(POINTS, 1000 * POINTS[:, 0]),
+    "KL of 1 dimension": lambda: visualization.kl_bars([2.5]),
+    "KL of 24 dimensions": lambda: visualization.kl_bars(np.arange(24.0) / 20),
+    "KL of 500 collapsed dimensions": lambda: visualization.kl_bars(np.full(500, 1e-4)),
+    "parts of a rate": lambda: visualization.parts_of_a_sum(RATE, RATE_PARTS, [6.91, None, None]),
+    "parts of almost nothing": lambda: visualization.parts_of_a_sum(
+        visualization.Part("total", 0.01, 0.2),
+        [visualization.Part("a part below nothing", -0.02), visualization.Part("b", 0.03, 0.2)],
+        [6.9, None],
+    ),
+    "rate and distortion": lambda: visualization.rate_distortion(*SWEEP),
+    "rate and distortion of 1 model": lambda: visualization.rate_distortion([1.0], [27.0], [81.5]),
+    "rate and distortion of models in one place": lambda: visualization.rate_distortion(
+        [30, 100, 300, 1000, 3000, 10000], [1e-3, 1e-4, 0, 0, 0, 0], [206.1, 206.2, 206.2, 206.2, 206.2, 206.2]
+    ),
     "200 named classes": lambda: visualization.latent_scatter(POINTS, np.array([f"class {i:03d}" for i in range(200)])),
 }
 
@@ -100,7 +125,9 @@ def test_every_text_is_inside_the_canvas_apart_from_the_others_and_readable(monk
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["curves of 12 epochs", "traversal of 1", "manifold of 4", "collapsed classes"])
+@pytest.mark.parametrize(
+    "name", ["curves of 12 epochs", "traversal of 1", "manifold of 4", "collapsed classes", "rate and distortion"]
+)
 def test_two_figures_of_the_same_data_are_the_same_bytes_whatever_the_callers_style(tmp_path, name):
     visualization.save_figure(FIGURES[name](), tmp_path / "a.png")
     with matplotlib.rc_context(

@@ -129,6 +129,37 @@ def test_the_key_numbers_come_first_with_their_units(tmp_path):
     assert -1 not in places and places == sorted(places), dict(zip(expected, places, strict=True))
 
 
+def test_the_findings_are_said_below_the_numbers_and_a_warning_as_one(tmp_path):
+    summary = {"posterior_collapse": "17 of 20 dimensions are used.", "nll_warning": "Take more <samples>", "nll": 98.7}
+    text = Page(report(tmp_path, summary=summary)).text
+    places = [text.find(each) for each in ("98.70", "17 of 20 dimensions are used.", "Caution: Take more <samples>")]
+    assert -1 not in places and places == sorted(places)
+    assert "Other results" not in text
+    assert "Caution" not in Page(report(tmp_path, summary=summary | {"nll_warning": None})).text
+
+
+def test_other_results_have_words_an_error_beside_them_and_no_more_digits_than_they_deserve(tmp_path):
+    summary = {
+        "total_correlation": 19.805591583251953,
+        "total_correlation_standard_error": 0.16395854582956673,
+        "dimension_wise_kl": None,
+        "dimension_wise_kl_standard_error": None,
+        "kl_per_dimension": [1.25, 0.75],
+        "evaluation_device": "one CPU",
+    }
+    text = Page(report(tmp_path, summary=summary)).text
+    assert "total correlation of the aggregate posterior, in nats 19.81 \N{PLUS-MINUS SIGN} 0.16" in text
+    assert "dimension-wise KL of the aggregate posterior, in nats not defined" in text
+    assert "device of the latest evaluation one CPU" in text
+    assert "standard_error" not in text
+    assert "kl_per_dimension" not in text and "1.25" not in text  # drawn instead
+
+
+def test_active_units_of_several_layers_share_a_tile(tmp_path):
+    text = Page(report(tmp_path, summary={"active_units": [78, 5]})).text
+    assert "Active units 78, 5 latent dimensions, layer by layer" in text
+
+
 def test_an_empty_summary_is_no_error(tmp_path):
     page = Page(report(tmp_path))
     assert page.text == "A run A run"  # the window's title and the heading

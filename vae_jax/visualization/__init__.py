@@ -6,8 +6,12 @@ from vae_jax.visualization.grids import interpolations as interpolations
 from vae_jax.visualization.grids import manifold as manifold
 from vae_jax.visualization.grids import reconstructions as reconstructions
 from vae_jax.visualization.grids import traversal as traversal
+from vae_jax.visualization.information import Part as Part
+from vae_jax.visualization.information import kl_bars as kl_bars
+from vae_jax.visualization.information import parts_of_a_sum as parts_of_a_sum
 from vae_jax.visualization.latent import latent_scatter as latent_scatter
 from vae_jax.visualization.latent import principal_components as principal_components
+from vae_jax.visualization.rate_distortion import rate_distortion as rate_distortion
 from vae_jax.visualization.report import ReportFigure as ReportFigure
 from vae_jax.visualization.report import save_figure as save_figure
 from vae_jax.visualization.report import write_report as write_report

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,10 +11,11 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from vae_jax.distributions import Normal, mean_of
-from vae_jax.models import great_circle, interpolate, reconstruct, sample, straight_line, traverse
+from vae_jax.models import code, great_circle, interpolate, reconstruct, sample, straight_line, traverse
 from vae_jax.models.vae import VAE, Params
 from vae_jax.visualization.curves import training_curves
 from vae_jax.visualization.grids import image_grid, interpolations, manifold, reconstructions, traversal
+from vae_jax.visualization.information import Part, kl_bars, parts_of_a_sum
 from vae_jax.visualization.latent import latent_scatter, principal_components
 
 NUM_RECONSTRUCTIONS = 24
@@ -32,8 +33,8 @@ class Subject(NamedTuple):
     params: Params
     xs: jax.Array  # [N, H, W, C], test images as the model sees them
     labels: np.ndarray | None  # [N]
-    posterior_means: jax.Array  # [N, D]
-    kl_per_dimension: jax.Array | None  # [D]
+    posterior_means: jax.Array | None  # [N, D]; None where z is no vector, or has no mean
+    kl_per_dimension: jax.Array | None  # [D]; None where a dimension has none of its own
     history: Sequence[Mapping[str, float]]
 
 
@@ -45,39 +46,110 @@ class Captioned(NamedTuple):
 
 
 def model_figures(subject: Subject, key: jax.Array) -> Iterator[Captioned]:
-    """Every figure that applies to the model, one after the other; the manifold only where z has two dimensions."""
-    model, params, xs = subject.model, subject.params, subject.xs
+    """Every figure that applies to the model, one after the other.
+
+    Reconstructions need a code that stands for an image, interpolations one of real numbers; the traversal needs a
+    Normal prior of one vector, the scatter a vector with a mean; the manifold is of two dimensions.
+    """
     yield Captioned(
         "training_curves",
         "Training",
         "Per epoch, on the training images and on the validation images held out of them, in nats per image.",
         training_curves(subject.history),
     )
+    code_parts = _code_parts(subject)
+    if code_parts:
+        yield _reconstructions(subject)
+    yield _samples(subject, key)
+    if code_parts and all(jnp.issubdtype(part.dtype, jnp.floating) for part in code_parts):
+        yield _interpolations(subject)
+    prior = subject.model.prior(subject.params)
+    plain = prior if isinstance(prior, Normal) and prior.mean.ndim == 1 else None
+    if plain is not None:
+        yield _traversal(subject, plain)
+    if subject.kl_per_dimension is not None:
+        yield Captioned(
+            "kl_per_dimension",
+            "What each dimension carries",
+            "The KL divergence of posterior and prior in each latent dimension, a mean over the test images; together "
+            "they are the rate.",
+            kl_bars(subject.kl_per_dimension),
+        )
+    if subject.posterior_means is not None:
+        yield _scatter(subject)
+    if plain is not None and plain.mean.shape == (2,):
+        yield _manifold(subject, plain)
 
-    shown = xs[:NUM_RECONSTRUCTIONS]
-    rebuilt = jax.jit(jax.vmap(lambda x: reconstruct(model, params, x)))(shown)
-    yield Captioned(
+
+def surgery_figures(summary: Mapping[str, Any]) -> Iterator[Captioned]:
+    """The parts of the average KL divergence as a figure, where a summary has them."""
+    if summary.get("mutual_information") is None:
+        return
+    words = (
+        "The average KL divergence of posterior and prior, taken apart by the aggregate posterior of all test images: "
+        "what the code tells of which image it came from, and "
+    )
+    if summary.get("dimension_wise_kl") is None:
+        names = {"marginal_kl": "aggregate posterior"}
+        words += "how far the aggregate is from the prior."
+    else:
+        names = {"total_correlation": "total correlation", "dimension_wise_kl": "dimension-wise KL"}
+        words += (
+            "how far the aggregate is from the prior: by its dimensions' dependence on each other (total correlation), "
+            "and by each of them on its own."
+        )
+    limit = summary["mutual_information_limit"]
+    if summary["mutual_information"] > 0.95 * limit:
+        words += (
+            " The mutual information is near its limit, the logarithm of the number of images: their posteriors hardly "
+            "overlap. Of more images it would be larger, and the rest smaller."
+        )
+    total = Part("average KL", summary["average_kl"], summary.get("average_kl_standard_error"))
+    names = {"mutual_information": "mutual information", **names}
+    parts = [Part(name, summary[key], summary.get(f"{key}_standard_error")) for key, name in names.items()]
+    figure = parts_of_a_sum(total, parts, [limit, *[None] * (len(parts) - 1)])
+    yield Captioned("elbo_surgery", "The rate, taken apart", words, figure)
+
+
+def _code_parts(subject: Subject) -> list[jax.ShapeDtypeStruct]:
+    """The arrays of the code that stands for one image; none where its posterior has no such code."""
+    try:
+        return jax.tree.leaves(jax.eval_shape(lambda x: code(subject.model, subject.params, x), subject.xs[0]))
+    except TypeError:
+        return []
+
+
+def _reconstructions(subject: Subject) -> Captioned:
+    shown = subject.xs[:NUM_RECONSTRUCTIONS]
+    rebuilt = jax.jit(jax.vmap(lambda x: reconstruct(subject.model, subject.params, x)))(shown)
+    return Captioned(
         "reconstructions",
         "Reconstructions",
         "Test images over the decoder's mean at the mean of their posterior.",
         reconstructions(shown, rebuilt),
     )
 
+
+def _samples(subject: Subject, key: jax.Array) -> Captioned:
     keys = jax.random.split(key, NUM_SAMPLES)
-    drawn = jax.jit(jax.vmap(lambda k: sample(model, params, k)))(keys)
-    yield Captioned(
+    drawn = jax.jit(jax.vmap(lambda k: sample(subject.model, subject.params, k)))(keys)
+    return Captioned(
         "samples",
         "Samples from the prior",
         "The decoder's mean at independent draws from the prior.",
         image_grid(drawn),
     )
 
+
+def _interpolations(subject: Subject) -> Captioned:
     starts, ends = _pairs(subject)
     paths = [
-        jax.jit(jax.vmap(lambda a, b, p=path: interpolate(model, params, a, b, NUM_STEPS, p)))(starts, ends)
+        jax.jit(jax.vmap(lambda a, b, p=path: interpolate(subject.model, subject.params, a, b, NUM_STEPS, p)))(
+            starts, ends
+        )
         for path in (straight_line, great_circle)
     ]
-    yield Captioned(
+    return Captioned(
         "interpolations",
         "Interpolation between test images",
         "Decoded along the straight line between two codes, and along the great circle, which keeps away from the "
@@ -85,34 +157,33 @@ def model_figures(subject: Subject, key: jax.Array) -> Iterator[Captioned]:
         interpolations(*paths),
     )
 
-    prior = model.prior(params)
-    if isinstance(prior, Normal):
-        scale = jnp.exp(0.5 * prior.log_variance)
-        values = prior.mean[:, None] + scale[:, None] * jnp.asarray(DEVIATIONS, jnp.float32)[None]
-        moved = jax.jit(lambda x: traverse(model, params, x, values))(xs[0])
-        order = "" if subject.kl_per_dimension is None else " Rows by the KL divergence of their dimension."
-        yield Captioned(
-            "traversal",
-            "Latent traversal",
-            "One dimension of the first test image's code at a time, moved over the prior's range, the others held."
-            + order,
-            traversal(moved, subject.kl_per_dimension, DEVIATIONS),
-        )
 
-    yield _scatter(subject)
+def _traversal(subject: Subject, prior: Normal) -> Captioned:
+    scale = jnp.exp(0.5 * prior.log_variance)
+    values = prior.mean[:, None] + scale[:, None] * jnp.asarray(DEVIATIONS, jnp.float32)[None]
+    moved = jax.jit(lambda x: traverse(subject.model, subject.params, x, values))(subject.xs[0])
+    order = "" if subject.kl_per_dimension is None else " Rows by the KL divergence of their dimension."
+    return Captioned(
+        "traversal",
+        "Latent traversal",
+        "One dimension of the first test image's code at a time, moved over the prior's range, the others held."
+        + order,
+        traversal(moved, subject.kl_per_dimension, DEVIATIONS),
+    )
 
-    if isinstance(prior, Normal) and prior.mean.shape == (2,):
-        quantiles = jax.scipy.stats.norm.ppf((jnp.arange(MANIFOLD_SIDE) + 0.5) / MANIFOLD_SIDE)
-        z1, z2 = prior.mean[:, None] + scale[:, None] * quantiles[None]
-        codes = jnp.stack(jnp.meshgrid(z1, z2), axis=-1)
-        tiles = jax.jit(jax.vmap(jax.vmap(lambda z: mean_of(model.decode(params, z)))))(codes)
-        yield Captioned(
-            "manifold",
-            "The decoded manifold",
-            "The decoder's mean over the plane of z; the grid is regular in the quantiles of the prior, so every tile "
-            "stands for the same share of it.",
-            manifold(tiles),
-        )
+
+def _manifold(subject: Subject, prior: Normal) -> Captioned:
+    quantiles = jax.scipy.stats.norm.ppf((jnp.arange(MANIFOLD_SIDE) + 0.5) / MANIFOLD_SIDE)
+    z1, z2 = prior.mean[:, None] + jnp.exp(0.5 * prior.log_variance)[:, None] * quantiles[None]
+    codes = jnp.stack(jnp.meshgrid(z1, z2), axis=-1)
+    tiles = jax.jit(jax.vmap(jax.vmap(lambda z: mean_of(subject.model.decode(subject.params, z)))))(codes)
+    return Captioned(
+        "manifold",
+        "The decoded manifold",
+        "The decoder's mean over the plane of z; the grid is regular in the quantiles of the prior, so every tile "
+        "stands for the same share of it.",
+        manifold(tiles),
+    )
 
 
 def _pairs(subject: Subject) -> tuple[jax.Array, jax.Array]:

@@ -18,6 +18,7 @@ dt { font-size: 13px; color: var(--faint); }
 dd { margin: 0; font-size: 28px; font-weight: 600; line-height: 1.25; font-variant-numeric: tabular-nums; }
 .error { font-size: 16px; font-weight: 400; white-space: nowrap; }
 .unit { display: block; font-size: 12px; font-weight: 400; line-height: 1.4; color: var(--faint); }
+.note { max-width: 70ch; margin: 16px 0 0; overflow-wrap: anywhere; }
 nav { display: flex; flex-wrap: wrap; gap: 4px 20px; margin-top: 20px; font-size: 14px; }
 a { color: var(--accent); text-underline-offset: 3px; }
 figure { margin: 0; }

@@ -30,6 +30,37 @@ TILES = (
     ("wall_seconds", "Wall time", ""),
 )
 STATED = ("experiment", "data", "seeds", "seed", "steps", "device", "command", "versions")
+NOTES = {"posterior_collapse": "", "nll_warning": "Caution: "}  # sentences, below the tiles, and how each begins
+DRAWN = ("kl_per_dimension",)  # too long for a table, and in a figure
+
+# What the rows of "Other results" are called, where their key does not say it all.
+WORDS = {
+    "best_epoch": "best epoch, by the validation loss",
+    "elbo_samples": "draws of z an image, for the ELBO",
+    "nll_samples": "importance samples an image, for the negative log-likelihood",
+    "effective_sample_size": "effective importance samples, median over the images",
+    "pareto_k": "Pareto k of the importance weights, median over the images",
+    "pareto_k_above_0.7": "share of images with k above 0.7, whose likelihood is not to be trusted",
+    "average_kl": "average KL, by sampling, in nats",
+    "mutual_information": "mutual information of image and code, in nats",
+    "mutual_information_limit": "limit of the mutual information, the logarithm of the number of images",
+    "marginal_kl": "KL of the aggregate posterior to the prior, in nats",
+    "total_correlation": "total correlation of the aggregate posterior, in nats",
+    "dimension_wise_kl": "dimension-wise KL of the aggregate posterior, in nats",
+    "surgery_points": "draws of z for these parts",
+    "ais_nll": "negative log-likelihood by annealing, of the first images, in nats",
+    "ais_images_nll": "the same images by importance sampling, in nats",
+    "ais_images": "images annealed",
+    "ais_chains": "chains an image",
+    "ais_temperatures": "temperatures of a chain",
+    "ais_acceptance_rate": "accepted moves, mean over images",
+    "ais_effective_sample_size": "effective chains, median over the images",
+    "bdmc_lower_bound": "log-likelihood of simulated images, lower bound, in nats",
+    "bdmc_upper_bound": "the same, upper bound, in nats",
+    "bdmc_gap": "gap between the two, in nats",
+    "evaluation_seconds": "seconds of the latest evaluation",
+    "evaluation_device": "device of the latest evaluation",
+}
 
 
 class ReportFigure(NamedTuple):
@@ -70,8 +101,9 @@ def write_report(
       title: plain text, as are all other texts.
       summary: the numbers of the run. Shown as tiles: "negative_elbo", "rate", "distortion", "nll" (nats per image),
         "bits_per_dim", "active_units", "wall_seconds"; "<key>_standard_error" goes beside its number. In
-        the first line: "experiment", "data", "seed" or "seeds", "steps", "device". At the end: "command" (a string or a
-        list of arguments), "versions" (a mapping), and all that is not named here. Everything may be absent.
+        the first line: "experiment", "data", "seed" or "seeds", "steps", "device". Below the tiles, as sentences:
+        "posterior_collapse", "nll_warning". At the end: "command" (a string or a list of arguments), "versions" (a
+        mapping), and all that is not named here but "kl_per_dimension". Everything may be absent.
       config: the settings; nested mappings become dotted names.
       figures: in reading order; the pictures go into the file.
 
@@ -85,9 +117,8 @@ def write_report(
     sections = "".join(_section(figure) for figure in figures)
     links = "".join(f'<a href="#{_escape(each.name)}">{_escape(each.title)}</a>' for each in figures)
     statement = _statement(summary)
-    standard_errors = {f"{key}_standard_error" for key, _, _ in TILES}
-    shown = {*STATED, *standard_errors, *(key for key, _, _ in TILES if _is_number(summary.get(key)))}
-    others = {key: value for key, value in summary.items() if key not in shown}
+    shown = {*STATED, *NOTES, *DRAWN, *(key for key, _, _ in TILES if _in_tile(summary.get(key)))}
+    others = {WORDS.get(k, k): _with_error(summary, k) for k in summary if k not in shown and not _is_error(k, summary)}
     command = summary.get("command")
     if isinstance(command, Sequence) and not isinstance(command, str):
         command = " ".join(map(str, command))
@@ -102,6 +133,11 @@ def write_report(
             f"<header>\n<h1>{_escape(title)}</h1>\n",
             f'<p class="statement">{_escape(statement)}</p>\n' if statement else "",
             _tiles(summary),
+            "".join(
+                f'<p class="note">{_escape(f"{lead}{summary[key]}")}</p>\n'
+                for key, lead in NOTES.items()
+                if summary.get(key)
+            ),
             f'<nav aria-label="Figures">{links}</nav>\n' if len(figures) > 1 else "",
             "</header>\n",
             sections,
@@ -121,6 +157,31 @@ def _escape(value: object) -> str:
 
 def _is_number(value: object) -> bool:
     return isinstance(value, numbers.Real) and not isinstance(value, bool)
+
+
+def _in_tile(value: object) -> bool:
+    """A number, or one for each layer of a model."""
+    return _is_number(value) or (isinstance(value, list) and bool(value) and all(map(_is_number, value)))
+
+
+def _is_error(key: str, summary: Mapping[str, Any]) -> bool:
+    """Whether this goes beside the number that it belongs to."""
+    return key.endswith("_standard_error") and key.removesuffix("_standard_error") in summary
+
+
+def _with_error(summary: Mapping[str, Any], key: str) -> object:
+    value, error = summary[key], summary.get(f"{key}_standard_error")
+    if value is None:
+        return "not defined"
+    if not _is_number(value):
+        return value
+    return _number(value) + (f" {_error(value, error)}" if _is_number(error) else "")
+
+
+def _error(value: float, standard_error: Any) -> str:
+    """To the decimals of the number that it belongs to."""
+    spread = format(standard_error, ".2f" if abs(value) >= 1 else ".1g")
+    return f"\N{PLUS-MINUS SIGN}\N{NO-BREAK SPACE}{spread}"
 
 
 def _statement(summary: Mapping[str, Any]) -> str:
@@ -145,15 +206,15 @@ def _tiles(summary: Mapping[str, Any]) -> str:
     cells = []
     for key, name, unit in TILES:
         value: Any = summary.get(key)
-        if not _is_number(value):
+        if not _in_tile(value):
             continue
-        text, error = _number(value), ""
+        text, error = ", ".join(map(_number, value if isinstance(value, list) else [value])), ""
+        if isinstance(value, list):
+            unit += ", layer by layer"
         if key == "wall_seconds":
             text, unit = _duration(float(value))
         if _is_number(summary.get(f"{key}_standard_error")):
-            # To the decimals of the number that it belongs to.
-            spread = format(summary[f"{key}_standard_error"], ".2f" if abs(value) >= 1 else ".1g")
-            error = f' <span class="error">\N{PLUS-MINUS SIGN}\N{NO-BREAK SPACE}{spread}</span>'
+            error = f' <span class="error">{_error(value, summary[f"{key}_standard_error"])}</span>'
             unit += " (\N{PLUS-MINUS SIGN} s.e.)"
         cells.append(f'<div><dt>{name}</dt><dd>{text}{error}<span class="unit">{unit}</span></dd></div>')
     columns = 4 if len(cells) in (4, 7) else 3  # the fewest gaps in the last row

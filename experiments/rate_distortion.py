@@ -1,0 +1,134 @@
+"""The rate-distortion curve of the VAE: one model for each beta, and what it pays in rate for how well it reconstructs.
+
+    python -m experiments.rate_distortion
+    python -m experiments.rate_distortion --betas 0.5 1 2 --epochs 20 --runs runs/short --record runs/short/record.json
+
+Every model is a run of experiments.beta_vae in a folder of its own, RUNS/beta-B-seedS; the same command continues what
+stopped, and trains nothing twice. The record and the figure are written anew after each seed. What must come out: the
+rate falls and the distortion rises with beta, and their sum, the negative ELBO, is lowest near beta = 1.
+
+Source: Alemi et al. 2018, "Fixing a broken ELBO" (arXiv:1711.00464), section 2 and figure 2.
+"""
+
+import dataclasses
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tyro
+
+from vae_jax.experiment import BETA_VAE, BetaSettings, device_name, exit_on_bad_input, prepare, run, versions
+from vae_jax.results import Claim, Record, write_record
+from vae_jax.runs import RunFolder
+from vae_jax.visualization import rate_distortion, save_figure
+
+TOLERANCE = 0.25  # nats that two neighbouring models may be out of order by
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What the sweep can be told."""
+
+    betas: tuple[float, ...] = (0.1, 0.2, 0.5, 0.7, 1.0, 1.4, 2.0, 5.0, 10.0, 30.0, 100.0)
+    """weights of the rate in the loss, each a model; 1 must be among them"""
+    seeds: tuple[int, ...] = (0,)
+    """each a whole sweep"""
+    data: str = "digits"
+    """as for experiments.vae"""
+    data_dir: str | None = None
+    """folder of TFDS datasets; None: the environment's TFDS_DATA_DIR, else TFDS's own"""
+    latent_dim: int = 20
+    """length of the code z"""
+    hidden: tuple[int, ...] = (400,)
+    """widths of the hidden layers"""
+    epochs: int = 100
+    """passes over the training images, at most"""
+    runs: Path = Path("runs/rate_distortion")
+    """where each model has its run folder"""
+    record: Path = Path("docs/results/rate_distortion.json")
+    """where the numbers go"""
+    figure: Path | None = None
+    """where the picture goes; None: rate_distortion.png beside the run folders"""
+
+
+def settings_of(options: Options, beta: float, seed: int) -> BetaSettings:
+    path = options.runs / f"beta-{beta:g}-seed{seed}"
+    return BetaSettings(
+        data=options.data,
+        data_dir=options.data_dir,
+        run_dir=path,
+        resume=RunFolder(path).exists(),
+        hidden=options.hidden,
+        latent_dim=options.latent_dim,
+        epochs=options.epochs,
+        nll_samples=0,
+        seed=seed,
+        beta=beta,
+    )
+
+
+def trained(settings: BetaSettings) -> dict[str, Any]:
+    """The summary of a run: begun, continued, or found finished."""
+    with exit_on_bad_input():
+        prepared = prepare(BETA_VAE, settings)
+    return prepared.folder.summary() or run(prepared)
+
+
+def out_of_order(values: np.ndarray) -> int:
+    """How many neighbours of values that ought to rise fall by more than the tolerance."""
+    return int(np.sum(np.diff(values) < -TOLERANCE))
+
+
+def make_record(options: Options, sweeps: list[list[dict[str, Any]]]) -> Record:
+    """Of the sweeps that are done, each in the order of beta."""
+    betas = sorted(options.betas)
+    rate, distortion = (np.array([[s[name] for s in sweep] for sweep in sweeps]) for name in ("rate", "distortion"))
+    total = rate + distortion
+    one = betas.index(1.0)
+    cost = total[:, one] - total.min(axis=1)
+    claims = [
+        Claim("beta of the lowest test negative ELBO", "", [betas[i] for i in total.argmin(axis=1)]),
+        Claim("test negative ELBO at beta = 1", "nats", total[:, one].tolist()),
+        Claim("the same, less that of the best beta", "nats", cost.tolist(), at_most=1.0),
+        Claim("neighbouring betas whose rates are out of order", "", [out_of_order(-row) for row in rate], at_most=0),
+        Claim("the same of their distortions", "", [out_of_order(row) for row in distortion], at_most=0),
+    ]
+    return Record(
+        title="The rate-distortion curve of a VAE on " + options.data,
+        protocol=f"{len(betas)} models of one kind, beta {', '.join(f'{b:g}' for b in betas)}; {options.data}, hidden "
+        f"{' '.join(map(str, options.hidden))}, latent_dim {options.latent_dim}, at most {options.epochs} epochs, the "
+        f"best by the validation loss; {sweeps[0][0]['test_images']:,} test images. Out of order: by more than "
+        f"{TOLERANCE} nats.",
+        command=shlex.join(["python", "-m", "experiments.rate_distortion", *sys.argv[1:]]),
+        claims=claims,
+        seeds=options.seeds[: len(sweeps)],
+        wall_seconds=[round(sum(s["wall_seconds"] for s in sweep), 1) for sweep in sweeps],
+        device=device_name(),
+        versions=versions(),
+        details={"beta": betas, "rate": rate.tolist(), "distortion": distortion.tolist()},
+    )
+
+
+def main(options: Options) -> None:
+    with exit_on_bad_input():
+        if 1.0 not in options.betas or len(set(options.betas)) < len(options.betas):
+            raise ValueError(f"--betas must be different numbers, 1 among them, got {options.betas}")
+        if not options.seeds or len(set(options.seeds)) < len(options.seeds):
+            raise ValueError(f"--seeds must be one or more different numbers, got {options.seeds}")
+    sweeps = []
+    for seed in options.seeds:
+        sweeps.append([trained(settings_of(options, beta, seed)) for beta in sorted(options.betas)])
+        record = make_record(options, sweeps)
+        write_record(options.record, record)
+        curve = (np.mean(record.details[name], axis=0) for name in ("rate", "distortion"))
+        save_figure(
+            rate_distortion(record.details["beta"], *curve), options.figure or options.runs / "rate_distortion.png"
+        )
+    print(json.dumps(dataclasses.asdict(record)))
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Options, description=__doc__, prog="python -m experiments.rate_distortion"))
