@@ -28,4 +28,4 @@ METHOD = Method(
 )
 
 if __name__ == "__main__":
-    main(METHOD, Settings(), __doc__)
+    main(METHOD, __doc__)

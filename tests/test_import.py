@@ -5,6 +5,8 @@ import inspect
 import json
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -95,3 +97,10 @@ def test_import_takes_under_a_second_beyond_its_dependencies(fresh_import):
 
 def test_the_version_is_the_installed_packages():
     assert importlib.import_module("importlib.metadata").version("vae_jax") == vae_jax.__version__
+
+
+def test_the_command_is_where_pyproject_says_it_is():
+    scripts = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]["scripts"]
+    assert list(scripts) == ["vae-jax"]
+    module, function = scripts["vae-jax"].split(":")
+    assert callable(getattr(importlib.import_module(module), function))

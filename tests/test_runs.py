@@ -52,9 +52,33 @@ def test_the_configuration_is_read_back_as_json_has_it(folder):
     assert folder.figures.is_dir()
 
 
-def test_a_folder_without_a_run_has_no_configuration(folder):
-    with pytest.raises(ValueError, match=r"--resume needs a folder that holds a run, but .*run has no config.json"):
+@pytest.mark.parametrize("argument", ["--run-dir", "RUN"])
+def test_a_folder_without_a_run_has_no_configuration(tmp_path, argument):
+    folder = RunFolder(tmp_path / "run", argument)
+    with pytest.raises(
+        ValueError, match=rf"^{argument} must be the folder of a run, got .*run: there is no such folder"
+    ):
         folder.config()
+    folder.path.mkdir()
+    with pytest.raises(ValueError, match=rf"^{argument} must be the folder of a run, got .*run: it has no config.json"):
+        folder.config()
+
+
+def test_a_file_that_is_no_json_is_named(folder):
+    folder.create(CONFIG)
+    (folder.path / "config.json").write_text('{"seed": ')
+    with pytest.raises(ValueError, match=r"^--run-dir .*run: config.json is no valid JSON \(Expecting value"):
+        folder.config()
+
+
+def test_a_folder_has_a_checkpoint_once_a_whole_one_is_there(folder):
+    assert not folder.has_checkpoint()
+    folder.create(CONFIG)
+    folder.checkpoints.mkdir()
+    (folder.checkpoints / "3.orbax-checkpoint-tmp").mkdir()  # what a save that was killed leaves
+    assert not folder.has_checkpoint()
+    (folder.checkpoints / "2").mkdir()
+    assert folder.has_checkpoint()
 
 
 def test_the_same_configuration_is_accepted_whether_its_lists_are_tuples_or_not(folder):
@@ -104,6 +128,16 @@ def test_the_summary_is_read_back(folder):
     folder.create(CONFIG)
     folder.write_summary({"nll": 85.25, "rate": None})
     assert json.loads((folder.path / "summary.json").read_text()) == {"nll": 85.25, "rate": None}
+
+
+def test_numbers_are_added_to_what_the_summary_holds_by_now(folder):
+    folder.create(CONFIG)
+    assert folder.summary() is None
+    assert folder.add_to_summary({"rate": 20.0, "nll": 90.0}) == {"rate": 20.0, "nll": 90.0}
+    # Two evaluations at once: each adds to what the other has written meanwhile.
+    RunFolder(folder.path).add_to_summary({"mutual_information": 6.9})
+    assert folder.add_to_summary({"nll": 85.25}) == {"rate": 20.0, "nll": 85.25, "mutual_information": 6.9}
+    assert folder.summary() == {"rate": 20.0, "nll": 85.25, "mutual_information": 6.9}
 
 
 @pytest.mark.parametrize("dies_in", ["write_text", "replace"])

@@ -12,20 +12,28 @@ from typing import Any
 class RunFolder:
     """A folder that belongs to one run. Nothing is written before `create`."""
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, argument: str = "--run-dir"):
         self.path = path
+        self.argument = argument  # what the user named it by, for messages
         self.checkpoints = path / "checkpoints"
         self.figures = path / "figures"
         self.report = path / "report.html"
+
+    def exists(self) -> bool:
+        """Whether a run was begun here."""
+        return self._config_path.exists()
 
     def check_new(self) -> None:
         """Raises ValueError where the path is taken: a run is neither overwritten nor mixed with another."""
         if self._config_path.exists():
             raise ValueError(
-                f"--run-dir {self.path} already holds a run: give another folder, or --resume to continue that run"
+                f"{self.argument} {self.path} already holds a run: give another folder, or --resume to continue that "
+                "run"
             )
         if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
-            raise ValueError(f"--run-dir {self.path} exists and is not an empty folder: give one that the run can make")
+            raise ValueError(
+                f"{self.argument} {self.path} exists and is not an empty folder: give one that the run can make"
+            )
 
     def config(self) -> dict[str, Any]:
         """The configuration of the run that the folder holds.
@@ -34,8 +42,9 @@ class RunFolder:
           ValueError: where it holds none.
         """
         if not self._config_path.exists():
-            raise ValueError(f"--resume needs a folder that holds a run, but {self.path} has no config.json")
-        return json.loads(self._config_path.read_text())
+            fault = "it has no config.json" if self.path.is_dir() else "there is no such folder"
+            raise ValueError(f"{self.argument} must be the folder of a run, got {self.path}: {fault}")
+        return self._read(self._config_path)
 
     def check_same(self, config: Mapping[str, Any]) -> None:
         """Raises ValueError where the run that the folder holds has another configuration, naming the fields."""
@@ -44,7 +53,8 @@ class RunFolder:
         if names:
             differences = ", ".join(f"{n} (the run: {existing.get(n)!r}, now: {given.get(n)!r})" for n in names)
             raise ValueError(
-                f"--resume continues the run in {self.path} as it was begun, but these differ: {differences}"
+                f"{self.argument} {self.path} holds a run that keeps the settings it was begun with, but these differ: "
+                f"{differences}"
             )
 
     def create(self, config: Mapping[str, Any]) -> None:
@@ -60,6 +70,9 @@ class RunFolder:
         except FileExistsError:
             self.check_new()
 
+    def has_checkpoint(self) -> bool:
+        return self.checkpoints.is_dir() and any(path.name.isdigit() for path in self.checkpoints.iterdir())
+
     def metrics(self) -> list[dict[str, float]]:
         """The rows of `metrics.jsonl`; none where there is no such file yet."""
         path = self.path / "metrics.jsonl"
@@ -69,12 +82,32 @@ class RunFolder:
         """Writes `metrics.jsonl` anew: after a resume it must not repeat the epochs since the last checkpoint."""
         write_atomically(self.path / "metrics.jsonl", "".join(json.dumps(dict(row)) + "\n" for row in rows))
 
+    def summary(self) -> dict[str, Any] | None:
+        """The numbers of a finished run; None where it has not finished."""
+        return self._read(self._summary_path) if self._summary_path.exists() else None
+
     def write_summary(self, summary: Mapping[str, Any]) -> None:
-        write_atomically(self.path / "summary.json", json.dumps(summary, indent=2, allow_nan=False) + "\n")
+        write_atomically(self._summary_path, json.dumps(summary, indent=2, allow_nan=False) + "\n")
+
+    def add_to_summary(self, numbers: Mapping[str, Any]) -> dict[str, Any]:
+        """The summary with these numbers, over those of their names, as it now stands on disk and was written there."""
+        summary = {**(self.summary() or {}), **numbers}
+        self.write_summary(summary)
+        return summary
 
     @property
     def _config_path(self) -> Path:
         return self.path / "config.json"
+
+    @property
+    def _summary_path(self) -> Path:
+        return self.path / "summary.json"
+
+    def _read(self, path: Path) -> dict[str, Any]:
+        try:
+            return json.loads(path.read_text())
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{self.argument} {self.path}: {path.name} is no valid JSON ({error})") from None
 
 
 def write_atomically(path: Path, text: str) -> None:

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vae_jax.experiment import main
-from vae_jax.experiment import pipeline as experiment_module
+from vae_jax.experiment import main, resumable, trained
+from vae_jax.experiment.progress import ProgressDisplay
+from vae_jax.runs import RunFolder
 
 ROOT = Path(__file__).parent.parent.parent
 NUMBERS = {
@@ -20,7 +21,6 @@ NUMBERS = {
 }  # fmt: skip
 # The same work in less time: a few small images, small layers, few samples.
 SMALL = "--hidden 8 --latent-dim 2 --epochs 3 --batch-size 10 --elbo-samples 1 --nll-samples 2 --validation-size 10"
-DEFAULTS = {"vae": "Settings", "autoencoder": "Settings", "beta_vae": "BetaSettings"}
 
 
 def script(name):
@@ -32,7 +32,7 @@ def script(name):
     return module
 
 
-SCRIPTS = {name: script(name) for name in DEFAULTS}
+SCRIPTS = {name: script(name) for name in ("vae", "autoencoder", "beta_vae")}
 
 
 @pytest.fixture(autouse=True)
@@ -48,7 +48,7 @@ def in_an_empty_folder(tmp_path, monkeypatch):
 @pytest.fixture
 def without_figures(monkeypatch):
     """Most of a short run is spent on drawing; `test_a_run_leaves_...` draws them."""
-    monkeypatch.setattr(experiment_module, "model_figures", lambda subject, key: [])
+    monkeypatch.setattr(trained, "model_figures", lambda subject, key: [])
 
 
 def command(monkeypatch, capsys, name, arguments, *, small=SMALL):
@@ -58,7 +58,7 @@ def command(monkeypatch, capsys, name, arguments, *, small=SMALL):
     module = SCRIPTS[name]
     code = 0
     try:
-        main(module.METHOD, getattr(module, DEFAULTS[name])(), module.__doc__)
+        main(module.METHOD, module.__doc__)
     except SystemExit as stop:
         code = stop.code
     captured = capsys.readouterr()
@@ -136,6 +136,19 @@ def test_an_autoencoder_has_a_distortion_and_no_elbo(monkeypatch, capsys, withou
 
 
 @pytest.mark.slow
+def test_a_vaes_summary_says_how_far_its_likelihood_is_to_be_trusted(monkeypatch, capsys, without_figures):
+    _, out, error = command(monkeypatch, capsys, "vae", "--run-dir run")
+    summary = json.loads(out.splitlines()[-1])
+    # Two samples have no tail to judge: k is infinite, null in JSON, and the run says so.
+    assert 1 <= summary["effective_sample_size"] <= 2
+    assert (summary["pareto_k"], summary["pareto_k_above_0.7"]) == (None, 1.0)
+    assert f"warning: {summary['nll_warning']}" in error
+    assert len(summary["kl_per_dimension"]) == 2
+    np.testing.assert_allclose(sum(summary["kl_per_dimension"]), summary["rate"], rtol=1e-5)
+    assert summary["posterior_collapse"] in Path("run/report.html").read_text()
+
+
+@pytest.mark.slow
 def test_the_same_command_gives_the_same_numbers_and_another_seed_others(monkeypatch, capsys, without_figures):
     runs = [command(monkeypatch, capsys, "vae", f"--run-dir r{i} --seed {seed}")[1] for i, seed in enumerate((0, 0, 1))]
     first, again, other = (numbers_of(json.loads(out.splitlines()[-1])) for out in runs)
@@ -159,7 +172,7 @@ def test_a_folder_that_holds_a_run_is_left_as_it_is(monkeypatch, capsys, without
         assert contents("run") == before
     code, _, error = command(monkeypatch, capsys, "beta_vae", "--run-dir run --resume")
     assert code == 2
-    assert "is of experiments.vae, not of beta_vae" in error
+    assert "--run-dir run holds a run of experiments.vae, not of beta_vae" in error
     assert contents("run") == before
 
 
@@ -169,7 +182,7 @@ def test_a_run_that_was_interrupted_and_resumed_ends_in_the_same_numbers(monkeyp
     _, out, _ = command(monkeypatch, capsys, name, "--run-dir whole --schedule cosine")
     whole = json.loads(out.splitlines()[-1])
 
-    class EveryEpoch(experiment_module.OrbaxCheckpoints):
+    class EveryEpoch(resumable.OrbaxCheckpoints):
         def __init__(self, *arguments):
             super().__init__(*arguments, every_seconds=0.0)
 
@@ -178,8 +191,8 @@ def test_a_run_that_was_interrupted_and_resumed_ends_in_the_same_numbers(monkeyp
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(experiment_module, "OrbaxCheckpoints", EveryEpoch)
-        patch.setattr(experiment_module.ProgressDisplay, "show", interrupt)
+        patch.setattr(resumable, "OrbaxCheckpoints", EveryEpoch)
+        patch.setattr(ProgressDisplay, "show", interrupt)
         code, out, error = command(patch, capsys, name, "--run-dir part --schedule cosine")
     assert (code, out) == (130, "")
     assert "interrupted; --run-dir part --resume continues" in error
@@ -189,9 +202,9 @@ def test_a_run_that_was_interrupted_and_resumed_ends_in_the_same_numbers(monkeyp
     # The settings come from the run: none has to be repeated.
     epochs = []
     with monkeypatch.context() as patch:
-        patch.setattr(experiment_module.ProgressDisplay, "show", lambda self, row: epochs.append(row["epoch"]))
+        patch.setattr(ProgressDisplay, "show", lambda self, row: epochs.append(row["epoch"]))
         patch.setattr(sys, "argv", ["x", "--run-dir", "part", "--resume"])
-        main(SCRIPTS[name].METHOD, SCRIPTS[name].__dict__.get("BetaSettings", experiment_module.Settings)(), "")
+        main(SCRIPTS[name].METHOD, "")
     resumed = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert epochs == [3]  # no epoch is trained twice
     assert numbers_of(resumed) == numbers_of(whole)
@@ -204,6 +217,17 @@ def test_a_run_that_was_interrupted_and_resumed_ends_in_the_same_numbers(monkeyp
 
 
 @pytest.mark.slow
+def test_resuming_a_finished_run_keeps_what_was_measured_since(monkeypatch, capsys, without_figures):
+    _, out, _ = command(monkeypatch, capsys, "vae", "--run-dir run")
+    RunFolder(Path("run")).add_to_summary({"bdmc_gap": 1.25})
+    code, again, _ = command(monkeypatch, capsys, "vae", "--run-dir run --resume")
+    assert code == 0
+    first, second = (json.loads(text.splitlines()[-1]) for text in (out, again))
+    assert numbers_of(second) == numbers_of(first) | {"bdmc_gap": 1.25}
+    assert json.loads(Path("run/summary.json").read_text()) == second
+
+
+@pytest.mark.slow
 def test_a_run_that_was_killed_before_its_first_checkpoint_starts_again(monkeypatch, capsys, without_figures):
     _, out, _ = command(monkeypatch, capsys, "vae", "--run-dir whole")
 
@@ -211,7 +235,7 @@ def test_a_run_that_was_killed_before_its_first_checkpoint_starts_again(monkeypa
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(experiment_module, "fit", die)
+        patch.setattr(resumable, "fit", die)
         assert command(patch, capsys, "vae", "--run-dir part")[0] == 130
     code, again, _ = command(monkeypatch, capsys, "vae", "--run-dir part --resume")
     assert code == 0
@@ -224,7 +248,7 @@ def test_resume_needs_a_folder_that_holds_a_run(monkeypatch, capsys):
     assert "--resume needs --run-dir" in error
     code, _, error = command(monkeypatch, capsys, "vae", "--resume --run-dir nowhere")
     assert code == 2
-    assert "nowhere has no config.json" in error
+    assert "--run-dir must be the folder of a run, got nowhere: there is no such folder" in error
     assert not Path("nowhere").exists()
 
 

@@ -1,5 +1,4 @@
 import dataclasses
-import json
 import shlex
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import tyro
 from vae_jax.data import Images
 from vae_jax.experiment import Settings, resolve
 from vae_jax.experiment.settings import as_command, run_config, settings_of_run
+from vae_jax.runs import RunFolder
 
 
 def images(count=50, channels=1):
@@ -115,19 +115,25 @@ def test_run_config_has_every_field_that_decides_a_number_and_no_place():
     assert config["hidden"] == (7, 5)
 
 
-def test_the_settings_of_a_run_come_back_from_its_config_in_the_new_places():
-    config = json.loads(json.dumps(run_config("vae", PLACED)))
+def folder_of(path, config):
+    folder = RunFolder(path, "RUN")
+    folder.create(config)
+    return folder
+
+
+def test_the_settings_of_a_run_come_back_from_its_config_in_the_new_places(tmp_path):
     places = Settings(data_dir="elsewhere", run_dir=Path("moved"), resume=True)
     expected = dataclasses.replace(PLACED, data_dir="elsewhere", run_dir=Path("moved"))
-    assert settings_of_run("vae", places, config) == expected
+    assert settings_of_run("vae", places, folder_of(tmp_path / "run", run_config("vae", PLACED))) == expected
 
 
-def test_a_run_of_another_experiment_or_version_is_refused():
+def test_a_run_of_another_experiment_or_version_is_refused(tmp_path):
     config = run_config("vae", PLACED)
-    with pytest.raises(ValueError, match=r"--resume: the run in runs/x is of experiments.vae, not of beta_vae"):
-        settings_of_run("beta_vae", PLACED, config)
-    with pytest.raises(ValueError, match=r"of another version of vae_jax \(fields: momentum, seed\)"):
-        settings_of_run("vae", PLACED, {k: v for k, v in config.items() if k != "seed"} | {"momentum": 0.9})
+    with pytest.raises(ValueError, match=r"RUN .*run holds a run of experiments.vae, not of beta_vae"):
+        settings_of_run("beta_vae", PLACED, folder_of(tmp_path / "run", config))
+    other = {k: v for k, v in config.items() if k != "seed"} | {"momentum": 0.9}
+    with pytest.raises(ValueError, match=r"RUN .*other holds a run of another version .*differ: momentum, seed\)"):
+        settings_of_run("vae", PLACED, folder_of(tmp_path / "other", other))
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 
 import tyro
 
-from vae_jax.experiment.pipeline import Method, prepare, run
-from vae_jax.experiment.settings import Settings, settings_of_run
+from vae_jax.experiment.method import Method
+from vae_jax.experiment.pipeline import prepare, run
+from vae_jax.experiment.settings import settings_of_run
 from vae_jax.runs import RunFolder
 from vae_jax.training import Diverged
 
@@ -25,7 +26,7 @@ def exit_on_bad_input() -> Iterator[None]:
         sys.exit(2)
 
 
-def main(method: Method, defaults: Settings, description: str) -> None:
+def main(method: Method, description: str | None) -> None:
     """Runs an experiment as `python -m experiments.NAME`.
 
     Progress and messages go to stderr. On stdout come the place of the report and, last, the summary as one line of
@@ -34,16 +35,16 @@ def main(method: Method, defaults: Settings, description: str) -> None:
 
     Args:
       method: the experiment.
-      defaults: an instance of its settings.
       description: for `--help`.
     """
+    defaults = method.defaults
     program = f"python -m experiments.{method.name}"
     settings = tyro.cli(type(defaults), default=defaults, description=description, prog=program)
     with exit_on_bad_input():
         if settings.resume:
             if settings.run_dir is None:
                 raise ValueError("--resume needs --run-dir, the folder of the run to continue")
-            saved = settings_of_run(method.name, settings, RunFolder(settings.run_dir).config())
+            saved = settings_of_run(method.name, settings, RunFolder(settings.run_dir))
             # Parsed again over the run's own settings, so that what differs now is what the user typed.
             settings = tyro.cli(type(defaults), default=saved, description=description, prog=program)
         prepared = prepare(method, settings)

@@ -1,9 +1,10 @@
-"""What a user sees while a run trains: a bar on a terminal, a line now and then elsewhere; always on stderr."""
+"""What a user sees on stderr while a run trains or is evaluated: a bar on a terminal, elsewhere a line now and then."""
 
 from __future__ import annotations
 
 import time
 from types import TracebackType
+from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -13,15 +14,21 @@ from vae_jax.training.fit import Row
 _SECONDS_BETWEEN_LINES = 10.0
 
 
-class ProgressDisplay:
-    """Shows each epoch's validation metrics; a context manager."""
+def say(text: str) -> None:
+    """A line on stderr."""
+    Console(stderr=True).print(text, highlight=False, soft_wrap=True)
 
-    def __init__(self, epochs: int):
+
+class _Bar:
+    """Counts up to a total; a context manager."""
+
+    def __init__(self, unit: str, total: int):
         self._console = Console(stderr=True)
-        self._epochs = epochs
+        self._unit = unit
+        self._total = total
         self._last_line = float("-inf")
         self._bar = Progress(
-            TextColumn("epoch"),
+            TextColumn(unit),
             MofNCompleteColumn(),
             BarColumn(bar_width=24),
             TextColumn("{task.description}"),
@@ -31,9 +38,9 @@ class ProgressDisplay:
             console=self._console,
             disable=not self._console.is_terminal,
         )
-        self._task = self._bar.add_task("compiling", total=epochs)
+        self._task = self._bar.add_task("compiling", total=total)
 
-    def __enter__(self) -> ProgressDisplay:
+    def __enter__(self) -> Self:
         self._bar.start()
         return self
 
@@ -43,14 +50,35 @@ class ProgressDisplay:
         self._bar.stop()
 
     def say(self, text: str) -> None:
+        """A line above the bar."""
         self._bar.console.print(text, highlight=False, soft_wrap=True)
+
+    def _advance(self, done: int, description: str) -> None:
+        self._bar.update(self._task, completed=done, description=description)
+        now = time.monotonic()
+        if not self._console.is_terminal and (now - self._last_line > _SECONDS_BETWEEN_LINES or done == self._total):
+            self._last_line = now
+            self.say(f"{self._unit} {done}/{self._total}  {description}".rstrip())
+
+
+class ProgressDisplay(_Bar):
+    """Shows each epoch's validation metrics."""
+
+    def __init__(self, epochs: int):
+        super().__init__("epoch", epochs)
 
     def show(self, row: Row) -> None:
         names = [name for name in ("elbo", "rate", "distortion") if f"validation/{name}" in row]
-        metrics = "  ".join(f"{name} {row[f'validation/{name}']:.2f}" for name in names)
-        epoch = int(row["epoch"])
-        self._bar.update(self._task, completed=epoch, description=metrics)
-        now = time.monotonic()
-        if not self._console.is_terminal and (now - self._last_line > _SECONDS_BETWEEN_LINES or epoch == self._epochs):
-            self._last_line = now
-            self.say(f"epoch {epoch}/{self._epochs}  {metrics}")
+        self._advance(int(row["epoch"]), "  ".join(f"{name} {row[f'validation/{name}']:.2f}" for name in names))
+
+
+class CountDisplay(_Bar):
+    """Shows how many images one part of an evaluation has done."""
+
+    def __init__(self, part: str, images: int):
+        super().__init__(f"{part}: image", images)
+        self._done = 0
+
+    def add(self, images: int) -> None:
+        self._done += images
+        self._advance(self._done, "")

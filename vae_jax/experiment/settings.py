@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -15,6 +14,7 @@ import tyro
 
 from vae_jax.data import Images
 from vae_jax.experiment.schedules import Schedule
+from vae_jax.runs import RunFolder
 
 LikelihoodName = Literal["auto", "bernoulli", "continuous_bernoulli", "logistic", "normal", "laplace"]
 Binarization = Literal["auto", "static", "dynamic", "none"]
@@ -124,24 +124,32 @@ def run_config(experiment: str, settings: Settings) -> dict[str, Any]:
     return {"experiment": experiment} | {name: fields[name] for name in fields if name not in _PLACES}
 
 
-def settings_of_run(experiment: str, settings: SettingsT, config: Mapping[str, Any]) -> SettingsT:
-    """The settings of a run that was begun, in the places that these settings name.
+def settings_of_run(experiment: str, places: SettingsT, folder: RunFolder) -> SettingsT:
+    """The settings of the run that the folder holds.
+
+    Args:
+      experiment: the one whose run it must be.
+      places: settings of that experiment's class; where data and run lie is taken from them.
+      folder: of the run.
 
     Raises:
-      ValueError: where the run is of another experiment, or its fields are not this version's.
+      ValueError: where the folder holds no run, one of another experiment, or one whose fields are not this version's.
     """
+    config = folder.config()
     if config.get("experiment") != experiment:
-        raise ValueError(
-            f"--resume: the run in {settings.run_dir} is of experiments.{config.get('experiment')}, not of {experiment}"
-        )
+        other = config.get("experiment")
+        raise ValueError(f"{folder.argument} {folder.path} holds a run of experiments.{other}, not of {experiment}")
     saved: dict[str, Any] = {
         name: tuple(v) if isinstance(v, list) else v for name, v in config.items() if name != "experiment"
     }
-    expected = set(run_config(experiment, settings)) - {"experiment"}
+    expected = set(run_config(experiment, places)) - {"experiment"}
     if set(saved) != expected:
         names = ", ".join(sorted(set(saved) ^ expected))
-        raise ValueError(f"--resume: the run in {settings.run_dir} is of another version of vae_jax (fields: {names})")
-    return dataclasses.replace(settings, **saved)
+        raise ValueError(
+            f"{folder.argument} {folder.path} holds a run of another version of vae_jax (fields that differ: {names}); "
+            "use the version that made it"
+        )
+    return dataclasses.replace(places, **saved)
 
 
 def as_command(experiment: str, settings: Settings) -> str:

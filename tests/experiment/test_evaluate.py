@@ -1,0 +1,277 @@
+"""`vae-jax evaluate RUN` on short runs of small images: in this process, but for where the process is the point."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vae_jax import cli
+from vae_jax.experiment import evaluate as evaluate_module
+from vae_jax.experiment import main, open_run, trained
+
+ROOT = Path(__file__).parent.parent.parent
+SMALL = "--hidden 8 --latent-dim 2 --epochs 3 --batch-size 10 --elbo-samples 2 --nll-samples 0 --validation-size 10"
+NLL = {
+    "nll", "nll_standard_error", "nll_samples", "effective_sample_size", "pareto_k", "pareto_k_above_0.7", "nll_warning"
+}  # fmt: skip
+SURGERY = {"average_kl", "mutual_information", "marginal_kl", "total_correlation", "dimension_wise_kl"}
+
+
+def call(function, *words):
+    """The exit code of a command in this process."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["command", *words])
+        try:
+            function()
+        except SystemExit as stop:
+            return stop.code
+    return 0
+
+
+@pytest.fixture(scope="session")
+def runs(tmp_path_factory):
+    """A folder with data and finished runs of it, for copies."""
+    folder = tmp_path_factory.mktemp("runs")
+    rng = np.random.default_rng(0)
+    shapes = np.kron(rng.integers(0, 2, (100, 2, 2)), np.full((3, 3), 230)) + rng.integers(0, 25, (100, 6, 6))
+    np.savez(folder / "blobs.npz", train=shapes[:80].astype(np.uint8), test=shapes[80:].astype(np.uint8))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.syspath_prepend(str(ROOT))
+        patch.setattr(trained, "model_figures", lambda subject, key: [])
+        for name in ("vae", "autoencoder"):
+            method = __import__(f"experiments.{name}", fromlist=["METHOD"]).METHOD
+            arguments = ["--data", "blobs.npz", "--run-dir", name, *SMALL.split()]
+            assert call(lambda: main(method, ""), *arguments) == 0  # noqa: B023
+    return folder
+
+
+@pytest.fixture
+def in_runs(runs, tmp_path, monkeypatch):
+    """The current folder is a copy of them. No figures of the model: `test_the_command_...` draws them."""
+    shutil.copytree(runs, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(ROOT))
+    monkeypatch.setattr(trained, "model_figures", lambda subject, key: [])
+    return tmp_path
+
+
+def evaluate(capsys, *words):
+    """The exit code, the summary (None where there is none), and what came on stderr."""
+    code = call(cli.main, "evaluate", *words)
+    captured = capsys.readouterr()
+    return code, json.loads(captured.out.splitlines()[-1]) if captured.out else None, captured.err
+
+
+def contents(path):
+    return {file.relative_to(path).as_posix(): file.read_bytes() for file in Path(path).rglob("*") if file.is_file()}
+
+
+def summary_of(path):
+    return json.loads((Path(path) / "summary.json").read_text())
+
+
+@pytest.mark.slow
+def test_it_adds_its_numbers_to_the_summary_and_the_report_and_changes_nothing_else(in_runs, capsys):
+    before, files = summary_of("vae"), contents("vae")
+    code, summary, error = evaluate(capsys, "vae", "--nll-samples", "500")
+    assert code == 0
+    assert summary == summary_of("vae")
+    assert set(summary) >= set(before) | NLL | SURGERY | {"mutual_information_limit", "surgery_points"}
+    assert summary["nll_samples"] == 500
+    # The run comes back as it was: the same images, parameters and draws give the same ELBO to the last bit.
+    assert before.items() <= summary.items()
+    assert summary["negative_elbo"] - 2 < summary["nll"] < summary["negative_elbo"] + 0.1
+    assert 1 < summary["effective_sample_size"] <= 500
+    assert 0 <= summary["pareto_k_above_0.7"] <= 1
+    parts = sum(summary[name] for name in ("mutual_information", "total_correlation", "dimension_wise_kl"))
+    np.testing.assert_allclose(parts, summary["average_kl"], rtol=1e-4, atol=1e-5)
+    assert abs(summary["average_kl"] - summary["rate"]) < 5 * summary["average_kl_standard_error"] + 1e-6
+    np.testing.assert_allclose(summary["mutual_information_limit"], np.log(20))
+    assert summary["evaluation_seconds"] > 0
+    assert "importance sampling, 500 samples an image" in error
+    report = (in_runs / "vae/report.html").read_text()
+    assert "The rate, taken apart" in report
+    assert summary["posterior_collapse"] in report
+    assert f"{summary['nll']:.2f}" in report
+    after = contents("vae")
+    assert {name for name in after if after[name] != files.get(name)} == {
+        "summary.json", "report.html", "figures/elbo_surgery.png"
+    }  # fmt: skip
+
+
+@pytest.mark.slow
+def test_a_second_evaluation_replaces_its_own_numbers_and_keeps_the_others(in_runs, capsys):
+    annealing = ["--ais-images", "2", "--ais-chains", "2", "--ais-temperatures", "5"]
+    _, first, _ = evaluate(capsys, "vae", "--nll-samples", "40", *annealing)
+    assert (first["ais_images"], first["ais_chains"], first["ais_temperatures"]) == (2, 2, 5)
+    assert abs(first["ais_nll"] - first["ais_images_nll"]) < 5
+    _, second, _ = evaluate(capsys, "vae", "--nll-samples", "50", "--surgery-points", "7")
+    assert (second["nll_samples"], second["surgery_points"]) == (50, 7)
+    annealed = {name: value for name, value in first.items() if name.startswith(("ais", "bdmc"))}
+    assert len(annealed) == 12
+    assert annealed.items() <= second.items()
+
+
+@pytest.mark.slow
+def test_the_same_evaluation_gives_the_same_numbers(in_runs, capsys):
+    _, first, _ = evaluate(capsys, "vae", "--nll-samples", "40")
+    report = (in_runs / "vae/figures/elbo_surgery.png").read_bytes()
+    _, again, _ = evaluate(capsys, "vae", "--nll-samples", "40")
+    assert {**first, "evaluation_seconds": 0} == {**again, "evaluation_seconds": 0}
+    assert (in_runs / "vae/figures/elbo_surgery.png").read_bytes() == report
+
+
+@pytest.mark.slow
+def test_an_interrupt_keeps_the_parts_that_were_done_and_the_report_as_it_was(in_runs, capsys, monkeypatch):
+    report = (in_runs / "vae/report.html").read_bytes()
+
+    def die(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(evaluate_module, "measure_nll", die)
+    before = summary_of("vae")
+    code, out, error = evaluate(capsys, "vae")
+    assert (code, out) == (130, None)
+    assert "interrupted; the parts that were done are in vae/summary.json" in error
+    after = summary_of("vae")
+    assert after["mutual_information"] is not None
+    assert before.items() <= after.items()
+    assert (in_runs / "vae/report.html").read_bytes() == report
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["nowhere"], "RUN must be the folder of a run, got nowhere: there is no such folder"),
+        (["."], "RUN must be the folder of a run, got .: it has no config.json"),
+        (["vae", "--nll-samples", "0"], "--nll-samples must be at least 1, got 0"),
+        (["vae", "--nll-samples", "-1"], "--nll-samples must be at least 1, got -1"),
+        (["vae", "--surgery-points", "0"], "--surgery-points must be at least 1, got 0"),
+        (["vae", "--ais-images", "-1"], "--ais-images must be at least 0, got -1"),
+        (["vae", "--ais-images", "21"], "--ais-images must be at most the 20 test images, got 21"),
+        (["vae", "--ais-chains", "0"], "--ais-chains must be at least 1, got 0"),
+        (["vae", "--ais-temperatures", "0"], "--ais-temperatures must be at least 1, got 0"),
+        (["autoencoder", "--nll-samples", "50"], "RUN autoencoder: the posterior of its model must have a density"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_one_line_that_names_it_and_nothing_is_lost(in_runs, capsys, words, message):
+    before = contents(in_runs)
+    code, out, error = evaluate(capsys, *words)
+    assert (code, out) == (2, None)
+    assert error.startswith(f"error: {message}")
+    assert len(error.splitlines()) == 1
+    assert contents(in_runs) == before
+
+
+def spoil(config, **changes):
+    path = Path("vae/config.json")
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes) if config is None else config)
+
+
+@pytest.mark.parametrize(
+    ("spoiled", "message"),
+    [
+        (
+            lambda: shutil.rmtree("vae/checkpoints"),
+            "RUN vae holds no checkpoint (in vae/checkpoints), so no parameters",
+        ),
+        (lambda: os.remove("vae/summary.json"), "RUN vae has not finished (it has no summary.json)"),
+        (lambda: spoil("{"), "RUN vae: config.json is no valid JSON"),
+        (
+            lambda: spoil(None, experiment="no_such"),
+            "RUN vae was made by experiments.no_such, which is not to be found",
+        ),
+        (lambda: spoil(None, experiment=None), "RUN vae was made by no experiment that can be evaluated: config.json"),
+        (lambda: spoil(None, experiment="flax_example"), "RUN vae was made by experiments.flax_example, which has no"),
+        (lambda: spoil(None, momentum=0.9), "RUN vae holds a run of another version of vae_jax"),
+        (lambda: spoil(None, data="gone.npz"), "RUN vae was made with --data gone.npz, not to be loaded from here"),
+        (
+            lambda: np.savez("blobs.npz", train=np.zeros((80, 6, 6), np.uint8), test=np.zeros((9, 6, 6), np.uint8)),
+            "RUN vae was measured on 20 test images, but --data blobs.npz now has 9",
+        ),
+    ],
+    ids=["checkpoint", "summary", "json", "experiment", "nameless", "method", "version", "data", "images"],
+)
+def test_a_folder_that_is_no_finished_run_is_refused_by_what_it_lacks(in_runs, capsys, spoiled, message):
+    spoiled()
+    before = contents(in_runs)
+    code, out, error = evaluate(capsys, "vae", "--nll-samples", "50")
+    assert (code, out) == (2, None)
+    assert error.startswith("error: ")
+    assert message in error
+    assert len(error.splitlines()) == 1
+    assert contents(in_runs) == before
+
+
+def test_a_checkpoint_of_another_model_is_refused(in_runs, capsys, monkeypatch):
+    def refuse(*_):
+        raise ValueError("Requested shape: (19, 400)")
+
+    monkeypatch.setattr(evaluate_module, "load_best", refuse)
+    code, _, error = evaluate(capsys, "vae")
+    assert code == 2
+    assert (
+        "RUN vae: the checkpoint is of another model than config.json describes (Requested shape: (19, 400))" in error
+    )
+
+
+def test_what_is_missing_comes_with_the_command_that_makes_it(in_runs, capsys):
+    os.remove("vae/summary.json")
+    assert "python -m experiments.vae --run-dir vae --resume" in evaluate(capsys, "vae")[2]
+
+
+def test_a_run_opens_with_the_settings_and_parameters_that_it_ended_with(in_runs):
+    opened = open_run(Path("vae"))
+    assert (opened.method.name, opened.settings.latent_dim, opened.settings.hidden) == ("vae", 2, (8,))
+    assert opened.problem.test.shape == (20, 6, 6, 1)
+    assert [row["epoch"] for row in opened.history] == [1, 2, 3]
+    assert trained.measure(opened, 0).summary.items() <= summary_of("vae").items()
+
+
+def run_command(folder, *words, **environment):
+    return subprocess.run(
+        [sys.executable, "-m", "vae_jax.cli", *words],
+        cwd=folder,
+        env={**os.environ, "PYTHONSAFEPATH": "1", **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.slow
+def test_the_command_finds_the_experiments_of_the_folder_it_runs_in(runs, tmp_path):
+    shutil.copytree(runs / "vae", tmp_path / "vae")
+    shutil.copy(runs / "blobs.npz", tmp_path)
+    # A user's own experiment, which is nowhere else.
+    (tmp_path / "experiments").mkdir()
+    script = (ROOT / "experiments/vae.py").read_text()
+    (tmp_path / "experiments/mine.py").write_text(script.replace('Method("vae"', 'Method("mine"'))
+    config = tmp_path / "vae/config.json"
+    config.write_text(config.read_text().replace('"experiment": "vae"', '"experiment": "mine"'))
+    finished = run_command(tmp_path, "evaluate", "vae", "--nll-samples", "50")
+    assert finished.returncode == 0, finished.stderr
+    *_, place, last = finished.stdout.splitlines()
+    assert place == "report: vae/report.html"
+    assert json.loads(last) == summary_of(tmp_path / "vae")
+    report = (tmp_path / "vae/report.html").read_text()
+    figures = sorted((tmp_path / "vae/figures").glob("*.png"))
+    assert {"training_curves.png", "kl_per_dimension.png", "elbo_surgery.png"} <= {path.name for path in figures}
+    assert report.count("data:image/png;base64,") == len(figures)
+
+
+@pytest.mark.slow
+def test_the_help_names_every_option_with_its_default():
+    finished = run_command(ROOT, "evaluate", "--help", COLUMNS="200")
+    assert finished.returncode == 0
+    words = " ".join(finished.stdout.split())
+    assert words.startswith("usage: vae-jax evaluate")
+    for option in ("--nll-samples INT", "--surgery-points", "--ais-images INT", "--ais-chains INT", "--data-dir"):
+        assert option in words
+    assert "(default: 5000)" in words

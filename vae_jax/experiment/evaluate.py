@@ -1,0 +1,208 @@
+"""A finished run measured further: its numbers are added to `summary.json`, its report is written anew."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import tyro
+
+from vae_jax.data import load_images
+from vae_jax.evaluation import measure_annealing, measure_nll, measure_surgery
+from vae_jax.evaluation.require import require_density
+from vae_jax.experiment.environment import device_name
+from vae_jax.experiment.method import Method
+from vae_jax.experiment.problem import make_problem
+from vae_jax.experiment.progress import CountDisplay, say
+from vae_jax.experiment.settings import settings_of_run
+from vae_jax.experiment.trained import Trained, draw_figures, keys_of, measure, write_trained_report
+from vae_jax.runs import RunFolder
+from vae_jax.training.checkpoints import load_best
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluate:
+    """Measure a finished run further: how likely its test images are, and what its code carries.
+
+    Adds to RUN/summary.json, and writes RUN/report.html anew: the importance-sampled negative log-likelihood with its
+    effective sample size and Pareto k; active units and the KL of each dimension; the parts of the rate (mutual
+    information, total correlation, dimension-wise KL); and, where asked for, bounds by annealed importance sampling.
+    The last line on stdout is the summary as JSON. Run it where the run was made: the experiment's script and its data
+    must be found.
+    """
+
+    run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
+    """folder of a finished run, such as runs/vae-digits-20250131-120000-seed0"""
+    nll_samples: int = 5000
+    """importance samples a test image, for the negative log-likelihood; time grows with it, memory does not"""
+    surgery_points: int | None = None
+    """draws of z over which the parts of the rate are averaged; None: one a test image"""
+    ais_images: int = 0
+    """test images, the first so many, for annealed importance sampling, and as many that the model itself draws, for
+    the gap between two bounds; slow (some seconds an image); 0: leave it out"""
+    ais_chains: int = 16
+    """of annealed importance sampling, an image"""
+    ais_temperatures: int = 1000
+    """of annealed importance sampling, from q(z | x) to the true posterior; more are slower and closer"""
+    data_dir: str | None = None
+    """folder of TFDS datasets; None: the environment's TFDS_DATA_DIR, else TFDS's own"""
+
+
+class Part(NamedTuple):
+    """One part of the evaluation: what is said of it, and what makes its numbers."""
+
+    words: str
+    measure: Callable[[], dict[str, Any]]
+
+
+def prepare_evaluation(options: Evaluate) -> Trained:
+    """The run with its model and data, all that can be checked checked; nothing is written.
+
+    Raises:
+      ValueError, TypeError: where an option is out of range, or RUN is not the folder of a run that can be measured.
+    """
+    at_least = {"nll_samples": 1, "ais_images": 0, "ais_chains": 1, "ais_temperatures": 1, "surgery_points": 1}
+    for name, least in at_least.items():
+        value = getattr(options, name)
+        if value is not None and value < least:
+            raise ValueError(f"--{name.replace('_', '-')} must be at least {least}, got {value}")
+    trained = open_run(options.run, options.data_dir)
+    if options.ais_images > len(trained.problem.test):
+        raise ValueError(
+            f"--ais-images must be at most the {len(trained.problem.test)} test images, got {options.ais_images}"
+        )
+    model, params, x = trained.model, trained.params, trained.problem.test[0]
+    require_density(
+        f"RUN {options.run}: the posterior of its model",
+        lambda: model.encode(params, x),
+        "without one there is neither a likelihood nor a rate; give a run whose posterior has one, such as of "
+        "experiments.vae",
+    )
+    code = jax.eval_shape(lambda: model.prior(params).sample(jax.random.key(0)))
+    if options.ais_images and not all(jnp.issubdtype(part.dtype, jnp.floating) for part in jax.tree.leaves(code)):
+        raise ValueError(f"--ais-images needs a z of real numbers, which RUN {options.run} has not: leave it out")
+    return trained
+
+
+def open_run(path: Path, data_dir: str | None = None) -> Trained:
+    """The run in a folder as it was when its training ended, with the parameters of its best epoch.
+
+    Raises:
+      ValueError: where the folder is not that of a finished run with a checkpoint, or its experiment or data are not
+        to be found.
+    """
+    folder = RunFolder(path, "RUN")
+    config = folder.config()
+    method = _method_of(folder, config.get("experiment"))
+    again = f"finish it with: python -m experiments.{method.name} --run-dir {path} --resume"
+    if not folder.has_checkpoint():
+        raise ValueError(f"RUN {path} holds no checkpoint (in {folder.checkpoints}), so no parameters; {again}")
+    summary = folder.summary()
+    if summary is None:
+        raise ValueError(f"RUN {path} has not finished (it has no summary.json); {again}")
+    places = dataclasses.replace(method.defaults, run_dir=path, data_dir=data_dir)
+    settings = settings_of_run(method.name, places, folder)
+    try:
+        images = load_images(settings.data, data_dir)
+    except ValueError as error:
+        raise ValueError(
+            f"RUN {path} was made with --data {settings.data}, not to be loaded from here: {error}"
+        ) from error
+    problem = make_problem(settings, images)
+    if len(problem.test) != summary.get("test_images"):
+        raise ValueError(
+            f"RUN {path} was measured on {summary.get('test_images')} test images, but --data {settings.data} now has "
+            f"{len(problem.test)}: give it the data that it was made with"
+        )
+    model = method.model(settings, problem)
+    try:
+        params = load_best(folder.checkpoints, jax.eval_shape(model.init, jax.random.key(0)))
+    except ValueError as error:
+        raise ValueError(
+            f"RUN {path}: the checkpoint is of another model than config.json describes ({error}); use the "
+            "config.json and the version of vae_jax that the run was made with"
+        ) from error
+    return Trained(method, settings, folder, images, problem, model, params, folder.metrics())
+
+
+def _method_of(folder: RunFolder, name: Any) -> Method:
+    """METHOD of experiments/NAME.py, found as `python -m` finds it: in the current folder, or where it is installed."""
+    if not (isinstance(name, str) and name.isidentifier()):
+        raise ValueError(
+            f"RUN {folder.path} was made by no experiment that can be evaluated: config.json names {name!r}"
+        )
+    if "" not in sys.path and str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    try:
+        module = importlib.import_module(f"experiments.{name}")
+    except ModuleNotFoundError as error:
+        if error.name not in ("experiments", f"experiments.{name}"):
+            raise
+        raise ValueError(
+            f"RUN {folder.path} was made by experiments.{name}, which is not to be found from {Path.cwd()}: run "
+            f"vae-jax in the folder that holds experiments/{name}.py"
+        ) from None
+    method = getattr(module, "METHOD", None)
+    if not isinstance(method, Method):
+        raise ValueError(f"RUN {folder.path} was made by experiments.{name}, which has no METHOD to evaluate it by")
+    return method
+
+
+def run_evaluation(trained: Trained, options: Evaluate) -> dict[str, Any]:
+    """Measures part by part, each added to `summary.json` as soon as it is there; then the report. The summary."""
+    started = time.monotonic()
+    folder, test = trained.folder, trained.problem.test
+    say(f"{trained.method.name} on {trained.images.name}, {len(test)} test images; {device_name()}; {folder.path}")
+    measures = measure(trained, 0)
+    summary = folder.add_to_summary(measures.summary)
+    for part in _parts(trained, options):
+        say(part.words)
+        numbers = part.measure()
+        summary = folder.add_to_summary(numbers)
+        if numbers.get("nll_warning"):
+            say(f"warning: {numbers['nll_warning']}")
+    say("drawing the figures")
+    figures = draw_figures(trained, measures, summary)
+    seconds = round(time.monotonic() - started, 2)
+    summary = folder.add_to_summary({"evaluation_seconds": seconds, "evaluation_device": device_name()})
+    write_trained_report(trained, summary, figures)
+    return summary
+
+
+def _parts(trained: Trained, options: Evaluate) -> Iterator[Part]:
+    model, params, test = trained.model, trained.params, trained.problem.test
+    surgery_key, nll_key, ais_key = jax.random.split(keys_of(trained.settings).further_evaluation, 3)
+    yield Part(
+        "taking the rate apart", lambda: measure_surgery(model, params, surgery_key, test, options.surgery_points)
+    )
+
+    def nll() -> dict[str, Any]:
+        with CountDisplay("importance sampling", len(test)) as display:
+            on_batch = lambda batch: display.add(len(batch.log_likelihood))  # noqa: E731
+            return measure_nll(model, params, nll_key, test, options.nll_samples, on_batch)
+
+    yield Part(f"importance sampling, {options.nll_samples:,} samples an image", nll)
+    if not options.ais_images:
+        return
+    chains, temperatures, xs = options.ais_chains, options.ais_temperatures, test[: options.ais_images]
+
+    def annealing() -> dict[str, Any]:
+        # The same draws as above, so as to compare: the mean of the first images alone.
+        compared = measure_nll(model, params, nll_key, xs, options.nll_samples)
+        with CountDisplay("annealing", 2 * len(xs)) as display:
+            on_batch = lambda batch: display.add(len(jax.tree.leaves(batch)[0]))  # noqa: E731
+            numbers = measure_annealing(model, params, ais_key, xs, chains, temperatures, on_batch)
+        return numbers | {"ais_images_nll": compared["nll"]}
+
+    yield Part(
+        f"annealing of {len(xs)} test images and {len(xs)} of the model's own, {chains} chains each over "
+        f"{temperatures:,} temperatures",
+        annealing,
+    )

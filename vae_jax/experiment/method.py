@@ -1,0 +1,28 @@
+"""What makes one experiment differ from another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+
+from vae_jax.evaluation import Measures
+from vae_jax.experiment.problem import Problem
+from vae_jax.experiment.settings import Settings
+from vae_jax.models.vae import VAE, Params
+from vae_jax.objectives import Objective
+
+
+class Method(NamedTuple):
+    """An experiment on images. A script in experiments/ has one as METHOD; its runs are evaluated by way of it."""
+
+    name: str  # of the module in experiments/
+    title: str  # of the report
+    model: Callable[[Any, Problem], VAE]  # (settings, problem)
+    objective: Callable[[Any], Objective]  # (settings)
+    # (model, params, key, xs, elbo_samples, nll_samples): a vae_jax.evaluation.measure_*
+    measure: Callable[[VAE, Params, jax.Array, jax.Array, int, int], Measures]
+    # (model, params, training images as the model sees them) -> params: what is fitted after training, if anything
+    after_training: Callable[[VAE, Params, jax.Array], Params] | None = None
+    defaults: Settings = Settings()  # of its own class, where it has settings of its own
