@@ -1,0 +1,106 @@
+"""experiments.burda: the recipe and the networks are those of the papers."""
+
+import itertools
+import math
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+import tyro
+
+from vae_jax.objectives import Scheduled
+from vae_jax.training import Progress
+
+
+@pytest.fixture(scope="module")
+def script():
+    sys.path.insert(0, str(Path(__file__).parents[2]))
+    import experiments.burda
+
+    yield experiments.burda
+    sys.path.pop(0)
+
+
+TRAIN = np.full((200, 28, 28, 1), 51, np.uint8)
+
+
+def make(script, *words):
+    return script.make_row(tyro.cli(script.Options, args=list(words)), TRAIN)
+
+
+def num_weights(model):
+    """Of all layers, biases included."""
+    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(jax.eval_shape(model.init, jax.random.key(0))))
+
+
+def dense(*widths):
+    return sum(a * b + b for a, b in itertools.pairwise(widths))
+
+
+def test_the_default_recipe_is_the_papers(script):
+    recipe = make(script, "vae").recipe
+    assert (recipe.epochs, recipe.batch_size) == (3280, 20)
+    # 1e-3 at first, 1e-4 in the last of the eight stages.
+    assert "Adam 0.001 at first" in recipe.protocol
+
+
+@pytest.mark.parametrize(("stages", "epochs"), [(1, 1), (4, 40), (7, 1093)])
+def test_a_stage_takes_three_times_the_epochs_of_the_one_before_at_a_lower_rate(script, stages, epochs):
+    recipe = make(script, "vae", "--stages", str(stages), "--batch-size", "80").recipe
+    assert recipe.epochs == epochs
+    steps = epochs * 2  # of 80 of 200 images
+    state = recipe.optimizer.init(0.0)
+    # A gradient far above eps: Adam's update is the learning rate itself, with bias correction from the first step.
+    updates = []
+    update = jax.jit(recipe.optimizer.update)
+    for _ in range(min(steps, 100)):
+        step, state = update(1e3, state)
+        updates.append(-float(step))
+    ends = np.cumsum([2 * 3**i for i in range(stages)])
+    expected = [2e-3 * 10 ** (-np.searchsorted(ends, i, side="right") / 7) for i in range(len(updates))]
+    np.testing.assert_allclose(updates, expected, rtol=1e-4)
+
+
+def test_the_networks_are_the_papers(script):
+    (vae,) = make(script, "vae").variants
+    assert num_weights(vae.model) == dense(784, 200, 200, 100) + dense(50, 200, 200, 784)
+    (two,) = make(script, "two-layer").variants
+    recognition = dense(784, 200, 200, 200) + dense(100, 100, 100, 100)
+    assert num_weights(two.model) == recognition + dense(50, 100, 100, 200) + dense(100, 200, 200, 784)
+    gated, vamp = make(script, "vamp-prior").variants
+    layers = 2 * dense(784, 300, 300) + dense(300, 80) + 2 * dense(40, 300, 300) + dense(300, 784)
+    assert num_weights(gated.model) == layers
+    assert num_weights(vamp.model) == layers + 500 * 784
+
+
+@pytest.mark.slow
+def test_sigma_is_the_exponential_of_the_encoders_output_and_the_decoder_starts_at_the_data_mean(script):
+    (vae,) = make(script, "vae").variants
+    params = vae.model.init(jax.random.key(0))
+    bias = np.repeat([0.3, -0.7], 50)
+    params["encoder"]["output"] = {"kernel": np.zeros((200, 100), np.float32), "bias": bias.astype(np.float32)}
+    posterior = vae.model.encode(params, np.ones((28, 28, 1), np.float32))
+    np.testing.assert_allclose(posterior.mean, 0.3, rtol=1e-6)
+    np.testing.assert_allclose(np.exp(0.5 * posterior.log_variance), np.exp(-0.7), rtol=1e-6)
+    # logit(0.2), the pixels' mean, at z = 0: tanh networks without biases give 0 there.
+    np.testing.assert_allclose(vae.model.decode(params, np.zeros(50, np.float32)).logits, np.log(0.25), rtol=1e-5)
+
+
+def test_the_vamp_prior_row_warms_up_for_100_epochs_and_keeps_the_best(script):
+    row = make(script, "vamp-prior", "--epochs", "7")
+    assert (row.recipe.epochs, row.recipe.batch_size, row.recipe.patience) == (7, 100, 50)
+    for variant in row.variants:
+        assert isinstance(variant.objective, Scheduled)
+        assert variant.objective.warm_up_steps == 100 * 2
+    assert row.recipe.params(Progress(None, "the best", ())) == "the best"
+    assert row.difference_bar == -1.5
+
+
+@pytest.mark.parametrize("words", [["--stages", "0"], ["--stages", "9"]])
+def test_stages_that_there_are_not_are_refused(script, words, capsys):
+    with pytest.raises(SystemExit) as exit:
+        script.main(tyro.cli(script.Options, args=["vae", *words]))
+    assert exit.value.code == 2
+    assert "--stages must be between 1 and 8" in capsys.readouterr().err

@@ -1,0 +1,87 @@
+"""Rows of a published table: trained, measured, recorded, continued."""
+
+import json
+
+import jax
+import numpy as np
+import optax
+import pytest
+
+from vae_jax import data, mlp_vae, objectives
+from vae_jax.experiment import table
+from vae_jax.experiment.table import Images, Recipe, Row, Variant, run_row
+from vae_jax.results import read_record
+
+SHAPE = (4, 4, 1)
+
+
+def images():
+    # Two bits an image, 0.69 nats each; a uniform model of 16 pixels needs 11.1.
+    rng = np.random.default_rng(0)
+    pixels = np.kron(rng.integers(0, 2, (60, 1, 2)), np.full((4, 2), 255)).astype(np.uint8)[..., None]
+    return Images(pixels[:40], pixels[40:50], data.scale(jax.random.key(0), pixels[50:]))
+
+
+def row(epochs=2, learning_rate=1e-2):
+    model = mlp_vae(SHAPE, 2, (8,))
+    recipe = Recipe(f"{epochs} epochs", optax.adam(learning_rate), epochs, 10, lambda p: p.state.params)
+    one = Variant("one", "ELBO", model, objectives.negative_elbo, paper=5.0, bar=20.0, paper_active_units=1)
+    two = Variant("two", "IWAE", model, objectives.negative_iwae(3))
+    return Row("Two ways", (one, two), recipe, difference_bar=1.0)
+
+
+def run(tmp_path, row, seeds=(0, 1), nll_samples=40):
+    return run_row(
+        row,
+        images(),
+        data.binarize,
+        seeds=seeds,
+        nll_samples=nll_samples,
+        runs=tmp_path / "runs",
+        path=tmp_path / "record.json",
+        command="python -m experiments.nothing",
+    )
+
+
+@pytest.mark.slow
+def test_a_row_is_trained_measured_and_recorded_and_not_done_twice(tmp_path, monkeypatch):
+    record = run(tmp_path, row())
+    assert (record.seeds, len(record.wall_seconds)) == ([0, 1], 2)
+    claims = {claim.claim: claim for claim in read_record(tmp_path / "record.json").claims}
+    one, two = claims["nll, ELBO"], claims["nll, IWAE"]
+    assert (one.paper, one.at_most, one.reached) == (5.0, 20.0, True)
+    assert all(value < 15 for value in (*one.values, *two.values))
+    differences = [b - a for a, b in zip(one.values, two.values, strict=True)]
+    np.testing.assert_allclose(claims["nll, IWAE less ELBO"].values, differences)
+    assert claims["the same, the highest of the seeds"].values == [max(differences)]
+    assert claims["active units, ELBO"].paper == 1
+    # Bound and likelihood are of the same model.
+    assert all(a < b for a, b in zip(one.values, claims["negative ELBO, ELBO"].values, strict=True))
+    # The numbers are those of the run folders.
+    summary = json.loads((tmp_path / "runs/two-seed1/summary.json").read_text())
+    assert (summary["nll"], summary["epochs"]) == (two.values[1], 2)
+    rows = [json.loads(line) for line in (tmp_path / "runs/two-seed1/metrics.jsonl").read_text().splitlines()]
+    assert [row["validation/loss"] for row in rows] == pytest.approx(
+        list(summary["validation_loss_by_epoch"].values()), abs=1e-3
+    )
+
+    def measured_again(*args):
+        raise AssertionError("what has been measured is measured again")
+
+    monkeypatch.setattr(table, "measure_vae", measured_again)
+    again = run(tmp_path, row())
+    assert [claim.values for claim in again.claims] == [claim.values for claim in record.claims]
+    with pytest.raises(AssertionError, match="measured again"):
+        run(tmp_path, row(), nll_samples=41)
+    with pytest.raises(ValueError, match=r"--runs .*one-seed0 .*recipe \(the run: '2 epochs', now: '3 epochs'\)"):
+        run(tmp_path, row(epochs=3))
+
+
+def test_what_cannot_be_measured_is_refused_before_anything_is_trained(tmp_path):
+    with pytest.raises(ValueError, match="seeds must be one or more different numbers"):
+        run(tmp_path, row(), seeds=())
+    with pytest.raises(ValueError, match="seeds must be one or more different numbers"):
+        run(tmp_path, row(), seeds=(1, 1))
+    with pytest.raises(ValueError, match="nll_samples must be at least 1, got 0"):
+        run(tmp_path, row(), nll_samples=0)
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,205 @@
+"""One row of a published table: models trained for every seed, each in a folder of its own, measured and recorded."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import optax
+
+from vae_jax.evaluation import measure_nll, measure_vae
+from vae_jax.experiment.environment import device_name, versions
+from vae_jax.experiment.progress import CountDisplay, ProgressDisplay
+from vae_jax.experiment.resumable import train_in_folder
+from vae_jax.models.vae import VAE, Params
+from vae_jax.objectives import Objective, on_prepared
+from vae_jax.results import Claim, Record, write_record
+from vae_jax.runs import RunFolder
+from vae_jax.training import Progress
+
+# Epochs whose validation loss a record keeps: enough for a curve on a logarithmic axis.
+_CURVE_POINTS = 60
+# The same draws for every model: no training seed reaches it.
+_MEASURING_SEED = 2**32 - 1
+
+
+class Variant(NamedTuple):
+    """One model of a row."""
+
+    name: str  # of its run folders
+    claim: str  # in words
+    model: VAE
+    objective: Objective  # of images as the model sees them
+    paper: float | None = None  # the published nll
+    bar: float | None = None  # the nll that is to be reached
+    paper_active_units: int | None = None
+
+
+class Recipe(NamedTuple):
+    """How every variant of a row is trained."""
+
+    protocol: str  # in words
+    optimizer: optax.GradientTransformation
+    epochs: int
+    batch_size: int
+    params: Callable[[Progress], Params]  # those that are measured
+    patience: int | None = None
+
+
+class Row(NamedTuple):
+    """What `run_row` trains, measures and records."""
+
+    title: str
+    variants: Sequence[Variant]
+    recipe: Recipe
+    difference_bar: float | None = None  # of two variants: how high the second's nll less the first's may be
+
+
+class Images(NamedTuple):
+    """What a row is trained and measured on."""
+
+    train: np.ndarray  # uint8 [N, H, W, C]
+    validation: np.ndarray
+    test: jax.Array  # [L, H, W, C], as the models see them
+
+
+def run_row(
+    row: Row,
+    images: Images,
+    prepare: Callable[[jax.Array, jax.Array], jax.Array],
+    *,
+    seeds: Sequence[int],
+    nll_samples: int,
+    runs: Path,
+    path: Path,
+    command: str,
+) -> Record:
+    """Trains and measures every variant for every seed, and writes the record anew after each seed.
+
+    What has been trained or measured before in `runs` is not done again.
+
+    Args:
+      row: what to do.
+      images: what to do it on.
+      prepare: (key, uint8 batch) -> what the models see, at every read of a training image.
+      seeds: one run of every variant each.
+      nll_samples: K, importance samples a test image, at least 1.
+      runs: the folder of the run folders, VARIANT-seedN.
+      path: where the record goes.
+      command: what the record says it was made by.
+
+    Raises:
+      ValueError: where there is no seed, nll_samples is below 1, there is no test image, or a run folder holds a run
+        of another recipe.
+    """
+    if not seeds or len(set(seeds)) != len(seeds):
+        raise ValueError(f"seeds must be one or more different numbers, got {tuple(seeds)}")
+    if nll_samples < 1:
+        raise ValueError(f"nll_samples must be at least 1, got {nll_samples}")
+    if not len(images.test):
+        raise ValueError("test must hold at least 1 image")
+    results: dict[str, list[dict[str, Any]]] = {variant.name: [] for variant in row.variants}
+    for done, seed in enumerate(seeds, start=1):
+        for variant in row.variants:
+            results[variant.name].append(_run(variant, row.recipe, images, prepare, seed, nll_samples, runs))
+        record = Record(
+            title=row.title,
+            protocol=f"{row.recipe.protocol}; {len(images.train)} training images, their pixels drawn anew at every "
+            f"read; nll of {len(images.test)} test images by K = {nll_samples} importance samples each.",
+            command=command,
+            claims=[claim for variant in row.variants for claim in _claims(variant, results[variant.name])]
+            + _difference(row, results),
+            seeds=list(seeds[:done]),
+            wall_seconds=[sum(runs_of[i]["wall_seconds"] for runs_of in results.values()) for i in range(done)],
+            device=device_name(),
+            versions=versions(),
+            details=results,
+        )
+        write_record(path, record)
+    return record
+
+
+def _run(
+    variant: Variant,
+    recipe: Recipe,
+    images: Images,
+    prepare: Callable[[jax.Array, jax.Array], jax.Array],
+    seed: int,
+    nll_samples: int,
+    runs: Path,
+) -> dict[str, Any]:
+    """One variant and seed: trained or continued, and measured unless the folder has the same measurement."""
+    started = time.monotonic()
+    folder = RunFolder(runs / f"{variant.name}-seed{seed}", "--runs")
+    config = {"variant": variant.name, "recipe": recipe.protocol, "seed": seed}
+    if folder.exists():
+        folder.check_same(config)
+    else:
+        folder.create(config)
+    with ProgressDisplay(recipe.epochs) as display:
+        display.say(f"{variant.claim}, seed {seed}; in {folder.path}")
+        progress, _, seconds = train_in_folder(
+            folder,
+            config,
+            display,
+            variant.model,
+            on_prepared(variant.objective, prepare),
+            recipe.optimizer,
+            images.train,
+            images.validation,
+            jax.random.key(seed),
+            epochs=recipe.epochs,
+            batch_size=recipe.batch_size,
+            patience=recipe.patience,
+            started=started,
+        )
+    wanted = {"nll_samples": nll_samples, "test_images": len(images.test)}
+    summary = folder.summary()
+    if summary is None or any(summary.get(name) != value for name, value in wanted.items()):
+        elbo_key, nll_key = jax.random.split(jax.random.key(_MEASURING_SEED))
+        params = recipe.params(progress)
+        measures = measure_vae(variant.model, params, elbo_key, images.test, 1, 0)
+        with CountDisplay("importance sampling", len(images.test)) as counter:
+            nll = measure_nll(
+                variant.model, params, nll_key, images.test, nll_samples, lambda b: counter.add(len(b.log_likelihood))
+            )
+        epochs = len(progress.history)
+        summary = {**config, **measures.summary, **nll, **wanted, "epochs": epochs, "best_epoch": progress.best_epoch}
+        summary |= {"wall_seconds": seconds(), "validation_loss_by_epoch": _curve(progress)}
+        folder.write_summary(summary)
+    return summary
+
+
+def _curve(progress: Progress) -> dict[int, float]:
+    last = len(progress.history)
+    epochs = np.unique(np.geomspace(1, last, min(last, _CURVE_POINTS)).round().astype(int)).tolist()
+    return {epoch: round(progress.history[epoch - 1]["validation/loss"], 3) for epoch in epochs}
+
+
+def _claims(variant: Variant, results: Sequence[Mapping[str, Any]]) -> list[Claim]:
+    nll = Claim(f"nll, {variant.claim}", "nats", [r["nll"] for r in results], variant.paper, variant.bar)
+    units = np.array([np.atleast_1d(r["active_units"]) for r in results])  # [seeds, stochastic layers]
+    layers = [f", layer {i}" for i in range(1, units.shape[1] + 1)] if units.shape[1] > 1 else [""]
+    return [
+        nll,
+        Claim(f"negative ELBO, {variant.claim}", "nats", [r["negative_elbo"] for r in results]),
+        *(
+            Claim(f"active units, {variant.claim}{layer}", "", counts.tolist(), variant.paper_active_units)
+            for layer, counts in zip(layers, units.T, strict=True)
+        ),
+    ]
+
+
+def _difference(row: Row, results: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Claim]:
+    if row.difference_bar is None:
+        return []
+    first, second = row.variants
+    differences = [b["nll"] - a["nll"] for a, b in zip(results[first.name], results[second.name], strict=True)]
+    return [
+        Claim(f"nll, {second.claim} less {first.claim}", "nats", differences, at_most=row.difference_bar),
+        Claim("the same, the highest of the seeds", "nats", [max(differences)], at_most=row.difference_bar),
+    ]
