@@ -88,7 +88,7 @@ def annealed_importance_sampling(
     start: Start = from_posterior,
     temperatures: ArrayLike | None = None,
     num_chains: int = 16,
-    num_leapfrog: int = 10,
+    num_leapfrog: int = 5,
     batch_size: int = 50,
     on_batch: Callable[[Annealed], None] | None = None,
 ) -> Annealed:
@@ -140,7 +140,7 @@ def bidirectional(
     start: Start = from_posterior,
     temperatures: ArrayLike | None = None,
     num_chains: int = 16,
-    num_leapfrog: int = 10,
+    num_leapfrog: int = 5,
     batch_size: int = 50,
     on_batch: Callable[[Sandwich], None] | None = None,
 ) -> Sandwich:

@@ -23,6 +23,7 @@ from vae_jax.training import Progress
 
 # Epochs whose validation loss a record keeps: enough for a curve on a logarithmic axis.
 _CURVE_POINTS = 60
+_ELBO_SAMPLES = 16
 # The same draws for every model: no training seed reaches it.
 _MEASURING_SEED = 2**32 - 1
 
@@ -162,7 +163,7 @@ def _run(
     if summary is None or any(summary.get(name) != value for name, value in wanted.items()):
         elbo_key, nll_key = jax.random.split(jax.random.key(_MEASURING_SEED))
         params = recipe.params(progress)
-        measures = measure_vae(variant.model, params, elbo_key, images.test, 1, 0)
+        measures = measure_vae(variant.model, params, elbo_key, images.test, _ELBO_SAMPLES, 0)
         with CountDisplay("importance sampling", len(images.test)) as counter:
             nll = measure_nll(
                 variant.model, params, nll_key, images.test, nll_samples, lambda b: counter.add(len(b.log_likelihood))
