@@ -194,7 +194,8 @@ def from_tests(record: Path, junit: Path, command: str, device: str) -> None:
         Claim("skipped", "", [count["skipped"]]),
         Claim("wall time", "s", [seconds], at_most=900),
     ]
-    write_record(record, Record("The test suite", "all tests, a process for each core, nothing compiled beforehand", command, claims, [], [seconds], device, {}))
+    protocol = "all tests, a process for each core, nothing compiled beforehand"
+    write_record(record, Record("The test suite", protocol, command, claims, [], [seconds], device, {}))
 
 
 def _plain(value: Any) -> str:

@@ -173,7 +173,7 @@ def test_z_may_be_a_tuple():
 @pytest.mark.parametrize("temperatures", [np.linspace(0.1, 1, 5), np.linspace(0, 0.9, 5), [0.0, 0.6, 0.5, 1.0]])
 def test_temperatures_that_do_not_rise_from_0_to_1_are_refused(temperatures):
     for run in (lambda **how: annealed_importance_sampling(*how.pop("rest"), XS, **how), _bidirectional):
-        with pytest.raises(ValueError, match="temperatures must rise from 0 to 1.*; got 0"):
+        with pytest.raises(ValueError, match=r"temperatures must rise from 0 to 1.*; got 0"):
             run(rest=(MODEL, WRONG, jax.random.key(0)), temperatures=temperatures)
 
 
