@@ -27,14 +27,14 @@ def path_of(scales):
 
 def end_points(key, scales, num_chains):
     scales = jnp.asarray(scales, jnp.float32)
-    draws = scales + scales / 2.0 * jax.random.normal(key, (num_chains, *scales.shape))
+    draws = scales[None] + scales[None] / 2.0 * jax.random.normal(key, (num_chains, *scales.shape))
     return jax.vmap(partial(point_at, path_of(scales).densities))(draws)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("step_size", [0.05, 0.5, 3.0])
+@pytest.mark.parametrize("step_size", [0.15, 0.5, 1.0])
 def test_weights_are_unbiased_both_ways_whatever_the_step_size(step_size):
-    # 5000 independent chains each way; steps far too short, right, and refused nearly always.
+    # 5000 independent chains each way; steps too short, right, and at the end of the path too long to be stable.
     scales = np.array([0.3, 2.0])
     sizes = jnp.full((20, 2), step_size) * scales[None].astype(np.float32)
 

@@ -1,6 +1,5 @@
 """Estimates of log p(x) and their diagnostics on linear-Gaussian VAEs, where both are known in closed form."""
 
-import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -131,14 +130,20 @@ def test_the_warning_says_how_many_examples_and_why():
     assert "Pareto k > 0.7; median effective sample size 6)" in warning
     assert importance_warning(estimates, tolerated_share=0.02) is None
     few = estimates._replace(pareto_k=np.full(200, np.inf))
-    assert "take at least 21 samples" in importance_warning(few)
+    assert "cannot be judged: there are fewer than 21 samples" in importance_warning(few)
     assert importance_warning(estimates._replace(pareto_k=np.full(200, 0.69))) is None
 
 
 def test_progress_is_told_batch_by_batch_and_one_program_is_compiled():
-    seen = []
-    model = MODEL._replace(decode=chex.assert_max_traces(MODEL.decode, 2))  # once for the check, once for the program
+    seen, traces = [], []
+
+    def decode(params, z):
+        traces.append(z)
+        return MODEL.decode(params, z)
+
+    model = MODEL._replace(decode=decode)
     estimates = importance_sampling(model, WRONG, jax.random.key(5), XS, 30, batch_size=2, on_batch=seen.append)
+    assert len(traces) == 1
     assert [len(batch.log_likelihood) for batch in seen] == [2, 2, 1]
     for name in ImportanceSampled._fields:
         np.testing.assert_array_equal(np.concatenate([getattr(b, name) for b in seen]), getattr(estimates, name))

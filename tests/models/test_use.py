@@ -182,5 +182,5 @@ def test_a_z_of_two_parts_is_interpolated_part_by_part(path):
 
 
 def test_a_traversal_of_a_z_of_two_parts_is_refused_with_a_way_out():
-    with pytest.raises(TypeError, match=r"traverse needs a z that is one vector, got a tuple of 2 arrays; take models"):
+    with pytest.raises(TypeError, match=r"one vector, got a tuple of the shapes \[\(3,\), \(2,\)\]; take models"):
         traverse(TWO_LAYERS, {}, X0, np.zeros(3, np.float32))

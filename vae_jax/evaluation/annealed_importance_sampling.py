@@ -169,7 +169,7 @@ def bidirectional(
     Raises:
       ValueError, TypeError: as in `annealed_importance_sampling`.
 
-    Source: Grosse et al. 2015 (arXiv:1511.02543), section 3; for decoders: Wu et al. 2017 (arXiv:1611.04273).
+    Source: Grosse et al. 2015 (arXiv:1511.02543); for decoders: Wu et al. 2017 (arXiv:1611.04273).
     """
     require_at_least_one(num_chains=num_chains, num_leapfrog=num_leapfrog, batch_size=batch_size)
     schedule = checked_temperatures(sigmoid_temperatures(DEFAULT_STEPS) if temperatures is None else temperatures)

@@ -85,7 +85,7 @@ def anneal(
 
     log w = sum_t (t_t - t_(t-1)) (log p(x, z) - log q0(z)) at z_(t-1); then z_t follows z_(t-1) by a move under f_t.
 
-    Source: Neal 2001 (arXiv:physics/9803008), eq. 6.
+    Source: Neal 2001 (arXiv:physics/9803008).
     """
 
     def advance(state: tuple[Point, jax.Array], step: tuple[jax.Array, ...]) -> tuple[tuple, jax.Array]:
@@ -107,7 +107,7 @@ def anneal_back(
     `anneal` undone, last step first: z_(t-1) follows z_t by a move under f_t (which is reversible), and then the same
     term of log w is added at z_(t-1).
 
-    Source: Grosse, Ghahramani & Adams 2015 (arXiv:1511.02543), section 3.
+    Source: Grosse, Ghahramani & Adams 2015 (arXiv:1511.02543).
     """
 
     def advance(state: tuple[Point, jax.Array], step: tuple[jax.Array, ...]) -> tuple[tuple, jax.Array]:

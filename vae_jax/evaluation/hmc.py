@@ -62,7 +62,7 @@ def hmc_step(
     Returns:
       The next point and the probability with which the proposal was accepted.
 
-    Source: Neal 2011 (arXiv:1206.1901), section 5.3; random step sizes: section 5.4.2.
+    Source: Neal 2011 (arXiv:1206.1901), which advises random step sizes too.
     """
     step_size = jnp.asarray(step_size)
     chex.assert_equal_shape([step_size, point.position])

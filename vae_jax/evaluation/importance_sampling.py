@@ -16,7 +16,7 @@ from vae_jax.evaluation.pareto import pareto_k, tail_length
 from vae_jax.evaluation.require import prepared_examples, require_at_least_one, require_density
 from vae_jax.models.vae import VAE, Params
 
-# Above it, importance sampling converges too slowly to be of use (Vehtari et al. 2024, section 3.2.4).
+# Above it, importance sampling converges too slowly to be of use (Vehtari et al. 2024).
 MAX_PARETO_K = 0.7
 SAMPLES_PER_BATCH = 500_000
 

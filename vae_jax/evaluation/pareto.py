@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-# Fewer exceedances than this say nothing about a tail (Vehtari et al., appendix; the same in loo and ArviZ).
+# Fewer exceedances than this say nothing about a tail (the rule of loo and ArviZ).
 MIN_TAIL = 5
 # Weights of a tail that are all within 1% of each other are equal for any use of their mean, whatever law they follow.
 FLAT_TAIL_NATS = 0.01
@@ -22,7 +22,7 @@ FLAT_TAIL_NATS = 0.01
 def tail_length(num_samples: int) -> int:
     """M = ceil(min(K / 5, 3 sqrt(K))), the number of largest weights that make up the tail.
 
-    Source: Vehtari et al. 2024 (arXiv:1507.02646), eq. 13 and appendix H.
+    Source: Vehtari et al. 2024 (arXiv:1507.02646).
     """
     return math.ceil(min(num_samples / 5, 3 * math.sqrt(num_samples)))
 
@@ -39,7 +39,7 @@ def generalized_pareto_shape(exceedances: ArrayLike) -> jax.Array:
     Returns:
       A scalar; not finite where a quarter of the exceedances are 0.
 
-    Source: Zhang & Stephens 2009 (Technometrics 51:316); shrinkage: Vehtari et al. 2024 (arXiv:1507.02646), appendix G.
+    Source: Zhang & Stephens 2009 (Technometrics 51:316); shrinkage: Vehtari et al. 2024 (arXiv:1507.02646).
     """
     x = jnp.asarray(exceedances)
     chex.assert_rank(x, 1)
@@ -65,7 +65,7 @@ def pareto_k(largest_log_weights: ArrayLike) -> jax.Array:
       infinity where no tail can be fitted: M < 5 (K below 21), a quarter of it equal to the threshold, or weights that
       are all zero or not finite.
 
-    Source: Vehtari et al. 2024 (arXiv:1507.02646), section 3.
+    Source: Vehtari et al. 2024 (arXiv:1507.02646).
     """
     largest = jnp.asarray(largest_log_weights)
     chex.assert_rank(largest, 1)

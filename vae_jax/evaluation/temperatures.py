@@ -13,7 +13,7 @@ from vae_jax.evaluation.require import require_at_least_one
 def sigmoid_temperatures(num_steps: int, steepness: float = 4.0) -> np.ndarray:
     """`[num_steps + 1]` temperatures from 0 to 1, dense at both ends: s(steepness (2 t / T - 1)), shifted and scaled.
 
-    Source: Wu et al. 2017 (arXiv:1611.04273), section 4.
+    Source: Wu et al. 2017 (arXiv:1611.04273), whose code takes a steepness of 4.
     """
     require_at_least_one(num_steps=num_steps)
     curve = 1.0 / (1.0 + np.exp(-steepness * np.linspace(-1.0, 1.0, num_steps + 1)))
