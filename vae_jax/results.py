@@ -23,9 +23,9 @@ HEADER = """# Results
 
 What the project has measured. Every number below comes from a JSON record beside this page (`results/*.json`) that the
 named command wrote; `python -m vae_jax.results render` writes the page from them. Likelihoods are in nats per image,
-lower is better; "spread" is the standard deviation over the seeds. A wall time is that of
-the run, whatever else the machine did: the flax example's run shared its two cores with other work, so its time says
-nothing of speed.
+lower is better; "spread" is the standard deviation over the seeds. A wall time is that of the run, whatever else the
+machine did: the flax example's, the rate-distortion sweep's and the Burda rows' shared two cores with other work, and
+say nothing of speed.
 """
 TABLE_BEGINS, TABLE_ENDS = "<!-- results: written by vae_jax.results -->", "<!-- end of results -->"
 
