@@ -16,9 +16,6 @@ from vae_jax.evaluation.examples import Estimate as Estimate
 from vae_jax.evaluation.examples import mean_over_examples as mean_over_examples
 from vae_jax.evaluation.examples import over_examples as over_examples
 from vae_jax.evaluation.importance_sampling import ImportanceSampled as ImportanceSampled
-from vae_jax.evaluation.importance_sampling import (
-    importance_sampled_log_likelihood as importance_sampled_log_likelihood,
-)
 from vae_jax.evaluation.importance_sampling import importance_sampling as importance_sampling
 from vae_jax.evaluation.importance_sampling import importance_warning as importance_warning
 from vae_jax.evaluation.latents import active_units as active_units

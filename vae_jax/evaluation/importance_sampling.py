@@ -166,10 +166,3 @@ def importance_warning(estimates: ImportanceSampled, tolerated_share: float = 0.
         "log-likelihoods are likely too low, by an amount that the standard error does not show. Take more samples, "
         "train a better posterior, or use annealed_importance_sampling"
     )
-
-
-def importance_sampled_log_likelihood(
-    model: VAE, params: Params, key: jax.Array, xs: ArrayLike, num_samples: int, chunk_size: int = 1000
-) -> jax.Array:
-    """`importance_sampling(...).log_likelihood`."""
-    return importance_sampling(model, params, key, xs, num_samples, chunk_size=chunk_size).log_likelihood
