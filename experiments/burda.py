@@ -17,8 +17,8 @@ Data: 59,600 training images, the last 400 for validation, pixels drawn anew at 
 bits drawn once (seed 1). All rows but the last: stage i = 0, 1, ... is 3^i epochs of Adam (eps 1e-4) at a learning rate
 of 1e-3 * 10^(-i/7) * sqrt(batch/20), the square root by Malladi et al. 2022 (arXiv:2205.10287) and 1 at the paper's
 batch of 20; the paper has 8 stages, 3,280 epochs; the last parameters are measured. vamp-prior: Adam 5e-4, KL warm-up
-over 100 epochs, stopped 50 epochs after the best on validation, which is measured; at most --epochs. An epoch of vae at
-batch 100 takes 1.7 s on two cores, of iwae-5 three times that, of iwae-50 25 times; measuring 3 to 5 minutes a model.
+over 100 epochs, stopped 50 epochs after the best on validation, which is measured; at most --epochs. By the arithmetic
+an epoch of iwae-5 costs three times one of vae, of iwae-50 25 times; docs/results.md says what runs have taken.
 Sources: arXiv:1509.00519 table 1, arXiv:1705.07120 table 1, arXiv:1810.04152 (DReG).
 """
 

@@ -99,7 +99,7 @@ def run(prepared: Prepared) -> dict[str, Any]:
             display.say(f"warning: {measures.summary['nll_warning']}")
         display.say("drawing the figures")
 
-    # A run that is resumed after its end keeps what `vae-jax evaluate` has added.
+    # A run that is resumed after its end keeps what `vae-jax evaluate` has added, but not numbers of the same name.
     summary = (folder.summary() or {}) | {
         "experiment": method.name,
         "data": images.name,
