@@ -34,7 +34,7 @@ def test_with_the_exact_posterior_every_weight_is_p(dim, num_samples, chunk_size
     np.testing.assert_allclose(estimates.effective_sample_size, num_samples, rtol=1e-5)
     # No tail at all, and a single weight has none to fit.
     np.testing.assert_array_equal(estimates.pareto_k, np.full(5, np.inf if num_samples == 1 else 0.0))
-    assert (importance_warning(estimates) is None) == (num_samples == 40)
+    assert (importance_warning(estimates, num_samples) is None) == (num_samples == 40)
 
 
 def test_it_is_numpys_arithmetic_on_the_weights_of_the_documented_keys():
@@ -84,7 +84,7 @@ def test_with_a_wrong_posterior_it_meets_log_p_within_its_own_error(dim):
     assert (np.abs(standardized) < 5).all()
     assert abs(standardized.mean()) < 5 / np.sqrt(60)
     assert 0.6 < standardized.std() < 1.5  # the errors are neither too wide nor too narrow
-    assert importance_warning(estimates, tolerated_share=0.2) is None
+    assert importance_warning(estimates, num_samples, tolerated_share=0.2) is None
 
 
 @pytest.mark.slow
@@ -117,21 +117,23 @@ def test_the_diagnostics_tell_a_narrow_posterior_from_a_wide_one():
     assert np.mean(found[2.0].pareto_k) < 0  # bounded weights have a tail that ends
     assert np.mean(found[0.1].pareto_k) > 0.75
     assert np.median(found[0.1].effective_sample_size) < 0.1 * np.median(found[2.0].effective_sample_size)
-    assert importance_warning(found[2.0]) is None
-    assert "take more samples" in importance_warning(found[0.1]).lower()
+    assert importance_warning(found[2.0], 4000) is None
+    assert "take more samples" in importance_warning(found[0.1], 4000).lower()
 
 
 def test_the_warning_says_how_many_examples_and_why():
     ks = np.full(200, 0.2, np.float32)
     ks[:3] = [0.9, 1.4, np.inf]
     estimates = ImportanceSampled(np.zeros(200), np.arange(200) + 5.0, ks)
-    warning = importance_warning(estimates)
+    warning = importance_warning(estimates, 5000)
     assert warning.startswith("1.5% of the 200 examples")
     assert "Pareto k > 0.7; median effective sample size 6)" in warning
-    assert importance_warning(estimates, tolerated_share=0.02) is None
+    assert importance_warning(estimates, 5000, tolerated_share=0.02) is None
     few = estimates._replace(pareto_k=np.full(200, np.inf))
-    assert "cannot be judged: there are fewer than 21 samples" in importance_warning(few)
-    assert importance_warning(estimates._replace(pareto_k=np.full(200, 0.69))) is None
+    assert "cannot be judged: there are fewer than 21 samples" in importance_warning(few, 20)
+    below = estimates._replace(pareto_k=np.full(200, 0.69))
+    assert importance_warning(below, 5000) is None
+    assert "Pareto k > 0.63" in importance_warning(below, 500)  # fewer samples stand less of a tail
 
 
 def test_progress_is_told_batch_by_batch_and_one_program_is_compiled():

@@ -4,7 +4,7 @@ import pytest
 import scipy.stats
 
 from vae_jax.evaluation import pareto
-from vae_jax.evaluation.pareto import tail_length
+from vae_jax.evaluation.pareto import pareto_k_limit, tail_length
 
 generalized_pareto_shape, pareto_k = jax.jit(pareto.generalized_pareto_shape), jax.jit(pareto.pareto_k)
 
@@ -29,6 +29,12 @@ def largest(log_weights):
 def test_the_tail_is_the_papers():
     # ceil(min(K / 5, 3 sqrt K)), which change places at K = 225.
     assert [tail_length(k) for k in (1, 20, 21, 225, 1000, 5000, 100_000)] == [1, 4, 5, 45, 95, 213, 949]
+
+
+def test_the_limit_is_the_papers():
+    # The release notes of the R package loo, 2.7.0, list these: 0.5, 0.6, 0.67, and 0.7 from about 2,200 on.
+    limits = [pareto_k_limit(k) for k in (1, 10, 100, 320, 1000, 2200, 100_000)]
+    np.testing.assert_allclose(limits, [0.0, 0.0, 0.5, 0.6, 0.67, 0.7, 0.7], atol=0.005)
 
 
 @pytest.mark.parametrize("count", [5, 45, 213])

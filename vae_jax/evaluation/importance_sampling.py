@@ -12,12 +12,10 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from vae_jax.evaluation.batches import in_batches
-from vae_jax.evaluation.pareto import pareto_k, tail_length
+from vae_jax.evaluation.pareto import pareto_k, pareto_k_limit, tail_length
 from vae_jax.evaluation.require import prepared_examples, require_at_least_one, require_density
 from vae_jax.models.vae import VAE, Params
 
-# Above it, importance sampling converges too slowly to be of use (Vehtari et al. 2024).
-MAX_PARETO_K = 0.7
 SAMPLES_PER_BATCH = 500_000
 
 
@@ -142,13 +140,16 @@ def _estimate(weights: _Weights, num_samples: int) -> ImportanceSampled:
     return ImportanceSampled(log_likelihood, effective, pareto_k(weights.largest))
 
 
-def importance_warning(estimates: ImportanceSampled, tolerated_share: float = 0.01) -> str | None:
+def importance_warning(
+    estimates: ImportanceSampled, num_samples: int, tolerated_share: float = 0.01
+) -> str | None:
     """Why the mean of these estimates is not to be trusted, in plain words; None where nothing speaks against it.
 
     Args:
       estimates: by `importance_sampling`.
-      tolerated_share: of the examples, whose weights may have a tail with k > 0.7; a mean over examples hardly feels
-        one in a hundred.
+      num_samples: K, as it was given to `importance_sampling`; `pareto_k_limit` follows from it.
+      tolerated_share: of the examples, whose weights may have a tail with a k above the limit; a mean over examples
+        hardly feels one in a hundred.
     """
     ks, effective = np.asarray(estimates.pareto_k), np.asarray(estimates.effective_sample_size)
     if np.isposinf(ks).all():
@@ -157,12 +158,13 @@ def importance_warning(estimates: ImportanceSampled, tolerated_share: float = 0.
             f"outweighs all others (median effective sample size {np.median(effective):.3g}). Take more samples, train "
             "a better posterior, or use annealed_importance_sampling"
         )
-    heavy = ks > MAX_PARETO_K
+    limit = pareto_k_limit(num_samples)
+    heavy = ks > limit
     if np.mean(heavy) <= tolerated_share:
         return None
     return (
         f"{np.mean(heavy):.1%} of the {ks.size} examples have importance weights with a tail too heavy for their mean "
-        f"(Pareto k > {MAX_PARETO_K}; median effective sample size {np.median(effective[heavy]):.3g}): their "
+        f"(Pareto k > {limit:.2g}; median effective sample size {np.median(effective[heavy]):.3g}): their "
         "log-likelihoods are likely too low, by an amount that the standard error does not show. Take more samples, "
         "train a better posterior, or use annealed_importance_sampling"
     )

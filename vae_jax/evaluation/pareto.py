@@ -1,7 +1,7 @@
 """How heavy the tail of importance weights is: the shape k of a generalised Pareto fitted to the largest of them.
 
-With k < 1/2 the weights have a finite variance and the mean of K of them errs as 1 / sqrt(K); up to about 0.7 it still
-converges at a useful rate; beyond, the largest weights that decide the mean have not been seen yet.
+With k < 1/2 the weights have a finite variance and the mean of K of them errs as 1 / sqrt(K); beyond, more and more of
+them are needed, and above `pareto_k_limit` the largest, which decide the mean, have not been seen yet.
 """
 
 from __future__ import annotations
@@ -25,6 +25,14 @@ def tail_length(num_samples: int) -> int:
     Source: Vehtari et al. 2024 (arXiv:1507.02646).
     """
     return math.ceil(min(num_samples / 5, 3 * math.sqrt(num_samples)))
+
+
+def pareto_k_limit(num_samples: int) -> float:
+    """min(1 - 1 / log10 K, 0.7), above which the mean of K weights is not to be trusted; 0 where K is 10 or less.
+
+    Source: Vehtari et al. 2024 (arXiv:1507.02646), eq. 13.
+    """
+    return min(1.0 - 1.0 / math.log10(max(num_samples, 10)), 0.7)
 
 
 def generalized_pareto_shape(exceedances: ArrayLike) -> jax.Array:

@@ -19,12 +19,8 @@ from vae_jax.evaluation.annealed_importance_sampling import (
 )
 from vae_jax.evaluation.elbo_surgery import elbo_surgery
 from vae_jax.evaluation.examples import mean_over_examples
-from vae_jax.evaluation.importance_sampling import (
-    MAX_PARETO_K,
-    ImportanceSampled,
-    importance_sampling,
-    importance_warning,
-)
+from vae_jax.evaluation.importance_sampling import ImportanceSampled, importance_sampling, importance_warning
+from vae_jax.evaluation.pareto import pareto_k_limit
 from vae_jax.models.vae import VAE, Params
 
 
@@ -41,21 +37,23 @@ def measure_nll(
     Returns:
       For summary.json: "nll" and "nll_standard_error" in nats; "nll_samples"; of the weights of each example the median
       over the examples of "effective_sample_size" and of the tail's shape "pareto_k" (None where it is infinite: fewer
-      than 21 samples, or one weight that outweighs all others); "pareto_k_above_0.7", the share of examples whose nll
-      is not to be trusted; "nll_warning", words where that share is too large, else None.
+      than 21 samples, or one weight that outweighs all others); "pareto_k_limit"
+      and "pareto_k_above_limit", the share of examples whose nll is not to be trusted; "nll_warning", words where that
+      share is too large, else None.
     """
     estimates = importance_sampling(model, params, key, xs, num_samples, on_batch=on_batch)
     nll = mean_over_examples(-estimates.log_likelihood)
     ks = np.asarray(estimates.pareto_k)
-    median_k = float(np.median(ks))
+    median_k, limit = float(np.median(ks)), pareto_k_limit(num_samples)
     return {
         "nll": nll.mean,
         "nll_standard_error": nll.standard_error,
         "nll_samples": num_samples,
         "effective_sample_size": float(np.median(estimates.effective_sample_size)),
         "pareto_k": median_k if math.isfinite(median_k) else None,
-        f"pareto_k_above_{MAX_PARETO_K}": float(np.mean(ks > MAX_PARETO_K)),
-        "nll_warning": importance_warning(estimates),
+        "pareto_k_limit": limit,
+        "pareto_k_above_limit": float(np.mean(ks > limit)),
+        "nll_warning": importance_warning(estimates, num_samples),
     }
 
 
