@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -87,11 +88,12 @@ class RunFolder:
         return self._read(self._summary_path) if self._summary_path.exists() else None
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
+        """Replaces the numbers of the run; those that are not finite must be None (see `defined`)."""
         write_atomically(self._summary_path, json.dumps(summary, indent=2, allow_nan=False) + "\n")
 
     def add_to_summary(self, numbers: Mapping[str, Any]) -> dict[str, Any]:
         """The summary with these numbers, over those of their names, as it now stands on disk and was written there."""
-        summary = {**(self.summary() or {}), **numbers}
+        summary = {**(self.summary() or {}), **defined(numbers)}
         self.write_summary(summary)
         return summary
 
@@ -108,6 +110,11 @@ class RunFolder:
             return json.loads(path.read_text())
         except json.JSONDecodeError as error:
             raise ValueError(f"{self.argument} {self.path}: {path.name} is no valid JSON ({error})") from None
+
+
+def defined(numbers: Mapping[str, Any]) -> dict[str, Any]:
+    """With None in the place of every number that is not finite, for JSON has no word for it."""
+    return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in numbers.items()}
 
 
 def write_atomically(path: Path, text: str) -> None:

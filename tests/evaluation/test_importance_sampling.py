@@ -136,6 +136,12 @@ def test_the_warning_says_how_many_examples_and_why():
     assert "Pareto k > 0.63" in importance_warning(below, 500)  # fewer samples stand less of a tail
 
 
+def test_the_warning_names_examples_that_have_no_finite_likelihood():
+    estimates = ImportanceSampled(np.array([-80.0, -np.inf, np.nan]), np.ones(3), np.zeros(3))
+    warning = importance_warning(estimates, 5000)
+    assert warning.startswith("2 of the 3 examples have a log-likelihood that is not finite, so there is no mean")
+
+
 def test_progress_is_told_batch_by_batch_and_one_program_is_compiled():
     seen, traces = [], []
 

@@ -140,9 +140,7 @@ def _estimate(weights: _Weights, num_samples: int) -> ImportanceSampled:
     return ImportanceSampled(log_likelihood, effective, pareto_k(weights.largest))
 
 
-def importance_warning(
-    estimates: ImportanceSampled, num_samples: int, tolerated_share: float = 0.01
-) -> str | None:
+def importance_warning(estimates: ImportanceSampled, num_samples: int, tolerated_share: float = 0.01) -> str | None:
     """Why the mean of these estimates is not to be trusted, in plain words; None where nothing speaks against it.
 
     Args:
@@ -151,6 +149,12 @@ def importance_warning(
       tolerated_share: of the examples, whose weights may have a tail with a k above the limit; a mean over examples
         hardly feels one in a hundred.
     """
+    impossible = int(np.sum(~np.isfinite(estimates.log_likelihood)))
+    if impossible:
+        return (
+            f"{impossible} of the {len(estimates.log_likelihood)} examples have a log-likelihood that is not finite, "
+            "so there is no mean: the model gives them a density of 0, or its parameters are not finite"
+        )
     ks, effective = np.asarray(estimates.pareto_k), np.asarray(estimates.effective_sample_size)
     if np.isposinf(ks).all():
         return (

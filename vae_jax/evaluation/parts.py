@@ -39,7 +39,7 @@ def measure_nll(
       over the examples of "effective_sample_size" and of the tail's shape "pareto_k" (None where it is infinite: fewer
       than 21 samples, or one weight that outweighs all others); "pareto_k_limit"
       and "pareto_k_above_limit", the share of examples whose nll is not to be trusted; "nll_warning", words where that
-      share is too large, else None.
+      share is too large or the mean is not finite, else None.
     """
     estimates = importance_sampling(model, params, key, xs, num_samples, on_batch=on_batch)
     nll = mean_over_examples(-estimates.log_likelihood)
