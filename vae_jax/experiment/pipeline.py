@@ -21,7 +21,7 @@ from vae_jax.experiment.settings import Settings, resolve, run_config
 from vae_jax.experiment.trained import Trained, draw_figures, keys_of, measure, write_trained_report
 from vae_jax.models.vae import VAE
 from vae_jax.objectives import Objective, on_prepared
-from vae_jax.runs import RunFolder
+from vae_jax.runs import RunFolder, defined
 from vae_jax.training import steps_per_epoch
 
 
@@ -94,13 +94,15 @@ def run(prepared: Prepared) -> dict[str, Any]:
             params = method.after_training(model, params, fitted_to)
             checkpoints.save(progress._replace(best_params=params), final=True)
         trained = Trained(method, settings, folder, images, problem, model, params, progress.history)
-        measures = measure(trained, settings.nll_samples)
+        # A run that is resumed after its end has the same parameters: a better estimate of their nll stays.
+        earlier = folder.summary() or {}
+        better = earlier.get("nll_samples", 0) > settings.nll_samples
+        measures = measure(trained, 0 if better else settings.nll_samples)
         if measures.summary.get("nll_warning"):
             display.say(f"warning: {measures.summary['nll_warning']}")
         display.say("drawing the figures")
 
-    # A run that is resumed after its end keeps what `vae-jax evaluate` has added, but not numbers of the same name.
-    summary = (folder.summary() or {}) | {
+    summary = earlier | {
         "experiment": method.name,
         "data": images.name,
         "data_note": images.note,
@@ -109,7 +111,7 @@ def run(prepared: Prepared) -> dict[str, Any]:
         "epochs": len(progress.history),
         "best_epoch": progress.best_epoch,
         "test_images": len(problem.test),
-        **measures.summary,
+        **defined(measures.summary),
         "device": device_name(),
         "versions": versions(),
     }
