@@ -2,8 +2,8 @@
 
     python -m experiments.burda vae --stages 7 --batch-size 100
 
-A row trains its models for every seed, each in a folder under --runs, where the same command continues what stopped,
-measures the nll by importance sampling and writes docs/results/burda_ROW.json anew after every seed. In nats:
+A row trains its models for every seed, each in a folder under --runs where the same command continues what stopped,
+measures them and writes docs/results/burda_ROW.json anew after every seed. The nll by importance sampling, in nats:
 
   row         what                                               paper                      bar
   vae         VAE, 784-200-200-50, tanh                          86.76                      86.8
@@ -14,12 +14,12 @@ measures the nll by importance sampling and writes docs/results/burda_ROW.json a
   vamp-prior  gated 300-300-40, standard prior and VampPrior     84.50 and 82.38            a gain of 1.5
 
 Data: 59,600 training images, the last 400 for validation, pixels drawn anew at every read; 10,000 test images, their
-bits drawn once (seed 1). All rows but the last: stage i = 0, 1, ... is 3^i epochs of Adam (eps 1e-4) at a learning rate
-of 1e-3 * 10^(-i/7) * sqrt(batch/20), the square root by Malladi et al. 2022 (arXiv:2205.10287) and 1 at the paper's
-batch of 20; the paper has 8 stages, 3,280 epochs; the last parameters are measured. vamp-prior: Adam 5e-4, KL warm-up
-over 100 epochs, stopped 50 epochs after the best on validation, which is measured; at most --epochs. By the arithmetic
-an epoch of iwae-5 costs three times one of vae, of iwae-50 25 times; docs/results.md says what runs have taken.
-Sources: arXiv:1509.00519 table 1, arXiv:1705.07120 table 1, arXiv:1810.04152 (DReG).
+bits drawn once (seed 1). All rows but the last: stage i = 0, 1, ... of S is 3^i epochs of Adam (eps 1e-4) at a learning
+rate of 1e-3 * 10^(-i/(S-1)) * sqrt(batch/20), the square root by Malladi et al. 2022 (arXiv:2205.10287); the paper has
+8 stages, 3,280 epochs, and a batch of 20; fewer stages end at the same rate. The last parameters are measured.
+vamp-prior: Adam 5e-4, KL warm-up over 100 epochs, stopped 50 epochs after the best on validation, which is measured; at
+most --epochs. An epoch of iwae-5 costs about three times one of vae, of iwae-50 25 times. Sources: arXiv:1509.00519 and
+arXiv:1705.07120 (table 1 of each), arXiv:1810.04152 (DReG).
 """
 
 import dataclasses
@@ -85,12 +85,12 @@ def tanh_decoder(dim: int, train: np.ndarray) -> Network:
 
 
 def staged(stages: int, batch_size: int, steps: int) -> Recipe:
-    """Stage i of 3^i epochs, its learning rate 10^(-i/7) of the first."""
+    """Stage i of 3^i epochs, their learning rates falling by equal factors to a tenth of the first."""
     epochs = [3**i for i in range(stages)]
-    rates = [1e-3 * 10 ** (-i / 7) * (batch_size / 20) ** 0.5 for i in range(stages)]
-    ends = (np.cumsum(epochs)[:-1] * steps).tolist()
-    rate = optax.join_schedules([optax.constant_schedule(r) for r in rates], ends)
-    protocol = f"{stages} of Burda's 8 stages ({sum(epochs)} epochs), batch {batch_size}, Adam {rates[0]:.2g} at first"
+    rates = (np.geomspace(1e-3, 1e-4, stages) * (batch_size / 20) ** 0.5).tolist()
+    rate = optax.join_schedules([optax.constant_schedule(r) for r in rates], (np.cumsum(epochs)[:-1] * steps).tolist())
+    of_paper = f"{stages} of Burda's 8 stages ({sum(epochs)} epochs)"
+    protocol = f"{of_paper}, batch {batch_size}, Adam {rates[0]:.2g} to {rates[-1]:.2g}"
     return Recipe(protocol, optax.adam(rate, eps=1e-4), sum(epochs), batch_size, lambda p: p.state.params)
 
 
