@@ -202,6 +202,24 @@ def test_numbers_of_networks_that_do_not_fit_are_refused(counts, message):
         hierarchical_vae(encoders, priors, PER_PIXEL, 2)
 
 
+@pytest.mark.parametrize(
+    ("lengths", "message"),
+    [
+        ({"encoder": 5}, r"encoders\[1\] must return the mean and log-variance of z_2, \(4,\), got \(5,\)"),
+        ({"prior": 7}, r"priors\[0\] must return \[2 D_1\], the mean and log-variance of z_1, got \(7,\)"),
+        ({"prior": 8}, r"encoders\[1\] must take z_1, of length 4, but fails on it"),
+        ({"decoder": 4}, "decoder must take z_1, of length 3, but fails on it"),
+    ],
+)
+def test_networks_that_do_not_fit_the_code_are_named_before_any_training(lengths, message):
+    of = {"encoder": 4, "prior": 6, "decoder": 3} | lengths
+    encoders = [mlp_encoder((2, 2, 1), 6, (5,)), mlp_encoder((3,), of["encoder"], (5,))]
+    decoder = mlp_decoder(of["decoder"], (2, 2, 1, 1), (5,))
+    model = hierarchical_vae(encoders, [mlp_encoder((2,), of["prior"], (5,))], decoder, 2)
+    with pytest.raises(ValueError, match=message):
+        jax.eval_shape(model.init, jax.random.key(0))
+
+
 def test_a_code_of_no_length_is_refused():
     with pytest.raises(ValueError, match="latent_dim must be at least 1, got 0"):
         hierarchical_vae([MEAN_AND_LOG_VARIANCE] * 2, [MEAN_AND_LOG_VARIANCE], PER_PIXEL, 0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -40,7 +40,7 @@ def hierarchical_vae(
 
     Raises:
       ValueError: where there are fewer than two encoders, another number of priors than L - 1, or latent_dim is
-        below 1.
+        below 1; by `init`, where a network does not fit the parts of z that it joins.
 
     Source: Burda et al. 2016 (arXiv:1509.00519), section 2 and figure 1b.
     """
@@ -59,7 +59,9 @@ def hierarchical_vae(
 
     def init(key: jax.Array) -> Params:
         keys = jax.random.split(key, len(networks))
-        return {name: network.init(k) for (name, network), k in zip(networks.items(), keys, strict=True)}
+        params = {name: network.init(k) for (name, network), k in zip(networks.items(), keys, strict=True)}
+        _check_lengths(networks, params, len(encoders), latent_dim)
+        return params
 
     def encode(params: Params, x: jax.Array) -> Chain:
         return Chain(upward[0](params[up[0]], x), tuple(params[name] for name in up[1:]), upward[1:])
@@ -73,6 +75,34 @@ def hierarchical_vae(
         prior=prior,
         decode=lambda params, z: likelihood.distribution(decoder.apply(params["decoder"], z[0])),
     )
+
+
+def _check_lengths(networks: Mapping[str, Network], params: Params, num_layers: int, latent_dim: int) -> None:
+    """From the top down the priors say how long each part of z is; the other networks must take and make just that."""
+
+    def shape_of(name: str, argument: str, layer: int) -> tuple[int, ...]:
+        """Of what a network makes of z_layer, by tracing alone."""
+        length = lengths[layer]
+        try:
+            return jax.eval_shape(networks[name].apply, params[name], jnp.zeros(length)).shape
+        except Exception as error:  # each network library has errors of its own for an input that does not fit
+            raise ValueError(f"{argument} must take z_{layer}, of length {length}, but fails on it: {error}") from error
+
+    lengths = {num_layers: latent_dim}
+    for layer in range(num_layers - 1, 0, -1):
+        argument = f"priors[{layer - 1}]"
+        shape = shape_of(f"prior_{layer}", argument, layer + 1)
+        if len(shape) != 1 or shape[0] % 2:
+            raise ValueError(
+                f"{argument} must return [2 D_{layer}], the mean and log-variance of z_{layer}, got {shape}"
+            )
+        lengths[layer] = shape[0] // 2
+    for layer in range(2, num_layers + 1):
+        argument, expected = f"encoders[{layer - 1}]", (2 * lengths[layer],)
+        shape = shape_of(f"encoder_{layer}", argument, layer - 1)
+        if shape != expected:
+            raise ValueError(f"{argument} must return the mean and log-variance of z_{layer}, {expected}, got {shape}")
+    shape_of("decoder", "decoder", 1)
 
 
 def _normal_given_by(network: Network) -> Conditional:
