@@ -210,16 +210,14 @@ def test_a_folder_that_is_no_finished_run_is_refused_by_what_it_lacks(in_runs, c
     assert contents(in_runs) == before
 
 
-def test_a_checkpoint_of_another_model_is_refused(in_runs, capsys, monkeypatch):
-    def refuse(*_):
-        raise ValueError("Requested shape: (19, 400)")
-
-    monkeypatch.setattr(evaluate_module, "load_best", refuse)
+def test_a_checkpoint_of_another_model_is_refused(in_runs, capsys):
+    spoil(None, hidden=[9])
     code, _, error = evaluate(capsys, "vae")
     assert code == 2
-    assert (
-        "RUN vae: the checkpoint is of another model than config.json describes (Requested shape: (19, 400))" in error
-    )
+    assert error.startswith("error: RUN vae: the checkpoint is of another model than config.json describes")
+    assert "(36, 8)" in error.split("the model's")[0]
+    assert "(36, 9)" in error.split("the model's")[1]
+    assert len(error.splitlines()) == 1
 
 
 def test_what_is_missing_comes_with_the_command_that_makes_it(in_runs, capsys):

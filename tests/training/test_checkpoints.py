@@ -90,6 +90,8 @@ def test_a_model_of_other_sizes_is_refused(saved):
     state = init_train_state(other, OPTIMIZER, KEY)
     with pytest.raises(ValueError, match=r"of another size.*\(6,\).*the model's.*\(7,\)"):
         checkpoints_in(saved[0]).restore(Progress(state, state.params, ()))
+    with pytest.raises(ValueError, match=r"of another size.*\(6,\).*the model's.*\(7,\)"):
+        load_best(saved[0], state.params)
 
 
 def test_the_folder_says_by_itself_what_it_is_of(saved):

@@ -59,7 +59,7 @@ class OrbaxCheckpoints:
         step = self._manager.latest_step()
         if step is None:
             return None
-        self._check_sizes(step, like.best_params)
+        _check_sizes(self._directory, step, like.best_params)
         last = {"state": like.state._asdict(), "key": self._key}
         items = ocp.args.Composite(
             last=ocp.args.StandardRestore(_abstract(last)),
@@ -72,16 +72,6 @@ class OrbaxCheckpoints:
         state = type(like.state)(**restored.last["state"])
         return Progress(state, restored.best, tuple(restored.progress["history"]))
 
-    def _check_sizes(self, step: int, params: Params) -> None:
-        # Before orbax begins to read: it abandons its reads, noisily, at the first array of another size.
-        saved = ocp.StandardCheckpointer().metadata(self._directory.resolve() / str(step) / "best").item_metadata
-        shapes = [sorted(leaf.shape for leaf in jax.tree.leaves(tree)) for tree in (saved.tree, params)]
-        if shapes[0] != shapes[1]:
-            raise ValueError(
-                f"the checkpoint in {self._directory} is of a model of another size: its arrays have the shapes "
-                f"{shapes[0]}, the model's {shapes[1]}"
-            )
-
 
 def load_best(directory: Path, like: Params) -> Params:
     """The parameters of the epoch with the lowest validation loss, from the `checkpoints` folder of a run.
@@ -91,7 +81,7 @@ def load_best(directory: Path, like: Params) -> Params:
       like: parameters of the same model, `model.init(key)` for any key.
 
     Raises:
-      ValueError: where the folder holds no checkpoint.
+      ValueError: where the folder holds no checkpoint, or one of a model of another size.
     """
     if not directory.is_dir():
         raise ValueError(f"no folder of checkpoints at {directory}")
@@ -99,7 +89,19 @@ def load_best(directory: Path, like: Params) -> Params:
         step = manager.latest_step()
         if step is None:
             raise ValueError(f"no checkpoint in {directory}")
+        _check_sizes(directory, step, like)
         return manager.restore(step, args=ocp.args.Composite(best=ocp.args.StandardRestore(_abstract(like)))).best
+
+
+def _check_sizes(directory: Path, step: int, params: Params) -> None:
+    # Before orbax begins to read: it abandons its reads, noisily, at the first array of another size.
+    saved = ocp.StandardCheckpointer().metadata(directory.resolve() / str(step) / "best").item_metadata
+    shapes = [sorted(leaf.shape for leaf in jax.tree.leaves(tree)) for tree in (saved.tree, params)]
+    if shapes[0] != shapes[1]:
+        raise ValueError(
+            f"the checkpoint in {directory} is of a model of another size: its arrays have the shapes {shapes[0]}, "
+            f"the model's {shapes[1]}"
+        )
 
 
 def _abstract(tree: Any) -> Any:
