@@ -40,7 +40,7 @@ def sample(model: VAE, params: Params, key: jax.Array) -> jax.Array:
 
 
 def reconstruct(model: VAE, params: Params, x: ArrayLike) -> jax.Array:
-    """The decoder's mean at the code of x (the posterior's mean): the reconstruction of x, of its shape."""
+    """The decoder's mean at the `code` of x: the reconstruction of x, of its shape."""
     return mean_of(model.decode(params, code(model, params, x)))
 
 

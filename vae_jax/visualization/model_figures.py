@@ -125,7 +125,8 @@ def _reconstructions(subject: Subject) -> Captioned:
     return Captioned(
         "reconstructions",
         "Reconstructions",
-        "Test images over the decoder's mean at the mean of their posterior.",
+        "Test images over the decoder's mean at their code, the mean of their posterior (of several stochastic layers, "
+        "one layer's given the other's).",
         reconstructions(shown, rebuilt),
     )
 
