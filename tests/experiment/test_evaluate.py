@@ -115,7 +115,8 @@ def test_a_second_evaluation_replaces_its_own_numbers_and_keeps_the_others(in_ru
     _, second, _ = evaluate(capsys, "vae", "--nll-samples", "50", "--surgery-points", "7")
     assert (second["nll_samples"], second["surgery_points"]) == (50, 7)
     annealed = {name: value for name, value in first.items() if name.startswith(("ais", "bdmc"))}
-    assert len(annealed) == 12
+    assert len(annealed) == 13
+    assert annealed["ais_images_nll_samples"] == 40
     assert annealed.items() <= second.items()
 
 

@@ -11,8 +11,8 @@ from jax.typing import ArrayLike
 
 from vae_jax.distributions import Distribution, Normal
 from vae_jax.evaluation.examples import Estimate, mean_over_examples
-from vae_jax.evaluation.require import prepared_examples, require_at_least_one, require_density
-from vae_jax.models.vae import VAE, Params
+from vae_jax.evaluation.require import require_at_least_one, require_density
+from vae_jax.models.vae import VAE, Params, model_input
 
 _CHUNK = 64  # points that are drawn at once
 
@@ -86,7 +86,7 @@ def surgery_terms(
     model: VAE, params: Params, key: jax.Array, xs: ArrayLike, num_points: int | None = None
 ) -> SurgeryTerms:
     """The log-densities whose differences `elbo_surgery` averages; arguments and errors are the same."""
-    xs = prepared_examples(xs)
+    xs = model_input("xs", xs)
     require_at_least_one(**{"the number of examples in xs": xs.shape[0]})
     num_points = xs.shape[0] if num_points is None else num_points
     require_at_least_one(num_points=num_points)

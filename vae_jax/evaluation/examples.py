@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from vae_jax.evaluation.require import prepared_examples
+from vae_jax.models.vae import model_input
 
 
 def over_examples(
@@ -37,7 +37,7 @@ def over_examples(
     """
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, got {batch_size}")
-    xs = prepared_examples(xs)
+    xs = model_input("xs", xs)
     indices = jnp.arange(xs.shape[0])
     one = lambda args: function(params, jax.random.fold_in(key, args[0]), args[1])  # noqa: E731
     return jax.lax.map(one, (indices, xs), batch_size=min(batch_size, xs.shape[0]))

@@ -13,8 +13,8 @@ from jax.typing import ArrayLike
 
 from vae_jax.evaluation.batches import in_batches
 from vae_jax.evaluation.pareto import pareto_k, pareto_k_limit, tail_length
-from vae_jax.evaluation.require import prepared_examples, require_at_least_one, require_density
-from vae_jax.models.vae import VAE, Params
+from vae_jax.evaluation.require import require_at_least_one, require_density
+from vae_jax.models.vae import VAE, Params, model_input
 
 SAMPLES_PER_BATCH = 500_000
 
@@ -70,7 +70,7 @@ def importance_sampling(
     if batch_size is None:
         batch_size = max(1, SAMPLES_PER_BATCH // num_samples)
     require_at_least_one(batch_size=batch_size)
-    xs = prepared_examples(xs)
+    xs = model_input("xs", xs)
     require_at_least_one(**{"the number of examples in xs": xs.shape[0]})
     require_density(
         "the posterior of model",

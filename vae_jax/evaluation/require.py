@@ -5,20 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import jax
-import jax.numpy as jnp
-from jax.typing import ArrayLike
 
 from vae_jax.distributions import Distribution
-
-
-def prepared_examples(xs: ArrayLike) -> jax.Array:
-    """xs as an array; raises TypeError where they are raw pixels, of which a model sees something else."""
-    xs = jnp.asarray(xs)
-    if xs.dtype == jnp.uint8:
-        raise TypeError(
-            "xs holds raw uint8 pixels: give what the model sees, for example vae_jax.data.binarize(key, xs)"
-        )
-    return xs
 
 
 def require_at_least_one(**sizes: int) -> None:

@@ -199,7 +199,7 @@ def _parts(trained: Trained, options: Evaluate) -> Iterator[Part]:
         with CountDisplay("annealing", 2 * len(xs)) as display:
             on_batch = lambda batch: display.add(len(jax.tree.leaves(batch)[0]))  # noqa: E731
             numbers = measure_annealing(model, params, ais_key, xs, chains, temperatures, on_batch)
-        return numbers | {"ais_images_nll": compared["nll"]}
+        return numbers | {"ais_images_nll": compared["nll"], "ais_images_nll_samples": options.nll_samples}
 
     yield Part(
         f"annealing of {len(xs)} test images and {len(xs)} of the model's own, {chains} chains each over "

@@ -13,14 +13,14 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from vae_jax.distributions import Chain, Distribution, mean_of
-from vae_jax.models.vae import VAE, Params
+from vae_jax.models.vae import VAE, Params, model_input
 
 Path = Callable[[Any, Any, jax.Array], Any]  # (z0, z1, t in [0, 1]) -> z
 
 
 def encode(model: VAE, params: Params, x: ArrayLike) -> Distribution:
     """q(z | x); its `mean`, where it has one, is the code of x."""
-    return model.encode(params, jnp.asarray(x))
+    return model.encode(params, model_input("x", x))
 
 
 def code(model: VAE, params: Params, x: ArrayLike) -> Any:

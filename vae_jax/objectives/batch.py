@@ -9,7 +9,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from vae_jax.models.vae import VAE, Params, split_buffers
+from vae_jax.models.vae import VAE, Params, model_input, split_buffers
 
 Metrics = dict[str, jax.Array]
 
@@ -35,11 +35,7 @@ def map_over_batch(function: Callable[[jax.Array, jax.Array], T], key: jax.Array
     Raises:
       TypeError: for a batch of uint8 pixels; `on_prepared` makes them what a model sees.
     """
-    if batch.dtype == jnp.uint8:
-        raise TypeError(
-            "batch holds raw uint8 pixels: wrap the objective, for example "
-            "objectives.on_prepared(objective, vae_jax.data.binarize)"
-        )
+    batch = model_input("batch", batch)
     return jax.vmap(function)(jax.random.split(key, batch.shape[0]), batch)
 
 

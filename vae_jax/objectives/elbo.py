@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from vae_jax.distributions import kl_divergence
-from vae_jax.models.vae import VAE, Params
+from vae_jax.models.vae import VAE, Params, model_input
 from vae_jax.objectives.batch import Metrics, mean_over_batch
 
 
@@ -30,12 +30,13 @@ def elbo_terms(model: VAE, params: Params, key: jax.Array, x: ArrayLike) -> Elbo
     """log p(x | z) at one z ~ q(z | x), and KL(q(z | x) || p(z)) in closed form.
 
     Raises:
-      TypeError: where the KL divergence has no closed form; `sampled_elbo_terms` needs none.
+      TypeError: where the KL divergence has no closed form; `sampled_elbo_terms` needs none. Where x is raw uint8
+        pixels.
       AssertionError: where a density of one example is not a scalar.
 
     Source: Kingma & Welling 2014 (arXiv:1312.6114), eq. 7 (estimator B).
     """
-    posterior = model.encode(params, jnp.asarray(x))
+    posterior = model.encode(params, model_input("x", x))
     log_likelihood = model.decode(params, posterior.sample(key)).log_prob(x)
     try:
         kl = kl_divergence(posterior, model.prior(params))
@@ -50,12 +51,12 @@ def sampled_elbo_terms(model: VAE, params: Params, key: jax.Array, x: ArrayLike)
     The second is an unbiased estimate of the KL divergence, and may be negative.
 
     Raises:
-      TypeError: where the posterior has no density.
+      TypeError: where the posterior has no density, or x is raw uint8 pixels.
       AssertionError: where a density of one example is not a scalar.
 
     Source: Kingma & Welling 2014 (arXiv:1312.6114), eq. 6 (estimator A).
     """
-    posterior = model.encode(params, jnp.asarray(x))
+    posterior = model.encode(params, model_input("x", x))
     try:
         z, log_q = posterior.sample_and_log_prob(key)
     except (TypeError, AttributeError, NotImplementedError) as error:

@@ -51,6 +51,7 @@ WORDS = {
     "surgery_points": "draws of z for these parts",
     "ais_nll": "negative log-likelihood by annealing, of the first images, in nats",
     "ais_images_nll": "the same images by importance sampling, in nats",
+    "ais_images_nll_samples": "importance samples of each of them",
     "ais_images": "images annealed",
     "ais_chains": "chains an image",
     "ais_temperatures": "temperatures of a chain",
