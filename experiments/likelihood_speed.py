@@ -3,15 +3,16 @@
     python -m venv peers && peers/bin/pip install torch==2.13.0 pythae==0.1.2
     python -m experiments.likelihood_speed --peer-python peers/bin/python
 
-First the contestants take turns at K = 1000 on 200 test images, on the same weights of a 784-400-20 VAE after one
-epoch: vae_jax and pythae's `get_nll`, each with its defaults, and a hand-written PyTorch loop that encodes once and
-takes one image and its samples at a time. Medians of --rounds timings; the estimates must agree. Then vae_jax alone
-measures a 784-200-200-50 VAE of tanh once, compilation included. Some eight minutes on two cores; keep them quiet.
+The contestants take turns at K = 1000 on 200 test images, on the same weights of a 784-400-20 VAE after one epoch:
+vae_jax and pythae's `get_nll` with their defaults, and a PyTorch loop, written by hand, that encodes once and takes one
+image and its samples at a time. Medians of --rounds; the estimates must agree. Then vae_jax alone measures a
+784-200-200-50 VAE of tanh once, compilation included. Some eight minutes on two quiet cores.
 """
 
 import dataclasses
 import json
 import shlex
+import shutil
 import statistics
 import subprocess
 import sys
@@ -40,7 +41,6 @@ from vae_jax.training import init_train_state, make_train_epoch, make_train_step
 IMAGE, TEST_BITS_SEED = (28, 28, 1), 1
 Contestant = Callable[[], tuple[float, float]]  # () -> (seconds, nll)
 Turns = dict[str, dict[str, list[float]]]
-PEER = Path(__file__).parent / "peers" / "torch_likelihood.py"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,7 +92,7 @@ def compare(options: Options, train: np.ndarray, test: jax.Array) -> tuple[Turns
     with tempfile.NamedTemporaryFile(suffix=".npz") as file:
         np.savez(file, xs=xs, num_samples=num_samples, **weights)
         file.flush()
-        command = [str(options.peer_python), str(PEER), file.name]
+        command = [options.peer_python, Path(__file__).parent / "peers/torch_likelihood.py", file.name]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1) as peer:
             questions, answers = cast(IO[str], peer.stdin), cast(IO[str], peer.stdout)
 
@@ -105,7 +105,6 @@ def compare(options: Options, train: np.ndarray, test: jax.Array) -> tuple[Turns
             contestants |= {name: partial(ask, name) for name in ("pytorch", "pythae")}
             peer_versions = json.loads(answers.readline())
             results = take_turns(contestants, options.rounds)
-            questions.close()
     return results, peer_versions
 
 
@@ -114,8 +113,9 @@ def main(options: Options) -> None:
     with exit_on_bad_input():
         if options.rounds < 1:
             raise ValueError(f"--rounds must be at least 1, got {options.rounds}")
-        if not options.peer_python.exists():
-            raise ValueError(f"--peer-python must be a Python with torch and pythae; no file {options.peer_python}")
+        command = [options.peer_python, "-c", "import torch, pythae"]
+        if not shutil.which(command[0]) or subprocess.run(command, stderr=subprocess.DEVNULL, check=False).returncode:
+            raise ValueError(f"--peer-python must be a Python with torch and pythae, got {options.peer_python}")
         images = data.load_images("mnist")
     test = data.scale(jax.random.key(0), data.static_binarization(images.test, TEST_BITS_SEED))
     turns, peer_versions = compare(options, images.train, test)
