@@ -92,7 +92,7 @@ def compare(options: Options, train: np.ndarray, test: jax.Array) -> tuple[Turns
     with tempfile.NamedTemporaryFile(suffix=".npz") as file:
         np.savez(file, xs=xs, num_samples=num_samples, **weights)
         file.flush()
-        command = [options.peer_python, Path(__file__).parent / "peers/torch_likelihood.py", file.name]
+        command = [str(options.peer_python), f"{Path(__file__).parent}/peers/torch_likelihood.py", file.name]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1) as peer:
             questions, answers = cast(IO[str], peer.stdin), cast(IO[str], peer.stdout)
 
@@ -113,7 +113,7 @@ def main(options: Options) -> None:
     with exit_on_bad_input():
         if options.rounds < 1:
             raise ValueError(f"--rounds must be at least 1, got {options.rounds}")
-        command = [options.peer_python, "-c", "import torch, pythae"]
+        command = [str(options.peer_python), "-c", "import torch, pythae"]
         if not shutil.which(command[0]) or subprocess.run(command, stderr=subprocess.DEVNULL, check=False).returncode:
             raise ValueError(f"--peer-python must be a Python with torch and pythae, got {options.peer_python}")
         images = data.load_images("mnist")
