@@ -116,6 +116,13 @@ def test_load_best_gives_the_parameters_of_the_best_epoch(tmp_path, uninterrupte
     chex.assert_trees_all_equal(load_best(tmp_path / "c", MODEL.init(jax.random.key(8))), apart.best_params)
 
 
+def test_reading_a_checkpoint_warns_of_nothing(saved, caplog):
+    with caplog.at_level("WARNING"):
+        checkpoints_in(saved[0]).restore(like())
+        load_best(saved[0], like().best_params)
+    assert caplog.messages == []
+
+
 def test_load_best_of_a_folder_without_checkpoints_is_refused_by_name(tmp_path):
     (tmp_path / "c").mkdir()
     with pytest.raises(ValueError, match=r"no checkpoint in .*c$"):
