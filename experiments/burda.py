@@ -3,7 +3,7 @@
     python -m experiments.burda vae --stages 7 --batch-size 100
 
 A row trains its models for every seed, each in a folder under --runs where the same command continues what stopped,
-measures them and writes docs/results/burda_ROW.json anew after every seed. The nll by importance sampling, in nats:
+and measures them; numbers and a picture are written after every seed. The nll by importance sampling, in nats:
 
   row         what                                               paper                      bar
   vae         VAE, 784-200-200-50, tanh                          86.76                      86.8
@@ -17,9 +17,8 @@ Data: 59,600 training images, the last 400 for validation, pixels drawn anew at 
 bits drawn once (seed 1). All rows but the last: stage i = 0, 1, ... of S is 3^i epochs of Adam (eps 1e-4) at a learning
 rate of 1e-3 * 10^(-i/(S-1)) * sqrt(batch/20), the square root by Malladi et al. 2022 (arXiv:2205.10287); the paper has
 8 stages, 3,280 epochs, and a batch of 20; fewer stages end at the same rate. The last parameters are measured.
-vamp-prior: Adam 5e-4, KL warm-up over 100 epochs, stopped 50 epochs after the best on validation, which is measured; at
-most --epochs. An epoch of iwae-5 costs about three times one of vae, of iwae-50 25 times. Sources: arXiv:1509.00519 and
-arXiv:1705.07120 (table 1 of each), arXiv:1810.04152 (DReG).
+vamp-prior: Adam 5e-4, KL warm-up over 100 epochs, the best on validation, stopped 50 epochs after it. An epoch of
+iwae-5 costs 3 times one of vae, of iwae-50 25 times. Sources: arXiv:1509.00519, 1705.07120 (tables 1), 1810.04152.
 """
 
 import dataclasses
@@ -67,8 +66,8 @@ class Options:
     """the first so many are measured"""
     runs: Path = Path("runs/burda")
     """where each model and seed has its run folder"""
-    record: Path | None = None
-    """where the numbers go; None: docs/results/burda_ROW.json"""
+    docs: Path = Path("docs")
+    """where results/burda_ROW.json and a picture of the bound against epochs, images/burda_ROW.png, go"""
     data_dir: str | None = None
     """folder of TFDS datasets; by default the environment's TFDS_DATA_DIR, else TFDS's own"""
 
@@ -140,7 +139,8 @@ def main(options: Options) -> None:
             seeds=options.seeds,
             nll_samples=options.nll_samples,
             runs=options.runs,
-            path=options.record or Path(f"docs/results/burda_{options.row.replace('-', '_')}.json"),
+            docs=options.docs,
+            name=f"burda_{options.row.replace('-', '_')}",
             command=shlex.join(["python", "-m", "experiments.burda", *sys.argv[1:]]),
         )
     print(json.dumps(dataclasses.asdict(record)))

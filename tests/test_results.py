@@ -91,6 +91,19 @@ def test_the_page_and_the_readmes_table_are_what_the_records_say(tmp_path):
     assert (tmp_path / "README.md").read_text() == text
 
 
+def test_a_picture_of_the_records_name_is_shown_with_it(tmp_path):
+    for name in ("one", "two"):
+        write_record(tmp_path / f"docs/results/{name}.json", record(Claim("low", "nats", [1.0])))
+    (tmp_path / "docs/images").mkdir()
+    (tmp_path / "docs/images/two.png").touch()
+    readme = tmp_path / "README.md"
+    readme.write_text(f"{TABLE_BEGINS}\n{TABLE_ENDS}\n")
+    render(tmp_path / "docs/results", tmp_path / "docs/results.md", readme)
+    page = (tmp_path / "docs/results.md").read_text()
+    assert page.count("![") == 1
+    assert "(images/two.png)" in page.split("\n## ")[2]
+
+
 def test_a_readme_without_the_two_lines_is_left_as_it_is(tmp_path):
     (tmp_path / "README.md").write_text("no table")
     with pytest.raises(ValueError, match="between which the table goes"):

@@ -78,9 +78,14 @@ def read_record(path: Path) -> Record:
 def render(
     folder: Path = Path("docs/results"), page: Path = Path("docs/results.md"), readme: Path = Path("README.md")
 ) -> None:
-    """Writes the page, and the table in the README, from the records in the folder."""
-    records = [read_record(path) for path in sorted(folder.glob("*.json"))]
-    write_atomically(page, render_page(records))
+    """Writes the page, and the table in the README, from the records in the folder.
+
+    The picture images/NAME.png beside the folder is shown with the record NAME.json, where there is one.
+    """
+    paths = sorted(folder.glob("*.json"))
+    records = [read_record(path) for path in paths]
+    pictures = [f"images/{path.stem}.png" for path in paths]
+    write_atomically(page, render_page(records, [p if (folder.parent / p).exists() else None for p in pictures]))
     before, _, rest = readme.read_text().partition(TABLE_BEGINS)
     _, _, after = rest.partition(TABLE_ENDS)
     if not after:
@@ -98,12 +103,12 @@ def render_table(records: Sequence[Record]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def render_page(records: Sequence[Record]) -> str:
-    """The page as Markdown."""
-    return HEADER + "".join(_section(record) for record in records)
+def render_page(records: Sequence[Record], pictures: Sequence[str | None] | None = None) -> str:
+    """The page as Markdown, with the picture of each record, or None, by its path from the page."""
+    return HEADER + "".join(map(_section, records, pictures or [None] * len(records)))
 
 
-def _section(record: Record) -> str:
+def _section(record: Record, picture: str | None) -> str:
     lines = [
         f"\n## {record.title}\n",
         "| claim | paper | here | spread | bar | reached |",
@@ -117,6 +122,8 @@ def _section(record: Record) -> str:
     seeds = f"Seeds: {', '.join(map(str, record.seeds))}. " if record.seeds else ""
     wall = f"{_number(statistics.fmean(record.wall_seconds))} s" + (" a seed" if len(record.seeds) > 1 else "")
     packages = "".join(f"; {name} {number}" for name, number in record.versions.items())
+    if picture is not None:
+        lines.append(f"\n![{record.title}, as a figure]({picture})")
     lines += [
         f"\nProtocol: {record.protocol}\n",
         f"Command: `{record.command}`\n",

@@ -38,7 +38,8 @@ def run(tmp_path, row, seeds=(0, 1), nll_samples=40):
         seeds=seeds,
         nll_samples=nll_samples,
         runs=tmp_path / "runs",
-        path=tmp_path / "record.json",
+        docs=tmp_path / "docs",
+        name="nothing",
         command="python -m experiments.nothing",
     )
 
@@ -47,7 +48,7 @@ def run(tmp_path, row, seeds=(0, 1), nll_samples=40):
 def test_a_row_is_trained_measured_and_recorded_and_not_done_twice(tmp_path, monkeypatch):
     record = run(tmp_path, row())
     assert (record.seeds, len(record.wall_seconds)) == ([0, 1], 2)
-    claims = {claim.claim: claim for claim in read_record(tmp_path / "record.json").claims}
+    claims = {claim.claim: claim for claim in read_record(tmp_path / "docs/results/nothing.json").claims}
     one, two = claims["nll, ELBO"], claims["nll, IWAE"]
     assert (one.paper, one.at_most, one.reached) == (5.0, 20.0, True)
     assert all(value < 15 for value in (*one.values, *two.values))
@@ -55,6 +56,7 @@ def test_a_row_is_trained_measured_and_recorded_and_not_done_twice(tmp_path, mon
     np.testing.assert_allclose(claims["nll, IWAE less ELBO"].values, differences)
     assert claims["the same, the highest of the seeds"].values == [max(differences)]
     assert claims["active units, ELBO"].paper == 1
+    assert (tmp_path / "docs/images/nothing.png").read_bytes().startswith(b"\x89PNG")
     # The numbers are those of the run folders.
     summary = json.loads((tmp_path / "runs/two-seed1/summary.json").read_text())
     assert (summary["nll"], summary["epochs"]) == (two.values[1], 2)

@@ -72,6 +72,10 @@ FIGURES = {
         POINTS, None, ("a rather long label of the axis", "z9")
     ),
     "continuous labels": lambda: visualization.latent_scatter(POINTS, 1000 * POINTS[:, 0]),
+    "bounds of 1 epoch": lambda: visualization.bounds_by_epoch({"VAE": [{1: 120.0}]}),
+    "bounds of 2 models": lambda: visualization.bounds_by_epoch(
+        {name: [{e: 90 + 60 / e for e in range(1, 1001)}] * 3 for name in ("IWAE gradient, 20 samples", "DReG")}
+    ),
     "KL of 1 dimension": lambda: visualization.kl_bars([2.5]),
     "KL of 24 dimensions": lambda: visualization.kl_bars(np.arange(24.0) / 20),
     "KL of 500 collapsed dimensions": lambda: visualization.kl_bars(np.full(500, 1e-4)),

@@ -20,6 +20,7 @@ from vae_jax.objectives import Objective, on_prepared
 from vae_jax.results import Claim, Record, write_record
 from vae_jax.runs import RunFolder
 from vae_jax.training import Progress
+from vae_jax.visualization import bounds_by_epoch, save_figure
 
 # Epochs whose validation loss a record keeps: enough for a curve on a logarithmic axis.
 _CURVE_POINTS = 60
@@ -76,10 +77,13 @@ def run_row(
     seeds: Sequence[int],
     nll_samples: int,
     runs: Path,
-    path: Path,
+    docs: Path,
+    name: str,
     command: str,
 ) -> Record:
-    """Trains and measures every variant for every seed, and writes the record anew after each seed.
+    """Trains and measures every variant for every seed, and writes docs/results/NAME.json anew after each seed.
+
+    Beside it docs/images/NAME.png shows the bound on the validation images against epochs.
 
     What has been trained or measured before in `runs` is not done again.
 
@@ -90,7 +94,8 @@ def run_row(
       seeds: one run of every variant each.
       nll_samples: K, importance samples a test image, at least 1.
       runs: the folder of the run folders, VARIANT-seedN.
-      path: where the record goes.
+      docs: the folder of results/ and images/, which are made where they are not there.
+      name: of the record and the picture, without a suffix.
       command: what the record says it was made by.
 
     Raises:
@@ -120,7 +125,11 @@ def run_row(
             versions=versions(),
             details=results,
         )
-        write_record(path, record)
+        write_record(docs / f"results/{name}.json", record)
+        figure = docs / f"images/{name}.png"
+        figure.parent.mkdir(parents=True, exist_ok=True)
+        curves = {variant.claim: [_by_epoch(run) for run in results[variant.name]] for variant in row.variants}
+        save_figure(bounds_by_epoch(curves), figure)
     return record
 
 
@@ -179,6 +188,11 @@ def _curve(progress: Progress) -> dict[int, float]:
     last = len(progress.history)
     epochs = np.unique(np.geomspace(1, last, min(last, _CURVE_POINTS)).round().astype(int)).tolist()
     return {epoch: round(progress.history[epoch - 1]["validation/loss"], 3) for epoch in epochs}
+
+
+def _by_epoch(summary: Mapping[str, Any]) -> dict[int, float]:
+    """The curve of a summary, which as JSON has words for the epochs."""
+    return {int(epoch): loss for epoch, loss in summary["validation_loss_by_epoch"].items()}
 
 
 def _claims(variant: Variant, results: Sequence[Mapping[str, Any]]) -> list[Claim]:
