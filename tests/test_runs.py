@@ -132,8 +132,8 @@ def test_the_summary_is_read_back(folder):
 
 def test_a_number_that_is_not_finite_is_null_and_no_error_at_the_end_of_a_long_run(folder):
     folder.create({})
-    added = folder.add_to_summary({"nll": float("inf"), "rate": float("nan"), "words": "x", "kl": [1.0]})
-    assert added == folder.summary() == {"nll": None, "rate": None, "words": "x", "kl": [1.0]}
+    added = folder.add_to_summary({"nll": float("inf"), "rate": float("nan"), "words": "x", "kl": [1.0, float("nan")]})
+    assert added == folder.summary() == {"nll": None, "rate": None, "words": "x", "kl": [1.0, None]}
 
 
 def test_numbers_are_added_to_what_the_summary_holds_by_now(folder):

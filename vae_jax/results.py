@@ -80,12 +80,12 @@ def render(
 ) -> None:
     """Writes the page, and the table in the README, from the records in the folder.
 
-    The picture images/NAME.png beside the folder is shown with the record NAME.json, where there is one.
+    The picture images/NAME.png, beside the page, is shown with the record NAME.json, where there is one.
     """
     paths = sorted(folder.glob("*.json"))
     records = [read_record(path) for path in paths]
     pictures = [f"images/{path.stem}.png" for path in paths]
-    write_atomically(page, render_page(records, [p if (folder.parent / p).exists() else None for p in pictures]))
+    write_atomically(page, render_page(records, [p if (page.parent / p).exists() else None for p in pictures]))
     before, _, rest = readme.read_text().partition(TABLE_BEGINS)
     _, _, after = rest.partition(TABLE_ENDS)
     if not after:
@@ -105,7 +105,7 @@ def render_table(records: Sequence[Record]) -> str:
 
 def render_page(records: Sequence[Record], pictures: Sequence[str | None] | None = None) -> str:
     """The page as Markdown, with the picture of each record, or None, by its path from the page."""
-    return HEADER + "".join(map(_section, records, pictures or [None] * len(records)))
+    return HEADER + "".join(_section(*pair) for pair in zip(records, pictures or [None] * len(records), strict=True))
 
 
 def _section(record: Record, picture: str | None) -> str:

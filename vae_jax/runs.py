@@ -112,9 +112,13 @@ class RunFolder:
             raise ValueError(f"{self.argument} {self.path}: {path.name} is no valid JSON ({error})") from None
 
 
-def defined(numbers: Mapping[str, Any]) -> dict[str, Any]:
-    """With None in the place of every number that is not finite, for JSON has no word for it."""
-    return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in numbers.items()}
+def defined(numbers: Any) -> Any:
+    """With None in the place of every number that is not finite, in lists and mappings too: JSON has no word for it."""
+    if isinstance(numbers, Mapping):
+        return {name: defined(value) for name, value in numbers.items()}
+    if isinstance(numbers, list):
+        return [defined(value) for value in numbers]
+    return None if isinstance(numbers, float) and not math.isfinite(numbers) else numbers
 
 
 def write_atomically(path: Path, text: str) -> None:

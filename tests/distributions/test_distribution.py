@@ -86,3 +86,14 @@ def test_discrete_kl_terms_are_scipys_on_both_branches():
     assert np.min(terms) >= 0
     assert (np.abs(np.log(other / p)) > 1).any()
     assert (np.abs(np.log(other / p)) < 1).any()
+
+
+def test_one_that_can_only_be_drawn_from_says_that_it_has_no_density():
+    class Implicit(Distribution):
+        def sample(self, key):
+            return jax.random.normal(key, (2,))
+
+    with pytest.raises(TypeError, match="Implicit has no log_prob"):
+        Implicit().log_prob(jnp.zeros(2))
+    with pytest.raises(TypeError, match="Implicit has no log_prob"):
+        Implicit().sample_and_log_prob(jax.random.key(0))

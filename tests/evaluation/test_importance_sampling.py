@@ -1,5 +1,7 @@
 """Estimates of log p(x) and their diagnostics on linear-Gaussian VAEs, where both are known in closed form."""
 
+import sys
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -184,6 +186,38 @@ def test_a_hundred_thousand_samples_need_the_memory_of_a_chunk():
     key = jax.eval_shape(lambda: jax.random.key(0))
     program = _estimates.lower(model, {}, key, indices, xs, 100_000, 100).compile()
     assert program.memory_analysis().temp_size_in_bytes < 10e6
+
+
+def test_a_chunk_is_of_fewer_samples_the_more_pixels_there_are(monkeypatch):
+    chunks = []
+    module = sys.modules[importance_sampling.__module__]
+    real = module._estimates
+
+    def seen(*args):
+        chunks.append(args[-1])
+        return real(*args)
+
+    monkeypatch.setattr(module, "_estimates", seen)
+    model = VAE(
+        init=lambda key: {},
+        encode=lambda params, x: standard_normal(2),
+        prior=lambda params: standard_normal(2),
+        decode=lambda params, z: Bernoulli(jnp.full(200_000, z[0])),
+    )
+    importance_sampling(model, {}, jax.random.key(0), np.ones((1, 200_000), np.float32), 30)
+    importance_sampling(MODEL, WRONG, jax.random.key(0), XS, 30)
+    assert chunks == [20, 1000]
+
+
+@pytest.mark.slow
+def test_a_hundred_thousand_samples_meet_log_p():
+    params, xs = wrong_params_of(2), examples_of(2, 3)
+    estimates = importance_sampling(MODEL, params, jax.random.key(10), xs, 100_000)
+    # sd(w) / (mean(w) sqrt(K)), five of them: fails once in 580,000 seeds.
+    errors = np.sqrt((100_000 / np.asarray(estimates.effective_sample_size, np.float64) - 1) / 99_999)
+    difference = np.asarray(estimates.log_likelihood, np.float64) - log_likelihood_of(params, xs)
+    assert (np.abs(difference) < 5 * errors).all()
+    assert (errors < 0.02).all()
 
 
 def test_the_encoder_runs_once_an_example_and_the_prior_once():

@@ -80,8 +80,13 @@ def summary_of(path):
 @pytest.mark.slow
 def test_it_adds_its_numbers_to_the_summary_and_the_report_and_changes_nothing_else(in_runs, capsys):
     before, files = summary_of("vae"), contents("vae")
-    code, summary, error = evaluate(capsys, "vae", "--nll-samples", "500")
+    code, summary, error = evaluate(
+        capsys, "vae", "--nll-samples", "500", "--ais-chains", "2", "--ais-temperatures", "20"
+    )
     assert code == 0
+    # Of a few images, annealing without being asked.
+    assert summary["ais_images"] == 10
+    assert abs(summary["ais_nll"] - summary["ais_images_nll"]) < 2
     assert summary == summary_of("vae")
     assert set(summary) >= set(before) | NLL | SURGERY | {"mutual_information_limit", "surgery_points"}
     assert summary["nll_samples"] == 500
@@ -112,7 +117,7 @@ def test_a_second_evaluation_replaces_its_own_numbers_and_keeps_the_others(in_ru
     _, first, _ = evaluate(capsys, "vae", "--nll-samples", "40", *annealing)
     assert (first["ais_images"], first["ais_chains"], first["ais_temperatures"]) == (2, 2, 5)
     assert abs(first["ais_nll"] - first["ais_images_nll"]) < 5
-    _, second, _ = evaluate(capsys, "vae", "--nll-samples", "50", "--surgery-points", "7")
+    _, second, _ = evaluate(capsys, "vae", "--nll-samples", "50", "--surgery-points", "7", "--ais-images", "0")
     assert (second["nll_samples"], second["surgery_points"]) == (50, 7)
     annealed = {name: value for name, value in first.items() if name.startswith(("ais", "bdmc"))}
     assert len(annealed) == 13
@@ -122,9 +127,9 @@ def test_a_second_evaluation_replaces_its_own_numbers_and_keeps_the_others(in_ru
 
 @pytest.mark.slow
 def test_the_same_evaluation_gives_the_same_numbers(in_runs, capsys):
-    _, first, _ = evaluate(capsys, "vae", "--nll-samples", "40")
+    _, first, _ = evaluate(capsys, "vae", "--nll-samples", "40", "--ais-images", "0")
     report = (in_runs / "vae/figures/elbo_surgery.png").read_bytes()
-    _, again, _ = evaluate(capsys, "vae", "--nll-samples", "40")
+    _, again, _ = evaluate(capsys, "vae", "--nll-samples", "40", "--ais-images", "0")
     assert {**first, "evaluation_seconds": 0} == {**again, "evaluation_seconds": 0}
     assert (in_runs / "vae/figures/elbo_surgery.png").read_bytes() == report
 
@@ -255,7 +260,7 @@ def test_the_command_finds_the_experiments_of_the_folder_it_runs_in(runs, tmp_pa
     (tmp_path / "experiments/mine.py").write_text(script.replace('Method("vae"', 'Method("mine"'))
     config = tmp_path / "vae/config.json"
     config.write_text(config.read_text().replace('"experiment": "vae"', '"experiment": "mine"'))
-    finished = run_command(tmp_path, "evaluate", "vae", "--nll-samples", "50")
+    finished = run_command(tmp_path, "evaluate", "vae", "--nll-samples", "50", "--ais-images", "0")
     assert finished.returncode == 0, finished.stderr
     *_, place, last = finished.stdout.splitlines()
     assert place == "report: vae/report.html"

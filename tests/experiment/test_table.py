@@ -9,7 +9,7 @@ import pytest
 
 from vae_jax import data, mlp_vae, objectives
 from vae_jax.experiment import table
-from vae_jax.experiment.table import Images, Recipe, Row, Variant, run_row
+from vae_jax.experiment.table import Images, Recipe, Row, Variant, prepare_row
 from vae_jax.results import read_record
 
 SHAPE = (4, 4, 1)
@@ -31,7 +31,7 @@ def row(epochs=2, learning_rate=1e-2):
 
 
 def run(tmp_path, row, seeds=(0, 1), nll_samples=40):
-    return run_row(
+    return prepare_row(
         row,
         images(),
         data.binarize,
@@ -41,7 +41,7 @@ def run(tmp_path, row, seeds=(0, 1), nll_samples=40):
         docs=tmp_path / "docs",
         name="nothing",
         command="python -m experiments.nothing",
-    )
+    )()
 
 
 @pytest.mark.slow

@@ -26,8 +26,12 @@ class Distribution(Protocol):
         ...
 
     def log_prob(self, value: Any) -> jax.Array:
-        """The log-density (or log-probability) of one event: a scalar in nats."""
-        ...
+        """The log-density (or log-probability) of one event: a scalar in nats.
+
+        Raises:
+          TypeError: where there is none: a class that leaves this out can be drawn from, and no more.
+        """
+        raise TypeError(f"{type(self).__name__} has no log_prob")
 
     def sample_and_log_prob(self, key: jax.Array) -> tuple[Any, jax.Array]:
         """One draw and its own log-density; overridden where the value alone has lost digits that the noise had."""

@@ -17,6 +17,8 @@ from vae_jax.evaluation.require import require_at_least_one, require_density
 from vae_jax.models.vae import VAE, Params, model_input
 
 SAMPLES_PER_BATCH = 500_000
+# A decoder's activations are some tens of times its image: 1000 samples of a 28 x 28 one, 20 of a 256 x 256 x 3 one.
+PIXELS_PER_CHUNK, LARGEST_CHUNK = 4_000_000, 1000
 
 
 class ImportanceSampled(NamedTuple):
@@ -34,7 +36,7 @@ def importance_sampling(
     xs: ArrayLike,
     num_samples: int,
     *,
-    chunk_size: int = 1000,
+    chunk_size: int | None = None,
     batch_size: int | None = None,
     on_batch: Callable[[ImportanceSampled], None] | None = None,
 ) -> ImportanceSampled:
@@ -50,7 +52,8 @@ def importance_sampling(
       key: PRNG key, consumed.
       xs: `[N, ...]` examples as the model sees them.
       num_samples: K, at least 1; the paper takes 5000.
-      chunk_size: samples of z held at once, at least 1.
+      chunk_size: samples of z held at once, at least 1; where None, as many as have four million pixels together, and
+        at most 1000.
       batch_size: examples a call of the compiled program, at least 1; where None, as many as make half a million
         samples of z (some seconds on a CPU).
       on_batch: called with the estimates of each batch as soon as they are there: for progress, or to keep what is
@@ -66,12 +69,13 @@ def importance_sampling(
 
     Source: Burda et al. 2016 (arXiv:1509.00519), section 5; diagnostics: Vehtari et al. 2024 (arXiv:1507.02646).
     """
-    require_at_least_one(num_samples=num_samples, chunk_size=chunk_size)
+    xs = model_input("xs", xs)
+    require_at_least_one(**{"num_samples": num_samples, "the number of examples in xs": xs.shape[0]})
+    if chunk_size is None:
+        chunk_size = min(max(1, PIXELS_PER_CHUNK // max(1, xs[0].size)), LARGEST_CHUNK)
     if batch_size is None:
         batch_size = max(1, SAMPLES_PER_BATCH // num_samples)
-    require_at_least_one(batch_size=batch_size)
-    xs = model_input("xs", xs)
-    require_at_least_one(**{"the number of examples in xs": xs.shape[0]})
+    require_at_least_one(chunk_size=chunk_size, batch_size=batch_size)
     require_density(
         "the posterior of model",
         lambda: model.encode(params, xs[0]),

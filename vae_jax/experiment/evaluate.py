@@ -26,6 +26,8 @@ from vae_jax.experiment.trained import Trained, draw_figures, keys_of, measure, 
 from vae_jax.runs import RunFolder
 from vae_jax.training.checkpoints import load_best
 
+_DEFAULT_AIS_IMAGES = 10  # or all, where the test images are fewer
+
 
 @dataclasses.dataclass(frozen=True)
 class Evaluate:
@@ -33,9 +35,9 @@ class Evaluate:
 
     Adds to RUN/summary.json, and writes RUN/report.html anew: the importance-sampled negative log-likelihood with its
     effective sample size and Pareto k; active units and the KL of each dimension; the parts of the rate (mutual
-    information, total correlation, dimension-wise KL); and, where asked for, bounds by annealed importance sampling.
-    The last line on stdout is the summary as JSON. Run it where the run was made: the experiment's script and its data
-    must be found.
+    information, total correlation, dimension-wise KL); and last, of a few images, bounds by annealed importance
+    sampling, which may be interrupted without loss of the others. The last line on stdout is the summary as JSON. Run
+    it where the run was made: the experiment's script and its data must be found.
     """
 
     run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
@@ -44,9 +46,10 @@ class Evaluate:
     """importance samples a test image, for the negative log-likelihood; time grows with it, memory does not"""
     surgery_points: int | None = None
     """draws of z over which the parts of the rate are averaged; None: one a test image"""
-    ais_images: int = 0
+    ais_images: int | None = None
     """test images, the first so many, for annealed importance sampling, and as many that the model itself draws, for
-    the gap between two bounds; slow (some seconds an image); 0: leave it out"""
+    the gap between two bounds; slow (some seconds an image); None: 10, but none where z is not of real numbers; 0:
+    leave it out"""
     ais_chains: int = 16
     """of annealed importance sampling, an image"""
     ais_temperatures: int = 1000
@@ -74,7 +77,7 @@ def prepare_evaluation(options: Evaluate) -> Trained:
         if value is not None and value < least:
             raise ValueError(f"--{name.replace('_', '-')} must be at least {least}, got {value}")
     trained = open_run(options.run, options.data_dir)
-    if options.ais_images > len(trained.problem.test):
+    if options.ais_images is not None and options.ais_images > len(trained.problem.test):
         raise ValueError(
             f"--ais-images must be at most the {len(trained.problem.test)} test images, got {options.ais_images}"
         )
@@ -85,10 +88,15 @@ def prepare_evaluation(options: Evaluate) -> Trained:
         "without one there is neither a likelihood nor a rate; give a run whose posterior has one, such as of "
         "experiments.vae",
     )
-    code = jax.eval_shape(lambda: model.prior(params).sample(jax.random.key(0)))
-    if options.ais_images and not all(jnp.issubdtype(part.dtype, jnp.floating) for part in jax.tree.leaves(code)):
+    if options.ais_images and not _has_real_code(trained):
         raise ValueError(f"--ais-images needs a z of real numbers, which RUN {options.run} has not: leave it out")
     return trained
+
+
+def _has_real_code(trained: Trained) -> bool:
+    """Whether z is of real numbers in all its parts, so that HMC can move it."""
+    code = jax.eval_shape(lambda: trained.model.prior(trained.params).sample(jax.random.key(0)))
+    return all(jnp.issubdtype(part.dtype, jnp.floating) for part in jax.tree.leaves(code))
 
 
 def open_run(path: Path, data_dir: str | None = None) -> Trained:
@@ -189,9 +197,11 @@ def _parts(trained: Trained, options: Evaluate) -> Iterator[Part]:
             return measure_nll(model, params, nll_key, test, options.nll_samples, on_batch)
 
     yield Part(f"importance sampling, {options.nll_samples:,} samples an image", nll)
-    if not options.ais_images:
+    default = _DEFAULT_AIS_IMAGES if _has_real_code(trained) else 0
+    num_images = default if options.ais_images is None else options.ais_images
+    if not num_images:
         return
-    chains, temperatures, xs = options.ais_chains, options.ais_temperatures, test[: options.ais_images]
+    chains, temperatures, xs = options.ais_chains, options.ais_temperatures, test[:num_images]
 
     def annealing() -> dict[str, Any]:
         # The same draws as above, so as to compare: the mean of the first images alone.

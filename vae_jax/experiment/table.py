@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,8 +20,8 @@ from vae_jax.experiment.resumable import train_in_folder
 from vae_jax.models.vae import VAE, Params
 from vae_jax.objectives import Objective, on_prepared
 from vae_jax.results import Claim, Record, write_record
-from vae_jax.runs import RunFolder
-from vae_jax.training import Progress
+from vae_jax.runs import RunFolder, defined
+from vae_jax.training import Progress, steps_per_epoch
 from vae_jax.visualization import bounds_by_epoch, save_figure
 
 # Epochs whose validation loss a record keeps: enough for a curve on a logarithmic axis.
@@ -53,7 +55,7 @@ class Recipe(NamedTuple):
 
 
 class Row(NamedTuple):
-    """What `run_row` trains, measures and records."""
+    """What `prepare_row` checks, and what it returns trains, measures and records."""
 
     title: str
     variants: Sequence[Variant]
@@ -69,7 +71,7 @@ class Images(NamedTuple):
     test: jax.Array  # [L, H, W, C], as the models see them
 
 
-def run_row(
+def prepare_row(
     row: Row,
     images: Images,
     prepare: Callable[[jax.Array, jax.Array], jax.Array],
@@ -80,12 +82,11 @@ def run_row(
     docs: Path,
     name: str,
     command: str,
-) -> Record:
-    """Trains and measures every variant for every seed, and writes docs/results/NAME.json anew after each seed.
+) -> Callable[[], Record]:
+    """Checks all that can be, and returns what trains and measures every variant for every seed.
 
-    Beside it docs/images/NAME.png shows the bound on the validation images against epochs.
-
-    What has been trained or measured before in `runs` is not done again.
+    After each seed that writes docs/results/NAME.json anew, and docs/images/NAME.png: the bound on the validation
+    images against epochs. What has been trained or measured before in `runs` is not done again.
 
     Args:
       row: what to do.
@@ -99,8 +100,9 @@ def run_row(
       command: what the record says it was made by.
 
     Raises:
-      ValueError: where there is no seed, nll_samples is below 1, there is no test image, or a run folder holds a run
-        of another recipe.
+      ValueError: where there is no seed, nll_samples is below 1, there is no test image, the recipe's batch does not
+        fit the training images, or a run folder holds a run of another recipe.
+      FloatingPointError: by what is returned, where the nll of a model is not finite; its summary.json has the rest.
     """
     if not seeds or len(set(seeds)) != len(seeds):
         raise ValueError(f"seeds must be one or more different numbers, got {tuple(seeds)}")
@@ -108,6 +110,25 @@ def run_row(
         raise ValueError(f"nll_samples must be at least 1, got {nll_samples}")
     if not len(images.test):
         raise ValueError("test must hold at least 1 image")
+    steps_per_epoch(len(images.train), row.recipe.batch_size)
+    for seed, variant in itertools.product(seeds, row.variants):
+        folder, config = _folder_of(variant, row.recipe, seed, runs)
+        if folder.exists():
+            folder.check_same(config)
+    return partial(_run_row, row, images, prepare, seeds, nll_samples, runs, docs, name, command)
+
+
+def _run_row(
+    row: Row,
+    images: Images,
+    prepare: Callable[[jax.Array, jax.Array], jax.Array],
+    seeds: Sequence[int],
+    nll_samples: int,
+    runs: Path,
+    docs: Path,
+    name: str,
+    command: str,
+) -> Record:
     results: dict[str, list[dict[str, Any]]] = {variant.name: [] for variant in row.variants}
     for done, seed in enumerate(seeds, start=1):
         for variant in row.variants:
@@ -133,6 +154,12 @@ def run_row(
     return record
 
 
+def _folder_of(variant: Variant, recipe: Recipe, seed: int, runs: Path) -> tuple[RunFolder, dict[str, Any]]:
+    """The folder of a run, and the configuration that it has or is given."""
+    config = {"variant": variant.name, "recipe": recipe.protocol, "seed": seed}
+    return RunFolder(runs / f"{variant.name}-seed{seed}", "--runs"), config
+
+
 def _run(
     variant: Variant,
     recipe: Recipe,
@@ -144,11 +171,8 @@ def _run(
 ) -> dict[str, Any]:
     """One variant and seed: trained or continued, and measured unless the folder has the same measurement."""
     started = time.monotonic()
-    folder = RunFolder(runs / f"{variant.name}-seed{seed}", "--runs")
-    config = {"variant": variant.name, "recipe": recipe.protocol, "seed": seed}
-    if folder.exists():
-        folder.check_same(config)
-    else:
+    folder, config = _folder_of(variant, recipe, seed, runs)
+    if not folder.exists():
         folder.create(config)
     with ProgressDisplay(recipe.epochs) as display:
         display.say(f"{variant.claim}, seed {seed}; in {folder.path}")
@@ -180,7 +204,9 @@ def _run(
         epochs = len(progress.history)
         summary = {**config, **measures.summary, **nll, **wanted, "epochs": epochs, "best_epoch": progress.best_epoch}
         summary |= {"wall_seconds": seconds(), "validation_loss_by_epoch": _curve(progress)}
-        folder.write_summary(summary)
+        folder.write_summary(defined(summary))
+        if not np.isfinite(nll["nll"]):
+            raise FloatingPointError(f"{folder.path}: {nll['nll_warning']}")
     return summary
 
 

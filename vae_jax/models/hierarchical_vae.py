@@ -40,7 +40,7 @@ def hierarchical_vae(
 
     Raises:
       ValueError: where there are fewer than two encoders, another number of priors than L - 1, or latent_dim is
-        below 1; by `init`, where a network does not fit the parts of z that it joins.
+        below 1; by `init`, where a network that z goes into does not take or make the parts that it should.
 
     Source: Burda et al. 2016 (arXiv:1509.00519), section 2 and figure 1b.
     """

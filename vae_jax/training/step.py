@@ -27,7 +27,9 @@ TrainStep = Callable[[TrainState, jax.Array, jax.Array], tuple[TrainState, Metri
 
 def init_train_state(model: VAE, optimizer: optax.GradientTransformation, key: jax.Array) -> TrainState:
     """Fresh parameters and the optimizer's state for them, at step 0."""
-    params = model.init(key)
+    # Copies: training donates the memory of its state, and a constant of the model's (an output bias set to the data's
+    # mean) is what the next `init` wants to give again.
+    params = jax.tree.map(jnp.copy, model.init(key))
     trained, _ = split_buffers(params)
     return TrainState(jnp.zeros((), jnp.int32), params, optimizer.init(trained))
 

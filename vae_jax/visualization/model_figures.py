@@ -67,7 +67,7 @@ def model_figures(subject: Subject, key: jax.Array) -> Iterator[Captioned]:
     plain = prior if isinstance(prior, Normal) and prior.mean.ndim == 1 else None
     if plain is not None:
         yield _traversal(subject, plain)
-    if subject.kl_per_dimension is not None:
+    if subject.kl_per_dimension is not None and np.isfinite(subject.kl_per_dimension).all():
         yield Captioned(
             "kl_per_dimension",
             "What each dimension carries",
