@@ -277,6 +277,6 @@ def test_the_help_names_every_option_with_its_default():
     assert finished.returncode == 0
     words = " ".join(finished.stdout.split())
     assert words.startswith("usage: vae-jax evaluate")
-    for option in ("--nll-samples INT", "--surgery-points", "--ais-images INT", "--ais-chains INT", "--data-dir"):
+    for option in ("--nll-samples INT", "--surgery-points", "--ais-images", "--ais-chains INT", "--data-dir"):
         assert option in words
     assert "(default: 5000)" in words
