@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, ScalarFormatter
+from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 from vae_jax.visualization.style import DPI, TRAIN, VALIDATION, fit_canvas, fixed, styled
 
@@ -42,7 +42,7 @@ def bounds_by_epoch(runs: Mapping[str, Sequence[Mapping[int, float]]]) -> Figure
     epochs = [epoch for curves in runs.values() for curve in curves for epoch in curve]
     axes.set_xscale("log")
     axes.set_xlim(0.95 * min(epochs), 1.05 * max(epochs))
-    axes.xaxis.set_major_formatter(ScalarFormatter())
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     # The first epochs come from hundreds of nats, which would leave no room for the last.
     low, high = values.min(), np.quantile(values, 0.95)
     span = max(high - low, 0.1)
