@@ -15,9 +15,9 @@ and measures them; numbers and a picture are written after every seed. The nll b
 
 Data: 59,600 training images, the last 400 for validation, pixels drawn anew at every read; 10,000 test images, their
 bits drawn once (seed 1). All rows but the last: stage i = 0, 1, ... is 3^i epochs of Adam (eps 1e-4) at a learning rate
-of 1e-3 * 10^(-i/7) * sqrt(batch/20), the root from Malladi et al. 2022 (arXiv:2205.10287), who scale eps and betas too;
-the paper has 8 stages, 3,280 epochs, batches of 20. The last parameters are measured. vamp-prior: Adam 5e-4, KL warm-up
-over 100 epochs, stopped 50 after the best. Cost of an epoch: iwae-5 3 times vae, iwae-50 25 times.
+of 1e-3 * 10^(-i/span) * sqrt(batch/20) (Malladi et al. 2022, arXiv:2205.10287, scale eps and betas too); in the paper 8
+stages, 3,280 epochs, span 7, batch 20. With --epochs one cosine to 0 instead of stages. The last parameters count.
+vamp-prior: Adam 5e-4, KL warm-up of 100 epochs, ends 50 after the best. Cost: iwae-5 3 times vae, iwae-50 25 times.
 """
 
 import dataclasses
@@ -33,8 +33,7 @@ import numpy as np
 import optax
 import tyro
 
-from vae_jax import data, gaussian_vae
-from vae_jax import objectives as o
+from vae_jax import data, gaussian_vae, objectives
 from vae_jax.experiment import exit_on_bad_input
 from vae_jax.experiment.table import Images, Recipe, Row, Variant, prepare_row
 from vae_jax.models import hierarchical_vae, likelihoods, output_bias, with_vamp_prior
@@ -47,28 +46,16 @@ GLOROT, HE = jax.nn.initializers.glorot_uniform(), jax.nn.initializers.he_normal
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """What the experiment can be told."""
-
-    row: tyro.conf.Positional[Literal["vae", "iwae-5", "iwae-50", "dreg", "two-layer", "vamp-prior"]]
-    """of the table above"""
-    seeds: tuple[int, ...] | None = None
-    """one training of each of the row's models for each; None: 0, and 0 1 2 for dreg"""
-    stages: int = 8
-    """of the learning rate, 1 to 8; not of vamp-prior"""
-    span: int = 7
-    """stages after which the learning rate has fallen to a tenth"""
-    batch_size: int | None = None
-    """images a step; None: as in the papers, 20, and 100 for vamp-prior"""
-    epochs: int = 2000
-    """of vamp-prior alone: at most"""
-    nll_samples: int = 5000
-    """importance samples a test image"""
-    test_images: int = 10_000
-    """the first so many are measured"""
-    runs: Path = Path("runs/burda")
-    """where each model and seed has its run folder"""
-    docs: Path = Path("docs")
-    """where results/burda_ROW.json and a picture of the bound against epochs, images/burda_ROW.png, go"""
+    row: tyro.conf.Positional[Literal["vae", "iwae-5", "iwae-50", "dreg", "two-layer", "vamp-prior"]]  # of the table
+    seeds: tuple[int, ...] | None = None  # a training of every model each; None: 0, and 0 1 2 for dreg
+    stages: int = 8  # of the learning rate, 1 to 8; not of vamp-prior
+    span: int = 7  # stages after which the learning rate has fallen to a tenth
+    batch_size: int | None = None  # images a step; None: 20, and 100 for vamp-prior
+    epochs: int | None = None  # of one cosine instead of the stages; for vamp-prior the most (None: 2000)
+    nll_samples: int = 5000  # importance samples a test image
+    test_images: int = 10_000  # the first so many are measured
+    runs: Path = Path("runs/burda")  # where each model and seed has its run folder
+    docs: Path = Path("docs")  # gets results/burda_ROW.json and, the bound against epochs, images/burda_ROW.png
 
 
 def tanh_encoder(shape: tuple[int, ...], dim: int, width: int) -> Network:
@@ -82,14 +69,19 @@ def tanh_decoder(dim: int, train: np.ndarray) -> Network:
     return mlp_decoder(dim, (*IMAGE, 1), (200, 200), bias, jnp.tanh, GLOROT)
 
 
-def staged(stages: int, span: int, batch_size: int, steps: int) -> Recipe:
-    """Stage i of 3^i epochs, its learning rate 10^(-i/span) of the first."""
-    epochs = [3**i for i in range(stages)]
-    rates = [1e-3 * 10 ** (-i / span) * (batch_size / 20) ** 0.5 for i in range(stages)]
-    rate = optax.join_schedules([optax.constant_schedule(r) for r in rates], (np.cumsum(epochs)[:-1] * steps).tolist())
-    of_paper = f"{stages} of Burda's 8 stages ({sum(epochs)} epochs)"
-    protocol = f"{of_paper}, batch {batch_size}, Adam {rates[0]:.2g} to {rates[-1]:.2g}"
-    return Recipe(protocol, optax.adam(rate, eps=1e-4), sum(epochs), batch_size, lambda p: p.state.params)
+def burda_recipe(options: Options, batch_size: int, steps: int) -> Recipe:
+    """Stage i of 3^i epochs, its learning rate 10^(-i/span) of the first; or one cosine over all epochs."""
+    first = 1e-3 * (batch_size / 20) ** 0.5
+    if (epochs := options.epochs) is not None:
+        rate = optax.cosine_decay_schedule(first, epochs * steps)
+        protocol = f"{epochs} epochs, batch {batch_size}, Adam {first:.2g} to 0 by a cosine"
+    else:
+        ends = np.cumsum([3**i for i in range(options.stages)]).tolist()
+        rates = [first * 10 ** (-i / options.span) for i in range(options.stages)]
+        rate = optax.join_schedules([optax.constant_schedule(r) for r in rates], [end * steps for end in ends[:-1]])
+        of_paper = f"{options.stages} of Burda's 8 stages ({(epochs := ends[-1])} epochs)"
+        protocol = f"{of_paper}, batch {batch_size}, Adam {first:.2g} to {rates[-1]:.2g}"
+    return Recipe(protocol, optax.adam(rate, eps=1e-4), epochs, batch_size, lambda p: p.state.params)
 
 
 def make_row(options: Options, train: np.ndarray) -> Row:
@@ -97,37 +89,44 @@ def make_row(options: Options, train: np.ndarray) -> Row:
     batch_size = {"vamp-prior": 100}.get(options.row, 20) if options.batch_size is None else options.batch_size
     steps = steps_per_epoch(len(train), batch_size)
     if options.row == "vamp-prior":
-        protocol = f"batch {batch_size}, Adam 5e-4, KL warm-up of 100 epochs, the best of at most {options.epochs}"
-        recipe = Recipe(protocol, optax.adam(5e-4), options.epochs, batch_size, lambda p: p.best_params, patience=50)
-        warm_up = o.sampled_kl_warm_up(o.linear(100 * steps))
+        epochs = options.epochs or 2000
+        protocol = f"batch {batch_size}, Adam 5e-4, KL warm-up of 100 epochs, the best of at most {epochs}"
+        recipe = Recipe(protocol, optax.adam(5e-4), epochs, batch_size, lambda p: p.best_params, patience=50)
+        warm_up = objectives.sampled_kl_warm_up(objectives.linear(100 * steps))
         decoder = gated_mlp_decoder(40, (*IMAGE, 1), kernel_init=HE)
         model = gaussian_vae(gated_mlp_encoder(IMAGE, 80, kernel_init=HE), decoder, 40)
         standard = Variant("gated", "standard prior", model, warm_up, 84.50)
         vamp = Variant("gated-vamp", "VampPrior of 500", with_vamp_prior(model, 500, IMAGE), warm_up, 82.38)
         return Row("Gated VAE, 784-300-300-40, two priors", (standard, vamp), recipe, -1.5)
-    recipe = staged(options.stages, options.span, batch_size, steps)
+    recipe = burda_recipe(options, batch_size, steps)
     if options.row == "two-layer":
         encoders = tanh_encoder(IMAGE, 100, 200), tanh_encoder((100,), 50, 100)
         model = hierarchical_vae(encoders, [tanh_encoder((50,), 100, 100)], tanh_decoder(100, train), 50)
-        vae = Variant("two-layer", "VAE", model, o.negative_sampled_elbo, 85.33, 85.6)
+        vae = Variant("two-layer", "VAE", model, objectives.negative_sampled_elbo, 85.33, 85.6)
         return Row("Two stochastic layers, 784-200-200-100 and 100-100-100-50, tanh", (vae,), recipe)
     model = gaussian_vae(tanh_encoder(IMAGE, 50, 200), tanh_decoder(50, train), 50)
     if options.row == "dreg":
-        iwae = Variant("iwae-20", "IWAE gradient, 20 samples", model, o.negative_iwae(20))
-        dreg = Variant("dreg-20", "DReG gradient, 20 samples", model, o.negative_dreg(20))
+        iwae = Variant("iwae-20", "IWAE gradient, 20 samples", model, objectives.negative_iwae(20))
+        dreg = Variant("dreg-20", "DReG gradient, 20 samples", model, objectives.negative_dreg(20))
         return Row("DReG and IWAE, 784-200-200-50, tanh", (iwae, dreg), recipe, 0.0)
     variant = {
-        "vae": Variant("vae", "VAE", model, o.negative_elbo, 86.76, 86.8, 19),
-        "iwae-5": Variant("iwae-5", "IWAE, 5 samples", model, o.negative_iwae(5), 85.54, 85.6),
-        "iwae-50": Variant("iwae-50", "IWAE, 50 samples", model, o.negative_iwae(50), 84.78, 85.0, 25),
+        "vae": Variant("vae", "VAE", model, objectives.negative_elbo, 86.76, 86.8, 19),
+        "iwae-5": Variant("iwae-5", "IWAE, 5 samples", model, objectives.negative_iwae(5), 85.54, 85.6),
+        "iwae-50": Variant("iwae-50", "IWAE, 50 samples", model, objectives.negative_iwae(50), 84.78, 85.0, 25),
     }[options.row]
     return Row(f"{variant.claim}, 784-200-200-50, tanh", (variant,), recipe)
 
 
+def record_name(options: Options) -> str:
+    """Another for every schedule: no record is written over that of another."""
+    schedule = f"_span_{options.span}" * (options.span != 7) if options.epochs is None else "_cosine"
+    return f"burda_{options.row}{schedule * (options.row != 'vamp-prior')}".replace("-", "_")
+
+
 def main(options: Options) -> None:
     with exit_on_bad_input():
-        for name, most in {"stages": 8, "span": 99, "test_images": 10_000}.items():
-            if not 1 <= (value := getattr(options, name)) <= most:
+        for name, most in {"stages": 8, "span": 99, "epochs": 10**6, "test_images": 10_000}.items():
+            if (value := getattr(options, name)) is not None and not 1 <= value <= most:
                 raise ValueError(f"--{name.replace('_', '-')} must be between 1 and {most}, got {value}")
         images = data.load_images("mnist")
         train, validation = images.train[:-VALIDATION_IMAGES], images.train[-VALIDATION_IMAGES:]
@@ -140,7 +139,7 @@ def main(options: Options) -> None:
             nll_samples=options.nll_samples,
             runs=options.runs,
             docs=options.docs,
-            name=f"burda_{options.row}".replace("-", "_") + f"_span_{options.span}" * (options.span != 7),
+            name=record_name(options),
             command=shlex.join(["python", "-m", "experiments.burda", *sys.argv[1:]]),
         )
     print(json.dumps(dataclasses.asdict(run())))

@@ -51,17 +51,41 @@ def test_a_stage_takes_three_times_the_epochs_of_the_one_before_and_the_rate_fal
 ):
     recipe = make(script, "vae", "--stages", str(stages), "--span", str(span), "--batch-size", "80").recipe
     assert recipe.epochs == epochs
-    steps = epochs * 2  # of 80 of 200 images
+    ends = np.cumsum([2 * 3**i for i in range(stages)])  # two steps an epoch: 80 of 200 images
+    expected = [2e-3 * 10 ** (-np.searchsorted(ends, i, side="right") / span) for i in range(min(2 * epochs, 100))]
+    np.testing.assert_allclose(learning_rates(recipe, len(expected)), expected, rtol=1e-4)
+
+
+def learning_rates(recipe, steps):
+    """Adam's updates by a gradient far above eps: the rate itself, with bias correction from the first step."""
     state = recipe.optimizer.init(0.0)
-    # A gradient far above eps: Adam's update is the learning rate itself, with bias correction from the first step.
-    updates = []
     update = jax.jit(recipe.optimizer.update)
-    for _ in range(min(steps, 100)):
+    rates = []
+    for _ in range(steps):
         step, state = update(1e3, state)
-        updates.append(-float(step))
-    ends = np.cumsum([2 * 3**i for i in range(stages)])
-    expected = [2e-3 * 10 ** (-np.searchsorted(ends, i, side="right") / span) for i in range(len(updates))]
-    np.testing.assert_allclose(updates, expected, rtol=1e-4)
+        rates.append(-float(step))
+    return rates
+
+
+def test_with_epochs_the_rate_is_one_cosine_to_0(script):
+    recipe = make(script, "iwae-5", "--epochs", "30", "--batch-size", "80").recipe
+    assert (recipe.epochs, recipe.protocol) == (30, "30 epochs, batch 80, Adam 0.002 to 0 by a cosine")
+    expected = 1e-3 * (1 + np.cos(np.pi * np.arange(61) / 60))
+    np.testing.assert_allclose(learning_rates(recipe, 61), expected, rtol=1e-4, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        ("vae", "burda_vae"),
+        ("two-layer --span 6", "burda_two_layer_span_6"),
+        ("iwae-5 --epochs 9", "burda_iwae_5_cosine"),
+        ("iwae-5 --epochs 9 --span 6", "burda_iwae_5_cosine"),
+        ("vamp-prior --epochs 9", "burda_vamp_prior"),
+    ],
+)
+def test_every_schedule_has_a_record_of_its_own(script, words, name):
+    assert script.record_name(tyro.cli(script.Options, args=words.split())) == name
 
 
 def test_the_networks_are_the_papers(script):
@@ -105,6 +129,7 @@ def test_the_vamp_prior_row_warms_up_for_100_epochs_and_keeps_the_best(script):
         ("--stages", "0", "--stages must be between 1 and 8, got 0"),
         ("--stages", "9", "--stages must be between 1 and 8, got 9"),
         ("--span", "0", "--span must be between 1 and 99, got 0"),
+        ("--epochs", "0", "--epochs must be between 1 and 1000000, got 0"),
         ("--test-images", "-5", "--test-images must be between 1 and 10000, got -5"),
         ("--test-images", "20000", "--test-images must be between 1 and 10000, got 20000"),
     ],
