@@ -14,7 +14,7 @@ from objectives.linear_gaussian import (
     wrong_params,
 )
 from vae_jax import VAE, Normal, standard_normal
-from vae_jax.distributions import Chain, Delta, Mixture
+from vae_jax.distributions import Chain, Delta, Distribution, Mixture, UndefinedError
 from vae_jax.evaluation import (
     elbo_surgery,
     importance_sampling,
@@ -179,3 +179,33 @@ def test_an_autoencoder_has_a_distortion_and_nothing_else():
     assert measures.kl_per_dimension is None
     expected_codes = (np.asarray(XS) - np.asarray(params["offset"])) @ np.asarray(params["encoder"]).T
     np.testing.assert_allclose(measures.posterior_means, expected_codes, rtol=1e-4, atol=1e-5)
+
+
+class Odd(Distribution):
+    """A posterior whose divergence fails by a mistake of its own, or has no closed form."""
+
+    def __init__(self, error):
+        self.error, self.mean = error, jnp.zeros(2)
+
+    def sample(self, key):
+        return jax.random.normal(key, (2,))
+
+    def log_prob(self, value):
+        return standard_normal(2).log_prob(value)
+
+    def kl(self, other):
+        raise self.error
+
+
+@pytest.mark.slow
+def test_only_what_is_undefined_is_estimated_and_a_mistake_in_the_model_comes_out():
+    """A TypeError of the user's code was once taken for a divergence without a closed form."""
+
+    def model_with(error):
+        return MODEL._replace(encode=lambda params, x: Odd(error))
+
+    summary = measure_vae(model_with(UndefinedError("none")), exact_params(), jax.random.key(0), XS, 2, 0).summary
+    assert abs(summary["rate"]) < 1e-5  # posterior and prior are the same
+    assert summary["kl_per_dimension"] is None
+    with pytest.raises(TypeError, match="add got incompatible shapes"):
+        measure_vae(model_with(TypeError("add got incompatible shapes")), exact_params(), jax.random.key(0), XS, 2, 0)

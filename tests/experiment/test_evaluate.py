@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -48,7 +49,7 @@ def runs(tmp_path_factory):
         for name in ("vae", "autoencoder"):
             method = __import__(f"experiments.{name}", fromlist=["METHOD"]).METHOD
             arguments = ["--data", "blobs.npz", "--run-dir", name, *SMALL.split()]
-            assert call(lambda: main(method, ""), *arguments) == 0  # noqa: B023
+            assert call(partial(main, method, ""), *arguments) == 0
     return folder
 
 

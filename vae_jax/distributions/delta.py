@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from vae_jax.distributions.distribution import Distribution
+from vae_jax.distributions.distribution import Distribution, UndefinedError
 
 
 @jax.tree_util.register_dataclass
@@ -18,7 +18,7 @@ class Delta(Distribution):
     """A point mass at `value`.
 
     Of integers it is a probability: `log_prob` is 0 at the point and -inf elsewhere. Of floating-point values it has no
-    density, so there is no KL divergence to a continuous prior and no ELBO: `log_prob` raises TypeError, and
+    density, so there is no KL divergence to a continuous prior and no ELBO: `log_prob` raises UndefinedError, and
     `objectives.reconstruction` is the objective that needs neither.
     """
 
@@ -44,7 +44,7 @@ class Delta(Distribution):
     def _discrete(self) -> jax.Array:
         point = jnp.asarray(self.value)
         if jnp.issubdtype(point.dtype, jnp.floating):
-            raise TypeError(
+            raise UndefinedError(
                 "a Delta of floating-point values has no density, and so no ELBO or importance weight; train the "
                 "model with objectives.reconstruction, which needs none"
             )

@@ -14,6 +14,15 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 
+class UndefinedError(TypeError):
+    """A density, a mean or a divergence that the type of a distribution does not have: raised while tracing."""
+
+
+# How a type says that it has no density: classes of this library by the first, classes without the method by the
+# second, base classes of other libraries (TFP, distrax) by the third. Any other error is the caller's to see.
+NO_DENSITY = (UndefinedError, AttributeError, NotImplementedError)
+
+
 class Distribution(Protocol):
     """The interface of an encoder's q(z | x), a prior p(z) and a decoder's p(x | z).
 
@@ -29,9 +38,9 @@ class Distribution(Protocol):
         """The log-density (or log-probability) of one event: a scalar in nats.
 
         Raises:
-          TypeError: where there is none: a class that leaves this out can be drawn from, and no more.
+          UndefinedError: where there is none: a class that leaves this out can be drawn from, and no more.
         """
-        raise TypeError(f"{type(self).__name__} has no log_prob")
+        raise UndefinedError(f"{type(self).__name__} has no log_prob")
 
     def sample_and_log_prob(self, key: jax.Array) -> tuple[Any, jax.Array]:
         """One draw and its own log-density; overridden where the value alone has lost digits that the noise had."""
@@ -43,11 +52,11 @@ def kl_divergence(q: Distribution, p: Distribution) -> jax.Array:
     """KL(q || p) in closed form: a scalar in nats, never below 0.
 
     Raises:
-      TypeError: where no closed form is known for this pair; a sampled estimate (`sampled_elbo`) needs none.
+      UndefinedError: where no closed form is known for this pair; a sampled estimate (`sampled_elbo`) needs none.
     """
     divergence = q.kl(p) if hasattr(q, "kl") else None
     if divergence is None:
-        raise TypeError(
+        raise UndefinedError(
             f"no closed-form KL divergence from {type(q).__name__} to {type(p).__name__}; "
             "use the sampled estimate instead (sampled_elbo, objectives.negative_sampled_elbo)"
         )
@@ -58,10 +67,10 @@ def mean_of(distribution: Distribution) -> Any:
     """`distribution.mean`.
 
     Raises:
-      TypeError: for a distribution that has none (a Categorical); draw from it instead.
+      UndefinedError: for a distribution that has none (a Categorical); draw from it instead.
     """
     if not hasattr(distribution, "mean"):
-        raise TypeError(f"{type(distribution).__name__} has no mean; draw from it with .sample(key) instead")
+        raise UndefinedError(f"{type(distribution).__name__} has no mean; draw from it with .sample(key) instead")
     return distribution.mean
 
 

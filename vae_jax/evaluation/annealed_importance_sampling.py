@@ -125,7 +125,7 @@ def annealed_importance_sampling(
     xs = model_input("xs", xs)
     require_at_least_one(**{"the number of examples in xs": xs.shape[0]})
     _require_annealable(model, params, start, xs[0])
-    program = lambda indices: _forward(  # noqa: E731
+    program = lambda indices: _forward(
         model, params, key, indices, xs[indices], schedule, start, num_chains, num_leapfrog
     )
     return in_batches(program, xs.shape[0], batch_size, on_batch)
@@ -176,9 +176,7 @@ def bidirectional(
     require_at_least_one(num_examples=num_examples)
     x = jax.eval_shape(lambda: _simulate(model, params, key)[1])
     _require_annealable(model, params, start, jnp.zeros(x.shape, x.dtype))
-    program = lambda indices: _both_ways(  # noqa: E731
-        model, params, key, indices, schedule, start, num_chains, num_leapfrog
-    )
+    program = lambda indices: _both_ways(model, params, key, indices, schedule, start, num_chains, num_leapfrog)
     return in_batches(program, num_examples, batch_size, on_batch)
 
 
@@ -240,7 +238,7 @@ def _simulate(model: VAE, params: Params, key: jax.Array) -> tuple[Any, jax.Arra
 
 def _path(model: VAE, params: Params, start: Start, x: jax.Array) -> Path:
     prior = model.prior(params)
-    log_joint = lambda z: model.decode(params, z).log_prob(x) + prior.log_prob(z)  # noqa: E731
+    log_joint = lambda z: model.decode(params, z).log_prob(x) + prior.log_prob(z)
     return path_between(start(model, params, x), log_joint)
 
 

@@ -37,7 +37,7 @@ def path_between(q0: Distribution, log_joint: Callable[..., jax.Array]) -> Path:
     """The path from q0 to log p(x, z), a function of z as q0 draws it, whatever pytree that is."""
     _, unravel = ravel_pytree(q0.sample(jax.random.key(0)))  # for the structure only
     densities = (lambda z: q0.log_prob(unravel(z)), lambda z: log_joint(unravel(z)))
-    flatten = lambda z: ravel_pytree(z)[0]  # noqa: E731
+    flatten = lambda z: ravel_pytree(z)[0]
     return Path(densities, flatten, lambda key: flatten(q0.sample(key)))
 
 
@@ -134,6 +134,6 @@ def _move(
     key: jax.Array, path: Path, temperature: jax.Array, points: Point, step_size: jax.Array, num_leapfrog: int
 ) -> tuple[Point, jax.Array]:
     mixture = jnp.stack([1.0 - temperature, temperature])
-    step = lambda k, point: hmc_step(k, path.densities, mixture, point, step_size, num_leapfrog)  # noqa: E731
+    step = lambda k, point: hmc_step(k, path.densities, mixture, point, step_size, num_leapfrog)
     points, acceptance = jax.vmap(step)(jax.random.split(key, points.position.shape[0]), points)
     return points, jnp.mean(acceptance)

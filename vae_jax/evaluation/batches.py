@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import itemgetter
 from typing import Any
 
 import jax
@@ -31,7 +32,7 @@ def in_batches(
     batches = []
     for start in range(0, num_examples, batch_size):
         indices = jnp.minimum(jnp.arange(start, start + batch_size), num_examples - 1)
-        batch = jax.tree.map(lambda leaf: leaf[: num_examples - start], program(indices))  # noqa: B023
+        batch = jax.tree.map(itemgetter(slice(num_examples - start)), program(indices))
         # Waiting keeps the queue of programs short: what is reported is done, and an interrupt takes effect.
         batches.append(jax.block_until_ready(batch))
         if on_batch is not None:

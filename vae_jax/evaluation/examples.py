@@ -39,7 +39,7 @@ def over_examples(
         raise ValueError(f"batch_size must be at least 1, got {batch_size}")
     xs = model_input("xs", xs)
     indices = jnp.arange(xs.shape[0])
-    one = lambda args: function(params, jax.random.fold_in(key, args[0]), args[1])  # noqa: E731
+    one = lambda args: function(params, jax.random.fold_in(key, args[0]), args[1])
     return jax.lax.map(one, (indices, xs), batch_size=min(batch_size, xs.shape[0]))
 
 

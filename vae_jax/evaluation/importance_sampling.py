@@ -81,7 +81,7 @@ def importance_sampling(
         lambda: model.encode(params, xs[0]),
         "importance weights need one; annealed_importance_sampling from the prior does not",
     )
-    program = lambda indices: _estimates(model, params, key, indices, xs[indices], num_samples, chunk_size)  # noqa: E731
+    program = lambda indices: _estimates(model, params, key, indices, xs[indices], num_samples, chunk_size)
     return in_batches(program, xs.shape[0], batch_size, on_batch)
 
 

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from vae_jax.distributions import Normal, kl_divergence, mean_of
+from vae_jax.distributions import Normal, UndefinedError, kl_divergence, mean_of
 from vae_jax.evaluation.examples import over_examples
 from vae_jax.models.vae import VAE, Params
 
@@ -22,7 +22,7 @@ def posterior_means(model: VAE, params: Params, xs: ArrayLike, batch_size: int =
     """The mean of q(z | x) of every example, `[N, D]`; one jitted, chunked program.
 
     Raises:
-      TypeError: where the posterior has no mean (a Chain, a Categorical).
+      UndefinedError: where the posterior has no mean (a Chain, a Categorical).
     """
     unused = jax.random.key(0)  # the mean needs no noise
     return over_examples(lambda params, _, x: mean_of(model.encode(params, x)), params, unused, xs, batch_size)
@@ -80,7 +80,7 @@ def variances_of_means(
         try:
             mean = mean_of(posterior)
             return mean, jax.tree.map(jnp.zeros_like, mean)
-        except TypeError:  # by its type, while tracing: there is no mean
+        except UndefinedError:
             draws = jax.vmap(posterior.sample)(jax.random.split(key, num_samples))
             noise = jax.tree.map(lambda z: jnp.var(z, axis=0, ddof=1) / num_samples, draws)
             return jax.tree.map(partial(jnp.mean, axis=0), draws), noise
@@ -97,14 +97,14 @@ def kl_per_dimension(model: VAE, params: Params, xs: ArrayLike, batch_size: int 
     taken as one long vector.
 
     Raises:
-      TypeError: where posterior or prior is not a diagonal Normal.
+      UndefinedError: where posterior or prior is not a diagonal Normal.
     """
 
     def example(params: Params, key: jax.Array, x: jax.Array) -> jax.Array:
         posterior, prior = model.encode(params, x), model.prior(params)
         if not (isinstance(posterior, Normal) and isinstance(prior, Normal)):
             names = f"{type(posterior).__name__} and {type(prior).__name__}"
-            raise TypeError(f"kl_per_dimension needs a diagonal Normal posterior and prior, got {names}")
+            raise UndefinedError(f"kl_per_dimension needs a diagonal Normal posterior and prior, got {names}")
         return jax.vmap(kl_divergence)(*jax.tree.map(jnp.ravel, (posterior, prior)))
 
     unused = jax.random.key(0)  # the divergence has a closed form

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from vae_jax.distributions import UndefinedError
 from vae_jax.evaluation.collapse import collapse_by_activity, collapse_by_kl
 from vae_jax.evaluation.elbo import mean_over_samples
 from vae_jax.evaluation.examples import mean_over_examples
@@ -83,14 +84,14 @@ def measure_autoencoder(
 def _elbo_terms(model: VAE, params: Params, key: jax.Array, x: jax.Array) -> ElboTerms:
     try:
         return elbo_terms(model, params, key, x)
-    except TypeError:  # by the types of posterior and prior, while tracing: no closed form
+    except UndefinedError:
         return sampled_elbo_terms(model, params, key, x)
 
 
 def _where_defined(measure: Callable[[VAE, Params, jax.Array], Any], model: VAE, params: Params, xs: jax.Array) -> Any:
     try:
         return measure(model, params, xs)
-    except TypeError:
+    except UndefinedError:
         return None
 
 

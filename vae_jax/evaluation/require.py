@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import jax
 
-from vae_jax.distributions import Distribution
+from vae_jax.distributions import NO_DENSITY, Distribution
 
 
 def require_at_least_one(**sizes: int) -> None:
@@ -27,5 +27,5 @@ def require_density(argument: str, make: Callable[[], Distribution], remedy: str
     name = type(jax.eval_shape(make)).__name__
     try:
         jax.eval_shape(lambda: make().sample_and_log_prob(jax.random.key(0)))
-    except (TypeError, AttributeError, NotImplementedError) as error:
+    except NO_DENSITY as error:
         raise TypeError(f"{argument} must have a density, but a {name} has none: {remedy}") from error

@@ -193,7 +193,7 @@ def _parts(trained: Trained, options: Evaluate) -> Iterator[Part]:
 
     def nll() -> dict[str, Any]:
         with CountDisplay("importance sampling", len(test)) as display:
-            on_batch = lambda batch: display.add(len(batch.log_likelihood))  # noqa: E731
+            on_batch = lambda batch: display.add(len(batch.log_likelihood))
             return measure_nll(model, params, nll_key, test, options.nll_samples, on_batch)
 
     yield Part(f"importance sampling, {options.nll_samples:,} samples an image", nll)
@@ -207,7 +207,7 @@ def _parts(trained: Trained, options: Evaluate) -> Iterator[Part]:
         # The same draws as above, so as to compare: the mean of the first images alone.
         compared = measure_nll(model, params, nll_key, xs, options.nll_samples)
         with CountDisplay("annealing", 2 * len(xs)) as display:
-            on_batch = lambda batch: display.add(len(jax.tree.leaves(batch)[0]))  # noqa: E731
+            on_batch = lambda batch: display.add(len(jax.tree.leaves(batch)[0]))
             numbers = measure_annealing(model, params, ais_key, xs, chains, temperatures, on_batch)
         return numbers | {"ais_images_nll": compared["nll"], "ais_images_nll_samples": options.nll_samples}
 

@@ -116,6 +116,6 @@ def traverse(model: VAE, params: Params, x: ArrayLike, values: ArrayLike) -> jax
             "take models.code(model, params, x), change the part you mean and give the whole to models.decode"
         )
     values = jnp.broadcast_to(values, (z.shape[0], values.shape[-1]))
-    picture = lambda d, value: mean_of(model.decode(params, z.at[d].set(value)))  # noqa: E731
+    picture = lambda d, value: mean_of(model.decode(params, z.at[d].set(value)))
     over_values = jax.vmap(picture, in_axes=(None, 0))
     return jax.vmap(over_values)(jnp.arange(z.shape[0]), values)

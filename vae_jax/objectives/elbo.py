@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from vae_jax.distributions import kl_divergence
+from vae_jax.distributions import NO_DENSITY, UndefinedError, kl_divergence
 from vae_jax.models.vae import VAE, Params, model_input
 from vae_jax.objectives.batch import Metrics, mean_over_batch
 
@@ -30,8 +30,8 @@ def elbo_terms(model: VAE, params: Params, key: jax.Array, x: ArrayLike) -> Elbo
     """log p(x | z) at one z ~ q(z | x), and KL(q(z | x) || p(z)) in closed form.
 
     Raises:
-      TypeError: where the KL divergence has no closed form; `sampled_elbo_terms` needs none. Where x is raw uint8
-        pixels.
+      UndefinedError: where the KL divergence has no closed form; `sampled_elbo_terms` needs none.
+      TypeError: where x is raw uint8 pixels.
       AssertionError: where a density of one example is not a scalar.
 
     Source: Kingma & Welling 2014 (arXiv:1312.6114), eq. 7 (estimator B).
@@ -40,8 +40,10 @@ def elbo_terms(model: VAE, params: Params, key: jax.Array, x: ArrayLike) -> Elbo
     log_likelihood = model.decode(params, posterior.sample(key)).log_prob(x)
     try:
         kl = kl_divergence(posterior, model.prior(params))
-    except TypeError as error:
-        raise TypeError(f"model: {error}; where the posterior has no density, objectives.reconstruction") from error
+    except UndefinedError as error:
+        raise UndefinedError(
+            f"model: {error}; where the posterior has no density, objectives.reconstruction"
+        ) from error
     return _scalars(ElboTerms(log_likelihood, kl))
 
 
@@ -51,7 +53,8 @@ def sampled_elbo_terms(model: VAE, params: Params, key: jax.Array, x: ArrayLike)
     The second is an unbiased estimate of the KL divergence, and may be negative.
 
     Raises:
-      TypeError: where the posterior has no density, or x is raw uint8 pixels.
+      UndefinedError: where the posterior has no density.
+      TypeError: where x is raw uint8 pixels.
       AssertionError: where a density of one example is not a scalar.
 
     Source: Kingma & Welling 2014 (arXiv:1312.6114), eq. 6 (estimator A).
@@ -59,8 +62,8 @@ def sampled_elbo_terms(model: VAE, params: Params, key: jax.Array, x: ArrayLike)
     posterior = model.encode(params, model_input("x", x))
     try:
         z, log_q = posterior.sample_and_log_prob(key)
-    except (TypeError, AttributeError, NotImplementedError) as error:
-        raise TypeError(
+    except NO_DENSITY as error:
+        raise UndefinedError(
             "model: this objective needs log q(z | x) at a draw from what model.encode returns, and there is none: "
             f"{error}; objectives.reconstruction needs none"
         ) from error

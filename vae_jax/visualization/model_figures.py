@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from matplotlib.figure import Figure
 
-from vae_jax.distributions import Normal, mean_of
+from vae_jax.distributions import Normal, UndefinedError, mean_of
 from vae_jax.models import code, great_circle, interpolate, reconstruct, sample, straight_line, traverse
 from vae_jax.models.vae import VAE, Params
 from vae_jax.visualization.curves import training_curves
@@ -115,7 +115,7 @@ def _code_parts(subject: Subject) -> list[jax.ShapeDtypeStruct]:
     """The arrays of the code that stands for one image; none where its posterior has no such code."""
     try:
         return jax.tree.leaves(jax.eval_shape(lambda x: code(subject.model, subject.params, x), subject.xs[0]))
-    except TypeError:
+    except UndefinedError:
         return []
 
 
