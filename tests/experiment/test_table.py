@@ -1,6 +1,7 @@
 """Rows of a published table: trained, measured, recorded, continued."""
 
 import json
+from functools import partial
 
 import jax
 import numpy as np
@@ -8,9 +9,11 @@ import optax
 import pytest
 
 from vae_jax import data, mlp_vae, objectives
-from vae_jax.experiment import table
+from vae_jax.experiment import resumable, table
+from vae_jax.experiment.progress import ProgressDisplay
 from vae_jax.experiment.table import Images, Recipe, Row, Variant, prepare_row
 from vae_jax.results import read_record
+from vae_jax.training.checkpoints import OrbaxCheckpoints
 
 SHAPE = (4, 4, 1)
 
@@ -75,6 +78,26 @@ def test_a_row_is_trained_measured_and_recorded_and_not_done_twice(tmp_path, mon
         run(tmp_path, row(), nll_samples=41)
     with pytest.raises(ValueError, match=r"--runs .*one-seed0 .*recipe \(the run: '2 epochs', now: '3 epochs'\)"):
         run(tmp_path, row(epochs=3))
+
+
+@pytest.mark.slow
+def test_an_interrupted_row_goes_on_to_the_same_numbers(tmp_path, monkeypatch):
+    whole = run(tmp_path / "whole", row(epochs=3), seeds=(0,))
+    shown = []
+
+    def show(self, row):
+        shown.append(row["epoch"])
+        if len(shown) == 5:  # the second epoch of the second model
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(ProgressDisplay, "show", show)
+    monkeypatch.setattr(resumable, "OrbaxCheckpoints", partial(OrbaxCheckpoints, every_seconds=0))
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "part", row(epochs=3), seeds=(0,))
+    assert not (tmp_path / "part/docs").exists()
+    part = run(tmp_path / "part", row(epochs=3), seeds=(0,))
+    assert shown == [1, 2, 3, 1, 2, 3]  # no epoch twice
+    assert part.claims == whole.claims
 
 
 def test_what_cannot_be_measured_is_refused_before_anything_is_trained(tmp_path):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -115,43 +114,33 @@ def prepare_row(
         folder, config = _folder_of(variant, row.recipe, seed, runs)
         if folder.exists():
             folder.check_same(config)
-    return partial(_run_row, row, images, prepare, seeds, nll_samples, runs, docs, name, command)
 
+    def run() -> Record:
+        results: dict[str, list[dict[str, Any]]] = {variant.name: [] for variant in row.variants}
+        for done, seed in enumerate(seeds, start=1):
+            for variant in row.variants:
+                results[variant.name].append(_run(variant, row.recipe, images, prepare, seed, nll_samples, runs))
+            record = Record(
+                title=row.title,
+                protocol=f"{row.recipe.protocol}; {len(images.train)} training images, their pixels drawn anew at "
+                f"every read; nll of {len(images.test)} test images by K = {nll_samples} importance samples each.",
+                command=command,
+                claims=[claim for variant in row.variants for claim in _claims(variant, results[variant.name])]
+                + _difference(row, results),
+                seeds=list(seeds[:done]),
+                wall_seconds=[sum(runs_of[i]["wall_seconds"] for runs_of in results.values()) for i in range(done)],
+                device=device_name(),
+                versions=versions(),
+                details=results,
+            )
+            write_record(docs / f"results/{name}.json", record)
+            figure = docs / f"images/{name}.png"
+            figure.parent.mkdir(parents=True, exist_ok=True)
+            curves = {variant.claim: [_by_epoch(r) for r in results[variant.name]] for variant in row.variants}
+            save_figure(bounds_by_epoch(curves), figure)
+        return record
 
-def _run_row(
-    row: Row,
-    images: Images,
-    prepare: Callable[[jax.Array, jax.Array], jax.Array],
-    seeds: Sequence[int],
-    nll_samples: int,
-    runs: Path,
-    docs: Path,
-    name: str,
-    command: str,
-) -> Record:
-    results: dict[str, list[dict[str, Any]]] = {variant.name: [] for variant in row.variants}
-    for done, seed in enumerate(seeds, start=1):
-        for variant in row.variants:
-            results[variant.name].append(_run(variant, row.recipe, images, prepare, seed, nll_samples, runs))
-        record = Record(
-            title=row.title,
-            protocol=f"{row.recipe.protocol}; {len(images.train)} training images, their pixels drawn anew at every "
-            f"read; nll of {len(images.test)} test images by K = {nll_samples} importance samples each.",
-            command=command,
-            claims=[claim for variant in row.variants for claim in _claims(variant, results[variant.name])]
-            + _difference(row, results),
-            seeds=list(seeds[:done]),
-            wall_seconds=[sum(runs_of[i]["wall_seconds"] for runs_of in results.values()) for i in range(done)],
-            device=device_name(),
-            versions=versions(),
-            details=results,
-        )
-        write_record(docs / f"results/{name}.json", record)
-        figure = docs / f"images/{name}.png"
-        figure.parent.mkdir(parents=True, exist_ok=True)
-        curves = {variant.claim: [_by_epoch(run) for run in results[variant.name]] for variant in row.variants}
-        save_figure(bounds_by_epoch(curves), figure)
-    return record
+    return run
 
 
 def _folder_of(variant: Variant, recipe: Recipe, seed: int, runs: Path) -> tuple[RunFolder, dict[str, Any]]:
