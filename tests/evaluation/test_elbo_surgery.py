@@ -7,7 +7,8 @@ import pytest
 import scipy.special
 import scipy.stats
 
-from objectives.linear_gaussian import elbo_parts, examples, linear_gaussian, wrong_params
+from evaluation.linear_gaussian_of import examples_of, model_of, wrong_params_of
+from objectives.linear_gaussian import elbo_parts
 from vae_jax import VAE, Normal, standard_normal
 from vae_jax.distributions import Categorical, Chain, Delta, Laplace, Mixture
 from vae_jax.evaluation import elbo_surgery
@@ -39,7 +40,7 @@ def numpy_aggregate(xs, points):
     return joint, scipy.special.logsumexp(log_densities, axis=1) - np.log(len(xs))
 
 
-@pytest.mark.parametrize("count", [1, 7, 64, 65, 150])  # examples are encoded 64 at a time
+@pytest.mark.parametrize("count", [1, 7, 64, 65, 150])
 @pytest.mark.parametrize("offset", [0.0, 100.0])
 def test_the_aggregate_is_float64s_however_many_examples_and_however_far_from_the_origin(count, offset):
     # At 100 with deviations of 0.05 an expanded square, z^2 - 2 z m + m^2, would be wrong by tens of nats.
@@ -65,10 +66,12 @@ def test_posteriors_of_very_different_widths_neither_overflow_nor_vanish():
     np.testing.assert_allclose(actual[1:], dimensions.T, rtol=1e-5)
 
 
-@pytest.mark.parametrize("num_points", [pytest.param(30, marks=pytest.mark.slow), 100, 250])
-def test_the_parts_sum_to_the_kl_divergence(num_points):
-    params, xs = wrong_params(), examples(100)
-    parts = elbo_surgery(linear_gaussian(), params, KEY, xs, num_points)
+@pytest.mark.parametrize(
+    ("dim", "num_points"), [(2, 30), (2, 100), (2, 250), pytest.param(8, 100, marks=pytest.mark.slow), (32, 250)]
+)
+def test_the_parts_sum_to_the_kl_divergence(dim, num_points):
+    params, xs = wrong_params_of(dim), examples_of(dim, 100)
+    parts = elbo_surgery(model_of(dim), params, KEY, xs, num_points)
     total = parts.mutual_information.mean + parts.total_correlation.mean + parts.dimension_wise_kl.mean
     np.testing.assert_allclose(total, parts.average_kl.mean, rtol=1e-5)
     np.testing.assert_allclose(parts.mutual_information.mean + parts.marginal_kl.mean, parts.average_kl.mean, rtol=1e-5)
