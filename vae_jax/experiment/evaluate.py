@@ -144,7 +144,8 @@ def _method_of(folder: RunFolder, name: Any) -> Method:
     """METHOD of experiments/NAME.py, found as `python -m` finds it: in the current folder, or where it is installed."""
     if not (isinstance(name, str) and name.isidentifier()):
         raise ValueError(
-            f"RUN {folder.path} was made by no experiment that can be evaluated: config.json names {name!r}"
+            f"RUN {folder.path} was made by no experiment that can be evaluated: config.json names {name!r} (the rows "
+            "of experiments.burda are measured by the command that trains them)"
         )
     if "" not in sys.path and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
