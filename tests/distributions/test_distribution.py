@@ -6,7 +6,18 @@ import numpy as np
 import pytest
 import scipy.special
 
-from vae_jax.distributions import Bernoulli, Categorical, Delta, Laplace, Normal, kl_divergence, mean_of
+from vae_jax.distributions import (
+    Bernoulli,
+    Categorical,
+    Delta,
+    Laplace,
+    Normal,
+    UndefinedError,
+    kl_divergence,
+    log_prob_of,
+    mean_of,
+    sample_and_log_prob_of,
+)
 from vae_jax.distributions.distribution import Distribution, discrete_kl_terms, event_arrays
 
 
@@ -97,3 +108,28 @@ def test_one_that_can_only_be_drawn_from_says_that_it_has_no_density():
         Implicit().log_prob(jnp.zeros(2))
     with pytest.raises(TypeError, match="Implicit has no log_prob"):
         Implicit().sample_and_log_prob(jax.random.key(0))
+
+
+def test_no_density_is_said_in_one_way_and_a_mistake_inside_one_comes_out():
+    class Bare:
+        pass
+
+    class OtherLibrarys:
+        def log_prob(self, value):
+            raise NotImplementedError("log_prob is not implemented: Implicit")
+
+    class Mistaken:
+        def log_prob(self, value):
+            return self.scael
+
+    with pytest.raises(UndefinedError, match="Bare has no log_prob"):
+        log_prob_of(Bare(), 0.0)
+    with pytest.raises(UndefinedError, match="Bare has no sample_and_log_prob"):
+        sample_and_log_prob_of(Bare(), jax.random.key(0))
+    with pytest.raises(UndefinedError, match="OtherLibrarys has no log_prob: log_prob is not implemented"):
+        log_prob_of(OtherLibrarys(), 0.0)
+    with pytest.raises(AttributeError, match="scael"):
+        log_prob_of(Mistaken(), 0.0)
+    unit = Normal(jnp.zeros(1), jnp.zeros(1))
+    assert log_prob_of(unit, jnp.ones(1)) == unit.log_prob(jnp.ones(1))
+    assert sample_and_log_prob_of(unit, jax.random.key(0)) == unit.sample_and_log_prob(jax.random.key(0))

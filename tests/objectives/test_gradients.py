@@ -90,7 +90,7 @@ def test_a_posterior_without_a_density_is_refused_in_words():
         (negative_iwae(3), deterministic, "a Delta of floating-point values has no density"),
         (negative_dreg(3), deterministic, "a Delta of floating-point values has no density"),
         (negative_stl, deterministic, "a Delta of floating-point values has no density"),
-        (negative_stl, one_way, "'OneWay' object has no attribute 'log_prob'"),
+        (negative_stl, one_way, "OneWay has no log_prob"),
     ):
         with pytest.raises(TypeError, match=rf"model: this objective needs log q\(z \| x\).*{reason}"):
             jax.eval_shape(lambda p, o=objective, m=model: o(m, p, KEY, X[None]), wrong_params())

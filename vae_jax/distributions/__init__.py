@@ -10,11 +10,12 @@ from vae_jax.distributions.continuous_bernoulli import continuous_bernoulli_log_
 from vae_jax.distributions.delta import Delta as Delta
 from vae_jax.distributions.discretized_logistic import DiscretizedLogistic as DiscretizedLogistic
 from vae_jax.distributions.discretized_logistic import discretized_logistic_log_prob as discretized_logistic_log_prob
-from vae_jax.distributions.distribution import NO_DENSITY as NO_DENSITY
 from vae_jax.distributions.distribution import Distribution as Distribution
 from vae_jax.distributions.distribution import UndefinedError as UndefinedError
 from vae_jax.distributions.distribution import kl_divergence as kl_divergence
+from vae_jax.distributions.distribution import log_prob_of as log_prob_of
 from vae_jax.distributions.distribution import mean_of as mean_of
+from vae_jax.distributions.distribution import sample_and_log_prob_of as sample_and_log_prob_of
 from vae_jax.distributions.laplace import Laplace as Laplace
 from vae_jax.distributions.laplace import laplace_kl as laplace_kl
 from vae_jax.distributions.laplace import laplace_log_prob as laplace_log_prob

@@ -18,11 +18,6 @@ class UndefinedError(TypeError):
     """A density, a mean or a divergence that the type of a distribution does not have: raised while tracing."""
 
 
-# How a type says that it has no density: classes of this library by the first, classes without the method by the
-# second, base classes of other libraries (TFP, distrax) by the third. Any other error is the caller's to see.
-NO_DENSITY = (UndefinedError, AttributeError, NotImplementedError)
-
-
 class Distribution(Protocol):
     """The interface of an encoder's q(z | x), a prior p(z) and a decoder's p(x | z).
 
@@ -61,6 +56,34 @@ def kl_divergence(q: Distribution, p: Distribution) -> jax.Array:
             "use the sampled estimate instead (sampled_elbo, objectives.negative_sampled_elbo)"
         )
     return divergence
+
+
+def log_prob_of(distribution: Distribution, value: Any) -> jax.Array:
+    """`distribution.log_prob(value)`.
+
+    Raises:
+      UndefinedError: where the distribution has no density.
+    """
+    return _density(distribution, "log_prob", value)
+
+
+def sample_and_log_prob_of(distribution: Distribution, key: jax.Array) -> tuple[Any, jax.Array]:
+    """`distribution.sample_and_log_prob(key)`.
+
+    Raises:
+      UndefinedError: where the distribution has no density.
+    """
+    return _density(distribution, "sample_and_log_prob", key)
+
+
+def _density(distribution: Distribution, method: str, argument: Any) -> Any:
+    # By the method's presence: an AttributeError from inside it is a mistake there, and comes out as it is.
+    if not hasattr(distribution, method):
+        raise UndefinedError(f"{type(distribution).__name__} has no {method}")
+    try:
+        return getattr(distribution, method)(argument)
+    except NotImplementedError as error:  # of a distribution of another library (TFP, distrax): it has the name only
+        raise UndefinedError(f"{type(distribution).__name__} has no {method}: {error}") from error
 
 
 def mean_of(distribution: Distribution) -> Any:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import jax
 
-from vae_jax.distributions import NO_DENSITY, Distribution
+from vae_jax.distributions import Distribution, UndefinedError, sample_and_log_prob_of
 
 
 def require_at_least_one(**sizes: int) -> None:
@@ -26,6 +26,6 @@ def require_density(argument: str, make: Callable[[], Distribution], remedy: str
     """
     name = type(jax.eval_shape(make)).__name__
     try:
-        jax.eval_shape(lambda: make().sample_and_log_prob(jax.random.key(0)))
-    except NO_DENSITY as error:
+        jax.eval_shape(lambda: sample_and_log_prob_of(make(), jax.random.key(0)))
+    except UndefinedError as error:
         raise TypeError(f"{argument} must have a density, but a {name} has none: {remedy}") from error

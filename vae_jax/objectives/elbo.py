@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from vae_jax.distributions import NO_DENSITY, UndefinedError, kl_divergence
+from vae_jax.distributions import UndefinedError, kl_divergence, sample_and_log_prob_of
 from vae_jax.models.vae import VAE, Params, model_input
 from vae_jax.objectives.batch import Metrics, mean_over_batch
 
@@ -61,8 +61,8 @@ def sampled_elbo_terms(model: VAE, params: Params, key: jax.Array, x: ArrayLike)
     """
     posterior = model.encode(params, model_input("x", x))
     try:
-        z, log_q = posterior.sample_and_log_prob(key)
-    except NO_DENSITY as error:
+        z, log_q = sample_and_log_prob_of(posterior, key)
+    except UndefinedError as error:
         raise UndefinedError(
             "model: this objective needs log q(z | x) at a draw from what model.encode returns, and there is none: "
             f"{error}; objectives.reconstruction needs none"

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jax.lax import stop_gradient
 from jax.typing import ArrayLike
 
-from vae_jax.distributions import Distribution
+from vae_jax.distributions import Distribution, log_prob_of
 from vae_jax.models.vae import VAE
 
 
@@ -64,7 +64,7 @@ class _PathDerivative(Distribution):
         return jax.tree.map(self._scaled, self.posterior.sample(key))
 
     def log_prob(self, value: Any) -> jax.Array:
-        return self.stopped.log_prob(value)
+        return log_prob_of(self.stopped, value)
 
     def sample_and_log_prob(self, key: jax.Array) -> tuple[Any, jax.Array]:
         z, log_q = self.posterior.sample_and_log_prob(key)
