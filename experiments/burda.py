@@ -16,7 +16,7 @@ and measures them; numbers and a picture are written after every seed. The nll b
 Data: 59,600 training images, the last 400 for validation, pixels drawn anew at every read; 10,000 test images, their
 bits drawn once (seed 1). All rows but the last: stage i = 0, 1, ... is 3^i epochs of Adam (eps 1e-4) at a learning rate
 of 1e-3 * 10^(-i/span) * sqrt(batch/20) (Malladi et al. 2022, arXiv:2205.10287, scale eps and betas too); in the paper 8
-stages, 3,280 epochs, span 7, batch 20. With --epochs one cosine to 0 instead of stages. The last parameters count.
+stages, 3,280 epochs, span 7, batch 20. Or, with --epochs, one cosine to 0. The last parameters are measured.
 vamp-prior: Adam 5e-4, KL warm-up of 100 epochs, ends 50 after the best. Cost: iwae-5 3 times vae, iwae-50 25 times.
 """
 
@@ -79,7 +79,8 @@ def burda_recipe(options: Options, batch_size: int, steps: int) -> Recipe:
         ends = np.cumsum([3**i for i in range(options.stages)]).tolist()
         rates = [first * 10 ** (-i / options.span) for i in range(options.stages)]
         rate = optax.join_schedules([optax.constant_schedule(r) for r in rates], [end * steps for end in ends[:-1]])
-        of_paper = f"{options.stages} of Burda's 8 stages ({(epochs := ends[-1])} epochs)"
+        epochs = ends[-1]
+        of_paper = f"{options.stages} of Burda's 8 stages ({epochs} epochs)"
         protocol = f"{of_paper}, batch {batch_size}, Adam {first:.2g} to {rates[-1]:.2g}"
     return Recipe(protocol, optax.adam(rate, eps=1e-4), epochs, batch_size, lambda p: p.state.params)
 

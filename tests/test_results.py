@@ -1,5 +1,6 @@
 """The results page: what it says of a record, and that the page in docs/ is what its records say."""
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -104,6 +105,20 @@ def test_a_picture_of_the_records_name_is_shown_with_it(tmp_path):
     page = (tmp_path / "docs/results.md").read_text()
     assert page.count("![") == 1
     assert "(images/two.png)" in page.split("\n## ")[2]
+
+
+def test_records_of_one_title_are_told_apart_by_their_protocol(tmp_path):
+    for name, protocol in (("a", "9 epochs; MNIST"), ("b", "40 epochs; MNIST")):
+        written = dataclasses.replace(record(Claim("low", "nats", [1.0])), protocol=protocol)
+        write_record(tmp_path / f"docs/results/{name}.json", written)
+    other = dataclasses.replace(record(Claim("low", "nats", [2.0])), title="Another")
+    write_record(tmp_path / "docs/results/c.json", other)
+    readme = tmp_path / "README.md"
+    readme.write_text(f"{TABLE_BEGINS}\n{TABLE_ENDS}\n")
+    render(tmp_path / "docs/results", tmp_path / "docs/results.md", readme)
+    headings = [line for line in (tmp_path / "docs/results.md").read_text().splitlines() if line.startswith("## ")]
+    assert headings == ["## A title: 9 epochs", "## A title: 40 epochs", "## Another"]
+    assert "| A title: 40 epochs | low |" in readme.read_text()
 
 
 def test_a_readme_without_the_two_lines_is_left_as_it_is(tmp_path):

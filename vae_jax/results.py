@@ -11,6 +11,7 @@ import json
 import math
 import statistics
 import xml.etree.ElementTree as ElementTree
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,8 @@ What the project has measured. Every number below comes from a JSON record besid
 named command wrote; `python -m vae_jax.results render` writes the page from them. Likelihoods are in nats per image,
 lower is better; "spread" is the standard deviation over the seeds. A wall time is that of the run, whatever else the
 machine did: the flax example's, the rate-distortion sweep's and the Burda rows' shared two cores with other work, and
-say nothing of speed.
+say nothing of speed. Where the weights of an image have a Pareto k above its limit, importance sampling says its
+likelihood too low, by an amount that no standard error shows: the nll is an upper bound. The papers measure so too.
 """
 TABLE_BEGINS, TABLE_ENDS = "<!-- results: written by vae_jax.results -->", "<!-- end of results -->"
 
@@ -83,7 +85,7 @@ def render(
     The picture images/NAME.png, beside the page, is shown with the record NAME.json, where there is one.
     """
     paths = sorted(folder.glob("*.json"))
-    records = [read_record(path) for path in paths]
+    records = told_apart([read_record(path) for path in paths])
     pictures = [f"images/{path.stem}.png" for path in paths]
     write_atomically(page, render_page(records, [p if (page.parent / p).exists() else None for p in pictures]))
     before, _, rest = readme.read_text().partition(TABLE_BEGINS)
@@ -91,6 +93,17 @@ def render(
     if not after:
         raise ValueError(f"{readme} must hold the lines {TABLE_BEGINS} and {TABLE_ENDS}, between which the table goes")
     write_atomically(readme, f"{before}{TABLE_BEGINS}\n{render_table(records)}{TABLE_ENDS}{after}")
+
+
+def told_apart(records: Sequence[Record]) -> list[Record]:
+    """The records, those that share a title with the first part of their protocol in it."""
+    count = Counter(record.title for record in records)
+    return [
+        dataclasses.replace(record, title=f"{record.title}: {record.protocol.split(';')[0]}")
+        if count[record.title] > 1
+        else record
+        for record in records
+    ]
 
 
 def render_table(records: Sequence[Record]) -> str:

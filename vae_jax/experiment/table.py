@@ -212,10 +212,12 @@ def _by_epoch(summary: Mapping[str, Any]) -> dict[int, float]:
 
 def _claims(variant: Variant, results: Sequence[Mapping[str, Any]]) -> list[Claim]:
     nll = Claim(f"nll, {variant.claim}", "nats", [r["nll"] for r in results], variant.paper, variant.bar)
+    heavy = [100 * r["pareto_k_above_limit"] for r in results]
     units = np.array([np.atleast_1d(r["active_units"]) for r in results])  # [seeds, stochastic layers]
     layers = [f", layer {i}" for i in range(1, units.shape[1] + 1)] if units.shape[1] > 1 else [""]
     return [
         nll,
+        Claim(f"test images whose Pareto k is above its limit, {variant.claim}", "%", heavy),
         Claim(f"negative ELBO, {variant.claim}", "nats", [r["negative_elbo"] for r in results]),
         *(
             Claim(f"active units, {variant.claim}{layer}", "", counts.tolist(), variant.paper_active_units)
