@@ -142,7 +142,7 @@ def test_an_interrupt_keeps_the_parts_that_were_done_and_the_report_as_it_was(in
     def die(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(evaluate_module, "measure_nll", die)
+    monkeypatch.setattr(evaluate_module, "nll_with_progress", die)
     before = summary_of("vae")
     code, out, error = evaluate(capsys, "vae")
     assert (code, out) == (130, None)

@@ -11,7 +11,8 @@ import pytest
 from vae_jax import data, mlp_vae, objectives
 from vae_jax.experiment import resumable, table
 from vae_jax.experiment.progress import ProgressDisplay
-from vae_jax.experiment.table import Images, Recipe, Row, Variant, prepare_row
+from vae_jax.experiment.row import Images, Measuring, Recipe, Row, Variant
+from vae_jax.experiment.table import prepare_row
 from vae_jax.results import read_record
 from vae_jax.training.checkpoints import OrbaxCheckpoints
 
@@ -33,13 +34,13 @@ def row(epochs=2, learning_rate=1e-2):
     return Row("Two ways", (one, two), recipe, difference_bar=1.0)
 
 
-def run(tmp_path, row, seeds=(0, 1), nll_samples=40):
+def run(tmp_path, row, seeds=(0, 1), nll_samples=40, ais_images=0):
     return prepare_row(
         row,
         images(),
         data.binarize,
+        Measuring(nll_samples, ais_images, ais_chains=4, ais_temperatures=60),
         seeds=seeds,
-        nll_samples=nll_samples,
         runs=tmp_path / "runs",
         docs=tmp_path / "docs",
         name="nothing",
@@ -81,6 +82,38 @@ def test_a_row_is_trained_measured_and_recorded_and_not_done_twice(tmp_path, mon
 
 
 @pytest.mark.slow
+def test_annealing_is_added_to_what_has_been_measured_and_nothing_else_is_done_again(tmp_path, monkeypatch):
+    before = run(tmp_path, row(), seeds=(0,))
+
+    def measured_again(*args):
+        raise AssertionError("what has been measured is measured again")
+
+    with monkeypatch.context() as patch:
+        for name in ("measure_vae", "nll_with_progress"):
+            patch.setattr(table, name, measured_again)
+        record = run(tmp_path, row(), seeds=(0,), ais_images=4)
+    assert "; annealing from q(z | x), 4 chains each over 60 temperatures" in record.protocol
+    claims = {claim.claim: claim.values for claim in record.claims}
+    added = {claim: claims.pop(claim) for claim in list(claims) if "anneal" in claim or "of the first 4" in claim}
+    assert claims == {claim.claim: claim.values for claim in before.claims}
+    assert record.wall_seconds[0] > before.wall_seconds[0]
+    for name, words in (("one", "ELBO"), ("two", "IWAE")):
+        summary = json.loads((tmp_path / f"runs/{name}-seed0/summary.json").read_text())
+        sampled = added[f"nll of the first 4 test images, importance sampling, {words}"]
+        annealed = added[f"the same, annealed importance sampling, {words}"]
+        gap = added[f"gap between the two bounds of annealing, {words}"]
+        assert [[summary[key]] for key in ("ais_images_nll", "ais_nll", "bdmc_gap")] == [sampled, annealed, gap]
+        # Of two latent dimensions both are close to the truth, and so to one another.
+        assert abs(sampled[0] - annealed[0]) < 0.3
+        assert abs(gap[0]) < 0.3
+
+    monkeypatch.setattr(table, "annealing_with_progress", measured_again)
+    assert run(tmp_path, row(), seeds=(0,), ais_images=4).claims == record.claims
+    with pytest.raises(AssertionError, match="measured again"):
+        run(tmp_path, row(), seeds=(0,), ais_images=5)
+
+
+@pytest.mark.slow
 def test_an_interrupted_row_goes_on_to_the_same_numbers(tmp_path, monkeypatch):
     whole = run(tmp_path / "whole", row(epochs=3), seeds=(0,))
     shown = []
@@ -107,4 +140,7 @@ def test_what_cannot_be_measured_is_refused_before_anything_is_trained(tmp_path)
         run(tmp_path, row(), seeds=(1, 1))
     with pytest.raises(ValueError, match="nll_samples must be at least 1, got 0"):
         run(tmp_path, row(), nll_samples=0)
+    for wrong in (-1, 11):
+        with pytest.raises(ValueError, match=f"ais_images must be between 0 and the 10 test images, got {wrong}"):
+            run(tmp_path, row(), ais_images=wrong)
     assert list(tmp_path.iterdir()) == []

@@ -15,12 +15,13 @@ import jax.numpy as jnp
 import tyro
 
 from vae_jax.data import load_images
-from vae_jax.evaluation import measure_annealing, measure_nll, measure_surgery
+from vae_jax.evaluation import measure_surgery
 from vae_jax.evaluation.require import require_density
 from vae_jax.experiment.environment import device_name
+from vae_jax.experiment.long_measurements import annealing_with_progress, nll_with_progress
 from vae_jax.experiment.method import Method
 from vae_jax.experiment.problem import make_problem
-from vae_jax.experiment.progress import CountDisplay, say
+from vae_jax.experiment.progress import say
 from vae_jax.experiment.settings import settings_of_run
 from vae_jax.experiment.trained import Trained, draw_figures, keys_of, measure, write_trained_report
 from vae_jax.runs import RunFolder
@@ -192,28 +193,19 @@ def _parts(trained: Trained, options: Evaluate) -> Iterator[Part]:
         "taking the rate apart", lambda: measure_surgery(model, params, surgery_key, test, options.surgery_points)
     )
 
-    def nll() -> dict[str, Any]:
-        with CountDisplay("importance sampling", len(test)) as display:
-            on_batch = lambda batch: display.add(len(batch.log_likelihood))
-            return measure_nll(model, params, nll_key, test, options.nll_samples, on_batch)
-
-    yield Part(f"importance sampling, {options.nll_samples:,} samples an image", nll)
+    yield Part(
+        f"importance sampling, {options.nll_samples:,} samples an image",
+        lambda: nll_with_progress(model, params, nll_key, test, options.nll_samples),
+    )
     default = _DEFAULT_AIS_IMAGES if _has_real_code(trained) else 0
     num_images = default if options.ais_images is None else options.ais_images
     if not num_images:
         return
     chains, temperatures, xs = options.ais_chains, options.ais_temperatures, test[:num_images]
 
-    def annealing() -> dict[str, Any]:
-        # The same draws as above, so as to compare: the mean of the first images alone.
-        compared = measure_nll(model, params, nll_key, xs, options.nll_samples)
-        with CountDisplay("annealing", 2 * len(xs)) as display:
-            on_batch = lambda batch: display.add(len(jax.tree.leaves(batch)[0]))
-            numbers = measure_annealing(model, params, ais_key, xs, chains, temperatures, on_batch)
-        return numbers | {"ais_images_nll": compared["nll"], "ais_images_nll_samples": options.nll_samples}
-
     yield Part(
         f"annealing of {len(xs)} test images and {len(xs)} of the model's own, {chains} chains each over "
         f"{temperatures:,} temperatures",
-        annealing,
+        # By the draws of the nll above: the mean of the first images alone.
+        lambda: annealing_with_progress(model, params, ais_key, xs, chains, temperatures, nll_key, options.nll_samples),
     )

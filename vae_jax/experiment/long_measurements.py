@@ -1,0 +1,44 @@
+"""The measurements that take minutes, with a bar that shows how far they are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+
+from vae_jax.evaluation import measure_annealing, measure_nll
+from vae_jax.experiment.progress import CountDisplay
+from vae_jax.models.vae import VAE, Params
+
+
+def nll_with_progress(model: VAE, params: Params, key: jax.Array, xs: jax.Array, num_samples: int) -> dict[str, Any]:
+    """`measure_nll` and a bar."""
+    with CountDisplay("importance sampling", len(xs)) as display:
+        return measure_nll(model, params, key, xs, num_samples, lambda batch: display.add(len(batch.log_likelihood)))
+
+
+def annealing_with_progress(
+    model: VAE,
+    params: Params,
+    key: jax.Array,
+    xs: jax.Array,
+    num_chains: int,
+    num_temperatures: int,
+    nll_key: jax.Array,
+    nll_samples: int,
+) -> dict[str, Any]:
+    """`measure_annealing` and a bar, and what importance sampling says of the same images.
+
+    Args:
+      model, params, key, xs, num_chains, num_temperatures: as `measure_annealing` takes them.
+      nll_key: of the importance samples: the draws of `nll_with_progress` with it, where xs are its first images.
+      nll_samples: importance samples an image.
+
+    Returns:
+      The numbers of `measure_annealing`, and in nats "ais_images_nll" with its "ais_images_nll_samples".
+    """
+    compared = measure_nll(model, params, nll_key, xs, nll_samples)
+    with CountDisplay("annealing", 2 * len(xs)) as display:
+        on_batch = lambda batch: display.add(len(jax.tree.leaves(batch)[0]))
+        numbers = measure_annealing(model, params, key, xs, num_chains, num_temperatures, on_batch)
+    return numbers | {"ais_images_nll": compared["nll"], "ais_images_nll_samples": nll_samples}
