@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -83,8 +83,8 @@ def take_turns(contestants: Mapping[str, Contestant], rounds: int) -> Turns:
     return results
 
 
-def compare(options: Options, train: np.ndarray, test: jax.Array) -> tuple[Turns, dict[str, str]]:
-    """vae_jax, PyTorch and pythae in turns, on the same weights and images; and the peers' versions."""
+def compare(options: Options, train: np.ndarray, test: jax.Array) -> tuple[Turns, dict[str, Any]]:
+    """vae_jax, PyTorch and pythae in turns, on the same weights and images; and what the peers say of themselves."""
     model, num_samples = mlp_vae(IMAGE, 20, (400,)), 1000
     params, xs = trained(model, train), test[:200]
     arrays = {f"{network}/{layer}": params[network][layer] for network in params for layer in params[network]}
@@ -103,9 +103,9 @@ def compare(options: Options, train: np.ndarray, test: jax.Array) -> tuple[Turns
 
             contestants = {"vae_jax": partial(timed_nll, model, params, xs, num_samples)}
             contestants |= {name: partial(ask, name) for name in ("pytorch", "pythae")}
-            peer_versions = json.loads(answers.readline())
+            peers = json.loads(answers.readline())
             results = take_turns(contestants, options.rounds)
-    return results, peer_versions
+    return results, peers
 
 
 def main(options: Options) -> None:
@@ -118,7 +118,7 @@ def main(options: Options) -> None:
             raise ValueError(f"--peer-python must be a Python with torch and pythae, got {options.peer_python}")
         images = data.load_images("mnist")
     test = data.scale(jax.random.key(0), data.static_binarization(images.test, TEST_BITS_SEED))
-    turns, peer_versions = compare(options, images.train, test)
+    turns, peers = compare(options, images.train, test)
     median = {name: statistics.median(values["seconds"]) for name, values in turns.items()}
     nlls = [statistics.fmean(values["nll"]) for values in turns.values()]
     decoder = mlp_decoder(50, (*IMAGE, 1), (200, 200), None, jnp.tanh)
@@ -138,8 +138,8 @@ def main(options: Options) -> None:
         ],
         seeds=[],
         wall_seconds=[round(time.monotonic() - start, 1)],
-        device=device_name(),
-        versions=versions() | peer_versions,
+        device=f"{device_name()}, {peers['instructions']}",
+        versions=versions() | peers["versions"],
         details=turns,
     )
     write_record(options.record, record)

@@ -3,8 +3,8 @@
     pip install torch==2.13.0 pythae==0.1.2
 
 It reads the weights of a trained 784-400-20 VAE and the images from the .npz file that its argument names, and prints
-its versions; then, for every line on stdin ("pytorch" or "pythae"), it measures once and prints the seconds and the
-mean nll in nats.
+its versions and the vector instructions that it uses; then, for every line on stdin ("pytorch" or "pythae"), it
+measures once and prints the seconds and the mean nll in nats.
 """
 
 import json
@@ -75,7 +75,8 @@ def main() -> None:
         "pytorch": lambda: hand_written(encoder, decoder, xs, num_samples),
         "pythae": lambda: -float(pythae.get_nll(xs, n_samples=num_samples)),  # its sign is that of log p(x)
     }
-    print(json.dumps({name: version(name) for name in ("torch", "pythae")}), flush=True)
+    versions = {name: version(name) for name in ("torch", "pythae")}
+    print(json.dumps({"versions": versions, "instructions": torch.backends.cpu.get_cpu_capability()}), flush=True)
     for line in sys.stdin:
         start = time.perf_counter()
         nll = contestants[line.strip()]()
