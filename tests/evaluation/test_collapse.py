@@ -56,3 +56,8 @@ def test_a_dead_layer_is_named_and_a_dead_code_called_so():
     assert "The mean of layer 2 does not move with the image" in collapse_by_activity([78, 0], [100, 50])
     assert "the decoder ignores z" in collapse_by_activity([0, 0], [100, 50])
     assert "the decoder ignores z" in collapse_by_activity([0], [20])
+
+
+def test_a_rate_that_is_not_finite_is_no_healthy_code():
+    said = collapse_by_kl([1.0, float("nan"), float("inf")])
+    assert said.startswith("2 of 3 dimensions carry no finite nats")

@@ -19,7 +19,7 @@ from evaluation.linear_gaussian_of import (
 )
 from vae_jax import VAE, Normal, standard_normal
 from vae_jax.distributions import Bernoulli, Delta, Distribution
-from vae_jax.evaluation import ImportanceSampled, importance_sampling, importance_warning, pareto
+from vae_jax.evaluation import ImportanceSampled, elbo_surgery, importance_sampling, importance_warning, pareto
 from vae_jax.evaluation.importance_sampling import _estimates
 from vae_jax.objectives import log_weight
 
@@ -306,3 +306,36 @@ def test_a_posterior_without_a_density_is_refused_with_what_would_be_right():
     )
     with pytest.raises(TypeError, match=message):
         importance_sampling(model, WRONG, jax.random.key(0), XS, 10)
+
+
+def test_a_number_of_samples_that_is_no_whole_number_is_refused():
+    # 2.5 would draw 3 samples and divide by 2.5.
+    with pytest.raises(TypeError, match=r"num_samples must be a whole number, got 2\.5"):
+        importance_sampling(MODEL, WRONG, jax.random.key(0), XS, 2.5)
+
+
+class Plain:
+    """A user's own posterior: no pytree, no base class."""
+
+    def __init__(self, inner):
+        self.inner = inner
+
+    def sample(self, key):
+        return self.inner.sample(key)
+
+    def log_prob(self, value):
+        return self.inner.log_prob(value)
+
+    def sample_and_log_prob(self, key):
+        return self.inner.sample_and_log_prob(key)
+
+
+def test_a_posterior_that_is_no_pytree_gives_the_same_numbers():
+    plain = MODEL._replace(encode=lambda params, x: Plain(MODEL.encode(params, x)))
+    ours, theirs = (importance_sampling(model, WRONG, jax.random.key(0), XS, 50) for model in (plain, MODEL))
+    np.testing.assert_allclose(ours.log_likelihood, theirs.log_likelihood, rtol=1e-6)
+    plain = plain._replace(prior=lambda params: Plain(MODEL.prior(params)))
+    ours, theirs = (elbo_surgery(model, WRONG, jax.random.key(0), XS) for model in (plain, MODEL))
+    np.testing.assert_allclose(ours.average_kl, theirs.average_kl, rtol=1e-5)
+    np.testing.assert_allclose(ours.mutual_information, theirs.mutual_information, rtol=1e-4)
+    assert ours.total_correlation is None  # nothing says that its dimensions are independent

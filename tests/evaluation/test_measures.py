@@ -209,3 +209,15 @@ def test_only_what_is_undefined_is_estimated_and_a_mistake_in_the_model_comes_ou
     assert summary["kl_per_dimension"] is None
     with pytest.raises(TypeError, match="add got incompatible shapes"):
         measure_vae(model_with(TypeError("add got incompatible shapes")), exact_params(), jax.random.key(0), XS, 2, 0)
+
+
+@pytest.mark.parametrize("name", ["num_chains", "num_temperatures"])
+def test_an_annealing_of_nothing_is_refused_by_its_own_name(name):
+    sizes = {"num_chains": 2, "num_temperatures": 5} | {name: 0}
+    with pytest.raises(ValueError, match=f"{name} must be at least 1, got 0"):
+        measure_annealing(MODEL, wrong_params(), jax.random.key(0), XS[:2], **sizes)
+
+
+def test_no_examples_are_refused():
+    with pytest.raises(ValueError, match="the number of examples in xs must be at least 1, got 0"):
+        measure_vae(MODEL, wrong_params(), jax.random.key(0), XS[:0], 1, 0)

@@ -42,3 +42,8 @@ def test_the_derivative_with_respect_to_a_traced_beta_is_the_rate():
 def test_a_negative_beta_is_refused(value):
     with pytest.raises(ValueError, match="beta must be at least 0, got"):
         beta(value)
+
+
+def test_more_than_one_beta_is_refused():
+    with pytest.raises(ValueError, match=r"beta must be one number, got an array of shape \(3,\)"):
+        beta(jnp.ones(3))

@@ -50,3 +50,12 @@ def test_a_beta_outside_its_interval_is_refused(beta):
 def test_no_samples_are_refused():
     with pytest.raises(ValueError, match="num_samples must be at least 1, got 0"):
         negative_ciwae(0, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("weights", "beta", "expected"),
+    [([0.0, -np.inf], 0.0, -np.log(2.0)), ([0.0, -np.inf], 0.5, -np.inf), ([-np.inf, -np.inf], 1.0, -np.inf)],
+)
+def test_a_weight_of_zero_is_no_nan(weights, beta, expected):
+    for value in (beta, jnp.asarray(beta)):
+        np.testing.assert_allclose(ciwae_from_log_weights(np.array(weights, np.float32), value), expected, rtol=1e-6)

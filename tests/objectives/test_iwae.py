@@ -162,3 +162,13 @@ def test_any_function_of_the_log_weights_is_a_bound_of_its_own_name():
     np.testing.assert_allclose(aux.metrics["elbo"], weights.mean(), rtol=1e-6)
     with pytest.raises(ValueError, match="num_samples must be at least 1, got 0"):
         negative_bound("least", jnp.min, 0)
+
+
+@pytest.mark.parametrize("num_samples", [2.5, 30.0, "3"])
+def test_a_number_of_samples_that_is_no_whole_number_is_refused(num_samples):
+    for call in (
+        lambda: negative_iwae(num_samples),
+        lambda: iwae(MODEL, exact_params(), jax.random.key(0), X, num_samples),
+    ):
+        with pytest.raises(TypeError, match=f"num_samples must be a whole number, got {num_samples!r}"):
+            call()

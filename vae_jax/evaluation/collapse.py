@@ -23,6 +23,8 @@ def collapse_by_kl(kl: ArrayLike, threshold: float = COLLAPSED_NATS) -> str:
     nats = np.asarray(kl, np.float64)
     chex.assert_rank(nats, 1)
     total = len(nats)
+    if undefined := int(np.sum(~np.isfinite(nats))):
+        return f"{undefined} of {total} dimensions carry no finite nats: the parameters or the examples are not finite."
     collapsed = np.flatnonzero(nats < threshold)
     used = total - len(collapsed)
     if not len(collapsed):

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from vae_jax.evaluation.require import require_at_least_one
 from vae_jax.models.vae import model_input
 
 
@@ -32,12 +33,11 @@ def over_examples(
       The pytree, each leaf with a leading axis `[N]`.
 
     Raises:
-      ValueError: where batch_size is below 1.
+      ValueError: where batch_size is below 1, or xs holds no example.
       TypeError: where xs are raw uint8 pixels.
     """
-    if batch_size < 1:
-        raise ValueError(f"batch_size must be at least 1, got {batch_size}")
     xs = model_input("xs", xs)
+    require_at_least_one(**{"batch_size": batch_size, "the number of examples in xs": xs.shape[0]})
     indices = jnp.arange(xs.shape[0])
     one = lambda args: function(params, jax.random.fold_in(key, args[0]), args[1])
     return jax.lax.map(one, (indices, xs), batch_size=min(batch_size, xs.shape[0]))

@@ -21,6 +21,7 @@ from vae_jax.evaluation.elbo_surgery import elbo_surgery
 from vae_jax.evaluation.examples import mean_over_examples
 from vae_jax.evaluation.importance_sampling import ImportanceSampled, importance_sampling, importance_warning
 from vae_jax.evaluation.pareto import pareto_k_limit
+from vae_jax.evaluation.require import require_at_least_one
 from vae_jax.models.vae import VAE, Params
 
 
@@ -101,8 +102,12 @@ def measure_annealing(
       "_standard_error"; "ais_acceptance_rate" (a mean), "ais_effective_sample_size" (a median over xs, of C);
       "ais_images", "ais_chains", "ais_temperatures".
 
+    Raises:
+      ValueError: where a number is below 1, or xs holds no example.
+
     Source: Wu et al. 2017 (arXiv:1611.04273); Grosse et al. 2015 (arXiv:1511.02543).
     """
+    require_at_least_one(num_chains=num_chains, num_temperatures=num_temperatures)
     ais_key, simulation_key = jax.random.split(key)
     how: dict[str, Any] = {"temperatures": sigmoid_temperatures(num_temperatures), "num_chains": num_chains}
     how |= {"batch_size": 10, "on_batch": on_batch}

@@ -17,7 +17,12 @@ from vae_jax.objectives.iwae import log_mean_exp, log_weights, negative_bound
 def ciwae_from_log_weights(log_weights: ArrayLike, beta: ArrayLike) -> jax.Array:
     """beta 1/K sum_k log w_k + (1 - beta) log 1/K sum_k w_k of `[K]` log-weights."""
     log_weights, beta = jnp.asarray(log_weights), jnp.asarray(beta)
-    return beta * jnp.mean(log_weights) + (1 - beta) * log_mean_exp(log_weights)
+    return _part(beta, jnp.mean(log_weights)) + _part(1 - beta, log_mean_exp(log_weights))
+
+
+def _part(share: jax.Array, bound: jax.Array) -> jax.Array:
+    """share * bound; 0 for a share of 0, of a bound of -inf too (a weight of zero)."""
+    return share * jnp.where(share == 0, 0.0, bound)
 
 
 def ciwae(model: VAE, params: Params, key: jax.Array, x: ArrayLike, num_samples: int, beta: ArrayLike) -> jax.Array:
