@@ -53,7 +53,7 @@ class Options:
     epochs: int | None = None  # of one cosine to 0 instead of the stages; for vamp-prior the most (None: 2000)
     nll_samples: int = 5000  # importance samples a test image
     test_images: int = 10_000  # the first so many are measured
-    ais_images: int = 100  # of them, the first so many that annealing measures too; 0: none
+    ais_images: int = 100  # of them, the first so many (or all) that annealing measures too; 0: none
     runs: Path = Path("runs/burda")  # where each model and seed has its run folder
     docs: Path = Path("docs")  # gets results/burda_ROW.json and, the bound against epochs, images/burda_ROW.png
 

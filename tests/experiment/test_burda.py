@@ -1,6 +1,8 @@
 """experiments.burda: the recipe and the networks are those of the papers."""
 
+import contextlib
 import itertools
+import json
 import math
 import sys
 from pathlib import Path
@@ -10,6 +12,10 @@ import numpy as np
 import pytest
 import tyro
 
+from vae_jax import data, mlp_vae, objectives
+from vae_jax.data.images import Images as ImageData
+from vae_jax.experiment import table
+from vae_jax.experiment.row import Measuring
 from vae_jax.objectives import Scheduled
 from vae_jax.training import Progress
 
@@ -152,9 +158,100 @@ def test_dreg_is_the_same_networks_with_two_gradients_and_a_difference_below_0(s
     assert (row.difference_bar, row.recipe.batch_size) == (0.0, 20)
 
 
-def test_the_help_lists_the_rows(script, capsys):
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        ("vae", [objectives.negative_elbo]),
+        ("iwae-5", [objectives.negative_iwae(5)]),
+        ("iwae-50", [objectives.negative_iwae(50)]),
+        ("dreg", [objectives.negative_iwae(20), objectives.negative_dreg(20)]),
+        ("two-layer", [objectives.negative_sampled_elbo]),
+        ("vamp-prior", [objectives.negative_sampled_elbo] * 2),
+    ],
+)
+def test_every_model_is_trained_by_the_objective_that_it_is_named_for(script, row, expected):
+    # An objective is a function of any model: of a small one, so that value and gradient are quickly compared.
+    model = mlp_vae((2, 2, 1), 2, (4,))
+    params, xs = model.init(jax.random.key(0)), np.ones((3, 2, 2, 1), np.float32)
+    gradient = lambda o: jax.value_and_grad(lambda p: o(model, p, jax.random.key(1), xs)[0])(params)
+    actual = [variant.objective for variant in make(script, row).variants]
+    pairs = jax.jit(lambda: [[gradient(o) for o in pair] for pair in zip(actual, expected, strict=True)])()
+    for ours, theirs in pairs:
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), ours, theirs)
+
+
+@pytest.mark.parametrize(
+    ("words", "rate", "eps"),
+    [("vae", 1e-3, 1e-4), ("iwae-50 --stages 1 --batch-size 80", 2e-3, 1e-4), ("vamp-prior", 5e-4, 1e-8)],
+)
+def test_the_optimizer_is_the_papers_adam(script, words, rate, eps):
+    recipe = make(script, *words.split()).recipe
+    first, second, state = 0.0, 0.0, recipe.optimizer.init(0.0)
+    for step, gradient in enumerate([2e-4, -1e-4, 3e-4, 3e-4], start=1):  # of the size of eps, which they feel
+        first, second = 0.9 * first + 0.1 * gradient, 0.999 * second + 0.001 * gradient**2
+        expected = -rate * first / (1 - 0.9**step) / (math.sqrt(second / (1 - 0.999**step)) + eps)
+        update, state = recipe.optimizer.update(gradient, state)
+        np.testing.assert_allclose(update, expected, rtol=1e-3)
+
+
+def few_images():
+    """Training images of which the last are told apart by their number, and test images."""
+    pixels = np.random.default_rng(0).integers(0, 256, (504, 28, 28, 1)).astype(np.uint8)
+    return ImageData("mnist", pixels[:500], None, pixels[500:], None, "")
+
+
+@pytest.mark.parametrize(("row", "seeds"), [("vae", (0,)), ("dreg", (0, 1, 2))])
+def test_the_last_400_training_images_are_held_out_and_the_test_bits_are_drawn_once(script, monkeypatch, row, seeds):
+    images, given = few_images(), {}
+    monkeypatch.setattr(script.data, "load_images", lambda name: images if name == "mnist" else None)
+
+    def prepare_row(*args, **named):
+        given.update(zip(("row", "images", "prepare", "measuring"), args, strict=True), **named)
+        raise ValueError("enough")
+
+    monkeypatch.setattr(script, "prepare_row", prepare_row)
+    with pytest.raises(SystemExit):
+        script.main(tyro.cli(script.Options, args=[row, "--epochs", "3"]))
+    np.testing.assert_array_equal(given["images"].train, images.train[:100])
+    np.testing.assert_array_equal(given["images"].validation, images.train[100:])
+    bits = data.static_binarization(images.test, 1) / 255
+    np.testing.assert_array_equal(given["images"].test, bits)
+    assert set(np.unique(bits)) == {0.0, 1.0}
+    assert (given["prepare"], given["seeds"]) == (data.binarize, seeds)
+    assert given["measuring"] == Measuring(5000, ais_images=4)  # of 100, as many as there are
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("row", "names"), [("two-layer", ["two-layer"]), ("vamp-prior", ["gated", "gated-vamp"])])
+def test_a_row_trains_by_itself_and_the_same_command_again_only_reads_it(script, tmp_path, monkeypatch, row, names):
+    monkeypatch.setattr(script.data, "load_images", lambda name: few_images())
+    words = f"{row} --epochs 1 --batch-size 50 --nll-samples 20 --ais-images 0 --runs {tmp_path}/runs"
+    options = tyro.cli(script.Options, args=[*words.split(), "--docs", f"{tmp_path}/docs"])
+    with pytest.warns(UserWarning, match="warm-up") if row == "vamp-prior" else contextlib.nullcontext():
+        script.main(options)
+    record = tmp_path / f"docs/results/{script.record_name(options)}.json"
+    before = record.read_text()
+    runs = {path: path.read_bytes() for path in (tmp_path / "runs").rglob("*") if path.is_file()}
+    assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == [f"{name}-seed0" for name in names]
+    for name in names:
+        # Far from trained, but likelier than 784 fair coins, which noise of all grey values is no more than.
+        assert 0 < json.loads((tmp_path / f"runs/{name}-seed0/summary.json").read_text())["nll"] < 784
+    monkeypatch.setattr(table, "measure_vae", lambda *args: pytest.fail("measured again"))
+    with pytest.warns(UserWarning, match="warm-up") if row == "vamp-prior" else contextlib.nullcontext():
+        script.main(options)
+    assert {path: path.read_bytes() for path in runs} == runs
+    assert record.read_text() == before
+
+
+def test_the_help_lists_the_rows_with_the_papers_number_and_the_bar(script, capsys):
     with pytest.raises(SystemExit) as exit:
         tyro.cli(script.Options, args=["--help"], description=script.__doc__)
     assert exit.value.code == 0
-    words = capsys.readouterr().out
-    assert all(row in words for row in ("vae", "iwae-5", "iwae-50", "dreg", "two-layer", "vamp-prior"))
+    table_lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("  ") and line.strip()]
+    lines = {line.split()[0]: line for line in table_lines}
+    for row in ("vae", "iwae-5", "iwae-50", "two-layer", "vamp-prior"):
+        for variant in make(script, row).variants:
+            assert all(str(number) in lines[row] for number in (variant.paper, variant.bar) if number is not None)
+    assert "the same sign 3 times" in lines["dreg"]
+    assert "a gain of 1.5" in lines["vamp-prior"]

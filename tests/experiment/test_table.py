@@ -34,12 +34,12 @@ def row(epochs=2, learning_rate=1e-2):
     return Row("Two ways", (one, two), recipe, difference_bar=1.0)
 
 
-def run(tmp_path, row, seeds=(0, 1), nll_samples=40, ais_images=0):
+def run(tmp_path, row, seeds=(0, 1), nll_samples=40, ais_images=0, ais_chains=4, ais_temperatures=60):
     return prepare_row(
         row,
         images(),
         data.binarize,
-        Measuring(nll_samples, ais_images, ais_chains=4, ais_temperatures=60),
+        Measuring(nll_samples, ais_images, ais_chains, ais_temperatures),
         seeds=seeds,
         runs=tmp_path / "runs",
         docs=tmp_path / "docs",
@@ -91,26 +91,39 @@ def test_annealing_is_added_to_what_has_been_measured_and_nothing_else_is_done_a
     with monkeypatch.context() as patch:
         for name in ("measure_vae", "nll_with_progress"):
             patch.setattr(table, name, measured_again)
-        record = run(tmp_path, row(), seeds=(0,), ais_images=4)
+        record = run(tmp_path, row(), seeds=(0,), ais_images=10)
     assert "; annealing from q(z | x), 4 chains each over 60 temperatures" in record.protocol
     claims = {claim.claim: claim.values for claim in record.claims}
-    added = {claim: claims.pop(claim) for claim in list(claims) if "anneal" in claim or "of the first 4" in claim}
+    added = {claim: claims.pop(claim) for claim in list(claims) if "anneal" in claim or "of the first 10" in claim}
     assert claims == {claim.claim: claim.values for claim in before.claims}
     assert record.wall_seconds[0] > before.wall_seconds[0]
     for name, words in (("one", "ELBO"), ("two", "IWAE")):
         summary = json.loads((tmp_path / f"runs/{name}-seed0/summary.json").read_text())
-        sampled = added[f"nll of the first 4 test images, importance sampling, {words}"]
+        sampled = added[f"nll of the first 10 test images, importance sampling, {words}"]
         annealed = added[f"the same, annealed importance sampling, {words}"]
         gap = added[f"gap between the two bounds of annealing, {words}"]
         assert [[summary[key]] for key in ("ais_images_nll", "ais_nll", "bdmc_gap")] == [sampled, annealed, gap]
+        # They are all the test images, and the draws are those of the nll above.
+        np.testing.assert_allclose(sampled, claims[f"nll, {words}"], rtol=1e-6)
         # Of two latent dimensions both are close to the truth, and so to one another.
         assert abs(sampled[0] - annealed[0]) < 0.3
         assert abs(gap[0]) < 0.3
 
     monkeypatch.setattr(table, "annealing_with_progress", measured_again)
-    assert run(tmp_path, row(), seeds=(0,), ais_images=4).claims == record.claims
+    assert run(tmp_path, row(), seeds=(0,), ais_images=10).claims == record.claims
     with pytest.raises(AssertionError, match="measured again"):
         run(tmp_path, row(), seeds=(0,), ais_images=5)
+
+
+@pytest.mark.slow
+def test_an_nll_that_is_not_finite_is_an_error_every_time_and_never_a_record(tmp_path, monkeypatch):
+    nll = {"nll": float("nan"), "nll_warning": "10 of the 10 examples have a log-likelihood that is not finite"}
+    monkeypatch.setattr(table, "nll_with_progress", lambda *args: nll)
+    for _ in range(2):
+        with pytest.raises(FloatingPointError, match="one-seed0: 10 of the 10 examples"):
+            run(tmp_path, row(), seeds=(0,))
+    assert json.loads((tmp_path / "runs/one-seed0/summary.json").read_text())["negative_elbo"] > 0
+    assert not (tmp_path / "docs").exists()
 
 
 @pytest.mark.slow
@@ -143,4 +156,7 @@ def test_what_cannot_be_measured_is_refused_before_anything_is_trained(tmp_path)
     for wrong in (-1, 11):
         with pytest.raises(ValueError, match=f"ais_images must be between 0 and the 10 test images, got {wrong}"):
             run(tmp_path, row(), ais_images=wrong)
+    for field in ("ais_chains", "ais_temperatures"):
+        with pytest.raises(ValueError, match=f"{field} must be at least 1, got 0"):
+            run(tmp_path, row(), ais_images=2, **{field: 0})
     assert list(tmp_path.iterdir()) == []

@@ -59,14 +59,15 @@ def prepare_row(
       command: what the record says it was made by.
 
     Raises:
-      ValueError: where there is no seed, nll_samples is below 1, there is no test image or not as many as ais_images,
-        the recipe's batch does not fit the training images, or a run folder holds a run of another recipe.
+      ValueError: where there is no seed, a number of measuring is out of range, there is no test image, the recipe's
+        batch does not fit the training images, or a run folder holds a run of another recipe.
       FloatingPointError: by what is returned, where the nll of a model is not finite; its summary.json has the rest.
     """
     if not seeds or len(set(seeds)) != len(seeds):
         raise ValueError(f"seeds must be one or more different numbers, got {tuple(seeds)}")
-    if measuring.nll_samples < 1:
-        raise ValueError(f"nll_samples must be at least 1, got {measuring.nll_samples}")
+    for field in ("nll_samples", "ais_chains", "ais_temperatures"):
+        if (value := getattr(measuring, field)) < 1:
+            raise ValueError(f"{field} must be at least 1, got {value}")
     if not len(images.test):
         raise ValueError("test must hold at least 1 image")
     if not 0 <= (ais_images := measuring.ais_images) <= len(images.test):
@@ -143,24 +144,24 @@ def _run(
     model, params = variant.model, recipe.params(training.progress)
     elbo_key, nll_key, ais_key = jax.random.split(jax.random.key(_MEASURING_SEED), 3)
     summary = folder.summary() or {}
-    wanted: dict[str, Any] = {"nll_samples": measuring.nll_samples, "test_images": len(images.test)}
-    if not wanted.items() <= summary.items():
+    as_wanted = {"nll_samples": measuring.nll_samples, "test_images": len(images.test)}
+    if not as_wanted.items() <= summary.items():
         measures = measure_vae(model, params, elbo_key, images.test, _ELBO_SAMPLES, 0)
         nll = nll_with_progress(model, params, nll_key, images.test, measuring.nll_samples)
-        summary = {**config, **measures.summary, **nll, **wanted, **_course(training.progress)}
-        summary = defined(summary | {"wall_seconds": training.seconds()})
+        course = _course(training.progress) | {"wall_seconds": training.seconds()}
+        summary = defined({**config, **measures.summary, **nll, **as_wanted, **course})
         folder.write_summary(summary)
-        if not np.isfinite(nll["nll"]):
-            raise FloatingPointError(f"{folder.path}: {nll['nll_warning']}")
-    num_images, chains, temperatures = measuring.ais_images, measuring.ais_chains, measuring.ais_temperatures
-    wanted = {"ais_images": num_images, "ais_chains": chains, "ais_temperatures": temperatures}
-    if num_images and not wanted.items() <= summary.items():
-        started, xs = time.monotonic(), images.test[:num_images]
-        annealed = annealing_with_progress(
+    if summary["nll"] is None:
+        raise FloatingPointError(f"{folder.path}: {summary['nll_warning']}")
+    xs, chains, temperatures = images.test[: measuring.ais_images], measuring.ais_chains, measuring.ais_temperatures
+    annealed_as_wanted = {"ais_images": len(xs), "ais_chains": chains, "ais_temperatures": temperatures}
+    if len(xs) and not annealed_as_wanted.items() <= summary.items():
+        measured = time.monotonic()
+        numbers = annealing_with_progress(
             model, params, ais_key, xs, chains, temperatures, nll_key, measuring.nll_samples
         )
-        seconds = round(summary["wall_seconds"] + time.monotonic() - started, 2)
-        summary = folder.add_to_summary({**annealed, "wall_seconds": seconds})
+        seconds = round(summary["wall_seconds"] + time.monotonic() - measured, 2)
+        summary = folder.add_to_summary({**numbers, "wall_seconds": seconds})
     return summary
 
 
