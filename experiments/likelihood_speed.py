@@ -6,7 +6,7 @@
 The contestants take turns at K = 1000 on 200 test images, on the same weights of a 784-400-20 VAE after one epoch:
 vae_jax and pythae's `get_nll` with their defaults, and a PyTorch loop, written by hand, that encodes once and takes one
 image and its samples at a time. Medians of --rounds; the estimates must agree. Then vae_jax alone measures a
-784-200-200-50 VAE of tanh once, compilation included. Some eight minutes on two quiet cores.
+784-200-200-50 VAE of tanh once, compilation included. Two to eight minutes on two quiet cores.
 """
 
 import dataclasses
@@ -125,7 +125,7 @@ def main(options: Options) -> None:
     model = gaussian_vae(mlp_encoder(IMAGE, 100, (200, 200), jnp.tanh), decoder, 50)
     seconds = timed_nll(model, trained(model, images.train), test, 5000)[0]
     record = Record(
-        title="Speed of importance sampling",
+        title=f"Speed of importance sampling, {peers['instructions']}",
         protocol="784-400-20 ReLU, K = 1000 on 200 test images: contestants in turns on the same weights, medians of "
         f"{options.rounds} rounds; 784-200-200-50 tanh, K = 5000 on 10,000 test images: once, with compilation.",
         command=shlex.join(["python", "-m", "experiments.likelihood_speed", *sys.argv[1:]]),

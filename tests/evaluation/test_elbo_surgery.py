@@ -81,6 +81,30 @@ def test_the_parts_sum_to_the_kl_divergence(dim, num_points):
     assert abs(parts.average_kl.mean - rates.mean()) < 5 * error
 
 
+@pytest.mark.parametrize("dim", [2, 8, 32])
+def test_every_part_is_numpys_by_other_points(dim):
+    params, xs = wrong_params_of(dim), examples_of(dim, 100)
+    parts = elbo_surgery(model_of(dim), params, KEY, xs, 2000)
+    q = jax.vmap(lambda x: model_of(dim).encode(params, x))(xs)
+    rng, posteriors = np.random.default_rng(1), rows(q.mean, q.log_variance)
+    index = np.resize(np.arange(100), 2000)
+    mean, deviation = np.asarray(q.mean, np.float64)[index], np.exp(0.5 * np.asarray(q.log_variance, np.float64))[index]
+    points = mean + deviation * rng.normal(size=(2000, dim))
+    joint, dimensions = numpy_aggregate(posteriors, points)
+    prior, posterior = scipy.stats.norm.logpdf(points), scipy.stats.norm.logpdf(points, mean, deviation).sum(axis=1)
+    expected = {
+        "mutual_information": posterior - joint,
+        "total_correlation": joint - dimensions.sum(axis=1),
+        "dimension_wise_kl": (dimensions - prior).sum(axis=1),
+        "marginal_kl": joint - prior.sum(axis=1),
+    }
+    for name, values in expected.items():
+        estimate = getattr(parts, name)
+        error = np.hypot(estimate.standard_error, values.std() / np.sqrt(2000))
+        assert abs(estimate.mean - values.mean()) < 5 * error, name
+        assert error < 0.05 * (1 + abs(values.mean())), name
+
+
 def test_of_one_example_all_is_dimension_wise():
     mean, log_variance = np.array([[1.0, -2.0, 0.5]]), np.array([[0.5, -1.0, -3.0]])
     parts = elbo_surgery(normal_model(3), {}, KEY, rows(mean, log_variance), 20_000)

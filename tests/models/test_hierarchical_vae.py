@@ -16,7 +16,7 @@ import scipy.stats
 
 from objectives.linear_gaussian import draws
 from vae_jax.distributions import Chain, mean_of
-from vae_jax.evaluation import importance_sampling
+from vae_jax.evaluation import bidirectional, importance_sampling, sigmoid_temperatures
 from vae_jax.models import code, hierarchical_vae, likelihoods, reconstruct
 from vae_jax.networks import Network, mlp_decoder, mlp_encoder
 from vae_jax.objectives import (
@@ -117,6 +117,19 @@ def test_with_another_posterior_the_bounds_rise_to_log_p():
     assert elbos.mean() < bounds.mean() - 0.2 < exact - 0.2
     values = importance_sampling(MODEL, wrong_params(), jax.random.key(2), XS, 50_000).log_likelihood
     np.testing.assert_allclose(values, log_likelihood(XS), atol=0.05)
+
+
+@pytest.mark.slow
+def test_annealing_bounds_log_p_from_both_sides_over_both_layers():
+    sandwich = bidirectional(
+        MODEL, wrong_params(), jax.random.key(3), 200, temperatures=sigmoid_temperatures(60), num_chains=16
+    )
+    truth = log_likelihood(sandwich.xs)
+    # E w = p(x) there and E 1/w = 1/p(x) back, each within five standard errors; and the bounds are thin.
+    for ratios in (np.exp(sandwich.lower - truth), np.exp(truth - sandwich.upper)):
+        assert abs(ratios.mean() - 1) < 5 * ratios.std() / np.sqrt(200)
+    assert 0 < np.mean(sandwich.gap) < 0.25
+    assert 0.5 < np.mean(sandwich.forward.acceptance_rate) < 0.75
 
 
 def test_posterior_and_prior_speak_of_the_same_tuple():

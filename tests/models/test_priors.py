@@ -6,8 +6,14 @@ import pytest
 import scipy.special
 import scipy.stats
 
+from evaluation.linear_gaussian_of import examples_of, model_of, wrong_params_of
 from vae_jax.distributions import Normal
-from vae_jax.evaluation import mean_over_samples
+from vae_jax.evaluation import (
+    annealed_importance_sampling,
+    importance_sampling,
+    mean_over_samples,
+    sigmoid_temperatures,
+)
 from vae_jax.models import VAE, gaussian_vae, hierarchical_vae, mlp_vae, with_mixture_prior, with_vamp_prior
 from vae_jax.networks import mlp_decoder, mlp_encoder
 from vae_jax.objectives import elbo, negative_sampled_elbo, sampled_elbo
@@ -220,3 +226,29 @@ def test_trained_on_fixed_codes_the_mixture_prior_becomes_their_density():
     assert -0.005 < log_probs.mean() - truth.mean() < 0.01
     weights = np.sort(scipy.special.softmax(np.asarray(params["prior"]["logits"])))
     np.testing.assert_allclose(weights, [right.mean(), 1 - right.mean()], atol=0.02)
+
+
+@pytest.mark.slow
+def test_importance_sampling_and_annealing_meet_log_p_under_a_mixture_prior():
+    # x = W z + b + noise under a mixture of Normals is a mixture of Normals: N(W m_k + b, W S_k W^T + s^2 I).
+    model, exact = with_mixture_prior(model_of(2), 2, 3), wrong_params_of(2)
+    means, variances = np.array([[1.0, 0.0], [-1.0, 1.5], [0.0, -2.0]]), np.array([[0.5, 1.0], [0.8, 0.3], [1.0, 1.0]])
+    logits = np.array([0.3, -0.5, 0.0])
+    mixture = {"logits": logits, "mean": means, "log_variance": np.log(variances)}
+    params = {**exact, "prior": jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), mixture)}
+    weights, offset = np.asarray(exact["weights"], np.float64), np.asarray(exact["offset"], np.float64)
+    noise = np.exp(np.float64(exact["noise_log_variance"])) * np.eye(len(offset))
+    xs = examples_of(2, 60)
+    each = [
+        scipy.stats.multivariate_normal.logpdf(xs, weights @ mean + offset, (weights * variance) @ weights.T + noise)
+        for mean, variance in zip(means, variances, strict=True)
+    ]
+    truth = scipy.special.logsumexp(np.log(scipy.special.softmax(logits))[:, None] + each, axis=0)
+    sampled = importance_sampling(model, params, jax.random.key(0), xs, 5000).log_likelihood
+    np.testing.assert_allclose(np.mean(sampled), truth.mean(), atol=0.02)
+    annealed = annealed_importance_sampling(
+        model, params, jax.random.key(1), xs, temperatures=sigmoid_temperatures(60), num_chains=32
+    )
+    standardized = (annealed.log_likelihood - truth) / annealed.standard_error
+    assert abs(np.mean(standardized)) < 5 / np.sqrt(60)
+    assert np.median(annealed.standard_error) < 0.25
