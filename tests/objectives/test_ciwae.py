@@ -59,3 +59,10 @@ def test_no_samples_are_refused():
 def test_a_weight_of_zero_is_no_nan(weights, beta, expected):
     for value in (beta, jnp.asarray(beta)):
         np.testing.assert_allclose(ciwae_from_log_weights(np.array(weights, np.float32), value), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("beta", [0.0, 0.3, 1.0])
+def test_the_derivative_with_respect_to_beta_is_one_bound_less_the_other_at_its_ends_too(beta):
+    weights = np.array([0.0, 1.0], np.float32)
+    derivative = jax.grad(lambda b: ciwae_from_log_weights(weights, b))(beta)
+    np.testing.assert_allclose(derivative, 0.5 - (scipy.special.logsumexp(weights) - np.log(2)), rtol=1e-5)

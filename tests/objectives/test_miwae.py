@@ -89,3 +89,8 @@ def test_numbers_below_1_are_refused_by_name(numbers):
     ):
         with pytest.raises(ValueError, match=f"{name} must be at least 1, got {value}"):
             call()
+
+
+def test_weights_that_do_not_divide_into_bounds_are_refused():
+    with pytest.raises(ValueError, match="num_bounds must divide the number of log_weights, 5, got 2"):
+        miwae_from_log_weights(np.zeros(5, np.float32), 2)

@@ -111,3 +111,12 @@ def test_no_samples_are_refused():
 def test_a_weight_of_zero_is_no_nan(alpha, expected):
     # 1 / (1 - alpha) log((1 + 0^(1 - alpha)) / 2).
     np.testing.assert_allclose(renyi_from_log_weights(np.array([0.0, -np.inf], np.float32), alpha), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("alpha", [-1.0, 0.0, 0.5, 0.99, 0.9999, 2.0])
+@pytest.mark.parametrize("spread", [1e-3, 1.0, 30.0])
+def test_a_hundred_thousand_weights_keep_their_digits(alpha, spread):
+    weights = np.random.default_rng(0).normal(-90, spread, 100_000).astype(np.float32)
+    powers = (1 - alpha) * weights.astype(np.float64)
+    expected = (scipy.special.logsumexp(powers) - np.log(len(weights))) / (1 - alpha)
+    np.testing.assert_allclose(renyi_from_log_weights(weights, alpha), expected, rtol=0, atol=1e-4)

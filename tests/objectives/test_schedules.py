@@ -64,3 +64,10 @@ def test_step_numbers_beyond_float32_still_count():
 def test_numbers_out_of_range_are_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_a_rise_of_a_whole_number_of_steps_ends_there_whatever_its_float_is():
+    assert 0.07 * 100 > 7
+    schedule = cyclical(4, 100, 0.07)
+    assert schedule.num_steps == 307
+    np.testing.assert_allclose(values(schedule, [306, 307]), [6 / 7, 1.0], rtol=1e-6)

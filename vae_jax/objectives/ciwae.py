@@ -22,7 +22,7 @@ def ciwae_from_log_weights(log_weights: ArrayLike, beta: ArrayLike) -> jax.Array
 
 def _part(share: jax.Array, bound: jax.Array) -> jax.Array:
     """share * bound; 0 for a share of 0, of a bound of -inf too (a weight of zero)."""
-    return share * jnp.where(share == 0, 0.0, bound)
+    return share * jnp.where((share == 0) & jnp.isneginf(bound), 0.0, bound)
 
 
 def ciwae(model: VAE, params: Params, key: jax.Array, x: ArrayLike, num_samples: int, beta: ArrayLike) -> jax.Array:

@@ -27,6 +27,8 @@ def miwae_from_log_weights(log_weights: ArrayLike, num_bounds: int) -> jax.Array
     """1/M sum_m log 1/K sum_k w_mk of `[M K]` log-weights."""
     log_weights = jnp.asarray(log_weights)
     chex.assert_rank(log_weights, 1)
+    if log_weights.shape[0] % num_bounds:
+        raise ValueError(f"num_bounds must divide the number of log_weights, {log_weights.shape[0]}, got {num_bounds}")
     return jnp.mean(jax.vmap(log_mean_exp)(log_weights.reshape(num_bounds, -1)))
 
 

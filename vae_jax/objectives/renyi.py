@@ -22,11 +22,16 @@ def renyi_from_log_weights(log_weights: ArrayLike, alpha: float) -> jax.Array:
     if alpha == 1:
         return jnp.mean(log_weights)
     power = 1 - alpha
-    # From the value whose power is the greatest: no power overflows, and near alpha = 1, where they all approach 1,
-    # expm1 and log1p keep the digits that the division by 1 - alpha is going to need.
+    # From the value whose power is the greatest: no power overflows. Near alpha = 1, where they all approach 1, expm1
+    # and log1p keep the digits that the division by 1 - alpha is going to need; where one of many outweighs the rest,
+    # the mean of expm1 nears -1, and the logarithm of the mean power keeps them.
     origin = jax.lax.stop_gradient(jnp.max(log_weights) if power > 0 else jnp.min(log_weights))
     origin = jnp.where(jnp.isfinite(origin), origin, 0.0)  # a weight of zero: the bound is -inf, not NaN
-    return origin + jnp.log1p(jnp.mean(jnp.expm1(power * (log_weights - origin)))) / power
+    exponents = power * (log_weights - origin)
+    excess = jnp.mean(jnp.expm1(exponents))
+    is_near_1 = excess > -0.5
+    near_1, far = jnp.log1p(jnp.where(is_near_1, excess, 0.0)), jnp.log(jnp.mean(jnp.exp(exponents)))
+    return origin + jnp.where(is_near_1, near_1, far) / power
 
 
 def renyi(model: VAE, params: Params, key: jax.Array, x: ArrayLike, num_samples: int, alpha: float) -> jax.Array:

@@ -59,7 +59,7 @@ def cyclical(
     if not 0 < rise <= 1:
         raise ValueError(f"rise must be above 0 and at most 1, got {rise}")
     # The last cycle's rise is the last change.
-    num_steps = (num_cycles - 1) * steps_per_cycle + math.ceil(rise * steps_per_cycle)
+    num_steps = (num_cycles - 1) * steps_per_cycle + math.ceil(rise * steps_per_cycle - 1e-9)  # 0.07 * 100 > 7
 
     def at(step: ArrayLike) -> jax.Array:
         step = jnp.asarray(step)
