@@ -77,7 +77,7 @@ class RunFolder:
     def metrics(self) -> list[dict[str, float]]:
         """The rows of `metrics.jsonl`; none where there is no such file yet."""
         path = self.path / "metrics.jsonl"
-        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+        return [self._parse(path, line) for line in path.read_text().splitlines()] if path.exists() else []
 
     def write_metrics(self, rows: Iterable[Mapping[str, float]]) -> None:
         """Writes `metrics.jsonl` anew: after a resume it must not repeat the epochs since the last checkpoint."""
@@ -106,10 +106,17 @@ class RunFolder:
         return self.path / "summary.json"
 
     def _read(self, path: Path) -> dict[str, Any]:
+        return self._parse(path, path.read_text())
+
+    def _parse(self, path: Path, text: str) -> dict[str, Any]:
         try:
-            return json.loads(path.read_text())
+            fields = json.loads(text)
         except json.JSONDecodeError as error:
             raise ValueError(f"{self.argument} {self.path}: {path.name} is no valid JSON ({error})") from None
+        if not isinstance(fields, dict):
+            given = text.strip()[:40]
+            raise ValueError(f"{self.argument} {self.path}: {path.name} must hold a JSON object, got {given}")
+        return fields
 
 
 def defined(numbers: Any) -> Any:

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from vae_jax import Normal
+from vae_jax import Normal, standard_normal
 from vae_jax.evaluation.annealing import adapted_step_sizes, anneal, anneal_back, first_points, path_between
 from vae_jax.evaluation.hmc import point_at
 from vae_jax.evaluation.temperatures import checked_temperatures, sigmoid_temperatures
@@ -78,3 +78,15 @@ def test_step_sizes_reach_the_wanted_acceptance_and_follow_the_scale_of_q0():
     # The densities end at half the width of the beginning, and so do the steps, roughly.
     shrink = np.exp(np.log(relative[-20:]).mean() - np.log(relative[:20]).mean())
     assert 0.3 < shrink < 0.8
+
+
+def test_equal_temperatures_add_nothing_where_the_likelihood_is_zero():
+    # log p(x, z) is -inf for half of the draws of q0: 0 times it, between two equal temperatures, is no number.
+    half = lambda z: jnp.where(z[0] > 0, standard_normal(1).log_prob(z), -jnp.inf)
+    path = path_between(standard_normal(1), half)
+    points = first_points(jax.random.key(0), path, 4000)
+    sizes = jnp.ones((5, 1))
+    chains = anneal(jax.random.key(1), path, points, jnp.array([0.0, 0.0, 0.25, 0.5, 0.75, 1.0]), sizes, 2)
+    weights = np.exp(np.asarray(chains.log_weights, np.float64))
+    assert np.isfinite(weights).all()
+    assert abs(weights.mean() - 0.5) < 5 * weights.std() / np.sqrt(4000)

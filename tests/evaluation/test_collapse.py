@@ -61,3 +61,10 @@ def test_a_dead_layer_is_named_and_a_dead_code_called_so():
 def test_a_rate_that_is_not_finite_is_no_healthy_code():
     said = collapse_by_kl([1.0, float("nan"), float("inf")])
     assert said.startswith("2 of 3 dimensions carry no finite nats")
+
+
+def test_nats_that_do_not_follow_the_image_are_not_taken_for_a_code():
+    kl = np.full(3, 0.68)
+    assert collapse_by_kl(kl, 3) == collapse_by_kl(kl) == "All 3 dimensions are used: each carries 0.68 nats or more."
+    assert collapse_by_kl(kl, 1).endswith("But the posterior's mean moves with the image in 1 of them only.")
+    assert "does not move with the image, so z tells nothing of it; try a KL warm-up" in collapse_by_kl(kl, 0)

@@ -17,6 +17,8 @@ from vae_jax import VAE, Normal, standard_normal
 from vae_jax.distributions import Chain, Delta, Distribution, Mixture, UndefinedError
 from vae_jax.evaluation import (
     elbo_surgery,
+    from_posterior,
+    from_prior,
     importance_sampling,
     measure_annealing,
     measure_autoencoder,
@@ -221,3 +223,26 @@ def test_an_annealing_of_nothing_is_refused_by_its_own_name(name):
 def test_no_examples_are_refused():
     with pytest.raises(ValueError, match="the number of examples in xs must be at least 1, got 0"):
         measure_vae(MODEL, wrong_params(), jax.random.key(0), XS[:0], 1, 0)
+
+
+def test_a_posterior_that_is_the_same_for_every_image_is_said_to_tell_nothing():
+    # KL(N(1, 1/e) || N(0, 1)) is 0.68 nats a dimension, and not one of information.
+    constant = MODEL._replace(encode=lambda params, x: Normal(jnp.ones(2), jnp.full(2, -1.0)))
+    summary = measure_vae(constant, wrong_params(), jax.random.key(0), XS, 1, 0).summary
+    np.testing.assert_allclose(summary["rate"], 1 + np.exp(-1), rtol=1e-5)
+    assert summary["active_units"] == 0
+    assert "z tells nothing of it" in summary["posterior_collapse"]
+
+
+@pytest.mark.slow
+def test_a_gap_between_the_bounds_is_said_in_words_and_the_prior_as_a_start_closes_it():
+    # A posterior a thousand times too narrow, from which the chains hardly move.
+    narrow = {**wrong_params(), "log_variance": jnp.full(2, -16.0)}
+    measure = lambda start: measure_annealing(MODEL, narrow, jax.random.key(0), XS[:20], 8, 200, start=start)
+    stuck, free = measure(from_posterior), measure(from_prior)
+    truth = -log_likelihood(narrow, XS[:20]).mean()
+    assert stuck["bdmc_gap"] > 1
+    assert stuck["ais_nll"] > truth + 0.5
+    assert "start from the prior" in stuck["ais_warning"]
+    assert abs(free["ais_nll"] - truth) < 0.1
+    assert free["ais_warning"] is None

@@ -115,13 +115,13 @@ def test_it_adds_its_numbers_to_the_summary_and_the_report_and_changes_nothing_e
 @pytest.mark.slow
 def test_a_second_evaluation_replaces_its_own_numbers_and_keeps_the_others(in_runs, capsys):
     annealing = ["--ais-images", "2", "--ais-chains", "2", "--ais-temperatures", "5"]
-    _, first, _ = evaluate(capsys, "vae", "--nll-samples", "40", *annealing)
+    _, first, _ = evaluate(capsys, "vae", "--nll-samples", "40", "--ais-start", "prior", *annealing)
     assert (first["ais_images"], first["ais_chains"], first["ais_temperatures"]) == (2, 2, 5)
     assert abs(first["ais_nll"] - first["ais_images_nll"]) < 5
     _, second, _ = evaluate(capsys, "vae", "--nll-samples", "50", "--surgery-points", "7", "--ais-images", "0")
     assert (second["nll_samples"], second["surgery_points"]) == (50, 7)
     annealed = {name: value for name, value in first.items() if name.startswith(("ais", "bdmc"))}
-    assert len(annealed) == 13
+    assert len(annealed) == 14
     assert annealed["ais_images_nll_samples"] == 40
     assert annealed.items() <= second.items()
 
@@ -182,6 +182,12 @@ def spoil(config, **changes):
     path.write_text(json.dumps(json.loads(path.read_text()) | changes) if config is None else config)
 
 
+def empty_checkpoint():
+    (checkpoint,) = (path for path in Path("vae/checkpoints").iterdir() if path.name.isdigit())
+    shutil.rmtree(checkpoint)
+    checkpoint.mkdir()
+
+
 @pytest.mark.parametrize(
     ("spoiled", "message"),
     [
@@ -191,6 +197,9 @@ def spoil(config, **changes):
         ),
         (lambda: os.remove("vae/summary.json"), "RUN vae has not finished (it has no summary.json)"),
         (lambda: spoil("{"), "RUN vae: config.json is no valid JSON"),
+        (lambda: spoil("[]"), "RUN vae: config.json must hold a JSON object, got []"),
+        (lambda: Path("vae/metrics.jsonl").write_text("oops\n"), "RUN vae: metrics.jsonl is no valid JSON"),
+        (empty_checkpoint, "is not whole"),
         (
             lambda: spoil(None, experiment="no_such"),
             "RUN vae was made by experiments.no_such, which is not to be found",
@@ -204,7 +213,20 @@ def spoil(config, **changes):
             "RUN vae was measured on 20 test images, but --data blobs.npz now has 9",
         ),
     ],
-    ids=["checkpoint", "summary", "json", "experiment", "nameless", "method", "version", "data", "images"],
+    ids=[
+        "checkpoint",
+        "summary",
+        "json",
+        "list",
+        "metrics",
+        "whole",
+        "experiment",
+        "nameless",
+        "method",
+        "version",
+        "data",
+        "images",
+    ],
 )
 def test_a_folder_that_is_no_finished_run_is_refused_by_what_it_lacks(in_runs, capsys, spoiled, message):
     spoiled()
@@ -221,7 +243,7 @@ def test_a_checkpoint_of_another_model_is_refused(in_runs, capsys):
     spoil(None, hidden=[9])
     code, _, error = evaluate(capsys, "vae")
     assert code == 2
-    assert error.startswith("error: RUN vae: the checkpoint is of another model than config.json describes")
+    assert error.startswith("error: RUN vae: its checkpoint does not hold the model that config.json describes")
     assert "(36, 8)" in error.split("the model's")[0]
     assert "(36, 9)" in error.split("the model's")[1]
     assert len(error.splitlines()) == 1

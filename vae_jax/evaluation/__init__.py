@@ -2,6 +2,7 @@
 
 from vae_jax.evaluation.annealed_importance_sampling import Annealed as Annealed
 from vae_jax.evaluation.annealed_importance_sampling import Sandwich as Sandwich
+from vae_jax.evaluation.annealed_importance_sampling import Start as Start
 from vae_jax.evaluation.annealed_importance_sampling import annealed_importance_sampling as annealed_importance_sampling
 from vae_jax.evaluation.annealed_importance_sampling import bidirectional as bidirectional
 from vae_jax.evaluation.annealed_importance_sampling import from_posterior as from_posterior

@@ -1,7 +1,9 @@
 """log p(x) by annealed importance sampling, and between two bounds on data that the model itself drew.
 
-Importance sampling needs a posterior close to the true one. Annealing needs none: it moves from any q0(z) to p(x, z)
-through T intermediate densities, with HMC steps at each, and more temperatures make up for a poor start.
+Importance sampling needs a posterior close to the true one. Annealing does not: it moves from any q0(z) to p(x, z)
+through T intermediate densities, with HMC steps at each, and more temperatures make up for a poor start. From a
+posterior that is far too narrow that takes very many, since chains at its scale hardly move: start from the prior then.
+The gap between the two bounds (`bidirectional`) shows it; the estimate's own standard error does not.
 """
 
 from __future__ import annotations
@@ -104,7 +106,7 @@ def annealed_importance_sampling(
       key: PRNG key, consumed; example i has the key `fold_in(key, i)`.
       xs: `[N, ...]` examples as the model sees them.
       start: q0: `from_posterior`; `from_prior`, which asks nothing of the encoder and takes several times the
-        temperatures; or a function (model, params, x) -> Distribution of your own.
+        temperatures of a good one; or a function (model, params, x) -> Distribution of your own.
       temperatures: `[T + 1]` from 0 to 1, not decreasing; `sigmoid_temperatures(1000)` where None.
       num_chains: C, at least 1.
       num_leapfrog: gradient evaluations an HMC step, at least 1.

@@ -90,7 +90,7 @@ def anneal(
 
     def advance(state: tuple[Point, jax.Array], step: tuple[jax.Array, ...]) -> tuple[tuple, jax.Array]:
         (points, log_weights), (key, before, after, step_size) = state, step
-        log_weights = log_weights + (after - before) * _log_ratio(points)
+        log_weights = log_weights + _increment(points, before, after)
         points, acceptance = _move(key, path, after, points, step_size, num_leapfrog)
         return (points, log_weights), acceptance
 
@@ -113,7 +113,7 @@ def anneal_back(
     def advance(state: tuple[Point, jax.Array], step: tuple[jax.Array, ...]) -> tuple[tuple, jax.Array]:
         (points, log_weights), (key, before, after, step_size) = state, step
         points, acceptance = _move(key, path, after, points, step_size, num_leapfrog)
-        log_weights = log_weights + (after - before) * _log_ratio(points)
+        log_weights = log_weights + _increment(points, before, after)
         return (points, log_weights), acceptance
 
     first, steps = _loop(key, points, temperatures, step_sizes)
@@ -126,8 +126,9 @@ def _loop(key: jax.Array, points: Point, temperatures: jax.Array, step_sizes: ja
     return (points, jnp.zeros(points.position.shape[0])), (keys, temperatures[:-1], temperatures[1:], step_sizes)
 
 
-def _log_ratio(points: Point) -> jax.Array:
-    return points.log_probs[:, 1] - points.log_probs[:, 0]
+def _increment(points: Point, before: jax.Array, after: jax.Array) -> jax.Array:
+    """(after - before) (log p(x, z) - log q0(z)); 0 between equal temperatures, where the ratio may be -inf."""
+    return jnp.where(after > before, (after - before) * (points.log_probs[:, 1] - points.log_probs[:, 0]), 0.0)
 
 
 def _move(

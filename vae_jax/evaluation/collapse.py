@@ -13,13 +13,27 @@ COLLAPSED_NATS = 0.01  # a dimension that carries less tells no two images apart
 _REMEDIES = "try a KL warm-up, free bits, a smaller beta or a weaker decoder"
 
 
-def collapse_by_kl(kl: ArrayLike, threshold: float = COLLAPSED_NATS) -> str:
+def collapse_by_kl(kl: ArrayLike, active: int | None = None, threshold: float = COLLAPSED_NATS) -> str:
     """Which dimensions have collapsed onto the prior, and what that means, in plain words.
 
+    A posterior that is the same for every image, but not the prior's, has a KL divergence and tells nothing; the active
+    units tell it apart.
+
     Args:
-      kl: `[D]`, nats that each dimension carries, as of `kl_per_dimension`. Dimensions are counted from 1, as in "z1".
+      kl: `[D]`, the nats of each dimension, as of `kl_per_dimension`. Dimensions are counted from 1, as in "z1".
+      active: units whose mean moves with the image, as of `active_units`; None: not known.
       threshold: nats under which a dimension counts as collapsed.
     """
+    sentence = _by_kl(kl, threshold)
+    used = int(np.sum(np.asarray(kl) >= threshold))
+    if active is None or active >= used:
+        return sentence
+    if active:
+        return f"{sentence} But the posterior's mean moves with the image in {active} of them only."
+    return f"{sentence} But the posterior's mean does not move with the image, so z tells nothing of it; {_REMEDIES}."
+
+
+def _by_kl(kl: ArrayLike, threshold: float) -> str:
     nats = np.asarray(kl, np.float64)
     chex.assert_rank(nats, 1)
     total = len(nats)

@@ -11,8 +11,10 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from vae_jax.evaluation.examples import over_examples
+from vae_jax.evaluation.require import require_at_least_one
 from vae_jax.models.vae import VAE, Params
 
+_DRAWS_AT_ONCE = 50  # of an example
 # (model, params, key, x) -> pytree of scalars, by one sample of z: elbo_terms, sampled_elbo_terms, distortion
 OneSampleEstimate = Callable[[VAE, Params, jax.Array, jax.Array], Any]
 
@@ -27,7 +29,7 @@ def mean_over_samples(
     num_samples: int = 1,
     batch_size: int = 100,
 ) -> Any:
-    """`estimate` of every example, a mean over num_samples independent draws of z: one jitted, chunked program.
+    """`estimate` of every example, a mean over num_samples independent draws of z: one jitted program, chunked in both.
 
     Args:
       estimate: what to average: `elbo_terms`, `sampled_elbo_terms` or `distortion` of `vae_jax.objectives`.
@@ -44,12 +46,12 @@ def mean_over_samples(
     Raises:
       ValueError: where num_samples is below 1.
     """
-    if num_samples < 1:
-        raise ValueError(f"num_samples must be at least 1, got {num_samples}")
+    require_at_least_one(num_samples=num_samples)
 
     def example(params: Params, key: jax.Array, x: jax.Array) -> Any:
         keys = jax.random.split(key, num_samples)
-        draws = jax.vmap(lambda k: estimate(model, params, k, x))(keys)
+        one = lambda k: estimate(model, params, k, x)
+        draws = jax.lax.map(one, keys, batch_size=min(num_samples, _DRAWS_AT_ONCE))
         return jax.tree.map(jnp.mean, draws)
 
     return over_examples(example, params, key, xs, batch_size)

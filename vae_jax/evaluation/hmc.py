@@ -71,7 +71,8 @@ def hmc_step(
     step_size = step_size * (1.0 + JITTER * (2.0 * for_step - 1.0))
     momentum = jax.random.normal(momentum_key, point.position.shape, point.position.dtype)
 
-    mix = lambda values: sum(m * value for m, value in zip(mixture, values, strict=True))
+    # A density that has no part in the mixture may be 0 where the point is: 0 times -inf is no number.
+    mix = lambda values: sum(jnp.where(m == 0, 0.0, m * value) for m, value in zip(mixture, values, strict=True))
 
     def leapfrog(_: int, state: tuple[Point, jax.Array]) -> tuple[Point, jax.Array]:
         point, momentum = state

@@ -170,6 +170,12 @@ def importance_warning(estimates: ImportanceSampled, num_samples: int, tolerated
     heavy = ks > limit
     if np.mean(heavy) <= tolerated_share:
         return None
+    if np.mean(np.isposinf(ks[heavy])) > 0.5:
+        return (
+            f"the importance weights of {np.mean(heavy):.1%} of the {ks.size} examples have no tail to be judged by: "
+            f"many are equal, as where z is not of real numbers (median effective sample size "
+            f"{np.median(effective[heavy]):.3g} of {num_samples}). See whether more samples change their mean"
+        )
     return (
         f"{np.mean(heavy):.1%} of the {ks.size} examples have importance weights with a tail too heavy for their mean "
         f"(Pareto k > {limit:.2g}; median effective sample size {np.median(effective[heavy]):.3g}): their "

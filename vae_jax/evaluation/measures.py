@@ -52,7 +52,7 @@ def measure_vae(
         "distortion": mean_over_examples(-terms.log_likelihood).mean,
         "active_units": units[0] if len(units) == 1 else units,
         "kl_per_dimension": None if kl is None else np.asarray(kl).tolist(),
-        "posterior_collapse": collapse_by_activity(units, sizes) if kl is None else collapse_by_kl(kl),
+        "posterior_collapse": collapse_by_activity(units, sizes) if kl is None else collapse_by_kl(kl, units[0]),
         "elbo_samples": elbo_samples,
     }
     if nll_samples:

@@ -8,14 +8,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import tyro
 
 from vae_jax.data import load_images
-from vae_jax.evaluation import measure_surgery
+from vae_jax.evaluation import from_posterior, from_prior, measure_surgery
 from vae_jax.evaluation.require import require_density
 from vae_jax.experiment.environment import device_name
 from vae_jax.experiment.long_measurements import annealing_with_progress, nll_with_progress
@@ -54,7 +54,9 @@ class Evaluate:
     ais_chains: int = 16
     """of annealed importance sampling, an image"""
     ais_temperatures: int = 1000
-    """of annealed importance sampling, from q(z | x) to the true posterior; more are slower and closer"""
+    """of annealed importance sampling, from its start to the true posterior; more are slower and closer"""
+    ais_start: Literal["posterior", "prior"] = "posterior"
+    """where the chains of annealed importance sampling start; the prior where the posterior is far too narrow"""
     data_dir: str | None = None
     """folder of TFDS datasets; None: the environment's TFDS_DATA_DIR, else TFDS's own"""
 
@@ -135,8 +137,8 @@ def open_run(path: Path, data_dir: str | None = None) -> Trained:
         params = load_best(folder.checkpoints, jax.eval_shape(model.init, jax.random.key(0)))
     except ValueError as error:
         raise ValueError(
-            f"RUN {path}: the checkpoint is of another model than config.json describes ({error}); use the "
-            "config.json and the version of vae_jax that the run was made with"
+            f"RUN {path}: its checkpoint does not hold the model that config.json describes ({error}); use those that "
+            "belong to one another, and the version of vae_jax that the run was made with"
         ) from error
     return Trained(method, settings, folder, images, problem, model, params, folder.metrics())
 
@@ -176,8 +178,9 @@ def run_evaluation(trained: Trained, options: Evaluate) -> dict[str, Any]:
         say(part.words)
         numbers = part.measure()
         summary = folder.add_to_summary(numbers)
-        if numbers.get("nll_warning"):
-            say(f"warning: {numbers['nll_warning']}")
+        for name in ("nll_warning", "ais_warning"):
+            if numbers.get(name):
+                say(f"warning: {numbers[name]}")
     say("drawing the figures")
     figures = draw_figures(trained, measures, summary)
     seconds = round(time.monotonic() - started, 2)
@@ -202,10 +205,13 @@ def _parts(trained: Trained, options: Evaluate) -> Iterator[Part]:
     if not num_images:
         return
     chains, temperatures, xs = options.ais_chains, options.ais_temperatures, test[:num_images]
+    start = {"posterior": from_posterior, "prior": from_prior}[options.ais_start]
 
     yield Part(
         f"annealing of {len(xs)} test images and {len(xs)} of the model's own, {chains} chains each over "
         f"{temperatures:,} temperatures",
         # By the draws of the nll above: the mean of the first images alone.
-        lambda: annealing_with_progress(model, params, ais_key, xs, chains, temperatures, nll_key, options.nll_samples),
+        lambda: annealing_with_progress(
+            model, params, ais_key, xs, chains, temperatures, nll_key, options.nll_samples, start
+        ),
     )

@@ -6,7 +6,7 @@ from typing import Any
 
 import jax
 
-from vae_jax.evaluation import measure_annealing, measure_nll
+from vae_jax.evaluation import Start, from_posterior, measure_annealing, measure_nll
 from vae_jax.experiment.progress import CountDisplay
 from vae_jax.models.vae import VAE, Params
 
@@ -26,11 +26,12 @@ def annealing_with_progress(
     num_temperatures: int,
     nll_key: jax.Array,
     nll_samples: int,
+    start: Start = from_posterior,
 ) -> dict[str, Any]:
     """`measure_annealing` and a bar, and what importance sampling says of the same images.
 
     Args:
-      model, params, key, xs, num_chains, num_temperatures: as `measure_annealing` takes them.
+      model, params, key, xs, num_chains, num_temperatures, start: as `measure_annealing` takes them.
       nll_key: of the importance samples: the draws of `nll_with_progress` with it, where xs are its first images.
       nll_samples: importance samples an image.
 
@@ -40,5 +41,5 @@ def annealing_with_progress(
     compared = measure_nll(model, params, nll_key, xs, nll_samples)
     with CountDisplay("annealing", 2 * len(xs)) as display:
         on_batch = lambda batch: display.add(len(jax.tree.leaves(batch)[0]))
-        numbers = measure_annealing(model, params, key, xs, num_chains, num_temperatures, on_batch)
+        numbers = measure_annealing(model, params, key, xs, num_chains, num_temperatures, on_batch, start)
     return numbers | {"ais_images_nll": compared["nll"], "ais_images_nll_samples": nll_samples}

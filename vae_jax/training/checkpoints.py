@@ -95,7 +95,10 @@ def load_best(directory: Path, like: Params) -> Params:
 
 def _check_sizes(directory: Path, step: int, params: Params) -> None:
     # Before orbax begins to read: it abandons its reads, noisily, at the first array of another size.
-    saved = ocp.StandardCheckpointHandler().metadata(directory.resolve() / str(step) / "best")
+    try:
+        saved = ocp.StandardCheckpointHandler().metadata(directory.resolve() / str(step) / "best")
+    except FileNotFoundError as error:
+        raise ValueError(f"the checkpoint {directory / str(step)} is not whole: {error}") from error
     shapes = [sorted(leaf.shape for leaf in jax.tree.leaves(tree)) for tree in (saved.tree, params)]
     if shapes[0] != shapes[1]:
         raise ValueError(

@@ -30,7 +30,8 @@ TILES = (
     ("wall_seconds", "Wall time", ""),
 )
 STATED = ("experiment", "data", "seeds", "seed", "steps", "device", "command", "versions")
-NOTES = {"posterior_collapse": "", "nll_warning": "Caution: "}  # sentences, below the tiles, and how each begins
+# Sentences, below the tiles, and how each begins.
+NOTES = {"posterior_collapse": "", "nll_warning": "Caution: ", "ais_warning": "Caution: "}
 DRAWN = ("kl_per_dimension",)  # too long for a table, and in a figure
 
 # What the rows of "Other results" are called, where their key does not say it all.
@@ -104,8 +105,8 @@ def write_report(
       summary: the numbers of the run. Shown as tiles: "negative_elbo", "rate", "distortion", "nll" (nats per image),
         "bits_per_dim", "active_units", "wall_seconds"; "<key>_standard_error" goes beside its number. In
         the first line: "experiment", "data", "seed" or "seeds", "steps", "device". Below the tiles, as sentences:
-        "posterior_collapse", "nll_warning". At the end: "command" (a string or a list of arguments), "versions" (a
-        mapping), and all that is not named here but "kl_per_dimension". Everything may be absent.
+        "posterior_collapse", "nll_warning", "ais_warning". At the end: "command" (a string or a list of arguments),
+        "versions" (a mapping), and all that is not named here but "kl_per_dimension". Everything may be absent.
       config: the settings; nested mappings become dotted names.
       figures: in reading order; the pictures go into the file.
 
