@@ -180,6 +180,11 @@ def test_over_two_layers_the_vamp_prior_is_a_mixture_of_chains():
             r"initial_images must have shape \[K, \*image_shape\] = \(3, 3, 3, 1\), got \(4, 3, 3, 1\)",
         ),
         (
+            lambda: with_vamp_prior(BASE, 4, IMAGE, 255.0 * np.ones((4, *IMAGE), np.float32)),
+            ValueError,
+            r"initial_images must be in \[0, 1\], got values from 255 to 255",
+        ),
+        (
             lambda: with_vamp_prior(BASE, 4, IMAGE, np.zeros((4, *IMAGE), np.uint8)),
             TypeError,
             r"initial_images must be floating-point pixels in \[0, 1\], got dtype uint8",

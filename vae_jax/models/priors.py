@@ -73,7 +73,7 @@ def with_vamp_prior(
         None, every pixel starts from N(0.05, 0.01^2).
 
     Raises:
-      ValueError: where num_pseudo_inputs is below 1, or initial_images has another shape.
+      ValueError: where num_pseudo_inputs is below 1, or initial_images has another shape or values outside [0, 1].
       TypeError: where initial_images are not floating-point numbers (raw uint8 pixels).
 
     Source: Tomczak & Welling 2018 (arXiv:1705.07120).
@@ -109,6 +109,8 @@ def _alive(images: ArrayLike, shape: tuple[int, ...]) -> jax.Array:
         raise ValueError(f"initial_images must have shape [K, *image_shape] = {shape}, got {images.shape}")
     if not jnp.issubdtype(images.dtype, jnp.floating):
         raise TypeError(f"initial_images must be floating-point pixels in [0, 1], got dtype {images.dtype}")
+    if not jnp.all((images >= 0) & (images <= 1)):
+        raise ValueError(f"initial_images must be in [0, 1], got values from {images.min():g} to {images.max():g}")
     return jnp.clip(images.astype(jnp.float32), 0.01, 0.99)
 
 
