@@ -366,3 +366,6 @@ def test_equal_weights_of_a_discrete_code_are_said_to_be_unjudged_and_not_heavy(
     said = importance_warning(estimates, 2000)
     assert "no tail to be judged by: many are equal" in said
     assert "annealed" not in said  # which needs a z of real numbers
+    # Where one weight outweighs all others k is infinite too, and that is no matter of equal weights.
+    alone = estimates._replace(effective_sample_size=np.ones(20), pareto_k=np.append(np.full(19, np.inf), 0.1))
+    assert "tail too heavy for their mean" in importance_warning(alone, 2000)

@@ -12,7 +12,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from vae_jax.evaluation.batches import in_batches
-from vae_jax.evaluation.pareto import pareto_k, pareto_k_limit, tail_length
+from vae_jax.evaluation.pareto import MIN_TAIL, pareto_k, pareto_k_limit, tail_length
 from vae_jax.evaluation.require import require_at_least_one, require_density
 from vae_jax.models.vae import VAE, Params, model_input
 
@@ -170,7 +170,8 @@ def importance_warning(estimates: ImportanceSampled, num_samples: int, tolerated
     heavy = ks > limit
     if np.mean(heavy) <= tolerated_share:
         return None
-    if np.mean(np.isposinf(ks[heavy])) > 0.5:
+    # A k that is infinite beside many weights that count: equal weights, not one that outweighs all others.
+    if np.mean(np.isposinf(ks[heavy]) & (effective[heavy] > MIN_TAIL)) > 0.5:
         return (
             f"the importance weights of {np.mean(heavy):.1%} of the {ks.size} examples have no tail to be judged by: "
             f"many are equal, as where z is not of real numbers (median effective sample size "
