@@ -35,6 +35,9 @@ def test_a_claim_is_the_mean_over_seeds_with_its_spread_and_says_whether_it_is_r
     page = render_page([record(Claim("high", "nats", [3.0], at_most=2.2))])
     assert "| high |  | 3 nats |  | <= 2.20 | **no** |" in page
     assert "Seeds: 0, 1, 2. Wall time: 20 s a seed, on a device; jax 1.2." in page
+    page = render_page([record(Claim("gap", "nats", [-0.004]), Claim("rounded", "s", [2.9999999999]))])
+    assert "| gap |  | 0.00 nats |" in page
+    assert "| rounded |  | 3 s |" in page
 
 
 def test_a_record_comes_back_from_its_file_as_it_was(tmp_path):

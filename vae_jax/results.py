@@ -156,8 +156,8 @@ def _here(claim: Claim) -> str:
 
 
 def _number(value: float) -> str:
-    """Two decimals; none for a whole number."""
-    return str(int(value)) if math.isclose(value, round(value), abs_tol=1e-9) else f"{value:.2f}"
+    """Two decimals, and no sign of a zero; none for a whole number."""
+    return str(round(value)) if math.isclose(value, round(value), abs_tol=1e-9) else f"{round(value, 2) + 0.0:.2f}"
 
 
 _MEASURES = {
