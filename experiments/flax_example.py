@@ -29,7 +29,7 @@ from vae_jax import data, mlp_vae
 from vae_jax.experiment import device_name, exit_on_bad_input, versions
 from vae_jax.objectives import negative_elbo, on_prepared
 from vae_jax.results import Claim, Record, write_record
-from vae_jax.training import Progress, fit
+from vae_jax.training import History, fit
 
 PUBLISHED = {1: 119.7, 10: 103.6, 30: 101.5}
 TRAINING_IMAGES = 50_000
@@ -61,8 +61,8 @@ def test_curve(
     """Test negative ELBO after every epoch."""
     model = mlp_vae((28, 28, 1), latent_dim=20, hidden=(500,), data_mean=data_mean)
 
-    def show(progress: Progress) -> None:
-        row = progress.history[-1]
+    def show(history: History) -> None:
+        row = history[-1]
         print(f"seed {seed}, epoch {row['epoch']}: {row['validation/loss']:.2f}", file=sys.stderr)
 
     # fit chooses a best epoch by its validation images; here the curve on the test images is wanted, and no choice.

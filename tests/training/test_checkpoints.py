@@ -1,3 +1,5 @@
+import time
+
 import chex
 import jax
 import numpy as np
@@ -9,6 +11,7 @@ from vae_jax.models import mlp_vae
 from vae_jax.objectives import negative_elbo
 from vae_jax.training import Progress, fit, init_train_state
 from vae_jax.training.checkpoints import OrbaxCheckpoints, load_best
+from vae_jax.training.loop import IN_MEMORY
 
 EPOCHS, BATCH_SIZE = 5, 8
 IMAGES = np.random.default_rng(0).integers(0, 2, (50, 3, 3, 1)).astype(np.float32)
@@ -23,9 +26,9 @@ class Stopped(Exception):
     pass
 
 
-def train(checkpoints=None, stop_after=None, epochs=EPOCHS):
-    def on_epoch(progress):
-        if len(progress.history) == stop_after:
+def train(checkpoints=IN_MEMORY, stop_after=None, epochs=EPOCHS):
+    def on_epoch(history):
+        if len(history) == stop_after:
             raise Stopped
 
     return fit(
@@ -112,7 +115,7 @@ def test_the_folder_says_by_itself_what_it_is_of(saved):
 def test_load_best_gives_the_parameters_of_the_best_epoch(tmp_path, uninterrupted):
     # Best and last are made to differ, whatever the run was like.
     apart = uninterrupted._replace(best_params=jax.tree.map(lambda p: p + 1.0, uninterrupted.state.params))
-    checkpoints_in(tmp_path / "c").save(apart, final=True)
+    checkpoints_in(tmp_path / "c").save(apart)
     chex.assert_trees_all_equal(load_best(tmp_path / "c", MODEL.init(jax.random.key(8))), apart.best_params)
 
 
@@ -131,27 +134,30 @@ def test_load_best_of_a_folder_without_checkpoints_is_refused_by_name(tmp_path):
 
 def test_a_save_that_is_interrupted_leaves_the_one_before_usable(tmp_path, uninterrupted):
     checkpoints = checkpoints_in(tmp_path / "c")
-    checkpoints.save(uninterrupted, final=True)
+    checkpoints.save(uninterrupted)
     unwritable = ({"epoch": object()},)  # met by the JSON writer in the midst of the save, beside written arrays
     changed = uninterrupted._replace(best_params=like().best_params, history=unwritable)
     with pytest.raises(TypeError, match="JSON serializable"):
-        checkpoints.save(changed, final=True)
+        checkpoints.save(changed)
     restored = checkpoints_in(tmp_path / "c").restore(like())
     assert restored.history == uninterrupted.history
     chex.assert_trees_all_equal(restored.state, uninterrupted.state)
     chex.assert_trees_all_equal(restored.best_params, uninterrupted.best_params)
     # And the folder takes further saves.
     again = checkpoints_in(tmp_path / "c")
-    again.save(uninterrupted._replace(history=uninterrupted.history[:1]), final=True)
+    again.save(uninterrupted._replace(history=uninterrupted.history[:1]))
     assert checkpoints_in(tmp_path / "c").restore(like()).history == uninterrupted.history[:1]
 
 
-def test_between_saves_some_time_passes_except_before_the_final_one(tmp_path, uninterrupted):
+def test_a_save_is_due_once_the_time_has_passed_and_the_last_stays_alone(tmp_path, uninterrupted):
     checkpoints = checkpoints_in(tmp_path / "c", every_seconds=3600.0)
-    checkpoints.save(uninterrupted, final=False)
-    assert checkpoints.restore(like()) is None
-    checkpoints.save(uninterrupted, final=True)
+    assert not checkpoints.due()
+    checkpoints.save(uninterrupted)
     assert checkpoints.restore(like()).history == uninterrupted.history
     assert [path.name for path in (tmp_path / "c").iterdir()] == ["1"]
-    checkpoints.save(uninterrupted, final=True)
+    checkpoints.save(uninterrupted)
     assert [path.name for path in (tmp_path / "c").iterdir()] == ["2"]  # one at a time
+    hasty = checkpoints_in(tmp_path / "h", every_seconds=0.02)
+    assert [hasty.due(), time.sleep(0.03), hasty.due()] == [False, None, True]
+    hasty.save(uninterrupted)
+    assert not hasty.due()

@@ -6,7 +6,7 @@ import pytest
 
 from vae_jax.models import VAE
 from vae_jax.objectives import Aux, Scheduled
-from vae_jax.training import Diverged, Progress, fit, init_train_state
+from vae_jax.training import Diverged, Progress, best_epoch, fit, init_train_state
 from vae_jax.training.checkpoints import OrbaxCheckpoints
 
 
@@ -101,10 +101,13 @@ def test_no_epoch_that_ends_before_the_warm_up_does_is_the_best(warm_up_steps, b
 
 
 def test_during_the_warm_up_the_best_epoch_is_the_last():
-    seen = []
     losses = [1.0, 2.0, 3.0, 9.0, 8.0]
-    run(losses, warm_up_steps=4, on_epoch=lambda p: seen.append((p.best_epoch, float(p.best_params["w"]))))
-    assert seen == [(1, 1.0), (2, 2.0), (3, 3.0), (4, 4.0), (5, 5.0)]
+    seen = []
+    run(losses, warm_up_steps=4, on_epoch=lambda history: seen.append(best_epoch(history)))
+    assert seen == [1, 2, 3, 4, 5]
+    for epochs in range(4, 6):
+        progress = run(losses, epochs, warm_up_steps=4)
+        assert (progress.best_epoch, float(progress.best_params["w"])) == (epochs, epochs)
 
 
 @pytest.mark.parametrize(("warm_up_steps", "stops_after", "best"), [(0, 3, 1), (4, 7, 5), (5, 7, 5), (8, 10, 8)])
@@ -140,8 +143,8 @@ def test_a_resumed_run_has_the_same_best_epoch_whether_it_was_stopped_during_the
     uninterrupted = run(losses, warm_up_steps=3)
     assert uninterrupted.best_epoch == 4
 
-    def stop(progress):
-        if len(progress.history) == stop_after:
+    def stop(history):
+        if len(history) == stop_after:
             raise KeyboardInterrupt
 
     def checkpoints():
@@ -169,31 +172,53 @@ def test_validation_draws_the_same_noise_after_every_epoch_and_training_does_not
     assert len({row["train/noise"] for row in history}) == 3
 
 
-def test_the_callback_meets_every_epochs_progress_in_turn():
+def test_the_callbacks_meet_the_start_and_every_epochs_history_in_turn():
     seen = []
-    progress = run([3.0, 1.0, 2.0], on_epoch=lambda p: seen.append((len(p.history), int(p.state.step), p.best_epoch)))
-    assert seen == [(1, 1, 1), (2, 2, 2), (3, 3, 2)]
+    progress = run(
+        [3.0, 1.0, 2.0],
+        on_start=lambda: seen.append("start"),
+        on_epoch=lambda history: seen.append((len(history), history[-1]["step"], best_epoch(history))),
+    )
+    assert seen == ["start", (1, 1, 1), (2, 2, 2), (3, 3, 2)]
     assert progress.best_epoch == 2
 
 
 class MemoryCheckpoints:
-    def __init__(self):
+    """Is due after the epochs that it is told, and keeps the number and the weight of what it is given."""
+
+    def __init__(self, due_after=()):
+        self.due_after = due_after
+        self.questions = 0
         self.saved = []
 
     def restore(self, like):
         return None
 
-    def save(self, progress, *, final):
-        self.saved.append((len(progress.history), final))
+    def due(self):
+        self.questions += 1
+        return self.questions in self.due_after
+
+    def save(self, progress):
+        weights = progress.state.params["w"], progress.best_params["w"]
+        self.saved.append((len(progress.history), *map(float, weights)))
 
 
-def test_progress_is_saved_every_epoch_and_the_last_one_is_final():
-    checkpoints = MemoryCheckpoints()
-    run([3.0, 1.0, 2.0], checkpoints=checkpoints)
-    assert checkpoints.saved == [(1, False), (2, False), (3, True)]
-    checkpoints = MemoryCheckpoints()
-    run([3.0, 1.0, 2.0, 2.0], patience=1, checkpoints=checkpoints)
-    assert checkpoints.saved == [(1, False), (2, False), (3, True)]
+@pytest.mark.parametrize(
+    ("due_after", "patience", "saved"),
+    [
+        ((1, 2, 3), None, [(1, 1.0, 1.0), (2, 2.0, 2.0), (3, 3.0, 2.0), (4, 4.0, 2.0)]),
+        ((2,), None, [(2, 2.0, 2.0), (4, 4.0, 2.0)]),
+        ((), None, [(4, 4.0, 2.0)]),
+        # The end of patience is known after one more epoch was handed to the device: it must have changed nothing.
+        ((), 1, [(3, 3.0, 2.0)]),
+        ((1, 2, 3), 1, [(1, 1.0, 1.0), (2, 2.0, 2.0), (3, 3.0, 2.0)]),
+    ],
+)
+def test_progress_is_saved_where_it_is_due_and_at_the_end(due_after, patience, saved):
+    checkpoints = MemoryCheckpoints(due_after)
+    progress = run([3.0, 1.0, 2.0, 2.0], patience=patience, checkpoints=checkpoints)
+    assert checkpoints.saved == saved
+    assert (len(progress.history), float(progress.state.params["w"]), float(progress.best_params["w"])) == saved[-1]
 
 
 @pytest.mark.slow
@@ -209,7 +234,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_leaves_the_checkpoints_of_th
             losses,
             train_losses=train_losses,
             checkpoints=checkpoints,
-            on_epoch=lambda p: seen.append(len(p.history)),
+            on_epoch=lambda history: seen.append(len(history)),
         )
     assert seen == [1, 2]
     like = init_train_state(COUNTER, optax.sgd(1.0), jax.random.key(0))

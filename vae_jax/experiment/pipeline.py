@@ -92,7 +92,7 @@ def run(prepared: Prepared) -> dict[str, Any]:
         if method.after_training is not None:
             fitted_to = problem.pixels.prepare(keys_of(settings).fitting, problem.train)
             params = method.after_training(model, params, fitted_to)
-            checkpoints.save(progress._replace(best_params=params), final=True)
+            checkpoints.save(progress._replace(best_params=params))
         trained = Trained(method, settings, folder, images, problem, model, params, progress.history)
         # A run that is resumed after its end has the same parameters: a better estimate of their nll stays.
         earlier = folder.summary() or {}

@@ -9,7 +9,7 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from vae_jax.training.fit import Row
+from vae_jax.training.loop import Row
 
 _SECONDS_BETWEEN_LINES = 10.0
 

@@ -14,7 +14,7 @@ from vae_jax.experiment.progress import ProgressDisplay
 from vae_jax.models.vae import VAE
 from vae_jax.objectives import Objective
 from vae_jax.runs import RunFolder
-from vae_jax.training import Progress, fit
+from vae_jax.training import History, Progress, fit
 from vae_jax.training.checkpoints import OrbaxCheckpoints
 
 
@@ -57,11 +57,11 @@ def train_in_folder(
     def seconds() -> float:
         return round(spent + time.monotonic() - started, 2)
 
-    def on_epoch(progress: Progress) -> None:
+    def on_epoch(history: History) -> None:
         # Epochs after the last checkpoint are done again, in the same bits.
-        rows[len(progress.history) - 1 :] = [progress.history[-1] | {"seconds": seconds()}]
+        rows[len(history) - 1 :] = [history[-1] | {"seconds": seconds()}]
         folder.write_metrics(rows)
-        display.show(progress.history[-1])
+        display.show(history[-1])
 
     checkpoints = OrbaxCheckpoints(folder.checkpoints, key, config)
     progress = fit(

@@ -14,7 +14,7 @@ from vae_jax.experiment.problem import Problem
 from vae_jax.experiment.settings import Settings, as_command, run_config
 from vae_jax.models.vae import VAE, Params
 from vae_jax.runs import RunFolder
-from vae_jax.training.fit import Row
+from vae_jax.training.loop import Row
 from vae_jax.visualization import ReportFigure, save_figure, write_report
 from vae_jax.visualization.model_figures import Subject, model_figures, surgery_figures
 

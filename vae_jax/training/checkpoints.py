@@ -5,20 +5,25 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import orbax.checkpoint as ocp
 
 from vae_jax.models.vae import Params
+from vae_jax.training.ensembles import EnsembleProgress
 from vae_jax.training.fit import Progress
+
+T = TypeVar("T")  # Progress, or EnsembleProgress
 
 
 class OrbaxCheckpoints:
-    """Saves `Progress` under a folder, one subfolder `<number>/` with the items `last`, `best` and `progress`.
+    """Saves the progress of a fit, of one model or of many, under a folder.
 
-    Writing is atomic: a run that is killed while saving restores from the save before. Between saves at least
-    `every_seconds` pass, except for the last; the epochs in between cost only their own time to repeat.
+    It makes one subfolder `<number>/` with the items `last`, `best` and `progress`.
+
+    Writing is atomic: a run that is killed while saving restores from the save before. A save is due every
+    `every_seconds`; the epochs in between cost only their own time to repeat.
 
     Args:
       directory: made where it does not exist.
@@ -37,9 +42,11 @@ class OrbaxCheckpoints:
         options = ocp.CheckpointManagerOptions(max_to_keep=1, enable_async_checkpointing=False)
         self._manager = ocp.CheckpointManager(directory.resolve(), options=options)
 
-    def save(self, progress: Progress, *, final: bool) -> None:
-        if not final and time.monotonic() - self._last_save < self._every_seconds:
-            return
+    def due(self) -> bool:
+        """Whether so many seconds have passed since the last save."""
+        return time.monotonic() - self._last_save >= self._every_seconds
+
+    def save(self, progress: Progress | EnsembleProgress) -> None:
         # A number of its own, not the training step: the last step is saved again when something is fitted after it.
         number = (self._manager.latest_step() or 0) + 1
         items = ocp.args.Composite(
@@ -50,12 +57,13 @@ class OrbaxCheckpoints:
         self._manager.save(number, args=items)
         self._last_save = time.monotonic()
 
-    def restore(self, like: Progress) -> Progress | None:
-        """The saved progress, in the structure of `like`; None where nothing has been saved.
+    def restore(self, like: T) -> T | None:
+        """The saved progress, in the structure of `like` (`Progress` or `EnsembleProgress`); None where there is none.
 
         Raises:
           ValueError: where what was saved is of another model, optimizer or key.
         """
+        assert isinstance(like, (Progress, EnsembleProgress))
         step = self._manager.latest_step()
         if step is None:
             return None
@@ -70,7 +78,7 @@ class OrbaxCheckpoints:
         if not (restored.last["key"] == self._key).all():
             raise ValueError(f"the checkpoint in {self._directory} belongs to a run with another key (seed)")
         state = type(like.state)(**restored.last["state"])
-        return Progress(state, restored.best, tuple(restored.progress["history"]))
+        return type(like)(state, restored.best, _as_tuples(restored.progress["history"]))
 
 
 def load_best(directory: Path, like: Params) -> Params:
@@ -105,6 +113,10 @@ def _check_sizes(directory: Path, step: int, params: Params) -> None:
             f"the checkpoint in {directory} is of a model of another size: its arrays have the shapes {shapes[0]}, "
             f"the model's {shapes[1]}"
         )
+
+
+def _as_tuples(history: Any) -> Any:
+    return tuple(map(_as_tuples, history)) if isinstance(history, list) else history
 
 
 def _abstract(tree: Any) -> Any:

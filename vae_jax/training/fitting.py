@@ -1,0 +1,101 @@
+"""An epoch with its validation and the choice of the best parameters, as one program on the device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from vae_jax.models.vae import VAE, Params
+from vae_jax.objectives import Objective, warm_up_steps_of
+from vae_jax.objectives.batch import Metrics
+from vae_jax.training.epoch import make_evaluate, make_train_epoch, steps_per_epoch
+from vae_jax.training.step import TrainState, init_train_state, make_train_step
+
+
+class Fitting(NamedTuple):
+    """All that an epoch of `fit` changes; it stays on the device, and one epoch gives its memory to the next."""
+
+    state: TrainState
+    best_params: Params  # of the epoch with the lowest validation loss since the warm-up; until then the last
+    best_loss: jax.Array  # that loss; infinity until the warm-up has ended
+    best_epoch: jax.Array  # its number, from 1
+    running: jax.Array  # False once patience has run out or a loss was not finite: no epoch changes anything any more
+
+
+class Keys(NamedTuple):
+    """Of everything random in a fit."""
+
+    init: jax.Array
+    train: jax.Array
+    validation: jax.Array  # the same after every epoch, so that epochs differ by the parameters alone
+
+
+def split_key(key: jax.Array) -> Keys:
+    return Keys(*jax.random.split(key, 3))
+
+
+def init_fitting(model: VAE, optimizer: optax.GradientTransformation, key: jax.Array) -> Fitting:
+    """Before the first epoch."""
+    state = init_train_state(model, optimizer, key)
+    # A copy: both are donated to the epoch.
+    best_params = jax.tree.map(jnp.copy, state.params)
+    return Fitting(state, best_params, jnp.float32(jnp.inf), jnp.int32(0), jnp.bool_(True))
+
+
+FittingEpoch = Callable[[Fitting, Keys, jax.Array, jax.Array], tuple[Fitting, Metrics]]
+
+
+def make_fitting_epoch(
+    model: VAE,
+    objective: Objective,
+    optimizer: optax.GradientTransformation,
+    batch_size: int,
+    patience: int | None,
+) -> FittingEpoch:
+    """`(fitting, keys, train, validation) -> (fitting, row)`: pure, so jit it with the first argument donated, vmap it.
+
+    The row holds `epoch` and `step` after it, `train/...` and `validation/...`, the means of the metrics, and for an
+    objective that warms up `warm_up`, 1 where the epoch ended before the warm-up did. Where `fitting.running` is False
+    the fitting comes back as it was, and the row holds zeros.
+    """
+    train_epoch = make_train_epoch(make_train_step(model, objective, optimizer), batch_size)
+    evaluate = make_evaluate(model, objective, batch_size)
+    warm_up_steps = warm_up_steps_of(objective)
+
+    # Jitted for its tracing to be kept: the shape of the row is asked for before the epoch itself.
+    @jax.jit
+    def advance(fitting: Fitting, keys: Keys, train: jax.Array, validation: jax.Array) -> tuple[Fitting, Metrics]:
+        state, train_metrics = train_epoch(fitting.state, keys.train, train)
+        validation_metrics = evaluate(state.params, keys.validation, validation)
+        epoch = state.step // steps_per_epoch(train.shape[0], batch_size)
+        row = {"epoch": epoch, "step": state.step}
+        if warm_up_steps:
+            row["warm_up"] = (state.step < warm_up_steps).astype(jnp.float32)
+        row |= {f"train/{name}": value for name, value in train_metrics.items()}
+        row |= {f"validation/{name}": value for name, value in validation_metrics.items()}
+
+        loss = validation_metrics["loss"].astype(jnp.float32)
+        warm = state.step >= warm_up_steps
+        finite = jnp.isfinite(train_metrics["loss"]) & jnp.isfinite(loss)
+        best = finite & ((loss < fitting.best_loss) | ~warm)
+        best_epoch = jnp.where(best, epoch, fitting.best_epoch)
+        in_time = True if patience is None else epoch - best_epoch < patience
+        after = Fitting(
+            state,
+            jax.tree.map(lambda new, old: jnp.where(best, new, old), state.params, fitting.best_params),
+            jnp.where(best & warm, loss, fitting.best_loss),
+            best_epoch,
+            finite & in_time,
+        )
+        return after, row
+
+    def fitting_epoch(fitting: Fitting, keys: Keys, train: jax.Array, validation: jax.Array) -> tuple[Fitting, Metrics]:
+        row = jax.eval_shape(advance, fitting, keys, train, validation)[1]
+        stay = lambda fitting, *_: (fitting, jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), row))
+        return jax.lax.cond(fitting.running, advance, stay, fitting, keys, train, validation)
+
+    return fitting_epoch

@@ -1,0 +1,47 @@
+"""Whether a program fits in the memory of the device, known before it runs."""
+
+from __future__ import annotations
+
+import os
+
+import jax
+
+
+def check_fits(program: jax.stages.Compiled, num_models: int, shared_bytes: int, limit: int | None = None) -> None:
+    """Raises ValueError where a program of M models needs more memory than its device has, with the M that would fit.
+
+    Args:
+      program: compiled; takes the state of M models, and `shared_bytes` of data that does not grow with M.
+      num_models: M.
+      shared_bytes: of the arguments that all models share.
+      limit: bytes of the device; None asks it.
+    """
+    needed, limit = bytes_of(program), memory_limit() if limit is None else limit
+    if limit is None or needed is None or needed <= limit:
+        return
+    each = (needed - shared_bytes) / num_models
+    fit = max(0, int((limit - shared_bytes) // each))
+    raise ValueError(
+        f"{num_models} models need {needed / 2**30:.2f} GiB at once, and the device has {limit / 2**30:.2f}: {fit} "
+        "would fit; train them in several runs, or with a smaller batch"
+    )
+
+
+def bytes_of(program: jax.stages.Compiled) -> int | None:
+    """The most memory that a compiled program holds, its arguments included; None where the backend does not say."""
+    sizes = program.memory_analysis()
+    if sizes is None:
+        return None
+    outputs = sizes.output_size_in_bytes - sizes.alias_size_in_bytes  # donated arguments count once
+    return sizes.argument_size_in_bytes + outputs + sizes.temp_size_in_bytes
+
+
+def memory_limit() -> int | None:
+    """Bytes of memory that JAX may take on the device; of a CPU the machine's. None where neither is known."""
+    stats = jax.devices()[0].memory_stats() or {}
+    if "bytes_limit" in stats:
+        return stats["bytes_limit"]
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # no sysconf, or not of these names
+        return None
