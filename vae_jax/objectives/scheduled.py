@@ -58,7 +58,7 @@ def scheduled(make: Callable[[ArrayLike], Objective], schedule: Schedule) -> Sch
     """
     with jax.ensure_compile_time_eval():
         for step in (0, schedule.num_steps):
-            make(float(schedule.at(step)))
+            make(schedule.at(step))
     return Scheduled(lambda step: make(schedule.at(step)), schedule.num_steps)
 
 
