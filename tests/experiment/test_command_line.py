@@ -1,5 +1,6 @@
 """From a command line to a run folder. In this process, but for where the process itself is the point."""
 
+import dataclasses
 import importlib.util
 import json
 import os
@@ -7,12 +8,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
-from vae_jax.experiment import main, resumable, trained
+from vae_jax.data import load_images
+from vae_jax.experiment import main, pipeline, resumable, trained
+from vae_jax.experiment.problem import make_problem
 from vae_jax.experiment.progress import ProgressDisplay
+from vae_jax.experiment.settings import resolve
 from vae_jax.runs import RunFolder
+from vae_jax.training.checkpoints import load_best
 
 ROOT = Path(__file__).parent.parent.parent
 NUMBERS = {
@@ -70,7 +76,7 @@ def contents(path):
 
 
 def numbers_of(summary):
-    return {name: value for name, value in summary.items() if name != "wall_seconds"}
+    return {name: value for name, value in summary.items() if "seconds" not in name}
 
 
 def lines_of(path):
@@ -186,8 +192,8 @@ def test_a_run_that_was_interrupted_and_resumed_ends_in_the_same_numbers(monkeyp
         def __init__(self, *arguments):
             super().__init__(*arguments, every_seconds=0.0)
 
-    def interrupt(self, row):
-        if row["epoch"] == 2:
+    def interrupt(self, rows):
+        if rows[0]["epoch"] == 2:
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
@@ -202,7 +208,7 @@ def test_a_run_that_was_interrupted_and_resumed_ends_in_the_same_numbers(monkeyp
     # The settings come from the run: none has to be repeated.
     epochs = []
     with monkeypatch.context() as patch:
-        patch.setattr(ProgressDisplay, "show", lambda self, row: epochs.append(row["epoch"]))
+        patch.setattr(ProgressDisplay, "show", lambda self, rows: epochs.append(rows[0]["epoch"]))
         patch.setattr(sys, "argv", ["x", "--run-dir", "part", "--resume"])
         main(SCRIPTS[name].METHOD, "")
     resumed = json.loads(capsys.readouterr().out.splitlines()[-1])
@@ -237,7 +243,7 @@ def test_a_run_that_was_killed_before_its_first_checkpoint_starts_again(monkeypa
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(resumable, "fit", die)
+        patch.setattr(pipeline, "fit", die)
         assert command(patch, capsys, "vae", "--run-dir part")[0] == 130
     code, again, _ = command(monkeypatch, capsys, "vae", "--run-dir part --resume")
     assert code == 0
@@ -315,3 +321,79 @@ def test_the_script_runs_on_the_embedded_digits_as_a_command(tmp_path, name):
     figures = sorted((tmp_path / "run" / "figures").glob("*.png"))
     assert len(figures) >= 4
     assert report.count("data:image/png;base64,") == len(figures)
+
+
+@pytest.mark.slow
+def test_several_seeds_train_as_one_program_and_each_is_the_run_of_its_seed_alone(monkeypatch, capsys, without_figures):
+    code, out, err = command(monkeypatch, capsys, "vae", "--run-dir many --seed 5 --seeds 3")
+    assert code == 0
+    assert "3 models at once" in err
+    assert "mean of 3 models" in err
+    summary = json.loads(out.splitlines()[-1])
+    assert summary["seeds"] == [5, 6, 7]
+    assert [model["seed"] for model in summary["models"]] == [5, 6, 7]
+    for model in summary["models"]:
+        seed = model["seed"]
+        alone = json.loads(command(monkeypatch, capsys, "vae", f"--run-dir {seed} --seed {seed}")[1].splitlines()[-1])
+        for name in ("negative_elbo", "rate", "distortion", "nll"):
+            np.testing.assert_allclose(model[name], alone[name], rtol=1e-4)
+        assert (model["best_epoch"], model["steps"]) == (alone["best_epoch"], alone["steps"])
+        rows = [row for row in lines_of("many/metrics.jsonl") if row["seed"] == seed]
+        for row, own in zip(rows, lines_of(f"{seed}/metrics.jsonl"), strict=True):
+            np.testing.assert_allclose(row["validation/loss"], own["validation/loss"], rtol=1e-4)
+    elbos = [model["negative_elbo"] for model in summary["models"]]
+    np.testing.assert_allclose(summary["negative_elbo"], np.mean(elbos), rtol=1e-6)
+    np.testing.assert_allclose(summary["negative_elbo_standard_deviation"], np.std(elbos, ddof=1), rtol=1e-6)
+    assert np.ptp(elbos) > 0.01
+    losses = {row["seed"]: [] for row in lines_of("many/metrics.jsonl")}
+    for row in lines_of("many/metrics.jsonl"):
+        losses[row["seed"]].append(row["validation/loss"])
+    assert summary["shown_seed"] == min(losses, key=lambda seed: min(losses[seed]))
+    assert "<td>7</td>" in Path("many/report.html").read_text()
+    # The run is finished: to resume it trains nothing and changes no number.
+    before = contents("many/checkpoints")
+    code, out, _ = command(monkeypatch, capsys, "vae", "--run-dir many --resume")
+    assert code == 0
+    assert numbers_of(json.loads(out.splitlines()[-1])) == numbers_of(summary)
+    assert contents("many/checkpoints") == before
+
+
+@pytest.mark.slow
+def test_what_is_fitted_after_training_is_fitted_for_each_of_several_models(monkeypatch, capsys, without_figures):
+    assert command(monkeypatch, capsys, "autoencoder", "--run-dir many --seeds 2")[0] == 0
+    settings = SCRIPTS["autoencoder"].METHOD.defaults
+    model = SCRIPTS["autoencoder"].METHOD.model(
+        dataclasses.replace(settings, hidden=(8,), latent_dim=2),
+        make_problem(
+            resolve(dataclasses.replace(settings, batch_size=10), load_images("blobs.npz")), load_images("blobs.npz")
+        ),
+    )
+    best = load_best(
+        Path("many/checkpoints"), jax.eval_shape(jax.vmap(model.init), jax.random.split(jax.random.key(0)))
+    )
+    fitted = np.asarray(best["buffers"]["prior_mean"])
+    assert fitted.shape == (2, 2)
+    assert np.abs(fitted[0] - fitted[1]).max() > 1e-3
+
+
+@pytest.mark.slow
+def test_the_second_start_of_an_experiment_compiles_nothing(tmp_path):
+    words = ["--data", "blobs.npz", *SMALL.split(), "--run-dir"]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("JAX_")}
+    environment |= {"XDG_CACHE_HOME": str(tmp_path / "caches"), "PYTHONPATH": str(ROOT)}
+    programs, seconds = [], []
+    for run in ("first", "second"):
+        finished = subprocess.run(
+            [sys.executable, "-m", "experiments.vae", *words, run],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        programs.append({path.name for path in (tmp_path / "caches/vae_jax").iterdir() if path.suffix != "-atime"})
+        seconds.append(json.loads(finished.stdout.splitlines()[-1])["seconds_to_first_step"])
+        assert f"first step {seconds[-1]:.1f} s after the command began" in finished.stderr
+    assert len(programs[0]) > 10
+    assert programs[1] == programs[0]
+    assert 0.3 < seconds[1] < seconds[0]

@@ -303,3 +303,27 @@ def test_the_help_names_every_option_with_its_default():
     for option in ("--nll-samples INT", "--surgery-points", "--ais-images", "--ais-chains INT", "--data-dir"):
         assert option in words
     assert "(default: 5000)" in words
+
+
+@pytest.mark.slow
+def test_of_a_run_of_several_models_the_one_of_the_seed_is_measured(in_runs, capsys):
+    method = __import__("experiments.vae", fromlist=["METHOD"]).METHOD
+    arguments = ["--data", "blobs.npz", "--run-dir", "many", "--seeds", "2", *SMALL.split()]
+    assert call(partial(main, method, ""), *arguments) == 0
+    before = summary_of("many")
+    capsys.readouterr()
+    code, summary, _ = evaluate(capsys, "many", "--seed", "1", "--nll-samples", "30", "--ais-images", "0")
+    assert code == 0
+    assert summary["shown_seed"] == 1
+    assert {name: summary["models"][0][name] for name in before["models"][0]} == before["models"][0]
+    assert summary["models"][1].keys() >= NLL | SURGERY
+    assert "nll" not in summary["models"][0]
+    # The model of seed 1 is the run of that seed alone; and by default it is the one that the figures show.
+    alone = [*arguments[:2], "--run-dir", "alone", "--seed", "1", *SMALL.split()]
+    assert call(partial(main, method, ""), *alone) == 0
+    capsys.readouterr()
+    _, expected, _ = evaluate(capsys, "alone", "--nll-samples", "30", "--ais-images", "0")
+    np.testing.assert_allclose(summary["models"][1]["nll"], expected["nll"], rtol=1e-4)
+    assert open_run(Path("many")).settings.seed == 1
+    code, _, err = evaluate(capsys, "many", "--seed", "2")
+    assert (code, err) == (2, "error: --seed must be one of the seeds of RUN many, 0, 1, got 2\n")

@@ -131,8 +131,8 @@ def test_an_interrupted_row_goes_on_to_the_same_numbers(tmp_path, monkeypatch):
     whole = run(tmp_path / "whole", row(epochs=3), seeds=(0,))
     shown = []
 
-    def show(self, row):
-        shown.append(row["epoch"])
+    def show(self, rows):
+        shown.append(rows[0]["epoch"])
         if len(shown) == 5:  # the second epoch of the second model
             raise KeyboardInterrupt
 

@@ -212,3 +212,20 @@ def test_wrong_figures_are_refused(tmp_path, pngs):
         report(tmp_path, figures=[ReportFigure("gone", "A", "B", tmp_path / "gone.png")])
     with pytest.raises(ValueError, match=r"path must end in \.png"):
         save_figure(image_grid(np.zeros((1, 4, 4, 1))), tmp_path / "a.svg")
+
+
+def test_several_models_have_a_row_each_and_their_deviation_beside_the_mean(tmp_path):
+    models = [
+        {"seed": 3, "best_epoch": 7, "negative_elbo": 100.25, "negative_elbo_standard_error": 0.5, "diverged": None},
+        {"seed": 4, "best_epoch": 9, "negative_elbo": None, "diverged": None},
+    ]
+    summary = {"seeds": [3, 4], "negative_elbo": 100.25, "negative_elbo_standard_deviation": 1.5, "models": models}
+    write_report(tmp_path / "r.html", title="t", summary=summary | {"shown_seed": 3}, config={}, figures=[])
+    text = (tmp_path / "r.html").read_text()
+    row = "<tr><td>3</td><td>7</td><td>100.25 \N{PLUS-MINUS SIGN}\N{NO-BREAK SPACE}0.50</td></tr>"
+    assert f"<tbody>{row}<tr><td>4</td><td>9</td><td></td></tr></tbody>" in text
+    assert '100.25 <span class="error">\N{PLUS-MINUS SIGN}\N{NO-BREAK SPACE}1.50</span>' in text
+    assert "s.d. of the models" in text
+    assert "The figures show the model of seed 3." in text
+    assert "seeds 3, 4" in text
+    assert "Diverged" not in text

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import tyro
 
+from vae_jax.experiment.environment import keep_compiled_programs
 from vae_jax.experiment.method import Method
 from vae_jax.experiment.pipeline import prepare, run
 from vae_jax.experiment.settings import settings_of_run
@@ -37,6 +38,7 @@ def main(method: Method, description: str | None) -> None:
       method: the experiment.
       description: for `--help`.
     """
+    keep_compiled_programs()
     defaults = method.defaults
     program = f"python -m experiments.{method.name}"
     settings = tyro.cli(type(defaults), default=defaults, description=description, prog=program)

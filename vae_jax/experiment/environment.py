@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import platform
+import time
 from importlib.metadata import version
+from pathlib import Path
 
 import jax
 
+_IMPORTED = time.monotonic()
 _PACKAGES = ("vae_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
 
@@ -22,3 +25,26 @@ def device_name() -> str:
 def versions() -> dict[str, str]:
     """Of Python and of the packages that the numbers depend on."""
     return {"python": platform.python_version(), **{package: version(package) for package in _PACKAGES}}
+
+
+def seconds_since_start() -> float:
+    """Since this process began; since this module was imported where the system does not tell (it is not Linux)."""
+    try:
+        ticks = float(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
+        return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
+    except (OSError, AttributeError):
+        return time.monotonic() - _IMPORTED
+
+
+def keep_compiled_programs() -> None:
+    """Lets the programs that this process compiles be found again by the next, so that its second start is quick.
+
+    They go to the folder that the environment's JAX_COMPILATION_CACHE_DIR names (JAX's own variable; an empty one turns
+    this off), else to `vae_jax` in the user's cache.
+    """
+    configured = jax.config.values["jax_compilation_cache_dir"]
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ and configured is None:
+        caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        jax.config.update("jax_compilation_cache_dir", str(Path(caches) / "vae_jax"))
+        # JAX leaves out what compiled in under a second: an experiment has dozens of those.
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)

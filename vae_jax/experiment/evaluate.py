@@ -6,7 +6,7 @@ import dataclasses
 import importlib
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -22,7 +22,8 @@ from vae_jax.experiment.long_measurements import annealing_with_progress, nll_wi
 from vae_jax.experiment.method import Method
 from vae_jax.experiment.problem import make_problem
 from vae_jax.experiment.progress import say
-from vae_jax.experiment.settings import settings_of_run
+from vae_jax.experiment.settings import Settings, settings_of_run
+from vae_jax.experiment.summaries import add_to_summary
 from vae_jax.experiment.trained import Trained, draw_figures, keys_of, measure, write_trained_report
 from vae_jax.runs import RunFolder
 from vae_jax.training.checkpoints import load_best
@@ -57,6 +58,8 @@ class Evaluate:
     """of annealed importance sampling, from its start to the true posterior; more are slower and closer"""
     ais_start: Literal["posterior", "prior"] = "posterior"
     """where the chains of annealed importance sampling start; the prior where the posterior is far too narrow"""
+    seed: int | None = None
+    """of a run of several models (--seeds), the one to measure; None: the one that the report's figures show"""
     data_dir: str | None = None
     """folder of TFDS datasets; None: the environment's TFDS_DATA_DIR, else TFDS's own"""
 
@@ -79,7 +82,7 @@ def prepare_evaluation(options: Evaluate) -> Trained:
         value = getattr(options, name)
         if value is not None and value < least:
             raise ValueError(f"--{name.replace('_', '-')} must be at least {least}, got {value}")
-    trained = open_run(options.run, options.data_dir)
+    trained = open_run(options.run, options.data_dir, options.seed)
     if options.ais_images is not None and options.ais_images > len(trained.problem.test):
         raise ValueError(
             f"--ais-images must be at most the {len(trained.problem.test)} test images, got {options.ais_images}"
@@ -102,8 +105,10 @@ def _has_real_code(trained: Trained) -> bool:
     return all(jnp.issubdtype(part.dtype, jnp.floating) for part in jax.tree.leaves(code))
 
 
-def open_run(path: Path, data_dir: str | None = None) -> Trained:
+def open_run(path: Path, data_dir: str | None = None, seed: int | None = None) -> Trained:
     """The run in a folder as it was when its training ended, with the parameters of its best epoch.
+
+    Of a run of several models it is the one of that seed, or of the seed that the report shows.
 
     Raises:
       ValueError: where the folder is not that of a finished run with a checkpoint, or its experiment or data are not
@@ -133,14 +138,31 @@ def open_run(path: Path, data_dir: str | None = None) -> Trained:
             f"{len(problem.test)}: give it the data that it was made with"
         )
     model = method.model(settings, problem)
+    index = _index_of_model(path, settings, summary, seed)
+    own = dataclasses.replace(settings, seed=settings.seed + index, seeds=1)
+    like = jax.eval_shape(model.init, jax.random.key(0))
+    if settings.seeds > 1:
+        like = jax.eval_shape(jax.vmap(model.init), jax.random.split(jax.random.key(0), settings.seeds))
     try:
-        params = load_best(folder.checkpoints, jax.eval_shape(model.init, jax.random.key(0)))
+        params = load_best(folder.checkpoints, like)
     except ValueError as error:
         raise ValueError(
             f"RUN {path}: its checkpoint does not hold the model that config.json describes ({error}); use those that "
             "belong to one another, and the version of vae_jax that the run was made with"
         ) from error
-    return Trained(method, settings, folder, images, problem, model, params, folder.metrics())
+    if settings.seeds > 1:
+        params = jax.tree.map(lambda leaf: leaf[index], params)
+    history = [row for row in folder.metrics() if row.get("seed", own.seed) == own.seed]
+    return Trained(method, own, folder, images, problem, model, params, history)
+
+
+def _index_of_model(path: Path, settings: Settings, summary: Mapping[str, Any], seed: int | None) -> int:
+    seeds = range(settings.seed, settings.seed + settings.seeds)
+    if seed is None:
+        return seeds.index(summary.get("shown_seed", settings.seed))
+    if seed not in seeds:
+        raise ValueError(f"--seed must be one of the seeds of RUN {path}, {', '.join(map(str, seeds))}, got {seed}")
+    return seeds.index(seed)
 
 
 def _method_of(folder: RunFolder, name: Any) -> Method:
@@ -170,19 +192,22 @@ def _method_of(folder: RunFolder, name: Any) -> Method:
 def run_evaluation(trained: Trained, options: Evaluate) -> dict[str, Any]:
     """Measures part by part, each added to `summary.json` as soon as it is there; then the report. The summary."""
     started = time.monotonic()
-    folder, test = trained.folder, trained.problem.test
+    folder, test, seed = trained.folder, trained.problem.test, trained.settings.seed
     say(f"{trained.method.name} on {trained.images.name}, {len(test)} test images; {device_name()}; {folder.path}")
     measures = measure(trained, 0)
-    summary = folder.add_to_summary(measures.summary)
+    summary = add_to_summary(folder, seed, measures.summary)
+    if "models" in summary:
+        summary = folder.add_to_summary({"shown_seed": seed})
     for part in _parts(trained, options):
         say(part.words)
         numbers = part.measure()
-        summary = folder.add_to_summary(numbers)
+        summary = add_to_summary(folder, seed, numbers)
         for name in ("nll_warning", "ais_warning"):
             if numbers.get(name):
                 say(f"warning: {numbers[name]}")
     say("drawing the figures")
-    figures = draw_figures(trained, measures, summary)
+    own = next((model for model in summary.get("models", ()) if model["seed"] == seed), summary)
+    figures = draw_figures(trained, measures, own)
     seconds = round(time.monotonic() - started, 2)
     summary = folder.add_to_summary({"evaluation_seconds": seconds, "evaluation_device": device_name()})
     write_trained_report(trained, summary, figures)

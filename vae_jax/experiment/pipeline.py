@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
+from collections.abc import Callable, Iterator
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import optax
 
 from vae_jax.data import Images, load_images
@@ -15,14 +19,15 @@ from vae_jax.experiment.environment import device_name, versions
 from vae_jax.experiment.method import Method
 from vae_jax.experiment.problem import Problem, make_problem
 from vae_jax.experiment.progress import ProgressDisplay
-from vae_jax.experiment.resumable import train_in_folder
+from vae_jax.experiment.resumable import Training, train_in_folder
 from vae_jax.experiment.schedules import make_schedule
 from vae_jax.experiment.settings import Settings, resolve, run_config
+from vae_jax.experiment.summaries import combined, model_summary, shown_model
 from vae_jax.experiment.trained import Trained, draw_figures, keys_of, measure, write_trained_report
-from vae_jax.models.vae import VAE
+from vae_jax.models.vae import VAE, Params
 from vae_jax.objectives import Objective, on_prepared
-from vae_jax.runs import RunFolder, defined
-from vae_jax.training import steps_per_epoch
+from vae_jax.runs import RunFolder
+from vae_jax.training import History, Progress, Row, fit, fit_ensemble, steps_per_epoch
 
 
 class Prepared(NamedTuple):
@@ -68,55 +73,81 @@ def prepare(method: Method, settings: Settings) -> Prepared:
 
 def run(prepared: Prepared) -> dict[str, Any]:
     """Trains, evaluates on the test images, draws the figures and writes the report; returns the summary."""
-    method, settings, folder, images, problem, model, objective, optimizer, started = prepared
+    method, settings, folder, images, problem, model, *_ = prepared
     with ProgressDisplay(settings.epochs) as display:
         counts = f"{len(problem.train)} training, {len(problem.validation)} validation, {len(problem.test)} test images"
-        display.say(f"{method.name} on {images.name}: {counts}; {device_name()}; in {folder.path}")
-        progress, checkpoints, seconds = train_in_folder(
-            folder,
-            run_config(method.name, settings),
-            display,
-            model,
-            objective,
-            optimizer,
-            problem.train,
-            problem.validation,
-            keys_of(settings).training,
-            epochs=settings.epochs,
-            batch_size=settings.batch_size,
-            patience=settings.patience,
-            started=started,
-        )
-        display.say(f"best epoch {progress.best_epoch} of {len(progress.history)}; evaluating on the test images")
-        params = progress.best_params
+        models = f"{settings.seeds} models at once, " if settings.seeds > 1 else ""
+        display.say(f"{method.name} on {images.name}: {models}{counts}; {device_name()}; in {folder.path}")
+        training, members, save = _train(prepared, display)
+        params = [member.best_params for member in members]
         if method.after_training is not None:
             fitted_to = problem.pixels.prepare(keys_of(settings).fitting, problem.train)
-            params = method.after_training(model, params, fitted_to)
-            checkpoints.save(progress._replace(best_params=params))
-        trained = Trained(method, settings, folder, images, problem, model, params, progress.history)
-        # A run that is resumed after its end has the same parameters: a better estimate of their nll stays.
+            params = [method.after_training(model, best, fitted_to) for best in params]
+            save(params)
+        best_epochs = ", ".join(f"{member.best_epoch} of {len(member.history)}" for member in members)
+        display.say(f"best epoch {best_epochs}; evaluating on the test images")
+
         earlier = folder.summary() or {}
-        better = earlier.get("nll_samples", 0) > settings.nll_samples
-        measures = measure(trained, 0 if better else settings.nll_samples)
-        if measures.summary.get("nll_warning"):
-            display.say(f"warning: {measures.summary['nll_warning']}")
+        models_before = earlier.get("models", [earlier])
+        trained, measured, summaries = [], [], []
+        for i, member in enumerate(members):
+            own = dataclasses.replace(settings, seed=settings.seed + i, seeds=1)
+            trained.append(Trained(method, own, folder, images, problem, model, params[i], member.history))
+            before = models_before[i] if i < len(models_before) else {}
+            # A run that is resumed after its end has the same parameters: a better estimate of their nll stays.
+            better = before.get("nll_samples", 0) > settings.nll_samples
+            measured.append(measure(trained[i], 0 if better else settings.nll_samples))
+            summaries.append(before | model_summary(own.seed, member, measured[i].summary))
+            if measured[i].summary.get("nll_warning"):
+                of_seed = f", seed {own.seed}" if settings.seeds > 1 else ""
+                display.say(f"warning{of_seed}: {measured[i].summary['nll_warning']}")
         display.say("drawing the figures")
 
-    summary = earlier | {
+    shown = shown_model(members)
+    of_models = (
+        summaries[0] if settings.seeds == 1 else combined(summaries) | {"shown_seed": trained[shown].settings.seed}
+    )
+    summary = of_models | {
         "experiment": method.name,
         "data": images.name,
         "data_note": images.note,
-        "seed": settings.seed,
-        "steps": int(progress.state.step),
-        "epochs": len(progress.history),
-        "best_epoch": progress.best_epoch,
         "test_images": len(problem.test),
-        **defined(measures.summary),
         "device": device_name(),
         "versions": versions(),
     }
-    figures = draw_figures(trained, measures, summary)
-    summary["wall_seconds"] = seconds()
-    write_trained_report(trained, summary, figures)
+    if training.seconds_to_first_step is not None:
+        summary["seconds_to_first_step"] = training.seconds_to_first_step
+    figures = draw_figures(trained[shown], measured[shown], summaries[shown])
+    summary["wall_seconds"] = training.seconds()
+    write_trained_report(trained[shown], summary, figures)
     folder.write_summary(summary)
     return summary
+
+
+def _train(
+    prepared: Prepared, display: ProgressDisplay
+) -> tuple[Training, list[Progress], Callable[[list[Params]], None]]:
+    """The training, the progress of each model, and what saves the parameters that are kept of each."""
+    settings, folder, problem, model = prepared.settings, prepared.folder, prepared.problem, prepared.model
+    objective, optimizer, config = prepared.objective, prepared.optimizer, run_config(prepared.method.name, settings)
+    options: dict[str, Any] = {
+        "epochs": settings.epochs,
+        "batch_size": settings.batch_size,
+        "patience": settings.patience,
+    }
+    seeds = range(settings.seed, settings.seed + settings.seeds)
+    keys = jnp.stack([keys_of(dataclasses.replace(settings, seed=seed)).training for seed in seeds])
+    in_folder = partial(train_in_folder, folder, config, display, keys[0], prepared.started)
+    examples = problem.train, problem.validation
+    if settings.seeds == 1:
+        one = in_folder(partial(fit, model, objective, optimizer, *examples, keys[0], **options))
+        return one, [one.progress], lambda params: one.checkpoints.save(one.progress._replace(best_params=params[0]))
+
+    def rows_of(history: tuple[History, ...]) -> Iterator[Row]:
+        return (row | {"seed": seed} for seed, rows in zip(seeds, history, strict=True) for row in rows)
+
+    setup = lambda _: (objective, optimizer)
+    many = in_folder(partial(fit_ensemble, model, setup, None, *examples, keys, **options), rows_of)
+    stacked = lambda params: jax.tree.map(lambda *leaves: jnp.stack(leaves), *params)
+    save = lambda params: many.checkpoints.save(many.progress._replace(best_params=stacked(params)))
+    return many, [many.progress.member(i) for i in range(settings.seeds)], save

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import statistics
 import time
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
@@ -62,14 +65,21 @@ class _Bar:
 
 
 class ProgressDisplay(_Bar):
-    """Shows each epoch's validation metrics."""
+    """Shows each epoch's validation metrics, of several models the mean of those that are finite."""
 
     def __init__(self, epochs: int):
         super().__init__("epoch", epochs)
 
-    def show(self, row: Row) -> None:
-        names = [name for name in ("elbo", "rate", "distortion") if f"validation/{name}" in row]
-        self._advance(int(row["epoch"]), "  ".join(f"{name} {row[f'validation/{name}']:.2f}" for name in names))
+    def show(self, rows: Sequence[Row]) -> None:
+        """The rows of one epoch, one a model that was trained in it."""
+        values = {
+            name: [row[f"validation/{name}"] for row in rows if math.isfinite(row.get(f"validation/{name}", math.nan))]
+            for name in ("elbo", "rate", "distortion")
+        }
+        words = [f"{name} {statistics.fmean(numbers):.2f}" for name, numbers in values.items() if numbers]
+        if len(rows) > 1:
+            words.append(f"mean of {len(rows)} models")
+        self._advance(int(rows[0]["epoch"]), "  ".join(words))
 
 
 class CountDisplay(_Bar):

@@ -3,78 +3,68 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import jax
-import numpy as np
-import optax
 
+from vae_jax.experiment.environment import seconds_since_start
 from vae_jax.experiment.progress import ProgressDisplay
-from vae_jax.models.vae import VAE
-from vae_jax.objectives import Objective
-from vae_jax.runs import RunFolder
-from vae_jax.training import History, Progress, fit
+from vae_jax.runs import RunFolder, defined
+from vae_jax.training import Row
 from vae_jax.training.checkpoints import OrbaxCheckpoints
 
+ProgressT = TypeVar("ProgressT")  # Progress, or EnsembleProgress
 
-class Training(NamedTuple):
+
+class Training(NamedTuple, Generic[ProgressT]):
     """What `train_in_folder` leaves."""
 
-    progress: Progress
+    progress: ProgressT
     checkpoints: OrbaxCheckpoints
     seconds: Callable[[], float]  # that the run has taken by now, over all processes that worked on it
+    seconds_to_first_step: float | None  # since the command began; None where the run was found finished
 
 
 def train_in_folder(
     folder: RunFolder,
     config: Mapping[str, Any],
     display: ProgressDisplay,
-    model: VAE,
-    objective: Objective,
-    optimizer: optax.GradientTransformation,
-    train: np.ndarray,
-    validation: np.ndarray,
     key: jax.Array,
-    *,
-    epochs: int,
-    batch_size: int,
-    patience: int | None,
     started: float,
-) -> Training:
-    """`fit`, with its checkpoints and `metrics.jsonl` in the folder; the same call again goes on where it stopped.
+    begin: Callable[..., ProgressT],
+    rows_of: Callable[[Any], Iterable[Row]] = lambda history: history,
+) -> Training[ProgressT]:
+    """A fit, with its checkpoints and `metrics.jsonl` in the folder; the same call again goes on where it stopped.
 
     Args:
       folder: of this run; it holds the configuration already.
       config: JSON-like, saved in the checkpoints.
       display: shows every epoch.
-      model, objective, optimizer, train, validation, key, epochs, batch_size, patience: as `fit` takes them.
+      key: the run's, saved in the checkpoints and compared.
       started: `time.monotonic()` when this process began to work on the run.
+      begin: `fit` or `fit_ensemble` with all but its checkpoints, on_start and on_epoch.
+      rows_of: the rows of a history, of all models.
     """
     rows = folder.metrics()
     spent = rows[-1]["seconds"] if rows else 0.0
+    seconds_at = {row["epoch"]: row["seconds"] for row in rows}
+    first_step: list[float] = []
 
     def seconds() -> float:
         return round(spent + time.monotonic() - started, 2)
 
-    def on_epoch(history: History) -> None:
+    def on_start() -> None:
+        first_step.append(round(seconds_since_start(), 2))
+        display.say(f"first step {first_step[0]:.1f} s after the command began")
+
+    def on_epoch(history: Any) -> None:
+        rows = sorted(rows_of(history), key=lambda row: row["epoch"])
         # Epochs after the last checkpoint are done again, in the same bits.
-        rows[len(history) - 1 :] = [history[-1] | {"seconds": seconds()}]
-        folder.write_metrics(rows)
-        display.show(history[-1])
+        seconds_at[rows[-1]["epoch"]] = seconds()
+        folder.write_metrics([defined(row) | {"seconds": seconds_at[row["epoch"]]} for row in rows])
+        display.show([row for row in rows if row["epoch"] == rows[-1]["epoch"]])
 
     checkpoints = OrbaxCheckpoints(folder.checkpoints, key, config)
-    progress = fit(
-        model,
-        objective,
-        optimizer,
-        train,
-        validation,
-        key,
-        epochs=epochs,
-        batch_size=batch_size,
-        patience=patience,
-        checkpoints=checkpoints,
-        on_epoch=on_epoch,
-    )
-    return Training(progress, checkpoints, seconds)
+    progress = begin(checkpoints=checkpoints, on_start=on_start, on_epoch=on_epoch)
+    return Training(progress, checkpoints, seconds, first_step[0] if first_step else None)

@@ -65,7 +65,9 @@ class Settings:
     nll_samples: int = 100
     """importance samples a test image, for the negative log-likelihood (nll), in nats; 0: leave it out"""
     seed: int = 0
-    """of parameters, shuffling, noise and the validation split"""
+    """of parameters, shuffling and noise"""
+    seeds: int = 1
+    """models trained at once as one program, the first with --seed, each further one with the next number"""
 
 
 def resolve(settings: Settings, images: Images) -> Settings:
@@ -74,7 +76,7 @@ def resolve(settings: Settings, images: Images) -> Settings:
     Raises:
       ValueError: where a number is out of range, or two settings contradict each other or the images.
     """
-    for name in ("latent_dim", "epochs", "batch_size", "elbo_samples"):
+    for name in ("latent_dim", "epochs", "batch_size", "elbo_samples", "seeds"):
         if getattr(settings, name) < 1:
             raise ValueError(f"--{name.replace('_', '-')} must be at least 1, got {getattr(settings, name)}")
     for name in ("hidden", "channels"):
@@ -86,8 +88,8 @@ def resolve(settings: Settings, images: Images) -> Settings:
         raise ValueError(f"--patience must be at least 1 epoch, or None, got {settings.patience}")
     if settings.nll_samples < 0:
         raise ValueError(f"--nll-samples must be at least 0, got {settings.nll_samples}")
-    if not 0 <= settings.seed < 2**32 - 1:
-        raise ValueError(f"--seed must be between 0 and 2**32 - 2, got {settings.seed}")
+    if not 0 <= settings.seed <= 2**32 - 1 - settings.seeds:
+        raise ValueError(f"--seed must be between 0 and 2**32 - {settings.seeds + 1}, got {settings.seed}")
     if settings.network == "conv" and len(settings.hidden) != 1:
         raise ValueError(f"--network conv has one dense layer: --hidden takes one width, got {settings.hidden}")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from vae_jax.experiment.row import Images, Measuring, Recipe, Row, Variant, clai
 from vae_jax.objectives import on_prepared
 from vae_jax.results import Record, write_record
 from vae_jax.runs import RunFolder, defined
-from vae_jax.training import Progress, steps_per_epoch
+from vae_jax.training import Progress, fit, steps_per_epoch
 from vae_jax.visualization import bounds_by_epoch, save_figure
 
 # Epochs whose validation loss a record keeps: enough for a curve on a logarithmic axis.
@@ -121,6 +122,7 @@ def _run(
 ) -> dict[str, Any]:
     """One variant and seed: trained or continued, and measured unless the folder has the same measurement."""
     started = time.monotonic()
+    key = jax.random.key(seed)
     folder, config = _folder_of(variant, recipe, seed, runs)
     if not folder.exists():
         folder.create(config)
@@ -130,16 +132,20 @@ def _run(
             folder,
             config,
             display,
-            variant.model,
-            on_prepared(variant.objective, prepare),
-            recipe.optimizer,
-            images.train,
-            images.validation,
-            jax.random.key(seed),
-            epochs=recipe.epochs,
-            batch_size=recipe.batch_size,
-            patience=recipe.patience,
-            started=started,
+            key,
+            started,
+            partial(
+                fit,
+                variant.model,
+                on_prepared(variant.objective, prepare),
+                recipe.optimizer,
+                images.train,
+                images.validation,
+                key,
+                epochs=recipe.epochs,
+                batch_size=recipe.batch_size,
+                patience=recipe.patience,
+            ),
         )
     model, params = variant.model, recipe.params(training.progress)
     elbo_key, nll_key, ais_key = jax.random.split(jax.random.key(_MEASURING_SEED), 3)

@@ -11,10 +11,10 @@ from vae_jax.data import Images
 from vae_jax.evaluation import Measures, bits_per_dimension
 from vae_jax.experiment.method import Method
 from vae_jax.experiment.problem import Problem
-from vae_jax.experiment.settings import Settings, as_command, run_config
+from vae_jax.experiment.settings import Settings, as_command, run_config, settings_of_run
 from vae_jax.models.vae import VAE, Params
 from vae_jax.runs import RunFolder
-from vae_jax.training.loop import Row
+from vae_jax.training import Row
 from vae_jax.visualization import ReportFigure, save_figure, write_report
 from vae_jax.visualization.model_figures import Subject, model_figures, surgery_figures
 
@@ -34,10 +34,10 @@ def keys_of(settings: Settings) -> Keys:
 
 
 class Trained(NamedTuple):
-    """A run that has finished its training."""
+    """A model of a run that has finished its training."""
 
     method: Method
-    settings: Settings
+    settings: Settings  # of this model alone, where the run is of several
     folder: RunFolder
     images: Images
     problem: Problem
@@ -81,9 +81,10 @@ def draw_figures(trained: Trained, measures: Measures, summary: Mapping[str, Any
 
 def write_trained_report(trained: Trained, summary: Mapping[str, Any], figures: Sequence[ReportFigure]) -> None:
     """Replaces the run's report by one of this summary and these figures."""
-    method, settings = trained.method, trained.settings
+    method, folder = trained.method, trained.folder
+    settings = settings_of_run(method.name, method.defaults, folder)  # of the whole run, where it is of several models
     write_report(
-        trained.folder.report,
+        folder.report,
         title=f"{method.title} on {trained.images.name}",
         summary={**summary, "command": as_command(method.name, settings)},
         config=run_config(method.name, settings),

@@ -30,6 +30,8 @@ table { width: 100%; border-collapse: collapse; margin-top: 8px; font-size: 14px
 th, td { padding: 5px 12px 5px 0; border-bottom: 1px solid var(--line); text-align: left; vertical-align: top;
   overflow-wrap: anywhere; }
 th { width: 34%; font-weight: 400; color: var(--faint); }
+.models { margin-top: 20px; font-variant-numeric: tabular-nums; }
+.models th { width: auto; }
 pre { margin: 8px 0 0; padding: 12px 16px; background: var(--card); border: 1px solid var(--line); border-radius: 8px;
   font: 13px/1.5 ui-monospace, "SF Mono", Menlo, Consolas, monospace; white-space: pre-wrap; overflow-wrap: anywhere; }
 @media (max-width: 680px) { main { padding: 24px 14px 40px; } h1 { font-size: 24px; }

@@ -29,14 +29,29 @@ TILES = (
     ("active_units", "Active units", "latent dimensions"),
     ("wall_seconds", "Wall time", ""),
 )
-STATED = ("experiment", "data", "seeds", "seed", "steps", "device", "command", "versions")
+STATED = ("experiment", "data", "seeds", "seed", "steps", "device", "command", "versions", "models", "shown_seed")
 # Sentences, below the tiles, and how each begins.
 NOTES = {"posterior_collapse": "", "nll_warning": "Caution: ", "ais_warning": "Caution: "}
+# What goes beside a number, and how a tile says what it is.
+ERRORS = {"_standard_error": "s.e.", "_standard_deviation": "s.d. of the models"}
+# Of a run of several models, the columns of their table: key, heading.
+MODEL_COLUMNS = (
+    ("seed", "Seed"),
+    ("best_epoch", "Best epoch"),
+    ("negative_elbo", "Negative ELBO"),
+    ("rate", "Rate"),
+    ("distortion", "Distortion"),
+    ("nll", "Negative log-likelihood"),
+    ("bits_per_dim", "Bits per dimension"),
+    ("active_units", "Active units"),
+    ("diverged", "Diverged in epoch"),
+)
 DRAWN = ("kl_per_dimension",)  # too long for a table, and in a figure
 
 # What the rows of "Other results" are called, where their key does not say it all.
 WORDS = {
     "best_epoch": "best epoch, by the validation loss",
+    "seconds_to_first_step": "seconds from the command to the first step",
     "elbo_samples": "draws of z an image, for the ELBO",
     "nll_samples": "importance samples an image, for the negative log-likelihood",
     "effective_sample_size": "effective importance samples, median over the images",
@@ -103,10 +118,12 @@ def write_report(
       path: the HTML file; it is replaced as a whole or not at all.
       title: plain text, as are all other texts.
       summary: the numbers of the run. Shown as tiles: "negative_elbo", "rate", "distortion", "nll" (nats per image),
-        "bits_per_dim", "active_units", "wall_seconds"; "<key>_standard_error" goes beside its number. In
-        the first line: "experiment", "data", "seed" or "seeds", "steps", "device". Below the tiles, as sentences:
-        "posterior_collapse", "nll_warning", "ais_warning". At the end: "command" (a string or a list of arguments),
-        "versions" (a mapping), and all that is not named here but "kl_per_dimension". Everything may be absent.
+        "bits_per_dim", "active_units", "wall_seconds"; "<key>_standard_error", or of several models
+        "<key>_standard_deviation", goes beside its number. In the first line: "experiment", "data", "seed" or "seeds",
+        "steps", "device". As a table: "models", a mapping for each of several, of which the figures show that of
+        "shown_seed". Below, as sentences: "posterior_collapse", "nll_warning", "ais_warning". At the end: "command" (a
+        string or a list of arguments), "versions" (a mapping), and all that is not named here but "kl_per_dimension".
+        Everything may be absent.
       config: the settings; nested mappings become dotted names.
       figures: in reading order; the pictures go into the file.
 
@@ -136,6 +153,7 @@ def write_report(
             f"<header>\n<h1>{_escape(title)}</h1>\n",
             f'<p class="statement">{_escape(statement)}</p>\n' if statement else "",
             _tiles(summary),
+            _models(summary),
             "".join(
                 f'<p class="note">{_escape(f"{lead}{summary[key]}")}</p>\n'
                 for key, lead in NOTES.items()
@@ -169,16 +187,22 @@ def _in_tile(value: object) -> bool:
 
 def _is_error(key: str, summary: Mapping[str, Any]) -> bool:
     """Whether this goes beside the number that it belongs to."""
-    return key.endswith("_standard_error") and key.removesuffix("_standard_error") in summary
+    return any(key.endswith(suffix) and key.removesuffix(suffix) in summary for suffix in ERRORS)
+
+
+def _error_of(summary: Mapping[str, Any], key: str) -> tuple[Any, str]:
+    """The error that the summary has for a number, and what it is called; None where there is none."""
+    found = ((summary.get(f"{key}{suffix}"), name) for suffix, name in ERRORS.items())
+    return next(((error, name) for error, name in found if _is_number(error)), (None, ""))
 
 
 def _with_error(summary: Mapping[str, Any], key: str) -> object:
-    value, error = summary[key], summary.get(f"{key}_standard_error")
+    value, (error, _) = summary[key], _error_of(summary, key)
     if value is None:
         return "not defined"
     if not _is_number(value):
         return value
-    return _number(value) + (f" {_error(value, error)}" if _is_number(error) else "")
+    return _number(value) + (f" {_error(value, error)}" if error is not None else "")
 
 
 def _error(value: float, standard_error: Any) -> str:
@@ -216,12 +240,37 @@ def _tiles(summary: Mapping[str, Any]) -> str:
             unit += ", layer by layer"
         if key == "wall_seconds":
             text, unit = _duration(float(value))
-        if _is_number(summary.get(f"{key}_standard_error")):
-            error = f' <span class="error">{_error(value, summary[f"{key}_standard_error"])}</span>'
-            unit += " (\N{PLUS-MINUS SIGN} s.e.)"
+        spread, called = _error_of(summary, key)
+        if spread is not None:
+            error = f' <span class="error">{_error(value, spread)}</span>'
+            unit += f" (\N{PLUS-MINUS SIGN} {called})"
         cells.append(f'<div><dt>{name}</dt><dd>{text}{error}<span class="unit">{unit}</span></dd></div>')
     columns = 4 if len(cells) in (4, 7) else 3  # the fewest gaps in the last row
     return f'<dl class="tiles" style="--columns:{columns}">{"".join(cells)}</dl>\n' if cells else ""
+
+
+def _models(summary: Mapping[str, Any]) -> str:
+    """A row for each of several models, and which of them the figures show."""
+    models = summary.get("models")
+    if not models:
+        return ""
+    columns = [(key, heading) for key, heading in MODEL_COLUMNS if any(model.get(key) is not None for model in models)]
+    headings = "".join(f'<th scope="col">{_escape(heading)}</th>' for _, heading in columns)
+    rows = "".join(
+        f"<tr>{''.join(f'<td>{_escape(_cell(model, key))}</td>' for key, _ in columns)}</tr>" for model in models
+    )
+    table = f'<table class="models"><thead><tr>{headings}</tr></thead><tbody>{rows}</tbody></table>\n'
+    if "shown_seed" not in summary:
+        return table
+    shown = _escape(summary["shown_seed"])
+    return f'{table}<p class="note">The figures show the model of seed {shown}.</p>\n'
+
+
+def _cell(model: Mapping[str, Any], key: str) -> object:
+    value = model.get(key)
+    if value is None:
+        return ""
+    return value if key == "seed" or not _is_number(value) else _with_error(model, key)
 
 
 def _number(value: Any) -> str:
