@@ -68,6 +68,21 @@ def test_runs_that_differ_in_their_seed_become_one_record(tmp_path):
     assert made.claims[1].unit == "of 9"
 
 
+def test_a_run_of_several_seeds_is_a_record_of_its_models(tmp_path):
+    run = summary(tmp_path / "a", 3, 100.5)
+    numbers = json.loads((run / "summary.json").read_text())
+    models = [
+        {"seed": 3, "negative_elbo": 100.0, "active_units": 7},
+        {"seed": 4, "negative_elbo": 101.0, "active_units": 6},
+    ]
+    (run / "summary.json").write_text(json.dumps(numbers | {"models": models}))
+    from_runs(tmp_path / "r.json", "title", "command", (run,))
+    made = read_record(tmp_path / "r.json")
+    assert (list(made.seeds), list(made.wall_seconds)) == ([3, 4], [5.0])
+    assert [list(claim.values) for claim in made.claims] == [[100.0, 101.0], [7, 6], [5.0]]
+    assert "Seeds: 3, 4. Wall time: 5 s, on d" in render_page([made])
+
+
 def test_runs_of_different_settings_are_not_averaged(tmp_path):
     runs = (summary(tmp_path / "a", 3, 100.0), summary(tmp_path / "b", 4, 101.0, latent_dim=8))
     with pytest.raises(ValueError, match="one configuration"):

@@ -62,7 +62,7 @@ class Record:
     command: str
     claims: Sequence[Claim]
     seeds: Sequence[int]
-    wall_seconds: Sequence[float]  # one a seed
+    wall_seconds: Sequence[float]  # one a seed, or one of all that were trained at once
     device: str
     versions: dict[str, str]
     details: dict[str, Any] = dataclasses.field(default_factory=dict)  # curves and the like; not rendered
@@ -135,7 +135,8 @@ def _section(record: Record, picture: str | None) -> str:
         reached = {None: "", True: "yes", False: "**no**"}[claim.reached]
         lines.append(f"| {claim.claim} | {_paper(claim)} | {_here(claim)} | {spread} | {bar} | {reached} |")
     seeds = f"Seeds: {', '.join(map(str, record.seeds))}. " if record.seeds else ""
-    wall = f"{_number(statistics.fmean(record.wall_seconds))} s" + (" a seed" if len(record.seeds) > 1 else "")
+    each = " a seed" if len(record.wall_seconds) == len(record.seeds) > 1 else ""
+    wall = f"{_number(statistics.fmean(record.wall_seconds))} s{each}"
     packages = "".join(f"; {name} {number}" for name, number in record.versions.items())
     if picture is not None:
         lines.append(f"\n![{record.title}, as a figure]({picture})")
@@ -177,15 +178,16 @@ def from_runs(record: Path, title: str, command: str, runs: tyro.conf.Positional
       record: the JSON file to write, in docs/results.
       title: of its section.
       command: that made the runs, as in the README.
-      runs: their folders.
+      runs: their folders; one of a run of several seeds holds all its models.
     """
-    summaries = [json.loads((run / "summary.json").read_text()) for run in runs]
+    wholes = [json.loads((run / "summary.json").read_text()) for run in runs]
+    summaries = [whole | model for whole in wholes for model in whole.get("models", [whole])]
     configs = [json.loads((run / "config.json").read_text()) for run in runs]
     first, config = summaries[0], configs[0]
     if any(c | {"seed": None} != config | {"seed": None} for c in configs):
         raise ValueError("runs must be of one experiment with one configuration, their seeds apart")
     claims = [
-        Claim(claim, unit.format(**config), [summary[name] for summary in summaries])
+        Claim(claim, unit.format(**config), [s[name] for s in (wholes if name == "wall_seconds" else summaries)])
         for name, (claim, unit) in _MEASURES.items()
         if first.get(name) is not None
     ]
@@ -193,7 +195,7 @@ def from_runs(record: Path, title: str, command: str, runs: tyro.conf.Positional
         f"{name} {_plain(value)}" for name, value in config.items() if name not in ("experiment", "seed")
     )
     protocol = f"{first['test_images']:,} test images; {settings}."
-    seeds, walls = [s["seed"] for s in summaries], [s["wall_seconds"] for s in summaries]
+    seeds, walls = [s["seed"] for s in summaries], [s["wall_seconds"] for s in wholes]
     write_record(record, Record(title, protocol, command, claims, seeds, walls, first["device"], first["versions"]))
 
 
