@@ -11,8 +11,9 @@ import optax
 from jax.typing import ArrayLike
 
 from vae_jax.models.vae import VAE, Params
-from vae_jax.objectives import Objective
+from vae_jax.objectives import Objective, warm_up_steps_of
 from vae_jax.objectives.batch import Metrics
+from vae_jax.training.epoch import make_evaluate, make_train_epoch
 from vae_jax.training.fit import Diverged, Progress, check_fit
 from vae_jax.training.fitting import Fitting, Keys, init_fitting, make_fitting_epoch, split_key
 from vae_jax.training.loop import (
@@ -26,7 +27,7 @@ from vae_jax.training.loop import (
     run_epochs,
 )
 from vae_jax.training.memory import check_fits
-from vae_jax.training.step import TrainState
+from vae_jax.training.step import TrainState, make_train_step
 
 # A model's own numbers (a pytree of scalars, or None) -> its objective and optimizer.
 Setup = Callable[[Any], tuple[Objective, optax.GradientTransformation]]
@@ -98,7 +99,11 @@ def fit_ensemble(
         return init_fitting(model, setup(numbers)[1], keys.init)
 
     def epoch(fitting: Fitting, numbers: Any, keys: Keys, *examples: jax.Array) -> tuple[Fitting, Metrics]:
-        return make_fitting_epoch(model, *setup(numbers), batch_size, patience)(fitting, keys, *examples)
+        objective, optimizer = setup(numbers)
+        train_epoch = make_train_epoch(make_train_step(model, objective, optimizer), batch_size)
+        evaluate = make_evaluate(model, objective, batch_size)
+        one = make_fitting_epoch(train_epoch, evaluate, warm_up_steps_of(objective), patience)
+        return one(fitting, keys, *examples)
 
     inits = jax.jit(jax.vmap(init))
     arguments = (jax.eval_shape(inits, numbers, split), numbers, split, train, validation)

@@ -14,7 +14,7 @@ from jax.typing import ArrayLike
 from vae_jax.models.vae import VAE, Params
 from vae_jax.objectives import Objective, warm_up_steps_of
 from vae_jax.objectives.batch import Metrics
-from vae_jax.training.epoch import steps_per_epoch
+from vae_jax.training.epoch import make_evaluate, make_train_epoch, steps_per_epoch
 from vae_jax.training.fitting import Fitting, init_fitting, make_fitting_epoch, split_key
 from vae_jax.training.loop import (
     IN_MEMORY,
@@ -27,7 +27,7 @@ from vae_jax.training.loop import (
     row_of,
     run_epochs,
 )
-from vae_jax.training.step import TrainState
+from vae_jax.training.step import TrainState, make_train_step
 
 
 class Progress(NamedTuple):
@@ -114,7 +114,9 @@ def fit(
             )
         return (*history, row)
 
-    epoch = make_fitting_epoch(model, objective, optimizer, batch_size, patience)
+    train_epoch = make_train_epoch(make_train_step(model, objective, optimizer), batch_size)
+    evaluate = make_evaluate(model, objective, batch_size)
+    epoch = make_fitting_epoch(train_epoch, evaluate, warm_up_steps_of(objective), patience)
     program = jax.jit(epoch, donate_argnums=0).lower(fitting, keys, train, validation).compile()
     on_start()
     fitting, history = run_epochs(

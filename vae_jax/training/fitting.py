@@ -10,10 +10,8 @@ import jax.numpy as jnp
 import optax
 
 from vae_jax.models.vae import VAE, Params
-from vae_jax.objectives import Objective, warm_up_steps_of
 from vae_jax.objectives.batch import Metrics
-from vae_jax.training.epoch import make_evaluate, make_train_epoch, steps_per_epoch
-from vae_jax.training.step import TrainState, init_train_state, make_train_step
+from vae_jax.training.step import TrainState, init_train_state
 
 
 class Fitting(NamedTuple):
@@ -46,32 +44,33 @@ def init_fitting(model: VAE, optimizer: optax.GradientTransformation, key: jax.A
     return Fitting(state, best_params, jnp.float32(jnp.inf), jnp.int32(0), jnp.bool_(True))
 
 
+TrainEpoch = Callable[[TrainState, jax.Array, jax.Array], tuple[TrainState, Metrics]]
+Evaluate = Callable[[Params, jax.Array, jax.Array], Metrics]
 FittingEpoch = Callable[[Fitting, Keys, jax.Array, jax.Array], tuple[Fitting, Metrics]]
 
 
 def make_fitting_epoch(
-    model: VAE,
-    objective: Objective,
-    optimizer: optax.GradientTransformation,
-    batch_size: int,
-    patience: int | None,
+    train_epoch: TrainEpoch, evaluate: Evaluate, warm_up_steps: int, patience: int | None
 ) -> FittingEpoch:
     """`(fitting, keys, train, validation) -> (fitting, row)`: pure, so jit it with the first argument donated, vmap it.
 
     The row holds `epoch` and `step` after it, `train/...` and `validation/...`, the means of the metrics, and for an
     objective that warms up `warm_up`, 1 where the epoch ended before the warm-up did. Where `fitting.running` is False
     the fitting comes back as it was, and the row holds zeros.
+
+    Args:
+      train_epoch: of `make_train_epoch`.
+      evaluate: of `make_evaluate`.
+      warm_up_steps: no epoch that ends before this step is the best, or counts against patience.
+      patience: as `fit` takes it.
     """
-    train_epoch = make_train_epoch(make_train_step(model, objective, optimizer), batch_size)
-    evaluate = make_evaluate(model, objective, batch_size)
-    warm_up_steps = warm_up_steps_of(objective)
 
     # Jitted for its tracing to be kept: the shape of the row is asked for before the epoch itself.
     @jax.jit
     def advance(fitting: Fitting, keys: Keys, train: jax.Array, validation: jax.Array) -> tuple[Fitting, Metrics]:
         state, train_metrics = train_epoch(fitting.state, keys.train, train)
         validation_metrics = evaluate(state.params, keys.validation, validation)
-        epoch = state.step // steps_per_epoch(train.shape[0], batch_size)
+        epoch = state.step // (state.step - fitting.state.step)  # all epochs have as many steps
         row = {"epoch": epoch, "step": state.step}
         if warm_up_steps:
             row["warm_up"] = (state.step < warm_up_steps).astype(jnp.float32)
