@@ -19,8 +19,8 @@ def run(words):
     return namespace
 
 
-def test_there_are_five_programs():
-    assert len(PROGRAMS) == 5
+def test_there_are_six_programs():
+    assert len(PROGRAMS) == 6
 
 
 @pytest.mark.slow
