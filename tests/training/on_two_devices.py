@@ -1,0 +1,41 @@
+"""A state that 8 devices saved, trained on by 2: `python -m training.on_two_devices FOLDER split|replicated OUT`."""
+
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from training.on_eight_devices import (
+    BATCH_SIZE,
+    KEY,
+    MODEL,
+    OBJECTIVE,
+    OPTIMIZER,
+    RULES,
+    TRAIN,
+    flat,
+    initial_state,
+)
+from vae_jax.training import Progress, make_train_epoch, make_train_step
+from vae_jax.training.checkpoints import OrbaxCheckpoints
+from vae_jax.training.data_parallel import on_mesh, place_examples
+from vae_jax.training.sharding import data_mesh, keep_shardings, place, replicated, shardings_of
+
+
+def main(folder, split, out):
+    mesh = data_mesh(model=2) if split else data_mesh()
+    shardings = shardings_of(jax.eval_shape(initial_state), mesh, RULES if split else ())
+    like = initial_state(shardings)
+    restored = OrbaxCheckpoints(folder, KEY, {}).restore(Progress(like, like.params, ())).state
+    found = flat("restored", restored)
+    for leaf, sharding in zip(jax.tree.leaves(restored), jax.tree.leaves(shardings), strict=True):
+        assert leaf.sharding.is_equivalent_to(sharding, leaf.ndim)
+    step = keep_shardings(make_train_step(MODEL, on_mesh(OBJECTIVE, mesh), OPTIMIZER), shardings)
+    examples = place_examples(TRAIN, len(TRAIN), mesh)
+    after, _ = make_train_epoch(step, BATCH_SIZE)(restored, place(KEY, replicated(mesh)), examples)
+    np.savez(out, **found, **flat("after", after))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2] == "split", sys.argv[3])

@@ -1,0 +1,52 @@
+"""Python programs of these tests in processes of their own, with as many devices as they ask for."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+TESTS = Path(__file__).parents[1]
+
+
+def environment(devices=1):
+    """Of a process with so many simulated devices, that finds this package, the tests and the compiled programs."""
+    return os.environ | {
+        "JAX_PLATFORMS": "cpu",
+        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+        "PYTHONPATH": os.pathsep.join([str(TESTS.parent), str(TESTS)]),
+        "JAX_COMPILATION_CACHE_DIR": str(TESTS.parent / ".pytest_cache" / "jax"),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+    }
+
+
+def start(*words, devices=1, **options):
+    """A running `python WORDS`, stdout and stderr together in its pipe."""
+    command = [sys.executable, *map(str, words)]
+    return subprocess.Popen(
+        command, env=environment(devices), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options
+    )
+
+
+def finish(process, seconds=60):
+    """Its output and exit code; it is ended where it takes longer."""
+    try:
+        output, _ = process.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        output, _ = process.communicate()
+        raise AssertionError(f"still running after {seconds} s; its output: {output}") from None
+    return output, process.returncode
+
+
+def run(*words, devices=1, seconds=60):
+    """The output of `python WORDS`, which must succeed."""
+    output, code = finish(start(*words, devices=devices), seconds)
+    assert code == 0, output
+    return output
+
+
+def free_port():
+    with socket.create_server(("", 0)) as server:
+        return server.getsockname()[1]

@@ -1,0 +1,142 @@
+"""What 8 simulated devices, in a process of their own, compute and leave is what one device does here."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from contract.table import OBJECTIVES
+from training.on_eight_devices import (
+    BATCH_SIZE,
+    KEY,
+    MODEL,
+    OBJECTIVE,
+    OPTIMIZER,
+    TRAIN,
+    VALIDATION,
+    by_path,
+    flat,
+    initial_state,
+    moments_after_an_epoch,
+    value_and_gradient,
+)
+from training.subprocesses import run
+from vae_jax.training import Progress, make_evaluate, make_train_epoch, make_train_step
+from vae_jax.training.checkpoints import OrbaxCheckpoints
+
+pytestmark = pytest.mark.slow
+
+# Sums over a batch are taken in another order. Adam divides a gradient by its own size, so that where it is all
+# rounding, the step is too: of parameters the tolerance is a thousandth of one step of Adam.
+CLOSE = {"rtol": 1e-5, "atol": 1e-6}
+AFTER_ADAM = {"rtol": 1e-5, "atol": 1e-5}
+
+
+@pytest.fixture(scope="module")
+def eight(tmp_path_factory):
+    """(folder, results by name, facts) of `on_eight_devices`."""
+    folder = tmp_path_factory.mktemp("eight")
+    run("-m", "training.on_eight_devices", folder, devices=8, seconds=180)
+    with np.load(folder / "results.npz") as results:
+        return folder, dict(results), json.loads((folder / "facts.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def one():
+    """The state and metrics of the same epoch on one device."""
+    return make_train_epoch(make_train_step(MODEL, OBJECTIVE, OPTIMIZER), BATCH_SIZE)(initial_state(), KEY, TRAIN)
+
+
+def assert_same(results, expected, tolerance):
+    assert expected
+    for name, value in expected.items():
+        np.testing.assert_allclose(results[name], value, err_msg=name, **tolerance)
+
+
+def test_this_process_has_one_device():
+    assert jax.device_count() == 1
+
+
+def test_every_objective_gives_the_loss_metrics_and_gradient_of_one_device(eight):
+    for name, row in OBJECTIVES.items():
+        function, trained, examples = value_and_gradient(row, row.objective)
+        expected = jax.jit(function)(trained, examples)
+        assert_same(eight[1], flat(f"objectives/{name}", expected), CLOSE)
+
+
+def test_the_order_of_an_epoch_is_that_of_one_device_and_buffers_are_of_the_global_batch(eight):
+    expected = moments_after_an_epoch()
+    np.testing.assert_array_equal(eight[1]["moments/buffers/seen"], expected["buffers"]["seen"])
+    assert_same(eight[1], flat("moments", expected), CLOSE)
+    # A device's own two examples of the first batch have another variance than the batch, of which the mean is made.
+    assert abs(np.var(expected["buffers"]["seen"][0][:2]) - np.var(expected["buffers"]["seen"][0])) > 10
+
+
+@pytest.mark.parametrize("name", ["replicated", "split"])
+def test_an_epoch_and_its_evaluation_are_those_of_one_device(eight, one, name):
+    state, metrics = one
+    assert_same(eight[1], flat(f"{name}/state", state._asdict()), AFTER_ADAM)
+    assert_same(eight[1], flat(f"{name}/metrics", metrics), CLOSE)
+    validation = make_evaluate(MODEL, OBJECTIVE, BATCH_SIZE)(state.params, KEY, VALIDATION)
+    assert_same(eight[1], flat(f"{name}/validation", validation), CLOSE)
+    before = by_path(initial_state().params)
+    assert all(np.abs(before[n] - a).max() > 1e-3 for n, a in by_path(state.params).items())  # a hundred times as far
+
+
+def test_a_replicated_step_communicates_once_and_a_split_one_sums_alone(eight):
+    facts = eight[2]
+    ((types, kind),) = facts["replicated"]["collectives"]
+    assert kind == "all-reduce"
+    # The gradient of all parameters, and the metrics, in one.
+    assert types.count("f32") == len(jax.tree.leaves(initial_state().params)) + 4
+    # By hidden units: one sum for each network's output forward, one for the encoder's code backward, one for the rest.
+    assert [kind for _, kind in facts["split"]["collectives"]] == ["all-reduce"] * 4
+
+
+@pytest.mark.parametrize("name", ["replicated", "split"])
+def test_the_state_stays_where_it_lies_and_its_memory_is_used_again(eight, name):
+    assert eight[2][name]["kept"] is True
+    assert eight[2][name]["given_back"] is True
+
+
+def test_rules_split_parameters_and_their_moments_alike(eight):
+    shapes = {name: array.shape for name, array in by_path(initial_state()).items()}
+    whole = {name: tuple(shape) for name, shape in eight[2]["replicated"]["parts"].items()}
+    assert whole == shapes
+    for name, part in eight[2]["split"]["parts"].items():
+        halved = list(shapes[name])
+        if "hidden_0" in name:
+            halved[-1] //= 2
+        if name.endswith("output/kernel"):
+            halved[0] //= 2
+        assert part == halved, name
+    assert sum("hidden_0" in name or "output/kernel" in name for name in shapes) == 3 * 6
+
+
+@pytest.fixture(scope="module")
+def two_epochs():
+    epoch = make_train_epoch(make_train_step(MODEL, OBJECTIVE, OPTIMIZER), BATCH_SIZE)
+    return epoch(epoch(initial_state(), KEY, TRAIN)[0], KEY, TRAIN)[0]
+
+
+@pytest.mark.parametrize("name", ["replicated", "split"])
+@pytest.mark.parametrize("devices", [1, 2])
+def test_a_state_saved_on_eight_devices_is_trained_on_by_fewer(eight, two_epochs, name, devices, tmp_path):
+    folder, results, _ = eight
+    if devices == 1:
+        like = initial_state()
+        restored = OrbaxCheckpoints(folder / name, KEY, {}).restore(Progress(like, like.params, ())).state
+        found = flat("restored", restored)
+        assert {len(leaf.devices()) for leaf in jax.tree.leaves(restored)} == {1}
+        epoch = make_train_epoch(make_train_step(MODEL, OBJECTIVE, OPTIMIZER), BATCH_SIZE)
+        found |= flat("after", epoch(restored, KEY, TRAIN)[0])
+    else:
+        run("-m", "training.on_two_devices", folder / name, name, tmp_path / "out.npz", devices=2)
+        with np.load(tmp_path / "out.npz") as arrays:
+            found = dict(arrays)
+    saved = {path: results[f"{name}/state/{path}"] for path in by_path(two_epochs)}
+    for path, array in saved.items():
+        np.testing.assert_array_equal(found[f"restored/{path}"], array, err_msg=path)
+    assert saved["step"] == 3
+    assert_same(found, flat("after", two_epochs), AFTER_ADAM)

@@ -1,0 +1,84 @@
+"""On the one device of this process; what 8 make of it is in `test_many_devices.py`."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from jax.sharding import AbstractMesh, AxisType, PartitionSpec
+
+from vae_jax.models import mlp_vae
+from vae_jax.training import init_train_state
+from vae_jax.training.sharding import data_mesh, place, replicated, shardings_of
+
+# Of six devices that need not be there: shardings are said of it, nothing is placed.
+MESH = AbstractMesh((3, 2), ("data", "model"), (AxisType.Auto, AxisType.Auto))
+STATE = jax.eval_shape(
+    lambda key: init_train_state(mlp_vae((4, 4, 1), 3, (8,)), optax.adam(1e-3), key), jax.random.key(0)
+)
+
+
+def test_the_mesh_takes_all_devices_or_so_many():
+    assert dict(data_mesh().shape) == dict(data_mesh(1, model=1).shape) == {"data": 1, "model": 1}
+
+
+@pytest.mark.parametrize("count", [0, -1, 2])
+def test_devices_that_are_not_there_are_refused(count):
+    with pytest.raises(ValueError, match=f"num_devices must be between 1 and the 1 that JAX finds, got {count}"):
+        data_mesh(count)
+
+
+@pytest.mark.parametrize("model", [0, 2])
+def test_a_model_axis_that_does_not_divide_the_devices_is_refused(model):
+    with pytest.raises(ValueError, match=f"model must divide the 1 devices of the mesh, got {model}"):
+        data_mesh(model=model)
+
+
+def specs(rules):
+    leaves = jax.tree.leaves_with_path(jax.tree.map(lambda s: s.spec, shardings_of(STATE, MESH, rules)))
+    return {jax.tree_util.keystr(path, simple=True, separator="/"): spec for path, spec in leaves}
+
+
+def test_without_rules_everything_is_replicated():
+    assert set(specs(()).values()) == {PartitionSpec()}
+
+
+def test_the_first_rule_that_is_found_in_the_path_holds_for_parameters_and_moments():
+    split, other = PartitionSpec(None, "model"), PartitionSpec("data")
+    found = specs([("encoder/.*kernel", split), ("encoder", PartitionSpec()), ("hidden_0/kernel", other)])
+    for prefix in ("params", "opt_state/0/mu", "opt_state/0/nu"):
+        assert found[f"{prefix}/encoder/hidden_0/kernel"] == split
+        assert found[f"{prefix}/encoder/output/kernel"] == split
+        assert found[f"{prefix}/encoder/hidden_0/bias"] == PartitionSpec()
+        assert found[f"{prefix}/decoder/hidden_0/kernel"] == other
+        assert found[f"{prefix}/decoder/output/kernel"] == PartitionSpec()
+    assert found["step"] == found["opt_state/0/count"] == PartitionSpec()
+
+
+@pytest.mark.parametrize(
+    ("pattern", "spec", "message"),
+    [
+        ("encoder/output/kernel", PartitionSpec("data"), r"dimension 0 of params/encoder/output/kernel into 3.*its 8"),
+        ("decoder/hidden_0/kernel", PartitionSpec("model"), r"dimension 0 of .* into 2, which does not divide its 3"),
+        ("decoder/hidden_0/kernel", PartitionSpec(None, ("data", "model")), r"dimension 1 .* into 6.* its 8 "),
+        ("encoder", PartitionSpec("width"), r"names the axis 'width'; the mesh has \('data', 'model'\)"),
+        (
+            "encoder",
+            PartitionSpec(None, None),
+            r"params/encoder/hidden_0/bias has the shape \(8,\), too few dimensions",
+        ),
+        ("encoder/hiden", PartitionSpec("model"), r"'encoder/hiden' is found in no path; the paths are step, params/"),
+    ],
+)
+def test_a_rule_that_cannot_hold_is_refused_by_name(pattern, spec, message):
+    with pytest.raises(ValueError, match=f"rules: .*{message}"):
+        shardings_of(STATE, MESH, [(pattern, spec)])
+
+
+def test_placed_arrays_and_keys_keep_their_values():
+    tree = {"array": np.arange(6.0).reshape(2, 3), "key": jax.random.key(3), "scalar": jnp.int32(4)}
+    placed = place(tree, replicated(data_mesh()))
+    np.testing.assert_array_equal(placed["array"], tree["array"])
+    assert (placed["key"] == tree["key"]).item()
+    assert placed["scalar"].item() == 4
+    assert {leaf.sharding for leaf in jax.tree.leaves(placed)} == {replicated(data_mesh())}
