@@ -9,11 +9,13 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
+from jax.sharding import Mesh
 from jax.typing import ArrayLike
 
 from vae_jax.models.vae import VAE, Params
 from vae_jax.objectives import Objective, warm_up_steps_of
 from vae_jax.objectives.batch import Metrics
+from vae_jax.training.data_parallel import examples_per_device, on_mesh, on_mesh_or_whole
 from vae_jax.training.epoch import make_evaluate, make_train_epoch, steps_per_epoch
 from vae_jax.training.fitting import Fitting, init_fitting, make_fitting_epoch, split_key
 from vae_jax.training.loop import (
@@ -27,6 +29,7 @@ from vae_jax.training.loop import (
     row_of,
     run_epochs,
 )
+from vae_jax.training.sharding import Rules, keep_shardings, place, replicated, shardings_of
 from vae_jax.training.step import TrainState, make_train_step
 
 
@@ -58,6 +61,8 @@ def fit(
     epochs: int,
     batch_size: int = 128,
     patience: int | None = None,
+    mesh: Mesh | None = None,
+    rules: Rules = (),
     checkpoints: Checkpoints = IN_MEMORY,
     on_start: Callable[[], Any] = lambda: None,
     on_epoch: Callable[[History], Any] = lambda history: None,
@@ -84,6 +89,11 @@ def fit(
       batch_size: examples a step, at most N.
       patience: stop after this many epochs (since the warm-up) without a new lowest validation loss; None never stops
         early.
+      mesh: the devices to train on, of `data_mesh`: each computes its part of every batch, and the results are those of
+        one device up to the order of sums. None: JAX's default device. In a run of several processes, train and
+        validation are already on it, by `place_examples`.
+      rules: which parameters are split over the mesh's axis "model", as `shardings_of` takes them; else every device
+        holds them all.
       checkpoints: where to save progress, and to restore it from if there is any; by default it is in memory only.
       on_start: called once, when the first epoch has been compiled and begins.
       on_epoch: called with the history after every epoch, while the device is at the next one.
@@ -92,12 +102,21 @@ def fit(
       The progress after the last epoch.
 
     Raises:
-      ValueError: where epochs, batch_size or patience is out of range, or validation is empty.
+      ValueError: where epochs, batch_size or patience is out of range, validation is empty, or the mesh's axis "data"
+        does not divide batch_size.
       Diverged: where the training or validation loss is no longer finite.
     """
     train, validation = check_fit(objective, train, validation, epochs, batch_size, patience)
-    keys = split_key(key)
-    fitting = jax.jit(lambda k: init_fitting(model, optimizer, k))(keys.init)
+    keys, step, evaluated = split_key(key), make_train_step(model, objective, optimizer), objective
+    init = jax.jit(lambda k: init_fitting(model, optimizer, k))
+    if mesh is not None:
+        examples_per_device(batch_size, mesh)
+        keys, train, validation = place((keys, train, validation), replicated(mesh))
+        shardings = shardings_of(jax.eval_shape(init, keys.init), mesh, rules)
+        init = jax.jit(init, out_shardings=shardings)
+        step = keep_shardings(make_train_step(model, on_mesh(objective, mesh), optimizer), shardings.state)
+        evaluated = on_mesh_or_whole(objective, mesh)
+    fitting = init(keys.init)
     progress = _progress(fitting, ())
     restored = checkpoints.restore(progress)
     if restored is not None:
@@ -114,9 +133,8 @@ def fit(
             )
         return (*history, row)
 
-    train_epoch = make_train_epoch(make_train_step(model, objective, optimizer), batch_size)
-    evaluate = make_evaluate(model, objective, batch_size)
-    epoch = make_fitting_epoch(train_epoch, evaluate, warm_up_steps_of(objective), patience)
+    evaluate = make_evaluate(model, evaluated, batch_size)
+    epoch = make_fitting_epoch(make_train_epoch(step, batch_size), evaluate, warm_up_steps_of(objective), patience)
     program = jax.jit(epoch, donate_argnums=0).lower(fitting, keys, train, validation).compile()
     on_start()
     fitting, history = run_epochs(

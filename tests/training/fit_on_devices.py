@@ -1,0 +1,65 @@
+"""A program of `test_fit_on_devices`: fits in FOLDER on as many devices as there are, or goes on with what is there."""
+
+import json
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import optax
+from jax.sharding import PartitionSpec
+
+from vae_jax.models import mlp_vae
+from vae_jax.objectives import negative_elbo
+from vae_jax.training import best_epoch, fit
+from vae_jax.training.checkpoints import OrbaxCheckpoints
+from vae_jax.training.sharding import data_mesh
+
+IMAGES = np.random.default_rng(0).integers(0, 2, (92, 4, 4, 1)).astype(np.float32)
+TRAIN, VALIDATION = IMAGES[:64], IMAGES[64:]  # of 28, whose last batch of 12 is not one of 8 devices
+MODEL = mlp_vae((4, 4, 1), 2, hidden=(8,))
+SPLIT = (
+    ("hidden_0/kernel", PartitionSpec(None, "model")),
+    ("hidden_0/bias", PartitionSpec("model")),
+    ("output/kernel", PartitionSpec("model", None)),
+)
+
+
+class Stopped(Exception):
+    pass
+
+
+def run(folder, *, mesh=None, rules=(), stop_after=None):
+    """The fit, or the rest of it."""
+
+    def on_epoch(history):
+        if len(history) == stop_after:
+            raise Stopped
+
+    key = jax.random.key(3)
+    return fit(
+        MODEL, negative_elbo, optax.adam(0.02), TRAIN, VALIDATION, key, epochs=4, batch_size=16, patience=3,
+        mesh=mesh, rules=rules, checkpoints=OrbaxCheckpoints(folder, key, {}, every_seconds=0.0), on_epoch=on_epoch,
+    )  # fmt: skip
+
+
+def facts(progress):
+    kernel = progress.state.opt_state[0].mu["encoder"]["hidden_0"]["kernel"]
+    leaves = [np.asarray(leaf).tolist() for leaf in jax.tree.leaves((progress.state.params, progress.best_params))]
+    return {
+        "history": progress.history,
+        "best_epoch": best_epoch(progress.history),
+        "params": leaves,
+        "devices_of_a_moment": len(kernel.sharding.device_set),
+        "shape_on_one": kernel.addressable_shards[0].data.shape,
+    }
+
+
+if __name__ == "__main__":
+    folder, model, stop_after = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+    mesh = data_mesh(model=model)
+    try:
+        progress = run(folder, mesh=mesh, rules=SPLIT if model > 1 else (), stop_after=stop_after or None)
+    except Stopped:
+        sys.exit(0)
+    print(json.dumps(facts(progress)))
