@@ -165,3 +165,20 @@ def test_a_write_that_dies_leaves_the_file_as_it_was(tmp_path, monkeypatch, dies
     write_atomically(path, "after, and longer")
     assert path.read_text() == "after, and longer"
     assert [file.name for file in tmp_path.iterdir()] == ["config.json"]
+
+
+def test_a_run_that_could_not_begin_leaves_no_folder_and_one_that_did_is_kept(tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    folder.create({"seed": 0})
+    (folder.checkpoints).mkdir()
+    folder.remove_unless_trained()
+    assert not folder.path.exists()
+    for mark in ("checkpoints/3", "metrics.jsonl"):
+        folder = RunFolder(tmp_path / mark.replace("/", "-"))
+        folder.create({"seed": 0})
+        if "/" in mark:
+            (folder.path / mark).mkdir(parents=True)
+        else:
+            folder.write_metrics([{"epoch": 1}])
+        folder.remove_unless_trained()
+        assert folder.exists()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,11 @@ class RunFolder:
                 file.write(json.dumps(_as_json(config), indent=2) + "\n")
         except FileExistsError:
             self.check_new()
+
+    def remove_unless_trained(self) -> None:
+        """Removes the folder of a run that could not begin, so that another can be made in its place."""
+        if not (self.has_checkpoint() or self.metrics()):
+            shutil.rmtree(self.path)
 
     def has_checkpoint(self) -> bool:
         return self.checkpoints.is_dir() and any(path.name.isdigit() for path in self.checkpoints.iterdir())

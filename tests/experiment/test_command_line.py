@@ -4,6 +4,7 @@ import dataclasses
 import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,7 @@ from vae_jax.experiment.problem import make_problem
 from vae_jax.experiment.progress import ProgressDisplay
 from vae_jax.experiment.settings import resolve
 from vae_jax.runs import RunFolder
+from vae_jax.training import memory
 from vae_jax.training.checkpoints import load_best
 
 ROOT = Path(__file__).parent.parent.parent
@@ -397,3 +399,15 @@ def test_the_second_start_of_an_experiment_compiles_nothing(tmp_path):
     assert len(programs[0]) > 10
     assert programs[1] == programs[0]
     assert 0.3 < seconds[1] < seconds[0]
+
+
+@pytest.mark.slow
+def test_more_models_than_fit_are_refused_in_one_line_and_leave_no_folder(monkeypatch, capsys):
+    monkeypatch.setattr(memory, "memory_limit", lambda: 200_000)
+    code, out, error = command(monkeypatch, capsys, "vae", "--run-dir run --seeds 50")
+    assert (code, out) == (2, "")
+    last = error.splitlines()[-1]
+    assert re.match(
+        r"error: --seeds 50: 50 models need 0.\d\d GiB at once, .*: \d+ would fit; train them in several", last
+    )
+    assert not Path("run").exists()

@@ -14,7 +14,7 @@ from vae_jax.experiment.method import Method
 from vae_jax.experiment.pipeline import prepare, run
 from vae_jax.experiment.settings import settings_of_run
 from vae_jax.runs import RunFolder
-from vae_jax.training import Diverged
+from vae_jax.training import Diverged, DoesNotFit
 
 
 @contextlib.contextmanager
@@ -55,6 +55,10 @@ def main(method: Method, description: str | None) -> None:
     except Diverged as error:
         print(f"error: {error}\nThe checkpoints so far are in {prepared.folder.path}.", file=sys.stderr)
         sys.exit(1)
+    except DoesNotFit as error:
+        prepared.folder.remove_unless_trained()
+        print(f"error: --seeds {prepared.settings.seeds}: {error}", file=sys.stderr)
+        sys.exit(2)
     except KeyboardInterrupt:
         print(f"interrupted; --run-dir {prepared.folder.path} --resume continues", file=sys.stderr)
         sys.exit(130)

@@ -84,8 +84,8 @@ def fit_ensemble(
       The progress of all models after the last epoch of the last of them.
 
     Raises:
-      ValueError: as `fit`; where numbers and keys are not of M models each; where M models do not fit in the memory of
-        the device, with how many would.
+      ValueError: as `fit`; where numbers and keys are not of M models each.
+      DoesNotFit: a ValueError; where M models do not fit in the memory of the device, with how many would.
       Diverged: where not one model's loss is finite any more.
     """
     numbers = jax.tree.map(jnp.asarray, numbers, is_leaf=lambda leaf: isinstance(leaf, (list, tuple)))

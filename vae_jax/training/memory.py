@@ -7,8 +7,12 @@ import os
 import jax
 
 
+class DoesNotFit(ValueError):
+    """A program needs more memory than its device has."""
+
+
 def check_fits(program: jax.stages.Compiled, num_models: int, shared_bytes: int, limit: int | None = None) -> None:
-    """Raises ValueError where a program of M models needs more memory than its device has, with the M that would fit.
+    """Raises DoesNotFit where a program of M models needs more memory than its device has, with the M that would fit.
 
     Args:
       program: compiled; takes the state of M models, and `shared_bytes` of data that does not grow with M.
@@ -21,7 +25,7 @@ def check_fits(program: jax.stages.Compiled, num_models: int, shared_bytes: int,
         return
     each = (needed - shared_bytes) / num_models
     fit = max(0, int((limit - shared_bytes) // each))
-    raise ValueError(
+    raise DoesNotFit(
         f"{num_models} models need {needed / 2**30:.2f} GiB at once, and the device has {limit / 2**30:.2f}: {fit} "
         "would fit; train them in several runs, or with a smaller batch"
     )
