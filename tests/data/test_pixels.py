@@ -40,6 +40,18 @@ def test_binarize_has_mean_k_over_255():
     assert (np.abs(draws.mean(0) - p) <= 5 * np.sqrt(p * (1 - p) / count)).all()
 
 
+@pytest.mark.parametrize("transform", [dequantize, binarize])
+def test_neighbours_are_drawn_independently_whatever_the_shape(transform):
+    # Two neighbours come of one random word: their covariance, over its standard error, is within 5 for all of 6 lags.
+    draws = np.asarray(transform(jax.random.key(3), np.full((9_001, 7), 128, np.uint8)), np.float64).ravel()
+    centred = draws - draws.mean()
+    for lag in (1, 2, 3, 4, 7, 8):
+        correlation = (centred[lag:] * centred[:-lag]).mean() / centred.var()
+        assert abs(correlation) * np.sqrt(draws.size) < 5  # fails once in 1.7 million seeds
+    for shape in ((), (1,), (0,), (3, 5, 1)):
+        assert transform(jax.random.key(3), np.full(shape, 200, np.uint8)).shape == shape
+
+
 def test_a_key_is_a_draw_and_another_key_another():
     grey = np.full(1000, 128, np.uint8)
     for transform in (dequantize, binarize):
