@@ -9,3 +9,4 @@ from vae_jax.training.fit import fit as fit
 from vae_jax.training.step import TrainState as TrainState
 from vae_jax.training.step import init_train_state as init_train_state
 from vae_jax.training.step import make_train_step as make_train_step
+from vae_jax.training.streamed import make_train_stream_epoch as make_train_stream_epoch
