@@ -63,15 +63,21 @@ def test_the_parts_of_all_processes_are_the_batch_of_one_process(count):
     np.testing.assert_array_equal(np.concatenate(parts, axis=1), whole)
 
 
+def orders_of(total, epochs, seed):
+    """The order of each epoch, `[epochs, total]`."""
+    pixels = np.arange(total, dtype=">u2").view(np.uint8).reshape(total, 1, 2, 1)  # a number in two bytes
+    batches = islice(Batches(ArrayImages(pixels), 100, seed), epochs * total // 100)
+    return np.concatenate(list(batches)).reshape(-1, 2).view(">u2").reshape(epochs, total).astype(int)
+
+
 def test_the_order_is_a_new_one_each_epoch_and_spread_over_the_whole_data_set():
-    total, epochs = 200, 400
-    batches = make(numbered(total), 20, seed=0)
-    orders = numbers(batches, 10 * epochs).reshape(epochs, total)
+    total, epochs = 1000, 40
+    orders = orders_of(total, epochs, seed=0)
     assert len({tuple(order) for order in orders}) == epochs
     # How often image i comes at place j, for uniform orders: chi-square of (20 - 1)^2 degrees of freedom over a 20 x 20
-    # grid of images and places, each cell expecting 2,000.
+    # grid of images and places, each cell expecting 100.
     cells = np.zeros((20, 20))
-    np.add.at(cells, (orders // 10, np.broadcast_to(np.arange(total) // 10, orders.shape)), 1)
+    np.add.at(cells, (orders // 50, np.broadcast_to(np.arange(total) // 50, orders.shape)), 1)
     chi_square = np.square(cells - cells.mean()).sum() / cells.mean()
     assert abs(chi_square - 361) < 5 * np.sqrt(2 * 361)
     # Neighbours in the data set are not neighbours in an order: |i - j| of consecutive images averages (n + 1) / 3.
@@ -79,7 +85,7 @@ def test_the_order_is_a_new_one_each_epoch_and_spread_over_the_whole_data_set():
     np.testing.assert_allclose(steps.mean(), (total + 1) / 3, rtol=0.02)
     # Nor is one epoch's order the last one's moved on, nor the next seed's.
     assert abs(np.corrcoef(orders[:-1].ravel(), orders[1:].ravel())[0, 1]) < 5 / np.sqrt(orders[1:].size)
-    other = numbers(make(numbered(total), 20, seed=1), 10 * epochs).reshape(epochs, total)
+    other = orders_of(total, epochs, seed=1)
     assert {tuple(order) for order in orders}.isdisjoint({tuple(order) for order in other})
 
 
