@@ -110,9 +110,9 @@ def _sample(source: ImageSource, most: int) -> np.ndarray:
 def decoded(stream: ImageStream, path: str) -> ImageStream:
     """The same stream, its training images read from an `.npy` file of their pixels, written first where there is none.
 
-    Decoding a picture takes about as long as a small model's whole training step for it; done once, it costs only disk:
-    N H W C bytes. The file appears when it is whole, and is used again as long as its shape and 64 of its images are
-    the stream's.
+    Decoding a small picture takes longer than a small model's whole training step takes for it
+    (`experiments.streaming_speed`); done once, it costs only disk: N H W C bytes. The file
+    appears when it is whole, and is used again as long as its shape and 64 of its images are the stream's.
 
     Args:
       stream: of `stream_images`.
