@@ -194,7 +194,7 @@ def test_a_dataset_without_train_or_with_damaged_images_is_refused(tmp_path):
         return feature
 
     data_dir = write_dataset(tmp_path / "b", "handmade", image_and_label(shape), {"train": noise(2, shape)}, damaged)
-    with pytest.raises(ValueError, match=r"handmade/1.0.0, split 'train': an image cannot be decoded as \(6, 5, 1\)"):
+    with pytest.raises(ValueError, match=r"handmade/1.0.0, split 'train': image 0 cannot be decoded as \(6, 5, 1\)"):
         load_tfds("handmade", data_dir)
 
 

@@ -1,10 +1,10 @@
 """Image sources and the pixel transforms that turn 8-bit images into a model's input.
 
-Importing this package loads numpy and jax only; tensorflow-datasets and Pillow are imported by the loaders that use
-them.
+Importing this package loads numpy and jax only; tensorflow-datasets, Grain and Pillow are imported by what uses them.
 """
 
 from vae_jax.data.arrays import Images as Images
+from vae_jax.data.batches import Batches as Batches
 from vae_jax.data.digits import load_digits as load_digits
 from vae_jax.data.files import load_array_file as load_array_file
 from vae_jax.data.folder import load_folder as load_folder
@@ -13,4 +13,10 @@ from vae_jax.data.pixels import binarize as binarize
 from vae_jax.data.pixels import dequantize as dequantize
 from vae_jax.data.pixels import scale as scale
 from vae_jax.data.pixels import static_binarization as static_binarization
+from vae_jax.data.sources import ImageSource as ImageSource
+from vae_jax.data.sources import hold_out as hold_out
+from vae_jax.data.sources import mean_image as mean_image
+from vae_jax.data.streaming import ImageStream as ImageStream
+from vae_jax.data.streaming import decoded as decoded
+from vae_jax.data.streaming import stream_images as stream_images
 from vae_jax.data.tfds_images import load_tfds as load_tfds

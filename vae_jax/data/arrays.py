@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 
 HOLD_OUT_SEED = 0
+HOLD_OUT_NOTE = f"a random tenth held out as test (seed {HOLD_OUT_SEED})"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -106,6 +107,23 @@ def spread_binary(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.n
     return train, test
 
 
+def held_out(total: int, count: int, seed: int) -> np.ndarray:
+    """Positions, in ascending order, of `count` of `total` examples: the first of a permutation that the seed fixes."""
+    # RandomState, not default_rng: numpy promises that its stream never changes (NEP 19), and with it the split.
+    return np.sort(np.random.RandomState(seed).permutation(total)[:count])
+
+
+def held_out_tenth(total: int, where: str) -> np.ndarray:
+    """Positions, in ascending order, of the fixed tenth (at least one) of `total` images that is held out as test.
+
+    Raises:
+      ValueError: for fewer than two images; `where` names their source.
+    """
+    if total < 2:
+        raise ValueError(f"{where}: expected at least 2 images, one of them to hold out as test, got {total}.")
+    return held_out(total, max(1, total // 10), HOLD_OUT_SEED)
+
+
 def hold_out_tenth(
     images: np.ndarray, labels: np.ndarray | None, where: str
 ) -> tuple[np.ndarray, np.ndarray | None, np.ndarray, np.ndarray | None]:
@@ -122,12 +140,8 @@ def hold_out_tenth(
     Raises:
       ValueError: for fewer than two images.
     """
-    count = len(images)
-    if count < 2:
-        raise ValueError(f"{where}: expected at least 2 images, one of them to hold out as test, got {count}.")
-    # RandomState, not default_rng: numpy promises that its stream never changes (NEP 19), and with it the split.
-    test = np.zeros(count, bool)
-    test[np.random.RandomState(HOLD_OUT_SEED).permutation(count)[: max(1, count // 10)]] = True
+    test = np.zeros(len(images), bool)
+    test[held_out_tenth(len(images), where)] = True
     if labels is None:
         return images[~test], None, images[test], None
     return images[~test], labels[~test], images[test], labels[test]
@@ -145,7 +159,7 @@ def from_splits(
     protocol = "the source's own splits"
     if test is None:
         train, train_labels, test, test_labels = hold_out_tenth(train, train_labels, name)
-        protocol = f"a random tenth held out as test (seed {HOLD_OUT_SEED})"
+        protocol = HOLD_OUT_NOTE
     train, test = spread_binary(train, test)
     note = f"{name}: {len(train):,} train and {len(test):,} test images, {protocol}{extra}"
     return Images(name, train, train_labels, test, test_labels, note)

@@ -47,10 +47,7 @@ def load_array_file(path: str) -> Images:
 
     def read(key: str) -> np.ndarray:
         if headers[key][1].hasobject:
-            raise ValueError(
-                f"{_where(path, key)}: expected an array of numbers, got dtype {headers[key][1]}, which would have to "
-                "be unpickled; save a rectangular array, such as np.stack(list_of_images)."
-            )
+            raise ValueError(_objects(_where(path, key), headers[key][1]))
         with _reporting(path), _open(path, key) as file:
             return np.lib.format.read_array(file, allow_pickle=False)
 
@@ -133,9 +130,45 @@ def _headers(path: str) -> Headers:
         headers = {}
         for key in keys:
             with _open(path, key) as file:
-                version = np.lib.format.read_magic(file)
-                # Version 3 differs from 2 only in the encoding of the field names that structured dtypes have.
-                read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-                shape, _, dtype = read(file)
+                shape, _, dtype = _read_header(file)
                 headers[key] = (shape, dtype)
         return headers
+
+
+def _read_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Shape, whether in Fortran order, dtype."""
+    version = np.lib.format.read_magic(file)
+    # Version 3 differs from 2 only in the encoding of the field names that structured dtypes have.
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    return read(file)
+
+
+def _objects(where: str, dtype: np.dtype) -> str:
+    return (
+        f"{where}: expected an array of numbers, got dtype {dtype}, which would have to be unpickled; save a "
+        "rectangular array, such as np.stack(list_of_images)."
+    )
+
+
+def npy_layout(path: str) -> tuple[tuple[int, ...], np.dtype, int]:
+    """Shape, dtype and offset in bytes of the array of an `.npy` file, from its header.
+
+    Raises:
+      ValueError: where there is no such file, or one that holds Python objects, is stored column by column, or is
+        shorter than its header says.
+    """
+    if not os.path.isfile(path):
+        raise ValueError(f"{path}: expected an .npy file, got a path with no file there.")
+    with _reporting(path), open(path, "rb") as file:
+        shape, by_column, dtype = _read_header(file)
+        start, end = file.tell(), file.seek(0, os.SEEK_END)
+    if dtype.hasobject:
+        raise ValueError(_objects(path, dtype))
+    if by_column and len(shape) > 1:
+        raise ValueError(
+            f"{path}: expected images one after the other, got an array in Fortran order; save it again "
+            "with numpy.ascontiguousarray."
+        )
+    if end - start < int(np.prod(shape)) * dtype.itemsize:
+        raise ValueError(f"{path}: expected an array of shape {shape}, got a file that has been cut short.")
+    return shape, dtype, start

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import PurePath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -39,6 +40,42 @@ def load_folder(path: str) -> Images:
     Raises:
       ValueError: for a missing folder, no images, an unreadable one, two sizes, transparency, 16 bits, animation.
     """
+    folder = list_folder(path)
+    files = PictureFiles((*folder.train, *folder.test))
+    pixels = np.empty(files.shape, np.uint8)
+
+    def decode(place: int) -> None:
+        pixels[place] = files.image(place)
+
+    with ThreadPoolExecutor() as pool:  # Pillow lets go of the interpreter's lock while it decodes
+        list(pool.map(decode, range(len(pixels))))
+    labels, count = folder.labels, len(folder.train)
+    return from_splits(
+        folder.name,
+        pixels[:count],
+        None if labels is None else labels[:count],
+        pixels[count:] if folder.test else None,
+        None if labels is None or not folder.test else labels[count:],
+        folder.note,
+    )
+
+
+class Folder(NamedTuple):
+    """What a folder of images holds, as far as the names in it tell."""
+
+    name: str
+    train: tuple[str, ...]  # paths of files
+    test: tuple[str, ...]  # empty where the folder has no test split
+    labels: np.ndarray | None  # int32, of train and test together
+    note: str  # which class each label is of
+
+
+def list_folder(path: str) -> Folder:
+    """Lists a folder's image files by split and class, by the rules of `load_folder`; opens none of them.
+
+    Raises:
+      ValueError: for a missing folder, and for a folder or split without an image file.
+    """
     if not os.path.isdir(path):
         raise ValueError(f"{path}: expected a folder of images, got a path with no folder there.")
     subfolders = {entry.name for entry in os.scandir(path) if entry.is_dir() and not entry.name.startswith(".")}
@@ -52,17 +89,12 @@ def load_folder(path: str) -> Images:
     labels = (
         np.array([classes.index(str(class_name)) for _, class_name in train + test], np.int32) if labelled else None
     )
-    pixels = _decode([file for file, _ in train + test])
-    extra = "; labels: " + ", ".join(f"{number} {name}" for number, name in enumerate(classes)) if labelled else ""
-
-    count = len(train)
-    return from_splits(
+    return Folder(
         os.path.basename(os.path.abspath(path)),
-        pixels[:count],
-        None if labels is None else labels[:count],
-        pixels[count:] if test_name else None,
-        None if labels is None or not test_name else labels[count:],
-        extra,
+        tuple(file for file, _ in train),
+        tuple(file for file, _ in test),
+        labels,
+        "; labels: " + ", ".join(f"{number} {name}" for number, name in enumerate(classes)) if labelled else "",
     )
 
 
@@ -80,33 +112,64 @@ def _image_files(root: str) -> list[tuple[str, str | None]]:
     return sorted(found)
 
 
-def _decode(files: list[str]) -> np.ndarray:
-    """All files as uint8 `[N, H, W, C]`; sizes and modes are checked on the headers, before any pixel is decoded."""
-    sizes, colours = zip(*(_header(file) for file in files), strict=True)
-    for file, size in zip(files, sizes, strict=True):
-        if size != sizes[0]:
-            raise ValueError(
-                f"{file}: expected all images to have one size, got {_by(size)} where {files[0]} is {_by(sizes[0])}."
-            )
-    mode = "RGB" if any(colours) else "L"
-    pixels = np.empty((len(files), sizes[0][1], sizes[0][0], 3 if mode == "RGB" else 1), np.uint8)
+class PictureFiles:
+    """Picture files of one size, decoded when they are asked for.
 
-    def decode(index: int) -> None:
-        from PIL import Image
+    Where any of them is in colour all become RGB, else all become grey (C = 1). Sizes and modes are checked on the
+    headers, which are all read when this is made; no pixel is decoded before `read`.
 
-        try:
-            with Image.open(files[index]) as image:
-                # Palette images may be transparent, and converting would show the colour hidden beneath.
-                if image.has_transparency_data and image.convert("RGBA").getchannel("A").getextrema() != (255, 255):
-                    raise ValueError("expected an image without transparency; flatten it onto a background first")
-                decoded = np.asarray(image.convert("RGB" if image.mode == "P" else mode).convert(mode))
-        except (OSError, SyntaxError, ValueError) as error:  # Pillow raises SyntaxError for some broken files
-            raise ValueError(f"{files[index]}: cannot be used as an image: {error}.") from error
-        pixels[index] = decoded.reshape(pixels.shape[1:])
+    Args:
+      paths: of the files, at least one.
 
-    with ThreadPoolExecutor() as pool:  # Pillow lets go of the interpreter's lock while it decodes
-        list(pool.map(decode, range(len(files))))
-    return pixels
+    Attributes:
+      paths: of the files.
+      shape: (N, H, W, C).
+
+    Raises:
+      ValueError: for an unreadable file, two sizes, 16 bits, animation.
+    """
+
+    def __init__(self, paths: Sequence[str]):
+        self.paths = tuple(paths)
+        with ThreadPoolExecutor() as pool:
+            sizes, colours = zip(*pool.map(_header, self.paths), strict=True)
+        for path, size in zip(self.paths, sizes, strict=True):
+            if size != sizes[0]:
+                raise ValueError(
+                    f"{path}: expected all images to have one size, got {_by(size)} where {self.paths[0]} is "
+                    f"{_by(sizes[0])}."
+                )
+        width, height = sizes[0]
+        self.shape = (len(self.paths), height, width, 3 if any(colours) else 1)
+
+    def image(self, place: int) -> np.ndarray:
+        """One image, uint8 `[H, W, C]`.
+
+        Raises:
+          ValueError: for a file that cannot be decoded, is of another size by now, or shows transparency.
+        """
+        return _decode(self.paths[place], self.shape[1:])
+
+    def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
+        """The images at these places, uint8 `[n, H, W, C]`, with the errors of `image`."""
+        pixels = np.empty((len(indices), *self.shape[1:]), np.uint8)
+        for row, place in zip(pixels, indices, strict=True):
+            row[...] = self.image(place)
+        return pixels
+
+
+def _decode(path: str, shape: tuple[int, ...]) -> np.ndarray:
+    from PIL import Image
+
+    mode = "RGB" if shape[-1] == 3 else "L"
+    try:
+        with Image.open(path) as image:
+            # Palette images may be transparent, and converting would show the colour hidden beneath.
+            if image.has_transparency_data and image.convert("RGBA").getchannel("A").getextrema() != (255, 255):
+                raise ValueError("expected an image without transparency; flatten it onto a background first")
+            return np.asarray(image.convert("RGB" if image.mode == "P" else mode).convert(mode)).reshape(shape)
+    except (OSError, SyntaxError, ValueError) as error:  # Pillow raises SyntaxError for some broken files
+        raise ValueError(f"{path}: cannot be used as an image: {error}.") from error
 
 
 def _by(size: tuple[int, int]) -> str:

@@ -9,17 +9,15 @@ import contextlib
 import difflib
 import importlib.util
 import io
-import logging
 import os
 import re
 import textwrap
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
-import numpy as np
-
-from vae_jax.data.arrays import HOLD_OUT_SEED, Images, as_labels, as_pixels, hold_out_tenth, spread_binary
+from vae_jax.data.arrays import HOLD_OUT_SEED, Images, hold_out_tenth, spread_binary
 from vae_jax.data.network import unreachable_hosts
+from vae_jax.data.records import Records, quiet_absl
 
 # What the data sets' papers publish, where a prepared copy may hold less: (train, test).
 PUBLISHED_SIZES = {
@@ -55,7 +53,27 @@ def load_tfds(name: str, data_dir: str | None = None) -> Images:
         (said within seconds, not after TFDS's minutes of retries), one that is prepared in a format that only
         TensorFlow reads, and one whose images are not of one shape.
     """
-    with _quiet_absl():
+    opened = open_tfds(name, data_dir)
+    train, train_labels = opened.train.read_labelled(range(opened.train.shape[0]))
+    if opened.test is not None:
+        test, test_labels = opened.test.read_labelled(range(opened.test.shape[0]))
+    else:
+        train, train_labels, test, test_labels = hold_out_tenth(train, train_labels, f"TFDS data set {name!r}")
+    train, test = spread_binary(train, test)
+    return Images(name, train, train_labels, test, test_labels, opened.note(len(train), len(test)))
+
+
+class Opened(NamedTuple):
+    """A TFDS data set that is prepared and can be read."""
+
+    train: Records
+    test: Records | None  # None: the data set has no split for it
+    note: Callable[[int, int], str]  # of the numbers of training and test images
+
+
+def open_tfds(name: str, data_dir: str | None = None) -> Opened:
+    """A TFDS data set, prepared first where it is not there yet, with nothing of it read yet; as `load_tfds`."""
+    with quiet_absl():
         builder = _builder(name, data_dir)
         shape = _image_shape(name, builder)
         if not builder.is_prepared():
@@ -66,18 +84,17 @@ def load_tfds(name: str, data_dir: str | None = None) -> Images:
         if "train" not in splits:
             found = ", ".join(sorted(builder.info.splits)) or "none"
             raise ValueError(f"TFDS data set {name!r}: expected a split called 'train', got {found}.")
-        train, train_labels = _read_split(builder, "train", shape)
-        if len(splits) > 1:
-            protocol, (test, test_labels) = f"TFDS's {splits[1]} split", _read_split(builder, splits[1], shape)
-        else:
-            protocol = f"a random tenth of train held out (seed {HOLD_OUT_SEED})"
-            train, train_labels, test, test_labels = hold_out_tenth(train, train_labels, f"TFDS data set {name!r}")
-    train, test = spread_binary(train, test)
-    sizes = (
-        _sizes(builder.name, len(train), len(test)) if "test" in splits else f"{len(train):,} train, {len(test):,} test"
-    )
-    note = f"{builder.info.full_name} by TFDS: {sizes} images; test is {protocol}"
-    return Images(name, train, train_labels, test, test_labels, note)
+        train = Records(builder, "train", shape)
+        test = Records(builder, splits[1], shape) if len(splits) > 1 else None
+
+    def note(num_train: int, num_test: int) -> str:
+        sizes = f"{num_train:,} train, {num_test:,} test"
+        if "test" in splits:
+            sizes = _sizes(builder.name, num_train, num_test)
+        protocol = f"TFDS's {splits[1]} split" if test else f"a random tenth of train held out (seed {HOLD_OUT_SEED})"
+        return f"{builder.info.full_name} by TFDS: {sizes} images; test is {protocol}"
+
+    return Opened(train, test, note)
 
 
 def _sizes(name: str, train: int, test: int) -> str:
@@ -86,18 +103,6 @@ def _sizes(name: str, train: int, test: int) -> str:
         f"only {have:,} of the published {full:,} {split}" if have < full else f"{have:,} {split}"
         for split, have, full in zip(("train", "test"), (train, test), published, strict=True)
     )
-
-
-@contextlib.contextmanager
-def _quiet_absl() -> Iterator[None]:
-    """Silences TFDS's warnings about folders it looked into and about OpenCV, which it can do without."""
-    logger = logging.getLogger("absl")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
 
 
 def _builder(name: str, data_dir: str | None) -> Any:
@@ -188,42 +193,3 @@ def _require_array_record(name: str, builder: Any) -> None:
             f"tfds.builder({name!r}, data_dir=...).download_and_prepare(file_format='array_record') "
             f"(that needs TensorFlow once: {INSTALL}), and pass that as --data-dir."
         )
-
-
-def _label_key(builder: Any) -> str | None:
-    features, supervised = builder.info.features, builder.info.supervised_keys
-    key = supervised[1] if supervised and isinstance(supervised[1], str) else "label"
-    one_integer = key in features and features[key].shape == () and np.issubdtype(features[key].np_dtype, np.integer)
-    return key if one_integer else None
-
-
-def _read_split(builder: Any, split: str, shape: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray | None]:
-    """All images of a split as uint8 `[N, H, W, C]`, and its labels."""
-    import tensorflow_datasets as tfds
-
-    label_key, feature = _label_key(builder), builder.info.features["image"]
-    where = f"TFDS data set {builder.info.full_name}, split {split!r}"
-    encoded = isinstance(feature, tfds.features.Image) and feature.np_dtype == np.uint8 and shape[-1] in (1, 3)
-    # TFDS's own decoding takes twice as long as Pillow's; rare features (float or bool arrays) are left to it.
-    decoders = {"image": tfds.decode.SkipDecoding()} if encoded else None
-    source = builder.as_data_source(split, decoders=decoders, file_format="array_record")
-    examples = source.__getitems__(range(len(source)))
-    contents = [example["image"] for example in examples]
-    pixels = _decode(contents, shape, where) if encoded else as_pixels(np.stack(contents), where)
-    labels = np.array([example[label_key] for example in examples]) if label_key else None
-    return pixels, None if labels is None else as_labels(labels, len(pixels), where)
-
-
-def _decode(encoded: Sequence[bytes], shape: tuple[int, int, int], where: str) -> np.ndarray:
-    """Encoded images (PNG, JPEG, ...) as uint8 `[N, H, W, C]`."""
-    from PIL import Image
-
-    mode = "L" if shape[-1] == 1 else "RGB"
-    pixels = np.empty((len(encoded), *shape), np.uint8)
-    try:
-        for index, content in enumerate(encoded):
-            with Image.open(io.BytesIO(content)) as image:
-                pixels[index] = np.asarray(image if image.mode == mode else image.convert(mode)).reshape(shape)
-    except (OSError, SyntaxError, ValueError) as error:  # Pillow raises SyntaxError for some broken files
-        raise ValueError(f"{where}: an image cannot be decoded as {shape}: {error}.") from error
-    return pixels

@@ -15,3 +15,4 @@ from vae_jax.training.memory import DoesNotFit as DoesNotFit
 from vae_jax.training.step import TrainState as TrainState
 from vae_jax.training.step import init_train_state as init_train_state
 from vae_jax.training.step import make_train_step as make_train_step
+from vae_jax.training.streamed import make_train_stream_epoch as make_train_stream_epoch
