@@ -69,7 +69,7 @@ def test_a_run_that_was_killed_goes_on_from_its_checkpoint_at_the_step_number_in
     epoch = make_train_stream_epoch(STEP, STEPS, chunk_steps=2)
     state, _ = epoch(fresh_state(), KEY, stream := batches())
     checkpoints = OrbaxCheckpoints(tmp_path / "c", KEY, {}, every_seconds=0.0)
-    checkpoints.save(Progress(state, state.params, ({"epoch": 1, "validation/loss": 0.0},)), final=True)
+    checkpoints.save(Progress(state, state.params, ({"epoch": 1, "validation/loss": 0.0},)))
     killed, _ = epoch(state, KEY, stream)
 
     like = Progress(fresh_state(), fresh_state().params, ())

@@ -65,6 +65,7 @@ class Batches:
         import grain
         from grain.experimental import get_next_index, index_shuffle, set_next_index
 
+        self.batch_size = batch_size
         self.steps_per_epoch = total // batch_size
         self._identity = {"num_examples": total, "batch_size": batch_size, "seed": seed}
         share = batch_size // process_count

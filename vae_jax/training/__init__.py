@@ -1,13 +1,15 @@
 """Training as pure functions; `vae_jax.training.checkpoints`, which needs orbax, is imported by name."""
 
+from vae_jax.training.begun import Diverged as Diverged
+from vae_jax.training.begun import Progress as Progress
 from vae_jax.training.ensembles import EnsembleProgress as EnsembleProgress
 from vae_jax.training.ensembles import fit_ensemble as fit_ensemble
 from vae_jax.training.epoch import make_evaluate as make_evaluate
 from vae_jax.training.epoch import make_train_epoch as make_train_epoch
 from vae_jax.training.epoch import steps_per_epoch as steps_per_epoch
-from vae_jax.training.fit import Diverged as Diverged
-from vae_jax.training.fit import Progress as Progress
 from vae_jax.training.fit import fit as fit
+from vae_jax.training.fit_stream import BatchStream as BatchStream
+from vae_jax.training.fit_stream import fit_stream as fit_stream
 from vae_jax.training.loop import History as History
 from vae_jax.training.loop import Row as Row
 from vae_jax.training.loop import best_epoch as best_epoch

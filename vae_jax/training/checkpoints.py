@@ -11,8 +11,8 @@ import jax
 import orbax.checkpoint as ocp
 
 from vae_jax.models.vae import Params
+from vae_jax.training.begun import Progress
 from vae_jax.training.ensembles import EnsembleProgress
-from vae_jax.training.fit import Progress
 
 T = TypeVar("T")  # Progress, or EnsembleProgress
 

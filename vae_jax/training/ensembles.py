@@ -13,9 +13,10 @@ from jax.typing import ArrayLike
 from vae_jax.models.vae import VAE, Params
 from vae_jax.objectives import Objective, warm_up_steps_of
 from vae_jax.objectives.batch import Metrics
-from vae_jax.training.epoch import make_evaluate, make_train_epoch
-from vae_jax.training.fit import Diverged, Progress, check_fit
-from vae_jax.training.fitting import Fitting, Keys, init_fitting, make_fitting_epoch, split_key
+from vae_jax.training.begun import Diverged, Progress
+from vae_jax.training.epoch import make_evaluate, make_train_epoch, steps_per_epoch
+from vae_jax.training.fit import check_fit
+from vae_jax.training.fitting import Fitting, Keys, init_fitting, make_fitting_epoch, make_judge, split_key
 from vae_jax.training.loop import (
     IN_MEMORY,
     Checkpoints,
@@ -102,8 +103,9 @@ def fit_ensemble(
         objective, optimizer = setup(numbers)
         train_epoch = make_train_epoch(make_train_step(model, objective, optimizer), batch_size)
         evaluate = make_evaluate(model, objective, batch_size)
-        one = make_fitting_epoch(train_epoch, evaluate, warm_up_steps_of(objective), patience)
-        return one(fitting, keys, *examples)
+        num_steps = steps_per_epoch(examples[0].shape[0], batch_size)
+        judge = make_judge(evaluate, num_steps, warm_up_steps_of(objective), patience)
+        return make_fitting_epoch(train_epoch, judge)(fitting, keys, *examples)
 
     inits = jax.jit(jax.vmap(init))
     arguments = (jax.eval_shape(inits, numbers, split), numbers, split, train, validation)

@@ -1,10 +1,10 @@
-"""The training loop: epochs, validation, early stopping, checkpoints."""
+"""The training loop on examples that fit on the device: epochs, validation, early stopping, checkpoints."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,42 +12,13 @@ import optax
 from jax.sharding import Mesh
 from jax.typing import ArrayLike
 
-from vae_jax.models.vae import VAE, Params
+from vae_jax.models.vae import VAE
 from vae_jax.objectives import Objective, warm_up_steps_of
-from vae_jax.objectives.batch import Metrics
-from vae_jax.training.data_parallel import examples_per_device, on_mesh, on_mesh_or_whole
-from vae_jax.training.epoch import make_evaluate, make_train_epoch, steps_per_epoch
-from vae_jax.training.fitting import Fitting, init_fitting, make_fitting_epoch, split_key
-from vae_jax.training.loop import (
-    IN_MEMORY,
-    Checkpoints,
-    History,
-    best_epoch,
-    best_loss,
-    is_finished,
-    is_finite,
-    row_of,
-    run_epochs,
-)
-from vae_jax.training.sharding import Rules, keep_shardings, place, replicated, shardings_of
-from vae_jax.training.step import TrainState, make_train_step
-
-
-class Progress(NamedTuple):
-    """A run as far as it has come: what a checkpoint holds, and what `fit` returns."""
-
-    state: TrainState  # after the last epoch
-    best_params: Params  # after the best epoch
-    history: History
-
-    @property
-    def best_epoch(self) -> int:
-        """The epoch (from 1) of the lowest validation loss after the warm-up; until then the last (0: none yet)."""
-        return best_epoch(self.history)
-
-
-class Diverged(FloatingPointError):
-    """The training or validation loss is no longer finite; checkpoints of earlier epochs are untouched."""
+from vae_jax.training.begun import Progress, begin, run_to_end
+from vae_jax.training.epoch import make_train_epoch, steps_per_epoch
+from vae_jax.training.fitting import make_fitting_epoch, make_judge
+from vae_jax.training.loop import IN_MEMORY, Checkpoints, History, is_finished
+from vae_jax.training.sharding import Rules
 
 
 def fit(
@@ -106,63 +77,24 @@ def fit(
         does not divide batch_size.
       Diverged: where the training or validation loss is no longer finite.
     """
-    train, validation = check_fit(objective, train, validation, epochs, batch_size, patience)
-    keys, step, evaluated = split_key(key), make_train_step(model, objective, optimizer), objective
-    init = jax.jit(lambda k: init_fitting(model, optimizer, k))
-    if mesh is not None:
-        examples_per_device(batch_size, mesh)
-        keys, train, validation = place((keys, train, validation), replicated(mesh))
-        shardings = shardings_of(jax.eval_shape(init, keys.init), mesh, rules)
-        init = jax.jit(init, out_shardings=shardings)
-        step = keep_shardings(make_train_step(model, on_mesh(objective, mesh), optimizer), shardings.state)
-        evaluated = on_mesh_or_whole(objective, mesh)
-    fitting = init(keys.init)
-    progress = _progress(fitting, ())
-    restored = checkpoints.restore(progress)
-    if restored is not None:
-        progress, fitting = restored, _fitting(restored)
-    if is_finished(progress.history, epochs, patience):
-        return progress
-
-    def add(history: History, metrics: Metrics) -> History:
-        row = row_of(metrics)
-        if not is_finite(row):
-            raise Diverged(
-                f"the loss is not finite after epoch {row['epoch']} (train {row['train/loss']}, validation "
-                f"{row['validation/loss']}): lower the learning rate, or look for extreme values in the data"
-            )
-        return (*history, row)
-
-    evaluate = make_evaluate(model, evaluated, batch_size)
-    epoch = make_fitting_epoch(make_train_epoch(step, batch_size), evaluate, warm_up_steps_of(objective), patience)
-    program = jax.jit(epoch, donate_argnums=0).lower(fitting, keys, train, validation).compile()
+    examples = check_fit(objective, train, validation, epochs, batch_size, patience)
+    begun = begin(model, objective, optimizer, key, batch_size, mesh, rules, checkpoints)
+    if is_finished(begun.progress.history, epochs, patience):
+        return begun.progress
+    examples = begun.everywhere(examples)
+    num_steps = steps_per_epoch(examples[0].shape[0], batch_size)
+    judge = make_judge(begun.evaluate, num_steps, warm_up_steps_of(objective), patience)
+    epoch = make_fitting_epoch(make_train_epoch(begun.step, batch_size), judge)
+    program = jax.jit(epoch, donate_argnums=0).lower(begun.fitting, begun.keys, *examples).compile()
     on_start()
-    fitting, history = run_epochs(
-        lambda fitting: program(fitting, keys, train, validation),
-        fitting,
-        progress.history,
-        add=add,
-        last=lambda history: len(history) + 1 >= epochs,
-        finished=lambda history: is_finished(history, epochs, patience),
-        due=checkpoints.due,
-        save=lambda *done: checkpoints.save(_progress(*done)),
+    return run_to_end(
+        lambda fitting: program(fitting, begun.keys, *examples),
+        begun,
+        epochs=epochs,
+        patience=patience,
+        runs_ahead=True,
+        checkpoints=checkpoints,
         on_epoch=on_epoch,
-    )
-    return _progress(fitting, history)
-
-
-def _progress(fitting: Fitting, history: History) -> Progress:
-    return Progress(fitting.state, fitting.best_params, history)
-
-
-def _fitting(progress: Progress) -> Fitting:
-    history = progress.history
-    return Fitting(
-        progress.state,
-        progress.best_params,
-        jnp.float32(best_loss(history)),
-        jnp.int32(best_epoch(history)),
-        jnp.bool_(True),
     )
 
 
@@ -176,7 +108,19 @@ def check_fit(
 ) -> tuple[jax.Array, jax.Array]:
     """The examples on the device; raises or warns as `fit` says, with the line that called it."""
     train, validation = jnp.asarray(train), jnp.asarray(validation)
-    num_steps = epochs * steps_per_epoch(train.shape[0], batch_size)
+    check_numbers(objective, validation, epochs, steps_per_epoch(train.shape[0], batch_size), patience, stacklevel=4)
+    return train, validation
+
+
+def check_numbers(
+    objective: Objective,
+    validation: jax.Array,
+    epochs: int,
+    num_steps: int,
+    patience: int | None,
+    stacklevel: int = 3,
+) -> None:
+    """Raises or warns as `fit` says; num_steps are those of an epoch."""
     if epochs < 1:
         raise ValueError(f"epochs must be at least 1, got {epochs}")
     if patience is not None and patience < 1:
@@ -184,11 +128,10 @@ def check_fit(
     if not validation.shape[0]:
         raise ValueError("validation must hold at least 1 example")
     warm_up_steps = warm_up_steps_of(objective)
-    if num_steps < warm_up_steps:
+    if epochs * num_steps < warm_up_steps:
         warnings.warn(
-            f"the objective's warm-up takes {warm_up_steps} steps, and this run ends before it, after {num_steps} "
-            f"({epochs} epochs of {num_steps // epochs}): no epoch counts as the best or stops the run early, and the "
-            "parameters of the last are kept; train for more epochs, or warm up in fewer steps",
-            stacklevel=3,
+            f"the objective's warm-up takes {warm_up_steps} steps, and this run ends before it, after "
+            f"{epochs * num_steps} ({epochs} epochs of {num_steps}): no epoch counts as the best or stops the run "
+            "early, and the parameters of the last are kept; train for more epochs, or warm up in fewer steps",
+            stacklevel=stacklevel,
         )
-    return train, validation

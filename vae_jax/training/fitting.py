@@ -46,51 +46,62 @@ def init_fitting(model: VAE, optimizer: optax.GradientTransformation, key: jax.A
 
 TrainEpoch = Callable[[TrainState, jax.Array, jax.Array], tuple[TrainState, Metrics]]
 Evaluate = Callable[[Params, jax.Array, jax.Array], Metrics]
+Judge = Callable[[Fitting, Metrics, Keys, jax.Array], tuple[Fitting, Metrics]]
 FittingEpoch = Callable[[Fitting, Keys, jax.Array, jax.Array], tuple[Fitting, Metrics]]
 
 
-def make_fitting_epoch(
-    train_epoch: TrainEpoch, evaluate: Evaluate, warm_up_steps: int, patience: int | None
-) -> FittingEpoch:
+def make_judge(evaluate: Evaluate, steps_per_epoch: int, warm_up_steps: int, patience: int | None) -> Judge:
+    """What follows an epoch's training: `(fitting, train metrics, keys, validation) -> (fitting, row)`, pure.
+
+    The fitting that goes in has the state after the epoch. The row holds `epoch` and `step`, `train/...` and
+    `validation/...`, the means of the metrics, and for an objective that warms up `warm_up`, 1 where the epoch ended
+    before the warm-up did.
+
+    Args:
+      evaluate: of `make_evaluate`.
+      steps_per_epoch: the epoch's number is `state.step` in these.
+      warm_up_steps: no epoch that ends before this step is the best, or counts against patience.
+      patience: as `fit` takes it.
+    """
+
+    def judge(fitting: Fitting, metrics: Metrics, keys: Keys, validation: jax.Array) -> tuple[Fitting, Metrics]:
+        state = fitting.state
+        validation_metrics = evaluate(state.params, keys.validation, validation)
+        epoch = state.step // steps_per_epoch
+        row = {"epoch": epoch, "step": state.step}
+        if warm_up_steps:
+            row["warm_up"] = (state.step < warm_up_steps).astype(jnp.float32)
+        row |= {f"train/{name}": value for name, value in metrics.items()}
+        row |= {f"validation/{name}": value for name, value in validation_metrics.items()}
+
+        loss = validation_metrics["loss"].astype(jnp.float32)
+        warm = state.step >= warm_up_steps
+        finite = jnp.isfinite(metrics["loss"]) & jnp.isfinite(loss)
+        best = finite & ((loss < fitting.best_loss) | ~warm)
+        best_epoch = jnp.where(best, epoch, fitting.best_epoch)
+        in_time = True if patience is None else epoch - best_epoch < patience
+        best_params = jax.tree.map(lambda new, old: jnp.where(best, new, old), state.params, fitting.best_params)
+        best_loss = jnp.where(best & warm, loss, fitting.best_loss)
+        return Fitting(state, best_params, best_loss, best_epoch, finite & in_time), row
+
+    return judge
+
+
+def make_fitting_epoch(train_epoch: TrainEpoch, judge: Judge) -> FittingEpoch:
     """`(fitting, keys, train, validation) -> (fitting, row)`: pure, so jit it with the first argument donated, vmap it.
 
-    The row holds `epoch` and `step` after it, `train/...` and `validation/...`, the means of the metrics, and for an
-    objective that warms up `warm_up`, 1 where the epoch ended before the warm-up did. Where `fitting.running` is False
-    the fitting comes back as it was, and the row holds zeros.
+    Where `fitting.running` is False the fitting comes back as it was, and the row holds zeros.
 
     Args:
       train_epoch: of `make_train_epoch`.
-      evaluate: of `make_evaluate`.
-      warm_up_steps: no epoch that ends before this step is the best, or counts against patience.
-      patience: as `fit` takes it.
+      judge: of `make_judge`.
     """
 
     # Jitted for its tracing to be kept: the shape of the row is asked for before the epoch itself.
     @jax.jit
     def advance(fitting: Fitting, keys: Keys, train: jax.Array, validation: jax.Array) -> tuple[Fitting, Metrics]:
-        state, train_metrics = train_epoch(fitting.state, keys.train, train)
-        validation_metrics = evaluate(state.params, keys.validation, validation)
-        epoch = state.step // (state.step - fitting.state.step)  # all epochs have as many steps
-        row = {"epoch": epoch, "step": state.step}
-        if warm_up_steps:
-            row["warm_up"] = (state.step < warm_up_steps).astype(jnp.float32)
-        row |= {f"train/{name}": value for name, value in train_metrics.items()}
-        row |= {f"validation/{name}": value for name, value in validation_metrics.items()}
-
-        loss = validation_metrics["loss"].astype(jnp.float32)
-        warm = state.step >= warm_up_steps
-        finite = jnp.isfinite(train_metrics["loss"]) & jnp.isfinite(loss)
-        best = finite & ((loss < fitting.best_loss) | ~warm)
-        best_epoch = jnp.where(best, epoch, fitting.best_epoch)
-        in_time = True if patience is None else epoch - best_epoch < patience
-        after = Fitting(
-            state,
-            jax.tree.map(lambda new, old: jnp.where(best, new, old), state.params, fitting.best_params),
-            jnp.where(best & warm, loss, fitting.best_loss),
-            best_epoch,
-            finite & in_time,
-        )
-        return after, row
+        state, metrics = train_epoch(fitting.state, keys.train, train)
+        return judge(fitting._replace(state=state), metrics, keys, validation)
 
     def fitting_epoch(fitting: Fitting, keys: Keys, train: jax.Array, validation: jax.Array) -> tuple[Fitting, Metrics]:
         row = jax.eval_shape(advance, fitting, keys, train, validation)[1]

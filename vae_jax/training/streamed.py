@@ -19,6 +19,7 @@ def make_train_stream_epoch(
     *,
     chunk_steps: int = 16,
     put: Callable[[np.ndarray], Any] = jax.device_put,
+    on_chunk: Callable[[], Any] = lambda: None,
 ) -> Callable[[TrainState, jax.Array, Iterator[np.ndarray]], tuple[TrainState, dict[str, float]]]:
     """An epoch `(state, key, batches) -> (state, mean metrics)`, as `make_train_epoch`'s on data of any size.
 
@@ -36,6 +37,7 @@ def make_train_stream_epoch(
       chunk_steps: steps a dispatch, at least 1; three chunks of batches are held at once.
       put: from `[k, ...]`, k batches of this process, to the array on the device or devices, where the batch may be
         sharded over its second axis.
+      on_chunk: called when a chunk has been compiled and handed to the device.
 
     Raises:
       ValueError: where steps_per_epoch or chunk_steps is below 1.
@@ -60,6 +62,7 @@ def make_train_stream_epoch(
         for start in range(0, steps_per_epoch, chunk_steps):
             chunk = put(_collect(batches, min(chunk_steps, steps_per_epoch - start)))
             state, queued = train_chunk(state, key, chunk)
+            on_chunk()
             if working is not None:
                 sums.append(jax.tree.map(float, jax.device_get(working)))
             working = queued

@@ -1,0 +1,150 @@
+"""What `fit` and `fit_stream` share: how a fit begins or is restored, and how it is taken to its end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax.sharding import Mesh
+
+from vae_jax.models.vae import VAE, Params
+from vae_jax.objectives import Objective
+from vae_jax.objectives.batch import Metrics
+from vae_jax.training.data_parallel import examples_per_device, on_mesh, on_mesh_or_whole
+from vae_jax.training.epoch import make_evaluate
+from vae_jax.training.fitting import Evaluate, Fitting, Keys, init_fitting, split_key
+from vae_jax.training.loop import (
+    Checkpoints,
+    History,
+    best_epoch,
+    best_loss,
+    is_finished,
+    is_finite,
+    row_of,
+    run_epochs,
+)
+from vae_jax.training.sharding import Rules, keep_shardings, place, replicated, shardings_of
+from vae_jax.training.step import TrainState, TrainStep, make_train_step
+
+
+class Progress(NamedTuple):
+    """A run as far as it has come: what a checkpoint holds, and what `fit` returns."""
+
+    state: TrainState  # after the last epoch
+    best_params: Params  # after the best epoch
+    history: History
+
+    @property
+    def best_epoch(self) -> int:
+        """The epoch (from 1) of the lowest validation loss after the warm-up; until then the last (0: none yet)."""
+        return best_epoch(self.history)
+
+
+class Diverged(FloatingPointError):
+    """The training or validation loss is no longer finite; checkpoints of earlier epochs are untouched."""
+
+
+class Begun(NamedTuple):
+    """A fit before its next epoch: the functions that it is made of, and how far it has come."""
+
+    keys: Keys
+    step: TrainStep
+    evaluate: Evaluate
+    fitting: Fitting
+    progress: Progress
+    everywhere: Callable[[Any], Any]  # puts arrays on every device of the mesh
+
+
+def begin(
+    model: VAE,
+    objective: Objective,
+    optimizer: optax.GradientTransformation,
+    key: jax.Array,
+    batch_size: int,
+    mesh: Mesh | None,
+    rules: Rules,
+    checkpoints: Checkpoints,
+) -> Begun:
+    """A fit begun or restored; arguments as `fit` takes them."""
+    keys, step, evaluated = split_key(key), make_train_step(model, objective, optimizer), objective
+    init = jax.jit(lambda k: init_fitting(model, optimizer, k))
+    everywhere = lambda tree: tree
+    where_it_lies = everywhere
+    if mesh is not None:
+        examples_per_device(batch_size, mesh)
+        everywhere = lambda tree: place(tree, replicated(mesh))
+        shardings = shardings_of(jax.eval_shape(init, keys.init), mesh, rules)
+        where_it_lies = lambda fitting: place(fitting, shardings)
+        init = jax.jit(init, out_shardings=shardings)
+        step = keep_shardings(make_train_step(model, on_mesh(objective, mesh), optimizer), shardings.state)
+        evaluated = on_mesh_or_whole(objective, mesh)
+    keys = everywhere(keys)
+    fitting = init(keys.init)
+    progress = _progress(fitting, ())
+    restored = checkpoints.restore(progress)
+    if restored is not None:
+        progress, fitting = restored, where_it_lies(_fitting(restored))
+    return Begun(keys, step, make_evaluate(model, evaluated, batch_size), fitting, progress, everywhere)
+
+
+def run_to_end(
+    program: Callable[[Fitting], tuple[Fitting, Metrics]],
+    begun: Begun,
+    *,
+    epochs: int,
+    patience: int | None,
+    runs_ahead: bool,
+    checkpoints: Checkpoints,
+    on_epoch: Callable[[History], Any],
+) -> Progress:
+    """The epochs of a fit that has begun.
+
+    Args:
+      program: an epoch, of `run_epochs`.
+      begun: what it goes on from.
+      epochs, patience, checkpoints, on_epoch: as `fit` takes them.
+      runs_ahead: whether an epoch may be handed to the device before it is known that the one before was not the last.
+
+    Raises:
+      Diverged: as `fit`.
+    """
+
+    def add(history: History, metrics: Metrics) -> History:
+        row = row_of(metrics)
+        if not is_finite(row):
+            raise Diverged(
+                f"the loss is not finite after epoch {row['epoch']} (train {row['train/loss']}, validation "
+                f"{row['validation/loss']}): lower the learning rate, or look for extreme values in the data"
+            )
+        return (*history, row)
+
+    fitting, history = run_epochs(
+        program,
+        begun.fitting,
+        begun.progress.history,
+        add=add,
+        last=lambda history: not runs_ahead or len(history) + 1 >= epochs,
+        finished=lambda history: is_finished(history, epochs, patience),
+        due=checkpoints.due,
+        save=lambda *done: checkpoints.save(_progress(*done)),
+        on_epoch=on_epoch,
+    )
+    return _progress(fitting, history)
+
+
+def _progress(fitting: Fitting, history: History) -> Progress:
+    return Progress(fitting.state, fitting.best_params, history)
+
+
+def _fitting(progress: Progress) -> Fitting:
+    history = progress.history
+    return Fitting(
+        progress.state,
+        progress.best_params,
+        jnp.float32(best_loss(history)),
+        jnp.int32(best_epoch(history)),
+        jnp.bool_(True),
+    )

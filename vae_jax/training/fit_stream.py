@@ -1,0 +1,114 @@
+"""The training loop on examples that come from outside the device, batch by batch: `fit` for data of any size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.typing import ArrayLike
+
+from vae_jax.models.vae import VAE
+from vae_jax.objectives import Objective, warm_up_steps_of
+from vae_jax.objectives.batch import Metrics
+from vae_jax.training.begun import Progress, begin, run_to_end
+from vae_jax.training.fit import check_numbers
+from vae_jax.training.fitting import Fitting, make_judge
+from vae_jax.training.loop import IN_MEMORY, Checkpoints, History, is_finished
+from vae_jax.training.sharding import Rules
+from vae_jax.training.streamed import make_train_stream_epoch
+
+
+class BatchStream(Iterator[np.ndarray], Protocol):
+    """An endless iterator of batches `[batch_size, ...]`, each of which follows from its number alone.
+
+    `vae_jax.data.Batches` is one; in a run of several processes each has its own part of every batch.
+    """
+
+    batch_size: int  # over all processes
+    steps_per_epoch: int
+
+    def seek(self, batch: int) -> None:
+        """Makes batch number `batch`, from 0, the next one."""
+        ...
+
+
+def fit_stream(
+    model: VAE,
+    objective: Objective,
+    optimizer: optax.GradientTransformation,
+    batches: BatchStream,
+    validation: ArrayLike,
+    key: jax.Array,
+    *,
+    epochs: int,
+    patience: int | None = None,
+    mesh: Mesh | None = None,
+    rules: Rules = (),
+    checkpoints: Checkpoints = IN_MEMORY,
+    on_start: Callable[[], Any] = lambda: None,
+    on_epoch: Callable[[History], Any] = lambda history: None,
+) -> Progress:
+    """`fit` on a stream of batches: only a few of them are in memory, and the next are read while the device works.
+
+    The step number is the position in the stream, so that the checkpoint of a run holds both: a run that is stopped and
+    restored goes on with the batches that would have come. Batches are shuffled by the stream; all else that is random
+    follows from the key, as in `fit`.
+
+    Args:
+      model, objective, optimizer, key: as `fit` takes them.
+      batches: of the training examples, for this run alone.
+      validation: `[M, ...]` examples, held out of them and held in memory.
+      epochs, patience, mesh, rules, checkpoints, on_epoch: as `fit` takes them.
+      on_start: called once, when the first steps have been compiled and handed to the device.
+
+    Returns:
+      The progress after the last epoch.
+
+    Raises:
+      ValueError, Diverged: as `fit`.
+      What the stream raises.
+    """
+    num_steps, batch_size = batches.steps_per_epoch, batches.batch_size
+    validation = jnp.asarray(validation)
+    check_numbers(objective, validation, epochs, num_steps, patience)
+    begun = begin(model, objective, optimizer, key, batch_size, mesh, rules, checkpoints)
+    if is_finished(begun.progress.history, epochs, patience):
+        return begun.progress
+    batches.seek(int(begun.fitting.state.step))
+
+    def put(chunk: np.ndarray) -> jax.Array:
+        if mesh is None:
+            return jax.device_put(chunk)
+        # [k, batch of this process, ...], all processes' parts one after the other.
+        return jax.make_array_from_process_local_data(NamedSharding(mesh, PartitionSpec(None, "data")), chunk)
+
+    started = False
+
+    def on_chunk() -> None:
+        nonlocal started
+        if not started:
+            on_start()
+        started = True
+
+    epoch = make_train_stream_epoch(begun.step, num_steps, put=put, on_chunk=on_chunk)
+    judge = jax.jit(make_judge(begun.evaluate, num_steps, warm_up_steps_of(objective), patience), donate_argnums=0)
+    held_out = begun.everywhere(validation)
+
+    def program(fitting: Fitting) -> tuple[Fitting, Metrics]:
+        state, metrics = epoch(fitting.state, begun.keys.train, batches)
+        return judge(fitting._replace(state=state), metrics, begun.keys, held_out)
+
+    return run_to_end(
+        program,
+        begun,
+        epochs=epochs,
+        patience=patience,
+        runs_ahead=False,  # the stream would be read for an epoch that there may not be
+        checkpoints=checkpoints,
+        on_epoch=on_epoch,
+    )
