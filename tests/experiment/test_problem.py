@@ -1,9 +1,11 @@
 import dataclasses
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from networks.programs import equations_of
 from vae_jax.data import Images
 from vae_jax.experiment import Settings, make_networks, make_problem, resolve
 
@@ -121,3 +123,16 @@ def test_networks_are_of_the_widths_and_the_code_that_were_asked_for():
     assert encoder_params["hidden"]["kernel"].shape == (3, 9)
     assert encoder_params["conv_1"]["kernel"].shape == (4, 4, 2, 3)
     assert decoder_params["output"]["kernel"].shape == (4, 4, 1, 2)
+
+
+@pytest.mark.parametrize("network", ["mlp", "conv"])
+@pytest.mark.parametrize("rematerialize", [False, True])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_networks_compute_in_the_precision_that_was_asked_for_and_again_where_told(network, precision, rematerialize):
+    options = {"network": network, "precision": precision, "rematerialize": rematerialize}
+    settings = resolve(Settings(batch_size=8, hidden=(6,), channels=(2,), latent_dim=3, **options), IMAGES)
+    for part, shape in zip(make_networks(settings, problem(), 6), [(4, 4, 1), (3,)], strict=True):
+        equations = equations_of(part.apply, part.init(jax.random.key(0)), jnp.ones(shape))
+        products = [equation for equation in equations if equation.primitive.name == "dot_general"]
+        assert {var.aval.dtype for product in products for var in product.invars} == {jnp.dtype(precision)}
+        assert any(equation.primitive.name == "remat2" for equation in equations) == rematerialize

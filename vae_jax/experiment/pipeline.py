@@ -25,7 +25,7 @@ from vae_jax.experiment.settings import Settings, resolve, run_config
 from vae_jax.experiment.summaries import combined, model_summary, shown_model
 from vae_jax.experiment.trained import Trained, draw_figures, keys_of, measure, write_trained_report
 from vae_jax.models.vae import VAE, Params
-from vae_jax.objectives import Objective, on_prepared
+from vae_jax.objectives import Objective, accumulated, on_prepared
 from vae_jax.runs import RunFolder
 from vae_jax.training import History, Progress, Row, fit, fit_ensemble, steps_per_epoch
 
@@ -63,7 +63,7 @@ def prepare(method: Method, settings: Settings) -> Prepared:
     problem = make_problem(settings, images)
     model = method.model(settings, problem)
     jax.eval_shape(model.init, jax.random.key(0))
-    objective = on_prepared(method.objective(settings), problem.pixels.prepare)
+    objective = on_prepared(accumulated(method.objective(settings), settings.microbatches), problem.pixels.prepare)
     num_steps = settings.epochs * steps_per_epoch(len(problem.train), settings.batch_size)
     optimizer = optax.adam(make_schedule(settings.schedule, settings.learning_rate, num_steps))
     if not settings.resume:

@@ -13,7 +13,15 @@ from vae_jax import data
 from vae_jax.data import Images
 from vae_jax.experiment.settings import Settings
 from vae_jax.models import VAE, Likelihood, gaussian_vae, likelihoods, output_bias
-from vae_jax.networks import Network, conv_decoder, conv_encoder, mlp_decoder, mlp_encoder
+from vae_jax.networks import (
+    Network,
+    conv_decoder,
+    conv_encoder,
+    in_precision,
+    mlp_decoder,
+    mlp_encoder,
+    rematerialized,
+)
 
 # One draw of the static bits, of the validation split, and of the test bits and noise, for every training seed: results
 # differ by the training alone. The key is of a seed that --seed does not take.
@@ -77,6 +85,8 @@ def make_problem(settings: Settings, images: Images) -> Problem:
 def make_networks(settings: Settings, problem: Problem, code_outputs: int) -> tuple[Network, Network]:
     """An encoder to `code_outputs` numbers and a decoder from `latent_dim`, its bias at the mean training image.
 
+    Both compute in `precision`, and again on the way back with `rematerialize`.
+
     Raises:
       ValueError: where the image size does not suit the network.
     """
@@ -84,14 +94,18 @@ def make_networks(settings: Settings, problem: Problem, code_outputs: int) -> tu
     outputs = (*image_shape, problem.likelihood.num_outputs)
     bias = output_bias(problem.likelihood, problem.train.mean(axis=0) / 255.0)
     if settings.network == "conv":
-        return (
-            conv_encoder(image_shape, code_outputs, settings.channels, settings.hidden[0]),
-            conv_decoder(settings.latent_dim, outputs, settings.channels, settings.hidden[0], bias),
-        )
-    return (
-        mlp_encoder(image_shape, code_outputs, settings.hidden),
-        mlp_decoder(settings.latent_dim, outputs, settings.hidden[::-1], bias),
-    )
+        encoder = conv_encoder(image_shape, code_outputs, settings.channels, settings.hidden[0])
+        decoder = conv_decoder(settings.latent_dim, outputs, settings.channels, settings.hidden[0], bias)
+    else:
+        encoder = mlp_encoder(image_shape, code_outputs, settings.hidden)
+        decoder = mlp_decoder(settings.latent_dim, outputs, settings.hidden[::-1], bias)
+    return _as_told(settings, encoder), _as_told(settings, decoder)
+
+
+def _as_told(settings: Settings, network: Network) -> Network:
+    if settings.precision != "float32":
+        network = in_precision(network, settings.precision)
+    return rematerialized(network) if settings.rematerialize else network
 
 
 def make_gaussian_vae(settings: Settings, problem: Problem) -> VAE:

@@ -52,6 +52,12 @@ class Settings:
     """passes over the training images"""
     batch_size: int = 128
     """images a step"""
+    microbatches: int = 1
+    """parts of a batch, computed one after another for less memory; the numbers are those of the whole batch"""
+    rematerialize: bool = False
+    """compute each network's activations again for the gradient, for less memory (GPU and TPU)"""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """of the networks' arithmetic; parameters, densities and the optimizer are float32 in either"""
     learning_rate: float = 1e-3
     """of Adam, per step, at its highest"""
     schedule: Schedule = "constant"
@@ -76,7 +82,7 @@ def resolve(settings: Settings, images: Images) -> Settings:
     Raises:
       ValueError: where a number is out of range, or two settings contradict each other or the images.
     """
-    for name in ("latent_dim", "epochs", "batch_size", "elbo_samples", "seeds"):
+    for name in ("latent_dim", "epochs", "batch_size", "microbatches", "elbo_samples", "seeds"):
         if getattr(settings, name) < 1:
             raise ValueError(f"--{name.replace('_', '-')} must be at least 1, got {getattr(settings, name)}")
     for name in ("hidden", "channels"):
@@ -115,6 +121,8 @@ def resolve(settings: Settings, images: Images) -> Settings:
             f"--batch-size {settings.batch_size} is larger than the {total - validation_size} training images "
             f"({total} less {validation_size} for validation)"
         )
+    if settings.batch_size % settings.microbatches:
+        raise ValueError(f"--microbatches must divide --batch-size {settings.batch_size}, got {settings.microbatches}")
     return dataclasses.replace(
         settings, likelihood=likelihood, binarization=binarization, validation_size=validation_size
     )
@@ -160,6 +168,10 @@ def as_command(experiment: str, settings: Settings) -> str:
     for field in dataclasses.fields(settings):
         value = getattr(settings, field.name)
         if field.name not in _PLACES and value != field.default:
+            flag = field.name.replace("_", "-")
+            if isinstance(value, bool):
+                words.append(f"--{flag}" if value else f"--no-{flag}")
+                continue
             values = value if isinstance(value, tuple) else (value,)
-            words += [f"--{field.name.replace('_', '-')}", *map(str, values)]
+            words += [f"--{flag}", *map(str, values)]
     return shlex.join(words)

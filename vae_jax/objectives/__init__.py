@@ -1,6 +1,7 @@
 """Bounds on log p(x) for one example, and objectives `(model, params, key, batch) -> (loss, Aux)` made from them."""
 
 from vae_jax.objectives import schedules as schedules
+from vae_jax.objectives.accumulated import accumulated as accumulated
 from vae_jax.objectives.batch import Aux as Aux
 from vae_jax.objectives.batch import Objective as Objective
 from vae_jax.objectives.batch import map_over_batch as map_over_batch

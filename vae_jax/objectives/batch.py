@@ -32,11 +32,33 @@ T = TypeVar("T")
 def map_over_batch(function: Callable[[jax.Array, jax.Array], T], key: jax.Array, batch: jax.Array) -> T:
     """`function(key, x)` of every example x, each with a key of its own: what it returns with a leading axis `[B]`.
 
+    Args:
+      function: of one key and one example.
+      key: one, which is split, or `[B]`, one for each example.
+      batch: `[B, ...]`.
+
     Raises:
+      ValueError: where there are several keys, but not B.
       TypeError: for a batch of uint8 pixels; `on_prepared` makes them what a model sees.
     """
     batch = model_input("batch", batch)
-    return jax.vmap(function)(jax.random.split(key, batch.shape[0]), batch)
+    return jax.vmap(function)(keys_of_examples(key, batch.shape[0]), batch)
+
+
+def keys_of_examples(key: jax.Array, num_examples: int) -> jax.Array:
+    """`[B]` keys: one key split, or B keys as they are.
+
+    Raises:
+      ValueError: where there are several keys, but not B.
+    """
+    # A key of `jax.random.PRNGKey` is itself an array of two words.
+    own_axes = 0 if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) else 1
+    if key.ndim == own_axes:
+        return jax.random.split(key, num_examples)
+    if key.ndim != own_axes + 1 or key.shape[0] != num_examples:
+        shape = key.shape[: key.ndim - own_axes]
+        raise ValueError(f"key must be one key, or one for each of the {num_examples} examples, got keys {shape}")
+    return key
 
 
 def mean_over_batch(example_objective: ExampleObjective) -> Objective:
