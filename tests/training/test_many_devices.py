@@ -23,7 +23,7 @@ from training.on_eight_devices import (
 )
 from training.subprocesses import run
 from vae_jax.training import Progress, make_evaluate, make_train_epoch, make_train_step
-from vae_jax.training.checkpoints import OrbaxCheckpoints
+from vae_jax.training.checkpoints import OrbaxCheckpoints, load_best
 
 pytestmark = pytest.mark.slow
 
@@ -140,3 +140,11 @@ def test_a_state_saved_on_eight_devices_is_trained_on_by_fewer(eight, two_epochs
         np.testing.assert_array_equal(found[f"restored/{path}"], array, err_msg=path)
     assert saved["step"] == 3
     assert_same(found, flat("after", two_epochs), AFTER_ADAM)
+
+
+@pytest.mark.parametrize("name", ["replicated", "split"])
+def test_the_best_parameters_of_eight_devices_are_loaded_on_one(eight, name):
+    folder, results, _ = eight
+    loaded = load_best(folder / name, jax.eval_shape(MODEL.init, KEY))
+    for path, array in flat(f"{name}/state/params", loaded).items():
+        np.testing.assert_array_equal(results[path], array, err_msg=path)
