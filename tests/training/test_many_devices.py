@@ -16,6 +16,7 @@ from training.on_eight_devices import (
     TRAIN,
     VALIDATION,
     by_path,
+    fit_two_epochs,
     flat,
     initial_state,
     moments_after_an_epoch,
@@ -82,6 +83,14 @@ def test_an_epoch_and_its_evaluation_are_those_of_one_device(eight, one, name):
     assert_same(eight[1], flat(f"{name}/validation", validation), CLOSE)
     before = by_path(initial_state().params)
     assert all(np.abs(before[n] - a).max() > 1e-3 for n, a in by_path(state.params).items())  # a hundred times as far
+
+
+@pytest.mark.parametrize("name", ["replicated", "split", "partial"])
+def test_a_fit_is_that_of_one_device(eight, name):
+    expected = flat(f"{name}/fit", fit_two_epochs())
+    # A tree of lists and dictionaries: the rows of two epochs, and the parameters.
+    assert sum("history" in path for path in expected) == 2 * (2 + 2 * 4)
+    assert_same(eight[1], expected, AFTER_ADAM)
 
 
 def test_a_replicated_step_communicates_once_and_a_split_one_sums_alone(eight):

@@ -109,6 +109,7 @@ def fit(
     train, validation = check_fit(objective, train, validation, epochs, batch_size, patience)
     keys, step, evaluated = split_key(key), make_train_step(model, objective, optimizer), objective
     init = jax.jit(lambda k: init_fitting(model, optimizer, k))
+    out_shardings = None
     if mesh is not None:
         examples_per_device(batch_size, mesh)
         keys, train, validation = place((keys, train, validation), replicated(mesh))
@@ -116,11 +117,15 @@ def fit(
         init = jax.jit(init, out_shardings=shardings)
         step = keep_shardings(make_train_step(model, on_mesh(objective, mesh), optimizer), shardings.state)
         evaluated = on_mesh_or_whole(objective, mesh)
+        # An epoch must leave everything where the next, which is the same program, takes it from.
+        out_shardings = shardings, replicated(mesh)
     fitting = init(keys.init)
     progress = _progress(fitting, ())
     restored = checkpoints.restore(progress)
     if restored is not None:
         progress, fitting = restored, _fitting(restored)
+        if mesh is not None:
+            fitting = place(fitting, shardings)
     if is_finished(progress.history, epochs, patience):
         return progress
 
@@ -135,7 +140,9 @@ def fit(
 
     evaluate = make_evaluate(model, evaluated, batch_size)
     epoch = make_fitting_epoch(make_train_epoch(step, batch_size), evaluate, warm_up_steps_of(objective), patience)
-    program = jax.jit(epoch, donate_argnums=0).lower(fitting, keys, train, validation).compile()
+    program = (
+        jax.jit(epoch, donate_argnums=0, out_shardings=out_shardings).lower(fitting, keys, train, validation).compile()
+    )
     on_start()
     fitting, history = run_epochs(
         lambda fitting: program(fitting, keys, train, validation),
