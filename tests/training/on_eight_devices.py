@@ -20,10 +20,10 @@ from vae_jax.data import binarize
 from vae_jax.models import VAE, mlp_vae
 from vae_jax.models.vae import join_buffers, split_buffers
 from vae_jax.objectives import Aux, negative_elbo, on_prepared
-from vae_jax.training import Progress, init_train_state, make_evaluate, make_train_epoch, make_train_step
+from vae_jax.training import Progress, fit, init_train_state, make_evaluate, make_train_epoch, make_train_step
 from vae_jax.training.checkpoints import OrbaxCheckpoints
 from vae_jax.training.data_parallel import on_mesh, on_mesh_or_whole, place_examples
-from vae_jax.training.sharding import data_mesh, keep_shardings, place, replicated, shardings_of
+from vae_jax.training.sharding import data_mesh, gather, keep_shardings, place, replicated, shardings_of
 
 KEY = jax.random.key(0)
 # 50 examples: three batches of 16, two left out; 21 to evaluate: one batch of 16, and 5 that 8 devices do not divide.
@@ -81,6 +81,13 @@ def initial_state(shardings=None):
     return jax.jit(lambda key: init_train_state(MODEL, OPTIMIZER, key), out_shardings=shardings)(KEY)
 
 
+def fit_two_epochs(**placement):
+    """Its best parameters, and the numbers of every epoch."""
+    options = {"epochs": 2, "batch_size": BATCH_SIZE}
+    progress = fit(MODEL, OBJECTIVE, OPTIMIZER, TRAIN, VALIDATION, KEY, **options, **placement)
+    return {"best": gather(progress.best_params), "history": progress.history}
+
+
 def by_path(tree):
     return {jax.tree_util.keystr(p, simple=True, separator="/"): a for p, a in jax.tree.leaves_with_path(tree)}
 
@@ -129,6 +136,10 @@ def main(folder):
             "parts": {n: a.addressable_shards[0].data.shape for n, a in by_path(after).items()},
         }
         OrbaxCheckpoints(folder / name, KEY, {}).save(Progress(after, after.params, ({"epoch": 1.0},)))
+        results |= flat(f"{name}/fit", fit_two_epochs(mesh=mesh_of, rules=rules))
+    # Rules that leave the arrays beside the split ones to the compiler.
+    partial_rules = [("encoder/hidden_0/kernel", PartitionSpec(None, "model"))]
+    results |= flat("partial/fit", fit_two_epochs(mesh=data_mesh(model=2), rules=partial_rules))
     np.savez(folder / "results.npz", **results)
     (folder / "facts.json").write_text(json.dumps(facts))
 

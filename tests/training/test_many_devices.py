@@ -16,6 +16,7 @@ from training.on_eight_devices import (
     TRAIN,
     VALIDATION,
     by_path,
+    fit_two_epochs,
     flat,
     initial_state,
     moments_after_an_epoch,
@@ -23,7 +24,7 @@ from training.on_eight_devices import (
 )
 from training.subprocesses import run
 from vae_jax.training import Progress, make_evaluate, make_train_epoch, make_train_step
-from vae_jax.training.checkpoints import OrbaxCheckpoints
+from vae_jax.training.checkpoints import OrbaxCheckpoints, load_best
 
 pytestmark = pytest.mark.slow
 
@@ -84,6 +85,14 @@ def test_an_epoch_and_its_evaluation_are_those_of_one_device(eight, one, name):
     assert all(np.abs(before[n] - a).max() > 1e-3 for n, a in by_path(state.params).items())  # a hundred times as far
 
 
+@pytest.mark.parametrize("name", ["replicated", "split", "partial"])
+def test_a_fit_is_that_of_one_device(eight, name):
+    expected = flat(f"{name}/fit", fit_two_epochs())
+    # A tree of lists and dictionaries: the rows of two epochs, and the parameters.
+    assert sum("history" in path for path in expected) == 2 * (2 + 2 * 4)
+    assert_same(eight[1], expected, AFTER_ADAM)
+
+
 def test_a_replicated_step_communicates_once_and_a_split_one_sums_alone(eight):
     facts = eight[2]
     ((types, kind),) = facts["replicated"]["collectives"]
@@ -140,3 +149,11 @@ def test_a_state_saved_on_eight_devices_is_trained_on_by_fewer(eight, two_epochs
         np.testing.assert_array_equal(found[f"restored/{path}"], array, err_msg=path)
     assert saved["step"] == 3
     assert_same(found, flat("after", two_epochs), AFTER_ADAM)
+
+
+@pytest.mark.parametrize("name", ["replicated", "split"])
+def test_the_best_parameters_of_eight_devices_are_loaded_on_one(eight, name):
+    folder, results, _ = eight
+    loaded = load_best(folder / name, jax.eval_shape(MODEL.init, KEY))
+    for path, array in flat(f"{name}/state/params", loaded).items():
+        np.testing.assert_array_equal(results[path], array, err_msg=path)

@@ -5,16 +5,19 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import tyro
 
+from vae_jax.experiment.devices import join_processes
 from vae_jax.experiment.environment import keep_compiled_programs
 from vae_jax.experiment.method import Method
 from vae_jax.experiment.pipeline import prepare, run
-from vae_jax.experiment.settings import settings_of_run
+from vae_jax.experiment.settings import Settings, settings_of_run
 from vae_jax.runs import RunFolder
 from vae_jax.training import Diverged, DoesNotFit
+from vae_jax.training.processes import ending_together
 
 
 @contextlib.contextmanager
@@ -32,7 +35,8 @@ def main(method: Method, description: str | None) -> None:
 
     Progress and messages go to stderr. On stdout come the place of the report and, last, the summary as one line of
     JSON. Exit codes: 0; 1 where training diverged; 2 where a setting, the data or the run folder is not as it must
-    be, with one line that says what would be right; 130 where the user interrupted.
+    be, with one line that says what would be right; 130 where the user interrupted. Of several processes only the first
+    writes to stdout.
 
     Args:
       method: the experiment.
@@ -40,15 +44,21 @@ def main(method: Method, description: str | None) -> None:
     """
     keep_compiled_programs()
     defaults = method.defaults
-    program = f"python -m experiments.{method.name}"
-    settings = tyro.cli(type(defaults), default=defaults, description=description, prog=program)
+    words: dict[str, Any] = {"description": description, "prog": f"python -m experiments.{method.name}"}
+    settings = tyro.cli(type(defaults), default=defaults, **words)
+    with ending_together("the same command with --run-dir and --resume goes on from the last checkpoint"):
+        _run(method, settings, lambda default: tyro.cli(type(defaults), default=default, **words))
+
+
+def _run(method: Method, settings: Settings, parse: Callable[[Settings], Settings]) -> None:
     with exit_on_bad_input():
+        join_processes(settings)
         if settings.resume:
             if settings.run_dir is None:
                 raise ValueError("--resume needs --run-dir, the folder of the run to continue")
             saved = settings_of_run(method.name, settings, RunFolder(settings.run_dir))
             # Parsed again over the run's own settings, so that what differs now is what the user typed.
-            settings = tyro.cli(type(defaults), default=saved, description=description, prog=program)
+            settings = parse(saved)
         prepared = prepare(method, settings)
     try:
         summary = run(prepared)
@@ -62,5 +72,6 @@ def main(method: Method, description: str | None) -> None:
     except KeyboardInterrupt:
         print(f"interrupted; --run-dir {prepared.folder.path} --resume continues", file=sys.stderr)
         sys.exit(130)
-    print(f"report: {prepared.folder.report}")
-    print(json.dumps(summary, allow_nan=False))
+    if summary:
+        print(f"report: {prepared.folder.report}")
+        print(json.dumps(summary, allow_nan=False))

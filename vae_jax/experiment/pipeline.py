@@ -13,8 +13,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
+from jax.sharding import Mesh
 
 from vae_jax.data import Images, load_images
+from vae_jax.experiment.devices import mesh_of
 from vae_jax.experiment.environment import device_name, versions
 from vae_jax.experiment.method import Method
 from vae_jax.experiment.problem import Problem, make_problem
@@ -28,6 +30,8 @@ from vae_jax.models.vae import VAE, Params
 from vae_jax.objectives import Objective, accumulated, on_prepared
 from vae_jax.runs import RunFolder
 from vae_jax.training import History, Progress, Row, fit, fit_ensemble, steps_per_epoch
+from vae_jax.training.processes import check_same, from_writer, is_writer
+from vae_jax.training.sharding import gather, place, replicated
 
 
 class Prepared(NamedTuple):
@@ -41,6 +45,7 @@ class Prepared(NamedTuple):
     model: VAE
     objective: Objective  # of raw pixels
     optimizer: optax.GradientTransformation
+    mesh: Mesh | None  # the devices that train; None: the first
     started: float  # time.monotonic() when the command began its work
 
 
@@ -53,11 +58,13 @@ def prepare(method: Method, settings: Settings) -> Prepared:
     started = time.monotonic()
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
     default_path = Path("runs") / f"{method.name}-{Path(settings.data).stem}-{stamp}-seed{settings.seed}"
-    folder = RunFolder(settings.run_dir or default_path)
-    if not settings.resume:
+    folder = RunFolder(Path(from_writer(str(settings.run_dir or default_path))))
+    if not settings.resume and is_writer():
         folder.check_new()
     images = load_images(settings.data, settings.data_dir)
     settings = resolve(settings, images)
+    check_same(run_config(method.name, settings) | versions())
+    mesh = mesh_of(settings)
     if settings.resume:
         folder.check_same(run_config(method.name, settings))
     problem = make_problem(settings, images)
@@ -66,24 +73,29 @@ def prepare(method: Method, settings: Settings) -> Prepared:
     objective = on_prepared(accumulated(method.objective(settings), settings.microbatches), problem.pixels.prepare)
     num_steps = settings.epochs * steps_per_epoch(len(problem.train), settings.batch_size)
     optimizer = optax.adam(make_schedule(settings.schedule, settings.learning_rate, num_steps))
-    if not settings.resume:
+    if not settings.resume and is_writer():
         folder.create(run_config(method.name, settings))
-    return Prepared(method, settings, folder, images, problem, model, objective, optimizer, started)
+    return Prepared(method, settings, folder, images, problem, model, objective, optimizer, mesh, started)
 
 
 def run(prepared: Prepared) -> dict[str, Any]:
-    """Trains, evaluates on the test images, draws the figures and writes the report; returns the summary."""
+    """Trains, evaluates on the test images, draws the figures and writes the report; returns the summary.
+
+    Of several processes the first does what follows the training, on its first device; the others return an empty one.
+    """
     method, settings, folder, images, problem, model, *_ = prepared
     with ProgressDisplay(settings.epochs) as display:
         counts = f"{len(problem.train)} training, {len(problem.validation)} validation, {len(problem.test)} test images"
         models = f"{settings.seeds} models at once, " if settings.seeds > 1 else ""
         display.say(f"{method.name} on {images.name}: {models}{counts}; {device_name()}; in {folder.path}")
         training, members, save = _train(prepared, display)
-        params = [member.best_params for member in members]
+        params = [gather(member.best_params) for member in members]
         if method.after_training is not None:
             fitted_to = problem.pixels.prepare(keys_of(settings).fitting, problem.train)
             params = [method.after_training(model, best, fitted_to) for best in params]
             save(params)
+        if not is_writer():
+            return {}
         best_epochs = ", ".join(f"{member.best_epoch} of {len(member.history)}" for member in members)
         display.say(f"best epoch {best_epochs}; evaluating on the test images")
 
@@ -140,8 +152,11 @@ def _train(
     in_folder = partial(train_in_folder, folder, config, display, keys[0], prepared.started)
     examples = problem.train, problem.validation
     if settings.seeds == 1:
-        one = in_folder(partial(fit, model, objective, optimizer, *examples, keys[0], **options))
-        return one, [one.progress], lambda params: one.checkpoints.save(one.progress._replace(best_params=params[0]))
+        mesh = prepared.mesh
+        one = in_folder(partial(fit, model, objective, optimizer, *examples, keys[0], **options, mesh=mesh))
+        placed = lambda params: params if mesh is None else place(params, replicated(mesh))
+        save = lambda params: one.checkpoints.save(one.progress._replace(best_params=placed(params[0])))
+        return one, [one.progress], save
 
     def rows_of(history: tuple[History, ...]) -> Iterator[Row]:
         return (row | {"seed": seed} for seed, rows in zip(seeds, history, strict=True) for row in rows)

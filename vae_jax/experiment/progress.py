@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from vae_jax.training.loop import Row
+from vae_jax.training.processes import is_writer
 
 _SECONDS_BETWEEN_LINES = 10.0
 
@@ -26,7 +27,8 @@ class _Bar:
     """Counts up to a total; a context manager."""
 
     def __init__(self, unit: str, total: int):
-        self._console = Console(stderr=True)
+        # Of several processes one speaks.
+        self._console = Console(stderr=True, quiet=not is_writer())
         self._unit = unit
         self._total = total
         self._last_line = float("-inf")

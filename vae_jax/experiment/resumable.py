@@ -13,6 +13,7 @@ from vae_jax.experiment.progress import ProgressDisplay
 from vae_jax.runs import RunFolder, defined
 from vae_jax.training import Row
 from vae_jax.training.checkpoints import OrbaxCheckpoints
+from vae_jax.training.processes import is_writer
 
 ProgressT = TypeVar("ProgressT")  # Progress, or EnsembleProgress
 
@@ -62,7 +63,8 @@ def train_in_folder(
         rows = sorted(rows_of(history), key=lambda row: row["epoch"])
         # Epochs after the last checkpoint are done again, in the same bits.
         seconds_at[rows[-1]["epoch"]] = seconds()
-        folder.write_metrics([defined(row) | {"seconds": seconds_at[row["epoch"]]} for row in rows])
+        if is_writer():
+            folder.write_metrics([defined(row) | {"seconds": seconds_at[row["epoch"]]} for row in rows])
         display.show([row for row in rows if row["epoch"] == rows[-1]["epoch"]])
 
     checkpoints = OrbaxCheckpoints(folder.checkpoints, key, config)

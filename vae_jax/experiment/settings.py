@@ -21,7 +21,16 @@ Binarization = Literal["auto", "static", "dynamic", "none"]
 SettingsT = TypeVar("SettingsT", bound="Settings")
 
 # Where things lie and how a run begins: no part of what it computes.
-_PLACES = ("data_dir", "run_dir", "resume")
+_PLACES = (
+    "data_dir",
+    "run_dir",
+    "resume",
+    "devices",
+    "distributed",
+    "coordinator",
+    "num_processes",
+    "process_id",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,6 +83,16 @@ class Settings:
     """of parameters, shuffling and noise"""
     seeds: int = 1
     """models trained at once as one program, the first with --seed, each further one with the next number"""
+    devices: int | None = None
+    """devices over which every batch is split, in all processes; None: one, or all where there are several processes"""
+    distributed: bool = False
+    """one of several processes, as Slurm, Kubernetes or a TPU pod started them (docs/scale.md)"""
+    coordinator: Annotated[str | None, tyro.conf.arg(metavar="HOST:PORT")] = None
+    """one of several processes started by hand: where process 0 runs, and a free port there"""
+    num_processes: int | None = None
+    """with --coordinator: of the run"""
+    process_id: int | None = None
+    """with --coordinator: of this process, from 0"""
 
 
 def resolve(settings: Settings, images: Images) -> Settings:

@@ -56,6 +56,8 @@ class Begun(NamedTuple):
     fitting: Fitting
     progress: Progress
     everywhere: Callable[[Any], Any]  # puts arrays on every device of the mesh
+    # Where a program must leave the fitting and its row, for the next, the same program, takes the fitting from there.
+    out_shardings: tuple[Any, Any] | None
 
 
 def begin(
@@ -71,13 +73,12 @@ def begin(
     """A fit begun or restored; arguments as `fit` takes them."""
     keys, step, evaluated = split_key(key), make_train_step(model, objective, optimizer), objective
     init = jax.jit(lambda k: init_fitting(model, optimizer, k))
-    everywhere = lambda tree: tree
-    where_it_lies = everywhere
+    everywhere, out_shardings = lambda tree: tree, None
     if mesh is not None:
         examples_per_device(batch_size, mesh)
         everywhere = lambda tree: place(tree, replicated(mesh))
         shardings = shardings_of(jax.eval_shape(init, keys.init), mesh, rules)
-        where_it_lies = lambda fitting: place(fitting, shardings)
+        out_shardings = shardings, replicated(mesh)
         init = jax.jit(init, out_shardings=shardings)
         step = keep_shardings(make_train_step(model, on_mesh(objective, mesh), optimizer), shardings.state)
         evaluated = on_mesh_or_whole(objective, mesh)
@@ -86,8 +87,10 @@ def begin(
     progress = _progress(fitting, ())
     restored = checkpoints.restore(progress)
     if restored is not None:
-        progress, fitting = restored, where_it_lies(_fitting(restored))
-    return Begun(keys, step, make_evaluate(model, evaluated, batch_size), fitting, progress, everywhere)
+        progress, fitting = restored, _fitting(restored)
+        fitting = fitting if out_shardings is None else place(fitting, out_shardings[0])
+    evaluate = make_evaluate(model, evaluated, batch_size)
+    return Begun(keys, step, evaluate, fitting, progress, everywhere, out_shardings)
 
 
 def run_to_end(

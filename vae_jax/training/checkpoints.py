@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
 
 from vae_jax.models.vae import Params
 from vae_jax.training.begun import Progress
 from vae_jax.training.ensembles import EnsembleProgress
+from vae_jax.training.processes import from_writer
 
 T = TypeVar("T")  # Progress, or EnsembleProgress
 
@@ -34,7 +36,8 @@ class OrbaxCheckpoints:
 
     def __init__(self, directory: Path, key: jax.Array, config: Mapping[str, Any], every_seconds: float = 10.0):
         self._directory = directory
-        self._key = jax.random.key_data(key)
+        # On the host: of several processes each has it, and orbax takes no array that lies on one's devices alone.
+        self._key = np.asarray(jax.random.key_data(key))
         self._config = dict(config)
         self._every_seconds = every_seconds
         self._last_save = time.monotonic()
@@ -43,8 +46,8 @@ class OrbaxCheckpoints:
         self._manager = ocp.CheckpointManager(directory.resolve(), options=options)
 
     def due(self) -> bool:
-        """Whether so many seconds have passed since the last save."""
-        return time.monotonic() - self._last_save >= self._every_seconds
+        """Whether so many seconds have passed since the last save, by the clock of the process that writes."""
+        return from_writer(time.monotonic() - self._last_save >= self._every_seconds)
 
     def save(self, progress: Progress | EnsembleProgress) -> None:
         # A number of its own, not the training step: the last step is saved again when something is fitted after it.
@@ -120,4 +123,14 @@ def _as_tuples(history: Any) -> Any:
 
 
 def _abstract(tree: Any) -> Any:
-    return jax.tree.map(ocp.utils.to_shape_dtype_struct, tree)
+    """What to restore, and where: as the arrays lie, and shapes that lie nowhere on one device of this process."""
+    here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+
+    def abstract(leaf: Any) -> Any:
+        struct = ocp.utils.to_shape_dtype_struct(leaf)
+        # Else orbax takes the devices that the array was saved from, which need not be there.
+        if isinstance(struct, jax.ShapeDtypeStruct) and struct.sharding is None:
+            return jax.ShapeDtypeStruct(struct.shape, struct.dtype, sharding=here)
+        return struct
+
+    return jax.tree.map(abstract, tree)

@@ -85,10 +85,11 @@ def fit(
     num_steps = steps_per_epoch(examples[0].shape[0], batch_size)
     judge = make_judge(begun.evaluate, num_steps, warm_up_steps_of(objective), patience)
     epoch = make_fitting_epoch(make_train_epoch(begun.step, batch_size), judge)
-    program = jax.jit(epoch, donate_argnums=0).lower(begun.fitting, begun.keys, *examples).compile()
+    program = jax.jit(epoch, donate_argnums=0, out_shardings=begun.out_shardings)
+    compiled = program.lower(begun.fitting, begun.keys, *examples).compile()
     on_start()
     return run_to_end(
-        lambda fitting: program(fitting, begun.keys, *examples),
+        lambda fitting: compiled(fitting, begun.keys, *examples),
         begun,
         epochs=epochs,
         patience=patience,

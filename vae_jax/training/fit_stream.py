@@ -96,7 +96,8 @@ def fit_stream(
         started = True
 
     epoch = make_train_stream_epoch(begun.step, num_steps, put=put, on_chunk=on_chunk)
-    judge = jax.jit(make_judge(begun.evaluate, num_steps, warm_up_steps_of(objective), patience), donate_argnums=0)
+    judge = make_judge(begun.evaluate, num_steps, warm_up_steps_of(objective), patience)
+    judge = jax.jit(judge, donate_argnums=0, out_shardings=begun.out_shardings)
     held_out = begun.everywhere(validation)
 
     def program(fitting: Fitting) -> tuple[Fitting, Metrics]:

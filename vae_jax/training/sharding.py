@@ -121,6 +121,16 @@ def replicated(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec())
 
 
+def gather(tree: T) -> T:
+    """The tree, whole on this process's first device, wherever its arrays lie; all processes must call it."""
+    arrays, structure = jax.tree.flatten(tree)
+    if all(len(array.devices()) == 1 for array in arrays):
+        return tree
+    mesh = next(array.sharding.mesh for array in arrays)
+    whole = jax.jit(lambda arrays: arrays, out_shardings=replicated(mesh))(arrays)
+    return jax.tree.unflatten(structure, [array.addressable_data(0) for array in whole])
+
+
 def keep_shardings(step: TrainStep, shardings: TrainState) -> TrainStep:
     """The step, with every array of the state, before and after, where `shardings_of` said that it lies.
 

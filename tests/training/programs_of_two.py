@@ -1,0 +1,75 @@
+"""What the processes of `test_two_processes.py` do once they have met."""
+
+import jax
+import numpy as np
+
+from training.on_eight_devices import BATCH_SIZE, KEY, MODEL, OBJECTIVE, OPTIMIZER, TRAIN, VALIDATION, flat
+from vae_jax.training import Progress, init_train_state, make_evaluate, make_train_epoch, make_train_step
+from vae_jax.training.checkpoints import OrbaxCheckpoints
+from vae_jax.training.data_parallel import on_mesh, on_mesh_or_whole, place_examples, process_rows
+from vae_jax.training.processes import check_same, from_writer, is_writer
+from vae_jax.training.sharding import data_mesh, keep_shardings, place, replicated, shardings_of
+
+
+class Shard:
+    """An array that gives, and counts, the rows asked of it: what a process reads of its data."""
+
+    def __init__(self, array):
+        self.array, self.read = array, set()
+
+    def __getitem__(self, rows):
+        self.read |= set(rows.tolist())
+        return self.array[rows]
+
+
+def on_mesh_of_all():
+    """(state, key, train epoch, evaluate) over all processes."""
+    mesh = data_mesh()
+    everywhere = replicated(mesh)
+    init = lambda key: init_train_state(MODEL, OPTIMIZER, key)
+    shardings = shardings_of(jax.eval_shape(init, KEY), mesh)
+    step = keep_shardings(make_train_step(MODEL, on_mesh(OBJECTIVE, mesh), OPTIMIZER), shardings)
+    evaluate = make_evaluate(MODEL, on_mesh_or_whole(OBJECTIVE, mesh), BATCH_SIZE)
+    state = jax.jit(init, out_shardings=shardings)(KEY)
+    return mesh, state, place(KEY, everywhere), make_train_epoch(step, BATCH_SIZE), evaluate
+
+
+def train(folder):
+    """An epoch on data of which each process reads its own part; the state saved by both, restored, and one more."""
+    mesh, state, key, epoch, evaluate = on_mesh_of_all()
+    shard = Shard(TRAIN)
+    examples = place_examples(shard[process_rows(len(TRAIN), mesh)], len(TRAIN), mesh)
+    validation = place_examples(VALIDATION[process_rows(len(VALIDATION), mesh)], len(VALIDATION), mesh)
+    like = state
+    state, metrics = epoch(jax.tree.map(jax.numpy.copy, state), key, examples)
+    results = (
+        flat("state", state) | flat("metrics", metrics) | flat("validation", evaluate(state.params, key, validation))
+    )
+    checkpoints = OrbaxCheckpoints(folder / "checkpoints", KEY, {})
+    checkpoints.save(Progress(state, state.params, ({"epoch": 1.0},)))
+    restored = checkpoints.restore(Progress(like, like.params, ()))
+    results |= flat("resumed", epoch(restored.state, key, examples)[0])
+    np.savez(folder / f"{jax.process_index()}.npz", **results, read=sorted(shard.read))
+    assert from_writer({"from": jax.process_index()}) == {"from": 0}
+    assert is_writer() == (jax.process_index() == 0)
+
+
+def train_forever(folder):
+    mesh, state, key, epoch, _ = on_mesh_of_all()
+    examples = place(TRAIN, replicated(mesh))
+    while True:
+        state, metrics = epoch(state, key, examples)
+        metrics["loss"].item()
+        (folder / f"{jax.process_index()}.steps").write_text(str(state.step))
+
+
+def fail(folder):
+    """The second fails by itself, while the first waits for it in a sum."""
+    if jax.process_index() == 1:
+        raise RuntimeError("a fault of its own")
+    train_forever(folder)
+
+
+def configure(folder):
+    index = jax.process_index()
+    check_same({"batch_size": 64 * (1 + index), "seed": 0, "data": ["mnist", "digits"][index], "epochs": 3})
