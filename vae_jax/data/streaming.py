@@ -39,9 +39,9 @@ class ImageStream:
 def stream_images(data: str, data_dir: str | None = None, *, most_test: int = 10_000) -> ImageStream:
     """Opens the images that `data` names, as `load_images` would load them, without reading the training images.
 
-    Splits, order and pixels are those of `load_images`. What grows with the data set is an offset or a path an image:
-    a folder's header check opens every file once. Whether pixels are binary (0 and 1, which become 0 and 255) is judged
-    by the test images and 1,000 of the training images.
+    Splits, order and pixels are those of `load_images`. What grows with the data set is a few bytes an image, or its
+    path: a folder's header check opens every file once. Whether pixels are binary (0 and 1, which become 0 and 255) is
+    judged by the test images and 1,000 of the training images.
 
     Args:
       data: `digits`, a path ending in `.npy`, a folder or a TFDS name; an `.npz` file has to be read whole.
@@ -111,8 +111,8 @@ def decoded(stream: ImageStream, path: str) -> ImageStream:
     """The same stream, its training images read from an `.npy` file of their pixels, written first where there is none.
 
     Decoding a small picture takes longer than a small model's whole training step takes for it
-    (`experiments.streaming_speed`); done once, it costs only disk: N H W C bytes. The file
-    appears when it is whole, and is used again as long as its shape and 64 of its images are the stream's.
+    (`experiments.streaming_speed`); done once, it costs only disk: N H W C bytes. The file appears when it is whole,
+    and is used again as long as its shape and 64 of its images are the stream's.
 
     Args:
       stream: of `stream_images`.
