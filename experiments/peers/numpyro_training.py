@@ -11,6 +11,7 @@ import json
 import sys
 import time
 from importlib.metadata import version
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -49,18 +50,18 @@ def main() -> None:
     svi = SVI(model, guide, numpyro.optim.Adam(1e-3), TraceMeanField_ELBO())
 
     @jax.jit
-    def epoch(state, key, images):  # noqa: ANN
+    def epoch(state: Any, key: jax.Array, images: jax.Array) -> tuple[Any, jax.Array]:
         order_key, bits_key = jax.random.split(key)
         order = jax.random.permutation(order_key, len(images))[: steps * batch_size].reshape(steps, batch_size)
 
-        def body(i, carry):  # noqa: ANN
+        def body(i: int, carry: tuple[Any, jax.Array]) -> tuple[Any, jax.Array]:
             state, total = carry
             pixels = images[order[i]].astype(jnp.float32) / 255
             x = jax.random.bernoulli(jax.random.fold_in(bits_key, i), pixels).astype(jnp.float32)
             state, loss = svi.update(state, x)
             return state, total + loss / batch_size
 
-        state, total = jax.lax.fori_loop(0, steps, body, (state, 0.0))
+        state, total = jax.lax.fori_loop(0, steps, body, (state, jnp.zeros(())))
         return state, total / steps
 
     state = jax.jit(svi.init)(jax.random.key(0), jnp.zeros((batch_size, 784)))

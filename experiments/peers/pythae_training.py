@@ -2,8 +2,8 @@
 
     pip install torch==2.13.0 pythae==0.1.2
 
-Its argument is a .npz file with the images (uint8 `[N, 28, 28, 1]`), the batch size and the first weights. What is timed
-is the trainer's `train_step`, one pass over its DataLoader; what `train` adds (progress bars, copies of the best model,
+Its argument is a .npz file with the images (uint8 `[N, 28, 28, 1]`), the batch size and the first weights. Timed is
+the trainer's `train_step`, one pass over its DataLoader; what `train` adds (progress bars, copies of the best model,
 checkpoints) is left out. Its model draws the bits of a batch first, in one line that pythae does not have.
 """
 

@@ -2,9 +2,9 @@
 
     pip install torch==2.13.0
 
-Its argument is a .npz file with the work's name, its images (uint8 `[N, H, W, C]`), the batch size and the first weights
+Its argument is a .npz file with the work's name, its images (uint8 `[N, H, W, C]`), the batch size and first weights
 under vae_jax's names. The loops are written by hand: tensors in memory as float32, shuffled anew in every round, the
-loss from logits, Adam 1e-3 with PyTorch's defaults. Contestants: of mlp_vae the batches by tensor indexing ("pytorch"),
+loss from logits, Adam 1e-3 with PyTorch's defaults. Contestants: of mlp_vae batches by tensor indexing ("pytorch"),
 by a DataLoader, and the loss compiled; of the convolutional works eager in channels_last ("pytorch") and compiled.
 """
 

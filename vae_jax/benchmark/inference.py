@@ -28,7 +28,7 @@ def importance_sampling_work(setup: Setup, images: int = 200, num_samples: int =
         return -float(jnp.mean(estimates.log_likelihood))
 
     def counted() -> Call:
-        # One image and its samples, as a chunk holds them: the program loops over images, and a loop's body counts once.
+        # One image and its samples, as a chunk holds them: the program loops over images, and a loop counts once.
         def weights(params: Any, key: jax.Array, x: jax.Array) -> jax.Array:
             posterior = model.encode(params, x)
 
@@ -41,8 +41,8 @@ def importance_sampling_work(setup: Setup, images: int = 200, num_samples: int =
         return weights, (params, jax.random.key(0), xs[0])
 
     protocol = (
-        f"784-400-20 ReLU, fresh weights; the nll of {images} real digits by K = {num_samples} importance samples each; "
-        "a step is one image and its samples, a round all images"
+        f"784-400-20 ReLU, fresh weights; the nll of {images} real digits by K = {num_samples} importance samples "
+        "each; a step is one image and its samples, a round all images"
     )
     products = [
         Product(1, 784, HIDDEN, FORWARD),
@@ -75,8 +75,8 @@ def sampling_work(setup: Setup) -> Work:
         return 0.0
 
     protocol = (
-        f"784-400-20 ReLU: z from the prior, decoded to mean images; a step is {batch} images, a round {steps} steps as "
-        "one program"
+        f"784-400-20 ReLU: z from the prior, decoded to mean images; a step is {batch} images, a round {steps} steps "
+        "as one program"
     )
     products = [Product(batch, *pair, FORWARD) for pair in ((LATENT, HIDDEN), (HIDDEN, 784))]
     return Work("sampling", protocol, batch, steps, round, lambda: (pictures, (params, key)), products, {})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -37,7 +37,7 @@ def on_devices(step: TrainStep, batch_sharding: jax.sharding.Sharding | None) ->
 
 # Swap for vae_jax.training.ensembles.
 def train_ensemble(epoch: Callable[..., Any]) -> Callable[..., Any]:
-    """The epoch of M models, `(states, keys, examples) -> (states, metrics)` with leading axes `[M]`, as one program."""
+    """The epoch of M models, `(states, keys, examples) -> (states, metrics)`, leading axes `[M]`, as one program."""
     return jax.jit(jax.vmap(epoch, in_axes=(0, 0, None)), donate_argnums=0)
 
 
@@ -75,7 +75,7 @@ _RESIDUAL_SHAPES = {
 }
 
 
-def _init(key: jax.Array, shapes: dict[str, tuple[int, ...]], doubling: tuple[str, ...]) -> Params:
+def _init(key: jax.Array, shapes: Mapping[str, tuple[int, ...]], doubling: tuple[str, ...]) -> Params:
     normal = jax.nn.initializers.lecun_normal()
     return {
         name: {"kernel": normal(used, shape), "bias": jnp.zeros(shape[2] if name in doubling else shape[3])}

@@ -1,8 +1,8 @@
 """Other libraries as contestants: a script of `experiments/peers` in an interpreter that has them.
 
 The protocol is lines of text. The script is given a .npz file with the problem, and names on its first line what it can
-be asked and with what: `{"contestants": [...], "versions": {...}, "instructions": "AVX512"}`. For each name on its stdin
-it runs one round and answers `SECONDS LOSS`, the loss in nats. It imports nothing of vae_jax.
+be asked and with what: `{"contestants": [...], "versions": {...}, "instructions": "AVX512"}`. For each name on stdin it
+runs one round and answers `SECONDS LOSS`, the loss in nats. It imports nothing of vae_jax.
 """
 
 from __future__ import annotations
@@ -36,7 +36,9 @@ def importable(python: str, packages: Sequence[str]) -> list[str]:
     Raises:
       ValueError: where python is no interpreter, or has none of them.
     """
-    code = "import importlib.util, json, sys; print(json.dumps([n for n in sys.argv[1:] if importlib.util.find_spec(n)]))"
+    code = (
+        "import importlib.util, json, sys; print(json.dumps([n for n in sys.argv[1:] if importlib.util.find_spec(n)]))"
+    )
     found: Any = None
     if shutil.which(python):
         with contextlib.suppress(ValueError, OSError):
@@ -60,7 +62,7 @@ def peers_of(python: str, scripts: Sequence[Path], name: str, problem: Arrays) -
     peers = Peers({}, {})
     with contextlib.ExitStack() as stack:
         file = stack.enter_context(tempfile.NamedTemporaryFile(suffix=".npz"))
-        np.savez(file, work=np.asarray(name), **problem)
+        np.savez(file, allow_pickle=False, work=np.asarray(name), **problem)
         file.flush()
         for script in scripts:
             log = stack.enter_context(tempfile.TemporaryFile("w+"))

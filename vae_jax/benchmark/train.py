@@ -21,37 +21,63 @@ from vae_jax.training import init_train_state, make_train_epoch, make_train_step
 def mlp_work(setup: Setup) -> Work:
     batch, steps = setup.batch_size or 128, setup.steps or 468
     protocol = (
-        f"784-400-20-400-784 ReLU, Bernoulli likelihood, Adam 1e-3, batch {batch}; a round is one epoch of {steps} steps "
-        "as one program: shuffling, dynamic binarisation and noise included; real digits, repeated to the epoch's size"
+        f"784-400-20-400-784 ReLU, Bernoulli likelihood, Adam 1e-3, batch {batch}; a round is one epoch of {steps} "
+        "steps as one program: shuffling, dynamic binarisation and noise included; real digits, repeated to fill it"
     )
     peers = ("torch_training.py", "pythae_training.py", "numpyro_training.py")
     images = models.digits(batch * steps)
-    return _training("mlp_vae", protocol, setup, models.mlp(setup.dtype), data.binarize, images, batch, models.mlp_products(batch), peers)
+    return _training(
+        "mlp_vae",
+        protocol,
+        setup,
+        models.mlp(setup.dtype),
+        data.binarize,
+        images,
+        batch,
+        models.mlp_products(batch),
+        peers,
+    )
 
 
 def conv_work(setup: Setup) -> Work:
     batch, steps = setup.batch_size or 64, setup.steps or 16
     protocol = (
-        f"convolutions of stride 2, kernels {models.KERNELS}, channels {models.CHANNELS}, dense 256, code 10, mirrored; 64 x 64 x 1, "
-        f"Bernoulli likelihood, Adam 1e-3, batch {batch}; a round is {steps} steps as one program: shuffling, dynamic "
-        "binarisation and noise included; real digits, enlarged twice and padded"
+        f"convolutions of stride 2, kernels {models.KERNELS}, channels {models.CHANNELS}, dense 256, code 10, "
+        f"mirrored; 64 x 64 x 1, Bernoulli likelihood, Adam 1e-3, batch {batch}; a round is {steps} steps as one "
+        "program: shuffling, dynamic binarisation and noise included; real digits, enlarged twice and padded"
     )
     images = models.sprites(batch * steps)
     return _training(
-        "conv_vae", protocol, setup, models.conv(setup.dtype), data.binarize, images, batch, models.conv_products(batch), ("torch_training.py",)
+        "conv_vae",
+        protocol,
+        setup,
+        models.conv(setup.dtype),
+        data.binarize,
+        images,
+        batch,
+        models.conv_products(batch),
+        ("torch_training.py",),
     )
 
 
 def cifar_work(setup: Setup) -> Work:
     batch, steps = setup.batch_size or 32, setup.steps or 16
     protocol = (
-        "4x4 s2 64, 4x4 s2 128, 3x3 128, two residual layers of 32, a Gaussian code of 8 x 8 x 64, mirrored; 32 x 32 x 3, "
-        f"Normal likelihood of variance 1 / (2 pi), Adam 1e-3, batch {batch}; a round is {steps} steps as one program, "
-        "shuffling and noise included; real digits, padded, in three channels"
+        "4x4 s2 64, 4x4 s2 128, 3x3 128, two residual layers of 32, a Gaussian code of 8 x 8 x 64, mirrored; "
+        f"32 x 32 x 3, Normal likelihood of variance 1 / (2 pi), Adam 1e-3, batch {batch}; a round is {steps} steps "
+        "as one program, shuffling and noise included; real digits, padded, in three channels"
     )
     images = models.colour_images(batch * steps)
     return _training(
-        "conv_cifar", protocol, setup, models.cifar(setup.dtype), data.scale, images, batch, models.cifar_products(batch), ("torch_training.py",)
+        "conv_cifar",
+        protocol,
+        setup,
+        models.cifar(setup.dtype),
+        data.scale,
+        images,
+        batch,
+        models.cifar_products(batch),
+        ("torch_training.py",),
     )
 
 

@@ -35,7 +35,9 @@ def check(works: Sequence[str], setup: Setup) -> None:
         platform = jax.devices()[0].platform
         simulate = f"XLA_FLAGS=--xla_force_host_platform_device_count={setup.devices} simulates them"
         hint = f"; {simulate}" if platform == "cpu" else ""
-        raise ValueError(f"--devices must be at most {there}, as many as there are ({platform}), got {setup.devices}{hint}")
+        raise ValueError(
+            f"--devices must be at most {there}, as many as there are ({platform}), got {setup.devices}{hint}"
+        )
     for name in works:
         if setup.devices > 1 and name not in BATCHES:
             raise ValueError(f"--work {name} runs on one device; --devices {setup.devices} takes {', '.join(BATCHES)}")
