@@ -1,3 +1,9 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -85,6 +91,24 @@ def test_a_batch_that_the_devices_cannot_share_is_refused(monkeypatch):
         check(["mlp_vae"], Setup(devices=3))
     with pytest.raises(ValueError, match="--work ensemble runs on one device; --devices 2 takes mlp_vae, conv_vae"):
         check(["ensemble"], Setup(devices=2))
+
+
+TWO_DEVICES = """
+from vae_jax.benchmark.inference import sampling_work
+from vae_jax.benchmark.train import mlp_work
+from vae_jax.benchmark.work import Setup
+sampling_work(Setup(devices=2, batch_size=8, steps=1)).round()
+print([mlp_work(Setup(devices=devices, batch_size=8, steps=2)).round() for devices in (1, 2)])
+"""
+
+
+@pytest.mark.slow
+def test_two_devices_train_as_one():
+    environment = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+    command = [sys.executable, "-c", TWO_DEVICES]
+    done = subprocess.run(command, env=environment, cwd=Path(__file__).parents[2], capture_output=True, check=True)
+    one, two = json.loads(done.stdout)
+    assert two == pytest.approx(one, rel=1e-5)
 
 
 def test_the_works_are_those_of_the_command_line():

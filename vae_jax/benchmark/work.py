@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import NamedSharding, PartitionSpec
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from vae_jax.benchmark.flops import Product
 
@@ -32,7 +32,9 @@ class Setup(NamedTuple):
         """Of arrays whose leading axis is the batch; None on one device."""
         if self.devices == 1:
             return None
-        mesh = jax.make_mesh((self.devices,), ("data",), devices=jax.devices()[: self.devices])
+        mesh = jax.make_mesh(
+            (self.devices,), ("data",), axis_types=(AxisType.Auto,), devices=jax.devices()[: self.devices]
+        )
         return NamedSharding(mesh, PartitionSpec("data"))
 
 
