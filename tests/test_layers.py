@@ -30,6 +30,10 @@ ALLOWED = {
         "distributions", "quantizers", "networks", "models", "objectives", "training", "data", "evaluation",
         "visualization", "runs", "results", "experiment",
     },
+    "benchmark": {
+        "distributions", "quantizers", "networks", "models", "objectives", "training", "data", "evaluation",
+        "visualization", "runs", "results", "experiment",
+    },
     # The package itself re-exports what needs neither data, plots nor files.
     "__init__": {"distributions", "quantizers", "networks", "models", "objectives", "training", "evaluation"},
 }  # fmt: skip
@@ -38,7 +42,7 @@ ALLOWED = {
 # optax, and none of the others.
 ONLY_IN = {
     "flax": ["networks/"],
-    "optax": ["training/", "experiment/"],
+    "optax": ["training/", "experiment/", "benchmark/"],
     "matplotlib": ["visualization/"],
     "orbax": ["training/checkpoints.py"],
     "tensorflow_datasets": ["data/"],

@@ -76,7 +76,8 @@ def main() -> None:
         "pythae": lambda: -float(pythae.get_nll(xs, n_samples=num_samples)),  # its sign is that of log p(x)
     }
     versions = {name: version(name) for name in ("torch", "pythae")}
-    print(json.dumps({"versions": versions, "instructions": torch.backends.cpu.get_cpu_capability()}), flush=True)
+    about = {"contestants": list(contestants), "versions": versions}
+    print(json.dumps(about | {"instructions": torch.backends.cpu.get_cpu_capability()}), flush=True)
     for line in sys.stdin:
         start = time.perf_counter()
         nll = contestants[line.strip()]()

@@ -16,3 +16,4 @@ from vae_jax.visualization.rate_distortion import rate_distortion as rate_distor
 from vae_jax.visualization.report import ReportFigure as ReportFigure
 from vae_jax.visualization.report import save_figure as save_figure
 from vae_jax.visualization.report import write_report as write_report
+from vae_jax.visualization.throughput import throughput as throughput

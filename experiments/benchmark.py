@@ -1,0 +1,137 @@
+"""How fast this machine runs the works of this library: beside the floor of their matrix products, and beside peers.
+
+    python -m experiments.benchmark --work mlp_vae --json FILE
+    python -m venv peers && peers/bin/pip install torch==2.13.0 pythae==0.1.2 numpyro==0.22.0
+    python -m experiments.benchmark --peers --peer-python peers/bin/python --sweep --record docs/results/benchmark.json
+
+Works: mlp_vae, conv_vae, conv_cifar, importance_sampling, ensemble (8 MLP VAEs), sampling. Each is first started twice
+in a process of its own, for the time from the command to the first step without and with compiled programs at hand.
+Then its rounds, those of its matrix products alone, and those of the peers take turns in one run; medians are compared,
+and a peer's loss must agree with ours, or it did not do the same work. Half a minute a work on two quiet cores, and
+one to four minutes with peers. Progress goes to stderr, the records as JSON to the last line of stdout.
+"""
+
+import dataclasses
+import json
+import shlex
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from vae_jax.benchmark.peers import importable
+from vae_jax.benchmark.record import claims, table
+from vae_jax.benchmark.run import PACKAGES, measure_work
+from vae_jax.benchmark.sweep import measure_sweep
+from vae_jax.benchmark.work import Setup
+from vae_jax.benchmark.works import WORKS, check
+from vae_jax.experiment import device_name, exit_on_bad_input
+from vae_jax.results import Record, write_record
+from vae_jax.runs import write_atomically
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What the benchmark can be told."""
+
+    work: tuple[str, ...] = tuple(WORKS)
+    """one or more of mlp_vae, conv_vae, conv_cifar, importance_sampling, ensemble, sampling"""
+    json: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """where to write the list of records, one a work"""
+    rounds: int = 7
+    """rounds of each contestant that count"""
+    devices: int = 1
+    """that the batch is spread over"""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """that the networks compute in; parameters and densities stay float32"""
+    batch_size: int | None = None
+    """examples a step, over all devices; None: each work's own"""
+    profile: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    """where to write a trace of one round of each work, DIR/WORK/.../perfetto_trace.json.gz: open it in Perfetto"""
+    peers: bool = False
+    """also measure those of PyTorch, pythae and numpyro that --peer-python has"""
+    peer_python: str = sys.executable
+    """the Python interpreter of the peers"""
+    sweep: bool = False
+    """also measure the throughput against the batch size and the number of models"""
+    record: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """a record for the docs, docs/results/NAME.json, and of a sweep its figure docs/images/NAME.png"""
+
+
+def say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def docs_record(options: Options, records: list[dict[str, Any]], sweep: dict[str, Any] | None, start: float) -> Record:
+    versions = {name: number for record in records for name, number in record["versions"].items()}
+    instructions, precision = records[0]["instructions"], options.precision
+    protocol = (
+        f"{precision}, {options.devices} device(s), contestants in turns in one run, medians of {options.rounds} "
+    )
+    protocol += "rounds; peers from the same first weights, with the same shuffling, bits, loss and Adam; "
+    return Record(
+        title=f"Speed, {device_name()}, {instructions}",
+        protocol=protocol + "; ".join(f"{record['work']}: {record['protocol']}" for record in records) + ".",
+        command=shlex.join(["python", "-m", "experiments.benchmark", *sys.argv[1:]]),
+        claims=claims(records),
+        seeds=[],
+        wall_seconds=[round(time.monotonic() - start, 1)],
+        device=f"{device_name()}, {instructions}",
+        versions=versions,
+        details={"records": records} | ({"sweep": sweep} if sweep else {}),
+    )
+
+
+def main(options: Options) -> None:
+    start = time.monotonic()
+    setup = Setup(options.precision, options.devices, options.batch_size)
+    with exit_on_bad_input():
+        if options.rounds < 1:
+            raise ValueError(f"--rounds must be at least 1, got {options.rounds}")
+        if not options.work:
+            raise ValueError(f"--work must name one or more of {', '.join(WORKS)}")
+        check(options.work, setup)
+        names = sorted({name for needed in PACKAGES.values() for name in needed})
+        packages = importable(options.peer_python, names) if options.peers else []
+    records = []
+    for name in options.work:
+        records.append(
+            measure_work(
+                name,
+                setup,
+                options.rounds,
+                say,
+                profile=options.profile,
+                peer_python=options.peer_python if options.peers else None,
+                packages=packages,
+                peer_folder=Path(__file__).parent / "peers",
+            )
+        )
+        say(table(records[-1]))
+        if options.json is not None:  # after each work: a long run that is stopped leaves what it has
+            options.json.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(options.json, json.dumps(records, indent=2) + "\n")
+    sweep = measure_sweep(options.precision, options.rounds, say) if options.sweep else None
+    if options.record is not None:
+        write_record(options.record, docs_record(options, records, sweep, start))
+        if sweep is not None:
+            from vae_jax.visualization import save_figure, throughput  # matplotlib, which nothing else here needs
+
+            by_models = sweep["model_steps_per_second"]
+            figure = throughput(
+                sweep["batch_sizes"],
+                sweep["examples_per_second"],
+                sweep["models"],
+                by_models["together"],
+                by_models["separate"],
+            )
+            images = options.record.parent.parent / "images"
+            images.mkdir(parents=True, exist_ok=True)
+            save_figure(figure, images / f"{options.record.stem}.png")
+    print(json.dumps(records))
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Options, description=__doc__, prog="python -m experiments.benchmark"))

@@ -1,0 +1,46 @@
+import jax.numpy as jnp
+import pytest
+
+from vae_jax.benchmark import models
+from vae_jax.benchmark.flops import FORWARD, Product, compiled_flops, conv_product, dense_products, formula_flops
+from vae_jax.benchmark.inference import importance_sampling_work, sampling_work
+from vae_jax.benchmark.train import cifar_work, conv_work, ensemble_work, mlp_work
+from vae_jax.benchmark.work import Setup
+
+SMALL = {
+    "mlp_vae": lambda: mlp_work(Setup(batch_size=16, steps=1)),
+    "mlp_vae, bfloat16": lambda: mlp_work(Setup("bfloat16", batch_size=128, steps=1)),
+    "conv_vae": lambda: conv_work(Setup(batch_size=2, steps=1)),
+    "conv_cifar": lambda: cifar_work(Setup(batch_size=2, steps=1)),
+    "importance_sampling": lambda: importance_sampling_work(Setup(), images=2, num_samples=100),
+    "ensemble": lambda: ensemble_work(Setup(batch_size=16, steps=1), members=2),
+    "sampling": lambda: sampling_work(Setup(batch_size=16, steps=1)),
+}
+
+
+def test_a_product_counts_a_multiplication_and_an_addition_for_each_pass():
+    assert Product(3, 5, 7).flops == 2 * 3 * 5 * 7 * 3
+    assert formula_flops([Product(1, 2, 3, FORWARD), Product(2, 2, 2)]) == 12 + 48
+
+
+def test_the_formula_of_a_product_is_what_xla_counts():
+    x, w = jnp.ones((3, 5)), jnp.ones((5, 7))
+    assert compiled_flops(jnp.matmul, x, w) == Product(3, 5, 7, FORWARD).flops
+
+
+def test_the_training_step_of_the_mlp_by_hand():
+    # Of 784-400-40 and 20-400-784 every layer has three products but the first, which needs no gradient of the image.
+    by_hand = 2 * 128 * (2 * 784 * 400 + 3 * (400 * 40 + 20 * 400 + 400 * 784))
+    assert formula_flops(models.mlp_products(128)) == by_hand == 419_840_000
+
+
+def test_a_convolution_counts_its_whole_kernel_at_each_place_of_the_smaller_grid():
+    assert conv_product(2, 16, 4, 3, 64).flops == 3 * 2 * (2 * 16 * 16) * (4 * 4 * 3) * 64
+    assert [p.passes for p in dense_products(1, (4, 3, 2), FORWARD)] == [1, 3]
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_formula_and_compiled_program_agree_within_a_fifth(name):
+    work = SMALL[name]()
+    function, arguments = work.step()
+    assert compiled_flops(function, *arguments) == pytest.approx(formula_flops(work.products), rel=0.2)

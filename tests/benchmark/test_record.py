@@ -1,0 +1,64 @@
+import pytest
+
+from vae_jax.benchmark.flops import FORWARD, Product
+from vae_jax.benchmark.measure import Sample, Turns
+from vae_jax.benchmark.record import FLOOR, OURS, claims, make_record, table
+from vae_jax.benchmark.start import Start
+from vae_jax.benchmark.work import Setup, Work
+
+
+def turns(first, seconds, loss):
+    return Turns(Sample(first, loss), [Sample(s, loss) for s in seconds])
+
+
+@pytest.fixture
+def record():
+    work = Work("mlp_vae", "a protocol", 100, 10, lambda: 0.0, lambda: None, [Product(100, 2, 3, FORWARD)], {})
+    taken = {
+        OURS: turns(2.0, [0.4, 0.5, 0.6], 100.0),
+        FLOOR: turns(1.0, [0.4, 0.4, 0.4], 0.0),
+        "pythae": turns(1.0, [2.0, 2.0, 2.0], 101.0),
+        "pytorch": turns(1.0, [1.0, 1.0, 1.0], 110.0),
+    }
+    starts = (Start(9.0, 0.5, 1000), Start(4.0, 0.7, 900))
+    return make_record(work, Setup(), taken, starts, 1300.0, {"device": "a device"})
+
+
+def test_the_numbers_of_a_record_follow_from_the_turns(record):
+    assert record["step_milliseconds"] == pytest.approx(50.0)
+    assert record["step_milliseconds_spread"] == pytest.approx(20.0)
+    assert record["step_milliseconds_rounds"] == pytest.approx([40.0, 50.0, 60.0])
+    assert record["examples_per_second"] == pytest.approx(2000.0)
+    assert record["compile_seconds"] == pytest.approx(1.5)
+    # The end of the first round, less nine of its ten steps.
+    assert record["seconds_to_first_step_uncached"] == pytest.approx(9.0 - 0.9 * 0.5)
+    assert record["seconds_to_first_step"] == pytest.approx(4.0 - 0.9 * 0.7)
+    assert (record["flops_per_step"], record["flops_per_step_formula"]) == (1300.0, 1200)
+    assert record["flops_per_second"] == pytest.approx(1200 / 0.05)
+    assert record["fraction_of_floor"] == pytest.approx(0.8)
+    assert (record["peak_memory_bytes"], record["device"]) == (1000, "a device")
+
+
+def test_a_ratio_above_one_says_that_we_are_faster(record):
+    assert record["peers"]["pythae"]["ratio"] == pytest.approx(4.0)
+    assert record["peers"]["pytorch"]["ratio"] == pytest.approx(2.0)
+    assert set(record["peers"]) == {"pythae", "pytorch"}
+
+
+def test_a_peer_with_another_loss_did_not_do_the_same_work(record):
+    assert record["peers"]["pythae"]["same_work"]
+    assert record["peers"]["pytorch"]["loss_difference"] == pytest.approx(10 / 110)
+    assert not record["peers"]["pytorch"]["same_work"]
+    assert "2.00 x as fast as pytorch (100.000 ms a step); its loss differs by 9.1%: not the same work" in table(record)
+
+
+def test_the_claims_hold_the_bars_as_times_of_ours_by_theirs(record):
+    made = {claim.claim: claim for claim in claims([record])}
+    pythae, pytorch = (made[f"mlp_vae: our time by that of {name}"] for name in ("pythae", "pytorch"))
+    assert pythae.values == [pytest.approx(0.25)]
+    assert pythae.at_most == pytest.approx(1 / 3.3)
+    assert pythae.reached
+    assert not pytorch.reached  # twice as fast, where the bar is 2.5 times
+    assert made["mlp_vae: our time by that of its products alone"].reached  # 1 / 0.8 <= 1 / 0.75
+    assert made["mlp_vae: second start, to its first step"].at_most == 4.0
+    assert not made["mlp_vae: our loss and pytorch's, apart"].reached

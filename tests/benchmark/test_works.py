@@ -1,0 +1,115 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from vae_jax import data
+from vae_jax.benchmark import interim, models
+from vae_jax.benchmark.inference import importance_sampling_work
+from vae_jax.benchmark.train import ensemble_work, mlp_work
+from vae_jax.benchmark.work import Setup
+from vae_jax.benchmark.works import WORKS, check
+
+
+def test_a_round_trains_on():
+    work = mlp_work(Setup(batch_size=32, steps=20))
+    losses = [work.round() for _ in range(3)]
+    assert work.problem["images"].shape == (640, 28, 28, 1)
+    assert losses[0] < 0.9 * 784 * np.log(2)  # of one bit a pixel, where training begins
+    assert losses[2] < losses[1] < losses[0]
+
+
+def test_a_peer_is_given_the_weights_that_training_starts_from():
+    work = mlp_work(Setup(batch_size=4, steps=1))
+    kernel = work.problem["encoder/hidden_0/kernel"].copy()
+    work.round()
+    np.testing.assert_array_equal(work.problem["encoder/hidden_0/kernel"], kernel)
+    assert {name: array.shape for name, array in work.problem.items() if "kernel" in name} == {
+        "encoder/hidden_0/kernel": (784, 400),
+        "encoder/output/kernel": (400, 40),
+        "decoder/hidden_0/kernel": (20, 400),
+        "decoder/output/kernel": (400, 784),
+    }
+
+
+def test_the_ensemble_does_the_same_as_its_members_alone():
+    work = ensemble_work(Setup(batch_size=16, steps=5), members=2)
+    (separate,) = work.rivals.values()
+    for _ in range(2):
+        np.testing.assert_allclose(work.round(), separate(), rtol=1e-4)
+
+
+def test_importance_sampling_measures_an_nll():
+    work = importance_sampling_work(Setup(), images=3, num_samples=50)
+    assert work.round() == pytest.approx(784 * np.log(2), rel=0.1)  # fresh weights give each pixel about a half
+
+
+def test_the_residual_network_by_native_convolutions():
+    encoder, decoder = interim.residual_encoder(), interim.residual_decoder()
+    image = data.scale(jax.random.key(0), models.colour_images(1)[0])
+    p = encoder.init(jax.random.key(1))
+
+    def native(name, x, stride):
+        size = p[name]["kernel"].shape[0]
+        padding = [((size - 1) // 2,) * 2] * 2
+        dims = ("NHWC", "HWIO", "NHWC")
+        y = jax.lax.conv_general_dilated(x[None], p[name]["kernel"], (stride, stride), padding, dimension_numbers=dims)
+        return y[0] + p[name]["bias"][None, None]
+
+    x = native("conv_2", jax.nn.relu(native("conv_1", jax.nn.relu(native("conv_0", image, 2)), 2)), 1)
+    for i in range(2):
+        x = x + native(f"expand_{i}", jax.nn.relu(native(f"residual_{i}", jax.nn.relu(x), 1)), 1)
+    expected = native("output", jax.nn.relu(x), 1)
+    np.testing.assert_allclose(encoder.apply(p, image), expected, atol=1e-5)
+    assert decoder.apply(decoder.init(jax.random.key(2)), jnp.ones((8, 8, 64))).shape == (32, 32, 3)
+
+
+@pytest.mark.parametrize(
+    ("works", "setup", "message"),
+    [
+        (["mlp"], Setup(), "--work must be of mlp_vae, conv_vae, .*, got mlp$"),
+        (["mlp_vae"], Setup(devices=64), "--devices must be at most .*, got 64"),
+        (["mlp_vae"], Setup(devices=0), "--devices must be at least 1, got 0"),
+        (["mlp_vae"], Setup(batch_size=0), "--batch-size must be at least 1, got 0"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused(works, setup, message):
+    with pytest.raises(ValueError, match=message):
+        check(works, setup)
+
+
+def test_a_batch_that_the_devices_cannot_share_is_refused(monkeypatch):
+    monkeypatch.setattr(jax, "device_count", lambda: 8)
+    check(["mlp_vae", "conv_vae"], Setup(devices=8))
+    with pytest.raises(ValueError, match="--devices 3 must divide the batch of mlp_vae, 128"):
+        check(["mlp_vae"], Setup(devices=3))
+    with pytest.raises(ValueError, match="--work ensemble runs on one device; --devices 2 takes mlp_vae, conv_vae"):
+        check(["ensemble"], Setup(devices=2))
+
+
+TWO_DEVICES = """
+from vae_jax.benchmark.inference import sampling_work
+from vae_jax.benchmark.train import mlp_work
+from vae_jax.benchmark.work import Setup
+sampling_work(Setup(devices=2, batch_size=8, steps=1)).round()
+print([mlp_work(Setup(devices=devices, batch_size=8, steps=2)).round() for devices in (1, 2)])
+"""
+
+
+@pytest.mark.slow
+def test_two_devices_train_as_one():
+    environment = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+    command = [sys.executable, "-c", TWO_DEVICES]
+    done = subprocess.run(command, env=environment, cwd=Path(__file__).parents[2], capture_output=True, check=True)
+    one, two = json.loads(done.stdout)
+    assert two == pytest.approx(one, rel=1e-5)
+
+
+def test_the_works_are_those_of_the_command_line():
+    assert list(WORKS) == ["mlp_vae", "conv_vae", "conv_cifar", "importance_sampling", "ensemble", "sampling"]

@@ -1,0 +1,59 @@
+"""How many floating-point operations a step makes: by the formula, and as XLA counts the compiled program."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import jax
+
+FORWARD, AND_WEIGHTS, AND_INPUTS = 1, 2, 3
+
+
+class Product(NamedTuple):
+    """`[rows, inner] @ [inner, columns]`: inputs times weights, and the products of its gradients."""
+
+    rows: int
+    inner: int
+    columns: int
+    passes: int = AND_INPUTS  # FORWARD; AND_WEIGHTS: their gradient too; AND_INPUTS: and that of the inputs
+
+    @property
+    def flops(self) -> int:
+        """2 rows inner columns for each pass: a multiplication and an addition."""
+        return 2 * self.rows * self.inner * self.columns * self.passes
+
+
+def formula_flops(products: Sequence[Product]) -> int:
+    """Of the matrix products alone: densities, noise and the optimizer come on top, a few percent."""
+    return sum(product.flops for product in products)
+
+
+def compiled_flops(function: Callable[..., Any], *arguments: Any) -> float | None:
+    """What XLA counts in `function(*arguments)`, compiled; None where the backend does not say.
+
+    The body of a loop counts once, however often it runs: give one step, not an epoch.
+    """
+    analysis = jax.jit(function).lower(*arguments).compile().cost_analysis()
+    return (analysis or {}).get("flops")
+
+
+def dense_products(batch: int, widths: Sequence[int], first: int = AND_INPUTS) -> list[Product]:
+    """Of dense layers between widths, the first with the passes `first`: data needs no gradient."""
+    pairs = list(pairwise(widths))
+    return [Product(batch, *pair, AND_INPUTS if i else first) for i, pair in enumerate(pairs)]
+
+
+def conv_product(batch: int, grid: int, kernel: int, inputs: int, outputs: int, passes: int = AND_INPUTS) -> Product:
+    """Of a convolution: every place of the smaller of its two square grids meets the whole kernel once.
+
+    Args:
+      batch: images.
+      grid: height and width of its output; of a transposed convolution, of its input.
+      kernel: height and width of the kernel.
+      inputs: channels of the larger grid.
+      outputs: channels of the smaller grid.
+      passes: as of `Product`.
+    """
+    return Product(batch * grid * grid, kernel * kernel * inputs, outputs, passes)

@@ -1,0 +1,113 @@
+"""The models of the works, each with the matrix products of one of its training steps, and the images they train on."""
+
+from __future__ import annotations
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from vae_jax import data
+from vae_jax.benchmark import interim
+from vae_jax.benchmark.flops import AND_WEIGHTS, Product, conv_product, dense_products
+from vae_jax.distributions import Normal
+from vae_jax.distributions.normal import LOG_2PI
+from vae_jax.models import gaussian_vae
+from vae_jax.models.vae import VAE, Params
+from vae_jax.networks import conv_decoder, conv_encoder, mlp_decoder, mlp_encoder
+
+IMAGE, HIDDEN, LATENT = (28, 28, 1), 400, 20
+SPRITE, SPRITE_LATENT, CHANNELS, DENSE = (64, 64, 1), 10, (32, 32, 64, 64), 256
+KERNELS = (4, 4, 4, 4)  # swap for (4, 4, 2, 2), and give it to conv_encoder and conv_decoder
+
+
+def mlp(dtype: jnp.dtype) -> VAE:
+    """784-400-20-400-784, ReLU."""
+    encoder = mlp_encoder(IMAGE, 2 * LATENT, (HIDDEN,))
+    decoder = mlp_decoder(LATENT, (*IMAGE, 1), (HIDDEN,))
+    return gaussian_vae(interim.in_precision(encoder, dtype), interim.in_precision(decoder, dtype), LATENT)
+
+
+def mlp_products(batch: int) -> list[Product]:
+    pixels = math.prod(IMAGE)
+    encoder = dense_products(batch, (pixels, HIDDEN, 2 * LATENT), first=AND_WEIGHTS)
+    return encoder + dense_products(batch, (LATENT, HIDDEN, pixels))
+
+
+def conv(dtype: jnp.dtype) -> VAE:
+    """The network that dSprites is usually learnt with, 64 x 64 x 1."""
+    encoder = conv_encoder(SPRITE, 2 * SPRITE_LATENT, CHANNELS, DENSE)
+    decoder = conv_decoder(SPRITE_LATENT, (*SPRITE, 1), CHANNELS, DENSE)
+    return gaussian_vae(interim.in_precision(encoder, dtype), interim.in_precision(decoder, dtype), SPRITE_LATENT)
+
+
+def conv_products(batch: int) -> list[Product]:
+    grids = [SPRITE[0] >> (i + 1) for i in range(len(CHANNELS))]
+    layers = list(zip(grids, KERNELS, (1, *CHANNELS[:-1]), CHANNELS, strict=True))
+    code = grids[-1] ** 2 * CHANNELS[-1]
+    return [
+        *(conv_product(batch, *layer, AND_WEIGHTS) for layer in layers[:1]),
+        *(conv_product(batch, *layer) for layer in layers[1:]),
+        *dense_products(batch, (code, DENSE, 2 * SPRITE_LATENT)),
+        *dense_products(batch, (SPRITE_LATENT, DENSE, code)),
+        *(conv_product(batch, *layer) for layer in reversed(layers)),
+    ]
+
+
+def cifar(dtype: jnp.dtype) -> VAE:
+    """The residual network of VQ-VAE on CIFAR-10, with a Gaussian code `[8, 8, 64]`.
+
+    p(x | z) is a Normal of variance 1 / (2 pi), whose negative logarithm is pi |x - mean|^2, with no constant.
+
+    Source: van den Oord et al. 2017 (arXiv:1711.00937), section 4.1, for the network.
+    """
+    encoder = interim.in_precision(interim.residual_encoder(), dtype)
+    decoder = interim.in_precision(interim.residual_decoder(), dtype)
+    zeros = jnp.zeros((8, 8, interim.CODE_CHANNELS))
+
+    def init(key: jax.Array) -> Params:
+        encoder_key, decoder_key = jax.random.split(key)
+        return {"encoder": encoder.init(encoder_key), "decoder": decoder.init(decoder_key)}
+
+    def decode(params: Params, z: jax.Array) -> Normal:
+        mean = decoder.apply(params["decoder"], z)
+        return Normal(mean, jnp.full_like(mean, -LOG_2PI))
+
+    return VAE(
+        init=init,
+        encode=lambda params, x: Normal(*jnp.split(encoder.apply(params["encoder"], x), 2, axis=-1)),
+        prior=lambda params: Normal(zeros, zeros),
+        decode=decode,
+    )
+
+
+def cifar_products(batch: int) -> list[Product]:
+    residual = [conv_product(batch, 8, 3, 128, 32), conv_product(batch, 8, 1, 32, 128)] * 2
+    return [
+        conv_product(batch, 16, 4, 3, 64, AND_WEIGHTS),
+        conv_product(batch, 8, 4, 64, 128),
+        conv_product(batch, 8, 3, 128, 128),
+        *residual,
+        conv_product(batch, 8, 1, 128, 128),
+        conv_product(batch, 8, 3, 64, 128),
+        *residual,
+        conv_product(batch, 8, 4, 64, 128),
+        conv_product(batch, 16, 4, 3, 64),
+    ]
+
+
+def digits(count: int) -> np.ndarray:
+    """uint8 `[count, 28, 28, 1]`: the embedded digits, from the first again where they end."""
+    images = data.load_images("digits").train
+    return images[np.arange(count) % len(images)]
+
+
+def sprites(count: int) -> np.ndarray:
+    """uint8 `[count, 64, 64, 1]`: digits of twice their size, in a margin."""
+    return np.pad(digits(count).repeat(2, axis=1).repeat(2, axis=2), ((0, 0), (4, 4), (4, 4), (0, 0)))
+
+
+def colour_images(count: int) -> np.ndarray:
+    """uint8 `[count, 32, 32, 3]`: digits in a margin, in three equal channels."""
+    return np.pad(digits(count), ((0, 0), (2, 2), (2, 2), (0, 0))).repeat(3, axis=3)

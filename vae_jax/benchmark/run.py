@@ -1,0 +1,75 @@
+"""One work measured: fresh starts, then turns with its floor and its peers, then a trace where one is wanted."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from vae_jax.benchmark.floor import make_floor
+from vae_jax.benchmark.flops import compiled_flops
+from vae_jax.benchmark.measure import take_turns, timed
+from vae_jax.benchmark.peers import Peers, peers_of
+from vae_jax.benchmark.record import FLOOR, OURS, instructions, make_record
+from vae_jax.benchmark.start import measure_starts
+from vae_jax.benchmark.work import Setup, Work
+from vae_jax.benchmark.works import WORKS
+from vae_jax.experiment.environment import device_name, versions
+
+# What each script of experiments/peers imports.
+PACKAGES = {
+    "torch_training.py": ("torch",),
+    "pythae_training.py": ("torch", "pythae"),
+    "numpyro_training.py": ("numpyro",),
+    "torch_likelihood.py": ("torch", "pythae"),
+}
+
+
+def measure_work(
+    name: str,
+    setup: Setup,
+    rounds: int,
+    say: Callable[[str], None],
+    *,
+    profile: Path | None = None,
+    peer_python: str | None = None,
+    packages: list[str] | None = None,
+    peer_folder: Path = Path("experiments/peers"),
+) -> dict[str, Any]:
+    """The record of one work.
+
+    Args:
+      name: of WORKS.
+      setup: what it is built for, already checked.
+      rounds: that count.
+      say: takes a line of progress.
+      profile: a folder for the trace of one round, in a folder of the work's name; None: no trace.
+      peer_python: an interpreter with peers; None: none.
+      packages: what that interpreter can import.
+      peer_folder: where the peers' scripts lie.
+    """
+    say(f"{name}: two fresh starts")
+    starts = measure_starts(name, setup)
+    work = WORKS[name](setup)
+    say(f"{name}: counting operations")
+    function, arguments = work.step()
+    flops = compiled_flops(function, *arguments)
+    floor = make_floor(work.products, work.steps, setup.dtype, setup.batch_sharding())
+    ours = {OURS: timed(work.round), FLOOR: timed(floor)} | {n: timed(rival) for n, rival in work.rivals.items()}
+    with _peers(work, peer_python, packages or [], peer_folder) as peers:
+        turns = take_turns(ours | peers.contestants, rounds, lambda line: say(f"{name}, {line}"))
+    about = {"device": device_name(), "instructions": instructions(), "versions": versions() | peers.versions}
+    if profile is not None:
+        with jax.profiler.trace(profile / name, create_perfetto_trace=True):
+            work.round()
+    return make_record(work, setup, turns, starts, flops, about)
+
+
+def _peers(
+    work: Work, python: str | None, packages: list[str], folder: Path
+) -> contextlib.AbstractContextManager[Peers]:
+    scripts = [folder / script for script in work.peers if set(PACKAGES[script]) <= set(packages)]
+    return peers_of(python, scripts, work.name, work.problem) if python else contextlib.nullcontext(Peers({}, {}))

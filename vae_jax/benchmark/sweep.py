@@ -1,0 +1,47 @@
+"""Throughput of mlp_vae against the batch size, and of ensembles of it against the number of models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from vae_jax.benchmark.measure import take_turns, timed
+from vae_jax.benchmark.train import ensemble_work, mlp_work
+from vae_jax.benchmark.work import Setup
+
+BATCHES, MEMBERS = (32, 64, 128, 256, 512, 1024), (1, 2, 4, 8, 16)
+MODEL_STEPS = 160  # of a round of the ensembles: the same work however many share it
+
+
+def measure_sweep(
+    precision: str,
+    rounds: int,
+    say: Callable[[str], None],
+    batches: Sequence[int] = BATCHES,
+    members: Sequence[int] = MEMBERS,
+    examples: int = 12_800,
+) -> dict[str, Any]:
+    """Examples a second at each batch size; model-steps a second of M models at batch 128, together and separately."""
+    works = {str(b): mlp_work(Setup(precision, 1, b, max(1, examples // b))) for b in batches}
+    turns = take_turns({name: timed(work.round) for name, work in works.items()}, rounds, say)
+    by_batch = [works[n].batch_size * works[n].steps / turns[n].seconds for n in works]
+    by_members: dict[str, list[float]] = {"together": [], "separate": []}
+    for count in members:
+        steps = max(1, MODEL_STEPS // count)
+        work = ensemble_work(Setup(precision, 1, None, steps), count)
+        ((_, separate),) = work.rivals.items()
+        contestants = {"together": timed(work.round), "separate": timed(separate)}
+        taken = take_turns(contestants, rounds, partial(_say, say, count))
+        for way in by_members:
+            by_members[way].append(count * steps / taken[way].seconds)
+    return {
+        "batch_sizes": list(batches),
+        "examples_per_second": by_batch,
+        "models": list(members),
+        "model_steps_per_second": by_members,
+    }
+
+
+def _say(say: Callable[[str], None], count: int, line: str) -> None:
+    say(f"M = {count}, {line}")

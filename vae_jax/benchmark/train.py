@@ -1,0 +1,145 @@
+"""The works that train: one model, or several as one program."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from vae_jax import data
+from vae_jax.benchmark import interim, models
+from vae_jax.benchmark.flops import Product
+from vae_jax.benchmark.work import Call, Setup, Work, named_arrays
+from vae_jax.models.vae import VAE
+from vae_jax.objectives import negative_elbo, on_prepared
+from vae_jax.training import init_train_state, make_train_epoch, make_train_step
+
+
+def mlp_work(setup: Setup) -> Work:
+    batch, steps = setup.batch_size or 128, setup.steps or 468
+    protocol = (
+        f"784-400-20-400-784 ReLU, Bernoulli likelihood, Adam 1e-3, batch {batch}; a round is one epoch of {steps} "
+        "steps as one program: shuffling, dynamic binarisation and noise included; real digits, repeated to fill it"
+    )
+    peers = ("torch_training.py", "pythae_training.py", "numpyro_training.py")
+    images = models.digits(batch * steps)
+    return _training(
+        "mlp_vae",
+        protocol,
+        setup,
+        models.mlp(setup.dtype),
+        data.binarize,
+        images,
+        batch,
+        models.mlp_products(batch),
+        peers,
+    )
+
+
+def conv_work(setup: Setup) -> Work:
+    batch, steps = setup.batch_size or 64, setup.steps or 16
+    protocol = (
+        f"convolutions of stride 2, kernels {models.KERNELS}, channels {models.CHANNELS}, dense 256, code 10, "
+        f"mirrored; 64 x 64 x 1, Bernoulli likelihood, Adam 1e-3, batch {batch}; a round is {steps} steps as one "
+        "program: shuffling, dynamic binarisation and noise included; real digits, enlarged twice and padded"
+    )
+    images = models.sprites(batch * steps)
+    return _training(
+        "conv_vae",
+        protocol,
+        setup,
+        models.conv(setup.dtype),
+        data.binarize,
+        images,
+        batch,
+        models.conv_products(batch),
+        ("torch_training.py",),
+    )
+
+
+def cifar_work(setup: Setup) -> Work:
+    batch, steps = setup.batch_size or 32, setup.steps or 16
+    protocol = (
+        "4x4 s2 64, 4x4 s2 128, 3x3 128, two residual layers of 32, a Gaussian code of 8 x 8 x 64, mirrored; "
+        f"32 x 32 x 3, Normal likelihood of variance 1 / (2 pi), Adam 1e-3, batch {batch}; a round is {steps} steps "
+        "as one program, shuffling and noise included; real digits, padded, in three channels"
+    )
+    images = models.colour_images(batch * steps)
+    return _training(
+        "conv_cifar",
+        protocol,
+        setup,
+        models.cifar(setup.dtype),
+        data.scale,
+        images,
+        batch,
+        models.cifar_products(batch),
+        ("torch_training.py",),
+    )
+
+
+def ensemble_work(setup: Setup, members: int = 8) -> Work:
+    batch, steps = setup.batch_size or 128, setup.steps or 100
+    model, optimizer = models.mlp(setup.dtype), optax.adam(1e-3)
+    step = make_train_step(model, on_prepared(negative_elbo, data.binarize), optimizer)
+    epoch, images = make_train_epoch(step, batch), jnp.asarray(models.digits(batch * steps))
+    keys = jax.random.split(jax.random.key(1), members)
+    init = jax.jit(jax.vmap(lambda key: init_train_state(model, optimizer, key)))
+    together, states = interim.train_ensemble(epoch), init(keys)
+    single = [jax.tree.map(lambda leaf, i=i: jnp.copy(leaf[i]), states) for i in range(members)]
+
+    def round() -> float:
+        nonlocal states
+        states, metrics = together(states, keys, images)
+        return float(jnp.mean(metrics["loss"]))
+
+    def separate() -> float:
+        losses = []
+        for i, key in enumerate(keys):
+            single[i], metrics = epoch(single[i], key, images)
+            losses.append(metrics["loss"])
+        return float(jnp.mean(jnp.stack(losses)))
+
+    def counted() -> Call:
+        return jax.vmap(step, in_axes=(0, 0, None)), (states, keys, images[:batch])
+
+    protocol = (
+        f"{members} VAEs of mlp_vae's shape, other seeds and orders, as one vmapped program; a step is one of all "
+        f"{members}; a round is {steps} steps; separately: the same {members} one after another, each un-vmapped"
+    )
+    rivals = {f"{members} separate runs": separate}
+    products = models.mlp_products(batch) * members
+    return Work("ensemble", protocol, members * batch, steps, round, counted, products, {}, (), rivals)
+
+
+def _training(
+    name: str,
+    protocol: str,
+    setup: Setup,
+    model: VAE,
+    prepare: Callable[[jax.Array, jax.Array], jax.Array],
+    images: np.ndarray,
+    batch: int,
+    products: Sequence[Product],
+    peers: tuple[str, ...],
+) -> Work:
+    optimizer, key = optax.adam(1e-3), jax.random.key(1)
+    step = make_train_step(model, on_prepared(negative_elbo, prepare), optimizer)
+    epoch = make_train_epoch(interim.on_devices(step, setup.batch_sharding()), batch)
+    state = jax.jit(lambda key: init_train_state(model, optimizer, key))(jax.random.key(0))
+    problem = named_arrays(state.params) | {"images": images, "batch_size": np.asarray(batch)}
+    problem |= {"binarize": np.asarray(prepare is data.binarize)}
+    on_device = jnp.asarray(images)
+
+    def round() -> float:
+        nonlocal state
+        state, metrics = epoch(state, key, on_device)
+        return float(metrics["loss"])
+
+    def counted() -> Call:
+        return step, (state, key, on_device[:batch])
+
+    return Work(name, protocol, batch, len(images) // batch, round, counted, products, problem, peers)
