@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 
 from vae_jax.data import load_images
-from vae_jax.experiment import main, pipeline, resumable, trained
+from vae_jax.experiment import main, members, resumable, trained
 from vae_jax.experiment.problem import make_problem
 from vae_jax.experiment.progress import ProgressDisplay
 from vae_jax.experiment.settings import resolve
@@ -245,7 +246,7 @@ def test_a_run_that_was_killed_before_its_first_checkpoint_starts_again(monkeypa
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(pipeline, "fit", die)
+        patch.setattr(members, "fit", die)
         assert command(patch, capsys, "vae", "--run-dir part")[0] == 130
     code, again, _ = command(monkeypatch, capsys, "vae", "--run-dir part --resume")
     assert code == 0
@@ -411,3 +412,36 @@ def test_more_models_than_fit_are_refused_in_one_line_and_leave_no_folder(monkey
         r"error: --seeds 50: 50 models need 0.\d\d GiB at once, .*: \d+ would fit; train them in several", last
     )
     assert not Path("run").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["vae", "autoencoder"])
+def test_a_run_on_streamed_images_is_measured_resumed_and_evaluated_as_one_in_memory(
+    monkeypatch, capsys, without_figures, name
+):
+    with np.load("blobs.npz") as blobs:
+        np.save("blobs.npy", blobs["train"])
+
+    def interrupt(self, rows):
+        if rows[0]["epoch"] == 2:
+            raise KeyboardInterrupt
+
+    small = SMALL.replace("--nll-samples 2", "--nll-samples 2 --data blobs.npy --stream")
+    code, out, err = command(monkeypatch, capsys, name, "--run-dir whole", small=small)
+    assert code == 0
+    assert "62 training, 10 validation, 8 test images" in err  # as the same file in memory has them
+    whole = json.loads(out.splitlines()[-1])
+    with monkeypatch.context() as patch:
+        patch.setattr(resumable, "OrbaxCheckpoints", partial(resumable.OrbaxCheckpoints, every_seconds=0.0))
+        patch.setattr(ProgressDisplay, "show", interrupt)
+        assert command(patch, capsys, name, "--run-dir part", small=small)[0] == 130
+    code, out, _ = command(monkeypatch, capsys, name, "--run-dir part --resume", small="--data blobs.npy")
+    assert code == 0
+    assert numbers_of(json.loads(out.splitlines()[-1])) == numbers_of(whole)
+    assert without_seconds("part/metrics.jsonl") == without_seconds("whole/metrics.jsonl")
+    in_memory = small.replace(" --stream", "")
+    code, out, _ = command(monkeypatch, capsys, name, "--run-dir memory", small=in_memory)
+    other = json.loads(out.splitlines()[-1])
+    # Other batches of the same images, and a mean image that differs by rounding alone.
+    assert (other["steps"], other["test_images"]) == (whole["steps"], whole["test_images"])
+    assert 0 < abs(other["distortion"] - whole["distortion"]) < 0.1 * whole["distortion"]

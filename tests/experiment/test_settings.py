@@ -69,6 +69,8 @@ def test_resolving_again_changes_nothing():
         ({"seed": -1}, r"--seed must be between 0 and 2\*\*32 - 2, got -1"),
         ({"seed": 2**32}, "--seed must be between 0 and"),
         ({"seeds": 0}, "--seeds must be at least 1, got 0"),
+        ({"stream": True, "seeds": 2}, "--stream trains one model at a time, got --seeds 2"),
+        ({"stream": True, "binarization": "static"}, "--stream reads images batch by batch, but --binarization static"),
         ({"seeds": 3, "seed": 2**32 - 3}, r"--seed must be between 0 and 2\*\*32 - 4, got 4294967293"),
         ({"network": "conv", "hidden": (4, 4)}, "--network conv has one dense layer: --hidden takes one width"),
         ({"binarization": "static", "likelihood": "normal"}, "--binarization static .* --likelihood bernoulli.*normal"),

@@ -11,8 +11,8 @@ from vae_jax.experiment.evaluate import open_run as open_run
 from vae_jax.experiment.evaluate import prepare_evaluation as prepare_evaluation
 from vae_jax.experiment.evaluate import run_evaluation as run_evaluation
 from vae_jax.experiment.method import Method as Method
-from vae_jax.experiment.pipeline import prepare as prepare
 from vae_jax.experiment.pipeline import run as run
+from vae_jax.experiment.prepared import prepare as prepare
 from vae_jax.experiment.problem import Problem as Problem
 from vae_jax.experiment.problem import make_gaussian_vae as make_gaussian_vae
 from vae_jax.experiment.problem import make_networks as make_networks

@@ -13,7 +13,8 @@ import tyro
 from vae_jax.experiment.devices import join_processes
 from vae_jax.experiment.environment import keep_compiled_programs
 from vae_jax.experiment.method import Method
-from vae_jax.experiment.pipeline import prepare, run
+from vae_jax.experiment.pipeline import run
+from vae_jax.experiment.prepared import prepare
 from vae_jax.experiment.settings import Settings, settings_of_run
 from vae_jax.runs import RunFolder
 from vae_jax.training import Diverged, DoesNotFit

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import tyro
 
-from vae_jax.data import load_images
+from vae_jax.data import load_images, stream_images
 from vae_jax.evaluation import from_posterior, from_prior, measure_surgery
 from vae_jax.evaluation.require import require_density
 from vae_jax.experiment.environment import device_name
@@ -126,7 +126,7 @@ def open_run(path: Path, data_dir: str | None = None, seed: int | None = None) -
     places = dataclasses.replace(method.defaults, run_dir=path, data_dir=data_dir)
     settings = settings_of_run(method.name, places, folder)
     try:
-        images = load_images(settings.data, data_dir)
+        images = (stream_images if settings.stream else load_images)(settings.data, data_dir)
     except ValueError as error:
         raise ValueError(
             f"RUN {path} was made with --data {settings.data}, not to be loaded from here: {error}"

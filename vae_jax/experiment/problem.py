@@ -10,7 +10,8 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from vae_jax import data
-from vae_jax.data import Images
+from vae_jax.data import Images, ImageSource, ImageStream, hold_out, mean_image
+from vae_jax.data.sources import ArrayImages, evenly_spaced
 from vae_jax.experiment.settings import Settings
 from vae_jax.models import VAE, Likelihood, gaussian_vae, likelihoods, output_bias
 from vae_jax.networks import (
@@ -27,6 +28,8 @@ from vae_jax.networks import (
 # differ by the training alone. The key is of a seed that --seed does not take.
 BITS_SEED = 0
 SPLIT_SEED = 0
+# Of images that stay on disk, so many are read for what is a mean over the training images.
+_READ_FOR_MEANS = 10_000
 TEST_KEY_SEED = 2**32 - 1
 
 
@@ -50,7 +53,8 @@ _LIKELIHOODS = {
 class Problem(NamedTuple):
     """The data of an experiment, and how a model meets it."""
 
-    train: np.ndarray  # uint8 [N, H, W, C]
+    train: np.ndarray | ImageSource  # uint8 [N, H, W, C], in memory or where they are read from
+    mean_image: np.ndarray  # float [H, W, C] in [0, 1]
     validation: np.ndarray  # uint8 [M, H, W, C], held out of train
     test: jax.Array  # float32 [L, H, W, C], as the model sees them: the bits and noise of one draw
     test_labels: np.ndarray | None
@@ -58,28 +62,37 @@ class Problem(NamedTuple):
     likelihood: Likelihood
 
 
-def make_problem(settings: Settings, images: Images) -> Problem:
+def make_problem(settings: Settings, images: Images | ImageStream) -> Problem:
     """The problem that resolved settings describe on these images."""
     likelihood, pixels = _LIKELIHOODS[settings.likelihood]
     train, test = images.train, images.test
     if settings.binarization != "none":
         # The same test bits for static and dynamic, so that the two can be compared.
         test = data.static_binarization(test, BITS_SEED + 1)
-    if settings.binarization == "static":
+    if settings.binarization == "static" and isinstance(train, np.ndarray):  # of no stream: resolve refuses it
         train = data.static_binarization(train, BITS_SEED)
     if settings.binarization == "dynamic":
         pixels = Pixels(data.binarize, None)
-    order = np.random.RandomState(SPLIT_SEED).permutation(len(train))
-    held_out = np.zeros(len(train), bool)
-    held_out[order[: settings.validation_size]] = True
+    source = ArrayImages(train) if isinstance(train, np.ndarray) else train
+    rest, validation = hold_out(source, settings.validation_size or 0, SPLIT_SEED)
+    in_memory = isinstance(train, np.ndarray)
     return Problem(
-        train=train[~held_out],
-        validation=train[held_out],
+        train=rest.read(np.arange(rest.shape[0])) if in_memory else rest,
+        mean_image=mean_image(rest, rest.shape[0] if in_memory else _READ_FOR_MEANS) / 255.0,
+        validation=validation,
         test=pixels.prepare(jax.random.key(TEST_KEY_SEED), test),
         test_labels=images.test_labels,
         pixels=pixels,
         likelihood=likelihood,
     )
+
+
+def fitted_to(problem: Problem, key: jax.Array) -> jax.Array:
+    """Training images as the model sees them: all, or of those that stay on disk as many as a fit needs."""
+    train = problem.train
+    if not isinstance(train, np.ndarray):
+        train = train.read(evenly_spaced(train.shape[0], _READ_FOR_MEANS))
+    return problem.pixels.prepare(key, train)
 
 
 def make_networks(settings: Settings, problem: Problem, code_outputs: int) -> tuple[Network, Network]:
@@ -92,7 +105,7 @@ def make_networks(settings: Settings, problem: Problem, code_outputs: int) -> tu
     """
     image_shape = problem.train.shape[1:]
     outputs = (*image_shape, problem.likelihood.num_outputs)
-    bias = output_bias(problem.likelihood, problem.train.mean(axis=0) / 255.0)
+    bias = output_bias(problem.likelihood, problem.mean_image)
     if settings.network == "conv":
         encoder = conv_encoder(image_shape, code_outputs, settings.channels, settings.hidden[0])
         decoder = conv_decoder(settings.latent_dim, outputs, settings.channels, settings.hidden[0], bias)

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import tyro
 
-from vae_jax.data import Images
+from vae_jax.data import Images, ImageStream
 from vae_jax.experiment.schedules import Schedule
 from vae_jax.runs import RunFolder
 
@@ -41,6 +41,8 @@ class Settings:
     """digits (5,000 of MNIST, embedded), a TFDS image dataset (mnist, cifar10, ...), a .npz or .npy file, or folder/"""
     data_dir: str | None = None
     """folder of TFDS datasets; None: the environment's TFDS_DATA_DIR, else TFDS's own"""
+    stream: bool = False
+    """leave the training images on disk and read each batch as it is needed: for data larger than memory"""
     run_dir: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
     """the run's own folder, made by the run; None: runs/EXPERIMENT-DATA-TIME"""
     resume: bool = False
@@ -95,7 +97,7 @@ class Settings:
     """with --coordinator: of this process, from 0"""
 
 
-def resolve(settings: Settings, images: Images) -> Settings:
+def resolve(settings: Settings, images: Images | ImageStream) -> Settings:
     """The settings with nothing left to default: as `config.json` has them.
 
     Raises:
@@ -118,7 +120,7 @@ def resolve(settings: Settings, images: Images) -> Settings:
     if settings.network == "conv" and len(settings.hidden) != 1:
         raise ValueError(f"--network conv has one dense layer: --hidden takes one width, got {settings.hidden}")
 
-    total = len(images.train)
+    total = images.train.shape[0]
     likelihood = settings.likelihood
     if likelihood == "auto":
         likelihood = "bernoulli" if images.train.shape[-1] == 1 else "logistic"
@@ -130,6 +132,12 @@ def resolve(settings: Settings, images: Images) -> Settings:
             f"--binarization {binarization} makes pixels of 0 and 1, which --likelihood bernoulli models, "
             f"not {likelihood}"
         )
+    if settings.stream and settings.binarization == "static":
+        raise ValueError(
+            "--stream reads images batch by batch, but --binarization static draws the bits of all at once"
+        )
+    if settings.stream and settings.seeds > 1:
+        raise ValueError(f"--stream trains one model at a time, got --seeds {settings.seeds}")
     validation_size = max(1, min(total // 10, 1000)) if settings.validation_size is None else settings.validation_size
     if not 1 <= validation_size < total:
         raise ValueError(

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from vae_jax.data import Images
+from vae_jax.data import Images, ImageStream
 from vae_jax.evaluation import Measures, bits_per_dimension
 from vae_jax.experiment.method import Method
 from vae_jax.experiment.problem import Problem
@@ -39,7 +39,7 @@ class Trained(NamedTuple):
     method: Method
     settings: Settings  # of this model alone, where the run is of several
     folder: RunFolder
-    images: Images
+    images: Images | ImageStream
     problem: Problem
     model: VAE
     params: Params
