@@ -1,45 +1,30 @@
 """The convolution and its two transposes as matrix products over the whole batch: what a CPU runs.
 
 Of N images: x `[N, H, W, C]`, k `[kh, kw, C, O]`, y `[N, h, w, O]`. Cut into blocks of stride x stride pixels, every
-convolution is one of stride 1, of blocks X `[N, H', W', D]`, D = stride^2 C. It is then one matrix product on the
-windows of whichever side has fewer channels: on the windows of X where D <= O, else a product of X that gives every
-window's share, added up where they overlap.
+convolution is one of stride 1, of blocks X `[N, H', W', D]`, D = stride^2 C. With many channels on both sides it goes
+by Winograd's products; else it is one matrix product on the windows of whichever side has fewer channels: on the
+windows of X where D <= O, else a product of X that gives every window's share, added up where they overlap.
 """
 
 from __future__ import annotations
 
 import itertools
-import math
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
+from vae_jax.networks import winograd
+from vae_jax.networks.blocks import (
+    Pads,
+    barrier,
+    blocks_of,
+    from_blocks,
+    kernel_from_blocks,
+    kernel_to_blocks,
+    pad,
+    to_blocks,
+)
 from vae_jax.networks.convolution_geometry import Geometry
-
-Pads = tuple[tuple[int, int], tuple[int, int]]
-
-
-class Blocks(NamedTuple):
-    """A convolution of stride 1 that is the given one, of blocks."""
-
-    size: tuple[int, int]  # H', W'
-    kernel: tuple[int, int]  # in blocks
-    pads: Pads  # of the blocks, in blocks: before and after, for rows and columns
-    offset: int  # zeros before the first pixel of the first block
-
-
-def blocks_of(geometry: Geometry) -> Blocks:
-    stride, padding = geometry.stride, geometry.padding
-    before, offset = divmod(padding, stride)
-    kernel = tuple(-(-k // stride) for k in geometry.kernel)
-    # Pixels behind the last window are read by nobody, and their blocks left out.
-    size = tuple(
-        min(-(-(n + offset) // stride), m + k - 1 - before)
-        for n, m, k in zip(geometry.image, geometry.output, kernel, strict=True)
-    )
-    pads = tuple((before, m + k - 1 - before - n) for n, m, k in zip(size, geometry.output, kernel, strict=True))
-    return Blocks(size, kernel, pads, offset)  # type: ignore[arg-type]
 
 
 def output(x: jax.Array, kernel: jax.Array, *, geometry: Geometry) -> jax.Array:
@@ -63,7 +48,9 @@ def kernel(x: jax.Array, y: jax.Array, *, geometry: Geometry) -> jax.Array:
     rows, columns = blocks.kernel
     x = to_blocks(x, geometry)
     depth, features = x.shape[-1], y.shape[-1]
-    if depth <= features:
+    if winograd.pays(blocks.kernel, depth, features):
+        k = winograd.kernel_gradient(x, y, blocks.pads, rows)
+    elif depth <= features:
         k = tall_product(y, windows(x, blocks.kernel, blocks.pads)).reshape(features, rows, columns, depth)
         k = k.transpose(1, 2, 3, 0)
     else:
@@ -76,6 +63,8 @@ def kernel(x: jax.Array, y: jax.Array, *, geometry: Geometry) -> jax.Array:
 def correlate(x: jax.Array, kernel: jax.Array, pads: Pads) -> jax.Array:
     """Of stride 1: `[N, h, w, C]`, `[kh, kw, C, O]` -> `[N, ., ., O]`."""
     rows, columns, channels, features = kernel.shape
+    if winograd.pays((rows, columns), channels, features):
+        return winograd.correlate(x, kernel, pads)
     if channels <= features:
         return product(windows(x, (rows, columns), pads), kernel.reshape(-1, features))
     shares = product(x, kernel.transpose(2, 0, 1, 3).reshape(channels, -1))
@@ -118,62 +107,3 @@ def tall_product(a: jax.Array, b: jax.Array) -> jax.Array:
     a, b = a.reshape(-1, a.shape[-1]), b.reshape(-1, b.shape[-1])
     # XLA runs a product over the rows of both at half speed; a transpose that it cannot fold in costs less.
     return jnp.dot(barrier(a.T), b, preferred_element_type=jnp.float32)
-
-
-def to_blocks(x: jax.Array, geometry: Geometry) -> jax.Array:
-    """`[N, H, W, C]` -> `[N, H', W', stride^2 C]`, each block laid out row, column, channel."""
-    s = geometry.stride
-    if s == 1:
-        return x
-    blocks = blocks_of(geometry)
-    (height, width), offset = blocks.size, blocks.offset
-    pads = tuple((offset, s * m - n - offset) for n, m in zip(geometry.image, blocks.size, strict=True))
-    x = pad(x, pads)  # type: ignore[arg-type]
-    x = x.reshape(-1, height, s, width, s, x.shape[-1]).transpose(0, 1, 3, 2, 4, 5)
-    return barrier(x.reshape(-1, height, width, math.prod(x.shape[3:])))
-
-
-def from_blocks(x: jax.Array, geometry: Geometry) -> jax.Array:
-    """The transpose of `to_blocks`."""
-    s = geometry.stride
-    if s == 1:
-        return x
-    blocks = blocks_of(geometry)
-    (height, width), offset = blocks.size, blocks.offset
-    x = x.reshape(-1, height, width, s, s, x.shape[-1] // s**2).transpose(0, 1, 3, 2, 4, 5)
-    x = x.reshape(-1, height * s, width * s, x.shape[-1])
-    pads = tuple((-offset, n + offset - s * m) for n, m in zip(geometry.image, blocks.size, strict=True))
-    return pad(x, pads)  # type: ignore[arg-type]
-
-
-def kernel_to_blocks(kernel: jax.Array, geometry: Geometry) -> jax.Array:
-    """`[kh, kw, C, O]` -> `[kh', kw', stride^2 C, O]`, zeros where a block is not wholly under the kernel."""
-    s = geometry.stride
-    if s == 1:
-        return kernel
-    rows, columns = blocks_of(geometry).kernel
-    kernel = jnp.pad(kernel, ((0, rows * s - kernel.shape[0]), (0, columns * s - kernel.shape[1]), (0, 0), (0, 0)))
-    kernel = kernel.reshape(rows, s, columns, s, *kernel.shape[2:]).transpose(0, 2, 1, 3, 4, 5)
-    return kernel.reshape(rows, columns, -1, kernel.shape[-1])
-
-
-def kernel_from_blocks(kernel: jax.Array, geometry: Geometry) -> jax.Array:
-    """The transpose of `kernel_to_blocks`."""
-    s = geometry.stride
-    if s == 1:
-        return kernel
-    rows, columns, depth, features = kernel.shape
-    kernel = kernel.reshape(rows, columns, s, s, depth // s**2, features).transpose(0, 2, 1, 3, 4, 5)
-    return kernel.reshape(rows * s, columns * s, -1, features)[: geometry.kernel[0], : geometry.kernel[1]]
-
-
-def pad(x: jax.Array, pads: Pads) -> jax.Array:
-    """Zeros around rows and columns of `[N, h, w, C]`; a negative number cuts off."""
-    if not any(itertools.chain(*pads)):
-        return x
-    return jax.lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), *((a, b, 0) for a, b in pads), (0, 0, 0)])
-
-
-def barrier(x: jax.Array) -> jax.Array:
-    """What keeps XLA from fusing a layout pass into each of its readers, which would repeat it there."""
-    return jax.lax.optimization_barrier(x)
