@@ -5,6 +5,7 @@ import pytest
 
 from vae_jax.networks import matrix_convolutions, native_convolutions, winograd
 from vae_jax.networks.convolution_geometry import Geometry
+from vae_jax.networks.convolutions import convolution
 
 
 @pytest.mark.parametrize(("size", "products"), [(2, 3), (3, 4)])
@@ -46,6 +47,26 @@ def test_each_pass_of_a_wide_convolution_is_xlas_own_to_a_few_roundings(geometry
     actual = jax.jit(getattr(matrix_convolutions, pass_), static_argnames="geometry")(*operands, geometry=geometry)
     # Measured: at most 9e-7 of the largest entry.
     np.testing.assert_allclose(actual, expected, rtol=0, atol=3e-6 * np.abs(expected).max())
+
+
+def test_an_ensemble_of_wide_convolutions_is_each_alone_in_its_gradients():
+    rng = np.random.default_rng(0)
+    images = jnp.asarray(rng.normal(size=(3, 2, 5, 4, 32)), jnp.float32)
+    kernels = jnp.asarray(rng.normal(size=(3, 3, 3, 32, 32)), jnp.float32)
+
+    def loss(kernel, xs):
+        return jnp.sum(jnp.sin(jax.vmap(lambda x: convolution(x, kernel, padding=1))(xs)))
+
+    def native_loss(kernel, xs):
+        return jnp.sum(jnp.sin(native_convolutions.output(xs, kernel, geometry=Geometry((5, 4), (3, 3), 1, 1))))
+
+    gradients = jax.jit(jax.vmap(jax.grad(loss, argnums=(0, 1))))(kernels, images)
+    native = jax.jit(jax.grad(native_loss, argnums=(0, 1)))
+    for i in range(3):
+        expected_pair = native(kernels[i], images[i])
+        for gradient, expected in zip(gradients, expected_pair, strict=True):
+            # The cosine of outputs of order 17 takes their rounding errors into the gradients.
+            np.testing.assert_allclose(gradient[i], expected, rtol=0, atol=1e-5 * np.abs(expected).max())
 
 
 @pytest.mark.parametrize(
