@@ -36,10 +36,15 @@ def output(x: jax.Array, kernel: jax.Array, *, geometry: Geometry) -> jax.Array:
 def image(y: jax.Array, kernel: jax.Array, *, geometry: Geometry) -> jax.Array:
     """The x of sum(x * image(y, k)) = sum(y * convolution(x, k))."""
     blocks = blocks_of(geometry)
-    # The transpose of a correlation of stride 1 is one with the kernel turned round.
-    turned = kernel_to_blocks(kernel, geometry)[::-1, ::-1].swapaxes(2, 3)
-    pads = tuple((k - 1 - a, k - 1 - b) for k, (a, b) in zip(blocks.kernel, blocks.pads, strict=True))
-    return from_blocks(correlate(y, turned, pads).astype(y.dtype), geometry)  # type: ignore[arg-type]
+    kernel = kernel_to_blocks(kernel, geometry)
+    if winograd.pays(blocks.kernel, *kernel.shape[2:]) and tiles(geometry.output) < tiles(blocks.size):
+        x = winograd.transposed_correlate(y, kernel, blocks.pads, blocks.size)
+    else:
+        # The transpose of a correlation of stride 1 is one with the kernel turned round.
+        turned = kernel[::-1, ::-1].swapaxes(2, 3)
+        pads = tuple((k - 1 - a, k - 1 - b) for k, (a, b) in zip(blocks.kernel, blocks.pads, strict=True))
+        x = correlate(y, turned, pads)  # type: ignore[arg-type]
+    return from_blocks(x.astype(y.dtype), geometry)
 
 
 def kernel(x: jax.Array, y: jax.Array, *, geometry: Geometry) -> jax.Array:
@@ -69,6 +74,11 @@ def correlate(x: jax.Array, kernel: jax.Array, pads: Pads) -> jax.Array:
         return product(windows(x, (rows, columns), pads), kernel.reshape(-1, features))
     shares = product(x, kernel.transpose(2, 0, 1, 3).reshape(channels, -1))
     return overlap_add(shares.reshape(*x.shape[:3], rows, columns, features), pads)
+
+
+def tiles(size: tuple[int, int]) -> int:
+    """Of 2x2 places, that cover an array of the given size."""
+    return -(-size[0] // 2) * -(-size[1] // 2)
 
 
 def windows(x: jax.Array, kernel: tuple[int, int], pads: Pads) -> jax.Array:

@@ -66,6 +66,24 @@ def correlate(x: jax.Array, kernel: jax.Array, pads: Pads) -> jax.Array:
     return y.reshape(len(x), 2 * shape[3], 2 * shape[4], features)[:, :height, :width]
 
 
+def transposed_correlate(y: jax.Array, kernel: jax.Array, pads: Pads, image: tuple[int, int]) -> jax.Array:
+    """The x `[N, *image, C]` of sum(x * transposed_correlate(y, k)) = sum(y * correlate(x, k)).
+
+    `correlate` of y and the kernel turned round is the same. It is faster where it takes no more tiles: here they
+    overlap and are added up.
+    """
+    size, (height, width) = len(kernel), y.shape[1:3]
+    tiles = _output_tiles(pad(y, ((0, height % 2), (0, width % 2))), size)
+    products = jnp.matmul(tiles, barrier(_kernel_tiles(kernel).swapaxes(1, 2)))
+    shape = (size + 1, size + 1, len(y), -(-height // 2), -(-width // 2), kernel.shape[2])
+    shares = _transformed(_transpose(FILTERS[size].inputs), barrier(products).reshape(shape))
+    (top, _), (left, _) = pads
+    columns = [
+        barrier(_sum([_spread(row[j], 1, i - top, image[0]) for i, row in enumerate(shares)])) for j in range(size + 1)
+    ]
+    return _sum([_spread(column, 2, j - left, image[1]) for j, column in enumerate(columns)])
+
+
 def kernel_gradient(x: jax.Array, y: jax.Array, pads: Pads, size: int) -> jax.Array:
     """The k `[size, size, C, O]` of sum(k * kernel_gradient(x, y)) = sum(y * correlate(x, k))."""
     x, height, width = _whole_tiles(x, pads, size)
@@ -104,6 +122,13 @@ def _output_tiles(y: jax.Array, size: int) -> jax.Array:
     return _stacked(_transpose(FILTERS[size].outputs), tiles)
 
 
+def _spread(x: jax.Array, axis: int, start: int, size: int) -> jax.Array:
+    """The entries of x at start, start + 2, ... of an axis of the given size, zeros between; those outside left out."""
+    config = [(0, 0, 0)] * x.ndim
+    config[axis] = (start, size - start - 2 * x.shape[axis] + 1, 1)
+    return jax.lax.pad(x, jnp.zeros((), x.dtype), config)
+
+
 def _stacked(matrix: Matrix, grid: Grid) -> jax.Array:
     products = _transformed(matrix, grid)
     return barrier(jnp.stack([product.reshape(-1, product.shape[-1]) for row in products for product in row]))
@@ -118,7 +143,11 @@ def _transformed(matrix: Matrix, grid: Grid | jax.Array) -> list[list[jax.Array]
 def _combined(matrix: Matrix, terms: Sequence[jax.Array]) -> list[jax.Array]:
     """M t, without the products by 0 and 1."""
     rows = [[t if m == 1 else m * t for m, t in zip(row, terms, strict=True) if m] for row in matrix]
-    return [sum(row[1:], row[0]) for row in rows]
+    return [_sum(row) for row in rows]
+
+
+def _sum(terms: Sequence[jax.Array]) -> jax.Array:
+    return sum(terms[1:], terms[0])
 
 
 def _transpose(matrix: Matrix) -> Matrix:
