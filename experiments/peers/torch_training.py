@@ -88,12 +88,12 @@ def networks(work: str, arrays: Arrays) -> tuple[nn.Module, nn.Module]:
         decoder += [*chain(arrays, "decoder", ["conv_0", "conv_1", "conv_2"], transposed=True), output[1]]
     else:
         residual = lambda net: [
-            Residual(*(layer(arrays, f"{net}/{name}_{i}") for name in ("residual", "expand"))) for i in range(2)
+            Residual(*(layer(arrays, f"{net}/residual/{name}_{i}") for name in ("reduce", "expand"))) for i in range(2)
         ]
-        encoder = [*chain(arrays, "encoder", ["conv_0", "conv_1"]), layer(arrays, "encoder/conv_2")]
+        encoder = [*chain(arrays, "encoder", ["conv_0", "conv_1"]), layer(arrays, "encoder/features")]
         encoder += [*residual("encoder"), nn.ReLU(), output[0]]
-        decoder = [layer(arrays, "decoder/conv_0"), *residual("decoder"), nn.ReLU()]
-        decoder += [*chain(arrays, "decoder", ["conv_1"], transposed=True), output[1]]
+        decoder = [layer(arrays, "decoder/features"), *residual("decoder"), nn.ReLU()]
+        decoder += [*chain(arrays, "decoder", ["conv_0"], transposed=True), output[1]]
     return nn.Sequential(*encoder), nn.Sequential(*decoder)
 
 

@@ -5,12 +5,9 @@ import sys
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from vae_jax import data
-from vae_jax.benchmark import interim, models
 from vae_jax.benchmark.inference import importance_sampling_work
 from vae_jax.benchmark.train import ensemble_work, mlp_work
 from vae_jax.benchmark.work import Setup
@@ -48,26 +45,6 @@ def test_the_ensemble_does_the_same_as_its_members_alone():
 def test_importance_sampling_measures_an_nll():
     work = importance_sampling_work(Setup(), images=3, num_samples=50)
     assert work.round() == pytest.approx(784 * np.log(2), rel=0.1)  # fresh weights give each pixel about a half
-
-
-def test_the_residual_network_by_native_convolutions():
-    encoder, decoder = interim.residual_encoder(), interim.residual_decoder()
-    image = data.scale(jax.random.key(0), models.colour_images(1)[0])
-    p = encoder.init(jax.random.key(1))
-
-    def native(name, x, stride):
-        size = p[name]["kernel"].shape[0]
-        padding = [((size - 1) // 2,) * 2] * 2
-        dims = ("NHWC", "HWIO", "NHWC")
-        y = jax.lax.conv_general_dilated(x[None], p[name]["kernel"], (stride, stride), padding, dimension_numbers=dims)
-        return y[0] + p[name]["bias"][None, None]
-
-    x = native("conv_2", jax.nn.relu(native("conv_1", jax.nn.relu(native("conv_0", image, 2)), 2)), 1)
-    for i in range(2):
-        x = x + native(f"expand_{i}", jax.nn.relu(native(f"residual_{i}", jax.nn.relu(x), 1)), 1)
-    expected = native("output", jax.nn.relu(x), 1)
-    np.testing.assert_allclose(encoder.apply(p, image), expected, atol=1e-5)
-    assert decoder.apply(decoder.init(jax.random.key(2)), jnp.ones((8, 8, 64))).shape == (32, 32, 3)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ def paths_and_shapes(params):
 
 
 def convolution(x, layer):
-    layout = ("NHWC", "HWIO", "NHWC")
+    layout = ("NHWC", "HWIO", "NHWC")  # SAME is padding 1 for a 4x4 kernel and 0 for a 2x2 one
     image = jax.lax.conv_general_dilated(x[None], layer["kernel"], (2, 2), "SAME", dimension_numbers=layout)
     return image[0] + layer["bias"][None, None]
 
@@ -36,8 +36,9 @@ def perturbed(params):
 
 
 @pytest.mark.slow
-def test_the_encoder_is_its_layers_by_xlas_own_convolutions():
-    network = conv_encoder((8, 12, 3), 6, channels=(4, 5), hidden=7)
+@pytest.mark.parametrize("kernel_sizes", [None, (4, 2)])
+def test_the_encoder_is_its_layers_by_xlas_own_convolutions(kernel_sizes):
+    network = conv_encoder((8, 12, 3), 6, channels=(4, 5), hidden=7, kernel_sizes=kernel_sizes)
     params = perturbed(jax.jit(network.init)(jax.random.key(0)))
     x = jax.random.normal(jax.random.key(1), (8, 12, 3))
     h = jax.nn.relu(convolution(x, params["conv_0"]))
@@ -47,8 +48,9 @@ def test_the_encoder_is_its_layers_by_xlas_own_convolutions():
 
 
 @pytest.mark.slow
-def test_the_decoder_is_its_layers_by_xlas_own_transposed_convolutions():
-    network = conv_decoder(3, (8, 12, 3, 2), channels=(4, 5), hidden=7)
+@pytest.mark.parametrize("kernel_sizes", [None, (4, 2)])
+def test_the_decoder_is_its_layers_by_xlas_own_transposed_convolutions(kernel_sizes):
+    network = conv_decoder(3, (8, 12, 3, 2), channels=(4, 5), hidden=7, kernel_sizes=kernel_sizes)
     params = perturbed(jax.jit(network.init)(jax.random.key(0)))
     z = jax.random.normal(jax.random.key(1), (3,))
     h = jax.nn.relu(dense(jax.nn.relu(dense(z, params["hidden"])), params["grid"])).reshape(2, 3, 5)
@@ -108,3 +110,19 @@ def test_a_size_that_cannot_be_halved_so_often_is_refused_by_size_and_divisor(si
 def test_no_convolutions_at_all_are_refused():
     with pytest.raises(ValueError, match="channels must name at least one layer"):
         conv_encoder((8, 8, 1), 4, channels=())
+
+
+def test_kernel_sizes_are_of_the_encoders_layers_in_both_networks():
+    encoder = jax.eval_shape(conv_encoder((8, 8, 1), 6, (4, 5), 7, kernel_sizes=(4, 2)).init, jax.random.key(0))
+    decoder = jax.eval_shape(conv_decoder(3, (8, 8, 1, 2), (4, 5), 7, kernel_sizes=(4, 2)).init, jax.random.key(0))
+    assert encoder["conv_0"]["kernel"].shape == (4, 4, 1, 4)
+    assert encoder["conv_1"]["kernel"].shape == (2, 2, 4, 5)
+    assert decoder["conv_0"]["kernel"].shape == (2, 2, 4, 5)
+    assert decoder["output"]["kernel"].shape == (4, 4, 2, 4)
+
+
+def test_kernel_sizes_that_do_not_suit_are_refused():
+    with pytest.raises(ValueError, match=r"kernel_sizes \(4,\) must name one size for each layer"):
+        conv_encoder((8, 8, 1), 4, (4, 5), kernel_sizes=(4,))
+    with pytest.raises(ValueError, match="kernel size 3 does not suit stride 2"):
+        conv_decoder(4, (8, 8, 1, 1), (4, 5), kernel_sizes=(4, 3))

@@ -4,29 +4,38 @@ from __future__ import annotations
 
 import math
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
 from vae_jax import data
-from vae_jax.benchmark import interim
 from vae_jax.benchmark.flops import AND_WEIGHTS, Product, conv_product, dense_products
 from vae_jax.distributions import Normal
 from vae_jax.distributions.normal import LOG_2PI
 from vae_jax.models import gaussian_vae
-from vae_jax.models.vae import VAE, Params
-from vae_jax.networks import conv_decoder, conv_encoder, mlp_decoder, mlp_encoder
+from vae_jax.models.likelihoods import Likelihood, bernoulli
+from vae_jax.models.vae import VAE
+from vae_jax.networks import (
+    Network,
+    conv_decoder,
+    conv_encoder,
+    in_precision,
+    mlp_decoder,
+    mlp_encoder,
+    residual_decoder,
+    residual_encoder,
+)
 
 IMAGE, HIDDEN, LATENT = (28, 28, 1), 400, 20
 SPRITE, SPRITE_LATENT, CHANNELS, DENSE = (64, 64, 1), 10, (32, 32, 64, 64), 256
-KERNELS = (4, 4, 4, 4)  # swap for (4, 4, 2, 2), and give it to conv_encoder and conv_decoder
+KERNELS = (4, 4, 2, 2)
+COLOUR, CODE_CHANNELS = (32, 32, 3), 64
 
 
 def mlp(dtype: jnp.dtype) -> VAE:
     """784-400-20-400-784, ReLU."""
     encoder = mlp_encoder(IMAGE, 2 * LATENT, (HIDDEN,))
     decoder = mlp_decoder(LATENT, (*IMAGE, 1), (HIDDEN,))
-    return gaussian_vae(interim.in_precision(encoder, dtype), interim.in_precision(decoder, dtype), LATENT)
+    return _gaussian(encoder, decoder, LATENT, dtype)
 
 
 def mlp_products(batch: int) -> list[Product]:
@@ -37,9 +46,9 @@ def mlp_products(batch: int) -> list[Product]:
 
 def conv(dtype: jnp.dtype) -> VAE:
     """The network that dSprites is usually learnt with, 64 x 64 x 1."""
-    encoder = conv_encoder(SPRITE, 2 * SPRITE_LATENT, CHANNELS, DENSE)
-    decoder = conv_decoder(SPRITE_LATENT, (*SPRITE, 1), CHANNELS, DENSE)
-    return gaussian_vae(interim.in_precision(encoder, dtype), interim.in_precision(decoder, dtype), SPRITE_LATENT)
+    encoder = conv_encoder(SPRITE, 2 * SPRITE_LATENT, CHANNELS, DENSE, kernel_sizes=KERNELS)
+    decoder = conv_decoder(SPRITE_LATENT, (*SPRITE, 1), CHANNELS, DENSE, kernel_sizes=KERNELS)
+    return _gaussian(encoder, decoder, SPRITE_LATENT, dtype)
 
 
 def conv_products(batch: int) -> list[Product]:
@@ -62,24 +71,19 @@ def cifar(dtype: jnp.dtype) -> VAE:
 
     Source: van den Oord et al. 2017 (arXiv:1711.00937), section 4.1, for the network.
     """
-    encoder = interim.in_precision(interim.residual_encoder(), dtype)
-    decoder = interim.in_precision(interim.residual_decoder(), dtype)
-    zeros = jnp.zeros((8, 8, interim.CODE_CHANNELS))
+    encoder = residual_encoder(COLOUR, CODE_CHANNELS)
+    decoder = residual_decoder(CODE_CHANNELS, (*COLOUR, 1))
+    fixed = lambda outputs: Normal(outputs[..., 0], jnp.full(COLOUR, -LOG_2PI))
+    likelihood = Likelihood(1, fixed, lambda mean: mean[..., None])
+    return _gaussian(encoder, decoder, 8 * 8 * CODE_CHANNELS, dtype, likelihood)
 
-    def init(key: jax.Array) -> Params:
-        encoder_key, decoder_key = jax.random.split(key)
-        return {"encoder": encoder.init(encoder_key), "decoder": decoder.init(decoder_key)}
 
-    def decode(params: Params, z: jax.Array) -> Normal:
-        mean = decoder.apply(params["decoder"], z)
-        return Normal(mean, jnp.full_like(mean, -LOG_2PI))
-
-    return VAE(
-        init=init,
-        encode=lambda params, x: Normal(*jnp.split(encoder.apply(params["encoder"], x), 2, axis=-1)),
-        prior=lambda params: Normal(zeros, zeros),
-        decode=decode,
-    )
+def _gaussian(
+    encoder: Network, decoder: Network, latent_dim: int, dtype: jnp.dtype, likelihood: Likelihood = bernoulli
+) -> VAE:
+    if dtype != jnp.float32:
+        encoder, decoder = in_precision(encoder, dtype), in_precision(decoder, dtype)
+    return gaussian_vae(encoder, decoder, latent_dim, likelihood)
 
 
 def cifar_products(batch: int) -> list[Product]:

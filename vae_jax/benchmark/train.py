@@ -10,12 +10,14 @@ import numpy as np
 import optax
 
 from vae_jax import data
-from vae_jax.benchmark import interim, models
+from vae_jax.benchmark import models
 from vae_jax.benchmark.flops import Product
 from vae_jax.benchmark.work import Call, Setup, Work, named_arrays
 from vae_jax.models.vae import VAE
 from vae_jax.objectives import negative_elbo, on_prepared
 from vae_jax.training import init_train_state, make_train_epoch, make_train_step
+from vae_jax.training.data_parallel import on_mesh
+from vae_jax.training.sharding import data_mesh, keep_shardings, place, replicated, shardings_of
 
 
 def mlp_work(setup: Setup) -> Work:
@@ -88,7 +90,7 @@ def ensemble_work(setup: Setup, members: int = 8) -> Work:
     epoch, images = make_train_epoch(step, batch), jnp.asarray(models.digits(batch * steps))
     keys = jax.random.split(jax.random.key(1), members)
     init = jax.jit(jax.vmap(lambda key: init_train_state(model, optimizer, key)))
-    together, states = interim.train_ensemble(epoch), init(keys)
+    together, states = jax.jit(jax.vmap(epoch, in_axes=(0, 0, None)), donate_argnums=0), init(keys)
     single = [jax.tree.map(lambda leaf, i=i: jnp.copy(leaf[i]), states) for i in range(members)]
 
     def round() -> float:
@@ -127,12 +129,18 @@ def _training(
     peers: tuple[str, ...],
 ) -> Work:
     optimizer, key = optax.adam(1e-3), jax.random.key(1)
-    step = make_train_step(model, on_prepared(negative_elbo, prepare), optimizer)
-    epoch = make_train_epoch(interim.on_devices(step, setup.batch_sharding()), batch)
+    objective = on_prepared(negative_elbo, prepare)
+    step = make_train_step(model, objective, optimizer)
     state = jax.jit(lambda key: init_train_state(model, optimizer, key))(jax.random.key(0))
+    on_device, over_devices = jnp.asarray(images), step
+    if setup.devices > 1:
+        mesh = data_mesh(setup.devices)
+        state, key, on_device = place((state, key, on_device), replicated(mesh))
+        over_devices = make_train_step(model, on_mesh(objective, mesh), optimizer)
+        over_devices = keep_shardings(over_devices, shardings_of(state, mesh))
+    epoch = make_train_epoch(over_devices, batch)
     problem = named_arrays(state.params) | {"images": images, "batch_size": np.asarray(batch)}
     problem |= {"binarize": np.asarray(prepare is data.binarize)}
-    on_device = jnp.asarray(images)
 
     def round() -> float:
         nonlocal state

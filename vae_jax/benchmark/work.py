@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import AxisType, NamedSharding, PartitionSpec
+from jax.sharding import NamedSharding, PartitionSpec
 
 from vae_jax.benchmark.flops import Product
+from vae_jax.training.sharding import data_mesh
 
 Arrays = dict[str, np.ndarray]
 Call = tuple[Callable[..., Any], tuple[Any, ...]]  # a function and its arguments
@@ -32,10 +33,7 @@ class Setup(NamedTuple):
         """Of arrays whose leading axis is the batch; None on one device."""
         if self.devices == 1:
             return None
-        mesh = jax.make_mesh(
-            (self.devices,), ("data",), axis_types=(AxisType.Auto,), devices=jax.devices()[: self.devices]
-        )
-        return NamedSharding(mesh, PartitionSpec("data"))
+        return NamedSharding(data_mesh(self.devices), PartitionSpec("data"))
 
 
 class Work(NamedTuple):

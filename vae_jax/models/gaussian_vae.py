@@ -76,16 +76,18 @@ def conv_vae(
     hidden: int = 256,
     likelihood: Likelihood = bernoulli,
     data_mean: ArrayLike | None = None,
+    kernel_sizes: Sequence[int] | None = None,
 ) -> VAE:
-    """A Gaussian VAE with 4x4 convolutions of stride 2; arguments as in `mlp_vae` and `conv_encoder`.
+    """A Gaussian VAE with convolutions of stride 2, 4x4 by default; arguments as in `mlp_vae` and `conv_encoder`.
 
     Raises:
-      ValueError: where height or width is not divisible by 2 to the number of channels.
+      ValueError: where height or width is not divisible by 2 to the number of channels, or a kernel size is odd.
     """
     check_latent_dim(latent_dim)
-    encoder = conv_encoder(image_shape, 2 * latent_dim, channels, hidden)
+    encoder = conv_encoder(image_shape, 2 * latent_dim, channels, hidden, kernel_sizes=kernel_sizes)
     outputs = (*image_shape, likelihood.num_outputs)
-    decoder = conv_decoder(latent_dim, outputs, channels, hidden, output_bias(likelihood, data_mean))
+    bias = output_bias(likelihood, data_mean)
+    decoder = conv_decoder(latent_dim, outputs, channels, hidden, bias, kernel_sizes=kernel_sizes)
     return gaussian_vae(encoder, decoder, latent_dim, likelihood)
 
 

@@ -10,23 +10,24 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import ArrayLike
 
+from vae_jax.networks.convolutions import Conv, ConvTranspose, padding_of
 from vae_jax.networks.mlp import Activation
 from vae_jax.networks.network import Network, from_linen
-from vae_jax.networks.strided_convolutions import DoublingConv, HalvingConv
 
 
 class ConvEncoder(nn.Module):
     """Layers `conv_0`, `conv_1`, ... that halve the image, a dense layer `hidden`, then `output`."""
 
     channels: Sequence[int]
+    kernel_sizes: Sequence[int]
     hidden: int
     num_outputs: int
     activation: Activation = nn.relu
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        for i, features in enumerate(self.channels):
-            x = self.activation(HalvingConv(features, name=f"conv_{i}")(x))
+        for i, (features, size) in enumerate(zip(self.channels, self.kernel_sizes, strict=True)):
+            x = self.activation(Conv(features, size, name=f"conv_{i}")(x))
         x = self.activation(nn.Dense(self.hidden, name="hidden")(x.ravel()))
         return nn.Dense(self.num_outputs, name="output")(x)
 
@@ -35,6 +36,7 @@ class ConvDecoder(nn.Module):
     """The encoder mirrored: dense layers `hidden` and `grid`, then layers `conv_0`, ... that double the image."""
 
     channels: Sequence[int]
+    kernel_sizes: Sequence[int]
     hidden: int
     output_shape: Sequence[int]
     activation: Activation = nn.relu
@@ -47,13 +49,15 @@ class ConvDecoder(nn.Module):
         grid = (height // factor, width // factor, self.channels[-1])
         x = self.activation(nn.Dense(self.hidden, name="hidden")(z))
         x = self.activation(nn.Dense(math.prod(grid), name="grid")(x)).reshape(grid)
-        for i, features in enumerate(reversed(self.channels[:-1])):
-            x = self.activation(DoublingConv(features, name=f"conv_{i}")(x))
-        output = DoublingConv(math.prod(pixel), self.output_bias_init, name="output")
+        *sizes, output_size = reversed(self.kernel_sizes)
+        for i, (features, size) in enumerate(zip(reversed(self.channels[:-1]), sizes, strict=True)):
+            x = self.activation(ConvTranspose(features, size, name=f"conv_{i}")(x))
+        output = ConvTranspose(math.prod(pixel), output_size, bias_init=self.output_bias_init, name="output")
         return output(x).reshape(height, width, *pixel)
 
 
-def _check_divisible(image_shape: Sequence[int], channels: Sequence[int]) -> None:
+def check_divisible(image_shape: Sequence[int], channels: Sequence[int]) -> None:
+    """Refuses an image that as many halvings as there are channels would not divide."""
     height, width = image_shape[:2]
     factor = 2 ** len(channels)
     if not channels:
@@ -66,20 +70,39 @@ def _check_divisible(image_shape: Sequence[int], channels: Sequence[int]) -> Non
         )
 
 
+def _kernel_sizes(channels: Sequence[int], kernel_sizes: Sequence[int] | None) -> tuple[int, ...]:
+    sizes = (4,) * len(channels) if kernel_sizes is None else tuple(kernel_sizes)
+    if len(sizes) != len(channels):
+        raise ValueError(f"kernel_sizes {sizes} must name one size for each layer of channels {tuple(channels)}")
+    for size in sizes:
+        padding_of(size, 2)
+    return sizes
+
+
 def conv_encoder(
     image_shape: Sequence[int],
     num_outputs: int,
     channels: Sequence[int] = (32, 64),
     hidden: int = 256,
     activation: Activation = nn.relu,
+    kernel_sizes: Sequence[int] | None = None,
 ) -> Network:
     """Image `[H, W, C]` -> vector `[num_outputs]`.
 
+    Args:
+      image_shape: of one example.
+      num_outputs: length of the result.
+      channels: of the layers of stride 2, from the image to the code.
+      hidden: the width of the dense layer next to the code.
+      activation: of the hidden layers.
+      kernel_sizes: of the same layers, each even; 4 where None.
+
     Raises:
-      ValueError: where H or W is not divisible by 2 to the number of channels.
+      ValueError: where H or W is not divisible by 2 to the number of channels, or a kernel size does not suit.
     """
-    _check_divisible(image_shape, channels)
-    return from_linen(ConvEncoder(tuple(channels), hidden, num_outputs, activation), image_shape)
+    check_divisible(image_shape, channels)
+    sizes = _kernel_sizes(channels, kernel_sizes)
+    return from_linen(ConvEncoder(tuple(channels), sizes, hidden, num_outputs, activation), image_shape)
 
 
 def conv_decoder(
@@ -89,6 +112,7 @@ def conv_decoder(
     hidden: int = 256,
     output_bias: ArrayLike | None = None,
     activation: Activation = nn.relu,
+    kernel_sizes: Sequence[int] | None = None,
 ) -> Network:
     """Code `[latent_dim]` -> array `[H, W, ...]`; the encoder's channels in reverse.
 
@@ -100,12 +124,14 @@ def conv_decoder(
       output_bias: initial values of the outputs, of shape `output_shape`; the last layer shares its bias between
         places, so that their mean over the places is taken. Zeros where None.
       activation: of the hidden layers.
+      kernel_sizes: of the encoder's layers, from the image to the code, each even; 4 where None.
 
     Raises:
-      ValueError: where H or W is not divisible by 2 to the number of channels.
+      ValueError: where H or W is not divisible by 2 to the number of channels, or a kernel size does not suit.
     """
-    _check_divisible(output_shape, channels)
+    check_divisible(output_shape, channels)
+    sizes = _kernel_sizes(channels, kernel_sizes)
     per_pixel = 0.0 if output_bias is None else jnp.asarray(output_bias).mean(axis=(0, 1)).ravel()
     bias_init = nn.initializers.constant(per_pixel)
-    decoder = ConvDecoder(tuple(channels), hidden, tuple(output_shape), activation, bias_init)
+    decoder = ConvDecoder(tuple(channels), sizes, hidden, tuple(output_shape), activation, bias_init)
     return from_linen(decoder, (latent_dim,))

@@ -1,0 +1,37 @@
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from vae_jax.networks import matrix_convolutions, native_convolutions
+from vae_jax.networks.convolution_geometry import Geometry
+
+# Also geometries that no network here has: pixels at the right and below that no window reads, blocks that the kernel
+# or the padding covers in part, padding of whole blocks.
+GEOMETRIES = [
+    Geometry((9, 7), (4, 4), 2, 1),
+    Geometry((7, 8), (2, 2), 2, 0),
+    Geometry((7, 7), (3, 3), 2, 1),
+    Geometry((9, 11), (5, 5), 3, 2),
+    Geometry((6, 6), (3, 3), 1, 0),
+    Geometry((8, 5), (6, 4), 2, 3),
+    Geometry((5, 9), (1, 3), 4, 0),
+]
+
+
+@pytest.mark.parametrize("pass_", ["output", "image", "kernel"])
+@pytest.mark.parametrize(("channels", "features"), [(1, 20), (3, 2)])
+@pytest.mark.parametrize("geometry", GEOMETRIES)
+def test_each_pass_is_xlas_own_on_any_geometry(geometry, channels, features, pass_):
+    rng = np.random.default_rng(0)
+    x, kernel, y = (
+        jnp.asarray(rng.normal(size=shape), jnp.float32)
+        for shape in (
+            (2, *geometry.image, channels),
+            (*geometry.kernel, channels, features),
+            (2, *geometry.output, features),
+        )
+    )
+    operands = {"output": (x, kernel), "image": (y, kernel), "kernel": (x, y)}[pass_]
+    expected = getattr(native_convolutions, pass_)(*operands, geometry=geometry)
+    actual = getattr(matrix_convolutions, pass_)(*operands, geometry=geometry)
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-5 * np.abs(expected).max())

@@ -1,0 +1,92 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from vae_jax.networks import residual_decoder, residual_encoder
+
+LAYOUT = ("NHWC", "HWIO", "NHWC")
+
+
+def convolution(x, layer, stride=1):
+    image = jax.lax.conv_general_dilated(x[None], layer["kernel"], (stride, stride), "SAME", dimension_numbers=LAYOUT)
+    return image[0] + layer["bias"][None, None]
+
+
+def transposed_convolution(x, layer):
+    image = jax.lax.conv_transpose(
+        x[None], layer["kernel"], (2, 2), "SAME", dimension_numbers=LAYOUT, transpose_kernel=True
+    )
+    return image[0] + layer["bias"][None, None]
+
+
+def residual_layers(x, layers, number):
+    for i in range(number):
+        h = jax.nn.relu(convolution(jax.nn.relu(x), layers[f"reduce_{i}"]))
+        x = x + convolution(h, layers[f"expand_{i}"])
+    return jax.nn.relu(x)
+
+
+def perturbed(params):
+    """With biases that are not zero, so that a forgotten one shows."""
+    return jax.tree.map(
+        lambda p: np.asarray(p) + 0.05 * np.cos(np.arange(p.size, dtype=p.dtype)).reshape(p.shape), params
+    )
+
+
+@pytest.mark.slow
+def test_the_encoder_is_its_layers_by_xlas_own_convolutions_and_gives_part_by_part():
+    network = residual_encoder((8, 12, 3), 2, channels=(4, 6), residual_hidden=3)
+    params = perturbed(jax.jit(network.init)(jax.random.key(0)))
+    x = jax.random.normal(jax.random.key(1), (8, 12, 3))
+    h = jax.nn.relu(convolution(x, params["conv_0"], 2))
+    h = jax.nn.relu(convolution(h, params["conv_1"], 2))
+    h = residual_layers(convolution(h, params["features"]), params["residual"], 2)
+    expected = convolution(h, params["output"])
+    outputs = jax.jit(network.apply)(params, x)
+    mean, log_variance = jnp.split(outputs, 2)
+    np.testing.assert_allclose(mean.reshape(2, 3, 2), expected[..., :2], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(log_variance.reshape(2, 3, 2), expected[..., 2:], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_the_decoder_is_its_layers_by_xlas_own_convolutions():
+    network = residual_decoder(2, (8, 12, 3, 2), channels=(4, 6), residual_hidden=3)
+    params = perturbed(jax.jit(network.init)(jax.random.key(0)))
+    z = jax.random.normal(jax.random.key(1), (12,))
+    h = residual_layers(convolution(z.reshape(2, 3, 2), params["features"]), params["residual"], 2)
+    h = jax.nn.relu(transposed_convolution(h, params["conv_0"]))
+    expected = transposed_convolution(h, params["output"]).reshape(8, 12, 3, 2)
+    np.testing.assert_allclose(jax.jit(network.apply)(params, z), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_the_output_bias_starts_at_the_mean_over_the_places():
+    bias = np.random.default_rng(0).normal(size=(4, 8, 3, 2)).astype(np.float32)
+    network = residual_decoder(2, (4, 8, 3, 2), channels=(4, 6), residual_hidden=3, output_bias=bias)
+    params = jax.jit(network.init)(jax.random.key(0))
+    expected = bias.astype(np.float64).mean(axis=(0, 1)).ravel()
+    np.testing.assert_allclose(params["output"]["bias"], expected, rtol=1e-5)
+
+
+def test_parameters_are_those_of_the_published_network():
+    encoder = jax.eval_shape(residual_encoder((32, 32, 3), 64).init, jax.random.key(0))
+    shapes = {"/".join(str(k.key) for k in path): leaf.shape for path, leaf in jax.tree.leaves_with_path(encoder)}
+    kernels = {path.removesuffix("/kernel"): shape for path, shape in shapes.items() if path.endswith("kernel")}
+    assert kernels == {
+        "conv_0": (4, 4, 3, 64),
+        "conv_1": (4, 4, 64, 128),
+        "features": (3, 3, 128, 128),
+        "residual/reduce_0": (3, 3, 128, 32),
+        "residual/expand_0": (1, 1, 32, 128),
+        "residual/reduce_1": (3, 3, 128, 32),
+        "residual/expand_1": (1, 1, 32, 128),
+        "output": (1, 1, 128, 128),
+    }
+
+
+def test_a_size_that_cannot_be_halved_is_refused():
+    with pytest.raises(ValueError, match="must be divisible by 4"):
+        residual_encoder((30, 32, 3), 4)
+    with pytest.raises(ValueError, match="must be divisible by 4"):
+        residual_decoder(4, (32, 30, 3, 1))

@@ -1,0 +1,77 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from vae_jax.networks import matrix_convolutions, native_convolutions, winograd
+from vae_jax.networks.convolution_geometry import Geometry
+from vae_jax.networks.convolutions import convolution
+
+
+@pytest.mark.parametrize(("size", "products"), [(2, 3), (3, 4)])
+def test_the_filters_convolve_two_neighbours_exactly(size, products):
+    b, g, a = (np.array(matrix) for matrix in winograd.FILTERS[size])
+    assert (b.shape, g.shape, a.shape) == ((products, products), (products, size), (2, products))
+    rng = np.random.default_rng(0)
+    x, k = rng.integers(-9, 10, size + 1), rng.integers(-9, 10, size)
+    np.testing.assert_array_equal(a @ ((g @ k) * (b @ x)), np.correlate(x, k))
+
+
+# Odd sizes leave half a tile; blocks of a 4x4 kernel of stride 2 meet a kernel of 2; padding 3 reads zeros alone.
+GEOMETRIES = [
+    (Geometry((8, 8), (3, 3), 1, 1), 128, 128),
+    (Geometry((5, 7), (3, 3), 1, 1), 32, 40),
+    (Geometry((5, 6), (3, 3), 1, 3), 33, 32),
+    (Geometry((6, 10), (4, 4), 2, 1), 16, 64),
+    (Geometry((8, 8), (4, 4), 2, 1), 16, 64),
+    (Geometry((9, 7), (4, 4), 2, 1), 17, 65),
+    (Geometry((6, 5), (2, 2), 1, 0), 64, 70),
+]
+
+
+@pytest.mark.parametrize("pass_", ["output", "image", "kernel"])
+@pytest.mark.parametrize(("geometry", "channels", "features"), GEOMETRIES)
+def test_each_pass_of_a_wide_convolution_is_xlas_own_to_a_few_roundings(geometry, channels, features, pass_):
+    blocks = matrix_convolutions.blocks_of(geometry)
+    assert winograd.pays(blocks.kernel, channels * geometry.stride**2, features)
+    rng = np.random.default_rng(0)
+    x, kernel, y = (
+        jnp.asarray(rng.normal(size=shape), jnp.float32)
+        for shape in (
+            (2, *geometry.image, channels),
+            (*geometry.kernel, channels, features),
+            (2, *geometry.output, features),
+        )
+    )
+    operands = {"output": (x, kernel), "image": (y, kernel), "kernel": (x, y)}[pass_]
+    expected = getattr(native_convolutions, pass_)(*operands, geometry=geometry)
+    actual = jax.jit(getattr(matrix_convolutions, pass_), static_argnames="geometry")(*operands, geometry=geometry)
+    # Measured: at most 9e-7 of the largest entry.
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=3e-6 * np.abs(expected).max())
+
+
+def test_an_ensemble_of_wide_convolutions_is_each_alone_in_its_gradients():
+    rng = np.random.default_rng(0)
+    images = jnp.asarray(rng.normal(size=(3, 2, 5, 4, 32)), jnp.float32)
+    kernels = jnp.asarray(rng.normal(size=(3, 3, 3, 32, 32)), jnp.float32)
+
+    def loss(kernel, xs):
+        return jnp.sum(jnp.sin(jax.vmap(lambda x: convolution(x, kernel, padding=1))(xs)))
+
+    def native_loss(kernel, xs):
+        return jnp.sum(jnp.sin(native_convolutions.output(xs, kernel, geometry=Geometry((5, 4), (3, 3), 1, 1))))
+
+    gradients = jax.jit(jax.vmap(jax.grad(loss, argnums=(0, 1))))(kernels, images)
+    native = jax.jit(jax.grad(native_loss, argnums=(0, 1)))
+    for i in range(3):
+        expected_pair = native(kernels[i], images[i])
+        for gradient, expected in zip(gradients, expected_pair, strict=True):
+            # The cosine of outputs of order 17 takes their rounding errors into the gradients.
+            np.testing.assert_allclose(gradient[i], expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize(
+    ("kernel", "channels", "features"), [((3, 3), 31, 128), ((2, 2), 256, 63), ((1, 1), 128, 128), ((2, 3), 128, 128)]
+)
+def test_narrow_and_other_kernels_keep_to_windows(kernel, channels, features):
+    assert not winograd.pays(kernel, channels, features)

@@ -1,0 +1,125 @@
+"""Residual networks with a code for each place of a small grid: those of the VQ-VAE, van den Oord et al. 2017."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jax.typing import ArrayLike
+
+from vae_jax.networks.convolutional import check_divisible
+from vae_jax.networks.convolutions import Conv, ConvTranspose
+from vae_jax.networks.network import Network, from_linen
+
+
+class ResidualLayers(nn.Module):
+    """x + expand_i(relu(reduce_i(relu(x)))) for i = 0, 1, ..., a 3x3 and a 1x1 convolution; then a ReLU."""
+
+    hidden: int
+    layers: int
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        for i in range(self.layers):
+            h = Conv(self.hidden, kernel_size=3, stride=1, name=f"reduce_{i}")(nn.relu(x))
+            x = x + Conv(x.shape[-1], kernel_size=1, stride=1, name=f"expand_{i}")(nn.relu(h))
+        return nn.relu(x)
+
+
+class ResidualEncoder(nn.Module):
+    """4x4 convolutions `conv_0`, ... that halve the image, a 3x3 one `features`, `residual` layers, 1x1 `output`."""
+
+    channels: Sequence[int]
+    residual_hidden: int
+    residual_layers: int
+    code_channels: int
+    parts: int
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        for i, features in enumerate(self.channels):
+            x = nn.relu(Conv(features, name=f"conv_{i}")(x))
+        x = Conv(self.channels[-1], kernel_size=3, stride=1, name="features")(x)
+        x = ResidualLayers(self.residual_hidden, self.residual_layers, name="residual")(x)
+        x = Conv(self.parts * self.code_channels, kernel_size=1, stride=1, name="output")(x)
+        # Part by part, that a Gaussian's vector splits into the means of all places and their log-variances.
+        return jnp.moveaxis(x.reshape(*x.shape[:2], self.parts, self.code_channels), 2, 0).ravel()
+
+
+class ResidualDecoder(nn.Module):
+    """The encoder mirrored: 3x3 `features`, `residual` layers, transposed 4x4 convolutions `conv_0`, ..., `output`."""
+
+    channels: Sequence[int]
+    residual_hidden: int
+    residual_layers: int
+    code_channels: int
+    output_shape: Sequence[int]
+    output_bias_init: nn.initializers.Initializer = nn.initializers.zeros_init()
+
+    @nn.compact
+    def __call__(self, z: jax.Array) -> jax.Array:
+        height, width, *pixel = self.output_shape
+        factor = 2 ** len(self.channels)
+        x = z.reshape(height // factor, width // factor, self.code_channels)
+        x = Conv(self.channels[-1], kernel_size=3, stride=1, name="features")(x)
+        x = ResidualLayers(self.residual_hidden, self.residual_layers, name="residual")(x)
+        for i, features in enumerate(reversed(self.channels[:-1])):
+            x = nn.relu(ConvTranspose(features, name=f"conv_{i}")(x))
+        output = ConvTranspose(math.prod(pixel), bias_init=self.output_bias_init, name="output")
+        return output(x).reshape(height, width, *pixel)
+
+
+def residual_encoder(
+    image_shape: Sequence[int],
+    code_channels: int,
+    channels: Sequence[int] = (64, 128),
+    residual_hidden: int = 32,
+    residual_layers: int = 2,
+    parts: int = 2,
+) -> Network:
+    """Image `[H, W, C]` -> vector `[parts * h * w * D]`, h = H / 2^len(channels).
+
+    With parts = 2 it is the encoder of `gaussian_vae(encoder, decoder, latent_dim=h * w * D)`.
+
+    Args:
+      image_shape: of one example.
+      code_channels: D, the length of the code of one place.
+      channels: of the layers that halve the image; the last is kept by the layers after them.
+      residual_hidden: channels inside a residual layer.
+      residual_layers: how many.
+      parts: arrays `[h, w, D]`, one after the other: 2 for a mean and a log-variance, 1 for a code alone.
+
+    Raises:
+      ValueError: where H or W is not divisible by 2 to the number of channels.
+
+    Source: van den Oord et al. 2017 (arXiv:1711.00937), section 4.1, with the channels of DeepMind's published example.
+    """
+    check_divisible(image_shape, channels)
+    encoder = ResidualEncoder(tuple(channels), residual_hidden, residual_layers, code_channels, parts)
+    return from_linen(encoder, image_shape)
+
+
+def residual_decoder(
+    code_channels: int,
+    output_shape: Sequence[int],
+    channels: Sequence[int] = (64, 128),
+    residual_hidden: int = 32,
+    residual_layers: int = 2,
+    output_bias: ArrayLike | None = None,
+) -> Network:
+    """Code `[h * w * D]` -> array `[H, W, ...]`; arguments as in `residual_encoder` and `conv_decoder`."""
+    check_divisible(output_shape, channels)
+    per_pixel = 0.0 if output_bias is None else jnp.asarray(output_bias).mean(axis=(0, 1)).ravel()
+    decoder = ResidualDecoder(
+        tuple(channels),
+        residual_hidden,
+        residual_layers,
+        code_channels,
+        tuple(output_shape),
+        nn.initializers.constant(per_pixel),
+    )
+    grid = [n // 2 ** len(channels) for n in output_shape[:2]]
+    return from_linen(decoder, (math.prod(grid) * code_channels,))
