@@ -1,4 +1,5 @@
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from vae_jax.benchmark import models
@@ -36,6 +37,10 @@ def test_the_training_step_of_the_mlp_by_hand():
 
 def test_a_convolution_counts_its_whole_kernel_at_each_place_of_the_smaller_grid():
     assert conv_product(2, 16, 4, 3, 64).flops == 3 * 2 * (2 * 16 * 16) * (4 * 4 * 3) * 64
+    assert conv_product(2, 8, 1, 128, 64).flops == 3 * 2 * (2 * 8 * 8) * 128 * 64
+    # Winograd's: 16 products for 36 of a 3x3 kernel, 9 for 16 of a 4x4 kernel of 2x2 blocks.
+    np.testing.assert_allclose(conv_product(2, 8, 3, 128, 64).flops, 3 * 2 * (2 * 8 * 8) * (9 * 128) * 64 * 16 / 36)
+    np.testing.assert_allclose(conv_product(2, 8, 4, 64, 128).flops, 3 * 2 * (2 * 8 * 8) * (16 * 64) * 128 * 9 / 16)
     assert [p.passes for p in dense_products(1, (4, 3, 2), FORWARD)] == [1, 3]
 
 

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 import jax
 
+from vae_jax.networks import winograd
+
 FORWARD, AND_WEIGHTS, AND_INPUTS = 1, 2, 3
 
 
@@ -48,12 +50,18 @@ def dense_products(batch: int, widths: Sequence[int], first: int = AND_INPUTS) -
 def conv_product(batch: int, grid: int, kernel: int, inputs: int, outputs: int, passes: int = AND_INPUTS) -> Product:
     """Of a convolution: every place of the smaller of its two square grids meets the whole kernel once.
 
+    Where the CPU's form of it has fewer products (`networks.winograd`), these: (r + 1)^2 for each 2x2 places, a kernel
+    being of r x r places, or where the stride is 2 of r x r blocks of 2x2 places.
+
     Args:
       batch: images.
       grid: height and width of its output; of a transposed convolution, of its input.
-      kernel: height and width of the kernel.
+      kernel: height and width of the kernel: 4 and 2 have the stride 2, 3 and 1 the stride 1.
       inputs: channels of the larger grid.
       outputs: channels of the smaller grid.
       passes: as of `Product`.
     """
+    size, channels = (kernel // 2, 4 * inputs) if kernel % 2 == 0 else (kernel, inputs)
+    if jax.default_backend() == "cpu" and winograd.pays((size, size), channels, outputs):
+        return Product(batch * (-(-grid // 2) * (size + 1)) ** 2, channels, outputs, passes)
     return Product(batch * grid * grid, kernel * kernel * inputs, outputs, passes)
