@@ -50,6 +50,21 @@ def test_each_pass_of_a_wide_convolution_is_xlas_own_to_a_few_roundings(geometry
     np.testing.assert_allclose(actual, expected, rtol=0, atol=3e-6 * np.abs(expected).max())
 
 
+@pytest.mark.parametrize("pass_", ["output", "image", "kernel"])
+def test_bfloat16_is_summed_in_float32_and_rounded_once(pass_):
+    geometry = Geometry((8, 8), (4, 4), 2, 1)
+    rng = np.random.default_rng(0)
+    shapes = {"x": (2, 8, 8, 16), "k": (4, 4, 16, 64), "y": (2, 4, 4, 64)}
+    draws = {name: jnp.asarray(rng.normal(size=shape), jnp.bfloat16) for name, shape in shapes.items()}
+    operands = [draws[name] for name in {"output": "xk", "image": "yk", "kernel": "xy"}[pass_]]
+    function = jax.jit(getattr(matrix_convolutions, pass_), static_argnames="geometry")
+    rounded = function(*operands, geometry=geometry)
+    expected = function(*(a.astype(jnp.float32) for a in operands), geometry=geometry)
+    assert rounded.dtype == jnp.bfloat16
+    # Half a unit in the last of 8 bits.
+    np.testing.assert_allclose(rounded.astype(jnp.float32), expected, rtol=2**-8, atol=1e-5)
+
+
 def test_an_ensemble_of_wide_convolutions_is_each_alone_in_its_gradients():
     rng = np.random.default_rng(0)
     images = jnp.asarray(rng.normal(size=(3, 2, 5, 4, 32)), jnp.float32)
