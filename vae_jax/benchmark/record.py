@@ -21,7 +21,14 @@ USUAL_TOLERANCE = 0.02
 
 # How many times as fast as each contestant a work must be, and what share of its time the floor must be.
 BARS: dict[str, dict[str, float]] = {
-    "mlp_vae": {"pythae": 3.3, "pytorch": 2.5, "pytorch_dataloader": 2.5, "pytorch_compiled": 2.0, "numpyro": 1.2},
+    "mlp_vae": {
+        "pythae": 3.3,
+        "pytorch": 2.5,
+        "pytorch_dataloader": 2.5,
+        "pytorch_compiled": 2.0,
+        "numpyro": 1.2,
+        "one device": 1 / 1.15,  # of two that are simulated on the same cores, at a batch of 1024
+    },
     "conv_vae": {"pytorch": 1.2, "pytorch_compiled": 1.0},
     "conv_cifar": {"pytorch": 1.0},
     "importance_sampling": {"pythae": 4.0, "pytorch": 1.2},

@@ -132,12 +132,14 @@ def _training(
     objective = on_prepared(negative_elbo, prepare)
     step = make_train_step(model, objective, optimizer)
     state = jax.jit(lambda key: init_train_state(model, optimizer, key))(jax.random.key(0))
-    on_device, over_devices = jnp.asarray(images), step
+    on_device, over_devices, rivals = jnp.asarray(images), step, {}
     if setup.devices > 1:
         mesh = data_mesh(setup.devices)
         state, key, on_device = place((state, key, on_device), replicated(mesh))
         over_devices = make_train_step(model, on_mesh(objective, mesh), optimizer)
         over_devices = keep_shardings(over_devices, shardings_of(state, mesh))
+        on_one = setup._replace(devices=1)
+        rivals = {"one device": _training(name, protocol, on_one, model, prepare, images, batch, products, peers).round}
     epoch = make_train_epoch(over_devices, batch)
     problem = named_arrays(state.params) | {"images": images, "batch_size": np.asarray(batch)}
     problem |= {"binarize": np.asarray(prepare is data.binarize)}
@@ -150,4 +152,4 @@ def _training(
     def counted() -> Call:
         return step, (state, key, on_device[:batch])
 
-    return Work(name, protocol, batch, len(images) // batch, round, counted, products, problem, peers)
+    return Work(name, protocol, batch, len(images) // batch, round, counted, products, problem, peers, rivals)

@@ -1,0 +1,89 @@
+"""Eight VAEs trained as one program against eight runs one after another, as commands, with all that a run leaves.
+
+    python -m experiments.ensemble_speed
+
+Each round is `python -m experiments.vae --seeds 8` and then the same command for each seed alone, start, checkpoint,
+evaluation and report included, with compiled programs at hand; the first round, which compiles, does not count. About
+eight minutes on two quiet cores.
+"""
+
+import dataclasses
+import json
+import os
+import shlex
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import tyro
+
+from vae_jax.experiment import device_name, exit_on_bad_input, versions
+from vae_jax.results import Claim, Record, write_record
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What the experiment can be told."""
+
+    models: int = 8
+    """trained at once, and one after another"""
+    epochs: int = 30
+    """of 3,600 digits, for each model"""
+    rounds: int = 2
+    """that count"""
+    record: Path = Path("docs/results/ensemble_speed.json")
+    """where the numbers go"""
+
+
+def run(words: list[str], cache: Path) -> float:
+    """Seconds of one experiment, from the command to its end."""
+    begun = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "experiments.vae", "--patience", "None", "--run-dir", f"{folder}/run", *words]
+        environment = os.environ | {"XDG_CACHE_HOME": str(cache)}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{shlex.join(command)} failed:\n{done.stderr}")
+    return time.perf_counter() - begun
+
+
+def main(options: Options) -> None:
+    start = time.monotonic()
+    with exit_on_bad_input():
+        for name in ("models", "epochs", "rounds"):
+            if getattr(options, name) < 1:
+                raise ValueError(f"--{name} must be at least 1, got {getattr(options, name)}")
+    together, separate = [], []
+    with tempfile.TemporaryDirectory() as cache:
+        for number in range(options.rounds + 1):
+            words = ["--epochs", str(options.epochs)]
+            seeds = range(options.models) if number else range(1)  # one compiles what all of them run
+            together.append(run([*words, "--seeds", str(options.models)], Path(cache)))
+            separate.append(sum(run([*words, "--seed", str(seed)], Path(cache)) for seed in seeds))
+            print(f"round {number}: together {together[-1]:.1f} s, separate {separate[-1]:.1f} s", file=sys.stderr)
+    one, many = statistics.median(together[1:]), statistics.median(separate[1:])
+    record = Record(
+        title=f"{options.models} VAEs as one program, {device_name()}",
+        protocol=f"784-400-20 on the embedded digits, {options.epochs} epochs, batch 128; whole commands with start, "
+        f"checkpoints, evaluation and report, programs compiled before; medians of {options.rounds} rounds in turns.",
+        command=shlex.join(["python", "-m", "experiments.ensemble_speed", *sys.argv[1:]]),
+        claims=[
+            Claim(f"--seeds {options.models}", "s", [one]),
+            Claim(f"{options.models} runs one after another", "s", [many]),
+            Claim("the first by the second", "", [one / many], at_most=1 / 0.95),
+        ],
+        seeds=[],
+        wall_seconds=[round(time.monotonic() - start, 1)],
+        device=device_name(),
+        versions=versions(),
+        details={"together": together[1:], "separate": separate[1:]},
+    )
+    write_record(options.record, record)
+    print(json.dumps(dataclasses.asdict(record)))
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Options, description=__doc__, prog="python -m experiments.ensemble_speed"))
