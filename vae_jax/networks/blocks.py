@@ -83,11 +83,13 @@ def kernel_from_blocks(kernel: jax.Array, geometry: Geometry) -> jax.Array:
     return kernel.reshape(rows * s, columns * s, -1, features)[: geometry.kernel[0], : geometry.kernel[1]]
 
 
-def pad(x: jax.Array, pads: Pads) -> jax.Array:
-    """Zeros around rows and columns of `[N, h, w, C]`; a negative number cuts off."""
+def pad(x: jax.Array, pads: Pads, axis: int = 1) -> jax.Array:
+    """Zeros around rows and columns, which are `axis` and the next; a negative number cuts off."""
     if not any(itertools.chain(*pads)):
         return x
-    return jax.lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), *((a, b, 0) for a, b in pads), (0, 0, 0)])
+    config = [(0, 0, 0)] * x.ndim
+    config[axis : axis + 2] = [(before, after, 0) for before, after in pads]
+    return jax.lax.pad(x, jnp.zeros((), x.dtype), config)
 
 
 def barrier(x: jax.Array) -> jax.Array:

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 
 from vae_jax.networks import winograd
 from vae_jax.networks.blocks import (
+    Blocks,
     Pads,
     barrier,
     blocks_of,
@@ -41,28 +42,43 @@ def image(y: jax.Array, kernel: jax.Array, *, geometry: Geometry) -> jax.Array:
         x = winograd.transposed_correlate(y, kernel, blocks.pads, blocks.size)
     else:
         # The transpose of a correlation of stride 1 is one with the kernel turned round.
-        turned = kernel[::-1, ::-1].swapaxes(2, 3)
-        pads = tuple((k - 1 - a, k - 1 - b) for k, (a, b) in zip(blocks.kernel, blocks.pads, strict=True))
-        x = correlate(y, turned, pads)  # type: ignore[arg-type]
+        x = correlate(y, kernel[::-1, ::-1].swapaxes(2, 3), turned_pads(blocks))
     return from_blocks(x.astype(y.dtype), geometry)
 
 
 def kernel(x: jax.Array, y: jax.Array, *, geometry: Geometry) -> jax.Array:
     """The k of sum(k * kernel(x, y)) = sum(y * convolution(x, k))."""
     blocks = blocks_of(geometry)
-    rows, columns = blocks.kernel
     x = to_blocks(x, geometry)
-    depth, features = x.shape[-1], y.shape[-1]
-    if winograd.pays(blocks.kernel, depth, features):
-        k = winograd.kernel_gradient(x, y, blocks.pads, rows)
-    elif depth <= features:
-        k = tall_product(y, windows(x, blocks.kernel, blocks.pads)).reshape(features, rows, columns, depth)
-        k = k.transpose(1, 2, 3, 0)
+    if winograd.pays(blocks.kernel, x.shape[-1], y.shape[-1]):
+        k = winograd.kernel_gradient(x, y, blocks.pads, blocks.kernel[0])
+    elif x.shape[-1] <= y.shape[-1]:
+        k = correlate_batch(x, y, blocks)
     else:
-        pads = tuple((n - 1 - a, n - 1 - b) for n, (a, b) in zip(blocks.kernel, blocks.pads, strict=True))
-        k = tall_product(x, windows(y, blocks.kernel, pads)).reshape(depth, rows, columns, features)  # type: ignore[arg-type]
-        k = k[:, ::-1, ::-1].transpose(1, 2, 0, 3)
+        turned = correlate_batch(y, x, blocks._replace(pads=turned_pads(blocks)))
+        k = turned[::-1, ::-1].swapaxes(2, 3)
     return kernel_from_blocks(k, geometry).astype(x.dtype)
+
+
+def turned_pads(blocks: Blocks) -> Pads:
+    """Those of the outputs with which the transposed convolution gives the blocks."""
+    rows, columns = (
+        (k - 1 - before, k - 1 - after) for k, (before, after) in zip(blocks.kernel, blocks.pads, strict=True)
+    )
+    return rows, columns
+
+
+def correlate_batch(a: jax.Array, b: jax.Array, blocks: Blocks) -> jax.Array:
+    """`[N, h, w, C]`, `[N, ., ., O]` -> `[kh, kw, C, O]`: the sum over all places of a's window times b."""
+    rows, columns = blocks.kernel
+    # XLA runs a product over the rows of both at half speed and transposes slowly: a alone is transposed, before its
+    # windows are taken, and behind a barrier, for XLA would fold it into the product.
+    a = barrier(pad(a.transpose(3, 0, 1, 2), blocks.pads, axis=2))
+    height, width = b.shape[1:3]
+    places = itertools.product(range(rows), range(columns))
+    a = barrier(jnp.concatenate([a[:, :, i : i + height, j : j + width] for i, j in places]))
+    k = product(a.reshape(len(a), -1), b.reshape(-1, b.shape[-1]))
+    return k.reshape(rows, columns, -1, b.shape[-1])
 
 
 def correlate(x: jax.Array, kernel: jax.Array, pads: Pads) -> jax.Array:
@@ -106,14 +122,7 @@ def overlap_add(shares: jax.Array, pads: Pads) -> jax.Array:
 
 
 def product(a: jax.Array, b: jax.Array) -> jax.Array:
-    """`[..., K] @ [K, M]`."""
+    """`[..., K] @ [K, M]`, in float32 at least."""
     rows = a.reshape(-1, a.shape[-1])
-    result = jnp.dot(rows, b, preferred_element_type=jnp.float32)
+    result = jnp.dot(rows, b, preferred_element_type=jnp.promote_types(a.dtype, jnp.float32))
     return result.reshape(*a.shape[:-1], b.shape[-1])
-
-
-def tall_product(a: jax.Array, b: jax.Array) -> jax.Array:
-    """`[..., K]`, `[..., M]` -> `[K, M]`: a^T b, a being the narrower one."""
-    a, b = a.reshape(-1, a.shape[-1]), b.reshape(-1, b.shape[-1])
-    # XLA runs a product over the rows of both at half speed; a transpose that it cannot fold in costs less.
-    return jnp.dot(barrier(a.T), b, preferred_element_type=jnp.float32)

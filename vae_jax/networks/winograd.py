@@ -5,7 +5,7 @@ r + 1 inputs. In two dimensions a tile of 2x2 outputs takes (r + 1)^2 products f
 and 1.8 times where r = 2; with channels each is a matrix product of all tiles `[tiles, C] @ [C, O]`. As
 sum(y * convolution(x, k)) = sum((A^T y) * (G k) * (B x)), the gradient in the kernel is made of the same three.
 
-Of N images: x `[N, h, w, C]`, k `[r, r, C, O]`, y `[N, ., ., O]`. Sums are taken in float32.
+Of N images: x `[N, h, w, C]`, k `[r, r, C, O]`, y `[N, ., ., O]`. Sums are taken in float32 at least.
 
 Source: Lavin & Gray 2015 (arXiv:1509.09308), sections 4.1 and 4.2.
 """
@@ -94,11 +94,15 @@ def kernel_gradient(x: jax.Array, y: jax.Array, pads: Pads, size: int) -> jax.Ar
     return jnp.stack([jnp.stack(row) for row in _transformed(_transpose(FILTERS[size].kernel), grid)])
 
 
+def _accurate(x: jax.Array) -> jax.Array:
+    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+
+
 def _whole_tiles(x: jax.Array, pads: Pads, size: int) -> tuple[jax.Array, int, int]:
     """x with its zeros and as many more as an even number of outputs reads; the true numbers of outputs."""
     height, width = (n + sum(p) - size + 1 for n, p in zip(x.shape[1:3], pads, strict=True))
     (top, bottom), (left, right) = pads
-    padded = pad(x.astype(jnp.float32), ((top, bottom + height % 2), (left, right + width % 2)))
+    padded = pad(_accurate(x), ((top, bottom + height % 2), (left, right + width % 2)))
     return barrier(padded), height, width
 
 
@@ -112,13 +116,13 @@ def _input_tiles(x: jax.Array, size: int) -> jax.Array:
 
 def _kernel_tiles(kernel: jax.Array) -> jax.Array:
     """`[(size + 1)^2, C, O]`: G k."""
-    products = _transformed(FILTERS[len(kernel)].kernel, kernel.astype(jnp.float32))
+    products = _transformed(FILTERS[len(kernel)].kernel, _accurate(kernel))
     return barrier(jnp.stack([product for row in products for product in row]))
 
 
 def _output_tiles(y: jax.Array, size: int) -> jax.Array:
     """`[(size + 1)^2, tiles, O]`: A^T y, of the tiles of y."""
-    tiles = [[y.astype(jnp.float32)[:, i::2, j::2] for j in range(2)] for i in range(2)]
+    tiles = [[_accurate(y)[:, i::2, j::2] for j in range(2)] for i in range(2)]
     return _stacked(_transpose(FILTERS[size].outputs), tiles)
 
 
