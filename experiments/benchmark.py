@@ -19,6 +19,7 @@ import time
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import jax
 import tyro
 
 from vae_jax.benchmark.peers import importable
@@ -93,6 +94,8 @@ def main(options: Options) -> None:
         if not options.work:
             raise ValueError(f"--work must name one or more of {', '.join(WORKS)}")
         check(options.work, setup)
+        if options.peers and (options.precision, options.devices, jax.default_backend()) != ("float32", 1, "cpu"):
+            raise ValueError("--peers compute in float32 on one CPU: compare there, without --precision and --devices")
         names = sorted({name for needed in PACKAGES.values() for name in needed})
         packages = importable(options.peer_python, names) if options.peers else []
     records = []

@@ -96,8 +96,8 @@ def lower_to_native_convolutions() -> None:
 def main(options: Options) -> None:
     start = time.monotonic()
     with exit_on_bad_input():
-        if options.rounds < 1 or options.native_steps < 1:
-            raise ValueError(f"--rounds and --native-steps must be at least 1, got {options}")
+        if options.rounds < 1 or options.native_steps < 2:
+            raise ValueError(f"--rounds must be at least 1 and --native-steps, of a loop, 2, got {options}")
     say = partial(print, file=sys.stderr, flush=True)
     mlp = models.mlp(jnp.dtype("float32"))
     by_hand = mlp._replace(decode=lambda params, z: ByHand(mlp.decode(params, z).logits))  # type: ignore[attr-defined]

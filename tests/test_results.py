@@ -83,6 +83,16 @@ def test_a_run_of_several_seeds_is_a_record_of_its_models(tmp_path):
     assert "Seeds: 3, 4. Wall time: 5 s, on d" in render_page([made])
 
 
+def test_a_run_with_a_model_that_diverged_is_no_record(tmp_path):
+    run = summary(tmp_path / "a", 3, 100.5)
+    numbers = json.loads((run / "summary.json").read_text())
+    models = [{"seed": 3, "negative_elbo": 100.0}, {"seed": 4, "negative_elbo": None, "diverged": 1}]
+    (run / "summary.json").write_text(json.dumps(numbers | {"models": models}))
+    with pytest.raises(ValueError, match=r"those of seeds \[4\] diverged"):
+        from_runs(tmp_path / "r.json", "title", "command", (run,))
+    assert not (tmp_path / "r.json").exists()
+
+
 def test_runs_of_different_settings_are_not_averaged(tmp_path):
     runs = (summary(tmp_path / "a", 3, 100.0), summary(tmp_path / "b", 4, 101.0, latent_dim=8))
     with pytest.raises(ValueError, match="one configuration"):

@@ -184,6 +184,8 @@ def from_runs(record: Path, title: str, command: str, runs: tyro.conf.Positional
     summaries = [whole | model for whole in wholes for model in whole.get("models", [whole])]
     configs = [json.loads((run / "config.json").read_text()) for run in runs]
     first, config = summaries[0], configs[0]
+    if diverged := [summary["seed"] for summary in summaries if summary.get("diverged")]:
+        raise ValueError(f"runs must hold models that were trained to the end, but those of seeds {diverged} diverged")
     if any(c | {"seed": None} != config | {"seed": None} for c in configs):
         raise ValueError("runs must be of one experiment with one configuration, their seeds apart")
     claims = [

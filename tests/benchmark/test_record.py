@@ -21,7 +21,7 @@ def record():
         "pytorch": turns(1.0, [1.0, 1.0, 1.0], 110.0),
     }
     starts = (Start(9.0, 0.5, 1000), Start(4.0, 0.7, 900))
-    return make_record(work, Setup(), taken, starts, 1300.0, {"device": "a device"})
+    return make_record(work, Setup(), taken, starts, 1300.0, {"device": "cpu (2 cores)"})
 
 
 def test_the_numbers_of_a_record_follow_from_the_turns(record):
@@ -29,14 +29,14 @@ def test_the_numbers_of_a_record_follow_from_the_turns(record):
     assert record["step_milliseconds_spread"] == pytest.approx(20.0)
     assert record["step_milliseconds_rounds"] == pytest.approx([40.0, 50.0, 60.0])
     assert record["examples_per_second"] == pytest.approx(2000.0)
-    assert record["compile_seconds"] == pytest.approx(1.5)
+    assert record["compile_seconds"] == pytest.approx(5.0)
     # The end of the first round, less nine of its ten steps.
     assert record["seconds_to_first_step_uncached"] == pytest.approx(9.0 - 0.9 * 0.5)
     assert record["seconds_to_first_step"] == pytest.approx(4.0 - 0.9 * 0.7)
     assert (record["flops_per_step"], record["flops_per_step_formula"]) == (1300.0, 1200)
     assert record["flops_per_second"] == pytest.approx(1200 / 0.05)
     assert record["fraction_of_floor"] == pytest.approx(0.8)
-    assert (record["peak_memory_bytes"], record["device"]) == (1000, "a device")
+    assert (record["peak_memory_bytes"], record["device"]) == (900, "cpu (2 cores)")
 
 
 def test_a_ratio_above_one_says_that_we_are_faster(record):
@@ -62,3 +62,29 @@ def test_the_claims_hold_the_bars_as_times_of_ours_by_theirs(record):
     assert made["mlp_vae: our time by that of its products alone"].reached  # 1 / 0.8 <= 1 / 0.75
     assert made["mlp_vae: second start, to its first step"].at_most == 4.0
     assert not made["mlp_vae: our loss and pytorch's, apart"].reached
+
+
+@pytest.mark.parametrize(
+    ("changes", "bar"),
+    [
+        ({}, 1 / 3.3),
+        ({"precision": "bfloat16"}, None),
+        ({"devices": 2}, None),
+        ({"usual_batch": False}, None),
+        ({"device": "gpu (NVIDIA H100)"}, None),
+    ],
+)
+def test_bars_are_for_the_protocol_they_were_set_in(record, changes, bar):
+    made = {claim.claim: claim.at_most for claim in claims([record | changes])}
+    assert made["mlp_vae: our time by that of pythae"] == (bar and pytest.approx(bar))
+    assert (made["mlp_vae: our time by that of its products alone"] is None) == (bar is None)
+    assert (made["mlp_vae: second start, to its first step"] is None) == (bar is None)
+
+
+def test_two_simulated_devices_have_a_bar_at_a_batch_of_1024_alone(record):
+    two = record | {"devices": 2, "batch_size": 1024, "peers": {"one device": record["peers"]["pythae"]}}
+    bars = [
+        {c.claim: c.at_most for c in claims([r])}["mlp_vae: our time by that of one device"]
+        for r in (two, two | {"batch_size": 128})
+    ]
+    assert bars == [pytest.approx(1.15), None]

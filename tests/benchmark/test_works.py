@@ -54,6 +54,7 @@ def test_importance_sampling_measures_an_nll():
         (["mlp_vae"], Setup(devices=64), "--devices must be at most .*, got 64"),
         (["mlp_vae"], Setup(devices=0), "--devices must be at least 1, got 0"),
         (["mlp_vae"], Setup(batch_size=0), "--batch-size must be at least 1, got 0"),
+        (["mlp_vae", "importance_sampling"], Setup(batch_size=7), "--work importance_sampling has a batch of its own"),
     ],
 )
 def test_what_cannot_be_measured_is_refused(works, setup, message):

@@ -30,6 +30,7 @@ def run(script, monkeypatch, words):
         (["--work", "mlp_vae", "nothing"], "--work must be of mlp_vae, conv_vae, "),
         (["--devices", "64"], "--devices must be at most "),
         (["--rounds", "0"], "--rounds must be at least 1, got 0"),
+        (["--peers", "--precision", "bfloat16"], "--peers compute in float32 on one CPU: compare there"),
         (["--peers", "--peer-python", "false"], "--peer-python must be a Python interpreter, got false"),
     ],
 )

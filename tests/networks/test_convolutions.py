@@ -147,6 +147,21 @@ def test_a_kernel_for_another_number_of_channels_is_refused():
         transposed_convolution(jnp.zeros((2, 2, 3)), jnp.zeros((4, 4, 1, 2)), 2, 1)
 
 
+@pytest.mark.parametrize(
+    ("function", "size", "kernel", "stride", "padding", "message"),
+    [
+        (convolution, (4, 4), (4, 4), 0, 1, "stride must be at least 1 and padding at least 0, got 0 and 1"),
+        (convolution, (4, 4), (4, 4), 1, -1, "got 1 and -1"),
+        (convolution, (2, 5), (4, 4), 2, 0, "kernel of 4 x 4 must fit .* image of 2 x 5 and a padding of 0"),
+        (convolution, (5, 2), (1, 7), 1, 1, "kernel of 1 x 7 must fit .* image of 5 x 2 and a padding of 1"),
+        (transposed_convolution, (1, 1), (2, 2), 1, 3, "image of -4 x -4 and a padding of 3"),
+    ],
+)
+def test_what_leaves_no_image_is_refused(function, size, kernel, stride, padding, message):
+    with pytest.raises(ValueError, match=message):
+        function(jnp.zeros((*size, 2)), jnp.zeros((*kernel, 2, 2)), stride, padding)
+
+
 @pytest.mark.parametrize(("size", "stride"), [(3, 2), (1, 2), (2, 1), (0, 2)])
 def test_a_kernel_size_that_does_not_divide_the_image_by_the_stride_is_refused(size, stride):
     with pytest.raises(ValueError, match=f"kernel size {size} does not suit stride {stride}"):

@@ -140,6 +140,21 @@ def test_models_with_betas_of_their_own_train_the_same_as_one_program():
     np.testing.assert_allclose(losses, [rows[-1]["validation/loss"] for rows in results[0].history], rtol=1e-5)
 
 
+def test_the_gradient_of_bfloat16_parameters_is_bfloat16_and_trains():
+    narrow = MODEL._replace(init=lambda key: jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), MODEL.init(key)))
+    accumulated = o.accumulated(o.negative_elbo, 4)
+    _, plain = value_and_gradient(o.negative_elbo, MODEL, narrow.init(KEY), KEY, EIGHT)
+    _, summed = value_and_gradient(accumulated, MODEL, narrow.init(KEY), KEY, EIGHT)
+    for leaf, expected in zip(jax.tree.leaves(summed), jax.tree.leaves(plain), strict=True):
+        assert leaf.dtype == jnp.bfloat16
+        np.testing.assert_allclose(*(np.asarray(a, np.float32) for a in (leaf, expected)), atol=0.05)
+    optimizer = optax.adam(0.01)
+    epoch = make_train_epoch(make_train_step(narrow, accumulated, optimizer), 8)
+    state, metrics = epoch(init_train_state(narrow, optimizer, KEY), KEY, jnp.asarray(EIGHT))
+    assert np.isfinite(metrics["loss"])
+    assert {leaf.dtype for leaf in jax.tree.leaves(state.params)} == {jnp.dtype(jnp.bfloat16)}
+
+
 def test_a_number_that_the_objective_was_made_of_has_its_derivative_too():
     def loss(beta, params, m):
         return o.accumulated(o.beta(beta), m)(MODEL, params, KEY, EIGHT)[0]

@@ -11,7 +11,7 @@ from jax.sharding import PartitionSpec
 
 from vae_jax.models import mlp_vae
 from vae_jax.objectives import negative_elbo
-from vae_jax.training import best_epoch, fit
+from vae_jax.training import best_epoch, fit, fit_stream
 from vae_jax.training.checkpoints import OrbaxCheckpoints
 from vae_jax.training.sharding import data_mesh
 
@@ -43,6 +43,32 @@ def run(folder, *, mesh=None, rules=(), stop_after=None):
     )  # fmt: skip
 
 
+class Stream:
+    """Batches of 16 of the training images, in order."""
+
+    batch_size, steps_per_epoch = 16, 4
+
+    def __init__(self, part=slice(None)):
+        self.next, self.part = 0, part
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        first = 16 * (self.next % 4)
+        self.next += 1
+        return TRAIN[first : first + 16][self.part]
+
+    def seek(self, batch):
+        self.next = batch
+
+
+def run_stream(mesh=None, part=slice(None)):
+    return fit_stream(
+        MODEL, negative_elbo, optax.adam(0.02), Stream(part), VALIDATION, jax.random.key(3), epochs=3, mesh=mesh
+    )
+
+
 def facts(progress):
     kernel = progress.state.opt_state[0].mu["encoder"]["hidden_0"]["kernel"]
     leaves = [np.asarray(leaf).tolist() for leaf in jax.tree.leaves((progress.state.params, progress.best_params))]
@@ -56,6 +82,13 @@ def facts(progress):
 
 
 if __name__ == "__main__":
+    if sys.argv[1] == "stream":
+        print(json.dumps(facts(run_stream(data_mesh()))))
+        try:
+            run_stream(data_mesh(), slice(0, 8))  # as if another process had the rest
+        except ValueError as error:
+            print(f"refused: {error}")
+        sys.exit(0)
     folder, model, stop_after = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
     mesh = data_mesh(model=model)
     try:

@@ -8,7 +8,7 @@ import numpy as np
 import optax
 import pytest
 
-from training.fit_on_devices import Stopped, facts
+from training.fit_on_devices import Stopped, facts, run_stream
 from training.fit_on_devices import run as fit_here
 from training.subprocesses import run
 from vae_jax.models import mlp_vae
@@ -60,6 +60,12 @@ def test_what_eight_devices_saved_goes_on_on_two_and_on_one_and_back(tmp_path, o
     with pytest.raises(Stopped):
         fit_here(tmp_path / "here", stop_after=1)
     assert_same(fit_there(tmp_path / "here", 8), one)
+
+
+def test_a_stream_of_batches_is_split_over_devices_and_a_part_of_one_is_refused():
+    streamed, refusal = run("-m", "training.fit_on_devices", "stream", devices=4, seconds=180).splitlines()[-2:]
+    assert_same(json.loads(streamed), facts(run_stream()))
+    assert refusal.startswith("refused: ")
 
 
 def test_a_batch_that_the_devices_do_not_divide_is_refused():

@@ -3,7 +3,7 @@ import numpy as np
 from vae_jax.training.loop import best_epoch, best_loss, is_finished, run_epochs
 
 
-def run(log, epochs, due=(), stop_at=None):
+def run(log, epochs, due=(), stop_at=None, runs_ahead=True):
     """Epochs numbered from 1, each logging when it is handed to the device; the fitting is the number."""
 
     def program(fitting):
@@ -19,6 +19,7 @@ def run(log, epochs, due=(), stop_at=None):
         0,
         (),
         add=add,
+        runs_ahead=runs_ahead,
         last=lambda history: len(history) + 1 >= epochs,
         finished=lambda history: len(history) >= epochs or (stop_at is not None and len(history) >= stop_at),
         due=lambda: int(log[-1].split()[-1]) in due,
@@ -42,6 +43,18 @@ def test_where_a_save_is_due_nothing_is_handed_over_behind_it():
         "start 1", "read 1", "save 1 after 1", "show 1", "start 2", "read 2", "save 2 after 2", "show 2",
         "start 3", "read 3", "save 3 after 3", "show 3",
     ]  # fmt: skip
+
+
+def test_where_it_does_not_run_ahead_an_epoch_follows_the_metrics_of_the_one_before_and_saves_are_as_rare():
+    log = []
+    run(log, 4, due=(2,), runs_ahead=False)
+    assert log == [
+        "start 1", "read 1", "show 1", "start 2", "read 2", "save 2 after 2", "show 2", "start 3", "read 3", "show 3",
+        "start 4", "read 4", "save 4 after 4", "show 4",
+    ]  # fmt: skip
+    log = []
+    assert run(log, 9, stop_at=2, runs_ahead=False) == (2, (1, 2))
+    assert log == ["start 1", "read 1", "show 1", "start 2", "read 2", "show 2", "save 2 after 2"]
 
 
 def test_an_early_end_is_saved_with_what_was_handed_over_behind_it():

@@ -157,3 +157,8 @@ def test_the_best_parameters_of_eight_devices_are_loaded_on_one(eight, name):
     loaded = load_best(folder / name, jax.eval_shape(MODEL.init, KEY))
     for path, array in flat(f"{name}/state/params", loaded).items():
         np.testing.assert_array_equal(results[path], array, err_msg=path)
+
+
+def test_each_microbatch_is_split_over_all_devices(eight):
+    _, _, facts = eight
+    assert {kind for _, kind in facts["accumulated"]} == {"all-reduce"}

@@ -68,6 +68,12 @@ def test_an_epoch_without_validation_is_left_out_of_the_validation_curve():
     np.testing.assert_array_equal(line(axes, "validation").get_xdata(), [1, 3, 5])
 
 
+def test_an_epoch_that_was_not_finite_is_left_out():
+    history = [{"epoch": 1, "validation/elbo": -2.0}, {"epoch": 2, "validation/elbo": None}]
+    (axes,) = training_curves(history).axes
+    np.testing.assert_array_equal(line(axes, "validation").get_xdata(), [1])
+
+
 def test_a_single_epoch_is_a_visible_point():
     for axes in training_curves(full_history(1)).axes:
         low, high = axes.get_xlim()

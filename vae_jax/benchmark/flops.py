@@ -20,6 +20,7 @@ class Product(NamedTuple):
     inner: int
     columns: int
     passes: int = AND_INPUTS  # FORWARD; AND_WEIGHTS: their gradient too; AND_INPUTS: and that of the inputs
+    tall: bool = False  # of a convolution, whose weights' gradient is a sum over very many rows
 
     @property
     def flops(self) -> int:
@@ -63,5 +64,5 @@ def conv_product(batch: int, grid: int, kernel: int, inputs: int, outputs: int, 
     """
     size, channels = (kernel // 2, 4 * inputs) if kernel % 2 == 0 else (kernel, inputs)
     if jax.default_backend() == "cpu" and winograd.pays((size, size), channels, outputs):
-        return Product(batch * (-(-grid // 2) * (size + 1)) ** 2, channels, outputs, passes)
-    return Product(batch * grid * grid, kernel * kernel * inputs, outputs, passes)
+        return Product(batch * (-(-grid // 2) * (size + 1)) ** 2, channels, outputs, passes, True)
+    return Product(batch * grid * grid, kernel * kernel * inputs, outputs, passes, True)

@@ -39,6 +39,8 @@ def check(works: Sequence[str], setup: Setup) -> None:
             f"--devices must be at most {there}, as many as there are ({platform}), got {setup.devices}{hint}"
         )
     for name in works:
+        if setup.batch_size is not None and name not in BATCHES:
+            raise ValueError(f"--work {name} has a batch of its own; --batch-size is of {', '.join(BATCHES)}")
         if setup.devices > 1 and name not in BATCHES:
             raise ValueError(f"--work {name} runs on one device; --devices {setup.devices} takes {', '.join(BATCHES)}")
         batch = setup.batch_size or BATCHES.get(name, setup.devices)

@@ -67,7 +67,8 @@ def _run(method: Method, settings: Settings, parse: Callable[[Settings], Setting
         print(f"error: {error}\nThe checkpoints so far are in {prepared.folder.path}.", file=sys.stderr)
         sys.exit(1)
     except DoesNotFit as error:
-        prepared.folder.remove_unless_trained()
+        if not settings.resume:
+            prepared.folder.remove_unless_trained()
         print(f"error: --seeds {prepared.settings.seeds}: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:

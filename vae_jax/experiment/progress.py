@@ -80,7 +80,7 @@ class ProgressDisplay(_Bar):
         }
         words = [f"{name} {statistics.fmean(numbers):.2f}" for name, numbers in values.items() if numbers]
         if len(rows) > 1:
-            words.append(f"mean of {len(rows)} models")
+            words.append(f"mean of {max(map(len, values.values()))} models")
         self._advance(int(rows[0]["epoch"]), "  ".join(words))
 
 

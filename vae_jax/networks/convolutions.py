@@ -26,11 +26,14 @@ def convolution(x: jax.Array, kernel: jax.Array, stride: int = 1, padding: int =
 
     Returns:
       `[h, w, O]`, h = (H + 2 padding - kh) // stride + 1.
+
+    Raises:
+      ValueError: where stride is below 1, padding below 0, or the kernel larger than the image with its padding.
     """
     chex.assert_rank([x, kernel], [3, 4])
     chex.assert_shape(kernel, (None, None, x.shape[-1], None))
     x, kernel = _of_one_type(x, kernel)
-    geometry = Geometry((x.shape[0], x.shape[1]), (kernel.shape[0], kernel.shape[1]), stride, padding)
+    geometry = _checked((x.shape[0], x.shape[1]), kernel, stride, padding)
     return output_p.bind(x[None, None], kernel[None], geometry=geometry)[0, 0]
 
 
@@ -45,13 +48,28 @@ def transposed_convolution(y: jax.Array, kernel: jax.Array, stride: int = 1, pad
 
     Returns:
       `[H, W, C]`, H = stride (h - 1) + kh - 2 padding: of the images that give this y, the smallest.
+
+    Raises:
+      ValueError: where stride is below 1, padding below 0, or no image would be left by the padding.
     """
     chex.assert_rank([y, kernel], [3, 4])
     chex.assert_shape(kernel, (None, None, None, y.shape[-1]))
     y, kernel = _of_one_type(y, kernel)
     size = [stride * (n - 1) + k - 2 * padding for n, k in zip(y.shape[:2], kernel.shape[:2], strict=True)]
-    geometry = Geometry((size[0], size[1]), (kernel.shape[0], kernel.shape[1]), stride, padding)
+    geometry = _checked((size[0], size[1]), kernel, stride, padding)
     return image_p.bind(y[None, None], kernel[None], geometry=geometry)[0, 0]
+
+
+def _checked(image: tuple[int, int], kernel: jax.Array, stride: int, padding: int) -> Geometry:
+    if stride < 1 or padding < 0:
+        raise ValueError(f"stride must be at least 1 and padding at least 0, got {stride} and {padding}")
+    rows, columns = kernel.shape[:2]
+    if min(image) < 1 or rows > image[0] + 2 * padding or columns > image[1] + 2 * padding:
+        raise ValueError(
+            f"kernel of {rows} x {columns} must fit in an image of at least 1 x 1 with its padding, got an image of "
+            f"{image[0]} x {image[1]} and a padding of {padding}"
+        )
+    return Geometry(image, (rows, columns), stride, padding)
 
 
 def _of_one_type(a: jax.Array, b: jax.Array) -> tuple[jax.Array, jax.Array]:

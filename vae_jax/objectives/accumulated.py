@@ -56,7 +56,10 @@ def accumulated(objective: Objective, num_microbatches: int) -> Objective:
         size = batch.shape[0]
         parts = math.gcd(size, num_microbatches)
         examples = (keys_of_examples(key, size), batch)
-        microbatches = jax.tree.map(lambda leaf: leaf.reshape(parts, size // parts, *leaf.shape[1:]), examples)
+        # Every parts-th example, not a block of them: where the batch is split over devices in blocks, each device has
+        # its share of every microbatch.
+        in_parts = lambda leaf: leaf.reshape(size // parts, parts, *leaf.shape[1:]).swapaxes(0, 1)
+        microbatches = jax.tree.map(in_parts, examples)
         first = jax.eval_shape(lambda tree: jax.tree.map(lambda leaf: leaf[0], tree), microbatches)
         # As a program of its inputs alone: whatever else the objective was made of (a traced beta, say) becomes one
         # of them, for a rule of differentiation must not close over what is traced.
@@ -117,7 +120,8 @@ def _differentiable_mean(one: OfMicrobatch, num_microbatches: int, size: int) ->
         cotangent = cotangents[0]
         if isinstance(cotangent, SymbolicZero):
             return [None] * len(gradient), None
-        return [None if g is None else cotangent * g for g in gradient], None
+        # A parameter's gradient is of its own type, whatever that of the loss.
+        return [None if g is None else (cotangent * g).astype(g.dtype) for g in gradient], None
 
     mean.defvjp(forward, backward, symbolic_zeros=True)
     return mean

@@ -46,7 +46,10 @@ class OrbaxCheckpoints:
         self._manager = ocp.CheckpointManager(directory.resolve(), options=options)
 
     def due(self) -> bool:
-        """Whether so many seconds have passed since the last save, by the clock of the process that writes."""
+        """Whether so many seconds have passed since the last save, by the clock of the process that writes.
+
+        Several processes agree on it through their devices, and so wait for the epoch that these are at.
+        """
         return from_writer(time.monotonic() - self._last_save >= self._every_seconds)
 
     def save(self, progress: Progress | EnsembleProgress) -> None:

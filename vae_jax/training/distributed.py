@@ -20,7 +20,7 @@ _MEETING_SECONDS = 300.0
 # How long a process may be silent before the others end: they learn of a dead one within twice this.
 _HEARTBEAT_SECONDS = 25
 # At the end of a run each waits for all: the first still writes its report then. A dead process ends the wait early.
-_SHUTDOWN_SECONDS = 3600
+_SHUTDOWN_SECONDS = 7 * 24 * 3600
 
 
 def start(

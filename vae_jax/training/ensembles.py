@@ -73,7 +73,8 @@ def fit_ensemble(
 
     Args:
       model: the one that all are; their parameters start from their own keys.
-      setup: a model's own numbers -> (objective, optimizer); the numbers are traced.
+      setup: a model's own numbers -> (objective, optimizer); the numbers are traced, and may be any that those do
+        arithmetic with: not the length of a warm-up, which is one for all models.
       numbers: a pytree (dict, ...) whose leaves hold one number for each model, `[M]`; None where only keys differ.
       train: `[N, ...]` examples, of all models.
       validation: as `train`.
@@ -87,7 +88,7 @@ def fit_ensemble(
     Raises:
       ValueError: as `fit`; where numbers and keys are not of M models each.
       DoesNotFit: a ValueError; where M models do not fit in the memory of the device, with how many would.
-      Diverged: where not one model's loss is finite any more.
+      Diverged: where no model has a single epoch of finite loss.
     """
     numbers = jax.tree.map(jnp.asarray, numbers, is_leaf=lambda leaf: isinstance(leaf, (list, tuple)))
     num_models = _num_models(numbers, keys)
@@ -135,6 +136,7 @@ def fit_ensemble(
                 fitting,
                 progress.history,
                 add=add,
+                runs_ahead=True,
                 last=lambda history: max(map(len, history)) + 1 >= epochs,
                 finished=finished,
                 due=checkpoints.due,

@@ -61,8 +61,8 @@ def fit(
       patience: stop after this many epochs (since the warm-up) without a new lowest validation loss; None never stops
         early.
       mesh: the devices to train on, of `data_mesh`: each computes its part of every batch, and the results are those of
-        one device up to the order of sums. None: JAX's default device. In a run of several processes, train and
-        validation are already on it, by `place_examples`.
+        one device up to the order of sums. None: JAX's default device. In a run of several processes each gives
+        all examples, or has placed them by `place_examples`.
       rules: which parameters are split over the mesh's axis "model", as `shardings_of` takes them; else every device
         holds them all.
       checkpoints: where to save progress, and to restore it from if there is any; by default it is in memory only.

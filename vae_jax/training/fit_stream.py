@@ -63,7 +63,9 @@ def fit_stream(
       model, objective, optimizer, key: as `fit` takes them.
       batches: of the training examples, for this run alone.
       validation: `[M, ...]` examples, held out of them and held in memory.
-      epochs, patience, mesh, rules, checkpoints, on_epoch: as `fit` takes them.
+      epochs, patience, mesh, rules, checkpoints: as `fit` takes them. Of several processes each must hold its own part
+        of the mesh's axis "data".
+      on_epoch: called with the history after every epoch.
       on_start: called once, when the first steps have been compiled and handed to the device.
 
     Returns:
@@ -84,8 +86,9 @@ def fit_stream(
     def put(chunk: np.ndarray) -> jax.Array:
         if mesh is None:
             return jax.device_put(chunk)
-        # [k, batch of this process, ...], all processes' parts one after the other.
-        return jax.make_array_from_process_local_data(NamedSharding(mesh, PartitionSpec(None, "data")), chunk)
+        # [k, this process's part of the batch, ...], all processes' parts one after the other.
+        sharding, whole = NamedSharding(mesh, PartitionSpec(None, "data")), (len(chunk), batch_size, *chunk.shape[2:])
+        return jax.make_array_from_process_local_data(sharding, chunk, whole)
 
     started = False
 

@@ -24,7 +24,10 @@ class Checkpoints(Protocol):
     def restore(self, like: T) -> T | None: ...
 
     def due(self) -> bool:
-        """Whether it is time to save; the fit then waits for the device, which it does not otherwise."""
+        """Whether it is time to save; the fit then waits for the device, which it does not otherwise.
+
+        Asked once an epoch. Of several processes all must be told the same, and have to wait for one another to be.
+        """
         ...
 
     def save(self, progress: Any) -> None: ...
@@ -84,13 +87,14 @@ def run_epochs(
     history: T,
     *,
     add: Callable[[T, Metrics], T],
+    runs_ahead: bool,
     last: Callable[[T], bool],
     finished: Callable[[T], bool],
     due: Callable[[], bool],
     save: Callable[[Fitting, T], Any],
     on_epoch: Callable[[T], Any],
 ) -> tuple[Fitting, T]:
-    """Epochs until the history is finished; each is handed to the device before the metrics of the one before are read.
+    """Epochs until the history is finished, each handed to the device before the metrics of the one before are read.
 
     Args:
       program: an epoch, compiled; it takes the memory of the fitting that it is given, and changes nothing where that
@@ -98,9 +102,10 @@ def run_epochs(
       fitting: what the device holds after the epochs of the history.
       history: of the epochs so far.
       add: (history, metrics on the host) -> history, raising where the fit must stop.
+      runs_ahead: whether to hand an epoch over before it is known whether the one before was the last.
       last: whether the epoch after this history is the last there can be: then none is handed over behind it.
       finished: whether the fit is over.
-      due: whether to save after the epoch that the device is at.
+      due: whether to save after the epoch that the device is at: then none is handed over behind it either.
       save: of the fitting after the history's last epoch. Also called once at the end.
       on_epoch: called after every epoch, when it has been saved if it is to be.
 
@@ -109,14 +114,15 @@ def run_epochs(
     """
     pending, saved = None, False
     while not finished(history):
+        saving = pending is not None and (last(history) or due())
         following = None
-        if pending is None or not (last(history) or due()):
+        if pending is None or (runs_ahead and not saving):
             fitting, following = program(fitting)
         if pending is not None:
             history = add(history, jax.device_get(pending))
-            saved = following is None
-            if saved:
+            if saving:
                 save(fitting, history)
+            saved = saving
             on_epoch(history)
         pending = following
     # The epoch that was handed over behind the end of patience has changed nothing.

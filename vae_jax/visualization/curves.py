@@ -45,11 +45,11 @@ class Curve(NamedTuple):
 
 
 def _curves(history: Sequence[Mapping[str, float]], metric: Metric) -> list[Curve]:
-    """The curves of a metric, of the splits that have it; an epoch without the metric is left out."""
+    """The curves of a metric, of the splits that have it; an epoch without it, or with None for it, is left out."""
     found = []
     for split in COLOURS:
         key = f"{split}/{metric.key}"
-        rows = [(float(row["epoch"]), metric.sign * float(row[key])) for row in history if key in row]
+        rows = [(float(row["epoch"]), metric.sign * float(row[key])) for row in history if row.get(key) is not None]
         if rows:
             epochs, values = np.array(rows).T
             found.append(Curve(split, epochs, values))
