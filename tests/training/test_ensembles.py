@@ -43,7 +43,15 @@ def assert_the_same(progress, other):
         np.testing.assert_allclose(list(row.values()), list(other_row.values()), rtol=1e-4, atol=1e-4)
 
 
+@pytest.fixture(params=["as on a CPU", "as on an accelerator"])
+def way(request, monkeypatch):
+    """Models one after another, or all at once."""
+    if request.param == "as on an accelerator":
+        monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("options", [{}, {"patience": 1, "epochs": 8}], ids=["", "patience"])
 def test_each_model_is_the_one_that_trains_alone(options):
     progress = together(**options)
@@ -57,6 +65,7 @@ def test_each_model_is_the_one_that_trains_alone(options):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("way")
 def test_each_convolutional_model_is_the_one_that_trains_alone():
     model = conv_vae((4, 4, 1), 2, channels=(3,), hidden=5)
     progress = together(model=model, epochs=2)
@@ -110,6 +119,7 @@ def ends(progress):
     return [(len(m.history), m.best_epoch, float(m.state.params["w"]), float(m.best_params["w"])) for m in members]
 
 
+@pytest.mark.usefixtures("way")
 def test_a_model_whose_patience_has_run_out_is_left_as_it_is_while_the_others_go_on():
     epochs = []
     progress = scripted(
@@ -126,6 +136,7 @@ def test_it_ends_once_no_model_runs_any_more():
     assert ends(progress) == [(2, 1, 2.0, 1.0), (3, 2, 3.0, 2.0)]
 
 
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("where", ["train", "validation"])
 def test_a_model_that_diverges_stays_at_its_best_and_says_so_in_its_last_row(where):
     losses = [[5.0, 4.0, 3.0, 2.0], [5.0, 4.0, 3.0, 2.0]]

@@ -19,7 +19,7 @@ from vae_jax.models import sample
 
 
 def importance_sampling_work(setup: Setup, images: int = 200, num_samples: int = 1000) -> Work:
-    model = models.mlp(setup.dtype)
+    images, model = setup.steps or images, models.mlp(setup.dtype)
     params = jax.jit(model.init)(jax.random.key(0))
     xs = data.scale(jax.random.key(0), data.static_binarization(models.digits(images), 1))
 

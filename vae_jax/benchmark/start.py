@@ -22,9 +22,8 @@ from vae_jax.benchmark.works import WORKS
 class Start(NamedTuple):
     """What one start took."""
 
-    seconds: float  # from the command to the end of the first round
-    round_seconds: float  # of a second round: what the first took without anything that only a start needs
-    peak_memory_bytes: int
+    seconds: float  # from the command to the end of the first step
+    peak_memory_bytes: int  # of a round
 
 
 def measure_starts(work: str, setup: Setup) -> tuple[Start, Start]:
@@ -45,8 +44,8 @@ def _start(work: str, setup: Setup, cache: str) -> Start:
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"a fresh start of {work} failed:\n{done.stderr}")
-    ended, round_seconds, peak = json.loads(done.stdout.splitlines()[-1])
-    return Start(ended - begun, round_seconds, peak)
+    ended, peak = json.loads(done.stdout.splitlines()[-1])
+    return Start(ended - begun, peak)
 
 
 def peak_memory_bytes() -> int:
@@ -61,8 +60,8 @@ def peak_memory_bytes() -> int:
 
 
 if __name__ == "__main__":
-    work = WORKS[sys.argv[1]](Setup(*json.loads(sys.argv[2])))
-    work.round()
+    make, setup = WORKS[sys.argv[1]], Setup(*json.loads(sys.argv[2]))
+    make(setup._replace(steps=1)).round()
     first = time.time()
-    work.round()
-    print(json.dumps([first, time.time() - first, peak_memory_bytes()]))
+    make(setup).round()
+    print(json.dumps([first, peak_memory_bytes()]))

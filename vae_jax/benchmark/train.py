@@ -15,7 +15,7 @@ from vae_jax.benchmark.flops import Product
 from vae_jax.benchmark.work import Call, Setup, Work, named_arrays
 from vae_jax.models.vae import VAE
 from vae_jax.objectives import negative_elbo, on_prepared
-from vae_jax.training import init_train_state, make_train_epoch, make_train_step
+from vae_jax.training import init_train_state, make_train_epoch, make_train_step, over_models
 from vae_jax.training.data_parallel import on_mesh
 from vae_jax.training.sharding import data_mesh, keep_shardings, place, replicated, shardings_of
 
@@ -90,7 +90,7 @@ def ensemble_work(setup: Setup, members: int = 8) -> Work:
     epoch, images = make_train_epoch(step, batch), jnp.asarray(models.digits(batch * steps))
     keys = jax.random.split(jax.random.key(1), members)
     init = jax.jit(jax.vmap(lambda key: init_train_state(model, optimizer, key)))
-    together, states = jax.jit(jax.vmap(epoch, in_axes=(0, 0, None)), donate_argnums=0), init(keys)
+    together, states = jax.jit(over_models(epoch, num_shared=1), donate_argnums=0), init(keys)
     single = [jax.tree.map(lambda leaf, i=i: jnp.copy(leaf[i]), states) for i in range(members)]
 
     def round() -> float:
@@ -109,7 +109,7 @@ def ensemble_work(setup: Setup, members: int = 8) -> Work:
         return jax.vmap(step, in_axes=(0, 0, None)), (states, keys, images[:batch])
 
     protocol = (
-        f"{members} VAEs of mlp_vae's shape, other seeds and orders, as one vmapped program; a step is one of all "
+        f"{members} VAEs of mlp_vae's shape, other seeds and orders, as one program; a step is one of all "
         f"{members}; a round is {steps} steps; separately: the same {members} one after another, each un-vmapped"
     )
     rivals = {f"{members} separate runs": separate}

@@ -4,6 +4,7 @@ from vae_jax.training.begun import Diverged as Diverged
 from vae_jax.training.begun import Progress as Progress
 from vae_jax.training.ensembles import EnsembleProgress as EnsembleProgress
 from vae_jax.training.ensembles import fit_ensemble as fit_ensemble
+from vae_jax.training.ensembles import over_models as over_models
 from vae_jax.training.epoch import make_evaluate as make_evaluate
 from vae_jax.training.epoch import make_train_epoch as make_train_epoch
 from vae_jax.training.epoch import steps_per_epoch as steps_per_epoch

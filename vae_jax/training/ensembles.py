@@ -62,11 +62,12 @@ def fit_ensemble(
     on_start: Callable[[], Any] = lambda: None,
     on_epoch: Callable[[tuple[History, ...]], Any] = lambda history: None,
 ) -> EnsembleProgress:
-    """`fit` of M models at once, mapped by `vmap` into one program: one compilation, one checkpoint, M results.
+    """`fit` of M models as one program: one compilation, one checkpoint, M results.
 
     Model i is the one that `fit(model, *setup(numbers[i]), train, validation, keys[i])` trains, up to the rounding of
     matrix products. A model whose patience has run out, or whose loss is no longer finite, is left as it is while the
-    others go on (its share of the arithmetic is still done).
+    others go on. On accelerators the models are mapped by `vmap`, all at once; on a CPU, which one model fills, the
+    program trains an epoch of one after the other.
 
         fit_ensemble(model, lambda n: (beta(n["beta"]), optax.adam(n["rate"])), {"beta": [1, 2, 4], "rate": [1e-3] * 3},
                      train, validation, jax.random.split(key, 3), epochs=10)
@@ -110,8 +111,7 @@ def fit_ensemble(
 
     inits = jax.jit(jax.vmap(init))
     arguments = (jax.eval_shape(inits, numbers, split), numbers, split, train, validation)
-    mapped = jax.vmap(epoch, in_axes=(0, 0, 0, None, None))
-    program = jax.jit(mapped, donate_argnums=0).lower(*arguments).compile()
+    program = jax.jit(over_models(epoch, num_shared=2), donate_argnums=0).lower(*arguments).compile()
     check_fits(program, num_models, train.nbytes + validation.nbytes)
 
     fitting = inits(numbers, split)
@@ -147,6 +147,25 @@ def fit_ensemble(
     if not any(best_epoch(rows) for rows in progress.history):
         raise Diverged("the loss of every model is not finite after its first epoch: lower the learning rates")
     return progress
+
+
+def over_models(function: Callable[..., Any], num_shared: int) -> Callable[..., Any]:
+    """A function of one model's arrays as a function of those of M models, with a leading axis `[M]`, in one program.
+
+    On a CPU it takes one model after the other: one fills the cores, and products of one model are faster there than
+    those of many at once. Elsewhere it takes all at once, by `vmap`.
+
+    Args:
+      function: its last num_shared arguments are the same for all models, and have no such axis.
+      num_shared: at least 1.
+    """
+
+    def mapped(*arguments: Any) -> Any:
+        own, shared = arguments[:-num_shared], arguments[-num_shared:]
+        one = lambda own: function(*own, *shared)
+        return jax.lax.map(one, own) if jax.default_backend() == "cpu" else jax.vmap(one)(own)
+
+    return mapped
 
 
 def _num_models(numbers: Any, keys: jax.Array) -> int:
