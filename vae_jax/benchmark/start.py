@@ -1,6 +1,6 @@
 """A fresh start of one work, in a process of its own: `python -m vae_jax.benchmark.start WORK SETUP`.
 
-It runs two rounds, and prints as JSON when the first had ended, how long the second took, and the most memory it held.
+It takes one step and then a whole round, and prints as JSON when the step had ended, and the most memory it held.
 """
 
 from __future__ import annotations
