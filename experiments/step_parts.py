@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -100,7 +100,7 @@ def main(options: Options) -> None:
             raise ValueError(f"--rounds must be at least 1 and --native-steps, of a loop, 2, got {options}")
     say = partial(print, file=sys.stderr, flush=True)
     mlp = models.mlp(jnp.dtype("float32"))
-    by_hand = mlp._replace(decode=lambda params, z: ByHand(mlp.decode(params, z).logits))  # type: ignore[attr-defined]
+    by_hand = mlp._replace(decode=lambda params, z: ByHand(cast(Bernoulli, mlp.decode(params, z)).logits))
     images, of = models.digits(BATCH * STEPS), partial(rounds_of, mlp, models.digits(BATCH * STEPS), BATCH)
     variants = {
         "the whole step": of(),

@@ -1,93 +1,24 @@
 """From a command line to a run folder. In this process, but for where the process itself is the point."""
 
-import dataclasses
-import importlib.util
 import json
 import os
-import re
 import subprocess
 import sys
-from functools import partial
 from pathlib import Path
 
-import jax
 import numpy as np
 import pytest
 
-from vae_jax.data import load_images
-from vae_jax.experiment import main, members, resumable, trained
-from vae_jax.experiment.problem import make_problem
+from experiment.commands import ROOT, SCRIPTS, SMALL, command, contents, lines_of, numbers_of, without_seconds
+from vae_jax.experiment import main, members, resumable
 from vae_jax.experiment.progress import ProgressDisplay
-from vae_jax.experiment.settings import resolve
 from vae_jax.runs import RunFolder
-from vae_jax.training import memory
-from vae_jax.training.checkpoints import load_best
 
-ROOT = Path(__file__).parent.parent.parent
+pytestmark = pytest.mark.usefixtures("in_an_empty_folder")
 NUMBERS = {
     "experiment", "data", "seed", "steps", "negative_elbo", "rate", "distortion", "active_units", "wall_seconds",
     "device", "versions",
 }  # fmt: skip
-# The same work in less time: a few small images, small layers, few samples.
-SMALL = "--hidden 8 --latent-dim 2 --epochs 3 --batch-size 10 --elbo-samples 1 --nll-samples 2 --validation-size 10"
-
-
-def script(name):
-    """The module experiments/NAME.py, whatever the current folder is."""
-    spec = importlib.util.spec_from_file_location(f"experiment_script_{name}", ROOT / "experiments" / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
-
-
-SCRIPTS = {name: script(name) for name in ("vae", "autoencoder", "beta_vae")}
-
-
-@pytest.fixture(autouse=True)
-def in_an_empty_folder(tmp_path, monkeypatch):
-    """The images that the tests train on; and a default run folder would be seen."""
-    rng = np.random.default_rng(0)
-    # Blobs of two kinds, so that there is something to learn.
-    shapes = np.kron(rng.integers(0, 2, (100, 2, 2)), np.full((3, 3), 230)) + rng.integers(0, 25, (100, 6, 6))
-    np.savez(tmp_path / "blobs.npz", train=shapes[:80].astype(np.uint8), test=shapes[80:].astype(np.uint8))
-    monkeypatch.chdir(tmp_path)
-
-
-@pytest.fixture
-def without_figures(monkeypatch):
-    """Most of a short run is spent on drawing; `test_a_run_leaves_...` draws them."""
-    monkeypatch.setattr(trained, "model_figures", lambda subject, key: [])
-
-
-def command(monkeypatch, capsys, name, arguments, *, small=SMALL):
-    """The exit code, what came on stdout, and what came on stderr."""
-    words = ["--data", "blobs.npz", *small.split(), *arguments.split()]
-    monkeypatch.setattr(sys, "argv", [f"{name}.py", *words])
-    module = SCRIPTS[name]
-    code = 0
-    try:
-        main(module.METHOD, module.__doc__)
-    except SystemExit as stop:
-        code = stop.code
-    captured = capsys.readouterr()
-    return code, captured.out, captured.err
-
-
-def contents(path):
-    return {file.relative_to(path).as_posix(): file.read_bytes() for file in Path(path).rglob("*") if file.is_file()}
-
-
-def numbers_of(summary):
-    return {name: value for name, value in summary.items() if "seconds" not in name}
-
-
-def lines_of(path):
-    return [json.loads(line) for line in Path(path).read_text().splitlines()]
-
-
-def without_seconds(path):
-    return [{name: value for name, value in row.items() if name != "seconds"} for row in lines_of(path)]
 
 
 @pytest.mark.slow
@@ -327,59 +258,6 @@ def test_the_script_runs_on_the_embedded_digits_as_a_command(tmp_path, name):
 
 
 @pytest.mark.slow
-def test_several_seeds_train_as_one_program_and_each_is_the_run_of_its_seed_alone(monkeypatch, capsys, without_figures):
-    code, out, err = command(monkeypatch, capsys, "vae", "--run-dir many --seed 5 --seeds 3")
-    assert code == 0
-    assert "3 models at once" in err
-    assert "mean of 3 models" in err
-    summary = json.loads(out.splitlines()[-1])
-    assert summary["seeds"] == [5, 6, 7]
-    assert [model["seed"] for model in summary["models"]] == [5, 6, 7]
-    for model in summary["models"]:
-        seed = model["seed"]
-        alone = json.loads(command(monkeypatch, capsys, "vae", f"--run-dir {seed} --seed {seed}")[1].splitlines()[-1])
-        for name in ("negative_elbo", "rate", "distortion", "nll"):
-            np.testing.assert_allclose(model[name], alone[name], rtol=1e-4)
-        assert (model["best_epoch"], model["steps"]) == (alone["best_epoch"], alone["steps"])
-        rows = [row for row in lines_of("many/metrics.jsonl") if row["seed"] == seed]
-        for row, own in zip(rows, lines_of(f"{seed}/metrics.jsonl"), strict=True):
-            np.testing.assert_allclose(row["validation/loss"], own["validation/loss"], rtol=1e-4)
-    elbos = [model["negative_elbo"] for model in summary["models"]]
-    np.testing.assert_allclose(summary["negative_elbo"], np.mean(elbos), rtol=1e-6)
-    np.testing.assert_allclose(summary["negative_elbo_standard_deviation"], np.std(elbos, ddof=1), rtol=1e-6)
-    assert np.ptp(elbos) > 0.01
-    losses = {row["seed"]: [] for row in lines_of("many/metrics.jsonl")}
-    for row in lines_of("many/metrics.jsonl"):
-        losses[row["seed"]].append(row["validation/loss"])
-    assert summary["shown_seed"] == min(losses, key=lambda seed: min(losses[seed]))
-    assert "<td>7</td>" in Path("many/report.html").read_text()
-    # The run is finished: to resume it trains nothing and changes no number.
-    before = contents("many/checkpoints")
-    code, out, _ = command(monkeypatch, capsys, "vae", "--run-dir many --resume")
-    assert code == 0
-    assert numbers_of(json.loads(out.splitlines()[-1])) == numbers_of(summary)
-    assert contents("many/checkpoints") == before
-
-
-@pytest.mark.slow
-def test_what_is_fitted_after_training_is_fitted_for_each_of_several_models(monkeypatch, capsys, without_figures):
-    assert command(monkeypatch, capsys, "autoencoder", "--run-dir many --seeds 2")[0] == 0
-    settings = SCRIPTS["autoencoder"].METHOD.defaults
-    model = SCRIPTS["autoencoder"].METHOD.model(
-        dataclasses.replace(settings, hidden=(8,), latent_dim=2),
-        make_problem(
-            resolve(dataclasses.replace(settings, batch_size=10), load_images("blobs.npz")), load_images("blobs.npz")
-        ),
-    )
-    best = load_best(
-        Path("many/checkpoints"), jax.eval_shape(jax.vmap(model.init), jax.random.split(jax.random.key(0)))
-    )
-    fitted = np.asarray(best["buffers"]["prior_mean"])
-    assert fitted.shape == (2, 2)
-    assert np.abs(fitted[0] - fitted[1]).max() > 1e-3
-
-
-@pytest.mark.slow
 def test_the_second_start_of_an_experiment_compiles_nothing(tmp_path):
     words = ["--data", "blobs.npz", *SMALL.split(), "--run-dir"]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("JAX_")}
@@ -400,48 +278,3 @@ def test_the_second_start_of_an_experiment_compiles_nothing(tmp_path):
     assert len(programs[0]) > 10
     assert programs[1] == programs[0]
     assert 0.3 < seconds[1] < seconds[0]
-
-
-@pytest.mark.slow
-def test_more_models_than_fit_are_refused_in_one_line_and_leave_no_folder(monkeypatch, capsys):
-    monkeypatch.setattr(memory, "memory_limit", lambda: 200_000)
-    code, out, error = command(monkeypatch, capsys, "vae", "--run-dir run --seeds 50")
-    assert (code, out) == (2, "")
-    last = error.splitlines()[-1]
-    assert re.match(
-        r"error: --seeds 50: 50 models need 0.\d\d GiB at once, .*: \d+ would fit; train them in several", last
-    )
-    assert not Path("run").exists()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["vae", "autoencoder"])
-def test_a_run_on_streamed_images_is_measured_resumed_and_evaluated_as_one_in_memory(
-    monkeypatch, capsys, without_figures, name
-):
-    with np.load("blobs.npz") as blobs:
-        np.save("blobs.npy", blobs["train"])
-
-    def interrupt(self, rows):
-        if rows[0]["epoch"] == 2:
-            raise KeyboardInterrupt
-
-    small = SMALL.replace("--nll-samples 2", "--nll-samples 2 --data blobs.npy --stream")
-    code, out, err = command(monkeypatch, capsys, name, "--run-dir whole", small=small)
-    assert code == 0
-    assert "62 training, 10 validation, 8 test images" in err  # as the same file in memory has them
-    whole = json.loads(out.splitlines()[-1])
-    with monkeypatch.context() as patch:
-        patch.setattr(resumable, "OrbaxCheckpoints", partial(resumable.OrbaxCheckpoints, every_seconds=0.0))
-        patch.setattr(ProgressDisplay, "show", interrupt)
-        assert command(patch, capsys, name, "--run-dir part", small=small)[0] == 130
-    code, out, _ = command(monkeypatch, capsys, name, "--run-dir part --resume", small="--data blobs.npy")
-    assert code == 0
-    assert numbers_of(json.loads(out.splitlines()[-1])) == numbers_of(whole)
-    assert without_seconds("part/metrics.jsonl") == without_seconds("whole/metrics.jsonl")
-    in_memory = small.replace(" --stream", "")
-    code, out, _ = command(monkeypatch, capsys, name, "--run-dir memory", small=in_memory)
-    other = json.loads(out.splitlines()[-1])
-    # Other batches of the same images, and a mean image that differs by rounding alone.
-    assert (other["steps"], other["test_images"]) == (whole["steps"], whole["test_images"])
-    assert 0 < abs(other["distortion"] - whole["distortion"]) < 0.1 * whole["distortion"]

@@ -26,14 +26,12 @@ class Blocks(NamedTuple):
 def blocks_of(geometry: Geometry) -> Blocks:
     stride, padding = geometry.stride, geometry.padding
     before, offset = divmod(padding, stride)
-    kernel = tuple(-(-k // stride) for k in geometry.kernel)
-    # Pixels behind the last window are read by nobody, and their blocks left out.
-    size = tuple(
-        min(-(-(n + offset) // stride), m + k - 1 - before)
-        for n, m, k in zip(geometry.image, geometry.output, kernel, strict=True)
-    )
-    pads = tuple((before, m + k - 1 - before - n) for n, m, k in zip(size, geometry.output, kernel, strict=True))
-    return Blocks(size, kernel, pads, offset)  # type: ignore[arg-type]
+    rows, columns = (-(-k // stride) for k in geometry.kernel)
+    # Of the last window's end; pixels behind it are read by nobody, and their blocks left out.
+    ends = [m + k - 1 - before for m, k in zip(geometry.output, (rows, columns), strict=True)]
+    height, width = (min(-(-(n + offset) // stride), end) for n, end in zip(geometry.image, ends, strict=True))
+    pads = (before, ends[0] - height), (before, ends[1] - width)
+    return Blocks((height, width), (rows, columns), pads, offset)
 
 
 def to_blocks(x: jax.Array, geometry: Geometry) -> jax.Array:
@@ -43,8 +41,8 @@ def to_blocks(x: jax.Array, geometry: Geometry) -> jax.Array:
         return x
     blocks = blocks_of(geometry)
     (height, width), offset = blocks.size, blocks.offset
-    pads = tuple((offset, s * m - n - offset) for n, m in zip(geometry.image, blocks.size, strict=True))
-    x = pad(x, pads)  # type: ignore[arg-type]
+    rows, columns = ((offset, s * m - n - offset) for n, m in zip(geometry.image, blocks.size, strict=True))
+    x = pad(x, (rows, columns))
     x = x.reshape(-1, height, s, width, s, x.shape[-1]).transpose(0, 1, 3, 2, 4, 5)
     return barrier(x.reshape(-1, height, width, math.prod(x.shape[3:])))
 
@@ -58,8 +56,8 @@ def from_blocks(x: jax.Array, geometry: Geometry) -> jax.Array:
     (height, width), offset = blocks.size, blocks.offset
     x = x.reshape(-1, height, width, s, s, x.shape[-1] // s**2).transpose(0, 1, 3, 2, 4, 5)
     x = x.reshape(-1, height * s, width * s, x.shape[-1])
-    pads = tuple((-offset, n + offset - s * m) for n, m in zip(geometry.image, blocks.size, strict=True))
-    return pad(x, pads)  # type: ignore[arg-type]
+    rows, columns = ((-offset, n + offset - s * m) for n, m in zip(geometry.image, blocks.size, strict=True))
+    return pad(x, (rows, columns))
 
 
 def kernel_to_blocks(kernel: jax.Array, geometry: Geometry) -> jax.Array:

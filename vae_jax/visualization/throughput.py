@@ -68,7 +68,7 @@ def _frame(axes: Axes, ticks: Sequence[int], title: str, x: str, y: str) -> None
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     # From zero, so that heights compare as the numbers do.
-    axes.set_ylim(0.0, 1.12 * max(line.get_ydata().max() for line in axes.get_lines()))  # type: ignore[union-attr]
+    axes.set_ylim(0.0, 1.12 * max(np.max(line.get_ydata()) for line in axes.get_lines()))
     axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     axes.grid(axis="y")
