@@ -1,7 +1,7 @@
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from networks.passes import operands
 from vae_jax.networks import matrix_convolutions, native_convolutions
 from vae_jax.networks.convolution_geometry import Geometry
 
@@ -22,16 +22,7 @@ GEOMETRIES = [
 @pytest.mark.parametrize(("channels", "features"), [(1, 20), (3, 2)])
 @pytest.mark.parametrize("geometry", GEOMETRIES)
 def test_each_pass_is_xlas_own_on_any_geometry(geometry, channels, features, pass_):
-    rng = np.random.default_rng(0)
-    x, kernel, y = (
-        jnp.asarray(rng.normal(size=shape), jnp.float32)
-        for shape in (
-            (2, *geometry.image, channels),
-            (*geometry.kernel, channels, features),
-            (2, *geometry.output, features),
-        )
-    )
-    operands = {"output": (x, kernel), "image": (y, kernel), "kernel": (x, y)}[pass_]
-    expected = getattr(native_convolutions, pass_)(*operands, geometry=geometry)
-    actual = getattr(matrix_convolutions, pass_)(*operands, geometry=geometry)
+    arrays = operands(geometry, channels, features, pass_)
+    expected = getattr(native_convolutions, pass_)(*arrays, geometry=geometry)
+    actual = getattr(matrix_convolutions, pass_)(*arrays, geometry=geometry)
     np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-5 * np.abs(expected).max())

@@ -3,6 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from networks.passes import operands
 from vae_jax.networks import matrix_convolutions, native_convolutions, winograd
 from vae_jax.networks.convolution_geometry import Geometry
 from vae_jax.networks.convolutions import convolution
@@ -34,18 +35,9 @@ GEOMETRIES = [
 def test_each_pass_of_a_wide_convolution_is_xlas_own_to_a_few_roundings(geometry, channels, features, pass_):
     blocks = matrix_convolutions.blocks_of(geometry)
     assert winograd.pays(blocks.kernel, channels * geometry.stride**2, features)
-    rng = np.random.default_rng(0)
-    x, kernel, y = (
-        jnp.asarray(rng.normal(size=shape), jnp.float32)
-        for shape in (
-            (2, *geometry.image, channels),
-            (*geometry.kernel, channels, features),
-            (2, *geometry.output, features),
-        )
-    )
-    operands = {"output": (x, kernel), "image": (y, kernel), "kernel": (x, y)}[pass_]
-    expected = getattr(native_convolutions, pass_)(*operands, geometry=geometry)
-    actual = jax.jit(getattr(matrix_convolutions, pass_), static_argnames="geometry")(*operands, geometry=geometry)
+    arrays = operands(geometry, channels, features, pass_)
+    expected = getattr(native_convolutions, pass_)(*arrays, geometry=geometry)
+    actual = jax.jit(getattr(matrix_convolutions, pass_), static_argnames="geometry")(*arrays, geometry=geometry)
     # Measured: at most 9e-7 of the largest entry.
     np.testing.assert_allclose(actual, expected, rtol=0, atol=3e-6 * np.abs(expected).max())
 
