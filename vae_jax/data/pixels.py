@@ -13,6 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
+from vae_jax.data.threefry import random_words
+
 
 def _require_uint8(pixels: ArrayLike) -> jax.Array:
     # asarray before the check would let Python ints through as int32, and a float array would be scaled twice.
@@ -23,9 +25,9 @@ def _require_uint8(pixels: ArrayLike) -> jax.Array:
 
 
 def _random_16_bits(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-    """uint16 `shape`, uniform. JAX draws 32 bits a number whatever is asked for: in pairs they cost half."""
+    """uint16 `shape`, independent and uniform: the halves of 32-bit words."""
     count = math.prod(shape)
-    words = jax.random.bits(key, (count // 2 + count % 2,), jnp.uint32)
+    words = random_words(key, (count + 1) // 2)
     return jax.lax.bitcast_convert_type(words, jnp.uint16).ravel()[:count].reshape(shape)
 
 
@@ -88,8 +90,9 @@ def binarize(key: jax.Array, pixels: ArrayLike) -> jax.Array:
     Source: Salakhutdinov & Murray 2008, "On the quantitative analysis of deep belief networks".
     """
     pixels = _require_uint8(pixels)
-    # Integers below k / 255 of 2^16, rounded: a float32 uniform of each pixel's own would take twice as long to draw.
-    threshold = (pixels.astype(jnp.uint32) * 65536 + 127) // 255
+    # 2^16 k / 255 to the nearest integer, without a division: it is 257 k + k / 255.
+    level = pixels.astype(jnp.uint32)
+    threshold = 257 * level + (level >> 7)
     return (_random_16_bits(key, pixels.shape) < threshold).astype(jnp.float32)
 
 
