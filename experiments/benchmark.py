@@ -67,19 +67,21 @@ def say(line: str) -> None:
 
 def docs_record(options: Options, records: list[dict[str, Any]], sweep: dict[str, Any] | None, start: float) -> Record:
     versions = {name: number for record in records for name, number in record["versions"].items()}
-    instructions, precision = records[0]["instructions"], options.precision
+    precision, products = options.precision, max(record["floor_flops_per_second"] for record in records)
+    # Machines of one name differ by a factor of two: what they do in matrix products alone tells them apart.
+    machine = f"{device_name()}, {records[0]['instructions']}, {products / 1e9:.0f} GFLOP/s in matrix products"
     protocol = (
         f"{precision}, {options.devices} device(s), contestants in turns in one run, medians of {options.rounds} "
     )
     protocol += "rounds; peers from the same first weights, with the same shuffling, bits, loss and Adam; "
     return Record(
-        title=f"Speed, {device_name()}, {instructions}",
+        title=f"Speed, {machine}",
         protocol=protocol + "; ".join(f"{record['work']}: {record['protocol']}" for record in records) + ".",
         command=shlex.join(["python", "-m", "experiments.benchmark", *sys.argv[1:]]),
         claims=claims(records),
         seeds=[],
         wall_seconds=[round(time.monotonic() - start, 1)],
-        device=f"{device_name()}, {instructions}",
+        device=machine,
         versions=versions,
         details={"records": records} | ({"sweep": sweep} if sweep else {}),
     )

@@ -81,6 +81,7 @@ def make_record(
         "flops_per_second": formula_flops(work.products) / (ours.seconds / work.steps),
         "fraction_of_floor": turns[FLOOR].seconds / ours.seconds,
         "floor_step_milliseconds": turns[FLOOR].seconds * per_step,
+        "floor_flops_per_second": formula_flops(work.products) / (turns[FLOOR].seconds / work.steps),
         "peak_memory_bytes": starts[1].peak_memory_bytes,
         "loss": ours.rounds[-1].loss,
         "peers": others,
