@@ -44,6 +44,7 @@ def test_a_convolution_counts_its_whole_kernel_at_each_place_of_the_smaller_grid
     assert [p.passes for p in dense_products(1, (4, 3, 2), FORWARD)] == [1, 3]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SMALL)
 def test_formula_and_compiled_program_agree_within_a_fifth(name):
     work = SMALL[name]()

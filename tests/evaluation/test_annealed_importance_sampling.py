@@ -103,6 +103,7 @@ def test_the_gap_closes_with_more_temperatures():
     assert np.mean(more.gap) < 0.2 * np.mean(few.gap)
 
 
+@pytest.mark.slow
 def test_from_the_exact_posterior_both_bounds_are_log_p_on_any_path():
     sandwich = bidirectional(MODEL, EXACT, jax.random.key(4), 5, temperatures=FEW, num_chains=3)
     np.testing.assert_allclose(sandwich.lower, log_likelihood_of(EXACT, sandwich.xs), rtol=1e-5)

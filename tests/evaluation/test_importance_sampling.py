@@ -40,6 +40,7 @@ def test_with_the_exact_posterior_every_weight_is_p(dim, num_samples, chunk_size
     assert (importance_warning(estimates, num_samples) is None) == (num_samples == 40)
 
 
+@pytest.mark.slow
 def test_it_is_numpys_arithmetic_on_the_weights_of_the_documented_keys():
     key, num_samples = jax.random.key(1), 50
     estimates = importance_sampling(MODEL, WRONG, key, XS, num_samples, chunk_size=13, batch_size=2)
@@ -174,6 +175,7 @@ def test_what_was_done_is_kept_where_an_evaluation_is_interrupted():
     np.testing.assert_allclose(np.concatenate([b.log_likelihood for b in seen]), expected.log_likelihood[:4], rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_samples_need_the_memory_of_a_chunk():
     # Of 10,000 decoded pixels 100,000 samples at once would be 4 GB; a chunk of 100 is 4 MB.
     model = VAE(

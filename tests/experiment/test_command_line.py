@@ -97,6 +97,7 @@ def test_the_same_command_gives_the_same_numbers_and_another_seed_others(monkeyp
     assert without_seconds("r0/metrics.jsonl") == without_seconds("r1/metrics.jsonl")
 
 
+@pytest.mark.slow
 def test_a_folder_that_holds_a_run_is_left_as_it_is(monkeypatch, capsys, without_figures):
     assert command(monkeypatch, capsys, "vae", "--run-dir run")[0] == 0
     before = contents("run")

@@ -49,6 +49,7 @@ def test_on_a_cpu_no_convolution_is_left_in_a_training_step(name, make):
 CONVOLUTIONS = {"conv_vae": (2 + 2) * 3 - 1, "residual": (6 + 5) * 3 - 1}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [training_step, ensemble_step])
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("platform", ["tpu", "cuda"])

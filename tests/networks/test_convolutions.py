@@ -82,6 +82,7 @@ def test_a_kernel_of_one_at_one_place_shifts_and_thins_the_image():
 TRANSFORMED = [(convolution, (4, 6, 3)), (transposed_convolution, (3, 2, 5))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("function", "shape"), TRANSFORMED)
 def test_vmap_and_grad_agree_with_loops_in_any_order(function, shape):
     # Two models (kernels), three images: one image, one kernel at a time is the reference.

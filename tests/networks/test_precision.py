@@ -103,6 +103,7 @@ def test_no_density_sees_bfloat16():
     assert dtypes((posterior, likelihood)) == {jnp.dtype(jnp.float32)}
 
 
+@pytest.mark.slow
 def test_the_gradient_of_a_large_batch_loses_nothing_to_its_size():
     # A sum of 4,096 numbers of one size that is kept in eight bits stops growing after some 256 of them.
     params, keys = FULL.init(jax.random.key(0)), jax.random.key(1)

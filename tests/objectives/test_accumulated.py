@@ -32,6 +32,7 @@ def value_and_gradient(objective, model, params, key, batch):
     return jax.value_and_grad(loss_of, has_aux=True)(trained)
 
 
+@pytest.mark.slow
 @mean_rows
 def test_loss_metrics_buffers_and_gradient_are_those_of_the_whole_batch(row):
     model, params, batch = row.problem
@@ -47,6 +48,7 @@ def test_loss_metrics_buffers_and_gradient_are_those_of_the_whole_batch(row):
     assert_trees_close(actual[0][1].buffers, params["buffers"], rtol=0, atol=0)
 
 
+@pytest.mark.slow
 def test_without_a_derivative_any_batch_gives_its_own_loss():
     for size in (8, 7, 6):
         expected, actual = (
@@ -97,6 +99,7 @@ def test_the_memory_of_a_large_batch_falls_with_the_number_of_microbatches(num_m
     assert parts < 1.25 * whole / num_microbatches + 4
 
 
+@pytest.mark.slow
 def test_a_prepared_objective_accumulates_to_the_same():
     pixels = np.random.default_rng(0).integers(0, 256, (8, 4, 4, 1)).astype(np.uint8)
     noisy = lambda key, batch: batch / np.float32(255) + 0.1 * jax.random.normal(key, batch.shape)
@@ -140,6 +143,7 @@ def test_models_with_betas_of_their_own_train_the_same_as_one_program():
     np.testing.assert_allclose(losses, [rows[-1]["validation/loss"] for rows in results[0].history], rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_gradient_of_bfloat16_parameters_is_bfloat16_and_trains():
     narrow = MODEL._replace(init=lambda key: jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), MODEL.init(key)))
     accumulated = o.accumulated(o.negative_elbo, 4)
@@ -155,6 +159,7 @@ def test_the_gradient_of_bfloat16_parameters_is_bfloat16_and_trains():
     assert {leaf.dtype for leaf in jax.tree.leaves(state.params)} == {jnp.dtype(jnp.bfloat16)}
 
 
+@pytest.mark.slow
 def test_a_number_that_the_objective_was_made_of_has_its_derivative_too():
     def loss(beta, params, m):
         return o.accumulated(o.beta(beta), m)(MODEL, params, KEY, EIGHT)[0]

@@ -73,6 +73,7 @@ def test_each_convolutional_model_is_the_one_that_trains_alone():
         assert_the_same(progress.member(i), alone(i, model=model, epochs=2))
 
 
+@pytest.mark.slow
 def test_models_that_differ_in_their_keys_alone_need_no_numbers():
     progress = fit_ensemble(
         MODEL, lambda _: (negative_elbo, optax.adam(0.01)), None, TRAIN, VALIDATION, KEYS[:2], epochs=1, batch_size=8
@@ -195,6 +196,7 @@ def test_a_checkpoint_restores_to_the_record_it_was_of(tmp_path):
     assert restored.history == progress.history
 
 
+@pytest.mark.slow
 def test_the_warm_up_is_each_models_own_and_the_same_for_all():
     warming = lambda end: (kl_warm_up(linear(10, 0.0, end)), optax.adam(0.02))
     progress = fit_ensemble(

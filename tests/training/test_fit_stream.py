@@ -50,6 +50,7 @@ def train(stream, epochs=4, **options):
     return fit_stream(MODEL, negative_elbo, OPTIMIZER, stream, VALIDATION, KEY, epochs=epochs, **options)
 
 
+@pytest.mark.slow
 def test_it_is_the_steps_on_the_batches_one_by_one_and_validation_after_every_epoch():
     progress = train(Stream(), epochs=2)
     keys, stream = split_key(KEY), Stream()
