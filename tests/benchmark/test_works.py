@@ -35,6 +35,7 @@ def test_a_peer_is_given_the_weights_that_training_starts_from():
     }
 
 
+@pytest.mark.slow
 def test_the_ensemble_does_the_same_as_its_members_alone():
     work = ensemble_work(Setup(batch_size=16, steps=5), members=2)
     (separate,) = work.rivals.values()

@@ -36,6 +36,7 @@ def test_params_are_plain_dicts_of_arrays_with_stable_paths(row):
     assert paths == row.paths
 
 
+@pytest.mark.slow
 @model_rows
 def test_init_is_a_function_of_its_key(row):
     first, again, other = (ravel_pytree(params_of(row, seed))[0] for seed in (0, 0, 1))

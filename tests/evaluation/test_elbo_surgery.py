@@ -81,6 +81,7 @@ def test_the_parts_sum_to_the_kl_divergence(dim, num_points):
     assert abs(parts.average_kl.mean - rates.mean()) < 5 * error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dim", [2, 8, 32])
 def test_every_part_is_numpys_by_other_points(dim):
     params, xs = wrong_params_of(dim), examples_of(dim, 100)

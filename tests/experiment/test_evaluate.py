@@ -153,6 +153,7 @@ def test_an_interrupt_keeps_the_parts_that_were_done_and_the_report_as_it_was(in
     assert (in_runs / "vae/report.html").read_bytes() == report
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -18,6 +18,7 @@ GEOMETRIES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pass_", ["output", "image", "kernel"])
 @pytest.mark.parametrize(("channels", "features"), [(1, 20), (3, 2)])
 @pytest.mark.parametrize("geometry", GEOMETRIES)

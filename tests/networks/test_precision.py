@@ -54,6 +54,7 @@ def dtypes(tree):
     return {leaf.dtype for leaf in jax.tree.leaves(tree)}
 
 
+@pytest.mark.slow
 @network_rows
 def test_every_matrix_product_forward_and_back_is_of_bfloat16(network, shape):
     low = bfloat16(network)

@@ -37,6 +37,7 @@ def value_and_gradient(model):
     return jax.value_and_grad(loss_of(model))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [mlp, conv])
 def test_values_and_gradients_are_equal(make):
     params = make(plain).init(jax.random.key(0))

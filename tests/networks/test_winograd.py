@@ -30,6 +30,7 @@ GEOMETRIES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pass_", ["output", "image", "kernel"])
 @pytest.mark.parametrize(("geometry", "channels", "features"), GEOMETRIES)
 def test_each_pass_of_a_wide_convolution_is_xlas_own_to_a_few_roundings(geometry, channels, features, pass_):

@@ -175,6 +175,7 @@ def test_a_number_that_the_objective_was_made_of_has_its_derivative_too():
     np.testing.assert_allclose(mapped[1], mapped[0], rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_derivative_scales_and_that_of_the_batch_is_refused():
     loss = lambda params, batch: -3.0 * o.accumulated(o.negative_elbo, 2)(MODEL, params, KEY, batch)[0]
     _, expected = value_and_gradient(o.negative_elbo, MODEL, PARAMS, KEY, EIGHT)

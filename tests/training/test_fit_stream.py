@@ -89,6 +89,7 @@ def test_a_run_that_was_stopped_goes_on_with_the_batches_that_would_have_come_to
     chex.assert_trees_all_equal(resumed.best_params, whole.best_params)
 
 
+@pytest.mark.slow
 def test_patience_ends_it_without_reading_on_and_keeps_the_best():
     stream, started = Stream(), []
     # The rate is far too high to improve for long.

@@ -45,6 +45,7 @@ def resident(num_epochs):
     return state, means
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chunk_steps", [1, 3, 7, 100])
 def test_training_on_a_stream_is_training_on_the_same_batches_resident_to_the_bit(chunk_steps):
     epoch = make_train_stream_epoch(STEP, STEPS, chunk_steps=chunk_steps)
