@@ -47,5 +47,6 @@ def random_words(key: jax.Array, count: int) -> jax.Array:
     """
     counter = jax.lax.iota(jnp.uint32, (count + 1) // 2)
     blocks = threefry_2x32(jax.random.key_data(key)[:2], counter, jnp.zeros_like(counter))
-    # Behind the barrier: fused into each of their readers, the rounds would be computed again for each.
-    return jnp.concatenate(jax.lax.optimization_barrier(blocks))[:count]
+    # Behind the barrier: fused into each of their readers, the rounds would be computed again for each. A block's words
+    # lie side by side, so that a device that has a part of the batch draws the words of that part, and asks no other.
+    return jnp.stack(jax.lax.optimization_barrier(blocks), axis=-1).ravel()[:count]
