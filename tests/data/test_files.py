@@ -90,3 +90,15 @@ def test_missing_foreign_truncated_and_pickled_files_are_refused(tmp_path):
             load_array_file(str(tmp_path / name))
     with pytest.raises(ValueError, match=r"objects\.npy: expected an array of numbers, got dtype object"):
         load_array_file(str(tmp_path / "objects.npy"))
+
+
+def test_a_compression_that_zipfile_does_not_know_is_named(tmp_path):
+    save(tmp_path / "odd.npz", images=GREY)
+    content = bytearray((tmp_path / "odd.npz").read_bytes())
+    # The method is two bytes of the file's own header, and two of its entry in the directory.
+    for signature, offset in ((b"PK\x03\x04", 8), (b"PK\x01\x02", 10)):
+        at = content.rindex(signature) + offset
+        content[at : at + 2] = (99).to_bytes(2, "little")
+    (tmp_path / "odd.npz").write_bytes(bytes(content))
+    with pytest.raises(ValueError, match=r"odd\.npz: expected a file .*: That compression method is not supported"):
+        load_array_file(str(tmp_path / "odd.npz"))
