@@ -34,6 +34,7 @@ def test_the_numbers_of_a_record_follow_from_the_turns(record):
     assert (record["flops_per_step"], record["flops_per_step_formula"]) == (1300.0, 1200)
     assert record["flops_per_second"] == pytest.approx(1200 / 0.05)
     assert record["fraction_of_floor"] == pytest.approx(0.8)
+    assert record["floor_flops_per_second"] == pytest.approx(1200 / 0.04)
     assert (record["peak_memory_bytes"], record["device"]) == (900, "cpu (2 cores)")
 
 

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from vae_jax.data import binarize, dequantize, scale, static_binarization
+from vae_jax.data import binarize, dequantize, pixels, scale, static_binarization
 
 EVERY_BYTE = np.arange(256, dtype=np.uint8)
 
@@ -38,6 +38,13 @@ def test_binarize_has_mean_k_over_255():
     p = EVERY_BYTE / 255
     # Five standard errors in each of 254 bins: fails once in about 6,800 seeds; the bins 0 and 255 must be exact.
     assert (np.abs(draws.mean(0) - p) <= 5 * np.sqrt(p * (1 - p) / count)).all()
+
+
+def test_binarize_counts_k_over_255_of_all_the_bits_there_are_to_the_nearest(monkeypatch):
+    every = jnp.arange(65536, dtype=jnp.uint16)
+    monkeypatch.setattr(pixels, "_random_16_bits", lambda key, shape: jnp.broadcast_to(every[:, None], shape))
+    ones = binarize(jax.random.key(0), np.tile(EVERY_BYTE, (65536, 1))).sum(0)
+    np.testing.assert_array_equal(ones, [round(65536 * k / 255) for k in range(256)])
 
 
 @pytest.mark.parametrize("transform", [dequantize, binarize])

@@ -7,8 +7,8 @@ import pytest
 from vae_jax.data.threefry import random_words, threefry_2x32
 
 
-def test_blocks_are_those_of_the_known_answers_of_the_paper():
-    # The authors' own test vectors for Threefry-2x32 with 20 rounds: zeros, ones, and digits of pi.
+def test_blocks_are_the_known_answers_of_the_authors():
+    # kat_vectors of Random123, the authors' library, for Threefry-2x32 with 20 rounds: zeros, ones, digits of pi.
     known = {
         ((0x00000000, 0x00000000), (0x00000000, 0x00000000)): (0x6B200159, 0x99BA4EFE),
         ((0xFFFFFFFF, 0xFFFFFFFF), (0xFFFFFFFF, 0xFFFFFFFF)): (0x1CB996FC, 0xBB002BE7),
@@ -35,10 +35,20 @@ def test_every_bit_of_a_key_of_any_implementation_is_even_and_another_keys_anoth
     # Five standard errors for each of 32 bits: fails once in 54,000 seeds.
     assert np.abs(np.asarray(ones) - count / 2).max() < 5 * np.sqrt(count) / 2
     assert (words != other).mean() > 0.999
-    assert len(np.unique(words)) > count - 20  # about one pair in 2^32 words, of 5 * 10^9 pairs, is equal
+    assert len(np.unique(words)) > count - 20  # of 5 * 10^9 pairs one in 2^32 is equal: 1.2
 
 
 def test_keys_can_be_mapped():
     keys = jax.random.split(jax.random.key(3), 4)
     mapped = jax.vmap(lambda key: random_words(key, 7))(keys)
     np.testing.assert_array_equal(mapped, np.stack([random_words(key, 7) for key in keys]))
+
+
+@pytest.mark.parametrize("implementation", ["threefry2x32", "rbg", "unsafe_rbg"])
+def test_keys_made_of_one_key_draw_other_words_than_it_and_each_other(implementation):
+    key = jax.random.key(0, impl=implementation)
+    keys = [key, *jax.random.split(key, 4), *(jax.random.fold_in(key, i) for i in range(4))]
+    words = np.stack([random_words(key, 1000) for key in keys])
+    children = words[:5], words[[0, 5, 6, 7, 8]]  # split and fold_in may give the same keys, by JAX's own design
+    for drawn in children:
+        assert len(np.unique(drawn)) > 5 * 1000 - 5

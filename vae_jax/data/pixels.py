@@ -90,7 +90,7 @@ def binarize(key: jax.Array, pixels: ArrayLike) -> jax.Array:
     Source: Salakhutdinov & Murray 2008, "On the quantitative analysis of deep belief networks".
     """
     pixels = _require_uint8(pixels)
-    # 2^16 k / 255 to the nearest integer, without a division: it is 257 k + k / 255.
+    # 2^16 k / 255 = 257 k + k / 255 to the nearest integer, without a division: k / 255 is nearer to 1 from 128 on.
     level = pixels.astype(jnp.uint32)
     threshold = 257 * level + (level >> 7)
     return (_random_16_bits(key, pixels.shape) < threshold).astype(jnp.float32)
