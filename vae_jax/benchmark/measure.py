@@ -55,12 +55,24 @@ def timed(run: Callable[[], float]) -> Contestant:
 
 
 def take_turns(
-    contestants: Mapping[str, Contestant], rounds: int, say: Callable[[str], None] = lambda line: None
+    contestants: Mapping[str, Contestant],
+    rounds: int,
+    say: Callable[[str], None] = lambda line: None,
+    pause: float = 0.0,
 ) -> dict[str, Turns]:
-    """Every contestant once, uncounted, then `rounds` times each in turn: a drift of the machine meets all alike."""
+    """Every contestant once, uncounted, then `rounds` times each in turn: a drift of the machine meets all alike.
+
+    Args:
+      contestants: by name.
+      rounds: that count.
+      say: takes a line of progress.
+      pause: seconds before each turn. The threads of a process go on spinning for a while after its round, in case of
+        more work, and would take the processor from the next.
+    """
     samples: dict[str, list[Sample]] = {name: [] for name in contestants}
     for turn in range(rounds + 1):
         for name, contestant in contestants.items():
+            time.sleep(pause)
             samples[name].append(contestant())
             say(f"round {turn} of {rounds}: {name} {samples[name][-1].seconds:.3f} s")
     return {name: Turns(taken[0], taken[1:]) for name, taken in samples.items()}

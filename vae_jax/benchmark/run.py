@@ -19,6 +19,9 @@ from vae_jax.benchmark.work import Setup, Work
 from vae_jax.benchmark.works import WORKS
 from vae_jax.experiment.environment import device_name, versions
 
+# Seconds: longer than idle threads of OpenMP or of a thread pool are seen to spin.
+PAUSE = 0.5
+
 # What each script of experiments/peers imports.
 PACKAGES = {
     "torch_training.py": ("torch",),
@@ -60,7 +63,7 @@ def measure_work(
     floor = make_floor(work.products, work.steps, setup.dtype, setup.batch_sharding())
     ours = {OURS: timed(work.round), FLOOR: timed(floor)} | {n: timed(rival) for n, rival in work.rivals.items()}
     with _peers(work, peer_python, packages or [], peer_folder) as peers:
-        turns = take_turns(ours | peers.contestants, rounds, lambda line: say(f"{name}, {line}"))
+        turns = take_turns(ours | peers.contestants, rounds, lambda line: say(f"{name}, {line}"), PAUSE)
     about = {"device": device_name(), "instructions": instructions(), "versions": versions() | peers.versions}
     if profile is not None:
         with jax.profiler.trace(profile / name, create_perfetto_trace=True):
