@@ -3,6 +3,8 @@
 from vae_jax.models import likelihoods as likelihoods
 from vae_jax.models.autoencoder import autoencoder as autoencoder
 from vae_jax.models.autoencoder import fit_prior as fit_prior
+from vae_jax.models.code_prior import CodePrior as CodePrior
+from vae_jax.models.code_prior import Sampling as Sampling
 from vae_jax.models.gaussian_vae import conv_vae as conv_vae
 from vae_jax.models.gaussian_vae import gaussian_vae as gaussian_vae
 from vae_jax.models.gaussian_vae import mlp_vae as mlp_vae
