@@ -1,5 +1,6 @@
 """Networks as two pure functions; the only folder that knows a network library."""
 
+from vae_jax.networks.code_network import CodeNetwork as CodeNetwork
 from vae_jax.networks.convolutional import conv_decoder as conv_decoder
 from vae_jax.networks.convolutional import conv_encoder as conv_encoder
 from vae_jax.networks.convolutions import Conv as Conv
@@ -15,3 +16,6 @@ from vae_jax.networks.precision import in_precision as in_precision
 from vae_jax.networks.rematerialization import rematerialized as rematerialized
 from vae_jax.networks.residual import residual_decoder as residual_decoder
 from vae_jax.networks.residual import residual_encoder as residual_encoder
+from vae_jax.networks.transformer import CausalTransformer as CausalTransformer
+from vae_jax.networks.transformer import bidirectional_transformer as bidirectional_transformer
+from vae_jax.networks.transformer import causal_transformer as causal_transformer
