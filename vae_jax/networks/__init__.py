@@ -7,6 +7,7 @@ from vae_jax.networks.convolutions import Conv as Conv
 from vae_jax.networks.convolutions import ConvTranspose as ConvTranspose
 from vae_jax.networks.gated_mlp import gated_mlp_decoder as gated_mlp_decoder
 from vae_jax.networks.gated_mlp import gated_mlp_encoder as gated_mlp_encoder
+from vae_jax.networks.gated_pixel_cnn import gated_pixel_cnn as gated_pixel_cnn
 from vae_jax.networks.mlp import mlp_decoder as mlp_decoder
 from vae_jax.networks.mlp import mlp_encoder as mlp_encoder
 from vae_jax.networks.network import Network as Network
