@@ -1,0 +1,104 @@
+"""p(codes | label) = prod_t p(codes[t] | codes[:t], label): what all priors of this form share.
+
+A network of this form is a function `logits(params, codes, label)` -> `[T, K]` whose row t depends on the label and
+codes[:t] alone: one pass gives the exact log-probability, T passes one after the other a sample.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+from vae_jax.distributions import categorical_log_prob
+from vae_jax.models.code_prior import (
+    CodePrior,
+    Sampling,
+    check_label_dropout,
+    codes_of,
+    draw_code,
+    drop_label,
+    guided_logits,
+    label_of,
+    labels_of,
+)
+from vae_jax.models.vae import Params
+
+Logits = Callable[[Params, jax.Array, jax.Array], jax.Array]  # (params, codes [T], label) -> [T, K]
+Start = Callable[[Params], Any]  # (params) -> the state before position 0
+# (params, state, position, previous code, label) -> logits [K], state; position 0 has no previous code, and gets 0
+Step = Callable[[Params, Any, jax.Array, jax.Array, jax.Array], tuple[jax.Array, Any]]
+
+
+def autoregressive_prior(
+    init: Callable[[jax.Array], Params],
+    logits: Logits,
+    start: Start,
+    step: Step,
+    num_codes: int,
+    length: int,
+    num_classes: int = 0,
+    label_dropout: float = 0.1,
+) -> CodePrior:
+    """A prior of its network: exact likelihood, the loss -log p(codes | label), sampling in one `lax.scan` of T steps.
+
+    Where a code lies outside [0, K), log_prob is -inf.
+
+    Args:
+      init: (key) -> params.
+      logits: of all positions at once.
+      start: the state before position 0.
+      step: the logits of one position from the state of those before; `recomputed` makes both from logits.
+      num_codes: K.
+      length: T.
+      num_classes: how many labels there are beside "no label".
+      label_dropout: the probability, in [0, 1), with which the loss leaves the label out, so that guidance has an
+        unconditional model.
+
+    Raises:
+      ValueError: where label_dropout lies outside [0, 1).
+    """
+    check_label_dropout(label_dropout)
+
+    def log_prob(params: Params, codes: ArrayLike, label: ArrayLike | None) -> jax.Array:
+        codes = codes_of(codes, length)
+        read = jnp.clip(codes, 0, num_codes - 1)  # a code outside has probability 0, and no row in the network's table
+        return categorical_log_prob(codes, logits(params, read, label_of(label, num_classes)))
+
+    def loss(params: Params, key: jax.Array, codes: ArrayLike, label: ArrayLike | None) -> jax.Array:
+        return -log_prob(params, codes, drop_label(key, label_of(label, num_classes), num_classes, label_dropout))
+
+    def sample(params: Params, key: jax.Array, label: ArrayLike | None, how: Sampling) -> jax.Array:
+        labels = labels_of(label, how, num_classes)
+        of_each_label = jax.vmap(step, in_axes=(None, 0, None, None, 0))
+
+        def draw_next(carry: tuple[Any, jax.Array], inputs: tuple[jax.Array, jax.Array]) -> Any:
+            state, previous = carry
+            position, key = inputs
+            scores, state = of_each_label(params, state, position, previous, labels)
+            code = draw_code(key, guided_logits(scores, how), how)
+            return (state, code), code
+
+        state = jax.tree.map(lambda leaf: jnp.stack([leaf] * len(labels)), start(params))
+        inputs = (jnp.arange(length), jax.random.split(key, length))
+        return jax.lax.scan(draw_next, (state, jnp.int32(0)), inputs)[1]
+
+    return CodePrior(init, loss, log_prob, sample, num_codes, length, num_classes)
+
+
+def recomputed(logits: Logits, length: int) -> tuple[Start, Step]:
+    """A start and a step that keep the codes alone and compute all positions anew each time: T^2 positions a sample."""
+
+    def start(params: Params) -> jax.Array:
+        return jnp.zeros(length, jnp.int32)
+
+    def step(
+        params: Params, codes: jax.Array, position: jax.Array, previous: jax.Array, label: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
+        codes = jnp.where(jnp.arange(length) == position - 1, previous, codes)
+        return logits(params, codes, label)[position], codes
+
+    return start, step
