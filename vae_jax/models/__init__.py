@@ -11,6 +11,7 @@ from vae_jax.models.gaussian_vae import mlp_vae as mlp_vae
 from vae_jax.models.gaussian_vae import output_bias as output_bias
 from vae_jax.models.hierarchical_vae import hierarchical_vae as hierarchical_vae
 from vae_jax.models.likelihoods import Likelihood as Likelihood
+from vae_jax.models.masked_prior import masked_prior as masked_prior
 from vae_jax.models.pixel_cnn_prior import pixel_cnn_prior as pixel_cnn_prior
 from vae_jax.models.priors import with_mixture_prior as with_mixture_prior
 from vae_jax.models.priors import with_vamp_prior as with_vamp_prior
