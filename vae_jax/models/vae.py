@@ -10,8 +10,9 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from vae_jax.distributions import Distribution
-
-Params = Any  # a plain dict of arrays; untrained leaves, where there are any, under the top-level key "buffers"
+from vae_jax.quantizers.buffers import Params as Params
+from vae_jax.quantizers.buffers import join_buffers as join_buffers
+from vae_jax.quantizers.buffers import split_buffers as split_buffers
 
 
 class VAE(NamedTuple):
@@ -35,15 +36,3 @@ def model_input(name: str, x: ArrayLike) -> jax.Array:
             "vae_jax.objectives.on_prepared makes it in the training step"
         )
     return x
-
-
-def split_buffers(params: Params) -> tuple[Params, Any]:
-    """The trained leaves of params, and `params["buffers"]` (None where the model has no such key)."""
-    if not isinstance(params, dict) or "buffers" not in params:
-        return params, None
-    return {name: value for name, value in params.items() if name != "buffers"}, params["buffers"]
-
-
-def join_buffers(trained: Params, buffers: Any) -> Params:
-    """The inverse of `split_buffers`."""
-    return trained if buffers is None else {**trained, "buffers": buffers}

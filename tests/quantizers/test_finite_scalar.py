@@ -1,0 +1,65 @@
+import itertools
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from vae_jax.quantizers import finite_scalar_quantizer
+
+LEVELS = [(2,), (3,), (2, 2), (8, 5, 5), (7, 4, 2, 3)]
+
+
+@pytest.mark.parametrize("levels", LEVELS)
+def test_every_index_has_its_value_and_every_value_its_index(levels):
+    quantizer = finite_scalar_quantizer(levels)
+    size = math.prod(levels)
+    assert quantizer.num_codes == (size,)
+    values = np.asarray(jax.vmap(lambda i: quantizer.lookup({}, i))(jnp.arange(size, dtype=jnp.int32)[:, None]))
+    # The grid of Mentzer et al.: integers from -floor(L / 2) on, by floor(L / 2); the first number varies fastest.
+    axes = [(np.arange(level) - level // 2) / (level // 2) for level in levels]
+    grid = np.array(list(itertools.product(*axes[::-1])))[:, ::-1]
+    np.testing.assert_allclose(values, grid, atol=1e-7)
+    # A z whose bound is that value, by the inverse in float64.
+    counts = np.asarray(levels)
+    offset = np.where(counts % 2 == 0, 0.5, 0.0)
+    width = (counts - 1) * 1.001 / 2
+    zs = np.arctanh(np.clip((grid * (counts // 2) + offset) / width, -0.99999, 0.99999)) - np.arctanh(offset / width)
+    out = jax.vmap(lambda z: quantizer.quantize({}, z))(jnp.asarray(zs, jnp.float32))
+    np.testing.assert_array_equal(out.indices[:, 0], np.arange(size))
+    np.testing.assert_array_equal(out.value, values)
+
+
+@pytest.mark.parametrize("levels", LEVELS)
+def test_all_levels_and_no_others_are_reached_at_the_ends(levels):
+    quantizer = finite_scalar_quantizer(levels)
+    low, high = (quantizer.quantize({}, jnp.full(len(levels), z)).value for z in (-1e4, 1e4))
+    counts = np.asarray(levels)
+    np.testing.assert_allclose(low, -np.ones(len(levels)))
+    np.testing.assert_allclose(high, (counts - 1 - counts // 2) / (counts // 2))
+    middle = quantizer.quantize({}, jnp.zeros(len(levels))).value
+    np.testing.assert_array_equal(middle, np.zeros(len(levels)))
+
+
+def test_the_gradient_is_that_of_the_bound():
+    quantizer = finite_scalar_quantizer((5, 4))
+    z = jnp.asarray([0.3, -0.2])
+    found = jax.jacobian(lambda z: quantizer.quantize({}, z).value)(z)
+    width = np.array([4.0, 3.0]) * 1.001 / 2
+    shift = np.arctanh(np.array([0.0, 0.5]) / width)
+    expected = np.diag(width * (1 - np.tanh(np.asarray(z) + shift) ** 2) / 2)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("levels", "message"),
+    [
+        ((8, 1), "levels must be at least one number of at least 2"),
+        ((), "levels must be at least one number of at least 2"),
+        ((2,) * 31, "levels .* make 2,147,483,648 codes, more than an int32 index can name"),
+    ],
+)
+def test_bad_arguments(levels, message):
+    with pytest.raises(ValueError, match=message):
+        finite_scalar_quantizer(levels)

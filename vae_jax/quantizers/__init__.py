@@ -1,0 +1,29 @@
+"""From a continuous vector to a code and back: one scheme a file, each a `Quantizer` of pure functions."""
+
+from vae_jax.quantizers.binary import binary_spherical_quantizer as binary_spherical_quantizer
+from vae_jax.quantizers.binary import lookup_free_quantizer as lookup_free_quantizer
+from vae_jax.quantizers.bit_entropy import batch_bit_entropies as batch_bit_entropies
+from vae_jax.quantizers.buffers import join_buffers as join_buffers
+from vae_jax.quantizers.buffers import split_buffers as split_buffers
+from vae_jax.quantizers.ema import batch_ema as batch_ema
+from vae_jax.quantizers.ema import batch_revive as batch_revive
+from vae_jax.quantizers.ema import ema_vector_quantizer as ema_vector_quantizer
+from vae_jax.quantizers.ema import fresh_codebook as fresh_codebook
+from vae_jax.quantizers.factorized import factorized_quantizer as factorized_quantizer
+from vae_jax.quantizers.finite_scalar import finite_scalar_quantizer as finite_scalar_quantizer
+from vae_jax.quantizers.gradients import rotation_trick as rotation_trick
+from vae_jax.quantizers.gradients import straight_through as straight_through
+from vae_jax.quantizers.k_means import k_means as k_means
+from vae_jax.quantizers.nearest import nearest_code as nearest_code
+from vae_jax.quantizers.product import head_dim as head_dim
+from vae_jax.quantizers.product import product_quantizer as product_quantizer
+from vae_jax.quantizers.quantizer import Quantized as Quantized
+from vae_jax.quantizers.quantizer import Quantizer as Quantizer
+from vae_jax.quantizers.residual import residual_quantizer as residual_quantizer
+from vae_jax.quantizers.sim_vq import sim_vector_quantizer as sim_vector_quantizer
+from vae_jax.quantizers.usage import code_counts as code_counts
+from vae_jax.quantizers.usage import code_entropy as code_entropy
+from vae_jax.quantizers.usage import code_usage as code_usage
+from vae_jax.quantizers.usage import perplexity as perplexity
+from vae_jax.quantizers.vector import cosine_vector_quantizer as cosine_vector_quantizer
+from vae_jax.quantizers.vector import vector_quantizer as vector_quantizer

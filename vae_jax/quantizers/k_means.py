@@ -1,0 +1,54 @@
+"""Centres of clusters, to start a codebook where the encoder's vectors are."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from vae_jax.quantizers.nearest import nearest_code
+
+
+class Clusters(NamedTuple):
+    """What k-means found."""
+
+    centers: jax.Array  # [K, D]
+    counts: jax.Array  # [K], the points of each
+
+
+@partial(jax.jit, static_argnums=(2, 3))
+def k_means(key: jax.Array, points: jax.Array, num_clusters: int, iterations: int = 10) -> Clusters:
+    """Lloyd's algorithm from points drawn at random: assign to the nearest centre, move to the mean, again.
+
+    A cluster with no points starts again at a point drawn at random. Fewer points than clusters, or equal ones, leave
+    several centres at the same place, which is no error; every number stays finite.
+
+    Args:
+      key: of the draws.
+      points: `[N, D]`, N at least 1.
+      num_clusters: K.
+      iterations: of both steps.
+
+    Source: Lloyd 1982 (IEEE Transactions on Information Theory 28), as in Lancucki et al. 2020 (arXiv:2005.08520),
+    section 3.2, for codebooks.
+    """
+    chex.assert_rank(points, 2)
+    points = points.astype(jnp.float32)
+    start_key, *keys = jax.random.split(key, iterations + 1)
+    # Without replacement where there are enough points.
+    first = jax.random.permutation(start_key, points.shape[0])[jnp.arange(num_clusters) % points.shape[0]]
+
+    def sums(centers: jax.Array) -> tuple[jax.Array, jax.Array]:
+        nearest = jax.vmap(nearest_code, (0, None))(points, centers)
+        return jnp.zeros_like(centers).at[nearest].add(points), jnp.zeros(num_clusters).at[nearest].add(1.0)
+
+    def iterate(centers: jax.Array, key: jax.Array) -> tuple[jax.Array, None]:
+        total, counts = sums(centers)
+        elsewhere = points[jax.random.randint(key, (num_clusters,), 0, points.shape[0])]
+        return jnp.where(counts[:, None] > 0, total / jnp.maximum(counts, 1.0)[:, None], elsewhere), None
+
+    centers, _ = jax.lax.scan(iterate, points[first], jnp.stack(keys))
+    return Clusters(centers, sums(centers)[1])
