@@ -15,14 +15,22 @@ import numpy as np
 from objectives.linear_gaussian import exact_params, linear_gaussian
 from vae_jax import distributions as d
 from vae_jax import objectives as o
+from vae_jax import quantizers as q
 from vae_jax.models import (
     VAE,
+    Codes,
     autoencoder,
+    categorical_vae,
     conv_vae,
     gaussian_vae,
     hierarchical_vae,
     likelihoods,
     mlp_vae,
+    transformer_prior,
+    vq_vae,
+    vq_vae_2,
+    with_code_prior,
+    with_codes_fitted,
     with_mixture_prior,
     with_vamp_prior,
 )
@@ -156,6 +164,30 @@ DISTRIBUTIONS: dict[str, DistributionRow] = {
         reparameterized=False,
         support=lambda q: np.arange(q.logits.shape[-1], dtype=np.int32),
     ),
+    "DiscreteUniform": DistributionRow(
+        d.DiscreteUniform(jnp.asarray([5, 5], jnp.int32)),
+        jnp.asarray([1, 4], jnp.int32),
+        (),  # of integers there are no gradients
+        jnp.int32,
+        continuous=False,
+        reparameterized=False,
+        support=lambda q: np.arange(q.sizes[0], dtype=np.int32),
+    ),
+    "OneHotCategorical": DistributionRow(
+        d.OneHotCategorical(jnp.log(jnp.asarray([[0.2, 0.5, 0.3], [0.6, 0.1, 0.3]], jnp.float32))),
+        jnp.asarray([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]], jnp.float32),
+        (
+            (
+                d.OneHotCategorical(jnp.asarray([[200.0, -200.0, 0.0], [-200.0, 200.0, 200.0]])),
+                jnp.asarray([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]], jnp.float32),
+            ),
+        ),
+        jnp.float32,
+        continuous=False,
+        reparameterized=False,
+        support=lambda q: np.array([0.0, 1.0], np.float32),
+        marginals=tuple(d.Bernoulli(array(np.log(p / (1 - p)))) for p in (0.2, 0.5, 0.3, 0.6, 0.1, 0.3)),
+    ),
     "Delta": DistributionRow(
         # Of integers: a Delta of floating-point values has no density (tests/distributions/test_delta.py).
         d.Delta(jnp.asarray([0, -2, 3], jnp.int32)),
@@ -242,12 +274,38 @@ def _hierarchical_vae() -> VAE:
     return hierarchical_vae(encoders, priors, mlp_decoder(3, (*IMAGE_SHAPE, 1), (8,), activation=jnp.tanh), LATENT_DIM)
 
 
+def _categorical_vae() -> VAE:
+    encoder = mlp_encoder(IMAGE_SHAPE, 6, (8,), jnp.tanh)
+    return categorical_vae(encoder, mlp_decoder(6, (*IMAGE_SHAPE, 1), (8,), activation=jnp.tanh), 2, 3)
+
+
+def _vq_vae() -> VAE:
+    """A grid of 2 x 2 codes of length 3."""
+    encoder = mlp_encoder(IMAGE_SHAPE, 12, (8,), jnp.tanh)
+    decoder = mlp_decoder(12, (*IMAGE_SHAPE, 1), (8,), activation=jnp.tanh)
+    return vq_vae(encoder, decoder, q.residual_quantizer(q.ema_vector_quantizer(7, 3), 2), (2, 2))
+
+
+CODEBOOK_PATHS = {
+    f"buffers/quantizers/level_1/stage_{i}/{name}" for i in (0, 1) for name in ("codebook", "counts", "sums")
+}
+RESIDUAL_ENCODER = ("conv_0", "features", "residual/reduce_0", "residual/expand_0", "output")
+RESIDUAL_DECODER = ("features", "residual/reduce_0", "residual/expand_0", "output")
+CODE_PRIOR = transformer_prior(num_codes=7, length=8, layers=1, width=8, heads=2)
+
+
+def _paths_of(init: Callable[[jax.Array], Any]) -> set[str]:
+    leaves = jax.tree_util.tree_leaves_with_path(jax.eval_shape(init, jax.random.key(0)))
+    return {jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in leaves}
+
+
 class ModelRow(NamedTuple):
     builder: str  # the name in vae_jax.models
     model: VAE
     paths: set[str]  # of all its parameters: what a checkpoint of today must still find tomorrow
     z_shape: tuple[Any, ...] = (LATENT_DIM,)  # or one for each part of z
     standard_prior: bool = True  # p(z) = N(0, I)
+    any_code: bool = True  # p(z) is above 0 at every z of real numbers
 
 
 MODELS: dict[str, ModelRow] = {
@@ -294,6 +352,52 @@ MODELS: dict[str, ModelRow] = {
         _paths(encoder=MLP_LAYERS, decoder=MLP_LAYERS) | {"prior/pseudo_inputs"},
         standard_prior=False,
     ),
+    "categorical_vae": ModelRow(
+        "categorical_vae",
+        _categorical_vae(),
+        _paths(encoder=MLP_LAYERS, decoder=MLP_LAYERS),
+        z_shape=(2, 3),
+        standard_prior=False,
+        any_code=False,
+    ),
+    "vq_vae": ModelRow(
+        "vq_vae",
+        _vq_vae(),
+        _paths(encoder=MLP_LAYERS, decoder=MLP_LAYERS) | CODEBOOK_PATHS,
+        z_shape=(Codes((2, 2, 2), (2, 2, 3)),),
+        standard_prior=False,
+    ),
+    "vq_vae_2": ModelRow(
+        "vq_vae_2",
+        vq_vae_2(IMAGE_SHAPE, q.vector_quantizer(7, 3), q.cosine_vector_quantizer(5, 2), (4,), 2, 1),
+        _paths(
+            features=RESIDUAL_ENCODER,
+            top_encoder=RESIDUAL_ENCODER,
+            top_decoder=RESIDUAL_DECODER,
+            bottom_encoder=("output",),
+            upsample=RESIDUAL_DECODER,
+            decoder=RESIDUAL_DECODER,
+        )
+        | {f"quantizers/level_{i}/codebook" for i in (1, 2)},
+        z_shape=(Codes((2, 2, 1), (2, 2, 3)), Codes((1, 1, 1), (1, 1, 2))),
+        standard_prior=False,
+    ),
+    "with_codes_fitted": ModelRow(
+        "with_codes_fitted",
+        with_codes_fitted(_vq_vae(), jnp.linspace(0.0, 1.0, 48).reshape(3, *IMAGE_SHAPE)),
+        _paths(encoder=MLP_LAYERS, decoder=MLP_LAYERS) | CODEBOOK_PATHS,
+        z_shape=(Codes((2, 2, 2), (2, 2, 3)),),
+        standard_prior=False,
+    ),
+    "with_code_prior": ModelRow(
+        "with_code_prior",
+        with_code_prior(_vq_vae(), CODE_PRIOR),
+        _paths(encoder=MLP_LAYERS, decoder=MLP_LAYERS)
+        | CODEBOOK_PATHS
+        | {f"prior/{path}" for path in _paths_of(CODE_PRIOR.init)},
+        z_shape=(Codes((2, 2, 2), (2, 2, 3)),),
+        standard_prior=False,
+    ),
 }
 
 # ------------------------------------------------------------------------------------------------------- objectives
@@ -309,6 +413,12 @@ def noiseless(params: Any) -> Any:
     return {**params, "encoder": {**params["encoder"], "output": quiet}}
 
 
+def sure(params: Any) -> Any:
+    """A categorical_vae's parameters with logits so far apart that the noise of a draw decides nothing."""
+    output = params["encoder"]["output"]
+    return {**params, "encoder": {**params["encoder"], "output": jax.tree.map(lambda leaf: 1e4 * leaf, output)}}
+
+
 VAE_MODEL = mlp_vae(IMAGE_SHAPE, LATENT_DIM, (8,))
 VAE_PARAMS = VAE_MODEL.init(jax.random.key(0))
 IMAGES = (np.random.default_rng(0).random((4, *IMAGE_SHAPE)) < 0.5).astype(np.float32)
@@ -317,6 +427,8 @@ LINEAR_MODEL = linear_gaussian()
 LINEAR_EXAMPLES = np.random.default_rng(1).normal(0, 1.5, (4, 4)).astype(np.float32)
 
 AUTOENCODER = _autoencoder()
+CODE_MODEL = _vq_vae()
+CATEGORICAL_MODEL = _categorical_vae()
 AUTOENCODER_PARAMS = AUTOENCODER.init(jax.random.key(0))
 
 
@@ -332,6 +444,7 @@ class ObjectiveRow(NamedTuple):
     problem: Problem  # an ordinary one
     quiet: Problem  # one where the loss of an example does not depend on the key
     has_elbo: bool
+    updates_buffers: bool = False
     needs_batch: str = ""  # why the loss is not the mean of the examples' own, where it is not
 
 
@@ -340,6 +453,10 @@ NOISELESS = Problem(VAE_MODEL, noiseless(VAE_PARAMS), IMAGES)
 # With the exact posterior log p(x, z) - log q(z | x) = log p(x) at every z, though log q itself is noisy.
 EXACT = Problem(LINEAR_MODEL, exact_params(), LINEAR_EXAMPLES)
 CODES = Problem(AUTOENCODER, AUTOENCODER_PARAMS, IMAGES)
+VQ_CODES = Problem(CODE_MODEL, CODE_MODEL.init(jax.random.key(0)), IMAGES)
+CATEGORICAL_PARAMS = CATEGORICAL_MODEL.init(jax.random.key(0))
+CATEGORIES = Problem(CATEGORICAL_MODEL, CATEGORICAL_PARAMS, IMAGES)
+SURE_CATEGORIES = Problem(CATEGORICAL_MODEL, sure(CATEGORICAL_PARAMS), IMAGES)
 
 OBJECTIVES: dict[str, ObjectiveRow] = {
     "negative_elbo": ObjectiveRow("negative_elbo", o.negative_elbo, NOISY, NOISELESS, has_elbo=True),
@@ -384,5 +501,31 @@ OBJECTIVES: dict[str, ObjectiveRow] = {
     "negative_dreg(5)": ObjectiveRow("negative_dreg", o.negative_dreg(5), NOISY, EXACT, has_elbo=True),
     "negative_stl": ObjectiveRow("negative_stl", o.negative_stl, NOISY, EXACT, has_elbo=True),
     "reconstruction": ObjectiveRow("reconstruction", o.reconstruction, CODES, CODES, has_elbo=False),
+    # Their rate is no Gaussian's: tests/objectives/test_quantized.py and test_gumbel_softmax.py say what it is.
+    "quantized": ObjectiveRow("quantized", o.quantized, VQ_CODES, VQ_CODES, has_elbo=False, updates_buffers=True),
+    "gumbel_softmax_elbo": ObjectiveRow(
+        "gumbel_softmax_elbo", o.gumbel_softmax_elbo(0.7), CATEGORIES, SURE_CATEGORIES, has_elbo=False
+    ),
     "reconstruction-noisy": ObjectiveRow("reconstruction", o.reconstruction, NOISY, NOISELESS, has_elbo=False),
+}
+
+# ------------------------------------------------------------------------------------------------------- quantisers
+
+QUANTIZERS: dict[str, q.Quantizer] = {
+    "vector_quantizer": q.vector_quantizer(7, 6),
+    "vector_quantizer-rotation": q.vector_quantizer(7, 6, gradient=q.rotation_trick),
+    "cosine_vector_quantizer": q.cosine_vector_quantizer(7, 6),
+    "ema_vector_quantizer": q.ema_vector_quantizer(7, 6),
+    "ema_vector_quantizer-revival": q.ema_vector_quantizer(7, 6, revival=0.5),
+    "sim_vector_quantizer": q.sim_vector_quantizer(7, 6),
+    "residual_quantizer": q.residual_quantizer(q.ema_vector_quantizer(7, 6), 3),
+    "residual_quantizer-vector": q.residual_quantizer(q.vector_quantizer(7, 6), 2),
+    "product_quantizer": q.product_quantizer(q.ema_vector_quantizer(7, 3), 2),
+    "product_quantizer-residual": q.product_quantizer(q.residual_quantizer(q.vector_quantizer(7, 3), 2), 2),
+    "factorized_quantizer": q.factorized_quantizer(q.cosine_vector_quantizer(7, 3), 6),
+    "factorized_quantizer-ema": q.factorized_quantizer(q.ema_vector_quantizer(7, 3), 6),
+    "factorized_quantizer-lookup_free": q.factorized_quantizer(q.lookup_free_quantizer(4), 6),
+    "finite_scalar_quantizer": q.finite_scalar_quantizer((2, 3, 4, 5)),
+    "lookup_free_quantizer": q.lookup_free_quantizer(6),
+    "binary_spherical_quantizer": q.binary_spherical_quantizer(6, commitment=0.25),
 }

@@ -2,8 +2,8 @@
 
 import inspect
 
-from contract.table import DISTRIBUTIONS, LIKELIHOODS, MODELS, OBJECTIVES
-from vae_jax import distributions, models, objectives
+from contract.table import DISTRIBUTIONS, LIKELIHOODS, MODELS, OBJECTIVES, QUANTIZERS
+from vae_jax import distributions, models, objectives, quantizers
 from vae_jax.distributions import Distribution
 from vae_jax.models import likelihoods
 
@@ -21,7 +21,7 @@ def test_every_public_distribution_has_a_row_of_its_own_class():
 def test_every_public_objective_has_a_row():
     # An objective is a function (model, params, key, batch); a maker of objectives says so in its return annotation.
     # Those that lift or wrap someone else's function are tested in tests/objectives/.
-    lifts = {"mean_over_batch", "on_prepared", "at_step", "scheduled", "negative_bound"}
+    lifts = {"code_prior_loss", "mean_over_batch", "on_prepared", "at_step", "scheduled", "negative_bound"}
     functions = {name: value for name, value in vars(objectives).items() if inspect.isfunction(value)}
     public = {
         name
@@ -31,6 +31,12 @@ def test_every_public_objective_has_a_row():
     }
     assert lifts <= public
     assert public - lifts == {row.name for row in OBJECTIVES.values()}
+
+
+def test_every_public_quantizer_has_a_row():
+    functions = {name: value for name, value in vars(quantizers).items() if inspect.isfunction(value)}
+    public = {name for name, function in functions.items() if function.__annotations__.get("return") == "Quantizer"}
+    assert public == {name.split("-")[0] for name in QUANTIZERS}
 
 
 def test_every_public_model_builder_and_likelihood_has_a_row():

@@ -9,10 +9,8 @@ import numpy as np
 
 from vae_jax import data
 from vae_jax.benchmark.flops import AND_WEIGHTS, Product, conv_product, dense_products
-from vae_jax.distributions import Normal
-from vae_jax.distributions.normal import LOG_2PI
 from vae_jax.models import gaussian_vae
-from vae_jax.models.likelihoods import Likelihood, bernoulli
+from vae_jax.models.likelihoods import Likelihood, bernoulli, fixed_normal
 from vae_jax.models.vae import VAE
 from vae_jax.networks import (
     Network,
@@ -73,9 +71,7 @@ def cifar(dtype: jnp.dtype) -> VAE:
     """
     encoder = residual_encoder(COLOUR, CODE_CHANNELS)
     decoder = residual_decoder(CODE_CHANNELS, (*COLOUR, 1))
-    fixed = lambda outputs: Normal(outputs[..., 0], jnp.full(COLOUR, -LOG_2PI))
-    likelihood = Likelihood(1, fixed, lambda mean: mean[..., None])
-    return _gaussian(encoder, decoder, 8 * 8 * CODE_CHANNELS, dtype, likelihood)
+    return _gaussian(encoder, decoder, 8 * 8 * CODE_CHANNELS, dtype, fixed_normal(0.5 / math.pi))
 
 
 def _gaussian(

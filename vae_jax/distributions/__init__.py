@@ -8,6 +8,7 @@ from vae_jax.distributions.chain import Chain as Chain
 from vae_jax.distributions.continuous_bernoulli import ContinuousBernoulli as ContinuousBernoulli
 from vae_jax.distributions.continuous_bernoulli import continuous_bernoulli_log_prob as continuous_bernoulli_log_prob
 from vae_jax.distributions.delta import Delta as Delta
+from vae_jax.distributions.discrete_uniform import DiscreteUniform as DiscreteUniform
 from vae_jax.distributions.discretized_logistic import DiscretizedLogistic as DiscretizedLogistic
 from vae_jax.distributions.discretized_logistic import discretized_logistic_log_prob as discretized_logistic_log_prob
 from vae_jax.distributions.distribution import Distribution as Distribution
@@ -26,3 +27,5 @@ from vae_jax.distributions.normal import normal_kl as normal_kl
 from vae_jax.distributions.normal import normal_log_prob as normal_log_prob
 from vae_jax.distributions.normal import reparameterize as reparameterize
 from vae_jax.distributions.normal import standard_normal as standard_normal
+from vae_jax.distributions.one_hot import OneHotCategorical as OneHotCategorical
+from vae_jax.distributions.one_hot import gumbel_softmax as gumbel_softmax

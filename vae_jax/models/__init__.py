@@ -3,8 +3,12 @@
 from vae_jax.models import likelihoods as likelihoods
 from vae_jax.models.autoencoder import autoencoder as autoencoder
 from vae_jax.models.autoencoder import fit_prior as fit_prior
+from vae_jax.models.categorical_vae import categorical_vae as categorical_vae
 from vae_jax.models.code_prior import CodePrior as CodePrior
 from vae_jax.models.code_prior import Sampling as Sampling
+from vae_jax.models.codes import CodebookPrior as CodebookPrior
+from vae_jax.models.codes import Codes as Codes
+from vae_jax.models.codes import QuantizedPosterior as QuantizedPosterior
 from vae_jax.models.gaussian_vae import conv_vae as conv_vae
 from vae_jax.models.gaussian_vae import gaussian_vae as gaussian_vae
 from vae_jax.models.gaussian_vae import mlp_vae as mlp_vae
@@ -29,3 +33,8 @@ from vae_jax.models.use import traverse as traverse
 from vae_jax.models.vae import VAE as VAE
 from vae_jax.models.vae import join_buffers as join_buffers
 from vae_jax.models.vae import split_buffers as split_buffers
+from vae_jax.models.vq_vae import vq_vae as vq_vae
+from vae_jax.models.vq_vae_2 import vq_vae_2 as vq_vae_2
+from vae_jax.models.with_code_prior import with_code_prior as with_code_prior
+from vae_jax.models.with_code_prior import with_codes_fitted as with_codes_fitted
+from vae_jax.models.with_code_prior import with_prior_params as with_prior_params

@@ -5,6 +5,7 @@ Each `Likelihood` reads `num_outputs` numbers at every place of the image, in th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -60,3 +61,19 @@ normal = Likelihood(
 laplace = Likelihood(
     2, lambda outputs: Laplace(outputs[..., 0], outputs[..., 1]), _location_and_log_scale(INITIAL_LOG_SCALE)
 )
+
+
+def fixed_normal(variance: float) -> Likelihood:
+    """N(mean, variance) at every pixel, the variance a number that is not learnt: squared errors, in nats.
+
+    Args:
+      variance: above 0. 1 / (2 pi) makes -log p(x | z) = pi |x - mean|^2, with no constant.
+
+    Raises:
+      ValueError: where variance is not above 0.
+    """
+    if not variance > 0.0:
+        raise ValueError(f"variance must be above 0, got {variance}")
+    log_variance = math.log(variance)
+    distribution = lambda outputs: Normal(outputs[..., 0], jnp.full(outputs.shape[:-1], log_variance))
+    return Likelihood(1, distribution, lambda mean: mean[..., None])

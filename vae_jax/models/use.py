@@ -45,8 +45,20 @@ def reconstruct(model: VAE, params: Params, x: ArrayLike) -> jax.Array:
 
 
 def straight_line(z0: Any, z1: Any, t: jax.Array) -> Any:
-    """(1 - t) z0 + t z1, in every part where z is a tuple."""
-    return jax.tree.map(lambda start, end: (1.0 - t) * start + t * end, z0, z1)
+    """(1 - t) z0 + t z1, in every part where z is a tuple; integers, with nothing in between, change in the middle."""
+    return jax.tree.map(lambda start, end: _switch(start, end, t) if _whole(start) else _line(start, end, t), z0, z1)
+
+
+def _line(z0: jax.Array, z1: jax.Array, t: jax.Array) -> jax.Array:
+    return (1.0 - t) * z0 + t * z1
+
+
+def _switch(z0: jax.Array, z1: jax.Array, t: jax.Array) -> jax.Array:
+    return jnp.where(t < 0.5, z0, z1)
+
+
+def _whole(z: jax.Array) -> bool:
+    return bool(jnp.issubdtype(z.dtype, jnp.integer))
 
 
 def great_circle(z0: Any, z1: Any, t: jax.Array) -> Any:
@@ -58,7 +70,7 @@ def great_circle(z0: Any, z1: Any, t: jax.Array) -> Any:
 
     Source: White 2016 (arXiv:1609.04468), section 2.1.
     """
-    return jax.tree.map(lambda start, end: _circle(start, end, t), z0, z1)
+    return jax.tree.map(lambda start, end: _switch(start, end, t) if _whole(start) else _circle(start, end, t), z0, z1)
 
 
 def _circle(z0: jax.Array, z1: jax.Array, t: jax.Array) -> jax.Array:
@@ -67,7 +79,7 @@ def _circle(z0: jax.Array, z1: jax.Array, t: jax.Array) -> jax.Array:
     parallel = jnp.sin(angle) < 1e-3
     divisor = jnp.where(parallel, 1.0, jnp.sin(angle))
     circle = (jnp.sin((1.0 - t) * angle) * z0 + jnp.sin(t * angle) * z1) / divisor
-    return jnp.where(parallel, straight_line(z0, z1, t), circle)
+    return jnp.where(parallel, _line(z0, z1, t), circle)
 
 
 def interpolate(

@@ -15,6 +15,7 @@ from vae_jax.networks.network import from_linen as from_linen
 from vae_jax.networks.network import from_nnx as from_nnx
 from vae_jax.networks.precision import in_precision as in_precision
 from vae_jax.networks.rematerialization import rematerialized as rematerialized
+from vae_jax.networks.residual import pointwise as pointwise
 from vae_jax.networks.residual import residual_decoder as residual_decoder
 from vae_jax.networks.residual import residual_encoder as residual_encoder
 from vae_jax.networks.transformer import CausalTransformer as CausalTransformer

@@ -123,3 +123,18 @@ def residual_decoder(
     )
     grid = [n // 2 ** len(channels) for n in output_shape[:2]]
     return from_linen(decoder, (math.prod(grid) * code_channels,))
+
+
+class Pointwise(nn.Module):
+    """One 1x1 convolution, `output`."""
+
+    features: int
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return Conv(self.features, kernel_size=1, stride=1, name="output")(x).ravel()
+
+
+def pointwise(grid_shape: Sequence[int], features: int) -> Network:
+    """Grid `[h, w, C]` -> vector `[h * w * features]`: the same linear map at every place."""
+    return from_linen(Pointwise(features), grid_shape)

@@ -14,6 +14,7 @@ from vae_jax.objectives.capacity import capacity_loss_from_terms as capacity_los
 from vae_jax.objectives.ciwae import ciwae as ciwae
 from vae_jax.objectives.ciwae import ciwae_from_log_weights as ciwae_from_log_weights
 from vae_jax.objectives.ciwae import negative_ciwae as negative_ciwae
+from vae_jax.objectives.code_prior import code_prior_loss as code_prior_loss
 from vae_jax.objectives.dreg import negative_dreg as negative_dreg
 from vae_jax.objectives.elbo import ElboTerms as ElboTerms
 from vae_jax.objectives.elbo import elbo as elbo
@@ -30,6 +31,7 @@ from vae_jax.objectives.free_bits import free_bits_per_group as free_bits_per_gr
 from vae_jax.objectives.gradients import path_derivative as path_derivative
 from vae_jax.objectives.gradients import stop_generation as stop_generation
 from vae_jax.objectives.gradients import stop_inference as stop_inference
+from vae_jax.objectives.gumbel_softmax import gumbel_softmax_elbo as gumbel_softmax_elbo
 from vae_jax.objectives.iwae import iwae as iwae
 from vae_jax.objectives.iwae import log_mean_exp as log_mean_exp
 from vae_jax.objectives.iwae import log_weight as log_weight
@@ -41,6 +43,7 @@ from vae_jax.objectives.miwae import miwae_from_log_weights as miwae_from_log_we
 from vae_jax.objectives.miwae import negative_miwae as negative_miwae
 from vae_jax.objectives.miwae import negative_piwae as negative_piwae
 from vae_jax.objectives.prepared import on_prepared as on_prepared
+from vae_jax.objectives.quantized import quantized as quantized
 from vae_jax.objectives.reconstruction import distortion as distortion
 from vae_jax.objectives.reconstruction import reconstruction as reconstruction
 from vae_jax.objectives.renyi import negative_renyi as negative_renyi

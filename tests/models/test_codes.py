@@ -1,0 +1,159 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from vae_jax.models import Codes, mlp_vae, vq_vae, vq_vae_2, with_code_prior, with_codes_fitted, with_prior_params
+from vae_jax.models.codes import CodebookPrior, sequence_of
+from vae_jax.models.transformer_prior import transformer_prior
+from vae_jax.models.with_code_prior import code_sequence_shape, levels_of
+from vae_jax.networks import mlp_decoder, mlp_encoder
+from vae_jax.objectives import elbo, elbo_terms, iwae, sampled_elbo
+from vae_jax.quantizers import ema_vector_quantizer, finite_scalar_quantizer, product_quantizer, vector_quantizer
+
+IMAGE = (4, 4, 1)
+X = (np.random.default_rng(0).random(IMAGE) < 0.5).astype(np.float32)
+
+
+def small(quantizer):
+    dim = 4 * quantizer.dim
+    return vq_vae(mlp_encoder(IMAGE, dim, (8,)), mlp_decoder(dim, (*IMAGE, 1), (8,)), quantizer, (2, 2))
+
+
+MODEL = small(product_quantizer(vector_quantizer(5, 2), 2))
+PARAMS = MODEL.init(jax.random.key(0))
+TWO_LEVELS = vq_vae_2((8, 8, 1), vector_quantizer(6, 3), finite_scalar_quantizer((2, 2)), (4,), 2, 1)
+
+
+def test_the_bound_is_the_likelihood_and_the_price_of_the_codes():
+    """log p(x) >= log p(x | z) + log p(z), with 8 codes of log 5 nats each under the uniform prior."""
+    log_likelihood, kl = elbo_terms(MODEL, PARAMS, jax.random.key(0), X)
+    np.testing.assert_allclose(kl, 8 * np.log(5), rtol=1e-6)
+    z = MODEL.encode(PARAMS, X).mean
+    np.testing.assert_allclose(log_likelihood, MODEL.decode(PARAMS, z).log_prob(X), rtol=1e-6)
+    # A posterior of one point: every bound is the same, and below log p(x), the sum over all codes.
+    for bound in (elbo, sampled_elbo, lambda *args: iwae(*args, num_samples=3)):
+        np.testing.assert_allclose(bound(MODEL, PARAMS, jax.random.key(1), X), log_likelihood - kl, rtol=1e-5)
+
+
+def test_the_bound_is_below_the_sum_over_all_codes():
+    model = small(vector_quantizer(3, 2))
+    params = model.init(jax.random.key(0))
+    sequences = np.array(np.meshgrid(*[range(3)] * 4)).reshape(4, -1).T
+    prior = model.prior(params)
+    log_joint = lambda s: model.decode(params, prior.lookup(s)).log_prob(X) + prior.log_prob(prior.lookup(s))
+    log_p = jax.scipy.special.logsumexp(jax.vmap(log_joint)(jnp.asarray(sequences, jnp.int32)))
+    bound = elbo(model, params, jax.random.key(0), X)
+    assert bound < log_p
+
+
+def test_the_decoder_sees_the_same_from_indices_as_from_the_encoder_bit_for_bit():
+    for model, x in ((MODEL, X), (TWO_LEVELS, np.zeros((8, 8, 1), np.float32))):
+        params = model.init(jax.random.key(0))
+        z = model.encode(params, x).mean
+        again = model.prior(params).lookup(sequence_of(z))
+        jax.tree.map(np.testing.assert_array_equal, z, again)
+
+
+def test_the_sequence_has_the_level_farthest_from_the_data_first():
+    params = TWO_LEVELS.init(jax.random.key(0))
+    z = (Codes(jnp.arange(16).reshape(4, 4, 1) % 6, None), Codes(jnp.asarray([3, 2, 1, 0]).reshape(2, 2, 1), None))
+    np.testing.assert_array_equal(sequence_of(z), [3, 2, 1, 0, *(np.arange(16) % 6)])
+    assert code_sequence_shape(TWO_LEVELS) == (20, 6)
+    prior = TWO_LEVELS.prior(params)
+    draws = np.asarray(jax.vmap(lambda key: prior.sequence.sample(key))(jax.random.split(jax.random.key(0), 500)))
+    assert (draws[:, :4].max(), draws[:, 4:].max()) == (3, 5)
+    np.testing.assert_allclose(prior.log_prob(prior.lookup(draws[0])), -4 * np.log(4) - 16 * np.log(6), rtol=1e-6)
+
+
+def test_the_bottom_of_two_levels_knows_of_the_top_and_the_decoder_of_both():
+    params = TWO_LEVELS.init(jax.random.key(0))
+    x = jax.random.uniform(jax.random.key(1), (8, 8, 1))
+    fine, coarse = TWO_LEVELS.encode(params, x).grids
+    assert fine.inputs.shape == (4, 4, 3)
+    assert coarse.inputs.shape == (2, 2, 2)
+    moved = jax.tree.map(jnp.asarray, params)
+    moved["top_decoder"] = jax.tree.map(lambda leaf: leaf + 0.1, params["top_decoder"])
+    assert (TWO_LEVELS.encode(moved, x).grids[0].inputs != fine.inputs).any()
+    np.testing.assert_array_equal(TWO_LEVELS.encode(moved, x).grids[1].inputs, coarse.inputs)
+    z = TWO_LEVELS.encode(params, x).mean
+    for level in (0, 1):
+        other = list(z)
+        other[level] = z[level]._replace(vectors=z[level].vectors + 1.0)
+        assert (TWO_LEVELS.decode(params, tuple(other)).logits != TWO_LEVELS.decode(params, z).logits).any()
+
+
+def test_the_gradient_reaches_the_encoder_through_the_codes():
+    def distortion(params):
+        return -MODEL.decode(params, MODEL.encode(params, X).sample(jax.random.key(0))).log_prob(X)
+
+    grads = jax.grad(distortion)(PARAMS)
+    assert all((np.asarray(leaf) != 0).any() for leaf in jax.tree.leaves((grads["encoder"], grads["decoder"])))
+    assert all((np.asarray(leaf) == 0).all() for leaf in jax.tree.leaves(grads["quantizers"]))
+
+
+def test_codes_that_are_not_there_are_refused_and_give_no_picture():
+    prior = MODEL.prior(PARAMS)
+    for wrong in (5, -1):
+        sequence = jnp.zeros(8, jnp.int32).at[3].set(wrong)
+        with pytest.raises(ValueError, match=f"indices must be from 0 to 4, one below K, got {wrong}"):
+            prior.lookup(sequence)
+        picture = jax.jit(lambda s: MODEL.decode(PARAMS, prior.lookup(s)).mean)(sequence)
+        assert np.isnan(picture).all()
+    with pytest.raises(TypeError, match="indices must be integers, got float32"):
+        prior.lookup(jnp.zeros(8))
+
+
+CODE_PRIOR = transformer_prior(5, 8, layers=1, width=8, heads=2)
+
+
+def test_a_trained_priors_density_takes_the_place_of_the_uniform_one():
+    model = with_code_prior(MODEL, CODE_PRIOR)
+    params = with_prior_params(PARAMS, CODE_PRIOR.init(jax.random.key(1)))
+    z = model.encode(params, X).mean
+    expected = CODE_PRIOR.log_prob(params["prior"], sequence_of(z), None)
+    np.testing.assert_allclose(model.prior(params).log_prob(z), expected, rtol=1e-6)
+    np.testing.assert_allclose(elbo_terms(model, params, jax.random.key(0), X).kl, -expected, rtol=1e-6)
+    drawn = model.prior(params).sample(jax.random.key(2))
+    np.testing.assert_array_equal(drawn[0].vectors, MODEL.prior(PARAMS).lookup(sequence_of(drawn))[0].vectors)
+
+
+@pytest.mark.parametrize(("num_codes", "length"), [(5, 7), (4, 8)])
+def test_a_prior_over_other_codes_is_refused(num_codes, length):
+    with pytest.raises(ValueError, match="prior must be of length 8 with 5 codes, as the model's, got length"):
+        with_code_prior(MODEL, transformer_prior(num_codes, length, layers=1, width=8, heads=2))
+
+
+def test_a_model_without_codes_is_refused():
+    with pytest.raises(TypeError, match=r"model must have a prior over codes, such as models\.vq_vae, got a Normal"):
+        levels_of(mlp_vae(IMAGE, 2, (8,)))
+
+
+def test_an_image_that_cannot_be_halved_so_often_is_refused():
+    with pytest.raises(ValueError, match=r"image_shape \(12, 12, 1\): height and width must be divisible by 8"):
+        vq_vae_2((12, 12, 1), vector_quantizer(6, 3), vector_quantizer(6, 3), (4, 4))
+
+
+def test_the_priors_of_a_model_are_of_its_class():
+    assert isinstance(MODEL.prior(PARAMS), CodebookPrior)
+
+
+@pytest.mark.parametrize(
+    "model", [small(product_quantizer(ema_vector_quantizer(5, 2), 2)), TWO_LEVELS], ids=["one level", "two levels"]
+)
+def test_fitted_codes_are_nearer_to_the_first_vectors_and_the_networks_are_the_same(model):
+    shape = IMAGE if model is not TWO_LEVELS else (8, 8, 1)
+    xs = jax.random.bernoulli(jax.random.key(1), 0.5, (40, *shape)).astype(jnp.float32)
+    fitted = with_codes_fitted(model, xs)
+    params = fitted.init(jax.random.key(0))
+    before = model.init(jax.random.split(jax.random.key(0), 1 + len(levels_of(model)))[0])
+    assert jax.tree.map(jnp.shape, params) == jax.tree.map(jnp.shape, before)
+    jax.tree.map(np.testing.assert_array_equal, params["decoder"], before["decoder"])
+    error = lambda params: jax.vmap(lambda x: model.encode(params, x).grids[0])(xs)
+    of = lambda params: ((error(params).inputs - error(params).codes.vectors) ** 2).sum((1, 2, 3)).mean()
+    assert of(params) < 0.5 * of(before)
+
+
+def test_a_model_without_codes_has_none_to_fit():
+    with pytest.raises(TypeError, match="model must have a prior over codes"):
+        with_codes_fitted(mlp_vae(IMAGE, 2, (8,)), X[None])

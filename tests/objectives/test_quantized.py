@@ -1,0 +1,97 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from vae_jax.models import mlp_vae, vq_vae
+from vae_jax.networks import mlp_decoder, mlp_encoder
+from vae_jax.objectives import negative_elbo, quantized
+from vae_jax.quantizers import ema_vector_quantizer, lookup_free_quantizer, residual_quantizer, vector_quantizer
+from vae_jax.training import init_train_state, make_train_step
+
+IMAGE = (4, 4, 1)
+BATCH = (np.random.default_rng(0).random((6, *IMAGE)) < 0.5).astype(np.float32)
+
+
+def model_of(quantizer):
+    dim = 4 * quantizer.dim
+    return vq_vae(mlp_encoder(IMAGE, dim, (8,)), mlp_decoder(dim, (*IMAGE, 1), (8,)), quantizer, (2, 2))
+
+
+def test_the_loss_is_a_mean_over_examples_of_sums_over_places_in_numpy():
+    model = model_of(vector_quantizer(7, 3, commitment=0.25))
+    params = model.init(jax.random.key(0))
+    loss, aux = quantized(model, params, jax.random.key(1), BATCH)
+    codebook = np.asarray(params["quantizers"]["level_1"]["codebook"], np.float64)
+    posterior = jax.vmap(lambda x: model.encode(params, x))(BATCH)
+    inputs = np.asarray(posterior.grids[0].inputs, np.float64).reshape(6, 4, 3)
+    distances = ((inputs[:, :, None] - codebook) ** 2).sum(-1)
+    indices = distances.argmin(-1)
+    logits = jax.vmap(lambda z: model.decode(params, z).logits)(posterior.mean)
+    distortion = -(BATCH * logits - np.logaddexp(0, logits)).sum((1, 2, 3))
+    np.testing.assert_allclose(aux.metrics["distortion"], distortion.mean(), rtol=1e-5)
+    np.testing.assert_allclose(aux.metrics["quantization_loss"], 1.25 * distances.min(-1).sum(1).mean(), rtol=1e-4)
+    np.testing.assert_allclose(loss, aux.metrics["distortion"] + aux.metrics["quantization_loss"], rtol=1e-6)
+    np.testing.assert_allclose(aux.metrics["rate"], 4 * np.log(7), rtol=1e-6)
+    np.testing.assert_allclose(aux.metrics["elbo"], -distortion.mean() - 4 * np.log(7), rtol=1e-5)
+    p = np.bincount(indices.ravel(), minlength=7) / 24
+    np.testing.assert_allclose(aux.metrics["batch_perplexity"], np.exp(-(p * np.log(p + 1e-30)).sum()), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "quantizer",
+    [vector_quantizer(7, 3), ema_vector_quantizer(7, 3), lookup_free_quantizer(3)],
+    ids=["vector", "ema", "lookup_free"],
+)
+def test_loss_and_encoder_gradient_do_not_grow_with_the_batch(quantizer):
+    # Pythae sums its codebook and commitment losses over the batch.
+    model = model_of(quantizer)
+    params = model.init(jax.random.key(0))
+    of = jax.value_and_grad(
+        lambda encoder, xs: quantized(model, {**params, "encoder": encoder}, jax.random.key(0), xs)[0]
+    )
+    loss, gradient = of(params["encoder"], BATCH)
+    tiled_loss, tiled_gradient = of(params["encoder"], np.concatenate([BATCH] * 5))
+    np.testing.assert_allclose(tiled_loss, loss, rtol=1e-5)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), tiled_gradient, gradient)
+
+
+def test_a_training_step_moves_buffers_by_the_batch_and_weights_by_the_gradient():
+    quantizer = residual_quantizer(ema_vector_quantizer(7, 3, revival=0.1), 2)
+    model = model_of(quantizer)
+    state = init_train_state(model, optax.sgd(0.1), jax.random.key(0))
+    after, _ = jax.jit(make_train_step(model, quantized, optax.sgd(0.1)))(state, jax.random.key(1), BATCH)
+    posterior = jax.vmap(lambda x: model.encode(state.params, x))(BATCH)
+    step_key = jax.random.fold_in(jax.random.key(1), 0)
+    expected = posterior.batch_update(state.params, jax.random.split(step_key)[1])
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), after.params["buffers"], expected)
+    changed = jax.tree.map(lambda a, b: bool((a != b).any()), after.params, state.params)
+    assert all(jax.tree.leaves(changed))
+    # The optimizer knows nothing of buffers.
+    assert "buffers" not in str(jax.tree.structure(after.opt_state))
+
+
+def test_the_encoder_learns_codes_by_which_images_are_told_apart():
+    model = model_of(ema_vector_quantizer(8, 3, revival=0.1))
+    optimizer = optax.adam(1e-2)
+    step = make_train_step(model, quantized, optimizer)
+    state = init_train_state(model, optimizer, jax.random.key(0))
+    run = jax.jit(lambda state: jax.lax.scan(lambda s, _: step(s, jax.random.key(1), BATCH), state, None, 800))
+    _, metrics = run(state)
+    assert metrics["distortion"][0] > 10.0
+    assert metrics["distortion"][-1] < 0.5
+
+
+def test_a_model_without_codes_is_refused():
+    model = mlp_vae(IMAGE, 2, (8,))
+    with pytest.raises(TypeError, match=r"quantized needs a model whose encode returns codes.*got a Normal"):
+        quantized(model, model.init(jax.random.key(0)), jax.random.key(1), BATCH)
+
+
+def test_the_elbo_of_codes_trains_all_but_the_codebook():
+    model = model_of(vector_quantizer(7, 3))
+    params = model.init(jax.random.key(0))
+    grads = jax.grad(lambda params: negative_elbo(model, params, jax.random.key(0), BATCH)[0])(params)
+    assert not jnp.any(grads["quantizers"]["level_1"]["codebook"])
+    assert all(np.any(leaf) for leaf in jax.tree.leaves(grads["encoder"]))

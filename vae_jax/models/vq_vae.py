@@ -1,0 +1,62 @@
+"""The VQ-VAE: a code for each place of a grid, by any quantiser."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import jax
+
+from vae_jax.distributions import Distribution
+from vae_jax.models.codes import (
+    CodebookPrior,
+    Codes,
+    Level,
+    QuantizedPosterior,
+    init_quantizers,
+    uniform_sequence,
+)
+from vae_jax.models.likelihoods import Likelihood, bernoulli
+from vae_jax.models.vae import VAE, Params, join_buffers
+from vae_jax.networks import Network
+from vae_jax.quantizers import Quantizer
+
+
+def vq_vae(
+    encoder: Network,
+    decoder: Network,
+    quantizer: Quantizer,
+    grid: Sequence[int],
+    likelihood: Likelihood = bernoulli,
+) -> VAE:
+    """z = q(encoder(x)) at every place of a grid, p(x | z) = likelihood(decoder(vectors of z)), p(z) uniform.
+
+    Train it with `objectives.quantized`; then log p(x) >= log p(x | z) + log p(z), and `with_code_prior` puts a prior
+    that knows which codes go together in the place of the uniform one.
+
+    Args:
+      encoder: x -> `[h * w * D]`, such as `residual_encoder(..., parts=1)`.
+      decoder: `[h * w * D]` -> outputs `[*x.shape, likelihood.num_outputs]`, such as `residual_decoder(...)`.
+      quantizer: of a place's vector; its dim is D.
+      grid: (h, w).
+      likelihood: of the pixels.
+
+    Source: van den Oord et al. 2017 (arXiv:1711.00937).
+    """
+    height, width = grid
+    level = Level("level_1", quantizer, (height, width))
+    levels, shape = (level,), (height, width, quantizer.dim)
+
+    def init(key: jax.Array) -> Params:
+        encoder_key, decoder_key, quantizer_key = jax.random.split(key, 3)
+        networks = {"encoder": encoder.init(encoder_key), "decoder": decoder.init(decoder_key)}
+        quantizers, buffers = init_quantizers(quantizer_key, levels)
+        return join_buffers({**networks, "quantizers": quantizers}, buffers)
+
+    def encode(params: Params, x: jax.Array) -> QuantizedPosterior:
+        inputs = encoder.apply(params["encoder"], x).reshape(shape)
+        return QuantizedPosterior((level.quantize(params, inputs),), levels)
+
+    def decode(params: Params, z: tuple[Codes, ...]) -> Distribution:
+        return likelihood.distribution(decoder.apply(params["decoder"], z[0].vectors.ravel()))
+
+    return VAE(init, encode, lambda params: CodebookPrior(uniform_sequence(levels), params, levels), decode)
