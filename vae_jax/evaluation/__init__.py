@@ -8,6 +8,9 @@ from vae_jax.evaluation.annealed_importance_sampling import bidirectional as bid
 from vae_jax.evaluation.annealed_importance_sampling import from_posterior as from_posterior
 from vae_jax.evaluation.annealed_importance_sampling import from_prior as from_prior
 from vae_jax.evaluation.bits import bits_per_dimension as bits_per_dimension
+from vae_jax.evaluation.codes import codebook_counts as codebook_counts
+from vae_jax.evaluation.codes import encode_sequences as encode_sequences
+from vae_jax.evaluation.codes import measure_vq_vae as measure_vq_vae
 from vae_jax.evaluation.collapse import collapse_by_activity as collapse_by_activity
 from vae_jax.evaluation.collapse import collapse_by_kl as collapse_by_kl
 from vae_jax.evaluation.elbo import mean_over_samples as mean_over_samples

@@ -19,3 +19,5 @@ from vae_jax.experiment.problem import make_networks as make_networks
 from vae_jax.experiment.problem import make_problem as make_problem
 from vae_jax.experiment.settings import Settings as Settings
 from vae_jax.experiment.settings import resolve as resolve
+from vae_jax.experiment.vq_vae import VQ_VAE as VQ_VAE
+from vae_jax.experiment.vq_vae import VQSettings as VQSettings

@@ -152,6 +152,8 @@ def open_run(path: Path, data_dir: str | None = None, seed: int | None = None) -
         ) from error
     if settings.seeds > 1:
         params = jax.tree.map(lambda leaf: leaf[index], params)
+    if method.second_stage is not None:
+        model, params = method.second_stage[1](folder, own, model, params)
     history = [row for row in folder.metrics() if row.get("seed", own.seed) == own.seed]
     return Trained(method, own, folder, images, problem, model, params, history)
 

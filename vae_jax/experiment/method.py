@@ -25,4 +25,7 @@ class Method(NamedTuple):
     measure: Callable[[VAE, Params, jax.Array, jax.Array, int, int], Measures]
     # (model, params, training images as the model sees them) -> params: what is fitted after training, if anything
     after_training: Callable[[VAE, Params, jax.Array], Params] | None = None
+    # What is trained after the model, and loaded again: (prepared, settings of one model, params) and (run folder,
+    # settings, model, params), each -> the model that is evaluated and its params
+    second_stage: tuple[Callable[..., tuple[VAE, Params]], Callable[..., tuple[VAE, Params]]] | None = None
     defaults: Settings = Settings()  # of its own class, where it has settings of its own

@@ -9,7 +9,7 @@ from vae_jax.experiment.environment import device_name, versions
 from vae_jax.experiment.members import train_members
 from vae_jax.experiment.prepared import Prepared
 from vae_jax.experiment.problem import fitted_to
-from vae_jax.experiment.progress import ProgressDisplay
+from vae_jax.experiment.progress import ProgressDisplay, say
 from vae_jax.experiment.summaries import combined, model_summary, shown_model
 from vae_jax.experiment.trained import Trained, draw_figures, keys_of, measure, write_trained_report
 from vae_jax.training.processes import is_writer
@@ -34,26 +34,30 @@ def run(prepared: Prepared) -> dict[str, Any]:
             xs = fitted_to(problem, keys_of(settings).fitting)
             params = [method.after_training(model, best, xs) for best in params]
             save(params)
-        if not is_writer():
-            return {}
-        best_epochs = ", ".join(f"{member.best_epoch} of {len(member.history)}" for member in members)
-        display.say(f"best epoch {best_epochs}; evaluating on the test images")
+    if not is_writer():
+        return {}
+    best_epochs = ", ".join(f"{member.best_epoch} of {len(member.history)}" for member in members)
+    say(f"best epoch {best_epochs}")
 
-        earlier = folder.summary() or {}
-        models_before = earlier.get("models", [earlier])
-        trained, measured, summaries = [], [], []
-        for i, member in enumerate(members):
-            own = dataclasses.replace(settings, seed=settings.seed + i, seeds=1)
-            trained.append(Trained(method, own, folder, images, problem, model, params[i], member.history))
-            before = models_before[i] if i < len(models_before) else {}
-            # A run that is resumed after its end has the same parameters: a better estimate of their nll stays.
-            better = before.get("nll_samples", 0) > settings.nll_samples
-            measured.append(measure(trained[i], 0 if better else settings.nll_samples))
-            summaries.append(before | model_summary(own.seed, member, measured[i].summary))
-            if measured[i].summary.get("nll_warning"):
-                of_seed = f", seed {own.seed}" if settings.seeds > 1 else ""
-                display.say(f"warning{of_seed}: {measured[i].summary['nll_warning']}")
-        display.say("drawing the figures")
+    earlier = folder.summary() or {}
+    models_before = earlier.get("models", [earlier])
+    trained, measured, summaries = [], [], []
+    for i, member in enumerate(members):
+        own = dataclasses.replace(settings, seed=settings.seed + i, seeds=1)
+        whole = model, params[i]
+        if method.second_stage is not None:
+            whole = method.second_stage[0](prepared, own, params[i])
+        say("evaluating on the test images")
+        trained.append(Trained(method, own, folder, images, problem, *whole, member.history))
+        before = models_before[i] if i < len(models_before) else {}
+        # A run that is resumed after its end has the same parameters: a better estimate of their nll stays.
+        better = before.get("nll_samples", 0) > settings.nll_samples
+        measured.append(measure(trained[i], 0 if better else settings.nll_samples))
+        summaries.append(before | model_summary(own.seed, member, measured[i].summary))
+        if measured[i].summary.get("nll_warning"):
+            of_seed = f", seed {own.seed}" if settings.seeds > 1 else ""
+            say(f"warning{of_seed}: {measured[i].summary['nll_warning']}")
+    say("drawing the figures")
 
     shown = shown_model(members)
     of_models = (

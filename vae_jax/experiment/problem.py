@@ -112,10 +112,11 @@ def make_networks(settings: Settings, problem: Problem, code_outputs: int) -> tu
     else:
         encoder = mlp_encoder(image_shape, code_outputs, settings.hidden)
         decoder = mlp_decoder(settings.latent_dim, outputs, settings.hidden[::-1], bias)
-    return _as_told(settings, encoder), _as_told(settings, decoder)
+    return as_told(settings, encoder), as_told(settings, decoder)
 
 
-def _as_told(settings: Settings, network: Network) -> Network:
+def as_told(settings: Settings, network: Network) -> Network:
+    """The network in the settings' precision, and with its activations computed again where they say so."""
     if settings.precision != "float32":
         network = in_precision(network, settings.precision)
     return rematerialized(network) if settings.rematerialize else network

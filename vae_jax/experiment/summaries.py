@@ -11,7 +11,17 @@ from vae_jax.training import Progress
 from vae_jax.training.loop import best_loss, is_finite
 
 # What is averaged over models; all else is said of each.
-_AVERAGED = ("negative_elbo", "rate", "distortion", "nll", "bits_per_dim", "active_units")
+_AVERAGED = (
+    "negative_elbo",
+    "rate",
+    "distortion",
+    "nll",
+    "bits_per_dim",
+    "active_units",
+    "bits_per_code",
+    "codebook_usage",
+    "perplexity",
+)
 
 
 def model_summary(seed: int, progress: Progress, measured: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from vae_jax.models.vae import VAE, Params
 from vae_jax.runs import RunFolder
 from vae_jax.training import Row
 from vae_jax.visualization import ReportFigure, save_figure, write_report
-from vae_jax.visualization.model_figures import Subject, model_figures, surgery_figures
+from vae_jax.visualization.model_figures import Subject, code_figures, model_figures, surgery_figures
 
 
 class Keys(NamedTuple):
@@ -72,7 +72,11 @@ def draw_figures(trained: Trained, measures: Measures, summary: Mapping[str, Any
         trained.history,
     )
     figures = []
-    for captioned in (*model_figures(subject, keys_of(trained.settings).figures), *surgery_figures(summary)):
+    for captioned in (
+        *model_figures(subject, keys_of(trained.settings).figures),
+        *code_figures(summary),
+        *surgery_figures(summary),
+    ):
         path = trained.folder.figures / f"{captioned.name}.png"
         save_figure(captioned.figure, path)
         figures.append(ReportFigure(captioned.name, captioned.title, captioned.caption, path))

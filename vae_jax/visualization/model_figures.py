@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from vae_jax.distributions import Normal, UndefinedError, mean_of
 from vae_jax.models import code, great_circle, interpolate, reconstruct, sample, straight_line, traverse
 from vae_jax.models.vae import VAE, Params
+from vae_jax.visualization.code_usage import code_usage_curves
 from vae_jax.visualization.curves import training_curves
 from vae_jax.visualization.grids import image_grid, interpolations, manifold, reconstructions, traversal
 from vae_jax.visualization.information import Part, kl_bars, parts_of_a_sum
@@ -61,7 +62,7 @@ def model_figures(subject: Subject, key: jax.Array) -> Iterator[Captioned]:
     if code_parts:
         yield _reconstructions(subject)
     yield _samples(subject, key)
-    if code_parts and all(jnp.issubdtype(part.dtype, jnp.floating) for part in code_parts):
+    if any(jnp.issubdtype(part.dtype, jnp.floating) for part in code_parts):
         yield _interpolations(subject)
     prior = subject.model.prior(subject.params)
     plain = prior if isinstance(prior, Normal) and prior.mean.ndim == 1 else None
@@ -109,6 +110,17 @@ def surgery_figures(summary: Mapping[str, Any]) -> Iterator[Captioned]:
     parts = [Part(name, summary[key], summary.get(f"{key}_standard_error")) for key, name in names.items()]
     figure = parts_of_a_sum(total, parts, [limit, *[None] * (len(parts) - 1)])
     yield Captioned("elbo_surgery", "The rate, taken apart", words, figure)
+
+
+def code_figures(summary: Mapping[str, Any]) -> Iterator[Captioned]:
+    """The use of the codes as a figure, where a summary has their counts."""
+    if not summary.get("code_counts"):
+        return
+    words = (
+        f"How often each code occurs in the test images: {100 * summary['codebook_usage']:.0f}% of them do, and as "
+        f"many as {summary['perplexity']:.0f} equally used ones would have the same entropy (the perplexity)."
+    )
+    yield Captioned("code_usage", "The use of the codes", words, code_usage_curves(summary["code_counts"]))
 
 
 def _code_parts(subject: Subject) -> list[jax.ShapeDtypeStruct]:

@@ -27,6 +27,8 @@ TILES = (
     ("nll", "Negative log-likelihood", "nats per image"),
     ("bits_per_dim", "Bits per dimension", "bits"),
     ("active_units", "Active units", "latent dimensions"),
+    ("bits_per_code", "Bits per code, by the prior", "bits"),
+    ("codebook_usage", "Codes in use", "share of the codebook"),
     ("wall_seconds", "Wall time", ""),
 )
 STATED = ("experiment", "data", "seeds", "seed", "steps", "device", "command", "versions", "models", "shown_seed")
@@ -46,12 +48,16 @@ MODEL_COLUMNS = (
     ("active_units", "Active units"),
     ("diverged", "Diverged in epoch"),
 )
-DRAWN = ("kl_per_dimension",)  # too long for a table, and in a figure
+DRAWN = ("kl_per_dimension", "code_counts")  # too long for a table, and in a figure
 
 # What the rows of "Other results" are called, where their key does not say it all.
 WORDS = {
     "best_epoch": "best epoch, by the validation loss",
     "seconds_to_first_step": "seconds from the command to the first step",
+    "unigram_bits_per_code": "entropy of the codes one by one, in bits",
+    "uniform_bits_per_code": "bits of a code where all are as likely, log2 K",
+    "perplexity": "perplexity of the codes of all test images",
+    "codes_per_example": "codes an image",
     "elbo_samples": "draws of z an image, for the ELBO",
     "nll_samples": "importance samples an image, for the negative log-likelihood",
     "effective_sample_size": "effective importance samples, median over the images",
@@ -117,12 +123,12 @@ def write_report(
     Args:
       path: the HTML file; it is replaced as a whole or not at all.
       title: plain text, as are all other texts.
-      summary: the numbers of the run. Shown as tiles: "negative_elbo", "rate", "distortion", "nll" (nats per image),
-        "bits_per_dim", "active_units", "wall_seconds"; "<key>_standard_error", or of several models
-        "<key>_standard_deviation", goes beside its number. In the first line: "experiment", "data", "seed" or "seeds",
-        "steps", "device". As a table: "models", a mapping for each of several, of which the figures show that of
-        "shown_seed". Below, as sentences: "posterior_collapse", "nll_warning", "ais_warning". At the end: "command" (a
-        string or a list of arguments), "versions" (a mapping), and all that is not named here but "kl_per_dimension".
+      summary: the numbers of the run. Shown as tiles: those of TILES, such as "negative_elbo" and "wall_seconds";
+        "<key>_standard_error", or of several models "<key>_standard_deviation", goes beside its number. In the first
+        line: "experiment", "data", "seed" or "seeds", "steps", "device". As a table: "models", a mapping for each of
+        several, of which the figures show that of "shown_seed". Below, as sentences: those of NOTES. At the end:
+        "command" (a string or a list of arguments), "versions" (a mapping), and all that is not named here but what is
+        DRAWN.
         Everything may be absent.
       config: the settings; nested mappings become dotted names.
       figures: in reading order; the pictures go into the file.

@@ -1,0 +1,128 @@
+"""The training curve of the VQ-VAE on CIFAR-10 that DeepMind published with Sonnet (`vqvae_example_cifar.ipynb`).
+
+    python -m experiments.vq_curve --seeds 0 1
+
+Its recipe: 40,000 training images, batch 32, 128 channels, 2 residual layers of 32, K = 512 codes of D = 64, moving
+averages with decay 0.99, beta 0.25, Adam 3e-4, x in [-0.5, 0.5]; loss = MSE / variance + the quantiser's, a mean over
+components. In nats, summed, that is a Normal of this variance with beta * 3072 / (2 * 4096): the same loss times
+3072 / 2, which Adam does not see. Published: normalised MSE and perplexity of a batch, means over the last 100 steps.
+About ten minutes a seed on two cores. A seed that is done is not trained again.
+"""
+
+import dataclasses
+import json
+import math
+import time
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import tyro
+
+from vae_jax import data
+from vae_jax.experiment import device_name, exit_on_bad_input, versions
+from vae_jax.experiment.progress import say
+from vae_jax.models import likelihoods, vq_vae
+from vae_jax.networks import residual_decoder, residual_encoder
+from vae_jax.objectives import on_prepared, quantized
+from vae_jax.objectives.batch import Metrics
+from vae_jax.quantizers import ema_vector_quantizer
+from vae_jax.results import Claim, Record, write_record
+from vae_jax.runs import write_atomically
+from vae_jax.training import TrainState, init_train_state, make_train_step
+
+IMAGE, GRID, DIM, VARIANCE, WINDOW = (32, 32, 3), (8, 8), 64, 0.06327, 100
+PIXELS, COMPONENTS = math.prod(IMAGE), math.prod(GRID) * DIM
+PUBLISHED = {500: (0.147, 34), 1000: (0.105, 72), 2000: (0.081, 154), 5000: (0.061, 327), 10_000: (0.056, 326)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    seeds: tuple[int, ...] = (0, 1)  # a training each
+    steps: int = 10_000  # of each
+    revival: float = 0.0  # share of an average code's use below which a code is moved; Sonnet's example moves none
+    data_dir: str | None = None  # folder of TFDS datasets; None: the environment's TFDS_DATA_DIR
+    runs: Path = Path("runs/vq_curve")  # gets a JSON file for each seed
+    record: Path = Path("docs/results/vq_curve.json")  # the numbers of all seeds
+
+
+def train(seed: int, options: Options, images: np.ndarray) -> dict:
+    """The curve of one seed: its normalised MSE and batch perplexity, means of 100 steps each."""
+    commitment, steps = 0.25 * PIXELS / (2 * COMPONENTS), options.steps
+    quantizer = ema_vector_quantizer(512, DIM, commitment, revival=options.revival)
+    encoder = residual_encoder(IMAGE, DIM, parts=1)
+    model = vq_vae(encoder, residual_decoder(DIM, (*IMAGE, 1)), quantizer, GRID, likelihoods.fixed_normal(VARIANCE))
+    prepare = lambda key, pixels: data.scale(key, pixels) - 0.5
+    optimizer = optax.adam(3e-4)
+    step = make_train_step(model, on_prepared(quantized, prepare), optimizer)
+    init_key, key = jax.random.split(jax.random.key(seed))
+    on_device, rng = jnp.asarray(images), np.random.default_rng(seed)
+
+    @jax.jit
+    def window(state: TrainState, batches: jax.Array) -> tuple[TrainState, Metrics]:
+        state, metrics = jax.lax.scan(lambda state, batch: step(state, key, on_device[batch]), state, batches)
+        return state, jax.tree.map(jnp.mean, metrics)
+
+    state = jax.jit(lambda key: init_train_state(model, optimizer, key))(init_key)
+    # Epoch after epoch in new orders, as one long list of examples.
+    orders = np.concatenate([rng.permutation(len(images)) for _ in range(steps * 32 // len(images) + 1)])
+    curve, started = [], time.monotonic()
+    constant = 0.5 * PIXELS * math.log(2 * math.pi * VARIANCE)
+    for end in range(WINDOW, steps + 1, WINDOW):
+        batches = orders[(end - WINDOW) * 32 : end * 32].reshape(WINDOW, 32)
+        state, metrics = window(state, batches)
+        mse = 2 * (float(metrics["distortion"]) - constant) / PIXELS
+        curve.append({"step": end, "normalized_mse": mse, "perplexity": float(metrics["batch_perplexity"])})
+        say(f"seed {seed}, step {end}: MSE / variance {mse:.4f}, perplexity {curve[-1]['perplexity']:.0f}")
+    return {"seed": seed, "curve": curve, "wall_seconds": round(time.monotonic() - started, 1)}
+
+
+def claims_of(results: list[dict]) -> list[Claim]:
+    """Ours at the published steps; a perplexity is at least the published one where published / ours is at most 1."""
+    claims = []
+    for step, (mse, perplexity) in PUBLISHED.items():
+        rows = [row for result in results for row in result["curve"] if row["step"] == step]
+        if rows:
+            ratios = [perplexity / row["perplexity"] for row in rows]
+            claims += [
+                Claim(f"MSE / variance after {step} steps", "", [row["normalized_mse"] for row in rows], mse, mse),
+                Claim(f"batch perplexity after {step} steps", "", [row["perplexity"] for row in rows], perplexity),
+                Claim(f"published perplexity by ours, after {step} steps", "", ratios, at_most=1.0),
+            ]
+    return claims
+
+
+def main() -> None:
+    options = tyro.cli(Options, description=__doc__)
+    with exit_on_bad_input():
+        if options.steps < WINDOW or options.steps % WINDOW:
+            raise ValueError(f"--steps must be a multiple of {WINDOW}, got {options.steps}")
+        images = data.load_images("cifar10", options.data_dir).train[:40_000]
+    options.runs.mkdir(parents=True, exist_ok=True)
+    results = []
+    for seed in options.seeds:
+        file = options.runs / f"seed_{seed}_steps_{options.steps}_revival_{options.revival:g}.json"
+        if not file.exists():
+            write_atomically(file, json.dumps(train(seed, options, images)))
+        results.append(json.loads(file.read_text()))
+    protocol = (
+        f"CIFAR-10, {len(images):,} training images, batch 32, {options.steps} steps; residual network of 128 "
+        "channels, K = 512, D = 64, moving averages (decay 0.99), beta 0.25, Adam 3e-4; means of the training "
+        "metrics over the last 100 steps, as published."
+    )
+    command = f"python -m experiments.vq_curve --seeds {' '.join(map(str, options.seeds))}"
+    if options.revival:
+        protocol = f"{protocol[:-1]}; codes used less than {options.revival:g} of the average are moved."
+        command += f" --revival {options.revival:g} --record {options.record}"
+    walls, seeds = [result["wall_seconds"] for result in results], list(options.seeds)
+    claims = claims_of(results)
+    title = "VQ-VAE on CIFAR-10" + (", with revival of codes" if options.revival else "")
+    record = Record(title, protocol, command, claims, seeds, walls, device_name(), versions())
+    write_record(options.record, dataclasses.replace(record, details={"results": results}))
+    print(json.dumps({claim.claim: claim.values for claim in claims}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,135 @@
+"""The second stage of a model of codes: a prior trained on them, in a folder of its own inside the run's."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+import jax
+import numpy as np
+import optax
+
+from vae_jax.evaluation import encode_sequences
+from vae_jax.experiment.prepared import Prepared
+from vae_jax.experiment.problem import fitted_to
+from vae_jax.experiment.progress import ProgressDisplay
+from vae_jax.experiment.resumable import train_in_folder
+from vae_jax.experiment.schedules import make_schedule
+from vae_jax.experiment.settings import Settings
+from vae_jax.experiment.trained import keys_of
+from vae_jax.models import CodePrior, transformer_prior, with_code_prior, with_prior_params
+from vae_jax.models.vae import VAE, Params
+from vae_jax.models.with_code_prior import code_sequence_shape
+from vae_jax.objectives import code_prior_loss
+from vae_jax.runs import RunFolder
+from vae_jax.training import fit, steps_per_epoch
+from vae_jax.training.checkpoints import load_best
+
+
+@dataclasses.dataclass(frozen=True)
+class CodeSettings(Settings):
+    """What an experiment with a prior over codes can be told."""
+
+    prior_epochs: int = 40
+    """of the prior, over the codes of the training images"""
+    prior_batch_size: int = 64
+    """images a step of the prior"""
+    prior_learning_rate: float = 1e-3
+    """of the prior's Adam, falling to 0 by a cosine"""
+    prior_layers: int = 2
+    """blocks of the prior's transformer"""
+    prior_width: int = 128
+    """width of the prior's transformer"""
+    prior_heads: int = 4
+    """heads of its attention"""
+
+
+def check_code_settings(settings: CodeSettings) -> None:
+    """Raises ValueError where a number of the prior's is out of range."""
+    for name in ("prior_epochs", "prior_batch_size", "prior_layers", "prior_width", "prior_heads"):
+        if getattr(settings, name) < 1:
+            raise ValueError(f"--{name.replace('_', '-')} must be at least 1, got {getattr(settings, name)}")
+    if not 0 < settings.prior_learning_rate < float("inf"):
+        raise ValueError(f"--prior-learning-rate must be a number above 0, got {settings.prior_learning_rate}")
+    if settings.prior_width % settings.prior_heads:
+        raise ValueError(f"--prior-heads must divide --prior-width {settings.prior_width}, got {settings.prior_heads}")
+
+
+def make_prior(settings: CodeSettings, model: VAE) -> CodePrior:
+    """The prior that the settings describe, over the codes of the model."""
+    length, num_codes = code_sequence_shape(model)
+    return transformer_prior(
+        num_codes, length, layers=settings.prior_layers, width=settings.prior_width, heads=settings.prior_heads
+    )
+
+
+def train_prior(prepared: Prepared, settings: CodeSettings, params: Params) -> tuple[VAE, Params]:
+    """The model with a prior, trained on the codes of the training images, and the params of both.
+
+    It has a run folder in the run's, `prior_SEED`: the same call goes on where it stopped, or finds it finished.
+
+    Raises:
+      ValueError: where the folder holds a prior of other settings, or of other codes.
+    """
+    started, model, key = time.monotonic(), prepared.model, keys_of(settings).fitting
+    prior, folder = make_prior(settings, model), _folder_of(prepared.folder, settings)
+    config = _config(settings, model, params)
+    if folder.exists():
+        folder.check_same(config)
+    else:
+        folder.create(config)
+    pixels_key, training_key = jax.random.split(key)
+    # Encoded once: the codes move no more.
+    train = encode_sequences(model, params, fitted_to(prepared.problem, pixels_key))
+    validation = prepared.problem.pixels.prepare(pixels_key, prepared.problem.validation)
+    batch_size = min(settings.prior_batch_size, train.shape[0])
+    num_steps = settings.prior_epochs * steps_per_epoch(train.shape[0], batch_size)
+    begin = partial(
+        fit,
+        cast(VAE, prior),  # training asks a model for its init alone; the objective knows what it is
+        code_prior_loss,
+        optax.adam(make_schedule("cosine", settings.prior_learning_rate, num_steps)),
+        train,
+        encode_sequences(model, params, validation),
+        training_key,
+        epochs=settings.prior_epochs,
+        batch_size=batch_size,
+        patience=settings.patience,
+    )
+    with ProgressDisplay(settings.prior_epochs) as display:
+        display.say(f"a prior over the {prior.length} codes of an image, of {prior.num_codes} each; in {folder.path}")
+        trained = train_in_folder(folder, config, display, training_key, started, begin)
+    return with_code_prior(model, prior), with_prior_params(params, trained.progress.best_params)
+
+
+def load_prior(run: RunFolder, settings: CodeSettings, model: VAE, params: Params) -> tuple[VAE, Params]:
+    """What `train_prior` returned for this run.
+
+    Raises:
+      ValueError: where there is none, or it is of other codes than these params give.
+    """
+    prior, folder = make_prior(settings, model), _folder_of(run, settings)
+    folder.check_same(_config(settings, model, params))
+    best = load_best(folder.checkpoints, jax.eval_shape(prior.init, jax.random.key(0)))
+    return with_code_prior(model, prior), with_prior_params(params, best)
+
+
+def fingerprint(params: Params) -> str:
+    """Sixteen hexadecimal digits that differ wherever an array of params does: of which codes a prior is."""
+    digest = hashlib.sha256()
+    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
+        digest.update(jax.tree_util.keystr(path).encode() + np.ascontiguousarray(leaf).tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _folder_of(run: RunFolder, settings: Settings) -> RunFolder:
+    return RunFolder(Path(run.path) / f"prior_{settings.seed}", f"the prior of {run.argument}")
+
+
+def _config(settings: CodeSettings, model: VAE, params: Params) -> dict[str, Any]:
+    of_prior = {name: value for name, value in dataclasses.asdict(settings).items() if name.startswith("prior_")}
+    return {**of_prior, "patience": settings.patience, "codes": fingerprint(params)}
