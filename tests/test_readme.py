@@ -19,8 +19,8 @@ def run(words):
     return namespace
 
 
-def test_there_are_six_programs():
-    assert len(PROGRAMS) == 6
+def test_there_are_seven_programs():
+    assert len(PROGRAMS) == 7
 
 
 @pytest.mark.slow
@@ -40,6 +40,15 @@ def test_the_functions_alone_compute_what_they_say():
     z = jax.vmap(lambda k: jax.random.normal(k, (8,)))(left["keys"])
     s = np.asarray(z, np.float64).sum(axis=1)
     np.testing.assert_allclose(left["losses"], 784 * np.logaddexp(0, -s), rtol=1e-4)
+
+
+def test_the_quantiser_alone_moves_its_codes_to_the_vectors():
+    left = run("ema_vector_quantizer")
+    assert left["codes"].value.shape == left["vectors"].shape == left["z"].shape
+    before = ((left["codes"].value - left["z"]) ** 2).sum(-1).mean()
+    np.testing.assert_allclose(left["loss"], 0.25 * 49 * before, rtol=1e-4)
+    after = ((left["vectors"] - left["z"]) ** 2).sum(-1).mean()
+    assert after < 0.999 * before
 
 
 @pytest.mark.slow

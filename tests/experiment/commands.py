@@ -21,7 +21,7 @@ def script(name):
     return module
 
 
-SCRIPTS = {name: script(name) for name in ("vae", "autoencoder", "beta_vae")}
+SCRIPTS = {name: script(name) for name in ("vae", "autoencoder", "beta_vae", "vq_vae")}
 
 
 def command(monkeypatch, capsys, name, arguments, *, small=SMALL):

@@ -61,3 +61,14 @@ def test_locations_start_at_the_data_mean_and_scales_at_exp_minus_2(name, second
     outputs = getattr(likelihoods, name).initial_outputs(mean)
     np.testing.assert_array_equal(outputs[..., 0], mean)
     np.testing.assert_array_equal(outputs[..., 1], np.full((2, 2, 1), second))
+
+
+def test_a_fixed_normal_is_a_squared_error_in_nats():
+    outputs, x = jnp.asarray([[0.2], [0.7]]), jnp.asarray([0.5, 0.1])
+    of_half_pi = likelihoods.fixed_normal(0.5 / np.pi).distribution(outputs)
+    np.testing.assert_allclose(of_half_pi.log_prob(x), -np.pi * (0.3**2 + 0.6**2), rtol=1e-5)
+    of_4 = likelihoods.fixed_normal(4.0).distribution(outputs)
+    np.testing.assert_allclose(of_4.log_prob(x), scipy.stats.norm.logpdf([0.5, 0.1], [0.2, 0.7], 2.0).sum(), rtol=1e-5)
+    np.testing.assert_array_equal(likelihoods.fixed_normal(4.0).initial_outputs(x), x[:, None])
+    with pytest.raises(ValueError, match="variance must be above 0, got 0"):
+        likelihoods.fixed_normal(0.0)

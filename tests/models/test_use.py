@@ -184,3 +184,13 @@ def test_a_z_of_two_parts_is_interpolated_part_by_part(path):
 def test_a_traversal_of_a_z_of_two_parts_is_refused_with_a_way_out():
     with pytest.raises(TypeError, match=r"one vector, got a tuple of the shapes \[\(3,\), \(2,\)\]; take models"):
         traverse(TWO_LAYERS, {}, X0, np.zeros(3, np.float32))
+
+
+def test_integers_have_nothing_in_between():
+    start, end = (jnp.asarray([1, 5]), jnp.asarray([0.0, 2.0])), (jnp.asarray([3, 2]), jnp.asarray([2.0, 0.0]))
+    for path in (straight_line, great_circle):
+        for t, expected in ((0.0, [1, 5]), (0.49, [1, 5]), (0.5, [3, 2]), (1.0, [3, 2])):
+            whole, real = path(start, end, jnp.asarray(t))
+            np.testing.assert_array_equal(whole, expected)
+            assert whole.dtype == jnp.int32
+            assert real.dtype == jnp.float32

@@ -47,10 +47,7 @@ def fitted(prior, codes, labels, steps, learning_rate=5e-3):
     optimizer = optax.adam(learning_rate)
 
     @jax.jit
-    def run(key):
-        init_key, key = jax.random.split(key)
-        params = prior.init(init_key)
-
+    def run(params, key):
         def step(carry, key):
             params, state = carry
             keys = jax.random.split(key, len(codes))
@@ -60,7 +57,7 @@ def fitted(prior, codes, labels, steps, learning_rate=5e-3):
 
         return jax.lax.scan(step, (params, optimizer.init(params)), jax.random.split(key, steps))[0][0]
 
-    return run(jax.random.key(0))
+    return run(rough(prior.init, deviation=0.2), jax.random.key(0))
 
 
 # One for each of two classes, with codes in [0, 4).

@@ -15,6 +15,7 @@ from vae_jax.experiment.environment import keep_compiled_programs
 from vae_jax.experiment.method import Method
 from vae_jax.experiment.pipeline import run
 from vae_jax.experiment.prepared import prepare
+from vae_jax.experiment.second_stage import OtherCodes
 from vae_jax.experiment.settings import Settings, settings_of_run
 from vae_jax.runs import RunFolder
 from vae_jax.training import Diverged, DoesNotFit
@@ -66,6 +67,9 @@ def _run(method: Method, settings: Settings, parse: Callable[[Settings], Setting
     except Diverged as error:
         print(f"error: {error}\nThe checkpoints so far are in {prepared.folder.path}.", file=sys.stderr)
         sys.exit(1)
+    except OtherCodes as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
     except DoesNotFit as error:
         if not settings.resume:
             prepared.folder.remove_unless_trained()

@@ -30,6 +30,10 @@ from vae_jax.training import fit, steps_per_epoch
 from vae_jax.training.checkpoints import load_best
 
 
+class OtherCodes(ValueError):
+    """A prior that was trained on the codes of another model."""
+
+
 @dataclasses.dataclass(frozen=True)
 class CodeSettings(Settings):
     """What an experiment with a prior over codes can be told."""
@@ -73,13 +77,14 @@ def train_prior(prepared: Prepared, settings: CodeSettings, params: Params) -> t
     It has a run folder in the run's, `prior_SEED`: the same call goes on where it stopped, or finds it finished.
 
     Raises:
-      ValueError: where the folder holds a prior of other settings, or of other codes.
+      ValueError: where the folder holds a prior of other settings.
+      OtherCodes: where it is of other codes.
     """
     started, model, key = time.monotonic(), prepared.model, keys_of(settings).fitting
     prior, folder = make_prior(settings, model), _folder_of(prepared.folder, settings)
-    config = _config(settings, model, params)
+    config = _config(settings, params)
     if folder.exists():
-        folder.check_same(config)
+        _check_same(folder, config)
     else:
         folder.create(config)
     pixels_key, training_key = jax.random.split(key)
@@ -110,10 +115,11 @@ def load_prior(run: RunFolder, settings: CodeSettings, model: VAE, params: Param
     """What `train_prior` returned for this run.
 
     Raises:
-      ValueError: where there is none, or it is of other codes than these params give.
+      ValueError: where there is none, or it has other settings.
+      OtherCodes: where it is of other codes than these params give.
     """
     prior, folder = make_prior(settings, model), _folder_of(run, settings)
-    folder.check_same(_config(settings, model, params))
+    _check_same(folder, _config(settings, params))
     best = load_best(folder.checkpoints, jax.eval_shape(prior.init, jax.random.key(0)))
     return with_code_prior(model, prior), with_prior_params(params, best)
 
@@ -126,10 +132,20 @@ def fingerprint(params: Params) -> str:
     return digest.hexdigest()[:16]
 
 
+def _check_same(folder: RunFolder, config: dict[str, Any]) -> None:
+    codes = folder.config().get("codes")
+    if codes != config["codes"]:
+        raise OtherCodes(
+            f"{folder.path} holds a prior that was trained on the codes of another model (fingerprint {codes}, this "
+            f"one's {config['codes']}): its codes mean other pictures here; remove the folder to train it again"
+        )
+    folder.check_same(config)
+
+
 def _folder_of(run: RunFolder, settings: Settings) -> RunFolder:
     return RunFolder(Path(run.path) / f"prior_{settings.seed}", f"the prior of {run.argument}")
 
 
-def _config(settings: CodeSettings, model: VAE, params: Params) -> dict[str, Any]:
+def _config(settings: CodeSettings, params: Params) -> dict[str, Any]:
     of_prior = {name: value for name, value in dataclasses.asdict(settings).items() if name.startswith("prior_")}
     return {**of_prior, "patience": settings.patience, "codes": fingerprint(params)}

@@ -1,0 +1,166 @@
+"""The two stages of a VQ-VAE as a command."""
+
+import dataclasses
+import json
+import math
+import shutil
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from experiment.commands import SCRIPTS, command, contents, lines_of, numbers_of
+from vae_jax.experiment import open_run, resumable
+from vae_jax.experiment.progress import ProgressDisplay
+from vae_jax.experiment.second_stage import fingerprint
+from vae_jax.experiment.vq_vae import QuantizerName, VQSettings, levels_near, make_quantizer
+from vae_jax.models.codes import sequence_of
+
+pytestmark = pytest.mark.usefixtures("in_an_empty_folder")
+SMALL = (
+    "--channels 4 --residual-hidden 2 --residual-layers 1 --latent-dim 4 --num-codes 4 --epochs 2 --batch-size 10 "
+    "--validation-size 10 --prior-epochs 2 --prior-batch-size 20 --prior-layers 1 --prior-width 8 --prior-heads 2"
+)
+
+
+@pytest.mark.slow
+def test_both_stages_train_and_the_summary_adds_up(monkeypatch, capsys):
+    code, out, err = command(monkeypatch, capsys, "vq_vae", "--run-dir run", small=SMALL)
+    assert code == 0, err
+    summary = json.loads(out.splitlines()[-1])
+    assert "a prior over the 9 codes of an image, of 4 each; in run/prior_0" in err
+    trained = open_run(Path("run"))
+    encode = jax.jit(jax.vmap(lambda x: sequence_of(trained.model.encode(trained.params, x).mean)))
+    sequences = np.asarray(encode(trained.problem.test))
+    assert sequences.shape == (20, 9)
+    counts = np.bincount(sequences.ravel(), minlength=4)
+    p = counts / counts.sum()
+    entropy = -(p[p > 0] * np.log(p[p > 0])).sum()
+    assert summary["code_counts"] == [counts.tolist()]
+    np.testing.assert_allclose(summary["codebook_usage"], (counts > 0).mean())
+    np.testing.assert_allclose(summary["perplexity"], np.exp(entropy), rtol=1e-5)
+    np.testing.assert_allclose(summary["unigram_bits_per_code"], entropy / math.log(2), rtol=1e-5)
+    assert summary["uniform_bits_per_code"] == 2.0
+    log_probs = jax.vmap(trained.model.prior(trained.params).sequence.log_prob)(sequences)
+    np.testing.assert_allclose(summary["bits_per_code"], -np.mean(log_probs) / 9 / math.log(2), rtol=1e-5)
+    np.testing.assert_allclose(summary["rate"], -np.mean(log_probs), rtol=1e-5)
+    np.testing.assert_allclose(summary["negative_elbo"], summary["rate"] + summary["distortion"], rtol=1e-5)
+    np.testing.assert_allclose(summary["bits_per_dim"], summary["negative_elbo"] / 36 / math.log(2), rtol=1e-6)
+    figures = {path.stem for path in Path("run/figures").iterdir()}
+    assert {"reconstructions", "samples", "interpolations", "code_usage", "training_curves"} <= figures
+    assert "Bits per code, by the prior" in Path("run/report.html").read_text()
+    assert len(lines_of("run/prior_0/metrics.jsonl")) == 2
+
+    # Finished: nothing is trained again, and no number changes.
+    before = contents("run/checkpoints") | contents("run/prior_0")
+    code, again, _ = command(monkeypatch, capsys, "vq_vae", "--run-dir run --resume", small="")
+    assert code == 0
+    assert numbers_of(json.loads(again.splitlines()[-1])) == numbers_of(summary)
+    assert contents("run/checkpoints") | contents("run/prior_0") == before
+
+    # Of another model, the same prior would name other pictures.
+    config = json.loads(Path("run/prior_0/config.json").read_text())
+    assert config["codes"] == fingerprint({name: v for name, v in trained.params.items() if name != "prior"})
+    Path("run/prior_0/config.json").write_text(json.dumps(config | {"codes": "0123456789abcdef"}))
+    code, out, err = command(monkeypatch, capsys, "vq_vae", "--run-dir run --resume", small="")
+    assert (code, out) == (2, "")
+    assert (
+        "run/prior_0 holds a prior that was trained on the codes of another model (fingerprint 0123456789abcdef" in err
+    )
+    assert "Traceback" not in err
+    with pytest.raises(ValueError, match="codes of another model"):
+        open_run(Path("run"))
+
+
+@pytest.mark.slow
+def test_a_run_interrupted_in_its_second_stage_ends_in_the_same_numbers(monkeypatch, capsys, without_figures):
+    _, out, _ = command(monkeypatch, capsys, "vq_vae", "--run-dir whole", small=SMALL)
+    whole = json.loads(out.splitlines()[-1])
+
+    class EveryEpoch(resumable.OrbaxCheckpoints):
+        def __init__(self, *arguments):
+            super().__init__(*arguments, every_seconds=0.0)
+
+    def interrupt(self, rows):
+        if "validation/bits_per_code" in rows[0] and rows[0]["epoch"] == 1:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(resumable, "OrbaxCheckpoints", EveryEpoch)
+        patch.setattr(ProgressDisplay, "show", interrupt)
+        code, out, error = command(patch, capsys, "vq_vae", "--run-dir part", small=SMALL)
+    assert (code, out) == (130, "")
+    assert "interrupted; --run-dir part --resume continues" in error
+    epochs = []
+    with monkeypatch.context() as patch:
+        patch.setattr(ProgressDisplay, "show", lambda self, rows: epochs.append(rows[0]["epoch"]))
+        code, out, _ = command(patch, capsys, "vq_vae", "--run-dir part --resume", small="")
+    assert code == 0
+    assert epochs == [2]  # of the prior; the first stage was finished
+    assert numbers_of(json.loads(out.splitlines()[-1])) == numbers_of(whole)
+
+
+@pytest.mark.slow
+def test_several_seeds_have_a_prior_each(monkeypatch, capsys, without_figures):
+    code, out, err = command(monkeypatch, capsys, "vq_vae", "--run-dir many --seed 3 --seeds 2", small=SMALL)
+    assert code == 0, err
+    summary = json.loads(out.splitlines()[-1])
+    assert {path.name for path in Path("many").glob("prior_*")} == {"prior_3", "prior_4"}
+    bits = [model["bits_per_code"] for model in summary["models"]]
+    assert bits[0] != bits[1]
+    np.testing.assert_allclose(summary["bits_per_code"], np.mean(bits), rtol=1e-6)
+    shutil.rmtree("many/prior_4")
+    open_run(Path("many"), seed=3)
+    with pytest.raises(ValueError, match=r"prior_4: there is no such folder"):
+        open_run(Path("many"), seed=4)
+
+
+@pytest.mark.parametrize("name", QuantizerName.__args__)
+def test_every_quantizer_has_its_codes_of_the_asked_length(name):
+    quantizer = make_quantizer(VQSettings(quantizer=name, num_codes=64, latent_dim=8))
+    assert quantizer.dim == 8
+    parts = 2 if name in ("residual", "product") else 1
+    assert quantizer.num_codes == ((15 if name == "none" else 40 if name == "finite_scalar" else 64),) * parts
+
+
+def test_levels_are_the_nearest_of_the_papers():
+    assert [math.prod(levels_near(k)) for k in (16, 256, 512, 1024, 4096)] == [15, 240, 1000, 1000, 4375]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ("--num-codes 0", "num_codes (K) must be at least 1, got 0"),
+        ("--quantizer product --latent-dim 5", "num_heads must divide the length of a code, dim = 5, got 2"),
+        ("--quantizer lookup_free --num-codes 5", "--num-codes must be a power of 2 for codes of signs, got 5"),
+        ("--prior-heads 3", "--prior-heads must divide --prior-width 8, got 3"),
+        ("--prior-epochs 0", "--prior-epochs must be at least 1, got 0"),
+        ("--channels 4 4", "channels=(4, 4)"),  # of 6 x 6 pixels
+        ("--k-means-images -1", "--k-means-images must be at least 0, got -1"),
+        ("--commitment -1", "commitment must be a weight of at least 0, got -1"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_one_line_before_anything_is_written(
+    monkeypatch, capsys, tmp_path, arguments, named
+):
+    before = contents(tmp_path)
+    code, out, error = command(monkeypatch, capsys, "vq_vae", f"--run-dir run {arguments}", small=SMALL)
+    assert (code, out) == (2, "")
+    assert error.startswith("error: ")
+    assert named in error
+    assert len(error.splitlines()) == 1
+    assert contents(tmp_path) == before
+
+
+def test_a_fingerprint_tells_any_array_from_another():
+    params = {"a": np.arange(3.0), "b": {"c": np.ones((2, 2))}}
+    same = {"b": {"c": np.ones((2, 2))}, "a": np.arange(3.0)}
+    assert fingerprint(params) == fingerprint(same)
+    others = [{**params, "a": np.nextafter(params["a"], 9)}, {"a": params["a"], "c": params["b"]}]
+    assert len({fingerprint(p) for p in (params, *others)}) == 3
+
+
+def test_the_settings_are_those_of_the_script():
+    assert SCRIPTS["vq_vae"].METHOD.defaults == VQSettings()
+    assert all(field.default is not dataclasses.MISSING for field in dataclasses.fields(VQSettings))
