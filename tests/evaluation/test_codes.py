@@ -47,7 +47,7 @@ def test_counts_are_of_each_codebook_and_all_examples():
 def test_a_prior_without_a_likelihood_leaves_the_bound_undefined():
     encoder, decoder = mlp_encoder(IMAGE, 12, (8,)), mlp_decoder(12, (*IMAGE, 1), (8,))
     model = vq_vae(encoder, decoder, vector_quantizer(5, 3), (2, 2))
-    model = with_code_prior(model, masked_prior(5, 4, layers=1, width=8, heads=2))
+    model = with_code_prior(model, masked_prior(5, 4, layers=1, width=8, heads=2, steps=2))
     summary = measure_vq_vae(model, model.init(jax.random.key(0)), jax.random.key(1), XS, 1, 0).summary
     undefined = {name for name, value in summary.items() if value is None}
     assert undefined == {
