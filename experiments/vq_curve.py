@@ -3,7 +3,7 @@
     python -m experiments.vq_curve --seeds 0 1
 
 Its recipe: 40,000 training images, batch 32, 128 channels, 2 residual layers of 32, K = 512 codes of D = 64, moving
-averages with decay 0.99 from N(0, I), beta 0.25, Adam 3e-4, x in [-0.5, 0.5]; loss = MSE / variance + the quantiser's,
+averages with decay 0.99, beta 0.25, Adam 3e-4, x in [-0.5, 0.5]; loss = MSE / variance + the quantiser's,
 a mean over components. In nats, summed, that is a Normal of this variance with beta * 3072 / (2 * 4096): the same loss
 times 3072 / 2, which Adam does not see. Published: normalised MSE and perplexity of a batch, means of 100 steps.
 About ten minutes a seed on two cores. A seed that is done is not trained again.
@@ -28,7 +28,7 @@ from vae_jax.models import likelihoods, vq_vae
 from vae_jax.networks import residual_decoder, residual_encoder
 from vae_jax.objectives import on_prepared, quantized
 from vae_jax.objectives.batch import Metrics
-from vae_jax.quantizers import ema_vector_quantizer, fresh_codebook
+from vae_jax.quantizers import ema_vector_quantizer
 from vae_jax.results import Claim, Record, write_record
 from vae_jax.runs import write_atomically
 from vae_jax.training import TrainState, init_train_state, make_train_step
@@ -52,8 +52,6 @@ def train(seed: int, options: Options, images: np.ndarray) -> dict:
     """The curve of one seed: its normalised MSE and batch perplexity, means of 100 steps each."""
     commitment, steps = 0.25 * PIXELS / (2 * COMPONENTS), options.steps
     quantizer = ema_vector_quantizer(512, DIM, commitment, revival=options.revival)
-    normal = lambda key: {"buffers": fresh_codebook(jax.random.normal(key, (512, DIM)))}  # as Sonnet's first codes
-    quantizer = quantizer._replace(init=normal)
     encoder = residual_encoder(IMAGE, DIM, parts=1)
     model = vq_vae(encoder, residual_decoder(DIM, (*IMAGE, 1)), quantizer, GRID, likelihoods.fixed_normal(VARIANCE))
     prepare = lambda key, pixels: data.scale(key, pixels) - 0.5
@@ -111,7 +109,7 @@ def main() -> None:
         results.append(json.loads(file.read_text()))
     protocol = (
         f"CIFAR-10, {len(images):,} training images, batch 32, {options.steps} steps; residual network of 128 "
-        "channels, K = 512, D = 64, moving averages (decay 0.99) from N(0, I), beta 0.25, Adam 3e-4; means of the "
+        "channels, K = 512, D = 64, moving averages (decay 0.99), beta 0.25, Adam 3e-4; means of the "
         "training metrics over the last 100 steps, as published."
     )
     command = f"python -m experiments.vq_curve --seeds {' '.join(map(str, options.seeds))}"

@@ -17,9 +17,11 @@ from jax.sharding import PartitionSpec
 
 from contract.table import OBJECTIVES
 from vae_jax.data import binarize
-from vae_jax.models import VAE, mlp_vae
+from vae_jax.models import VAE, mlp_vae, vq_vae
 from vae_jax.models.vae import join_buffers, split_buffers
-from vae_jax.objectives import Aux, accumulated, negative_elbo, on_prepared
+from vae_jax.networks import mlp_decoder, mlp_encoder
+from vae_jax.objectives import Aux, accumulated, negative_elbo, on_prepared, quantized
+from vae_jax.quantizers import ema_vector_quantizer
 from vae_jax.training import Progress, fit, init_train_state, make_evaluate, make_train_epoch, make_train_step
 from vae_jax.training.checkpoints import OrbaxCheckpoints
 from vae_jax.training.data_parallel import on_mesh, on_mesh_or_whole, place_examples
@@ -69,12 +71,23 @@ def moments():
     return VAE(lambda key: {"w": jnp.float32(0.5), "buffers": start}, nothing, nothing, nothing), objective
 
 
-def moments_after_an_epoch(lift=lambda objective: objective, placed=lambda tree: tree):
-    model, objective = moments()
-    optimizer = optax.sgd(0.1)
+def after_an_epoch(model, objective, examples, lift=lambda objective: objective, placed=lambda tree: tree):
+    """The parameters and the metrics."""
+    optimizer = optax.sgd(1e-3)
     epoch = make_train_epoch(make_train_step(model, lift(objective), optimizer), BATCH_SIZE)
-    examples = np.arange(50, dtype=np.float32)
-    return epoch(placed(init_train_state(model, optimizer, KEY)), placed(KEY), placed(examples))[0].params
+    state, metrics = epoch(placed(init_train_state(model, optimizer, KEY)), placed(KEY), placed(examples))
+    return {"params": state.params, "metrics": metrics}
+
+
+def moments_after_an_epoch(*how):
+    return after_an_epoch(*moments(), np.arange(50, dtype=np.float32), *how)
+
+
+def codes_after_an_epoch(*how):
+    """Moving averages, revived codes and perplexity: with 16 codes for 4 vectors of an image, some die at once."""
+    encoder, decoder = mlp_encoder((4, 4, 1), 12, (8,)), mlp_decoder(12, (4, 4, 1, 1), (8,))
+    model = vq_vae(encoder, decoder, ema_vector_quantizer(16, 3, decay=0.5, revival=0.5), (2, 2))
+    return after_an_epoch(model, on_prepared(quantized, binarize), TRAIN, *how)
 
 
 def initial_state(shardings=None):
@@ -120,7 +133,8 @@ def main(folder):
             f"objectives/{name}", jax.jit(function)(place(trained, everywhere), place(examples, everywhere))
         )
 
-    results |= flat("moments", moments_after_an_epoch(lambda o: on_mesh(o, mesh), lambda t: place(t, everywhere)))
+    how = lambda o: on_mesh(o, mesh), lambda t: place(t, everywhere)
+    results |= flat("moments", moments_after_an_epoch(*how)) | flat("codes", codes_after_an_epoch(*how))
 
     key, train = place(KEY, everywhere), place_examples(TRAIN, len(TRAIN), mesh)
     validation = place_examples(VALIDATION, len(VALIDATION), mesh)

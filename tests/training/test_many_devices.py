@@ -16,6 +16,7 @@ from training.on_eight_devices import (
     TRAIN,
     VALIDATION,
     by_path,
+    codes_after_an_epoch,
     fit_two_epochs,
     flat,
     initial_state,
@@ -68,10 +69,18 @@ def test_every_objective_gives_the_loss_metrics_and_gradient_of_one_device(eight
 
 def test_the_order_of_an_epoch_is_that_of_one_device_and_buffers_are_of_the_global_batch(eight):
     expected = moments_after_an_epoch()
-    np.testing.assert_array_equal(eight[1]["moments/buffers/seen"], expected["buffers"]["seen"])
+    seen = expected["params"]["buffers"]["seen"]
+    np.testing.assert_array_equal(eight[1]["moments/params/buffers/seen"], seen)
     assert_same(eight[1], flat("moments", expected), CLOSE)
     # A device's own two examples of the first batch have another variance than the batch, of which the mean is made.
-    assert abs(np.var(expected["buffers"]["seen"][0][:2]) - np.var(expected["buffers"]["seen"][0])) > 10
+    assert abs(np.var(seen[0][:2]) - np.var(seen[0])) > 10
+
+
+def test_codebooks_revived_codes_and_perplexity_are_of_the_global_batch(eight):
+    expected = codes_after_an_epoch()
+    assert_same(eight[1], flat("codes", expected), CLOSE)
+    counts = expected["params"]["buffers"]["quantizers"]["level_1"]["counts"]
+    assert (np.asarray(counts) == 4.0).sum() >= 2  # revived by the last batch, with the count N / K = 64 / 16
 
 
 @pytest.mark.parametrize("name", ["replicated", "split"])
