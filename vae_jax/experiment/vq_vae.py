@@ -46,7 +46,7 @@ class VQSettings(CodeSettings):
     quantizer: QuantizerName = "ema"
     """ema (moving averages, dead codes revived), vector (a trained codebook), rotation (ema with the rotation trick),
     cosine, sim (SimVQ), residual (2 stages of ema), product (2 heads of ema), finite_scalar, lookup_free, spherical"""
-    num_codes: int = 128
+    num_codes: int = 32
     """K of a codebook; finite_scalar takes levels near it, for lookup_free and spherical it must be a power of 2"""
     latent_dim: int = 32
     """D, the length of a code's vector"""
@@ -64,7 +64,7 @@ class VQSettings(CodeSettings):
     """channels inside a residual layer"""
     residual_layers: int = 2
     """residual layers of encoder and decoder"""
-    epochs: int = 40
+    epochs: int = 20
     """passes over the training images"""
     batch_size: int = 64
     """images a step"""
@@ -116,6 +116,10 @@ def make_vq_vae(settings: VQSettings, problem: Problem) -> VAE:
       ValueError: where a number is out of range, or the image's size is not divisible.
     """
     check_code_settings(settings)
+    if settings.microbatches > 1:
+        raise ValueError(
+            f"--microbatches {settings.microbatches}: codebooks are updated by a batch as a whole; leave it at 1"
+        )
     image_shape = problem.train.shape[1:]
     layers = {"residual_hidden": settings.residual_hidden, "residual_layers": settings.residual_layers}
     encoder = residual_encoder(image_shape, settings.latent_dim, settings.channels, parts=1, **layers)

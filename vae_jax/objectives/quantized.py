@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from vae_jax.distributions import kl_divergence
 from vae_jax.models.codes import QuantizedPosterior
 from vae_jax.models.vae import VAE, Params
-from vae_jax.objectives.batch import Aux, map_over_batch
+from vae_jax.objectives.batch import Aux, keys_of_examples, map_over_batch
 from vae_jax.objectives.elbo import ElboTerms, elbo_metrics
 
 
@@ -25,12 +25,15 @@ def quantized(model: VAE, params: Params, key: jax.Array, batch: jax.Array) -> t
     `batch_perplexity`, a mean over the codebooks: how many codes a batch uses, which is no more than it has vectors,
     and less than a test set uses (`evaluation.measure_vq_vae`).
 
+    Not for `accumulated`: a codebook's update is of the whole batch.
+
     Raises:
       TypeError: where the model's posterior is not of codes, or for a batch of uint8 pixels.
 
     Source: van den Oord et al. 2017 (arXiv:1711.00937), eq. 3.
     """
-    example_key, update_key = jax.random.split(key)
+    keys = keys_of_examples(key, batch.shape[0])
+    update_key = jax.random.fold_in(keys[0], 1)  # another than any example's
 
     def example(key: jax.Array, x: jax.Array) -> tuple[QuantizedPosterior, ElboTerms]:
         posterior = model.encode(params, x)
@@ -42,7 +45,7 @@ def quantized(model: VAE, params: Params, key: jax.Array, batch: jax.Array) -> t
         log_likelihood = model.decode(params, posterior.sample(key)).log_prob(x)
         return posterior, ElboTerms(log_likelihood, kl_divergence(posterior, model.prior(params)))
 
-    posteriors, terms = map_over_batch(example, example_key, batch)
+    posteriors, terms = map_over_batch(example, keys, batch)
     quantization_loss = jnp.mean(posteriors.loss) + posteriors.batch_loss(params)
     metrics = jax.tree.map(jnp.mean, elbo_metrics(terms)) | {
         "quantization_loss": quantization_loss,
