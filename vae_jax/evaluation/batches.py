@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 
 def in_batches(
@@ -31,10 +32,13 @@ def in_batches(
     batch_size = min(batch_size, num_examples)
     batches = []
     for start in range(0, num_examples, batch_size):
-        indices = jnp.minimum(jnp.arange(start, start + batch_size), num_examples - 1)
-        batch = jax.tree.map(itemgetter(slice(num_examples - start)), program(indices))
+        # By numpy: each of these operations would be a program of its own, to be compiled.
+        indices = np.minimum(np.arange(start, start + batch_size, dtype=np.int32), num_examples - 1)
+        batch = program(jnp.asarray(indices))
+        if start + batch_size > num_examples:
+            batch = jax.tree.map(itemgetter(slice(num_examples - start)), batch)
         # Waiting keeps the queue of programs short: what is reported is done, and an interrupt takes effect.
         batches.append(jax.block_until_ready(batch))
         if on_batch is not None:
             on_batch(batch)
-    return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *batches)
+    return batches[0] if len(batches) == 1 else jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *batches)

@@ -81,7 +81,8 @@ def importance_sampling(
         lambda: model.encode(params, xs[0]),
         "importance weights need one; annealed_importance_sampling from the prior does not",
     )
-    program = lambda indices: _estimates(model, params, key, indices, xs[indices], num_samples, chunk_size)
+    chosen = lambda indices: jnp.take(xs, indices, axis=0)  # one program; xs[indices] is several
+    program = lambda indices: _estimates(model, params, key, indices, chosen(indices), num_samples, chunk_size)
     return in_batches(program, xs.shape[0], batch_size, on_batch)
 
 
