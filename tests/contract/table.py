@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fresh import some_params
 from objectives.linear_gaussian import exact_params, linear_gaussian
 from vae_jax import distributions as d
 from vae_jax import objectives as o
@@ -420,16 +421,16 @@ def sure(params: Any) -> Any:
 
 
 VAE_MODEL = mlp_vae(IMAGE_SHAPE, LATENT_DIM, (8,))
-VAE_PARAMS = VAE_MODEL.init(jax.random.key(0))
+VAE_PARAMS = some_params(VAE_MODEL)
 IMAGES = (np.random.default_rng(0).random((4, *IMAGE_SHAPE)) < 0.5).astype(np.float32)
 
 LINEAR_MODEL = linear_gaussian()
 LINEAR_EXAMPLES = np.random.default_rng(1).normal(0, 1.5, (4, 4)).astype(np.float32)
 
 AUTOENCODER = _autoencoder()
+AUTOENCODER_PARAMS = some_params(AUTOENCODER)
 CODE_MODEL = _vq_vae()
 CATEGORICAL_MODEL = _categorical_vae()
-AUTOENCODER_PARAMS = AUTOENCODER.init(jax.random.key(0))
 
 
 class Problem(NamedTuple):

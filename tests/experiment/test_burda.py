@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import tyro
 
+from fresh import init
 from vae_jax import data, mlp_vae, objectives
 from vae_jax.data.images import Images as ImageData
 from vae_jax.experiment import table
@@ -109,7 +110,7 @@ def test_the_networks_are_the_papers(script):
 @pytest.mark.slow
 def test_sigma_is_the_exponential_of_the_encoders_output_and_the_decoder_starts_at_the_data_mean(script):
     (vae,) = make(script, "vae").variants
-    params = vae.model.init(jax.random.key(0))
+    params = init(vae.model, jax.random.key(0))
     bias = np.repeat([0.3, -0.7], 50)
     params["encoder"]["output"] = {"kernel": np.zeros((200, 100), np.float32), "bias": bias.astype(np.float32)}
     posterior = vae.model.encode(params, np.ones((28, 28, 1), np.float32))
@@ -173,7 +174,7 @@ def test_dreg_is_the_same_networks_with_two_gradients_and_a_difference_below_0(s
 def test_every_model_is_trained_by_the_objective_that_it_is_named_for(script, row, expected):
     # An objective is a function of any model: of a small one, so that value and gradient are quickly compared.
     model = mlp_vae((2, 2, 1), 2, (4,))
-    params, xs = model.init(jax.random.key(0)), np.ones((3, 2, 2, 1), np.float32)
+    params, xs = init(model, jax.random.key(0)), np.ones((3, 2, 2, 1), np.float32)
     gradient = lambda o: jax.value_and_grad(lambda p: o(model, p, jax.random.key(1), xs)[0])(params)
     actual = [variant.objective for variant in make(script, row).variants]
     pairs = jax.jit(lambda: [[gradient(o) for o in pair] for pair in zip(actual, expected, strict=True)])()

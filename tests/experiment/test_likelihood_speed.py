@@ -7,6 +7,7 @@ import jax
 import numpy as np
 import pytest
 
+from fresh import some_params
 from vae_jax import mlp_vae
 from vae_jax.evaluation import importance_sampling
 
@@ -37,7 +38,7 @@ def test_contestants_take_turns_and_the_first_round_is_not_counted(script):
 
 def test_what_is_timed_is_the_importance_sampled_nll(script):
     model = mlp_vae((2, 2, 1), 2, (4,))
-    params = model.init(jax.random.key(0))
+    params = some_params(model)
     xs = jax.random.bernoulli(jax.random.key(1), 0.5, (5, 2, 2, 1)).astype(np.float32)
     seconds, nll = script.timed_nll(model, params, xs, 30)
     expected = -np.mean(importance_sampling(model, params, jax.random.key(2), xs, 30).log_likelihood)

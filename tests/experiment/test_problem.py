@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from fresh import init
 from networks.programs import equations_of
 from vae_jax.data import Images
 from vae_jax.experiment import Settings, make_networks, make_problem, resolve
@@ -106,7 +107,7 @@ def test_the_decoder_starts_at_the_mean_training_image():
     found = problem()
     settings = resolve(Settings(batch_size=8, validation_size=10, hidden=(6,), latent_dim=3), IMAGES)
     _, decoder = make_networks(settings, found, 6)
-    params = decoder.init(jax.random.key(0))
+    params = init(decoder, jax.random.key(0))
     probability = 1 / (1 + np.exp(-np.asarray(params["output"]["bias"], np.float64)))
     np.testing.assert_allclose(probability, found.train.mean(axis=0).ravel() / 255, rtol=1e-4)
 
@@ -132,7 +133,7 @@ def test_networks_compute_in_the_precision_that_was_asked_for_and_again_where_to
     options = {"network": network, "precision": precision, "rematerialize": rematerialize}
     settings = resolve(Settings(batch_size=8, hidden=(6,), channels=(2,), latent_dim=3, **options), IMAGES)
     for part, shape in zip(make_networks(settings, problem(), 6), [(4, 4, 1), (3,)], strict=True):
-        equations = equations_of(part.apply, part.init(jax.random.key(0)), jnp.ones(shape))
+        equations = equations_of(part.apply, jax.eval_shape(part.init, jax.random.key(0)), jnp.ones(shape))
         products = [equation for equation in equations if equation.primitive.name == "dot_general"]
         assert {var.aval.dtype for product in products for var in product.invars} == {jnp.dtype(precision)}
         assert any(equation.primitive.name == "remat2" for equation in equations) == rematerialize

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
+from fresh import init
 from vae_jax.models import autoencoder, fit_prior, likelihoods
 from vae_jax.models.vae import split_buffers
 from vae_jax.networks import mlp_decoder, mlp_encoder
@@ -21,7 +22,7 @@ X = np.array([0.1, 0.4, 0.9, 0.2], np.float32).reshape(2, 2, 1)
 
 @pytest.mark.slow
 def test_the_code_is_the_encoders_output_whatever_the_key():
-    params = MODEL.init(jax.random.key(0))
+    params = init(MODEL, jax.random.key(0))
     code = ENCODER.apply(params["encoder"], X)
     posterior = MODEL.encode(params, X)
     for seed in (0, 1):
@@ -34,11 +35,11 @@ def test_the_code_is_the_encoders_output_whatever_the_key():
 def test_the_prior_is_standard_normal_until_it_is_fitted():
     z = np.array([0.5, -1.0, 2.0], np.float32)
     expected = scipy.stats.norm.logpdf(z).sum()
-    np.testing.assert_allclose(MODEL.prior(MODEL.init(jax.random.key(0))).log_prob(z), expected, rtol=1e-6)
+    np.testing.assert_allclose(MODEL.prior(init(MODEL, jax.random.key(0))).log_prob(z), expected, rtol=1e-6)
 
 
 def test_fit_prior_takes_numpys_mean_and_variance_of_each_dimension():
-    params = MODEL.init(jax.random.key(0))
+    params = init(MODEL, jax.random.key(0))
     scales = np.array([0.1, 1.0, 30.0])
     codes = (np.random.default_rng(0).normal(size=(200, 3)) * scales + 3 * scales).astype(np.float32)
     fitted = fit_prior(params, jnp.asarray(codes))
@@ -52,14 +53,14 @@ def test_fit_prior_takes_numpys_mean_and_variance_of_each_dimension():
 
 
 def test_a_dimension_without_variance_has_a_prior_of_finite_density():
-    fitted = fit_prior(MODEL.init(jax.random.key(0)), jnp.tile(jnp.array([1.0, 2.0, 3.0]), (7, 1)))
+    fitted = fit_prior(init(MODEL, jax.random.key(0)), jnp.tile(jnp.array([1.0, 2.0, 3.0]), (7, 1)))
     np.testing.assert_allclose(MODEL.prior(fitted).log_variance, np.full(3, np.log(1e-12)), rtol=1e-5)
     np.testing.assert_allclose(MODEL.prior(fitted).sample(jax.random.key(0)), [1.0, 2.0, 3.0], atol=1e-5)
 
 
 @pytest.mark.slow
 def test_the_loss_sends_no_gradient_to_the_buffers_and_some_to_all_other_parameters():
-    params = MODEL.init(jax.random.key(0))
+    params = init(MODEL, jax.random.key(0))
     batch = jnp.stack([X, 1 - X, X**2])
     gradient = jax.grad(lambda p: reconstruction(MODEL, p, jax.random.key(1), batch)[0])(params)
     for name, leaf in gradient["buffers"].items():

@@ -5,10 +5,11 @@ import jax.numpy as jnp
 import optax
 import pytest
 
+from fresh import some_state
 from vae_jax.models import conv_vae, gaussian_vae
 from vae_jax.networks import residual_decoder, residual_encoder
 from vae_jax.objectives import negative_elbo
-from vae_jax.training.step import init_train_state, make_train_step
+from vae_jax.training.step import make_train_step
 
 MODELS = {
     "conv_vae": lambda: conv_vae((8, 8, 1), 3, (4, 6), 5, kernel_sizes=(4, 2)),
@@ -24,7 +25,7 @@ MODELS = {
 def training_step(name):
     """A step of the model and arguments for it."""
     model, optimizer = MODELS[name](), optax.adam(1e-3)
-    state = init_train_state(model, optimizer, jax.random.key(0))
+    state = some_state(model, optimizer)
     batch = jnp.zeros((2, 8, 8, 1 if name == "conv_vae" else 3))
     return make_train_step(model, negative_elbo, optimizer), (state, jax.random.key(1), batch)
 

@@ -8,6 +8,7 @@ import pytest
 from flax import nnx
 
 from contract.checks import assert_all_finite
+from fresh import some_params, some_state
 from networks.programs import equations_of, products_of
 from vae_jax import data
 from vae_jax.models import gaussian_vae
@@ -23,7 +24,7 @@ from vae_jax.networks import (
     mlp_encoder,
 )
 from vae_jax.objectives import elbo, negative_elbo, on_prepared
-from vae_jax.training import init_train_state, make_train_epoch, make_train_step
+from vae_jax.training import make_train_epoch, make_train_step
 
 IMAGE = (28, 28, 1)
 NETWORKS = {
@@ -58,7 +59,7 @@ def dtypes(tree):
 @network_rows
 def test_every_matrix_product_forward_and_back_is_of_bfloat16(network, shape):
     low = bfloat16(network)
-    params, x = low.init(jax.random.key(0)), jax.random.normal(jax.random.key(1), (4, *shape))
+    params, x = jax.eval_shape(low.init, jax.random.key(0)), jax.ShapeDtypeStruct((4, *shape), jnp.float32)
     batched = lambda network, params, x: jnp.sum(jax.vmap(lambda x: network.apply(params, x))(x) ** 2)
     products = products_of(jax.grad(lambda params, x: batched(low, params, x), argnums=(0, 1)), params, x)
     assert len(products) == len(products_of(jax.grad(lambda *args: batched(network, *args), argnums=(0, 1)), params, x))
@@ -67,8 +68,8 @@ def test_every_matrix_product_forward_and_back_is_of_bfloat16(network, shape):
 
 @network_rows
 def test_values_are_those_of_float32_to_the_eight_bits_of_bfloat16(network, shape):
-    params, x = network.init(jax.random.key(0)), jax.random.normal(jax.random.key(1), shape)
-    full, low = network.apply(params, x), bfloat16(network).apply(params, x)
+    params, x = some_params(network), jax.random.normal(jax.random.key(1), shape)
+    full, low = (jax.jit(n.apply)(params, x) for n in (network, bfloat16(network)))
     assert dtypes((params, low)) == {jnp.dtype(jnp.float32)}
     # Rounded, but not more than a few times: half a unit of the last of eight bits is 2^-9.
     error = np.abs(low - full).max() / np.abs(full).max()
@@ -107,7 +108,7 @@ def test_no_density_sees_bfloat16():
 @pytest.mark.slow
 def test_the_gradient_of_a_large_batch_loses_nothing_to_its_size():
     # A sum of 4,096 numbers of one size that is kept in eight bits stops growing after some 256 of them.
-    params, keys = FULL.init(jax.random.key(0)), jax.random.key(1)
+    params, keys = some_params(FULL), jax.random.key(1)
     xs = data.scale(None, np.tile(data.load_images("digits").train[:512], (8, 1, 1, 1)))
     full, low = (
         jax.jit(jax.grad(lambda params, model=model: negative_elbo(model, params, keys, xs)[0]))(params)
@@ -126,7 +127,7 @@ def trained():
     def train(model):
         step = make_train_step(model, on_prepared(negative_elbo, data.binarize), optax.adam(1e-3))
         epoch, key = make_train_epoch(step, 100), jax.random.key(3)
-        state = init_train_state(model, optax.adam(1e-3), jax.random.key(0))
+        state = some_state(model, optax.adam(1e-3))
         for _ in range(10):
             state, metrics = epoch(state, key, digits.train)
         return state, float(metrics["loss"])
@@ -163,7 +164,7 @@ def test_the_elbo_of_the_two_precisions_agrees_within_its_standard_error(trained
 @pytest.mark.parametrize("log_variance", [-30.0, 30.0])
 @pytest.mark.parametrize("logit", [-200.0, 200.0])
 def test_loss_and_gradient_are_finite_at_extreme_parameters(log_variance, logit):
-    params = HALF.init(jax.random.key(0))
+    params = some_params(HALF)
     params["encoder"]["output"]["bias"] = params["encoder"]["output"]["bias"].at[8:].set(log_variance)
     params["decoder"]["output"]["bias"] = jnp.full_like(params["decoder"]["output"]["bias"], logit)
     xs = data.scale(None, data.load_images("digits").train[:2])
@@ -177,6 +178,6 @@ def test_loss_and_gradient_are_finite_at_extreme_parameters(log_variance, logit)
 @pytest.mark.parametrize("size", [1e-30, 1e30])
 def test_outputs_are_finite_for_inputs_that_half_precision_with_a_smaller_range_would_lose(size):
     network = bfloat16(mlp_encoder((4,), 3, (5,)))
-    params = network.init(jax.random.key(0))
+    params = some_params(network)
     outputs = network.apply(params, jnp.full(4, size, jnp.float32))
     np.testing.assert_allclose(outputs / size, network.apply(params, jnp.ones(4)), rtol=0.05, atol=0.02)

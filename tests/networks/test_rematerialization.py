@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from contract.checks import assert_trees_close
+from fresh import some_params
 from networks.programs import products_of
 from vae_jax.models import gaussian_vae
 from vae_jax.networks import conv_decoder, conv_encoder, mlp_decoder, mlp_encoder, rematerialized
@@ -40,7 +41,7 @@ def value_and_gradient(model):
 @pytest.mark.slow
 @pytest.mark.parametrize("make", [mlp, conv])
 def test_values_and_gradients_are_equal(make):
-    params = make(plain).init(jax.random.key(0))
+    params = some_params(make(plain))
     xs = (np.random.default_rng(0).random((4, *IMAGE)) < 0.5).astype(np.float32)
     expected, actual = (jax.jit(value_and_gradient(make(wrap)))(params, xs) for wrap in (plain, rematerialized))
     assert_trees_close(actual, expected, rtol=1e-6, atol=1e-7)

@@ -7,9 +7,10 @@ import optax
 import orbax.checkpoint as ocp
 import pytest
 
+from fresh import some_params, some_state
 from vae_jax.models import mlp_vae
 from vae_jax.objectives import negative_elbo
-from vae_jax.training import Progress, fit, init_train_state
+from vae_jax.training import Progress, fit
 from vae_jax.training.checkpoints import OrbaxCheckpoints, load_best
 from vae_jax.training.loop import IN_MEMORY
 
@@ -43,7 +44,7 @@ def checkpoints_in(folder, key=KEY, config=None, every_seconds=0.0):
 
 def like(seed=9):
     """Progress of the right structure and other numbers."""
-    state = init_train_state(MODEL, OPTIMIZER, jax.random.key(seed))
+    state = some_state(MODEL, OPTIMIZER, seed)
     return Progress(state, state.params, ())
 
 
@@ -90,7 +91,7 @@ def test_a_run_with_another_key_is_refused(saved):
 @pytest.mark.slow
 def test_a_model_of_other_sizes_is_refused(saved):
     other = mlp_vae((3, 3, 1), 2, hidden=(7,))
-    state = init_train_state(other, OPTIMIZER, KEY)
+    state = some_state(other, OPTIMIZER)
     with pytest.raises(ValueError, match=r"of another size.*\(6,\).*the model's.*\(7,\)"):
         checkpoints_in(saved[0]).restore(Progress(state, state.params, ()))
     with pytest.raises(ValueError, match=r"of another size.*\(6,\).*the model's.*\(7,\)"):
@@ -116,7 +117,7 @@ def test_load_best_gives_the_parameters_of_the_best_epoch(tmp_path, uninterrupte
     # Best and last are made to differ, whatever the run was like.
     apart = uninterrupted._replace(best_params=jax.tree.map(lambda p: p + 1.0, uninterrupted.state.params))
     checkpoints_in(tmp_path / "c").save(apart)
-    chex.assert_trees_all_equal(load_best(tmp_path / "c", MODEL.init(jax.random.key(8))), apart.best_params)
+    chex.assert_trees_all_equal(load_best(tmp_path / "c", some_params(MODEL, 8)), apart.best_params)
 
 
 def test_reading_a_checkpoint_warns_of_nothing(saved, caplog):
@@ -129,7 +130,7 @@ def test_reading_a_checkpoint_warns_of_nothing(saved, caplog):
 def test_load_best_of_a_folder_without_checkpoints_is_refused_by_name(tmp_path):
     (tmp_path / "c").mkdir()
     with pytest.raises(ValueError, match=r"no checkpoint in .*c$"):
-        load_best(tmp_path / "c", MODEL.init(jax.random.key(0)))
+        load_best(tmp_path / "c", some_params(MODEL))
 
 
 def test_a_save_that_is_interrupted_leaves_the_one_before_usable(tmp_path, uninterrupted):

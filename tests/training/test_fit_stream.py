@@ -56,7 +56,7 @@ def test_it_is_the_steps_on_the_batches_one_by_one_and_validation_after_every_ep
     keys, stream = split_key(KEY), Stream()
     step = jax.jit(make_train_step(MODEL, negative_elbo, OPTIMIZER))
     evaluate = make_evaluate(MODEL, negative_elbo, 8)
-    state = init_train_state(MODEL, OPTIMIZER, keys.init)
+    state = jax.jit(lambda key: init_train_state(MODEL, OPTIMIZER, key))(keys.init)
     for row in progress.history:
         losses = []
         for _ in range(5):

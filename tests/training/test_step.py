@@ -6,6 +6,7 @@ import optax
 import pytest
 from flax import nnx
 
+from fresh import some_state
 from vae_jax.models import VAE, gaussian_vae, mlp_vae
 from vae_jax.networks import from_nnx
 from vae_jax.objectives import Aux, beta, kl_warm_up, linear, negative_elbo
@@ -38,7 +39,7 @@ def scaled_sum(model, params, key, batch):
 @pytest.mark.slow
 def test_a_step_of_gradient_descent_is_params_minus_rate_times_the_gradient_at_the_steps_own_key():
     key = jax.random.key(1)
-    state = init_train_state(MODEL, optax.sgd(0.1), jax.random.key(0))._replace(step=jnp.int32(5))
+    state = some_state(MODEL, optax.sgd(0.1))._replace(step=jnp.int32(5))
     after, metrics = jax.jit(make_train_step(MODEL, negative_elbo, optax.sgd(0.1)))(state, key, BATCH)
 
     def loss(params):
@@ -55,15 +56,16 @@ def test_a_step_of_gradient_descent_is_params_minus_rate_times_the_gradient_at_t
 
 def test_another_step_number_draws_other_noise():
     step = jax.jit(make_train_step(MODEL, negative_elbo, optax.sgd(0.1)))
-    state = init_train_state(MODEL, optax.sgd(0.1), jax.random.key(0))
+    state = some_state(MODEL, optax.sgd(0.1))
     losses = [step(state._replace(step=jnp.int32(i)), jax.random.key(1), BATCH)[1]["distortion"] for i in (0, 1, 0)]
     assert losses[0] == losses[2]
     assert abs(losses[0] - losses[1]) > 1e-4
 
 
 def test_a_fresh_state_is_the_models_init_at_step_0():
-    state = init_train_state(MODEL, optax.adam(0.1), jax.random.key(4))
-    chex.assert_trees_all_equal(state.params, MODEL.init(jax.random.key(4)))
+    key = jax.random.key(4)
+    state, params = jax.jit(lambda: (init_train_state(MODEL, optax.adam(0.1), key), MODEL.init(key)))()
+    chex.assert_trees_all_equal(state.params, params)
     assert int(state.step) == 0
     chex.assert_trees_all_equal(state.opt_state, optax.adam(0.1).init(state.params))
 
@@ -100,7 +102,7 @@ def test_clipping_measures_the_norm_of_the_trained_gradient_alone():
 def test_the_jitted_step_is_traced_once():
     chex.clear_trace_counter()
     step = jax.jit(chex.assert_max_traces(make_train_step(MODEL, negative_elbo, optax.adam(0.1)), n=1))
-    state = init_train_state(MODEL, optax.adam(0.1), jax.random.key(0))
+    state = some_state(MODEL, optax.adam(0.1))
     for i in range(4):
         state, _ = step(state, jax.random.key(i), BATCH)
     assert int(state.step) == 4
@@ -111,7 +113,7 @@ def test_the_jitted_step_is_traced_once():
 def test_a_scheduled_objective_is_taken_at_the_states_own_step_in_one_trace():
     chex.clear_trace_counter()
     optimizer, key = optax.sgd(0.1), jax.random.key(1)
-    state = init_train_state(MODEL, optimizer, jax.random.key(0))
+    state = some_state(MODEL, optimizer)
     step = jax.jit(chex.assert_max_traces(make_train_step(MODEL, kl_warm_up(linear(4)), optimizer), n=1))
 
     @jax.jit
@@ -130,7 +132,7 @@ def test_a_scheduled_objective_is_taken_at_the_states_own_step_in_one_trace():
 @pytest.mark.slow
 def test_the_step_is_the_same_with_and_without_jit_and_leaves_its_argument_alone():
     step = make_train_step(MODEL, negative_elbo, optax.adam(0.1))
-    state = init_train_state(MODEL, optax.adam(0.1), jax.random.key(0))
+    state = some_state(MODEL, optax.adam(0.1))
     before = jax.tree.map(np.array, state)
     plain, jitted = step(state, jax.random.key(1), BATCH), jax.jit(step)(state, jax.random.key(1), BATCH)
     # Adam's first update is lr times the sign of the gradient: where that is near 0, rounding decides it.
@@ -159,7 +161,7 @@ def test_an_nnx_network_trains_through_the_same_step():
     pattern = np.random.default_rng(0).integers(0, 2, (1, 4, 4, 1))
     batch = jnp.asarray(np.concatenate([pattern, 1 - pattern] * 8), jnp.float32)
     step = jax.jit(make_train_step(model, negative_elbo, optax.adam(0.02)))
-    state = init_train_state(model, optax.adam(0.02), jax.random.key(0))
+    state = jax.jit(lambda key: init_train_state(model, optax.adam(0.02), key))(jax.random.key(0))
     losses = []
     for _ in range(150):
         state, metrics = step(state, jax.random.key(1), batch)

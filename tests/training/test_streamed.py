@@ -7,9 +7,10 @@ import numpy as np
 import optax
 import pytest
 
+from fresh import some_state
 from vae_jax.models import mlp_vae
 from vae_jax.objectives import negative_elbo
-from vae_jax.training import Progress, init_train_state, make_train_step, make_train_stream_epoch
+from vae_jax.training import Progress, make_train_step, make_train_stream_epoch
 from vae_jax.training.checkpoints import OrbaxCheckpoints
 
 STEPS, BATCH_SIZE = 7, 6
@@ -28,7 +29,7 @@ def batches(first=0):
 
 
 def fresh_state():
-    return init_train_state(MODEL, OPTIMIZER, jax.random.key(0))
+    return some_state(MODEL, OPTIMIZER)
 
 
 def resident(num_epochs):

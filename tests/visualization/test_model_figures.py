@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from fresh import some_params
 from vae_jax.distributions import Bernoulli, Categorical, Normal
 from vae_jax.models import VAE, hierarchical_vae, mlp_vae, with_vamp_prior
 from vae_jax.networks import mlp_decoder, mlp_encoder
@@ -16,7 +17,7 @@ HISTORY = [{"epoch": epoch, "train/elbo": -10.0 / epoch, "validation/elbo": -11.
 
 
 def names(model, means, kl):
-    params = model.init(jax.random.key(0))
+    params = some_params(model)
     subject = Subject(model, params, XS, None, means, kl, HISTORY)
     return [captioned.name for captioned in model_figures(subject, jax.random.key(1))]
 

@@ -1,0 +1,36 @@
+"""Models' parameters at the start, without the seconds that a model's own `init` takes to compile.
+
+By itself each operation of `init` is a program, and even as one it takes longer to compile than most tests here run.
+"""
+
+import math
+
+import jax
+import numpy as np
+
+from vae_jax.models import VAE
+from vae_jax.networks import Network
+from vae_jax.training import TrainState, init_train_state
+
+
+def init(of: VAE | Network, key: jax.Array):
+    """`of.init(key)` as one program."""
+    return jax.jit(of.init)(key)
+
+
+def some_params(of: VAE | Network, seed: int = 0):
+    """As `of.init` makes them, but drawn by numpy: kernels that keep the variance of their inputs, and zeros."""
+    rng = np.random.default_rng(seed)
+
+    def draw(leaf):
+        if len(leaf.shape) < 2:
+            return np.zeros(leaf.shape, leaf.dtype)
+        return (rng.normal(size=leaf.shape) / math.sqrt(math.prod(leaf.shape[:-1]))).astype(leaf.dtype)
+
+    return jax.device_put(jax.tree.map(draw, jax.eval_shape(of.init, jax.random.key(0))))
+
+
+def some_state(model: VAE, optimizer, seed: int = 0) -> TrainState:
+    """The state before the first step, of `some_params`."""
+    begin = lambda params: init_train_state(model._replace(init=lambda key: params), optimizer, jax.random.key(0))
+    return jax.jit(begin)(some_params(model, seed))
