@@ -1,6 +1,7 @@
 """The contract of objectives: every row of the table passes the same tests."""
 
 import itertools
+from functools import cache, partial
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +10,7 @@ import pytest
 from jax.flatten_util import ravel_pytree
 
 from contract.checks import assert_all_finite, assert_trees_close
-from contract.table import AUTOENCODER, CODE_MODEL, LATENT_DIM, OBJECTIVES
+from contract.table import AUTOENCODER, CODE_MODEL, LATENT_DIM, NOISY, OBJECTIVES
 from vae_jax import models
 from vae_jax.distributions import gaussian_kl
 
@@ -19,6 +20,29 @@ elbo_rows = pytest.mark.parametrize(
     [row for row in OBJECTIVES.values() if row.has_elbo],
     ids=[n for n, row in OBJECTIVES.items() if row.has_elbo],
 )
+# One of each kind: in closed form, of many samples, without a rate.
+QUICK = ("negative_elbo", "negative_iwae(5)", "reconstruction")
+
+NUM_KEYS = 4000
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _loss_and_metrics(objective, model, params, keys, batch):
+    def at(key):
+        loss, aux = objective(model, params, key, batch)
+        return loss, aux.metrics
+
+    return jax.vmap(at)(keys)
+
+
+def draws(row, problem, batch, seed):
+    """The loss and metrics of a batch at 4,000 keys, in numpy float64.
+
+    A program for each size of batch, of 1, 4 and 16 examples, that the tests share: most of their time is compilation.
+    """
+    keys = jax.random.split(jax.random.key(seed), NUM_KEYS)
+    drawn = _loss_and_metrics(row.objective, problem.model, problem.params, keys, batch)
+    return jax.tree.map(lambda values: np.asarray(values, np.float64), drawn)
 
 
 @pytest.mark.slow
@@ -41,43 +65,33 @@ def test_loss_and_metrics_are_float32_scalars(row):
 @pytest.mark.slow
 @objective_rows
 def test_without_noise_the_loss_of_a_tiled_batch_is_the_loss(row):
-    model, params, batch = row.quiet
-    objective = jax.jit(row.objective, static_argnums=0)
-    loss, _ = objective(model, params, jax.random.key(0), batch)
-    other, _ = objective(model, params, jax.random.key(1), np.concatenate([batch] * 3))
+    loss, _ = draws(row, row.quiet, row.quiet.batch, 0)
+    other, _ = draws(row, row.quiet, np.concatenate([row.quiet.batch] * 4), 1)
     np.testing.assert_allclose(other, loss, rtol=1e-5)
 
 
 @pytest.mark.parametrize(
     "row",
-    [row for row in OBJECTIVES.values() if not row.needs_batch],
-    ids=[n for n, row in OBJECTIVES.items() if not row.needs_batch],
+    [
+        pytest.param(row, id=name, marks=() if name in QUICK else pytest.mark.slow)
+        for name, row in OBJECTIVES.items()
+        if not row.needs_batch
+    ],
 )
 def test_without_noise_the_loss_is_the_mean_of_the_examples_own(row):
-    model, params, batch = row.quiet
-    loss_of = lambda params, key, xs: row.objective(model, params, key, xs)[0]
-
-    @jax.jit
-    def together_and_alone(params, batch):
-        keys = jax.random.split(jax.random.key(1), len(batch))
-        alone = jax.vmap(lambda key, x: loss_of(params, key, x[None]))(keys, batch)
-        return loss_of(params, jax.random.key(0), batch), alone
-
-    loss, alone = together_and_alone(params, batch)
-    assert np.std(alone) > 0.01  # the examples differ, so that the mean is told from any one of them
-    np.testing.assert_allclose(loss, np.mean(alone), rtol=1e-5)
+    loss, _ = draws(row, row.quiet, row.quiet.batch, 0)
+    alone = [draws(row, row.quiet, x[None], seed)[0] for seed, x in enumerate(row.quiet.batch, start=1)]
+    assert np.std(alone, axis=0).min() > 0.01  # the examples differ, so that the mean is told from any one of them
+    np.testing.assert_allclose(loss, np.mean(alone, axis=0), rtol=1e-5)
 
 
 @pytest.mark.slow
 @objective_rows
 def test_the_expected_loss_does_not_depend_on_the_batch_size(row):
     # Five standard errors (and float32's rounding, where nothing is random): fails once in 1.7 million seeds.
-    model, params, batch = row.problem
     means, errors = [], []
     for seed, copies in enumerate((1, 4)):
-        tiled = np.concatenate([batch] * copies)
-        one = jax.jit(jax.vmap(lambda key, xs=tiled: row.objective(model, params, key, xs)[0]))
-        losses = np.asarray(one(jax.random.split(jax.random.key(seed), 2000)), np.float64)
+        losses, _ = draws(row, row.problem, np.concatenate([row.problem.batch] * copies), seed)
         means.append(losses.mean())
         errors.append(losses.std() / np.sqrt(losses.size))
     assert abs(means[0] - means[1]) < 5 * np.hypot(*errors) + 1e-5 * abs(means[0])
@@ -87,48 +101,44 @@ def test_the_expected_loss_does_not_depend_on_the_batch_size(row):
 @pytest.mark.slow
 @objective_rows
 def test_each_example_has_a_key_of_its_own(row):
-    # The same example twice: with one key for both, the variance of the mean loss would not halve.
-    model, params, batch = row.problem
-    variances = []
-    for copies in (1, 4):
-        xs = np.concatenate([batch[:1]] * copies)
-        one = jax.jit(jax.vmap(lambda key, xs=xs: row.objective(model, params, key, xs)[0]))
-        variances.append(np.asarray(one(jax.random.split(jax.random.key(5), 4000)), np.float64).var())
-    if model in (AUTOENCODER, CODE_MODEL):
+    # The same example four times: with one key for all, the variance of the mean loss would not fall to a quarter.
+    batches = (np.concatenate([row.problem.batch[:1]] * copies) for copies in (1, 4))
+    variances = [draws(row, row.problem, batch, 5)[0].var() for batch in batches]
+    if row.problem.model in (AUTOENCODER, CODE_MODEL):
         assert max(variances) < 1e-9  # a code that is one point has no noise
     else:
         # The ratio of two variances of 4,000 draws has a standard error of some 4%: 25% is beyond six.
         np.testing.assert_allclose(variances[0] / variances[1], 4.0, rtol=0.25)
 
 
-@pytest.mark.slow
-@elbo_rows
-def test_metrics_hold_the_true_elbo_rate_and_distortion_whatever_the_loss(row):
-    model, params, batch = row.problem
-    _, aux = row.objective(model, params, jax.random.key(0), batch)
-    metrics = aux.metrics
-    np.testing.assert_allclose(metrics["elbo"], -(metrics["rate"] + metrics["distortion"]), rtol=1e-6)
-
-    def sampled(key):
-        return row.objective(model, params, key, batch)[1].metrics
-
-    draws = jax.jit(jax.vmap(sampled))(jax.random.split(jax.random.key(6), 4000))
-    draws = {name: np.asarray(values, np.float64) for name, values in draws.items()}
-    error = {name: values.std() / np.sqrt(values.size) for name, values in draws.items()}
-    # The rate is the closed form's in expectation: five standard errors, fails once in 1.7 million seeds.
-    posterior = jax.vmap(lambda x: model.encode(params, x))(batch)
+@cache
+def _rate_and_distortions():
+    """Of the ordinary problem in numpy float64: the rate in closed form, and the distortion of a draw, 4,000 times."""
+    model, params, batch = NOISY
+    posterior = jax.jit(jax.vmap(lambda x: model.encode(params, x)))(batch)
     mean, log_variance = (np.asarray(a, np.float64) for a in (posterior.mean, posterior.log_variance))
     rate = 0.5 * (np.expm1(log_variance) - log_variance + mean**2).sum(1).mean()
-    assert abs(draws["rate"].mean() - rate) < 5 * error["rate"] + 1e-5 * rate
     np.testing.assert_allclose(rate, jax.vmap(gaussian_kl)(posterior.mean, posterior.log_variance).mean(), rtol=1e-5)
-    # The distortion is minus the pixels' log-likelihood at z ~ q, drawn and summed here in numpy float64.
+    # The distortion is minus the pixels' log-likelihood at z ~ q, drawn and summed here.
     rng = np.random.default_rng(7)
     z = mean[:, None] + np.exp(0.5 * log_variance)[:, None] * rng.normal(size=(*mean.shape[:1], 4000, LATENT_DIM))
     decoded = jax.jit(jax.vmap(jax.vmap(lambda z: model.decode(params, z).logits)))(z.astype(np.float32))
     logits = np.asarray(decoded, np.float64)
-    minus_log_p = -(batch[:, None] * logits - np.logaddexp(0, logits)).sum((2, 3, 4))
-    own_error = minus_log_p.mean(0).std() / np.sqrt(minus_log_p.shape[1])
-    assert abs(draws["distortion"].mean() - minus_log_p.mean()) < 5 * np.hypot(error["distortion"], own_error)
+    return rate, -(batch[:, None] * logits - np.logaddexp(0, logits)).sum((2, 3, 4)).mean(0)
+
+
+@pytest.mark.slow
+@elbo_rows
+def test_metrics_hold_the_true_elbo_rate_and_distortion_whatever_the_loss(row):
+    assert row.problem is NOISY
+    _, metrics = draws(row, row.problem, row.problem.batch, 6)
+    np.testing.assert_allclose(metrics["elbo"], -(metrics["rate"] + metrics["distortion"]), rtol=1e-6)
+    error = {name: values.std() / np.sqrt(values.size) for name, values in metrics.items()}
+    rate, distortions = _rate_and_distortions()
+    # The rate is the closed form's in expectation: five standard errors, fails once in 1.7 million seeds.
+    assert abs(metrics["rate"].mean() - rate) < 5 * error["rate"] + 1e-5 * rate
+    own_error = distortions.std() / np.sqrt(distortions.size)
+    assert abs(metrics["distortion"].mean() - distortions.mean()) < 5 * np.hypot(error["distortion"], own_error)
 
 
 @objective_rows
