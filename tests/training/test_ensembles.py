@@ -91,27 +91,35 @@ def nothing(*_):
 
 
 COUNTER = VAE(lambda key: {"w": jnp.zeros(())}, nothing, nothing, nothing)
-ZEROS, ONES = np.zeros((4, 1), np.float32), np.ones((3, 1), np.float32)
 NAN = float("nan")
+LONGEST = 6  # epochs of a script
 
 
 def scripted(tables, train_tables=None, **options):
-    """Model i has the validation losses tables[i]; each epoch (one step of SGD at rate 1) adds 1 to its weight."""
-    tables = jnp.asarray([[99.0, *table] for table in tables], jnp.float32)
-    train_tables = jnp.zeros_like(tables) if train_tables is None else jnp.asarray(train_tables, jnp.float32)
+    """Model i has the validation losses tables[i]; each epoch (one step of SGD at rate 1) adds 1 to its weight.
+
+    As the losses are data and not part of the program, as many models of other losses are no new compilation.
+    """
+    count, epochs = np.shape(tables)
+    train_tables = np.zeros((count, epochs)) if train_tables is None else train_tables
+
+    def examples(number, validation, losses):
+        """All alike: whether they are of validation, and the losses of each model at each number of epochs."""
+        losses = np.pad(losses, ((0, 0), (0, 1 + LONGEST - np.shape(losses)[1])), constant_values=99.0)
+        return np.tile(np.array([validation, *losses.ravel()], np.float32), (number, 1))
 
     def setup_of(which):
         def objective(model, params, key, batch):
             w = jax.lax.stop_gradient(params["w"])
-            epoch = w.astype(int)
-            train = train_tables[which, epoch] + w - params["w"]
-            return jnp.where(batch[0, 0] > 0.5, tables[which, epoch], train), Aux({}, None)
+            loss = batch[0, 1 + which * (1 + LONGEST) + w.astype(int)]
+            return loss + jnp.where(batch[0, 0] > 0.5, 0.0, w - params["w"]), Aux({}, None)
 
         return objective, optax.sgd(1.0)
 
-    options = {"epochs": tables.shape[1] - 1} | options
-    numbers, keys = jnp.arange(len(tables)), jax.random.split(jax.random.key(0), len(tables))
-    return fit_ensemble(COUNTER, setup_of, numbers, ZEROS, ONES, keys, batch_size=4, **options)
+    train, validation = examples(4, False, train_tables), examples(3, True, [[99.0, *table] for table in tables])
+    keys = jax.random.split(jax.random.key(0), count)
+    options = {"epochs": epochs} | options
+    return fit_ensemble(COUNTER, setup_of, jnp.arange(count), train, validation, keys, batch_size=4, **options)
 
 
 def ends(progress):

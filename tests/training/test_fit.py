@@ -15,48 +15,53 @@ def no_distribution(*_):
 
 
 COUNTER = VAE(lambda key: {"w": jnp.zeros(())}, no_distribution, no_distribution, no_distribution)
-TRAIN, VALIDATION = np.zeros((4, 1), np.float32), np.ones((3, 1), np.float32)
+LONGEST = 10  # epochs of a script
 
 
-def scripted(validation_losses, train_losses=None):
-    """Each epoch (one step of SGD at rate 1) adds 1 to w; validation_losses[e - 1] is the loss after epoch e.
+def examples(count, validation, losses):
+    """All alike: whether they are of validation, and the loss at each number of epochs, from 0."""
+    losses = np.pad(losses, (0, 1 + LONGEST - len(losses)), constant_values=99.0)
+    return np.tile(np.array([validation, *losses], np.float32), (count, 1))
 
-    Training batches are zeros and validation batches ones, so the objective can tell them apart.
+
+def scripted(model, params, key, batch):
+    """The loss that the examples hold. Each epoch (one step of SGD at rate 1) adds 1 to w.
+
+    As the losses are data and not part of the program, runs of different losses are one compilation.
     """
-    table = jnp.asarray([99.0, *validation_losses], jnp.float32)
-    train_table = jnp.asarray(train_losses or [0.0] * len(validation_losses), jnp.float32)
-
-    def objective(model, params, key, batch):
-        epoch = jax.lax.stop_gradient(params["w"]).astype(int)
-        validation = batch[0, 0] > 0.5
-        loss = jnp.where(
-            validation, table[epoch], train_table[epoch] + (jax.lax.stop_gradient(params["w"]) - params["w"])
-        )
-        return loss, Aux({"noise": jax.random.normal(key)}, None)
-
-    return objective
+    w = jax.lax.stop_gradient(params["w"])
+    validation, loss = batch[0, 0] > 0.5, batch[0, 1 + w.astype(int)]
+    loss += jnp.where(validation, 0.0, w - params["w"])
+    return loss, Aux({"noise": jax.random.normal(key)}, None)
 
 
-def run(losses, epochs=None, *, train_losses=None, warm_up_steps=None, **options):
-    objective = scripted(losses, train_losses)
-    if warm_up_steps is not None:
-        during = scripted([-1e6] * len(losses), train_losses)  # what a validation during the warm-up must not show
-        objective = warming_up(during, objective, warm_up_steps)
-    arguments = (COUNTER, objective, optax.sgd(1.0), TRAIN, VALIDATION, jax.random.key(0))
-    return fit(*arguments, epochs=epochs or len(losses), batch_size=4, **options)
-
-
-def warming_up(during, after, warm_up_steps):
-    """`during` until step warm_up_steps, and `after` from then on."""
+def warming_up(warm_up_steps):
+    """Until then a validation shows a loss that it must not."""
 
     def at(step):
-        def objective(*arguments):
-            over = step >= warm_up_steps
-            return jax.tree.map(lambda a, b: jnp.where(over, a, b), after(*arguments), during(*arguments))
+        def objective(model, params, key, batch):
+            loss, aux = scripted(model, params, key, batch)
+            return jnp.where((step >= warm_up_steps) | (batch[0, 0] < 0.5), loss, -1e6), aux
 
         return objective
 
     return Scheduled(at, warm_up_steps)
+
+
+TRAIN, VALIDATION = examples(4, False, [0.0] * LONGEST), examples(3, True, [99.0, 1.0, 1.0])
+
+
+def run(losses, epochs=None, *, train_losses=None, warm_up_steps=None, **options):
+    """losses[e - 1] is the validation loss after epoch e."""
+    objective = scripted if warm_up_steps is None else warming_up(warm_up_steps)
+    train = TRAIN if train_losses is None else examples(4, False, train_losses)
+    arguments = (COUNTER, objective, optax.sgd(1.0), train, examples(3, True, [99.0, *losses]), jax.random.key(0))
+    return fit(*arguments, epochs=epochs or len(losses), batch_size=4, **options)
+
+
+def slow(*values):
+    """A case of which there are many, each a compilation of its own."""
+    return pytest.param(*values, marks=pytest.mark.slow)
 
 
 def validation_losses(progress):
@@ -80,7 +85,9 @@ def test_of_equal_validation_losses_the_first_is_the_best():
     assert float(progress.best_params["w"]) == 2.0
 
 
-@pytest.mark.parametrize(("patience", "stops_after", "best"), [(1, 4, 3), (2, 5, 3), (3, 9, 6), (None, 10, 6)], ids=str)
+@pytest.mark.parametrize(
+    ("patience", "stops_after", "best"), [slow(1, 4, 3), (2, 5, 3), slow(3, 9, 6), (None, 10, 6)], ids=str
+)
 def test_training_stops_after_patience_epochs_without_a_new_lowest_loss(patience, stops_after, best):
     progress = run([9.0, 5.0, 3.0, 4.0, 3.0, 2.0, 4.0, 4.0, 4.0, 4.0], patience=patience)
     assert len(progress.history) == stops_after
@@ -88,7 +95,9 @@ def test_training_stops_after_patience_epochs_without_a_new_lowest_loss(patience
     assert float(progress.best_params["w"]) == best
 
 
-@pytest.mark.parametrize(("warm_up_steps", "best"), [(0, 1), (1, 1), (2, 2), (3, 4), (4, 4), (5, 6), (6, 6)])
+@pytest.mark.parametrize(
+    ("warm_up_steps", "best"), [(0, 1), slow(1, 1), slow(2, 2), (3, 4), slow(4, 4), slow(5, 6), (6, 6)]
+)
 def test_no_epoch_that_ends_before_the_warm_up_does_is_the_best(warm_up_steps, best):
     # One step an epoch, so that epoch e ends after e steps; the lowest loss of all is that of epoch 1.
     progress = run([1.0, 2.0, 6.0, 4.0, 7.0, 5.0], warm_up_steps=warm_up_steps)
@@ -110,7 +119,9 @@ def test_during_the_warm_up_the_best_epoch_is_the_last():
         assert (progress.best_epoch, float(progress.best_params["w"])) == (epochs, epochs)
 
 
-@pytest.mark.parametrize(("warm_up_steps", "stops_after", "best"), [(0, 3, 1), (4, 7, 5), (5, 7, 5), (8, 10, 8)])
+@pytest.mark.parametrize(
+    ("warm_up_steps", "stops_after", "best"), [slow(0, 3, 1), (4, 7, 5), slow(5, 7, 5), slow(8, 10, 8)]
+)
 def test_patience_waits_for_the_end_of_the_warm_up(warm_up_steps, stops_after, best):
     losses = [1.0, 2.0, 3.0, 4.0, 3.5, 6.0, 7.0, 5.0, 8.0, 9.0]
     progress = run(losses, patience=2, warm_up_steps=warm_up_steps)
@@ -263,7 +274,7 @@ def test_numbers_out_of_range_are_refused_before_anything_is_computed(options, m
     checkpoints = MemoryCheckpoints()
     with pytest.raises(ValueError, match=message):
         fit(
-            COUNTER, scripted([1.0, 1.0]), optax.sgd(1.0), TRAIN, validation, jax.random.key(0),
+            COUNTER, scripted, optax.sgd(1.0), TRAIN, validation, jax.random.key(0),
             checkpoints=checkpoints, **options,
         )  # fmt: skip
     assert checkpoints.saved == []
