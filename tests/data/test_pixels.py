@@ -50,6 +50,7 @@ def test_binarize_counts_k_over_255_of_all_the_bits_there_are_to_the_nearest(mon
 @pytest.mark.parametrize("transform", [dequantize, binarize])
 def test_neighbours_are_drawn_independently_whatever_the_shape(transform):
     # Two neighbours come of one random word: their covariance, over its standard error, is within 5 for all of 6 lags.
+    transform = jax.jit(transform)
     draws = np.asarray(transform(jax.random.key(3), np.full((9_001, 7), 128, np.uint8)), np.float64).ravel()
     centred = draws - draws.mean()
     for lag in (1, 2, 3, 4, 7, 8):

@@ -56,7 +56,8 @@ def test_at_lambda_one_half_it_is_the_uniform_exactly():
 
 def test_the_gradient_of_log_prob_is_x_minus_the_mean():
     expected = [0.25 - quadrature(logit)[1] for logit in LOGITS]
-    gradient = jax.grad(lambda logits: continuous_bernoulli_log_prob(np.full_like(LOGITS, 0.25), logits))(LOGITS)
+    log_prob = lambda logits: continuous_bernoulli_log_prob(np.full_like(LOGITS, 0.25), logits)
+    gradient = jax.jit(jax.grad(log_prob))(LOGITS)
     np.testing.assert_allclose(gradient, expected, rtol=2e-6, atol=2e-7)
 
 
@@ -66,7 +67,7 @@ def test_draws_have_the_quadratures_mean_and_variance(logit):
     density = WEIGHTS * np.exp(NODES * logit - max(logit, 0.0))
     variance = (density * (NODES - mean) ** 2).sum() / density.sum()
     dist = ContinuousBernoulli(jnp.full(1, logit))
-    draws = np.asarray(jax.vmap(dist.sample)(jax.random.split(jax.random.key(3), 50_000)), np.float64)
+    draws = np.asarray(jax.jit(jax.vmap(dist.sample))(jax.random.split(jax.random.key(3), 50_000)), np.float64)
     # Five standard errors: fails once in 1.7 million seeds.
     assert abs(draws.mean() - mean) < 5 * np.sqrt(variance / draws.size)
     np.testing.assert_allclose(draws.var(), variance, rtol=0.06)

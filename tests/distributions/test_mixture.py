@@ -97,7 +97,8 @@ def test_sample_and_log_prob_keeps_its_digits_where_the_value_alone_has_lost_the
     # Components that do not overlap: E log p = sum_k w_k (log w_k - D/2 (1 + lv + log 2 pi)).
     count, log_variance = 4000, -30.0
     narrow = mixture(means=MEANS + 20, log_variances=np.full((3, 2), log_variance, np.float32))
-    log_probs = jax.vmap(lambda k: narrow.sample_and_log_prob(k)[1])(jax.random.split(jax.random.key(2), count))
+    keys = jax.random.split(jax.random.key(2), count)
+    log_probs = jax.jit(jax.vmap(lambda k: narrow.sample_and_log_prob(k)[1]))(keys)
     weights = scipy.special.softmax(LOGITS.astype(np.float64))
     expected = weights @ np.log(weights) - (1 + log_variance + np.log(2 * np.pi))
     variance = weights @ np.log(weights) ** 2 - (weights @ np.log(weights)) ** 2 + 1

@@ -84,9 +84,12 @@ def test_equal_temperatures_add_nothing_where_the_likelihood_is_zero():
     # log p(x, z) is -inf for half of the draws of q0: 0 times it, between two equal temperatures, is no number.
     half = lambda z: jnp.where(z[0] > 0, standard_normal(1).log_prob(z), -jnp.inf)
     path = path_between(standard_normal(1), half)
-    points = first_points(jax.random.key(0), path, 4000)
-    sizes = jnp.ones((5, 1))
-    chains = anneal(jax.random.key(1), path, points, jnp.array([0.0, 0.0, 0.25, 0.5, 0.75, 1.0]), sizes, 2)
-    weights = np.exp(np.asarray(chains.log_weights, np.float64))
+    temperatures, sizes = jnp.array([0.0, 0.0, 0.25, 0.5, 0.75, 1.0]), jnp.ones((5, 1))
+
+    @jax.jit
+    def log_weights(first, there):
+        return anneal(there, path, first_points(first, path, 4000), temperatures, sizes, 2).log_weights
+
+    weights = np.exp(np.asarray(log_weights(jax.random.key(0), jax.random.key(1)), np.float64))
     assert np.isfinite(weights).all()
     assert abs(weights.mean() - 0.5) < 5 * weights.std() / np.sqrt(4000)

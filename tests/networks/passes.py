@@ -1,5 +1,10 @@
+from functools import partial
+
+import jax
 import jax.numpy as jnp
 import numpy as np
+
+from vae_jax.networks import matrix_convolutions, native_convolutions
 
 
 def operands(geometry, channels, features, pass_):
@@ -14,3 +19,9 @@ def operands(geometry, channels, features, pass_):
         )
     )
     return {"output": (x, kernel), "image": (y, kernel), "kernel": (x, y)}[pass_]
+
+
+@partial(jax.jit, static_argnames=("geometry", "pass_"))
+def by_products_and_by_xla(*arrays, geometry, pass_):
+    """One pass as matrix products and as XLA's own convolution, compiled together."""
+    return [getattr(module, pass_)(*arrays, geometry=geometry) for module in (matrix_convolutions, native_convolutions)]

@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
 
-from networks.passes import operands
-from vae_jax.networks import matrix_convolutions, native_convolutions
+from networks.passes import by_products_and_by_xla, operands
 from vae_jax.networks.convolution_geometry import Geometry
 
 # Also geometries that no network here has: pixels at the right and below that no window reads, blocks that the kernel
@@ -24,6 +23,5 @@ GEOMETRIES = [
 @pytest.mark.parametrize("geometry", GEOMETRIES)
 def test_each_pass_is_xlas_own_on_any_geometry(geometry, channels, features, pass_):
     arrays = operands(geometry, channels, features, pass_)
-    expected = getattr(native_convolutions, pass_)(*arrays, geometry=geometry)
-    actual = getattr(matrix_convolutions, pass_)(*arrays, geometry=geometry)
+    actual, expected = by_products_and_by_xla(*arrays, geometry=geometry, pass_=pass_)
     np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-5 * np.abs(expected).max())

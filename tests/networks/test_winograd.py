@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from networks.passes import operands
+from networks.passes import by_products_and_by_xla, operands
 from vae_jax.networks import matrix_convolutions, native_convolutions, winograd
 from vae_jax.networks.convolution_geometry import Geometry
 from vae_jax.networks.convolutions import convolution
@@ -37,12 +37,12 @@ def test_each_pass_of_a_wide_convolution_is_xlas_own_to_a_few_roundings(geometry
     blocks = matrix_convolutions.blocks_of(geometry)
     assert winograd.pays(blocks.kernel, channels * geometry.stride**2, features)
     arrays = operands(geometry, channels, features, pass_)
-    expected = getattr(native_convolutions, pass_)(*arrays, geometry=geometry)
-    actual = jax.jit(getattr(matrix_convolutions, pass_), static_argnames="geometry")(*arrays, geometry=geometry)
+    actual, expected = by_products_and_by_xla(*arrays, geometry=geometry, pass_=pass_)
     # Measured: at most 9e-7 of the largest entry.
     np.testing.assert_allclose(actual, expected, rtol=0, atol=3e-6 * np.abs(expected).max())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pass_", ["output", "image", "kernel"])
 def test_bfloat16_is_summed_in_float32_and_rounded_once(pass_):
     geometry = Geometry((8, 8), (4, 4), 2, 1)
@@ -58,6 +58,7 @@ def test_bfloat16_is_summed_in_float32_and_rounded_once(pass_):
     np.testing.assert_allclose(rounded.astype(jnp.float32), expected, rtol=2**-8, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_an_ensemble_of_wide_convolutions_is_each_alone_in_its_gradients():
     rng = np.random.default_rng(0)
     images = jnp.asarray(rng.normal(size=(3, 2, 5, 4, 32)), jnp.float32)
