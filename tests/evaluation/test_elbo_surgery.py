@@ -1,5 +1,7 @@
 """The parts of the average KL divergence against float64 mixtures, quadrature and closed forms."""
 
+from functools import cache
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -24,7 +26,16 @@ def encoding(encode, prior):
 
 def normal_model(dim, prior=None):
     """Examples `[2 * dim]` are mean and log-variance."""
-    return encoding(lambda x: Normal(x[:dim], x[dim:]), prior or standard_normal(dim))
+    return _standard_model(dim) if prior is None else _standard_model(dim)._replace(prior=lambda params: prior)
+
+
+@cache  # what is compiled of it is found again
+def _standard_model(dim):
+    return encoding(lambda x: Normal(x[:dim], x[dim:]), standard_normal(dim))
+
+
+# (model, params, xs, points), as one program.
+aggregate_log_densities = jax.jit(_aggregate_log_densities, static_argnums=0)
 
 
 def rows(*parts):
@@ -49,7 +60,7 @@ def test_the_aggregate_is_float64s_however_many_examples_and_however_far_from_th
     means = offset + scale * rng.normal(0, 2, (count, dim))
     xs = rows(means, 2 * np.log(scale) + rng.normal(0, 1, (count, dim)))
     points = (offset + scale * rng.normal(0, 3, (40, dim))).astype(np.float32)
-    actual = jax.jit(lambda: _aggregate_log_densities(normal_model(dim), {}, jnp.asarray(xs), points))()
+    actual = aggregate_log_densities(normal_model(dim), {}, xs, points)
     joint, dimensions = numpy_aggregate(xs, points)
     np.testing.assert_allclose(actual[0], joint, rtol=1e-5, atol=1e-3)
     np.testing.assert_allclose(actual[1:], dimensions.T, rtol=1e-5, atol=1e-3)
@@ -60,14 +71,15 @@ def test_posteriors_of_very_different_widths_neither_overflow_nor_vanish():
     log_variances = np.array([[-30.0] * 5, [30.0] * 5, [0.0] * 5])
     xs = rows(np.zeros((3, 5)), log_variances)
     points = np.array([[0.0] * 5, [60.0] * 5, [1e5] * 5], np.float32)
-    actual = _aggregate_log_densities(normal_model(5), {}, jnp.asarray(xs), points)
+    actual = aggregate_log_densities(normal_model(5), {}, xs, points)
     joint, dimensions = numpy_aggregate(xs, points)
     np.testing.assert_allclose(actual[0], joint, rtol=1e-5)
     np.testing.assert_allclose(actual[1:], dimensions.T, rtol=1e-5)
 
 
 @pytest.mark.parametrize(
-    ("dim", "num_points"), [(2, 30), (2, 100), (2, 250), pytest.param(8, 100, marks=pytest.mark.slow), (32, 250)]
+    ("dim", "num_points"),
+    [(2, 30), (2, 250), *(pytest.param(*sizes, marks=pytest.mark.slow) for sizes in ((2, 100), (8, 100), (32, 250)))],
 )
 def test_the_parts_sum_to_the_kl_divergence(dim, num_points):
     params, xs = wrong_params_of(dim), examples_of(dim, 100)
@@ -204,7 +216,7 @@ def test_a_posterior_that_is_no_diagonal_normal_has_no_total_correlation():
     assert parts.total_correlation is parts.dimension_wise_kl is None
     np.testing.assert_allclose(parts.mutual_information.mean + parts.marginal_kl.mean, parts.average_kl.mean, rtol=1e-5)
     points = rng.normal(0, 2, (30, 3)).astype(np.float32)
-    actual = _aggregate_log_densities(model, {}, jnp.asarray(xs), points)
+    actual = aggregate_log_densities(model, {}, xs, points)
     each = scipy.stats.laplace.logpdf(points[:, None].astype(np.float64), xs[:, :3], np.exp(xs[:, 3:])).sum(axis=2)
     np.testing.assert_allclose(actual, [scipy.special.logsumexp(each, axis=1) - np.log(40)], rtol=1e-5)
 

@@ -1,4 +1,4 @@
-"""A state that 8 devices saved, trained on by 2: `python -m training.on_two_devices FOLDER split|replicated OUT`."""
+"""States that 8 devices saved, trained on by 2: `python -m training.on_two_devices FOLDER OUT`."""
 
 import sys
 from pathlib import Path
@@ -23,9 +23,9 @@ from vae_jax.training.data_parallel import on_mesh, place_examples
 from vae_jax.training.sharding import data_mesh, keep_shardings, place, replicated, shardings_of
 
 
-def main(folder, split, out):
-    mesh = data_mesh(model=2) if split else data_mesh()
-    shardings = shardings_of(jax.eval_shape(initial_state), mesh, RULES if split else ())
+def trained_on(folder, mesh, rules):
+    """The state that the folder holds, and what an epoch makes of it."""
+    shardings = shardings_of(jax.eval_shape(initial_state), mesh, rules)
     like = initial_state(shardings)
     restored = OrbaxCheckpoints(folder, KEY, {}).restore(Progress(like, like.params, ())).state
     found = flat("restored", restored)
@@ -34,8 +34,14 @@ def main(folder, split, out):
     step = keep_shardings(make_train_step(MODEL, on_mesh(OBJECTIVE, mesh), OPTIMIZER), shardings)
     examples = place_examples(TRAIN, len(TRAIN), mesh)
     after, _ = make_train_epoch(step, BATCH_SIZE)(restored, place(KEY, replicated(mesh)), examples)
-    np.savez(out, **found, **flat("after", after))
+    return found | flat("after", after)
+
+
+def main(folder, out):
+    replicated_state = trained_on(folder / "replicated", data_mesh(), ())
+    split_state = trained_on(folder / "split", data_mesh(model=2), RULES)
+    np.savez(out, **flat("replicated", replicated_state), **flat("split", split_state))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2] == "split", sys.argv[3])
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

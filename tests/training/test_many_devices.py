@@ -94,9 +94,14 @@ def test_an_epoch_and_its_evaluation_are_those_of_one_device(eight, one, name):
     assert all(np.abs(before[n] - a).max() > 1e-3 for n, a in by_path(state.params).items())  # a hundred times as far
 
 
+@pytest.fixture(scope="module")
+def fitted():
+    return fit_two_epochs()
+
+
 @pytest.mark.parametrize("name", ["replicated", "split", "partial"])
-def test_a_fit_is_that_of_one_device(eight, name):
-    expected = flat(f"{name}/fit", fit_two_epochs())
+def test_a_fit_is_that_of_one_device(eight, fitted, name):
+    expected = flat(f"{name}/fit", fitted)
     # A tree of lists and dictionaries: the rows of two epochs, and the parameters.
     assert sum("history" in path for path in expected) == 2 * (2 + 2 * 4)
     assert_same(eight[1], expected, AFTER_ADAM)
@@ -138,9 +143,18 @@ def two_epochs():
     return epoch(epoch(initial_state(), KEY, TRAIN)[0], KEY, TRAIN)[0]
 
 
+@pytest.fixture(scope="module")
+def two(eight, tmp_path_factory):
+    """The results by name of `on_two_devices`."""
+    out = tmp_path_factory.mktemp("two") / "out.npz"
+    run("-m", "training.on_two_devices", eight[0], out, devices=2)
+    with np.load(out) as results:
+        return dict(results)
+
+
 @pytest.mark.parametrize("name", ["replicated", "split"])
 @pytest.mark.parametrize("devices", [1, 2])
-def test_a_state_saved_on_eight_devices_is_trained_on_by_fewer(eight, two_epochs, name, devices, tmp_path):
+def test_a_state_saved_on_eight_devices_is_trained_on_by_fewer(eight, two, two_epochs, name, devices):
     folder, results, _ = eight
     if devices == 1:
         like = initial_state()
@@ -150,9 +164,7 @@ def test_a_state_saved_on_eight_devices_is_trained_on_by_fewer(eight, two_epochs
         epoch = make_train_epoch(make_train_step(MODEL, OBJECTIVE, OPTIMIZER), BATCH_SIZE)
         found |= flat("after", epoch(restored, KEY, TRAIN)[0])
     else:
-        run("-m", "training.on_two_devices", folder / name, name, tmp_path / "out.npz", devices=2)
-        with np.load(tmp_path / "out.npz") as arrays:
-            found = dict(arrays)
+        found = {path.removeprefix(f"{name}/"): array for path, array in two.items() if path.startswith(f"{name}/")}
     saved = {path: results[f"{name}/state/{path}"] for path in by_path(two_epochs)}
     for path, array in saved.items():
         np.testing.assert_array_equal(found[f"restored/{path}"], array, err_msg=path)
