@@ -13,9 +13,12 @@ from vae_jax.benchmark.train import ensemble_work, mlp_work
 from vae_jax.benchmark.work import Setup
 from vae_jax.benchmark.works import WORKS, check
 
+SETUP = Setup(batch_size=32, steps=20)  # one program for several tests
 
+
+@pytest.mark.slow
 def test_a_round_trains_on():
-    work = mlp_work(Setup(batch_size=32, steps=20))
+    work = mlp_work(SETUP)
     losses = [work.round() for _ in range(3)]
     assert work.problem["images"].shape == (640, 28, 28, 1)
     assert losses[0] < 0.9 * 784 * np.log(2)  # of one bit a pixel, where training begins
@@ -23,7 +26,7 @@ def test_a_round_trains_on():
 
 
 def test_a_peer_is_given_the_weights_that_training_starts_from():
-    work = mlp_work(Setup(batch_size=4, steps=1))
+    work = mlp_work(SETUP)
     kernel = work.problem["encoder/hidden_0/kernel"].copy()
     work.round()
     np.testing.assert_array_equal(work.problem["encoder/hidden_0/kernel"], kernel)
@@ -43,6 +46,7 @@ def test_the_ensemble_does_the_same_as_its_members_alone():
         np.testing.assert_allclose(work.round(), separate(), rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_importance_sampling_measures_an_nll():
     work = importance_sampling_work(Setup(), images=3, num_samples=50)
     assert work.round() == pytest.approx(784 * np.log(2), rel=0.1)  # fresh weights give each pixel about a half

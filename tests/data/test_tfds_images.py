@@ -261,6 +261,7 @@ def refusal(name, data_dir):
     return message
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("silent_network")
 def test_no_network_and_no_tensorflow_are_one_line_within_15_seconds(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorflow", None)
@@ -270,6 +271,7 @@ def test_no_network_and_no_tensorflow_are_one_line_within_15_seconds(tmp_path, m
     assert not any(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("silent_network")
 def test_with_tensorflow_installed_only_the_network_is_named(tmp_path, monkeypatch):
     tensorflow = types.ModuleType("tensorflow")

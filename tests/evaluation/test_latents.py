@@ -76,7 +76,7 @@ def two_layers(weight):
     )
 
 
-@pytest.mark.parametrize("weight", [0.0, 0.3])
+@pytest.mark.parametrize("weight", [pytest.param(0.0, marks=pytest.mark.slow), 0.3])
 def test_where_there_is_no_mean_its_variance_is_estimated_without_the_noise_of_the_draws(weight):
     xs = np.random.default_rng(1).normal(0, 1, (600, 2)).astype(np.float32)
     first, second = variances_of_means(two_layers(weight), {}, jax.random.key(1), xs, 50)

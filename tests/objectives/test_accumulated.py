@@ -10,6 +10,7 @@ import pytest
 
 from contract.checks import assert_trees_close
 from contract.table import IMAGES, OBJECTIVES
+from fresh import some_params, some_state
 from networks.programs import products_of
 from vae_jax import objectives as o
 from vae_jax.models import mlp_vae
@@ -21,7 +22,7 @@ MEANS = {name: row for name, row in OBJECTIVES.items() if not row.needs_batch an
 mean_rows = pytest.mark.parametrize("row", MEANS.values(), ids=MEANS.keys())
 MODEL = mlp_vae((4, 4, 1), 2, (8,))
 KEY = jax.random.key(0)
-PARAMS = MODEL.init(KEY)
+PARAMS = some_params(MODEL)
 EIGHT = (np.random.default_rng(2).random((8, 4, 4, 1)) < 0.5).astype(np.float32)
 
 
@@ -52,7 +53,7 @@ def test_loss_metrics_buffers_and_gradient_are_those_of_the_whole_batch(row):
 def test_without_a_derivative_any_batch_gives_its_own_loss():
     for size in (8, 7, 6):
         expected, actual = (
-            objective(MODEL, PARAMS, jax.random.key(1), EIGHT[:size])
+            jax.jit(objective, static_argnums=0)(MODEL, PARAMS, jax.random.key(1), EIGHT[:size])
             for objective in (o.negative_elbo, o.accumulated(o.negative_elbo, 4))
         )
         assert_trees_close(actual, expected, rtol=1e-5)
@@ -84,7 +85,7 @@ def test_no_pass_forward_is_done_twice():
     assert len(products_of(loss, PARAMS)) == 4
 
 
-@pytest.mark.parametrize("num_microbatches", [4, 16])
+@pytest.mark.parametrize("num_microbatches", [4, pytest.param(16, marks=pytest.mark.slow)])
 def test_the_memory_of_a_large_batch_falls_with_the_number_of_microbatches(num_microbatches):
     model = mlp_vae((8, 8, 1), 4, (256, 256))
     params, xs = jax.eval_shape(model.init, KEY), jax.ShapeDtypeStruct((8192, 8, 8, 1), jnp.float32)
@@ -116,13 +117,14 @@ def test_around_a_prepared_objective_it_is_refused():
         objective(MODEL, PARAMS, KEY, EIGHT)
 
 
+@pytest.mark.slow
 def test_a_scheduled_objective_stays_one_and_trains_the_same_inside_a_scan():
     warm_up = o.kl_warm_up(o.linear(10, 0.0, 2.0))
     states = []
     for objective in (warm_up, o.accumulated(warm_up, 2)):
         assert o.warm_up_steps_of(objective) == 10
         epoch = make_train_epoch(make_train_step(MODEL, objective, optax.sgd(1e-2)), 4)
-        state = init_train_state(MODEL, optax.sgd(1e-2), KEY)
+        state = some_state(MODEL, optax.sgd(1e-2))
         for _ in range(3):
             state, metrics = epoch(state, jax.random.key(5), np.concatenate([EIGHT] * 2))
         states.append((state.params, metrics))

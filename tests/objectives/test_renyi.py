@@ -55,7 +55,7 @@ def test_of_the_same_samples_it_falls_as_alpha_rises_for_every_key():
     assert values[0].mean() > values[-1].mean() + 1.0
 
 
-@pytest.mark.parametrize("alpha", [-0.5, 0.5])
+@pytest.mark.parametrize("alpha", [pytest.param(-0.5, marks=pytest.mark.slow), 0.5])
 def test_its_power_has_the_expectation_that_quadrature_gives(alpha):
     p, x = float64(PARAMS), X.astype(np.float64)
     mean, deviation = p["encoder"] @ (x - p["offset"]), np.exp(0.5 * p["log_variance"])
@@ -81,7 +81,7 @@ def test_its_power_has_the_expectation_that_quadrature_gives(alpha):
     assert (expected < log_likelihood(PARAMS, X)) == (alpha > 0)
 
 
-@pytest.mark.parametrize("alpha", [-1.0, 0.5, 3.0])
+@pytest.mark.parametrize("alpha", [0.5, *(pytest.param(alpha, marks=pytest.mark.slow) for alpha in (-1.0, 3.0))])
 def test_given_its_key_it_is_a_function_with_a_right_gradient(alpha):
     function = jax.jit(lambda p: renyi(MODEL, p, jax.random.key(2), X, 5, alpha))
     check_grads(function, (PARAMS,), 1, ["rev"], 2e-2, 2e-2)

@@ -53,6 +53,7 @@ def test_where_no_cluster_is_detected_the_message_says_what_to_do():
     )
 
 
+@pytest.mark.slow
 def test_a_slurm_task_meets_the_others_of_its_step_by_what_slurm_says():
     program = (
         "import jax; from vae_jax.training.distributed import start_detected; start_detected();"

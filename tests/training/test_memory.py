@@ -39,6 +39,7 @@ def test_the_limit_of_a_cpu_is_the_machines_memory():
     assert memory.memory_limit() == os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
+@pytest.mark.slow
 def test_an_ensemble_that_does_not_fit_says_so_before_it_takes_the_memory(monkeypatch):
     monkeypatch.setattr(memory, "memory_limit", lambda: 3_000_000)
     model, images = mlp_vae((4, 4, 1), 2, hidden=(64,)), np.zeros((8, 4, 4, 1), np.float32)
