@@ -23,8 +23,9 @@ MODEL, X, KEY = separated(linear_gaussian()), examples(1)[0], jax.random.key(0)
 PARAMS = {part: wrong_params() for part in ("inference", "generation")}
 
 
-@jax.jit
-def values_and_gradients():
+@pytest.fixture(scope="module")
+def results():
+    """Value and gradient of the sampled ELBO by what was stopped in the model, as one program."""
     models = {
         "whole": MODEL,
         "no inference": stop_inference(MODEL),
@@ -33,39 +34,42 @@ def values_and_gradients():
         "path twice": path_derivative(MODEL, 2.0),
         "path only, from afar": stop_generation(path_derivative(MODEL)),
     }
-    return {name: jax.value_and_grad(sampled_elbo, 1)(m, PARAMS, KEY, X) for name, m in models.items()}
+    return jax.jit(
+        lambda: {name: jax.value_and_grad(sampled_elbo, 1)(m, PARAMS, KEY, X) for name, m in models.items()}
+    )()
 
 
-RESULTS = values_and_gradients()
-WHOLE = RESULTS["whole"][1]
+@pytest.fixture
+def whole(results):
+    return results["whole"][1]
 
 
 def assert_close(actual, expected):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-4), actual, expected)
 
 
-def test_the_value_is_the_same_to_the_bit_whatever_is_stopped():
-    assert len({float(value) for value, _ in RESULTS.values()}) == 1
+def test_the_value_is_the_same_to_the_bit_whatever_is_stopped(results):
+    assert len({float(value) for value, _ in results.values()}) == 1
 
 
-def test_each_half_of_the_gradient_alone():
+def test_each_half_of_the_gradient_alone(results, whole):
     nothing = jax.tree.map(jnp.zeros_like, wrong_params())
-    assert max(np.abs(leaf).max() for leaf in jax.tree.leaves(WHOLE["inference"])) > 0.1
-    assert max(np.abs(leaf).max() for leaf in jax.tree.leaves(WHOLE["generation"])) > 0.1
-    assert_close(RESULTS["no inference"][1], {"inference": nothing, "generation": WHOLE["generation"]})
-    assert_close(RESULTS["no generation"][1], {"inference": WHOLE["inference"], "generation": nothing})
+    assert max(np.abs(leaf).max() for leaf in jax.tree.leaves(whole["inference"])) > 0.1
+    assert max(np.abs(leaf).max() for leaf in jax.tree.leaves(whole["generation"])) > 0.1
+    assert_close(results["no inference"][1], {"inference": nothing, "generation": whole["generation"]})
+    assert_close(results["no generation"][1], {"inference": whole["inference"], "generation": nothing})
 
 
-def test_the_path_derivative_lacks_the_score_at_the_draw_and_a_factor_multiplies_it():
+def test_the_path_derivative_lacks_the_score_at_the_draw_and_a_factor_multiplies_it(results, whole):
     z = MODEL.encode(PARAMS, X).sample(KEY)
     score = jax.grad(lambda p: linear_gaussian().encode(p, X).log_prob(z))(PARAMS["inference"])
     assert np.abs(score["log_variance"]).max() > 0.1
     # The gradient of log q is along the path and of the parameters; the bound has it with a minus.
-    path = jax.tree.map(jnp.add, WHOLE["inference"], score)
-    assert_close(RESULTS["path"][1], {"inference": path, "generation": WHOLE["generation"]})
+    path = jax.tree.map(jnp.add, whole["inference"], score)
+    assert_close(results["path"][1], {"inference": path, "generation": whole["generation"]})
     twice = jax.tree.map(lambda g: 2 * g, path)
-    assert_close(RESULTS["path twice"][1], {"inference": twice, "generation": WHOLE["generation"]})
-    assert_close(RESULTS["path only, from afar"][1]["inference"], path)
+    assert_close(results["path twice"][1], {"inference": twice, "generation": whole["generation"]})
+    assert_close(results["path only, from afar"][1]["inference"], path)
 
 
 def test_only_gradient_and_scale_gradient():
