@@ -6,6 +6,7 @@ By itself each operation of `init` is a program, and even as one it takes longer
 import math
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from vae_jax.models import VAE
@@ -28,6 +29,19 @@ def some_params(of: VAE | Network, seed: int = 0):
         return (rng.normal(size=leaf.shape) / math.sqrt(math.prod(leaf.shape[:-1]))).astype(leaf.dtype)
 
     return jax.device_put(jax.tree.map(draw, jax.eval_shape(of.init, jax.random.key(0))))
+
+
+def soon_started(model: VAE) -> VAE:
+    """The model with an `init` that is compiled in a fraction of the time: `some_params` scaled by draws of the key."""
+    leaves, structure = jax.tree.flatten(some_params(model))
+    ends = np.cumsum([leaf.size for leaf in leaves])
+
+    def init(key):
+        scales = jnp.split(jax.random.uniform(key, (ends[-1],), minval=0.5, maxval=1.5), ends[:-1])
+        scaled = [leaf * scale.reshape(leaf.shape) for leaf, scale in zip(leaves, scales, strict=True)]
+        return jax.tree.unflatten(structure, scaled)
+
+    return model._replace(init=init)
 
 
 def some_state(model: VAE, optimizer, seed: int = 0) -> TrainState:

@@ -10,7 +10,7 @@ import pytest
 
 from contract.checks import assert_trees_close
 from contract.table import IMAGES, OBJECTIVES
-from fresh import some_params, some_state
+from fresh import some_params, some_state, soon_started
 from networks.programs import products_of
 from vae_jax import objectives as o
 from vae_jax.models import mlp_vae
@@ -20,7 +20,7 @@ from vae_jax.training import fit_ensemble, init_train_state, make_train_epoch, m
 
 MEANS = {name: row for name, row in OBJECTIVES.items() if not row.needs_batch and row.name != "accumulated"}
 mean_rows = pytest.mark.parametrize("row", MEANS.values(), ids=MEANS.keys())
-MODEL = mlp_vae((4, 4, 1), 2, (8,))
+MODEL = soon_started(mlp_vae((4, 4, 1), 2, (8,)))
 KEY = jax.random.key(0)
 PARAMS = some_params(MODEL)
 EIGHT = (np.random.default_rng(2).random((8, 4, 4, 1)) < 0.5).astype(np.float32)

@@ -9,6 +9,7 @@ import numpy as np
 import optax
 from jax.sharding import PartitionSpec
 
+from fresh import soon_started
 from vae_jax.models import mlp_vae
 from vae_jax.objectives import negative_elbo
 from vae_jax.training import best_epoch, fit, fit_stream
@@ -17,7 +18,7 @@ from vae_jax.training.sharding import data_mesh
 
 IMAGES = np.random.default_rng(0).integers(0, 2, (92, 4, 4, 1)).astype(np.float32)
 TRAIN, VALIDATION = IMAGES[:64], IMAGES[64:]  # of 28, whose last batch of 12 is not one of 8 devices
-MODEL = mlp_vae((4, 4, 1), 2, hidden=(8,))
+MODEL = soon_started(mlp_vae((4, 4, 1), 2, hidden=(8,)))
 SPLIT = (
     ("hidden_0/kernel", PartitionSpec(None, "model")),
     ("hidden_0/bias", PartitionSpec("model")),

@@ -16,6 +16,7 @@ import optax
 from jax.sharding import PartitionSpec
 
 from contract.table import OBJECTIVES
+from fresh import soon_started
 from vae_jax.data import binarize
 from vae_jax.models import VAE, mlp_vae, vq_vae
 from vae_jax.models.vae import join_buffers, split_buffers
@@ -32,7 +33,7 @@ KEY = jax.random.key(0)
 BATCH_SIZE = 16
 TRAIN = np.random.default_rng(0).integers(0, 256, (50, 4, 4, 1)).astype(np.uint8)
 VALIDATION = np.random.default_rng(1).integers(0, 256, (21, 4, 4, 1)).astype(np.uint8)
-MODEL = mlp_vae((4, 4, 1), 2, hidden=(8,))
+MODEL = soon_started(mlp_vae((4, 4, 1), 2, hidden=(8,)))
 OPTIMIZER = optax.adam(1e-2)
 OBJECTIVE = on_prepared(negative_elbo, binarize)
 RULES = [

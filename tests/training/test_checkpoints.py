@@ -7,7 +7,7 @@ import optax
 import orbax.checkpoint as ocp
 import pytest
 
-from fresh import some_params, some_state
+from fresh import some_params, some_state, soon_started
 from vae_jax.models import mlp_vae
 from vae_jax.objectives import negative_elbo
 from vae_jax.training import Progress, fit
@@ -17,7 +17,7 @@ from vae_jax.training.loop import IN_MEMORY
 EPOCHS, BATCH_SIZE = 5, 8
 IMAGES = np.random.default_rng(0).integers(0, 2, (50, 3, 3, 1)).astype(np.float32)
 TRAIN, VALIDATION = IMAGES[:40], IMAGES[40:]
-MODEL = mlp_vae((3, 3, 1), 2, hidden=(6,))
+MODEL = soon_started(mlp_vae((3, 3, 1), 2, hidden=(6,)))
 # The rate is high enough for the validation loss to go up and down, so that best and last differ.
 OPTIMIZER = optax.adam(optax.cosine_decay_schedule(0.1, EPOCHS * 5))
 KEY = jax.random.key(3)

@@ -5,6 +5,7 @@ import numpy as np
 import optax
 import pytest
 
+from fresh import soon_started
 from vae_jax.models import VAE, conv_vae, mlp_vae
 from vae_jax.objectives import Aux, beta, kl_warm_up, linear, negative_elbo
 from vae_jax.training import Diverged, EnsembleProgress, fit, fit_ensemble, init_train_state
@@ -12,7 +13,7 @@ from vae_jax.training.checkpoints import OrbaxCheckpoints, load_best
 
 IMAGES = np.random.default_rng(0).integers(0, 2, (50, 4, 4, 1)).astype(np.float32)
 TRAIN, VALIDATION = IMAGES[:40], IMAGES[40:]
-MODEL = mlp_vae((4, 4, 1), 2, hidden=(6,))
+MODEL = soon_started(mlp_vae((4, 4, 1), 2, hidden=(6,)))
 KEYS = jax.random.split(jax.random.key(3), 3)
 NUMBERS = {"beta": [0.5, 1.0, 4.0], "rate": [0.1, 0.02, 0.05]}
 
@@ -67,7 +68,7 @@ def test_each_model_is_the_one_that_trains_alone(options):
 @pytest.mark.slow
 @pytest.mark.usefixtures("way")
 def test_each_convolutional_model_is_the_one_that_trains_alone():
-    model = conv_vae((4, 4, 1), 2, channels=(3,), hidden=5)
+    model = soon_started(conv_vae((4, 4, 1), 2, channels=(3,), hidden=5))
     progress = together(model=model, epochs=2)
     for i in range(3):
         assert_the_same(progress.member(i), alone(i, model=model, epochs=2))

@@ -5,6 +5,7 @@ import numpy as np
 import optax
 import pytest
 
+from fresh import soon_started
 from vae_jax.models import mlp_vae
 from vae_jax.objectives import negative_elbo
 from vae_jax.training import fit_stream, make_evaluate, make_train_step
@@ -13,7 +14,7 @@ from vae_jax.training.checkpoints import OrbaxCheckpoints
 from vae_jax.training.fitting import split_key
 from vae_jax.training.step import init_train_state
 
-MODEL = mlp_vae((3, 3, 1), 2, hidden=(6,))
+MODEL = soon_started(mlp_vae((3, 3, 1), 2, hidden=(6,)))
 OPTIMIZER = optax.adam(0.05)
 KEY = jax.random.key(3)
 IMAGES = np.random.default_rng(0).integers(0, 2, (50, 3, 3, 1)).astype(np.float32)

@@ -6,6 +6,7 @@ import numpy as np
 import optax
 import pytest
 
+from fresh import soon_started
 from vae_jax.models import mlp_vae
 from vae_jax.objectives import negative_elbo
 from vae_jax.training import fit_ensemble, memory
@@ -42,7 +43,7 @@ def test_the_limit_of_a_cpu_is_the_machines_memory():
 @pytest.mark.slow
 def test_an_ensemble_that_does_not_fit_says_so_before_it_takes_the_memory(monkeypatch):
     monkeypatch.setattr(memory, "memory_limit", lambda: 3_000_000)
-    model, images = mlp_vae((4, 4, 1), 2, hidden=(64,)), np.zeros((8, 4, 4, 1), np.float32)
+    model, images = soon_started(mlp_vae((4, 4, 1), 2, hidden=(64,))), np.zeros((8, 4, 4, 1), np.float32)
     setup = lambda _: (negative_elbo, optax.adam(1e-3))
     options = {"epochs": 1, "batch_size": 8, "on_start": lambda: pytest.fail("it began")}
     with pytest.raises(ValueError, match=r"400 models need .*: \d+ would fit; train them in several runs"):

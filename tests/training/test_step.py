@@ -6,14 +6,14 @@ import optax
 import pytest
 from flax import nnx
 
-from fresh import some_state
+from fresh import some_state, soon_started
 from vae_jax.models import VAE, gaussian_vae, mlp_vae
 from vae_jax.networks import from_nnx
 from vae_jax.objectives import Aux, beta, kl_warm_up, linear, negative_elbo
 from vae_jax.training import TrainState, init_train_state, make_train_epoch, make_train_step
 
 BATCH = jnp.asarray(np.random.default_rng(0).integers(0, 2, (6, 2, 2, 1)), jnp.float32)
-MODEL = mlp_vae((2, 2, 1), 2, hidden=(5,))
+MODEL = soon_started(mlp_vae((2, 2, 1), 2, hidden=(5,)))
 
 
 def nothing(*_):

@@ -7,14 +7,14 @@ import numpy as np
 import optax
 import pytest
 
-from fresh import some_state
+from fresh import soon_started
 from vae_jax.models import mlp_vae
 from vae_jax.objectives import negative_elbo
-from vae_jax.training import Progress, make_train_step, make_train_stream_epoch
+from vae_jax.training import Progress, init_train_state, make_train_step, make_train_stream_epoch
 from vae_jax.training.checkpoints import OrbaxCheckpoints
 
 STEPS, BATCH_SIZE = 7, 6
-MODEL = mlp_vae((3, 3, 1), 2, hidden=(6,))
+MODEL = soon_started(mlp_vae((3, 3, 1), 2, hidden=(6,)))
 OPTIMIZER = optax.adam(0.01)
 STEP = make_train_step(MODEL, negative_elbo, OPTIMIZER)
 KEY = jax.random.key(3)
@@ -29,7 +29,7 @@ def batches(first=0):
 
 
 def fresh_state():
-    return some_state(MODEL, OPTIMIZER)
+    return jax.jit(lambda key: init_train_state(MODEL, OPTIMIZER, key))(jax.random.key(0))
 
 
 def resident(num_epochs):
