@@ -1,9 +1,9 @@
 """What the contract tests share."""
 
+import functools
+
 import jax
 import numpy as np
-
-from fresh import init
 
 
 def assert_trees_close(actual, expected, rtol=1e-5, atol=1e-6):
@@ -15,5 +15,7 @@ def assert_all_finite(tree):
         assert np.isfinite(leaf).all(), f"{jax.tree_util.keystr(path)}: {leaf}"
 
 
-def params_of(row, seed=0):
-    return init(row.model, jax.random.key(seed))
+@functools.cache
+def params_of(model):
+    """Of `init` operation by operation: most operations are those of the model before, and compiled already."""
+    return model.init(jax.random.key(0))
