@@ -167,6 +167,12 @@ _MEASURES = {
     "distortion": ("distortion", "nats"),
     "nll": ("importance-sampled negative log-likelihood", "nats"),
     "active_units": ("active units", "of {latent_dim}"),
+    "bits_per_dim": ("bits per dimension of the bound", "bits"),
+    "bits_per_code": ("a code of a test image under the prior", "bits"),
+    "unigram_bits_per_code": ("entropy of the codes one by one", "bits"),
+    "uniform_bits_per_code": ("a code where all are as likely", "bits"),
+    "codebook_usage": ("share of the codes in use", ""),
+    "perplexity": ("perplexity of the codes", "of {num_codes}"),
     "wall_seconds": ("wall time of the command's work", "s"),
 }
 

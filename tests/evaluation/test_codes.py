@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from vae_jax.evaluation import codebook_counts, encode_sequences, measure_vq_vae
-from vae_jax.models import masked_prior, vq_vae, vq_vae_2, with_code_prior
+from vae_jax.models import masked_prior, reconstruct, vq_vae, vq_vae_2, with_code_prior
 from vae_jax.models.codes import sequence_of
 from vae_jax.models.with_code_prior import levels_of
 from vae_jax.networks import mlp_decoder, mlp_encoder
@@ -41,6 +41,8 @@ def test_counts_are_of_each_codebook_and_all_examples():
     assert summary["codes_per_example"] == 36
     np.testing.assert_allclose(summary["rate"], 36 * uniform * math.log(2), rtol=1e-6)
     np.testing.assert_allclose(summary["negative_elbo"], summary["rate"] + summary["distortion"], rtol=1e-6)
+    means = jax.vmap(lambda x: reconstruct(MODEL, PARAMS, x))(XS)
+    np.testing.assert_allclose(summary["psnr"], 10 * np.log10(1 / np.mean((np.asarray(means) - XS) ** 2)), rtol=1e-5)
     np.testing.assert_allclose(summary["bits_per_dim"], summary["negative_elbo"] / 64 / math.log(2), rtol=1e-6)
 
 

@@ -16,7 +16,7 @@ from vae_jax.evaluation.bits import bits_per_dimension
 from vae_jax.evaluation.examples import mean_over_examples, over_examples
 from vae_jax.evaluation.measures import Measures
 from vae_jax.models.codes import Level, sequence_of
-from vae_jax.models.use import code
+from vae_jax.models.use import code, reconstruct
 from vae_jax.models.vae import VAE, Params
 from vae_jax.models.with_code_prior import levels_of
 from vae_jax.objectives import distortion as distortion_of
@@ -47,7 +47,8 @@ def measure_vq_vae(
     "rate" is -log p(z) of the codes under the model's prior, "bits_per_code" the same in bits for each of the T
     indices; "unigram_bits_per_code" is the entropy of the codes of these examples themselves, which no prior without
     context goes below, and "uniform_bits_per_code" log2 K. "codebook_usage" (the share of codes that occur) and
-    "perplexity" are of counts over all examples, means over the codebooks. A prior without a likelihood leaves what
+    "perplexity" are of counts over all examples, means over the codebooks. "psnr" is that of the decoder's means, in
+    decibels of the range [0, 1], by the mean squared error over all examples. A prior without a likelihood leaves what
     needs one undefined. Nothing is random: the numbers of samples are unused.
     """
     del key, elbo_samples, nll_samples
@@ -59,6 +60,7 @@ def measure_vq_vae(
     mean = lambda function: float(sum(w * function(c) for w, c in zip(weights, codebooks, strict=True)))
     distortions = over_examples(partial(distortion_of, model), params, jax.random.key(0), xs, 100)
     rates = _rates(model, params, xs)
+    squares = over_examples(partial(_squared_error, model), params, jax.random.key(0), xs, 100)
     distortion = mean_over_examples(distortions)
     bound, rate = (None, None) if rates is None else (mean_over_examples(distortions + rates), float(jnp.mean(rates)))
     summary: dict[str, Any] = {
@@ -67,6 +69,7 @@ def measure_vq_vae(
         "rate": rate,
         "distortion": distortion.mean,
         "distortion_standard_error": distortion.standard_error,
+        "psnr": -10.0 * math.log10(max(float(jnp.mean(squares)), 1e-12)),
         "active_units": None,
         "bits_per_dim": None if bound is None else bits_per_dimension(bound.mean, pixels),
         "bits_per_code": None if rate is None else rate / length / math.log(2),
@@ -90,6 +93,10 @@ def codebook_counts(sequences: np.ndarray, levels: tuple[Level, ...]) -> list[ja
         counts[level.name] = [code_counts(part, k) for part, k in zip(grids.T, level.quantizer.num_codes, strict=True)]
         start = end
     return [each for level in levels for each in counts[level.name]]
+
+
+def _squared_error(model: VAE, params: Params, key: jax.Array, x: jax.Array) -> jax.Array:
+    return jnp.mean(jnp.square(reconstruct(model, params, x) - x))
 
 
 def _rate(model: VAE, params: Params, key: jax.Array, x: jax.Array) -> jax.Array:

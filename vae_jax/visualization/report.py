@@ -58,6 +58,7 @@ WORDS = {
     "uniform_bits_per_code": "bits of a code where all are as likely, log2 K",
     "perplexity": "perplexity of the codes of all test images",
     "codes_per_example": "codes an image",
+    "psnr": "peak signal-to-noise ratio of the reconstructions, in decibels",
     "elbo_samples": "draws of z an image, for the ELBO",
     "nll_samples": "importance samples an image, for the negative log-likelihood",
     "effective_sample_size": "effective importance samples, median over the images",

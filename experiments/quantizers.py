@@ -1,0 +1,136 @@
+"""Many quantisers in one network, at equal steps: how many codes they use, what they cost, and what they keep.
+
+    python -m experiments.quantizers
+    python -m experiments.quantizers --only finite_scalar residual --epochs 1 --runs runs/short --record runs/short.json
+
+Every quantiser is a run of experiments.vq_vae in a folder of its own, RUNS/NAME, its prior included; the same command
+continues what stopped, and trains nothing twice. The record is written anew after each. The network is that of the
+VQ-VAE on CIFAR-10 (van den Oord et al. 2017), D = 64, and about 512 codes a place: 480 of finite_scalar, and 512 x 512
+of residual, which has two codes a place. About nine minutes a quantiser on two cores.
+"""
+
+import dataclasses
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import tyro
+
+from vae_jax.experiment import VQ_VAE, VQSettings, device_name, exit_on_bad_input, prepare, run, versions
+from vae_jax.results import Claim, Record, write_record
+from vae_jax.runs import RunFolder
+
+VARIANTS: dict[str, dict[str, Any]] = {
+    "vector": {"quantizer": "vector"},
+    "ema": {"quantizer": "ema", "revival": 0.0},
+    "ema_revival": {"quantizer": "ema", "revival": 0.1},
+    "cosine": {"quantizer": "cosine"},
+    "residual": {"quantizer": "residual"},
+    "finite_scalar": {"quantizer": "finite_scalar"},
+    "lookup_free": {"quantizer": "lookup_free"},
+    "sim": {"quantizer": "sim"},
+    "rotation": {"quantizer": "rotation"},
+}
+MEASURES = {
+    "codebook_usage": ("share of the codes in use", ""),
+    "perplexity": ("perplexity", "codes"),
+    "psnr": ("PSNR", "dB"),
+    "bits_per_code": ("a code under the prior", "bits"),
+    "unigram_bits_per_code": ("a code on its own", "bits"),
+    "bits_per_dim": ("bits per dimension", "bits"),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What the table can be told."""
+
+    only: tuple[str, ...] = tuple(VARIANTS)
+    """rows of the table"""
+    data: str = "cifar10"
+    """as for experiments.vq_vae"""
+    data_dir: str | None = None
+    """folder of TFDS datasets; None: the environment's TFDS_DATA_DIR, else TFDS's own"""
+    channels: tuple[int, ...] = (64, 128)
+    """of the convolutions that halve the image"""
+    epochs: int = 3
+    """passes of the model over the training images"""
+    prior_epochs: int = 2
+    """passes of the prior over their codes"""
+    batch_size: int = 64
+    """images a step"""
+    seed: int = 0
+    """of everything random"""
+    runs: Path = Path("runs/quantizers")
+    """where each quantiser has its run folder"""
+    record: Path = Path("docs/results/quantizers.json")
+    """where the numbers go"""
+
+
+def settings_of(options: Options, name: str) -> VQSettings:
+    path = options.runs / name
+    return VQSettings(
+        data=options.data,
+        data_dir=options.data_dir,
+        run_dir=path,
+        resume=RunFolder(path).exists(),
+        channels=options.channels,
+        epochs=options.epochs,
+        prior_epochs=options.prior_epochs,
+        batch_size=options.batch_size,
+        seed=options.seed,
+        num_codes=512,
+        latent_dim=64,
+        **VARIANTS[name],
+    )
+
+
+def trained(settings: VQSettings) -> dict[str, Any]:
+    """The summary of a run: begun, continued, or found finished."""
+    with exit_on_bad_input():
+        prepared = prepare(VQ_VAE, settings)
+    return prepared.folder.summary() or run(prepared)
+
+
+def make_record(options: Options, summaries: dict[str, dict[str, Any]]) -> Record:
+    """Of the quantisers that are done."""
+    claims = [
+        Claim(f"{name}: {words}", unit, [summary[key]])
+        for name, summary in summaries.items()
+        for key, (words, unit) in MEASURES.items()
+        if summary.get(key) is not None
+    ]
+    first = next(iter(summaries.values()))
+    protocol = (
+        f"{options.data}; one network (channels {' '.join(map(str, options.channels))}, D = 64), {first['steps']} "
+        f"steps of batch {options.batch_size}, Adam 1e-3, codes fitted to the first 256 images by k-means; the prior a "
+        f"transformer of 2 layers of 128, {options.prior_epochs} epochs; {first['test_images']:,} test images."
+    )
+    return Record(
+        title="Quantisers on " + options.data,
+        protocol=protocol,
+        command=shlex.join(["python", "-m", "experiments.quantizers", *sys.argv[1:]]),
+        claims=claims,
+        seeds=[options.seed],
+        wall_seconds=[round(sum(summary["wall_seconds"] for summary in summaries.values()), 1)],
+        device=device_name(),
+        versions=versions(),
+    )
+
+
+def main(options: Options) -> None:
+    with exit_on_bad_input():
+        unknown = [name for name in options.only if name not in VARIANTS]
+        if unknown or not options.only:
+            raise ValueError(f"--only must be of {', '.join(VARIANTS)}, got {' '.join(unknown) or 'none'}")
+    summaries: dict[str, dict[str, Any]] = {}
+    for name in options.only:
+        summaries[name] = trained(settings_of(options, name))
+        write_record(options.record, make_record(options, summaries))
+    print(json.dumps({name: {key: summary.get(key) for key in MEASURES} for name, summary in summaries.items()}))
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Options, description=__doc__, prog="python -m experiments.quantizers"))
