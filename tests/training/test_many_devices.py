@@ -39,7 +39,7 @@ AFTER_ADAM = {"rtol": 1e-5, "atol": 1e-5}
 def eight(tmp_path_factory):
     """(folder, results by name, facts) of `on_eight_devices`."""
     folder = tmp_path_factory.mktemp("eight")
-    run("-m", "training.on_eight_devices", folder, devices=8, seconds=180)
+    run("-m", "training.on_eight_devices", folder, devices=8, seconds=600)
     with np.load(folder / "results.npz") as results:
         return folder, dict(results), json.loads((folder / "facts.json").read_text())
 
