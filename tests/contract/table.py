@@ -503,7 +503,15 @@ OBJECTIVES: dict[str, ObjectiveRow] = {
     "negative_stl": ObjectiveRow("negative_stl", o.negative_stl, NOISY, EXACT, has_elbo=True),
     "reconstruction": ObjectiveRow("reconstruction", o.reconstruction, CODES, CODES, has_elbo=False),
     # Their rate is no Gaussian's: tests/objectives/test_quantized.py and test_gumbel_softmax.py say what it is.
-    "quantized": ObjectiveRow("quantized", o.quantized, VQ_CODES, VQ_CODES, has_elbo=False, updates_buffers=True),
+    "quantized": ObjectiveRow(
+        "quantized",
+        o.quantized,
+        VQ_CODES,
+        VQ_CODES,
+        has_elbo=False,
+        updates_buffers=True,
+        needs_batch="codebooks are updated by the whole batch",
+    ),
     "gumbel_softmax_elbo": ObjectiveRow(
         "gumbel_softmax_elbo", o.gumbel_softmax_elbo(0.7), CATEGORIES, SURE_CATEGORIES, has_elbo=False
     ),

@@ -108,7 +108,7 @@ def test_model_is_finite_with_finite_gradients_far_outside(row):
         return row.model.decode(params, z).log_prob(x) + row.model.prior(params).log_prob(z)
 
     grads_of = jax.jit(jax.value_and_grad(log_joint, argnums=(0, 1), allow_int=True))
-    ordinary = row.model.prior(params_of(row)).sample(jax.random.key(0))
+    ordinary = row.model.prior(params_of(row.model)).sample(jax.random.key(0))
     # Of integers and one-hot vectors there are none far out, and of integers no gradients.
     may_be_far = lambda a: row.any_code and jnp.issubdtype(a.dtype, jnp.floating)
     for far, x in itertools.product((-30.0, 30.0), (0.0, 1.0)):

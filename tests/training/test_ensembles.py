@@ -60,7 +60,7 @@ def test_each_model_is_the_one_that_trains_alone(options):
     for i, member in enumerate(members):
         assert_the_same(member, alone(i, **options))
     losses = [member.history[-1]["validation/loss"] for member in members]
-    assert np.ptp(losses) > 0.5  # they do differ
+    assert np.ptp(losses) > 0.2  # they do differ, a thousand times as much as the same may
     if options:
         assert len({len(member.history) for member in members}) > 1  # and do not all stop at once
 

@@ -34,6 +34,9 @@ def nearest_code(z: jax.Array, codebook: jax.Array) -> jax.Array:
 
 def look_up(codebook: jax.Array, index: jax.Array) -> jax.Array:
     """`codebook[index]`; NaN where the index is outside, never another code: checks of a picture would not see it."""
+    # The codes as an array of its own: what they are computed from (unit vectors, a map) would be joined to the gather
+    # in one program and not in the next, and differ in its last bits.
+    codebook = jax.lax.optimization_barrier(codebook)
     return codebook.at[jnp.where(index < 0, codebook.shape[0], index)].get(mode="fill", fill_value=jnp.nan)
 
 
@@ -86,4 +89,5 @@ def look_up_first(codes_of: Callable[[Params], jax.Array]) -> Callable[[Params, 
 def unit_vector(z: jax.Array) -> jax.Array:
     """z / |z| along the last axis; 0 at 0, with a finite gradient."""
     square = jnp.sum(jnp.square(z), axis=-1, keepdims=True)
-    return z * jax.lax.rsqrt(jnp.maximum(square, 1e-12))
+    # A root and a quotient, both rounded correctly: an approximate inverse root is not the same in every program.
+    return z / jnp.sqrt(jnp.maximum(square, 1e-12))
