@@ -4,7 +4,7 @@
     python -m experiments.vq_vae --data mnist --epochs 20 --prior-layers 4 --prior-width 256
     python -m experiments.vq_vae --data cifar10 --channels 64 128 --num-codes 512 --latent-dim 64 --epochs 10
 
-The first trains both stages in about two minutes on two cores. --quantizer takes any other scheme. In the summary,
+The first trains both stages in two to three minutes on two cores. --quantizer takes any other scheme. In the summary,
 `bits_per_code` is what a code costs under the prior, beside `unigram_bits_per_code` without context; `bits_per_dim`
 is of the bound log p(x | z) + log p(z).
 """

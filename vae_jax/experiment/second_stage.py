@@ -38,7 +38,7 @@ class OtherCodes(ValueError):
 class CodeSettings(Settings):
     """What an experiment with a prior over codes can be told."""
 
-    prior_epochs: int = 12
+    prior_epochs: int = 6
     """of the prior, over the codes of the training images"""
     prior_batch_size: int = 64
     """images a step of the prior"""

@@ -64,7 +64,7 @@ class VQSettings(CodeSettings):
     """channels inside a residual layer"""
     residual_layers: int = 2
     """residual layers of encoder and decoder"""
-    epochs: int = 20
+    epochs: int = 12
     """passes over the training images"""
     batch_size: int = 64
     """images a step"""
