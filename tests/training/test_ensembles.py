@@ -13,7 +13,7 @@ from vae_jax.training.checkpoints import OrbaxCheckpoints, load_best
 
 IMAGES = np.random.default_rng(0).integers(0, 2, (50, 4, 4, 1)).astype(np.float32)
 TRAIN, VALIDATION = IMAGES[:40], IMAGES[40:]
-MODEL = soon_started(mlp_vae((4, 4, 1), 2, hidden=(6,)))
+MODEL = mlp_vae((4, 4, 1), 2, hidden=(6,))
 KEYS = jax.random.split(jax.random.key(3), 3)
 NUMBERS = {"beta": [0.5, 1.0, 4.0], "rate": [0.1, 0.02, 0.05]}
 
@@ -60,7 +60,7 @@ def test_each_model_is_the_one_that_trains_alone(options):
     for i, member in enumerate(members):
         assert_the_same(member, alone(i, **options))
     losses = [member.history[-1]["validation/loss"] for member in members]
-    assert np.ptp(losses) > 0.2  # they do differ, a thousand times as much as the same may
+    assert np.ptp(losses) > 0.5  # they do differ
     if options:
         assert len({len(member.history) for member in members}) > 1  # and do not all stop at once
 
