@@ -10,6 +10,7 @@ import scipy.special
 import scipy.stats
 
 from evaluation.linear_gaussian_of import examples_of, model_of, wrong_params_of
+from networks.programs import UNRUN
 from objectives.linear_gaussian import elbo_parts
 from vae_jax import VAE, Normal, standard_normal
 from vae_jax.distributions import Categorical, Chain, Delta, Laplace, Mixture
@@ -278,7 +279,7 @@ def test_a_code_of_several_axes_is_one_long_vector():
 def test_memory_does_not_grow_with_examples_times_points():
     examples_, points, dim = 10_000, 1000, 50
     shapes = jax.ShapeDtypeStruct((examples_, 2 * dim), jnp.float32)
-    compiled = _surgery_terms.lower(normal_model(dim), {}, KEY, shapes, points).compile()
+    compiled = _surgery_terms.lower(normal_model(dim), {}, KEY, shapes, points).compile(UNRUN)
     pairs = 4 * examples_ * points * dim  # 2 GB
     assert compiled.memory_analysis().temp_size_in_bytes < pairs / 100
 

@@ -18,6 +18,7 @@ from evaluation.linear_gaussian_of import (
     weight_variance_of,
     wrong_params_of,
 )
+from networks.programs import UNRUN
 from vae_jax import VAE, Normal, standard_normal
 from vae_jax.distributions import Bernoulli, Categorical, Delta, Distribution
 from vae_jax.evaluation import ImportanceSampled, elbo_surgery, importance_sampling, importance_warning, pareto
@@ -189,7 +190,7 @@ def test_a_hundred_thousand_samples_need_the_memory_of_a_chunk():
     key = jax.eval_shape(lambda: jax.random.key(0))
     memory_of = lambda num_samples, chunk_size: (
         _estimates.lower(model, {}, key, indices, xs, num_samples, chunk_size)
-        .compile()
+        .compile(UNRUN)
         .memory_analysis()
         .temp_size_in_bytes
     )

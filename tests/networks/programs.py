@@ -3,6 +3,9 @@
 import jax
 from jax.extend.core import jaxprs_in_params
 
+# To compile a program that is read and never run: what XLA plans is the same, the machine code is not optimised.
+UNRUN = {"xla_backend_optimization_level": "0", "xla_llvm_disable_expensive_passes": True}
+
 
 def equations(jaxpr):
     """All equations of a jaxpr, those of the programs inside it too (a loop's body once)."""

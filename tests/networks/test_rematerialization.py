@@ -7,7 +7,7 @@ import pytest
 
 from contract.checks import assert_trees_close
 from fresh import some_params
-from networks.programs import products_of
+from networks.programs import UNRUN, products_of
 from vae_jax.models import gaussian_vae
 from vae_jax.networks import conv_decoder, conv_encoder, mlp_decoder, mlp_encoder, rematerialized
 from vae_jax.objectives import negative_elbo
@@ -64,7 +64,7 @@ def test_a_program_holds_the_activations_of_one_network_at_a_time():
     params, xs = jax.eval_shape(mlp(plain).init, jax.random.key(0)), jax.ShapeDtypeStruct((2048, *IMAGE), jnp.float32)
     # XLA for the CPU takes out what keeps the two passes forward apart, and then makes them one again; GPU and TPU
     # keep it. Without that pass the CPU's compiler tells what they have.
-    options = {"xla_disable_hlo_passes": "cse_barrier_expander"}
+    options = {**UNRUN, "xla_disable_hlo_passes": "cse_barrier_expander"}
     memory = {
         wrap: jax.jit(value_and_gradient(mlp(wrap))).lower(params, xs).compile(options).memory_analysis()
         for wrap in (plain, rematerialized)

@@ -17,6 +17,7 @@ from jax.sharding import PartitionSpec
 
 from contract.table import OBJECTIVES
 from fresh import soon_started
+from networks.programs import UNRUN
 from vae_jax.data import binarize
 from vae_jax.models import VAE, mlp_vae, vq_vae
 from vae_jax.models.vae import join_buffers, split_buffers
@@ -121,7 +122,7 @@ def collectives_of_microbatches(mesh):
     params, batch = MODEL.init(KEY), jnp.zeros((32, *np.shape(TRAIN)[1:]))
     objective = on_mesh(accumulated(negative_elbo, 2), mesh)
     gradient = jax.jit(jax.grad(lambda params, key, batch: objective(MODEL, params, key, batch)[0]))
-    return collectives(gradient.lower(*place((params, KEY, batch), replicated(mesh))).compile())
+    return collectives(gradient.lower(*place((params, KEY, batch), replicated(mesh))).compile(UNRUN))
 
 
 def main(folder):
@@ -145,7 +146,7 @@ def main(folder):
         step = keep_shardings(make_train_step(MODEL, on_mesh(OBJECTIVE, mesh_of), OPTIMIZER), shardings)
         epoch = make_train_epoch(step, BATCH_SIZE)
         state = initial_state(shardings)
-        program = epoch.lower(state, place(key, replicated(mesh_of)), train).compile()
+        program = epoch.lower(state, place(key, replicated(mesh_of)), train).compile(UNRUN)
         after, metrics = epoch(state, place(key, replicated(mesh_of)), train)
         results |= flat(f"{name}/state", after._asdict()) | flat(f"{name}/metrics", metrics)
         results |= flat(f"{name}/validation", evaluate(after.params, key, validation))
