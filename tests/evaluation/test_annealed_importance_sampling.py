@@ -89,13 +89,14 @@ def test_on_given_examples_it_meets_log_p_within_its_own_error():
 
 @pytest.mark.slow
 def test_the_gap_closes_with_more_temperatures():
+    # Moves at temperature 0 come before the first weight, and after the last one back: for one program of 100 steps.
     run = lambda steps: bidirectional(
         model_of(8),
         wrong_params_of(8),
         jax.random.key(2),
         200,
         start=from_prior,
-        temperatures=sigmoid_temperatures(steps),
+        temperatures=np.pad(sigmoid_temperatures(steps), (100 - steps, 0)),
     )
     few, more = run(10), run(100)
     assert z_score(few.gap) > 5  # bounds that are not tight show it
