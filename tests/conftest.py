@@ -12,3 +12,8 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_compilation_cache_dir", str(Path(__file__).parents[1] / ".pytest_cache" / "jax"))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+def pytest_collection_modifyitems(items):
+    """Tests that share a fixture of a minute come first, for idle workers take tests from the end of others' lines."""
+    items.sort(key=lambda item: item.path.name != "test_many_devices.py")
