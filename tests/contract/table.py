@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fresh import some_params
+from fresh import init, some_params
 from objectives.linear_gaussian import exact_params, linear_gaussian
 from vae_jax import distributions as d
 from vae_jax import objectives as o
@@ -454,8 +454,8 @@ NOISELESS = Problem(VAE_MODEL, noiseless(VAE_PARAMS), IMAGES)
 # With the exact posterior log p(x, z) - log q(z | x) = log p(x) at every z, though log q itself is noisy.
 EXACT = Problem(LINEAR_MODEL, exact_params(), LINEAR_EXAMPLES)
 CODES = Problem(AUTOENCODER, AUTOENCODER_PARAMS, IMAGES)
-VQ_CODES = Problem(CODE_MODEL, CODE_MODEL.init(jax.random.key(0)), IMAGES)
-CATEGORICAL_PARAMS = CATEGORICAL_MODEL.init(jax.random.key(0))
+VQ_CODES = Problem(CODE_MODEL, init(CODE_MODEL, jax.random.key(0)), IMAGES)
+CATEGORICAL_PARAMS = init(CATEGORICAL_MODEL, jax.random.key(0))
 CATEGORIES = Problem(CATEGORICAL_MODEL, CATEGORICAL_PARAMS, IMAGES)
 SURE_CATEGORIES = Problem(CATEGORICAL_MODEL, sure(CATEGORICAL_PARAMS), IMAGES)
 

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fresh import init
 from vae_jax.evaluation import codebook_counts, encode_sequences, measure_vq_vae
 from vae_jax.models import masked_prior, reconstruct, vq_vae, vq_vae_2, with_code_prior
 from vae_jax.models.codes import sequence_of
@@ -14,14 +15,21 @@ from vae_jax.quantizers import product_quantizer, vector_quantizer
 IMAGE = (8, 8, 1)
 XS = jax.random.bernoulli(jax.random.key(0), 0.5, (25, *IMAGE)).astype(jnp.float32)
 MODEL = vq_vae_2(IMAGE, product_quantizer(vector_quantizer(6, 2), 2), vector_quantizer(3, 3), (4,), 2, 1)
-PARAMS = MODEL.init(jax.random.key(0))
+PARAMS = init(MODEL, jax.random.key(0))
 
 
 def test_counts_are_of_each_codebook_and_all_examples():
     sequences = np.asarray(encode_sequences(MODEL, PARAMS, XS, batch_size=7))
-    np.testing.assert_array_equal(sequences[3], sequence_of(MODEL.encode(PARAMS, XS[3]).mean))
-    posterior = jax.vmap(lambda x: MODEL.encode(PARAMS, x))(XS)
-    fine, coarse = (np.asarray(codes.indices) for codes in posterior.mean)
+
+    @jax.jit
+    @jax.vmap
+    def codes_sequence_and_picture(x):
+        z = MODEL.encode(PARAMS, x).mean
+        return z, sequence_of(z), reconstruct(MODEL, PARAMS, x)
+
+    z, of_codes, means = codes_sequence_and_picture(XS)
+    np.testing.assert_array_equal(sequences[3], of_codes[3])
+    fine, coarse = (np.asarray(codes.indices) for codes in z)
     expected = [
         np.bincount(fine[..., 0].ravel(), minlength=6),
         np.bincount(fine[..., 1].ravel(), minlength=6),
@@ -41,7 +49,6 @@ def test_counts_are_of_each_codebook_and_all_examples():
     assert summary["codes_per_example"] == 36
     np.testing.assert_allclose(summary["rate"], 36 * uniform * math.log(2), rtol=1e-6)
     np.testing.assert_allclose(summary["negative_elbo"], summary["rate"] + summary["distortion"], rtol=1e-6)
-    means = jax.vmap(lambda x: reconstruct(MODEL, PARAMS, x))(XS)
     np.testing.assert_allclose(summary["psnr"], 10 * np.log10(1 / np.mean((np.asarray(means) - XS) ** 2)), rtol=1e-5)
     np.testing.assert_allclose(summary["bits_per_dim"], summary["negative_elbo"] / 64 / math.log(2), rtol=1e-6)
 
@@ -50,7 +57,7 @@ def test_a_prior_without_a_likelihood_leaves_the_bound_undefined():
     encoder, decoder = mlp_encoder(IMAGE, 12, (8,)), mlp_decoder(12, (*IMAGE, 1), (8,))
     model = vq_vae(encoder, decoder, vector_quantizer(5, 3), (2, 2))
     model = with_code_prior(model, masked_prior(5, 4, layers=1, width=8, heads=2, steps=2))
-    summary = measure_vq_vae(model, model.init(jax.random.key(0)), jax.random.key(1), XS, 1, 0).summary
+    summary = measure_vq_vae(model, init(model, jax.random.key(0)), jax.random.key(1), XS, 1, 0).summary
     undefined = {name for name, value in summary.items() if value is None}
     assert undefined == {
         *("negative_elbo", "negative_elbo_standard_error", "rate", "active_units", "bits_per_dim", "bits_per_code")

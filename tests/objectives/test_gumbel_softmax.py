@@ -4,6 +4,7 @@ import numpy as np
 import optax
 import pytest
 
+from fresh import init
 from vae_jax.distributions import OneHotCategorical, gumbel_softmax
 from vae_jax.models import categorical_vae, mlp_vae
 from vae_jax.networks import mlp_decoder, mlp_encoder
@@ -13,7 +14,7 @@ from vae_jax.training import init_train_state, make_train_step
 IMAGE = (4, 4, 1)
 BATCH = (np.random.default_rng(0).random((6, *IMAGE)) < 0.5).astype(np.float32)
 MODEL = categorical_vae(mlp_encoder(IMAGE, 6, (8,)), mlp_decoder(6, (*IMAGE, 1), (8,)), 2, 3)
-PARAMS = MODEL.init(jax.random.key(0))
+PARAMS = init(MODEL, jax.random.key(0))
 
 
 def test_the_relaxed_draw_is_that_of_numpy():
@@ -64,7 +65,7 @@ def test_the_temperature_follows_a_schedule():
 def test_training_lowers_the_bound_of_the_one_hot_model():
     optimizer = optax.adam(1e-2)
     step = make_train_step(MODEL, gumbel_softmax_elbo(0.5), optimizer)
-    state = init_train_state(MODEL, optimizer, jax.random.key(0))
+    state = jax.jit(lambda key: init_train_state(MODEL, optimizer, key))(jax.random.key(0))
     after, _ = jax.jit(lambda s: jax.lax.scan(lambda s, _: step(s, jax.random.key(1), BATCH), s, None, 1500))(state)
     bound = lambda params: np.mean(
         [
@@ -82,7 +83,7 @@ def test_bad_arguments():
         gumbel_softmax_elbo(0.0)
     other = mlp_vae(IMAGE, 2, (8,))
     with pytest.raises(TypeError, match="needs a model whose encode returns a OneHotCategorical"):
-        gumbel_softmax_elbo(1.0)(other, other.init(jax.random.key(0)), jax.random.key(1), BATCH)
+        gumbel_softmax_elbo(1.0)(other, init(other, jax.random.key(0)), jax.random.key(1), BATCH)
     with pytest.raises(ValueError, match="num_categories at least 2, got 2 and 1"):
         categorical_vae(mlp_encoder(IMAGE, 2, (8,)), mlp_decoder(2, (*IMAGE, 1), (8,)), 2, 1)
 

@@ -4,6 +4,7 @@ import numpy as np
 import optax
 import pytest
 
+from fresh import init
 from vae_jax.models import mlp_vae, vq_vae
 from vae_jax.networks import mlp_decoder, mlp_encoder
 from vae_jax.objectives import negative_elbo, quantized
@@ -19,16 +20,20 @@ def model_of(quantizer):
     return vq_vae(mlp_encoder(IMAGE, dim, (8,)), mlp_decoder(dim, (*IMAGE, 1), (8,)), quantizer, (2, 2))
 
 
+def encoded_and_decoded(model, params, x):
+    posterior = model.encode(params, x)
+    return posterior, model.decode(params, posterior.mean).logits
+
+
 def test_the_loss_is_a_mean_over_examples_of_sums_over_places_in_numpy():
     model = model_of(vector_quantizer(7, 3, commitment=0.25))
-    params = model.init(jax.random.key(0))
-    loss, aux = quantized(model, params, jax.random.key(1), BATCH)
+    params = init(model, jax.random.key(0))
+    loss, aux = jax.jit(quantized, static_argnums=0)(model, params, jax.random.key(1), BATCH)
     codebook = np.asarray(params["quantizers"]["level_1"]["codebook"], np.float64)
-    posterior = jax.vmap(lambda x: model.encode(params, x))(BATCH)
+    posterior, logits = jax.jit(jax.vmap(lambda x: encoded_and_decoded(model, params, x)))(BATCH)
     inputs = np.asarray(posterior.grids[0].inputs, np.float64).reshape(6, 4, 3)
     distances = ((inputs[:, :, None] - codebook) ** 2).sum(-1)
     indices = distances.argmin(-1)
-    logits = jax.vmap(lambda z: model.decode(params, z).logits)(posterior.mean)
     distortion = -(BATCH * logits - np.logaddexp(0, logits)).sum((1, 2, 3))
     np.testing.assert_allclose(aux.metrics["distortion"], distortion.mean(), rtol=1e-5)
     np.testing.assert_allclose(aux.metrics["quantization_loss"], 1.25 * distances.min(-1).sum(1).mean(), rtol=1e-4)
@@ -47,9 +52,11 @@ def test_the_loss_is_a_mean_over_examples_of_sums_over_places_in_numpy():
 def test_loss_and_encoder_gradient_do_not_grow_with_the_batch(quantizer):
     # Pythae sums its codebook and commitment losses over the batch.
     model = model_of(quantizer)
-    params = model.init(jax.random.key(0))
-    of = jax.value_and_grad(
-        lambda encoder, xs: quantized(model, {**params, "encoder": encoder}, jax.random.key(0), xs)[0]
+    params = init(model, jax.random.key(0))
+    of = jax.jit(
+        jax.value_and_grad(
+            lambda encoder, xs: quantized(model, {**params, "encoder": encoder}, jax.random.key(0), xs)[0]
+        )
     )
     loss, gradient = of(params["encoder"], BATCH)
     tiled_loss, tiled_gradient = of(params["encoder"], np.concatenate([BATCH] * 5))
@@ -60,12 +67,12 @@ def test_loss_and_encoder_gradient_do_not_grow_with_the_batch(quantizer):
 def test_a_training_step_moves_buffers_by_the_batch_and_weights_by_the_gradient():
     quantizer = residual_quantizer(ema_vector_quantizer(7, 3, revival=0.1), 2)
     model = model_of(quantizer)
-    state = init_train_state(model, optax.sgd(0.1), jax.random.key(0))
+    state = jax.jit(lambda key: init_train_state(model, optax.sgd(0.1), key))(jax.random.key(0))
     after, _ = jax.jit(make_train_step(model, quantized, optax.sgd(0.1)))(state, jax.random.key(1), BATCH)
-    posterior = jax.vmap(lambda x: model.encode(state.params, x))(BATCH)
     step_key = jax.random.fold_in(jax.random.key(1), 0)
     update_key = jax.random.fold_in(jax.random.split(step_key, len(BATCH))[0], 1)
-    expected = posterior.batch_update(state.params, update_key)
+    posteriors = lambda params: jax.vmap(lambda x: model.encode(params, x))(BATCH)
+    expected = jax.jit(lambda params: posteriors(params).batch_update(params, update_key))(state.params)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), after.params["buffers"], expected)
     changed = jax.tree.map(lambda a, b: bool((a != b).any()), after.params, state.params)
     assert all(jax.tree.leaves(changed))
@@ -77,7 +84,7 @@ def test_the_encoder_learns_codes_by_which_images_are_told_apart():
     model = model_of(ema_vector_quantizer(8, 3, revival=0.1))
     optimizer = optax.adam(1e-2)
     step = make_train_step(model, quantized, optimizer)
-    state = init_train_state(model, optimizer, jax.random.key(0))
+    state = jax.jit(lambda key: init_train_state(model, optimizer, key))(jax.random.key(0))
     run = jax.jit(lambda state: jax.lax.scan(lambda s, _: step(s, jax.random.key(1), BATCH), state, None, 800))
     _, metrics = run(state)
     assert metrics["distortion"][0] > 10.0
@@ -87,12 +94,12 @@ def test_the_encoder_learns_codes_by_which_images_are_told_apart():
 def test_a_model_without_codes_is_refused():
     model = mlp_vae(IMAGE, 2, (8,))
     with pytest.raises(TypeError, match=r"quantized needs a model whose encode returns codes.*got a Normal"):
-        quantized(model, model.init(jax.random.key(0)), jax.random.key(1), BATCH)
+        quantized(model, init(model, jax.random.key(0)), jax.random.key(1), BATCH)
 
 
 def test_the_elbo_of_codes_trains_all_but_the_codebook():
     model = model_of(vector_quantizer(7, 3))
-    params = model.init(jax.random.key(0))
-    grads = jax.grad(lambda params: negative_elbo(model, params, jax.random.key(0), BATCH)[0])(params)
+    params = init(model, jax.random.key(0))
+    grads = jax.jit(jax.grad(lambda params: negative_elbo(model, params, jax.random.key(0), BATCH)[0]))(params)
     assert not jnp.any(grads["quantizers"]["level_1"]["codebook"])
     assert all(np.any(leaf) for leaf in jax.tree.leaves(grads["encoder"]))
