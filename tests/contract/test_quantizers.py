@@ -35,6 +35,7 @@ def params_and_vectors(name, count=40):
     return programs(name).init(init_key), jax.random.normal(z_key, (count, QUANTIZERS[name].dim))
 
 
+@pytest.mark.slow
 @quantizer_rows
 def test_the_value_is_what_the_indices_look_up_bit_for_bit(name):
     quantizer, (params, zs) = QUANTIZERS[name], params_and_vectors(name)
@@ -102,6 +103,7 @@ def test_the_batchs_loss_does_not_scale_with_the_batch(name):
     np.testing.assert_allclose(of(params, jnp.concatenate([zs] * 3)), of(params, zs), rtol=1e-4)
 
 
+@pytest.mark.slow
 @quantizer_rows
 def test_updates_and_fits_keep_structure_and_stay_finite(name):
     params, zs = params_and_vectors(name)

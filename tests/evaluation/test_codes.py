@@ -3,6 +3,7 @@ import math
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from fresh import init
 from vae_jax.evaluation import codebook_counts, encode_sequences, measure_vq_vae
@@ -18,6 +19,7 @@ MODEL = vq_vae_2(IMAGE, product_quantizer(vector_quantizer(6, 2), 2), vector_qua
 PARAMS = init(MODEL, jax.random.key(0))
 
 
+@pytest.mark.slow
 def test_counts_are_of_each_codebook_and_all_examples():
     sequences = np.asarray(encode_sequences(MODEL, PARAMS, XS, batch_size=7))
 
@@ -53,6 +55,7 @@ def test_counts_are_of_each_codebook_and_all_examples():
     np.testing.assert_allclose(summary["bits_per_dim"], summary["negative_elbo"] / 64 / math.log(2), rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_prior_without_a_likelihood_leaves_the_bound_undefined():
     encoder, decoder = mlp_encoder(IMAGE, 12, (8,)), mlp_decoder(12, (*IMAGE, 1), (8,))
     model = vq_vae(encoder, decoder, vector_quantizer(5, 3), (2, 2))

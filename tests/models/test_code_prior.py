@@ -79,6 +79,7 @@ def test_zero_parameters_predict_the_uniform_distribution(name):
     np.testing.assert_allclose(losses, np.full(4, T * np.log(K)), rtol=1e-5)
 
 
+@pytest.mark.slow
 @every
 def test_the_loss_has_finite_gradients_that_reach_every_parameter(name):
     prior = CONDITIONAL[name]

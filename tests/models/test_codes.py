@@ -47,6 +47,7 @@ def test_the_bound_is_below_the_sum_over_all_codes():
     assert bound < log_p
 
 
+@pytest.mark.slow
 def test_the_decoder_sees_the_same_from_indices_as_from_the_encoder_bit_for_bit():
     for model, x in ((MODEL, X), (TWO_LEVELS, np.zeros((8, 8, 1), np.float32))):
         params = model.init(jax.random.key(0))
@@ -107,6 +108,7 @@ def test_codes_that_are_not_there_are_refused_and_give_no_picture():
 CODE_PRIOR = transformer_prior(5, 8, layers=1, width=8, heads=2)
 
 
+@pytest.mark.slow
 def test_a_trained_priors_density_takes_the_place_of_the_uniform_one():
     model = with_code_prior(MODEL, CODE_PRIOR)
     params = with_prior_params(PARAMS, CODE_PRIOR.init(jax.random.key(1)))
@@ -138,6 +140,7 @@ def test_the_priors_of_a_model_are_of_its_class():
     assert isinstance(MODEL.prior(PARAMS), CodebookPrior)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "model", [small(product_quantizer(ema_vector_quantizer(5, 2), 2)), TWO_LEVELS], ids=["one level", "two levels"]
 )

@@ -62,6 +62,7 @@ def test_the_temperature_follows_a_schedule():
         np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_training_lowers_the_bound_of_the_one_hot_model():
     optimizer = optax.adam(1e-2)
     step = make_train_step(MODEL, gumbel_softmax_elbo(0.5), optimizer)

@@ -44,6 +44,7 @@ def test_the_loss_is_a_mean_over_examples_of_sums_over_places_in_numpy():
     np.testing.assert_allclose(aux.metrics["batch_perplexity"], np.exp(-(p * np.log(p + 1e-30)).sum()), rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "quantizer",
     [vector_quantizer(7, 3), ema_vector_quantizer(7, 3), lookup_free_quantizer(3)],

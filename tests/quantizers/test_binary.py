@@ -37,6 +37,7 @@ def test_the_spherical_entropies_are_those_of_all_codes_enumerated():
     np.testing.assert_allclose(exact.batch_loss({}, jnp.asarray(ZS, jnp.float32)), of_one - of_mean, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_groups_of_bits_bound_the_entropy_of_the_mean_from_above():
     # Bits that agree: the codes are 0000 and 1111, one bit of entropy, four by the bits one at a time.
     logits = jnp.where(jnp.arange(20) % 2 == 0, 30.0, -30.0)[:, None] * jnp.ones((1, 4))

@@ -11,6 +11,7 @@ from vae_jax.quantizers import finite_scalar_quantizer
 LEVELS = [(2,), (3,), (2, 2), (8, 5, 5), (7, 4, 2, 3)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("levels", LEVELS)
 def test_every_index_has_its_value_and_every_value_its_index(levels):
     quantizer = finite_scalar_quantizer(levels)

@@ -21,6 +21,7 @@ def head(params, i):
     return own | ({} if buffers is None else {"buffers": jax.tree.map(lambda leaf: leaf[i], buffers["heads"])})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("inner", [vector_quantizer(8, 2), ema_vector_quantizer(8, 2)])
 def test_heads_are_quantisers_of_their_parts(inner):
     quantizer = product_quantizer(inner, 3)

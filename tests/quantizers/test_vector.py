@@ -64,6 +64,7 @@ def test_fit_puts_the_codes_on_the_clusters():
         assert np.linalg.norm(found - center, axis=1).min() < 0.1
 
 
+@pytest.mark.slow
 def test_k_means_lowers_the_distance_and_counts_every_point():
     points = jnp.asarray(np.random.default_rng(1).normal(size=(200, 3)), jnp.float32)
     distance = lambda centers: ((points[:, None] - centers[None]) ** 2).sum(-1).min(1).mean()

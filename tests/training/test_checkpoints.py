@@ -53,7 +53,8 @@ def uninterrupted():
     return train()
 
 
-@pytest.mark.parametrize("stop_after", [1, pytest.param(3, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("stop_after", [1, 3])
 def test_a_run_that_was_stopped_and_resumed_ends_in_the_same_bits(tmp_path, uninterrupted, stop_after):
     with pytest.raises(Stopped):
         train(checkpoints_in(tmp_path / "c"), stop_after)

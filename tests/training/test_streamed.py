@@ -67,6 +67,7 @@ def test_an_epoch_takes_its_own_batches_and_no_more():
     assert int(state.step) == STEPS
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_goes_on_from_its_checkpoint_at_the_step_number_in_the_same_bits(tmp_path):
     epoch = make_train_stream_epoch(STEP, STEPS, chunk_steps=2)
     state, _ = epoch(fresh_state(), KEY, stream := batches())
