@@ -3,6 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from fresh import init
 from vae_jax.models import Codes, mlp_vae, vq_vae, vq_vae_2, with_code_prior, with_codes_fitted, with_prior_params
 from vae_jax.models.codes import CodebookPrior, sequence_of
 from vae_jax.models.transformer_prior import transformer_prior
@@ -57,7 +58,7 @@ def test_the_decoder_sees_the_same_from_indices_as_from_the_encoder_bit_for_bit(
 
 
 def test_the_sequence_has_the_level_farthest_from_the_data_first():
-    params = TWO_LEVELS.init(jax.random.key(0))
+    params = init(TWO_LEVELS, jax.random.key(0))
     z = (Codes(jnp.arange(16).reshape(4, 4, 1) % 6, None), Codes(jnp.asarray([3, 2, 1, 0]).reshape(2, 2, 1), None))
     np.testing.assert_array_equal(sequence_of(z), [3, 2, 1, 0, *(np.arange(16) % 6)])
     assert code_sequence_shape(TWO_LEVELS) == (20, 6)
@@ -68,7 +69,7 @@ def test_the_sequence_has_the_level_farthest_from_the_data_first():
 
 
 def test_the_bottom_of_two_levels_knows_of_the_top_and_the_decoder_of_both():
-    params = TWO_LEVELS.init(jax.random.key(0))
+    params = init(TWO_LEVELS, jax.random.key(0))
     x = jax.random.uniform(jax.random.key(1), (8, 8, 1))
     fine, coarse = TWO_LEVELS.encode(params, x).grids
     assert fine.inputs.shape == (4, 4, 3)
