@@ -5,8 +5,8 @@
 
 Every quantiser is a run of experiments.vq_vae in a folder of its own, RUNS/NAME, its prior included; the same command
 continues what stopped, and trains nothing twice. The record is written anew after each. The network is that of the
-VQ-VAE on CIFAR-10 (van den Oord et al. 2017), D = 64, and about 512 codes a place: 480 of finite_scalar, and 512 x 512
-of residual, which has two codes a place. About nine minutes a quantiser on two cores.
+VQ-VAE on CIFAR-10 (van den Oord et al. 2017), D = 64, and 512 codes a place; 512 x 512 of residual, which
+has two codes a place. About nine minutes a quantiser on two cores.
 """
 
 import dataclasses

@@ -76,7 +76,7 @@ class ProgressDisplay(_Bar):
         """The rows of one epoch, one a model that was trained in it."""
         values = {
             name: [row[f"validation/{name}"] for row in rows if math.isfinite(row.get(f"validation/{name}", math.nan))]
-            for name in ("elbo", "rate", "distortion", "bits_per_code")
+            for name in ("elbo", "rate", "distortion", "bits_per_code", "masked_bits_per_code")
         }
         words = [f"{name} {statistics.fmean(numbers):.2f}" for name, numbers in values.items() if numbers]
         if len(rows) > 1:

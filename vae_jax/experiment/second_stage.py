@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast, get_args
 
 import jax
 import numpy as np
@@ -21,13 +22,22 @@ from vae_jax.experiment.resumable import train_in_folder
 from vae_jax.experiment.schedules import make_schedule
 from vae_jax.experiment.settings import Settings
 from vae_jax.experiment.trained import keys_of
-from vae_jax.models import CodePrior, transformer_prior, with_code_prior, with_prior_params
+from vae_jax.models import (
+    CodePrior,
+    masked_prior,
+    pixel_cnn_prior,
+    transformer_prior,
+    with_code_prior,
+    with_prior_params,
+)
 from vae_jax.models.vae import VAE, Params
-from vae_jax.models.with_code_prior import code_sequence_shape
+from vae_jax.models.with_code_prior import code_sequence_shape, levels_of
 from vae_jax.objectives import code_prior_loss
 from vae_jax.runs import RunFolder
 from vae_jax.training import fit, steps_per_epoch
 from vae_jax.training.checkpoints import load_best
+
+PriorName = Literal["transformer", "pixel_cnn", "masked"]
 
 
 class OtherCodes(ValueError):
@@ -38,18 +48,21 @@ class OtherCodes(ValueError):
 class CodeSettings(Settings):
     """What an experiment with a prior over codes can be told."""
 
-    prior_epochs: int = 6
+    prior: PriorName = "transformer"
+    """over the codes: transformer (causal), pixel_cnn (gated, the VQ-VAE paper's), masked (MaskGIT: samples in few
+    passes, and has no likelihood, so that what a code costs is not known)"""
+    prior_epochs: int = 12
     """of the prior, over the codes of the training images"""
     prior_batch_size: int = 64
     """images a step of the prior"""
     prior_learning_rate: float = 1e-3
     """of the prior's Adam, falling to 0 by a cosine"""
     prior_layers: int = 2
-    """blocks of the prior's transformer"""
+    """layers of the prior"""
     prior_width: int = 128
-    """width of the prior's transformer"""
+    """width of the prior: of a transformer's positions, or the channels of a PixelCNN"""
     prior_heads: int = 4
-    """heads of its attention"""
+    """heads of a transformer's attention"""
 
 
 def check_code_settings(settings: CodeSettings) -> None:
@@ -66,9 +79,23 @@ def check_code_settings(settings: CodeSettings) -> None:
 def make_prior(settings: CodeSettings, model: VAE) -> CodePrior:
     """The prior that the settings describe, over the codes of the model."""
     length, num_codes = code_sequence_shape(model)
-    return transformer_prior(
-        num_codes, length, layers=settings.prior_layers, width=settings.prior_width, heads=settings.prior_heads
-    )
+    layers, width = settings.prior_layers, settings.prior_width
+    attention = {"layers": layers, "width": width, "heads": settings.prior_heads}
+    makers: dict[PriorName, Callable[[], CodePrior]] = {
+        "transformer": lambda: transformer_prior(num_codes, length, **attention),
+        "pixel_cnn": lambda: pixel_cnn_prior(num_codes, _rows_and_columns(model), layers=layers, channels=width),
+        "masked": lambda: masked_prior(num_codes, length, steps=min(8, length), **attention),
+    }
+    assert set(makers) == set(get_args(PriorName))
+    return makers[settings.prior]()
+
+
+def _rows_and_columns(model: VAE) -> tuple[int, int]:
+    """Of a grid that holds the codes row by row, those of one place beside each other."""
+    level, *others = levels_of(model)
+    if others:
+        raise ValueError(f"--prior pixel_cnn is over one grid of codes, and this model has {1 + len(others)}")
+    return level.grid[0], level.grid[1] * len(level.quantizer.num_codes)
 
 
 def train_prior(prepared: Prepared, settings: CodeSettings, params: Params) -> tuple[VAE, Params]:
@@ -147,5 +174,5 @@ def _folder_of(run: RunFolder, settings: Settings) -> RunFolder:
 
 
 def _config(settings: CodeSettings, params: Params) -> dict[str, Any]:
-    of_prior = {name: value for name, value in dataclasses.asdict(settings).items() if name.startswith("prior_")}
+    of_prior = {name: value for name, value in dataclasses.asdict(settings).items() if name.startswith("prior")}
     return {**of_prior, "patience": settings.patience, "codes": fingerprint(params)}

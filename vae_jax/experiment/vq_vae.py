@@ -73,8 +73,8 @@ class VQSettings(CodeSettings):
 
 
 def levels_near(num_codes: int) -> tuple[int, ...]:
-    """Levels whose product is nearest to num_codes, of those of Mentzer et al. 2023 (arXiv:2309.15505), table 1."""
-    known = ((5, 3), (8, 5), (8, 6, 5), (8, 5, 5, 5), (7, 5, 5, 5, 5), (8, 8, 8, 6, 5), (8, 8, 8, 5, 5, 5))
+    """Levels with a product near num_codes: of Mentzer et al. 2023 (arXiv:2309.15505), table 1, and some smaller."""
+    known = ((5, 3), (8, 5), (8, 6, 5), (8, 8, 8), (8, 5, 5, 5), (7, 5, 5, 5, 5), (8, 8, 8, 6, 5), (8, 8, 8, 5, 5, 5))
     return min(known, key=lambda levels: abs(math.log(math.prod(levels) / num_codes)))
 
 

@@ -13,9 +13,13 @@ from vae_jax.objectives.batch import ExampleObjective, Metrics, mean_over_batch
 
 
 def _code_prior_loss(prior: CodePrior, params: Params, key: jax.Array, codes: jax.Array) -> tuple[jax.Array, Metrics]:
-    """A prior's own loss of sequences `[B, T]` without labels, a mean over the batch in nats an example."""
+    """A prior's own loss of sequences `[B, T]` without labels, a mean over the batch in nats an example.
+
+    Metrics: `bits_per_code`, or `masked_bits_per_code` of a prior without a likelihood, whose loss bounds nothing.
+    """
     loss = prior.loss(params, key, codes, None)
-    return loss, {"bits_per_code": loss / (prior.length * math.log(2))}
+    name = "masked_bits_per_code" if prior.log_prob is None else "bits_per_code"
+    return loss, {name: loss / (prior.length * math.log(2))}
 
 
 # A prior is trained as a model is: the objective alone looks into either.
