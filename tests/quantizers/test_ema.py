@@ -70,7 +70,7 @@ def test_sums_are_float32_even_of_bfloat16():
 def test_only_dead_codes_are_revived_with_all_their_state():
     codebook = {
         "codebook": jnp.arange(8.0).reshape(4, 2),
-        "counts": jnp.asarray([10.0, 0.1, 4.0, 3.9]),
+        "counts": jnp.asarray([30.0, 0.1, 4.0, 3.9]),
         "sums": jnp.arange(8.0).reshape(4, 2) * 3,
     }
     zs = jnp.asarray(np.random.default_rng(0).normal(size=(32, 2)), jnp.float32)
@@ -82,6 +82,26 @@ def test_only_dead_codes_are_revived_with_all_their_state():
         assert (np.asarray(zs) == np.asarray(after["codebook"][dead])).all(1).any()
         assert after["counts"][dead] == 8.0
         np.testing.assert_array_equal(after["sums"][dead], 8.0 * after["codebook"][dead])
+
+
+def test_codes_fitted_to_the_vectors_are_not_revived_away_by_the_first_batch():
+    # 32 clusters of 98 vectors, as many as a batch of 64 grids of 7 x 7 has for each: counts begin far below that.
+    rng = np.random.default_rng(0)
+    zs = jnp.asarray(np.repeat(rng.normal(size=(32, 4)) * 10, 98, axis=0) + rng.normal(size=(32 * 98, 4)) * 0.1)
+    quantizer = ema_vector_quantizer(32, 4, revival=0.1)
+    params = {"buffers": fresh_codebook(zs[::98])}
+    step = jax.jit(
+        lambda p, z: {"buffers": quantizer.batch_update(p, jax.random.key(1), z, jnp.arange(len(z))[:, None] // 98)}
+    )
+    after = step(params, zs)["buffers"]
+    np.testing.assert_allclose(after["codebook"], zs[::98], atol=0.5)
+    # A code that no batch uses is dead once the counts have grown.
+    params = {"buffers": after | {"codebook": after["codebook"].at[5].set(99.0)}}
+    without = jnp.where((jnp.arange(len(zs)) // 98 == 5)[:, None], zs[:1], zs)
+    for i in range(40):
+        indices = jnp.where(jnp.arange(len(zs)) // 98 == 5, 0, jnp.arange(len(zs)) // 98)[:, None]
+        params = {"buffers": quantizer.batch_update(params, jax.random.key(i), without, indices)}
+    assert (params["buffers"]["codebook"][5] != 99.0).all()
 
 
 def test_revival_brings_a_collapsed_codebook_back():

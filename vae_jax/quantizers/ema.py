@@ -35,8 +35,8 @@ def ema_vector_quantizer(
       commitment: beta of the paper.
       decay: gamma, in [0, 1).
       epsilon: of the smoothing of the counts, at least 0.
-      revival: a code whose moving count is below this share of N / K, what each of K codes has of N vectors where all
-        have the same, is moved to a vector of the batch (`batch_revive`). 0 never moves one; 0.05 to 0.5 are usual.
+      revival: a code whose moving count is below this share of the average code's is moved to a vector of the batch
+        (`batch_revive`). 0 never moves one; 0.05 to 0.5 are usual.
       gradient: `straight_through`, or `rotation_trick`.
 
     Raises:
@@ -107,9 +107,11 @@ def batch_ema(codebook: Codebook, zs: jax.Array, indices: jax.Array, decay: floa
 
 
 def batch_revive(codebook: Codebook, key: jax.Array, zs: jax.Array, threshold: float) -> Codebook:
-    """Moves every code with a count below threshold N / K to one of the N vectors, drawn at random.
+    """Moves every code with a count below threshold times the average to one of the N vectors, drawn at random.
 
-    The code begins anew with all its state: the count N / K of an average code, and sums to match. Shapes are fixed.
+    The average is N / K, what each of K codes has of N vectors where all have the same, or the mean of the counts as
+    long as they have not grown to that: they begin at 1, and codes that a batch uses are not dead. A code that is moved
+    begins anew with all its state: the count N / K, and sums to match. Shapes are fixed.
 
     Args:
       codebook: after its update.
@@ -120,7 +122,7 @@ def batch_revive(codebook: Codebook, key: jax.Array, zs: jax.Array, threshold: f
     chex.assert_rank(zs, 2)
     zs = jax.lax.stop_gradient(zs.astype(jnp.float32))
     num_codes, average = codebook["counts"].shape[0], zs.shape[0] / codebook["counts"].shape[0]
-    dead = codebook["counts"] < threshold * average
+    dead = codebook["counts"] < threshold * jnp.minimum(average, jnp.mean(codebook["counts"]))
     fresh = zs[jax.random.randint(key, (num_codes,), 0, zs.shape[0])]
     rows = dead[:, None]
     return {
