@@ -26,7 +26,8 @@ def test_every_index_has_its_value_and_every_value_its_index(levels):
     counts = np.asarray(levels)
     offset = np.where(counts % 2 == 0, 0.5, 0.0)
     width = (counts - 1) * 1.001 / 2
-    zs = np.arctanh(np.clip((grid * (counts // 2) + offset) / width, -0.99999, 0.99999)) - np.arctanh(offset / width)
+    shift = np.where(counts == 2, 0, np.arctanh(offset / width))
+    zs = np.arctanh(np.clip((grid * (counts // 2) + offset) / width, -0.99999, 0.99999)) - shift
     out = jax.vmap(lambda z: quantizer.quantize({}, z))(jnp.asarray(zs, jnp.float32))
     np.testing.assert_array_equal(out.indices[:, 0], np.arange(size))
     np.testing.assert_array_equal(out.value, values)
@@ -41,6 +42,16 @@ def test_all_levels_and_no_others_are_reached_at_the_ends(levels):
     np.testing.assert_allclose(high, (counts - 1 - counts // 2) / (counts // 2))
     middle = quantizer.quantize({}, jnp.zeros(len(levels))).value
     np.testing.assert_array_equal(middle, np.zeros(len(levels)))
+
+
+def test_two_levels_are_both_used_and_trained():
+    quantizer = finite_scalar_quantizer((2, 2, 2))
+    zs = jax.random.normal(jax.random.key(0), (2000, 3))
+    indices = jax.vmap(lambda z: quantizer.quantize({}, z).indices[0])(zs)
+    assert (np.bincount(indices, minlength=8) > 150).all()
+    np.testing.assert_array_equal(indices, ((np.asarray(zs) > 0) * np.array([1, 2, 4])).sum(1))
+    gradient = jax.grad(lambda z: quantizer.quantize({}, z).value.sum())(jnp.zeros(3))
+    np.testing.assert_allclose(gradient, 0.5005 * np.ones(3), rtol=1e-5)
 
 
 def test_the_gradient_is_that_of_the_bound():

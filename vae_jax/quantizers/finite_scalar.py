@@ -22,7 +22,9 @@ def finite_scalar_quantizer(levels: Sequence[int]) -> Quantizer:
     """value_i = round(f_i(z_i)) / floor(L_i / 2), f_i(z) = h tanh(z + atanh(o / h)) - o; no loss, no codebook.
 
     h = (L - 1)(1 + 0.001) / 2, and o = 1/2 for an even number of levels, else 0: the bound f_i is 0 at 0 and spans the
-    L integers from -floor(L / 2) on. The one index is the grid's, the first number varying fastest, in int32.
+    L integers from -floor(L / 2) on. For L = 2 it is h tanh(z) - 1/2, which tells the signs apart: by the formula 0
+    would lie at the end where tanh is flat, 3.8 away from the other level. The one index is the grid's, the first
+    number varying fastest, in int32.
 
     Args:
       levels: L_1, ..., L_D, each at least 2; K is their product. The paper takes (8, 5, 5, 5) for about 2^10.
@@ -41,7 +43,7 @@ def finite_scalar_quantizer(levels: Sequence[int]) -> Quantizer:
     half, strides = counts // 2, np.concatenate([[1], np.cumprod(counts[:-1])]).astype(np.int32)
     width = ((counts - 1) * (1.0 + _MARGIN) / 2.0).astype(np.float32)
     offset = np.where(counts % 2 == 0, 0.5, 0.0).astype(np.float32)
-    shift = np.arctanh(offset / width).astype(np.float32)
+    shift = np.where(counts == 2, 0.0, np.arctanh(offset / width)).astype(np.float32)
 
     def quantize(params: Params, z: jax.Array) -> Quantized:
         chex.assert_shape(z, (len(levels),))
