@@ -11,6 +11,8 @@ import jax.numpy as jnp
 
 from vae_jax.quantizers.nearest import nearest_code
 
+_MOST_POINTS = 256  # a cluster, as in Faiss (Douze et al. 2024, arXiv:2401.08281)
+
 
 class Clusters(NamedTuple):
     """What k-means found."""
@@ -23,8 +25,9 @@ class Clusters(NamedTuple):
 def k_means(key: jax.Array, points: jax.Array, num_clusters: int, iterations: int = 10) -> Clusters:
     """Lloyd's algorithm from points drawn at random: assign to the nearest centre, move to the mean, again.
 
-    A cluster with no points starts again at a point drawn at random. Fewer points than clusters, or equal ones, leave
-    several centres at the same place, which is no error; every number stays finite.
+    Of more than 256 points a cluster, so many are drawn at random: enough for means, and the memory of N x K distances
+    stays bounded. A cluster with no points starts again at a point drawn at random. Fewer points than clusters, or
+    equal ones, leave several centres at the same place, which is no error; every number stays finite.
 
     Args:
       key: of the draws.
@@ -38,8 +41,9 @@ def k_means(key: jax.Array, points: jax.Array, num_clusters: int, iterations: in
     chex.assert_rank(points, 2)
     points = points.astype(jnp.float32)
     start_key, *keys = jax.random.split(key, iterations + 1)
+    points = points[jax.random.permutation(start_key, points.shape[0])[: _MOST_POINTS * num_clusters]]
     # Without replacement where there are enough points.
-    first = jax.random.permutation(start_key, points.shape[0])[jnp.arange(num_clusters) % points.shape[0]]
+    first = jnp.arange(num_clusters) % points.shape[0]
 
     def sums(centers: jax.Array) -> tuple[jax.Array, jax.Array]:
         nearest = jax.vmap(nearest_code, (0, None))(points, centers)
