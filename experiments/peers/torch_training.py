@@ -90,7 +90,7 @@ def networks(work: str, arrays: Arrays) -> tuple[nn.Module, nn.Module]:
         residual = lambda net: [
             Residual(*(layer(arrays, f"{net}/residual/{name}_{i}") for name in ("reduce", "expand"))) for i in range(2)
         ]
-        encoder = [*chain(arrays, "encoder", ["conv_0", "conv_1"]), layer(arrays, "encoder/features")]
+        encoder = [*chain(arrays, "encoder", ["conv_0", "conv_1", "features"])]
         encoder += [*residual("encoder"), nn.ReLU(), output[0]]
         decoder = [layer(arrays, "decoder/features"), *residual("decoder"), nn.ReLU()]
         decoder += [*chain(arrays, "decoder", ["conv_0"], transposed=True), output[1]]

@@ -41,7 +41,7 @@ def test_the_encoder_is_its_layers_by_xlas_own_convolutions_and_gives_part_by_pa
     x = jax.random.normal(jax.random.key(1), (8, 12, 3))
     h = jax.nn.relu(convolution(x, params["conv_0"], 2))
     h = jax.nn.relu(convolution(h, params["conv_1"], 2))
-    h = residual_layers(convolution(h, params["features"]), params["residual"], 2)
+    h = residual_layers(jax.nn.relu(convolution(h, params["features"])), params["residual"], 2)
     expected = convolution(h, params["output"])
     outputs = jax.jit(network.apply)(params, x)
     mean, log_variance = jnp.split(outputs, 2)

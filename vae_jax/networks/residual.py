@@ -42,7 +42,7 @@ class ResidualEncoder(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         for i, features in enumerate(self.channels):
             x = nn.relu(Conv(features, name=f"conv_{i}")(x))
-        x = Conv(self.channels[-1], kernel_size=3, stride=1, name="features")(x)
+        x = nn.relu(Conv(self.channels[-1], kernel_size=3, stride=1, name="features")(x))
         x = ResidualLayers(self.residual_hidden, self.residual_layers, name="residual")(x)
         x = Conv(self.parts * self.code_channels, kernel_size=1, stride=1, name="output")(x)
         # Part by part, that a Gaussian's vector splits into the means of all places and their log-variances.
@@ -95,7 +95,8 @@ def residual_encoder(
     Raises:
       ValueError: where H or W is not divisible by 2 to the number of channels.
 
-    Source: van den Oord et al. 2017 (arXiv:1711.00937), section 4.1, with the channels of DeepMind's published example.
+    Source: van den Oord et al. 2017 (arXiv:1711.00937), section 4.1, with the channels and the ReLU
+    after the 3x3 convolution of DeepMind's published example (Sonnet 2, `vqvae_example.ipynb`).
     """
     check_divisible(image_shape, channels)
     encoder = ResidualEncoder(tuple(channels), residual_hidden, residual_layers, code_channels, parts)
