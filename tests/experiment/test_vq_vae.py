@@ -61,7 +61,7 @@ def test_both_stages_train_and_the_summary_adds_up(monkeypatch, capsys):
 
     # Of another model, the same prior would name other pictures.
     config = json.loads(Path("run/prior_0/config.json").read_text())
-    assert config["codes"] == fingerprint({name: v for name, v in trained.params.items() if name != "prior"})
+    assert config["codes"] == fingerprint({name: v for name, v in trained.params.items() if name != "prior"}, (4,) * 9)
     Path("run/prior_0/config.json").write_text(json.dumps(config | {"codes": "0123456789abcdef"}))
     code, out, err = command(monkeypatch, capsys, "vq_vae", "--run-dir run --resume", small="")
     assert (code, out) == (2, "")
@@ -180,9 +180,9 @@ def test_what_cannot_be_is_refused_in_one_line_before_anything_is_written(
 def test_a_fingerprint_tells_any_array_from_another():
     params = {"a": np.arange(3.0), "b": {"c": np.ones((2, 2))}}
     same = {"b": {"c": np.ones((2, 2))}, "a": np.arange(3.0)}
-    assert fingerprint(params) == fingerprint(same)
+    assert fingerprint(params, (4, 4)) == fingerprint(same, [4, 4])
     others = [{**params, "a": np.nextafter(params["a"], 9)}, {"a": params["a"], "c": params["b"]}]
-    assert len({fingerprint(p) for p in (params, *others)}) == 3
+    assert len({fingerprint(p, (4, 4)) for p in (params, *others)} | {fingerprint(params, (4, 5))}) == 4
 
 
 def test_the_settings_are_those_of_the_script():

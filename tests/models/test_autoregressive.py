@@ -48,6 +48,22 @@ def test_the_log_probability_is_the_sum_of_the_networks_in_numpy(name):
 
 
 @every
+def test_places_of_different_numbers_of_codes_share_the_probability_and_no_draw_is_outside(name):
+    sizes = (1, 2, 3, 2)
+    prior = {
+        "transformer": lambda: transformer_prior(sizes, T, CLASSES, **SIZES["transformer"]),
+        "pixel_cnn": lambda: pixel_cnn_prior(sizes, GRID, CLASSES, **SIZES["pixel_cnn"]),
+    }[name]()
+    assert prior.num_codes == sizes
+    params = rough(prior.init)
+    probabilities, exists = np.exp(log_probs(prior, params, 1)), (sizes > SEQUENCES).all(1)
+    np.testing.assert_allclose(probabilities[exists].sum(), 1.0, rtol=1e-5)
+    np.testing.assert_array_equal(probabilities[~exists], 0.0)
+    draws = samples(prior, params, 1, Sampling(guidance=1.0, top_k=2), 300)
+    np.testing.assert_array_equal(draws.max(0), np.array(sizes) - 1)
+
+
+@every
 @pytest.mark.parametrize("outside", [-1, K, 100])
 def test_a_code_that_does_not_exist_has_probability_0_wherever_it_stands(name, outside):
     prior = PRIORS[name]

@@ -134,6 +134,9 @@ def test_a_label_that_only_the_compiled_program_knows_is_nan_outside(name):
     function = prior.log_prob or loss
     values = call_each(function, (None, None, 0), params, CODES[0], jnp.asarray([-1, 0, CLASSES, CLASSES + 1]))
     np.testing.assert_array_equal(np.isnan(values), [True, False, False, True])
+    drawn = draw_each(prior, Sampling(top_k=2), params, KEYS, jnp.asarray([-1, 0, CLASSES, CLASSES + 1]))
+    np.testing.assert_array_equal(drawn[jnp.asarray([0, 3])], np.full((2, T), K))  # codes that no codebook has
+    assert (drawn[1:3] < K).all()
 
 
 @pytest.mark.parametrize("label_dropout", [-0.1, 1.0])

@@ -169,6 +169,7 @@ def test_trained_on_a_pattern_for_each_class_it_decodes_them():
         ({"confidence_noise": -1.0}, "confidence_noise must be a finite number, at least 0, got -1.0"),
         ({"confidence_noise": float("nan")}, "confidence_noise must be a finite number, at least 0, got nan"),
         ({"num_codes": 0}, "num_codes must be at least 1, got 0"),
+        ({"num_codes": (3, 4)}, "num_codes must be one number or one for each of 4 places, got 2"),
         ({"length": 0}, "length must be at least 1, got 0"),
         ({"width": 10, "heads": 4}, "width must be a multiple of heads = 4, got 10"),
     ],
@@ -176,6 +177,15 @@ def test_trained_on_a_pattern_for_each_class_it_decodes_them():
 def test_bad_sizes_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         masked_prior(**{"num_codes": 4, "length": 4, "steps": 2, **arguments})
+
+
+def test_places_of_different_numbers_of_codes_are_decoded_to_their_own():
+    sizes = (1, 4, 2, 4)
+    prior = masked_prior(sizes, 4, layers=1, width=8, heads=2, steps=2)
+    params = rough(prior.init)
+    draws = samples(prior, params, None, Sampling(), 300)
+    np.testing.assert_array_equal(draws.max(0), np.array(sizes) - 1)
+    assert np.isfinite(call(prior.loss, params, jax.random.key(0), draws[0], np.int32(0)))
 
 
 def test_there_is_no_exact_likelihood():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
@@ -31,7 +31,7 @@ from vae_jax.models import (
     with_prior_params,
 )
 from vae_jax.models.vae import VAE, Params
-from vae_jax.models.with_code_prior import code_sequence_shape, levels_of
+from vae_jax.models.with_code_prior import code_sizes, levels_of
 from vae_jax.objectives import code_prior_loss
 from vae_jax.runs import RunFolder
 from vae_jax.training import fit, steps_per_epoch
@@ -78,13 +78,14 @@ def check_code_settings(settings: CodeSettings) -> None:
 
 def make_prior(settings: CodeSettings, model: VAE) -> CodePrior:
     """The prior that the settings describe, over the codes of the model."""
-    length, num_codes = code_sequence_shape(model)
+    sizes = code_sizes(model)
+    length = len(sizes)
     layers, width = settings.prior_layers, settings.prior_width
     attention = {"layers": layers, "width": width, "heads": settings.prior_heads}
     makers: dict[PriorName, Callable[[], CodePrior]] = {
-        "transformer": lambda: transformer_prior(num_codes, length, **attention),
-        "pixel_cnn": lambda: pixel_cnn_prior(num_codes, _rows_and_columns(model), layers=layers, channels=width),
-        "masked": lambda: masked_prior(num_codes, length, steps=min(8, length), **attention),
+        "transformer": lambda: transformer_prior(sizes, length, **attention),
+        "pixel_cnn": lambda: pixel_cnn_prior(sizes, _rows_and_columns(model), layers=layers, channels=width),
+        "masked": lambda: masked_prior(sizes, length, steps=min(8, length), **attention),
     }
     assert set(makers) == set(get_args(PriorName))
     return makers[settings.prior]()
@@ -109,7 +110,7 @@ def train_prior(prepared: Prepared, settings: CodeSettings, params: Params) -> t
     """
     started, model, key = time.monotonic(), prepared.model, keys_of(settings).fitting
     prior, folder = make_prior(settings, model), _folder_of(prepared.folder, settings)
-    config = _config(settings, params)
+    config = _config(settings, fingerprint(params, prior.num_codes))
     if folder.exists():
         _check_same(folder, config)
     else:
@@ -133,7 +134,9 @@ def train_prior(prepared: Prepared, settings: CodeSettings, params: Params) -> t
         patience=settings.patience,
     )
     with ProgressDisplay(settings.prior_epochs) as display:
-        display.say(f"a prior over the {prior.length} codes of an image, of {prior.num_codes} each; in {folder.path}")
+        display.say(
+            f"a prior over the {prior.length} codes of an image, of {max(prior.num_codes)} each; in {folder.path}"
+        )
         trained = train_in_folder(folder, config, display, training_key, started, begin)
     return with_code_prior(model, prior), with_prior_params(params, trained.progress.best_params)
 
@@ -146,14 +149,17 @@ def load_prior(run: RunFolder, settings: CodeSettings, model: VAE, params: Param
       OtherCodes: where it is of other codes than these params give.
     """
     prior, folder = make_prior(settings, model), _folder_of(run, settings)
-    _check_same(folder, _config(settings, params))
+    _check_same(folder, _config(settings, fingerprint(params, prior.num_codes)))
     best = load_best(folder.checkpoints, jax.eval_shape(prior.init, jax.random.key(0)))
     return with_code_prior(model, prior), with_prior_params(params, best)
 
 
-def fingerprint(params: Params) -> str:
-    """Sixteen hexadecimal digits that differ wherever an array of params does: of which codes a prior is."""
-    digest = hashlib.sha256()
+def fingerprint(params: Params, sizes: Sequence[int]) -> str:
+    """Sixteen hexadecimal digits that differ wherever an array of params or `code_sizes` do: of which codes a prior is.
+
+    That two schemes without arrays of their own differ is the run's config to tell, which is compared before.
+    """
+    digest = hashlib.sha256(repr(tuple(sizes)).encode())
     for path, leaf in jax.tree_util.tree_leaves_with_path(params):
         digest.update(jax.tree_util.keystr(path).encode() + np.ascontiguousarray(leaf).tobytes())
     return digest.hexdigest()[:16]
@@ -173,6 +179,6 @@ def _folder_of(run: RunFolder, settings: Settings) -> RunFolder:
     return RunFolder(Path(run.path) / f"prior_{settings.seed}", f"the prior of {run.argument}")
 
 
-def _config(settings: CodeSettings, params: Params) -> dict[str, Any]:
+def _config(settings: CodeSettings, codes: str) -> dict[str, Any]:
     of_prior = {name: value for name, value in dataclasses.asdict(settings).items() if name.startswith("prior")}
-    return {**of_prior, "patience": settings.patience, "codes": fingerprint(params)}
+    return {**of_prior, "patience": settings.patience, "codes": codes}

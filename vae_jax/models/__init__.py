@@ -35,6 +35,7 @@ from vae_jax.models.vae import join_buffers as join_buffers
 from vae_jax.models.vae import split_buffers as split_buffers
 from vae_jax.models.vq_vae import vq_vae as vq_vae
 from vae_jax.models.vq_vae_2 import vq_vae_2 as vq_vae_2
+from vae_jax.models.with_code_prior import code_sizes as code_sizes
 from vae_jax.models.with_code_prior import with_code_prior as with_code_prior
 from vae_jax.models.with_code_prior import with_codes_fitted as with_codes_fitted
 from vae_jax.models.with_code_prior import with_prior_params as with_prior_params

@@ -6,7 +6,7 @@ codes[:t] alone: one pass gives the exact log-probability, T passes one after th
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -24,6 +24,8 @@ from vae_jax.models.code_prior import (
     guided_logits,
     label_of,
     labels_of,
+    only_possible,
+    sizes_of,
 )
 from vae_jax.models.vae import Params
 
@@ -38,35 +40,38 @@ def autoregressive_prior(
     logits: Logits,
     start: Start,
     step: Step,
-    num_codes: int,
+    num_codes: int | Sequence[int],
     length: int,
     num_classes: int = 0,
     label_dropout: float = 0.1,
 ) -> CodePrior:
     """A prior of its network: exact likelihood, the loss -log p(codes | label), sampling in one `lax.scan` of T steps.
 
-    Where a code lies outside [0, K), log_prob is -inf.
+    Where a code lies outside [0, K) of its place, log_prob is -inf, and it is never drawn.
 
     Args:
       init: (key) -> params.
       logits: of all positions at once.
       start: the state before position 0.
       step: the logits of one position from the state of those before; `recomputed` makes both from logits.
-      num_codes: K.
+      num_codes: K, or K at each place, the largest of which is that of the network.
       length: T.
       num_classes: how many labels there are beside "no label".
       label_dropout: the probability, in [0, 1), with which the loss leaves the label out, so that guidance has an
         unconditional model.
 
     Raises:
-      ValueError: where label_dropout lies outside [0, 1).
+      ValueError: where label_dropout lies outside [0, 1), or num_codes does not suit length.
     """
     check_label_dropout(label_dropout)
+    sizes = sizes_of(num_codes, length)
+    possible = only_possible if len(set(sizes)) > 1 else lambda logits, sizes: logits
 
     def log_prob(params: Params, codes: ArrayLike, label: ArrayLike | None) -> jax.Array:
         codes = codes_of(codes, length)
-        read = jnp.clip(codes, 0, num_codes - 1)  # a code outside has probability 0, and no row in the network's table
-        return categorical_log_prob(codes, logits(params, read, label_of(label, num_classes)))
+        read = jnp.clip(codes, 0, max(sizes) - 1)  # a code outside has probability 0, and no row in the network's table
+        scores = logits(params, read, label_of(label, num_classes))
+        return categorical_log_prob(codes, possible(scores, jnp.asarray(sizes)))
 
     def loss(params: Params, key: jax.Array, codes: ArrayLike, label: ArrayLike | None) -> jax.Array:
         return -log_prob(params, codes, drop_label(key, label_of(label, num_classes), num_classes, label_dropout))
@@ -75,18 +80,18 @@ def autoregressive_prior(
         labels = labels_of(label, how, num_classes)
         of_each_label = jax.vmap(step, in_axes=(None, 0, None, None, 0))
 
-        def draw_next(carry: tuple[Any, jax.Array], inputs: tuple[jax.Array, jax.Array]) -> Any:
+        def draw_next(carry: tuple[Any, jax.Array], inputs: tuple[jax.Array, jax.Array, jax.Array]) -> Any:
             state, previous = carry
-            position, key = inputs
+            position, size, key = inputs
             scores, state = of_each_label(params, state, position, previous, labels)
-            code = draw_code(key, guided_logits(scores, how), how)
+            code = draw_code(key, possible(guided_logits(scores, how), size), how)
             return (state, code), code
 
         state = jax.tree.map(lambda leaf: jnp.stack([leaf] * len(labels)), start(params))
-        inputs = (jnp.arange(length), jax.random.split(key, length))
+        inputs = (jnp.arange(length), jnp.asarray(sizes), jax.random.split(key, length))
         return jax.lax.scan(draw_next, (state, jnp.int32(0)), inputs)[1]
 
-    return CodePrior(init, loss, log_prob, sample, num_codes, length, num_classes)
+    return CodePrior(init, loss, log_prob, sample, sizes, length, num_classes)
 
 
 def recomputed(logits: Logits, length: int) -> tuple[Start, Step]:

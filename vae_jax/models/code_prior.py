@@ -2,17 +2,19 @@
 
 The codes of one image are integers `[T]` in [0, K), row by row. Everything is written for one image; `vmap` makes it
 a batch. A label is an integer in [0, num_classes], num_classes itself meaning "no label"; None means that too. A known
-label outside is refused, and one that is only known inside a compiled program makes every result NaN there.
+label outside is refused; one that is only known inside a compiled program makes every density NaN there, and every
+code that is drawn K, which no codebook has.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import ArrayLike
 
 from vae_jax.distributions import Categorical
@@ -42,9 +44,31 @@ class CodePrior(NamedTuple):
     log_prob: Callable[[Params, ArrayLike, ArrayLike | None], jax.Array] | None
     # (params, key, label, how) -> codes int32 [T]
     sample: Callable[[Params, jax.Array, ArrayLike | None, Sampling], jax.Array]
-    num_codes: int  # K
+    num_codes: tuple[int, ...]  # K at each of the T places
     length: int  # T
     num_classes: int  # 0: unconditional
+
+
+def sizes_of(num_codes: int | Sequence[int], length: int) -> tuple[int, ...]:
+    """K at each of the T places.
+
+    Raises:
+      ValueError: where length is below 1, num_codes is neither one number nor one for each place, or one is below 1.
+    """
+    if length < 1:
+        raise ValueError(f"length must be at least 1, got {length}")
+    sizes = np.atleast_1d(np.asarray(num_codes))
+    if sizes.shape not in [(1,), (length,)]:
+        raise ValueError(f"num_codes must be one number or one for each of {length} places, got {sizes.size}")
+    if sizes.min() < 1:
+        raise ValueError(f"num_codes must be at least 1, got {sizes.min()}")
+    return tuple(np.broadcast_to(sizes, (length,)).tolist())
+
+
+def only_possible(logits: jax.Array, sizes: ArrayLike) -> jax.Array:
+    """Logits `[..., K]`, -inf from the place's own number of codes `[...]` on."""
+    index = jax.lax.broadcasted_iota(jnp.int32, logits.shape, logits.ndim - 1)
+    return jnp.where(index < jnp.asarray(sizes)[..., None], logits, -jnp.inf)
 
 
 def codes_of(codes: ArrayLike, length: int) -> jax.Array:
@@ -126,14 +150,15 @@ def guided_logits(logits: jax.Array, how: Sampling) -> jax.Array:
 
 
 def draw_code(key: jax.Array, logits: jax.Array, how: Sampling) -> jax.Array:
-    """One code from logits `[K]` by temperature, top_k and top_p: an int32 scalar.
+    """One code from logits `[K]` by temperature, top_k and top_p: an int32 scalar; K where a logit is NaN.
 
     Raises:
       ValueError: where one of the three is out of its range.
     """
+    undefined = jnp.any(jnp.isnan(logits))
     logits = with_temperature(logits, how.temperature)
     if how.top_k is not None:
         logits = keep_top_k(logits, how.top_k)
     if how.top_p is not None:
         logits = keep_nucleus(logits, how.top_p)
-    return Categorical(logits).sample(key)
+    return jnp.where(undefined, logits.shape[0], Categorical(logits).sample(key)).astype(jnp.int32)

@@ -21,6 +21,8 @@ from vae_jax.models.code_prior import (
     guided_logits,
     label_of,
     labels_of,
+    only_possible,
+    sizes_of,
 )
 from vae_jax.models.vae import Params
 from vae_jax.networks.transformer import bidirectional_transformer
@@ -117,7 +119,7 @@ def decode_masked(
 
 
 def masked_prior(
-    num_codes: int,
+    num_codes: int | Sequence[int],
     length: int,
     num_classes: int = 0,
     layers: int = 4,
@@ -138,7 +140,7 @@ def masked_prior(
     with noise of its own: at temperature 0 the order is still random unless confidence_noise is 0.
 
     Args:
-      num_codes: K, at least 1.
+      num_codes: K, at least 1; or one for each of the T places, as levels of other codebooks need.
       length: T, at least 1.
       num_classes: how many labels there are beside "no label"; 0 for an unconditional prior.
       layers: how many blocks, at least 1.
@@ -153,7 +155,9 @@ def masked_prior(
 
     Source: Chang et al. 2022 (arXiv:2202.04200).
     """
-    network = bidirectional_transformer(num_codes, length, num_classes, layers, width, heads)
+    sizes = sizes_of(num_codes, length)
+    mask, of_places = max(sizes), jnp.asarray(sizes)
+    network = bidirectional_transformer(mask, length, num_classes, layers, width, heads)
     numbers = masked_after(length, steps)
     check_label_dropout(label_dropout)
     if not (math.isfinite(confidence_noise) and confidence_noise >= 0):
@@ -163,22 +167,23 @@ def masked_prior(
         codes = codes_of(codes, length)
         label_key, mask_key = jax.random.split(key)
         masked = draw_mask(mask_key, length)
-        tokens = jnp.where(masked, num_codes, jnp.clip(codes, 0, num_codes - 1))
+        tokens = jnp.where(masked, mask, jnp.clip(codes, 0, mask - 1))
         label = drop_label(label_key, label_of(label, num_classes), num_classes, label_dropout)
-        return masked_cross_entropy(network.logits(params, tokens, label), codes, masked)
+        logits = only_possible(network.logits(params, tokens, label), of_places)
+        return masked_cross_entropy(logits, codes, masked)
 
     def sample(params: Params, key: jax.Array, label: ArrayLike | None, how: Sampling) -> jax.Array:
         labels = labels_of(label, how, num_classes)
         of_each_label = jax.vmap(network.logits, in_axes=(None, None, 0))
         tokens = decode_masked(
-            lambda tokens: guided_logits(of_each_label(params, tokens, labels), how),
+            lambda tokens: only_possible(guided_logits(of_each_label(params, tokens, labels), how), of_places),
             lambda key, logits: draw_code(key, logits, how),
             key,
             length,
-            num_codes,
+            mask,
             numbers,
             confidence_noise,
         )
         return tokens[-1]
 
-    return CodePrior(network.init, loss, None, sample, num_codes, length, num_classes)
+    return CodePrior(network.init, loss, None, sample, sizes, length, num_classes)

@@ -10,7 +10,7 @@ from vae_jax.networks.gated_pixel_cnn import gated_pixel_cnn
 
 
 def pixel_cnn_prior(
-    num_codes: int,
+    num_codes: int | Sequence[int],
     grid: Sequence[int],
     num_classes: int = 0,
     layers: int = 8,
@@ -23,7 +23,7 @@ def pixel_cnn_prior(
     A sample runs the network T = h * w times.
 
     Args:
-      num_codes: K, at least 1.
+      num_codes: K, at least 1; or one for each of the T places, as levels of other codebooks need.
       grid: (h, w), rows and columns.
       num_classes: how many labels there are beside "no label"; 0 for an unconditional prior.
       layers: of both stacks, at least 1; a place sees layers * (kernel_size // 2) columns to either side.
@@ -36,7 +36,8 @@ def pixel_cnn_prior(
 
     Source: van den Oord et al. 2016 (arXiv:1606.05328), eq. 1; as a prior over codes 2017 (arXiv:1711.00937).
     """
-    network = gated_pixel_cnn(num_codes, grid, num_classes, layers, channels, kernel_size)
+    largest = num_codes if isinstance(num_codes, int) else max(num_codes, default=0)
+    network = gated_pixel_cnn(largest, grid, num_classes, layers, channels, kernel_size)
     length = grid[0] * grid[1]
     start, step = recomputed(network.logits, length)
     return autoregressive_prior(

@@ -5,10 +5,9 @@ from __future__ import annotations
 import dataclasses
 
 import jax
-import jax.numpy as jnp
 
 from vae_jax.distributions import Distribution, UndefinedError
-from vae_jax.models.code_prior import CodePrior, Sampling
+from vae_jax.models.code_prior import CodePrior, Sampling, label_of
 from vae_jax.models.codes import CodebookPrior, Level, QuantizedPosterior, sequence_sizes
 from vae_jax.models.vae import VAE, Params, join_buffers, split_buffers
 
@@ -26,19 +25,21 @@ def with_code_prior(
 
     Args:
       model: whose prior is over codes, such as `vq_vae`.
-      prior: of their sequence, of `code_sequence_shape(model)`'s length and number of codes.
+      prior: of their sequence, of `code_sizes(model)` at each place.
       how: a draw of z is made; the density is that of the prior as it is.
       label: the class whose prior it is; None: of no class.
 
     Raises:
-      ValueError: where the prior is of another length, or of fewer codes.
+      ValueError: where the prior is of another length or number of codes, or label is none of its classes.
+      TypeError: where label is not an integer.
     """
-    length, num_codes = code_sequence_shape(model)
-    if prior.length != length or prior.num_codes < num_codes:
+    sizes = code_sizes(model)
+    if prior.num_codes != sizes:
         raise ValueError(
-            f"prior must be of length {length} with {num_codes} codes, as the model's, got length {prior.length} and "
-            f"{prior.num_codes} codes"
+            f"prior must be over {_in_words(sizes)}, as code_sizes(model) has them, got one over "
+            f"{_in_words(prior.num_codes)}"
         )
+    class_label = label_of(label, prior.num_classes)
 
     def init(key: jax.Array) -> Params:
         model_key, prior_key = jax.random.split(key)
@@ -47,7 +48,6 @@ def with_code_prior(
     def prior_of(params: Params) -> CodebookPrior:
         uniform = model.prior(params)
         assert isinstance(uniform, CodebookPrior)
-        class_label = jnp.int32(prior.num_classes if label is None else label)
         return dataclasses.replace(uniform, sequence=PriorSequence(params["prior"], class_label, prior, how))
 
     return model._replace(init=init, prior=prior_of)
@@ -70,10 +70,14 @@ def levels_of(model: VAE) -> tuple[Level, ...]:
     return prior.levels
 
 
-def code_sequence_shape(model: VAE) -> tuple[int, int]:
-    """(T, K): how many indices z has, and the largest number of codes that one of them can name."""
-    sizes = sequence_sizes(levels_of(model))
-    return len(sizes), int(sizes.max())
+def code_sizes(model: VAE) -> tuple[int, ...]:
+    """K of each of the T indices of z, in the order of `CodebookPrior`: the `num_codes` of a prior over them."""
+    return tuple(sequence_sizes(levels_of(model)).tolist())
+
+
+def _in_words(sizes: tuple[int, ...]) -> str:
+    least, most = min(sizes), max(sizes)
+    return f"{len(sizes)} places of {most if least == most else f'{least} to {most}'} codes"
 
 
 def with_codes_fitted(model: VAE, xs: jax.Array) -> VAE:

@@ -13,11 +13,22 @@ from vae_jax.objectives.batch import ExampleObjective, Metrics, mean_over_batch
 
 
 def _code_prior_loss(prior: CodePrior, params: Params, key: jax.Array, codes: jax.Array) -> tuple[jax.Array, Metrics]:
-    """A prior's own loss of sequences `[B, T]` without labels, a mean over the batch in nats an example.
+    """A prior's own loss of sequences `[B, T]`, a mean over the batch in nats an example.
+
+    Of a class-conditional prior (num_classes above 0) an example is its label and then its codes, `[B, 1 + T]`:
+    `jnp.concatenate([labels[:, None], sequences], axis=1)`.
 
     Metrics: `bits_per_code`, or `masked_bits_per_code` of a prior without a likelihood, whose loss bounds nothing.
     """
-    loss = prior.loss(params, key, codes, None)
+    label = None
+    if prior.num_classes:
+        if codes.shape != (1 + prior.length,):
+            raise ValueError(
+                f"a prior of {prior.num_classes} classes is trained on the label and the {prior.length} codes of an "
+                f"image, of shape {(1 + prior.length,)}, got {codes.shape}"
+            )
+        label, codes = codes[0], codes[1:]
+    loss = prior.loss(params, key, codes, label)
     name = "masked_bits_per_code" if prior.log_prob is None else "bits_per_code"
     return loss, {name: loss / (prior.length * math.log(2))}
 

@@ -1,0 +1,45 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from models.tiny_priors import call, call_each, rough
+from vae_jax.models import masked_prior, transformer_prior
+from vae_jax.objectives import code_prior_loss
+
+K, T, SIZES = 5, 6, {"layers": 1, "width": 8, "heads": 2}
+CODES = np.random.default_rng(0).integers(0, K, (4, T)).astype(np.int32)
+LABELS = np.array([0, 1, 2, 0], np.int32)
+
+
+def loss_and_metrics(prior, params, batch):
+    loss, aux = jax.jit(code_prior_loss, static_argnums=0)(prior, params, jax.random.key(0), batch)
+    return loss, aux.metrics
+
+
+def test_without_classes_it_is_the_mean_of_minus_log_p_and_bits_a_code():
+    prior = transformer_prior(K, T, **SIZES)
+    params = rough(prior.init)
+    loss, metrics = loss_and_metrics(prior, params, CODES)
+    expected = -np.mean(call_each(prior.log_prob, (None, 0, None), params, CODES, np.int32(0)))
+    np.testing.assert_allclose(loss, expected, rtol=1e-5)
+    np.testing.assert_allclose(metrics["bits_per_code"], expected / T / np.log(2), rtol=1e-5)
+
+
+def test_of_a_conditional_prior_every_example_has_its_label_before_its_codes():
+    prior = transformer_prior(K, T, 3, label_dropout=0.0, **SIZES)
+    params = rough(prior.init)
+    loss, _ = loss_and_metrics(prior, params, jnp.concatenate([LABELS[:, None], CODES], axis=1))
+    each = call_each(prior.log_prob, (None, 0, 0), params, CODES, LABELS)
+    np.testing.assert_allclose(loss, -np.mean(each), rtol=1e-5)
+    others = call_each(prior.log_prob, (None, 0, 0), params, CODES, (LABELS + 1) % 3)
+    assert np.abs(each - others).max() > 0.2
+    with pytest.raises(ValueError, match=r"the label and the 6 codes of an image, of shape \(7,\), got \(6,\)"):
+        loss_and_metrics(prior, params, CODES)
+
+
+def test_what_bounds_nothing_has_another_name():
+    prior = masked_prior(K, T, steps=2, **SIZES)
+    params = rough(prior.init)
+    assert set(loss_and_metrics(prior, params, CODES)[1]) == {"masked_bits_per_code"}
+    assert np.isfinite(call(prior.loss, params, jax.random.key(0), CODES[0], np.int32(0)))
