@@ -7,7 +7,7 @@ from fresh import init
 from vae_jax.models import Codes, mlp_vae, vq_vae, vq_vae_2, with_code_prior, with_codes_fitted, with_prior_params
 from vae_jax.models.codes import CodebookPrior, sequence_of
 from vae_jax.models.transformer_prior import transformer_prior
-from vae_jax.models.with_code_prior import code_sequence_shape, levels_of
+from vae_jax.models.with_code_prior import code_sizes, levels_of
 from vae_jax.networks import mlp_decoder, mlp_encoder
 from vae_jax.objectives import elbo, elbo_terms, iwae, sampled_elbo
 from vae_jax.quantizers import ema_vector_quantizer, finite_scalar_quantizer, product_quantizer, vector_quantizer
@@ -61,7 +61,7 @@ def test_the_sequence_has_the_level_farthest_from_the_data_first():
     params = init(TWO_LEVELS, jax.random.key(0))
     z = (Codes(jnp.arange(16).reshape(4, 4, 1) % 6, None), Codes(jnp.asarray([3, 2, 1, 0]).reshape(2, 2, 1), None))
     np.testing.assert_array_equal(sequence_of(z), [3, 2, 1, 0, *(np.arange(16) % 6)])
-    assert code_sequence_shape(TWO_LEVELS) == (20, 6)
+    assert code_sizes(TWO_LEVELS) == (4,) * 4 + (6,) * 16
     prior = TWO_LEVELS.prior(params)
     draws = np.asarray(jax.vmap(lambda key: prior.sequence.sample(key))(jax.random.split(jax.random.key(0), 500)))
     assert (draws[:, :4].max(), draws[:, 4:].max()) == (3, 5)
@@ -121,10 +121,47 @@ def test_a_trained_priors_density_takes_the_place_of_the_uniform_one():
     np.testing.assert_array_equal(drawn[0].vectors, MODEL.prior(PARAMS).lookup(sequence_of(drawn))[0].vectors)
 
 
-@pytest.mark.parametrize(("num_codes", "length"), [(5, 7), (4, 8)])
+@pytest.mark.parametrize(("num_codes", "length"), [(5, 7), (4, 8), (6, 8), ((4, 5, 5, 5, 5, 5, 5, 5), 8)])
 def test_a_prior_over_other_codes_is_refused(num_codes, length):
-    with pytest.raises(ValueError, match="prior must be of length 8 with 5 codes, as the model's, got length"):
+    with pytest.raises(
+        ValueError, match=r"prior must be over 8 places of 5 codes, as code_sizes\(model\) has them, got one"
+    ):
         with_code_prior(MODEL, transformer_prior(num_codes, length, layers=1, width=8, heads=2))
+
+
+@pytest.mark.slow
+def test_a_prior_of_two_levels_draws_no_code_that_its_level_has_not():
+    prior = transformer_prior(code_sizes(TWO_LEVELS), 20, layers=1, width=8, heads=2)
+    model = with_code_prior(TWO_LEVELS, prior)
+    params = init(model, jax.random.key(0))
+    fine, coarse = jax.jit(jax.vmap(model.prior(params).sample))(jax.random.split(jax.random.key(1), 200))
+    assert (fine.indices.max(), coarse.indices.max()) == (5, 3)
+    assert np.isfinite(fine.vectors).all()
+    assert np.isfinite(coarse.vectors).all()
+
+
+@pytest.mark.parametrize("label", [3, -1])
+def test_a_prior_of_no_such_class_is_refused(label):
+    prior = transformer_prior(5, 8, num_classes=2, layers=1, width=8, heads=2)
+    with pytest.raises(ValueError, match=rf"label must be in \[0, num_classes\] = \[0, 2\], got {label}"):
+        with_code_prior(MODEL, prior, label=label)
+
+
+def test_an_encoder_that_diverged_has_no_codes_and_no_picture():
+    params = {**PARAMS, "encoder": jax.tree.map(lambda leaf: leaf * jnp.nan, PARAMS["encoder"])}
+    posterior = MODEL.encode(params, X)
+    np.testing.assert_array_equal(posterior.mean[0].indices, np.full((2, 2, 2), 5))  # K, one behind the last
+    assert np.isnan(MODEL.decode(params, posterior.mean).mean).all()
+    assert MODEL.prior(params).log_prob(posterior.mean) == -np.inf
+
+
+def test_a_grid_that_the_encoder_does_not_fill_is_refused():
+    networks = mlp_encoder(IMAGE, 16, (8,)), mlp_decoder(16, (*IMAGE, 1), (8,))
+    with pytest.raises(ValueError, match=r"grid must be \(h, w\), two numbers of at least 1, got \(2, 2, 1\)"):
+        vq_vae(*networks, vector_quantizer(5, 4), (2, 2, 1))
+    model = vq_vae(*networks, vector_quantizer(5, 4), (3, 2))
+    with pytest.raises(ValueError, match=r"encoder must give 24 numbers, 4 .* of the grid 3 x 2, got 16"):
+        model.encode(init(model, jax.random.key(0)), X)
 
 
 def test_a_model_without_codes_is_refused():

@@ -6,8 +6,8 @@ import pytest
 
 from fresh import init
 from vae_jax.models import mlp_vae, vq_vae
-from vae_jax.networks import mlp_decoder, mlp_encoder
-from vae_jax.objectives import negative_elbo, quantized
+from vae_jax.networks import Network, mlp_decoder, mlp_encoder
+from vae_jax.objectives import accumulated, negative_elbo, quantized
 from vae_jax.quantizers import ema_vector_quantizer, lookup_free_quantizer, residual_quantizer, vector_quantizer
 from vae_jax.training import init_train_state, make_train_step
 
@@ -90,6 +90,32 @@ def test_the_encoder_learns_codes_by_which_images_are_told_apart():
     _, metrics = run(state)
     assert metrics["distortion"][0] > 10.0
     assert metrics["distortion"][-1] < 0.5
+
+
+def test_the_entropy_of_a_batch_counts_for_every_place_as_the_commitment_does():
+    quantizer = lookup_free_quantizer(3, entropy_weight=0.2)
+    losses = {}
+    for places in (1, 4):
+        # The same vector at every place: whatever the grid, what a place says of the entropy is the same.
+        copies = lambda params, x, places=places: jnp.tile(x[0, :3, 0] - params["shift"], places)
+        encoder = Network(lambda key: {"shift": jnp.full(3, 0.4)}, copies)
+        model = vq_vae(encoder, mlp_decoder(3 * places, (*IMAGE, 1), (8,)), quantizer, (1, places))
+        aux = jax.jit(quantized, static_argnums=0)(model, init(model, jax.random.key(0)), jax.random.key(1), BATCH)[1]
+        losses[places] = aux.metrics["quantization_loss"]
+    assert abs(losses[1]) > 0.01
+    np.testing.assert_allclose(losses[4], 4 * losses[1], rtol=1e-5)
+
+
+@pytest.mark.parametrize("microbatches", [1, 2])
+def test_codebooks_are_not_updated_by_parts_of_a_batch(microbatches):
+    model = model_of(ema_vector_quantizer(7, 3))
+    params, objective = init(model, jax.random.key(0)), accumulated(quantized, microbatches)
+    run = lambda: jax.eval_shape(lambda: objective(model, params, jax.random.key(0), BATCH))
+    if microbatches == 1:
+        run()
+    else:
+        with pytest.raises(ValueError, match="objective: it updates codebooks by the batch as a whole"):
+            run()
 
 
 def test_a_model_without_codes_is_refused():

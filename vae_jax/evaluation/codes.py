@@ -45,11 +45,11 @@ def measure_vq_vae(
     """Distortion, rate and bound in nats an example, bits per dimension, and the use and cost of the codes.
 
     "rate" is -log p(z) of the codes under the model's prior, "bits_per_code" the same in bits for each of the T
-    indices; "unigram_bits_per_code" is the entropy of the codes of these examples themselves, which no prior without
-    context goes below, and "uniform_bits_per_code" log2 K. "codebook_usage" (the share of codes that occur) and
-    "perplexity" are of counts over all examples, means over the codebooks. "psnr" is that of the decoder's means, in
-    decibels of the range [0, 1], by the mean squared error over all examples. A prior without a likelihood leaves what
-    needs one undefined. Nothing is random: the numbers of samples are unused.
+    indices; "unigram_bits_per_code" is the entropy of the codes of these examples themselves, which no prior that is
+    the same at every place goes below, and "uniform_bits_per_code" log2 K. "codebook_usage" (the share of codes that
+    occur) and "perplexity" are of counts over all examples, means over the codebooks by their share of the indices.
+    "psnr" is that of the decoder's means, in decibels of the range [0, 1], by the mean squared error over all examples.
+    A prior without a likelihood leaves what needs one undefined. Nothing is random: the numbers of samples are unused.
     """
     del key, elbo_samples, nll_samples
     sequences = np.asarray(encode_sequences(model, params, xs))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from functools import partial
 from typing import Any, NamedTuple
 
 import chex
@@ -22,7 +23,7 @@ from vae_jax.quantizers.buffers import Params
 
 
 class Codes(NamedTuple):
-    """One grid of codes."""
+    """One grid of codes. The decoder reads the vectors: of indices of your own, `CodebookPrior.lookup` makes both."""
 
     indices: jax.Array  # int32 [h, w, P]
     vectors: jax.Array  # float32 [h, w, D]: what the quantiser looks up for the indices
@@ -49,7 +50,7 @@ class Level(NamedTuple):
         """Vectors `[h, w, D]` at their codes; params are the model's."""
         chex.assert_shape(inputs, (*self.grid, self.quantizer.dim))
         own = self.params_of(params)
-        places: Quantized = jax.vmap(jax.vmap(lambda z: self.quantizer.quantize(own, z)))(inputs)
+        places: Quantized = jax.vmap(jax.vmap(partial(_quantize_finite, self.quantizer, own)))(inputs)
         return QuantizedGrid(inputs, Codes(places.indices, places.value), jnp.sum(places.loss))
 
     def lookup(self, params: Params, indices: jax.Array) -> Codes:
@@ -65,6 +66,15 @@ class QuantizedGrid(NamedTuple):
     inputs: jax.Array  # [h, w, D], before quantisation
     codes: Codes
     loss: jax.Array  # a scalar, summed over the places
+
+
+def _quantize_finite(quantizer: Quantizer, params: Params, z: jax.Array) -> Quantized:
+    """z at its code; of a z that is not finite no code, K, and NaN: an encoder that diverged must not look well."""
+    quantized, finite = quantizer.quantize(params, z), jnp.all(jnp.isfinite(z))
+    return quantized._replace(
+        value=jnp.where(finite, quantized.value, jnp.nan),
+        indices=jnp.where(finite, quantized.indices, jnp.asarray(quantizer.num_codes, jnp.int32)),
+    )
 
 
 def init_quantizers(key: jax.Array, levels: tuple[Level, ...]) -> tuple[Params, Any]:
@@ -111,9 +121,13 @@ class QuantizedPosterior(Distribution):
         return -other.log_prob(self.mean) if isinstance(other, CodebookPrior) else None
 
     def batch_loss(self, params: Params) -> jax.Array:
-        """The quantisers' losses of the batch as a whole, summed over levels; params are the model's."""
+        """The quantisers' losses of the batch as a whole, in nats an example; params are the model's.
+
+        A quantiser's is a mean over vectors. An example has as many as there are places, over which its other losses
+        are sums: times their number, so that the weights between the two do not change with the grid.
+        """
         of_levels = [
-            level.quantizer.batch_loss(level.params_of(params), _rows(grid.inputs))
+            math.prod(level.grid) * level.quantizer.batch_loss(level.params_of(params), _rows(grid.inputs))
             for level, grid in zip(self.levels, self.grids, strict=True)
         ]
         return jnp.sum(jnp.stack(of_levels))

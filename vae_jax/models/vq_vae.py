@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import jax
@@ -40,8 +41,13 @@ def vq_vae(
       grid: (h, w).
       likelihood: of the pixels.
 
+    Raises:
+      ValueError: where grid is not two numbers of at least 1; by `encode`, where the encoder does not give h * w * D.
+
     Source: van den Oord et al. 2017 (arXiv:1711.00937).
     """
+    if len(grid) != 2 or min(grid) < 1:
+        raise ValueError(f"grid must be (h, w), two numbers of at least 1, got {tuple(grid)}")
     height, width = grid
     level = Level("level_1", quantizer, (height, width))
     levels, shape = (level,), (height, width, quantizer.dim)
@@ -53,8 +59,13 @@ def vq_vae(
         return join_buffers({**networks, "quantizers": quantizers}, buffers)
 
     def encode(params: Params, x: jax.Array) -> QuantizedPosterior:
-        inputs = encoder.apply(params["encoder"], x).reshape(shape)
-        return QuantizedPosterior((level.quantize(params, inputs),), levels)
+        outputs = encoder.apply(params["encoder"], x)
+        if outputs.size != math.prod(shape):
+            raise ValueError(
+                f"encoder must give {math.prod(shape)} numbers, {quantizer.dim} (the quantizer's dim) for each place "
+                f"of the grid {height} x {width}, got {outputs.size}"
+            )
+        return QuantizedPosterior((level.quantize(params, outputs.reshape(shape)),), levels)
 
     def decode(params: Params, z: tuple[Codes, ...]) -> Distribution:
         return likelihood.distribution(decoder.apply(params["decoder"], z[0].vectors.ravel()))

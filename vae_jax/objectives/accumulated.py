@@ -33,14 +33,16 @@ def accumulated(objective: Objective, num_microbatches: int) -> Objective:
     Args:
       objective: a mean over the examples, each with a key of its own, as `mean_over_batch` and `map_over_batch` make
         it. Not one of a statistic of its batch, such as `free_bits`: nothing tells the two apart, and this would be
-        the mean of what it is for each microbatch. Buffers that it changes are averaged over the microbatches, each
-        from the same start: right for an update linear in a mean over the batch (a moving average of one).
+        the mean of what it is for each microbatch. Not `quantized` with codebooks of moving averages, which is
+        refused: a code is a quotient, and a revived one a vector of the batch. Other buffers that it changes are
+        averaged over the microbatches, each from the same start: right for an update linear in a mean over the batch
+        (a moving average of one).
       num_microbatches: m, at least 1; it divides B wherever the objective is differentiated. Without a derivative
         there is nothing to accumulate, and any B will do: validation ends with a smaller batch.
 
     Raises:
-      ValueError: where m is below 1; by the objective when it is differentiated, where m does not divide B, or with
-        respect to the batch.
+      ValueError: where m is below 1; by the objective, where it updates codebooks by its batch; when it is
+        differentiated, where m does not divide B, or with respect to the batch.
       TypeError: by the objective, where it returns something other than floating-point numbers that is not one of its
         parameters unchanged: only those have a mean. In forward mode (`jax.jvp`), by JAX.
     """
@@ -138,6 +140,11 @@ def _mean(function: OfMicrobatch, shared: list, microbatches: Any) -> Any:
 def _check_have_means(shapes: Any, varying: list[int]) -> None:
     leaves = jax.tree_util.tree_leaves_with_path(shapes)
     for path, leaf in (leaves[i] for i in varying):
+        if any(getattr(entry, "key", None) == "quantizers" for entry in path):
+            raise ValueError(
+                "objective: it updates codebooks by the batch as a whole, which is not the mean of updates by "
+                "microbatches; use a smaller batch without accumulated"
+            )
         if not jnp.issubdtype(leaf.dtype, jnp.floating):
             raise TypeError(
                 f"objective: its output {jax.tree_util.keystr(path)} changes and is of {leaf.dtype}, which has no mean "

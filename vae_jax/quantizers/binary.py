@@ -36,7 +36,8 @@ def lookup_free_quantizer(
       entropy_weight: of the batch's loss.
       diversity: gamma of the paper.
       temperature: of p(c | z).
-      group: bits whose joint codes are told apart in H(E[p]); see `batch_bit_entropies`. None: all, up to 10.
+      group: bits whose joint codes are told apart in H(E[p]); see `batch_bit_entropies`. None: all D up to 10
+        of them, above that the largest divisor of D that is no more than 10.
 
     Raises:
       ValueError: where an argument is out of its range.

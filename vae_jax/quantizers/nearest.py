@@ -17,7 +17,8 @@ def nearest_code(z: jax.Array, codebook: jax.Array) -> jax.Array:
     """argmin over k of |z - codebook[k]|^2: the lowest such k, int32.
 
     |z|^2 is the same for all codes and is left out; the rest is taken from the codebook's mean, so that codes far from
-    the origin, and close to one another, keep the digits that tell them apart. In float32, as a matrix product.
+    the origin, and close to one another, keep the digits that tell them apart. In float32, as a matrix product: two
+    distances that differ by less than about 1e-7 times the codebook's spread, squared, may be taken for one another.
 
     Args:
       z: `[D]`.
@@ -70,6 +71,7 @@ def quantize_nearest(
       gradient: from the value to z.
       project: where codes lie, for example on the unit sphere.
     """
+    chex.assert_shape(z, codebook.shape[1:])
     z = project(z.astype(jnp.float32))
     index = nearest_code(jax.lax.stop_gradient(z), jax.lax.stop_gradient(codebook))
     code = look_up(codebook, index)
