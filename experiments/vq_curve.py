@@ -29,7 +29,8 @@ from vae_jax import data
 from vae_jax.experiment import device_name, exit_on_bad_input, versions
 from vae_jax.experiment.progress import say
 from vae_jax.models import likelihoods, vq_vae, with_codes_fitted
-from vae_jax.networks import residual_decoder, residual_encoder
+from vae_jax.models.vae import Params
+from vae_jax.networks import Network, residual_decoder, residual_encoder
 from vae_jax.objectives import on_prepared, quantized
 from vae_jax.objectives.batch import Metrics
 from vae_jax.quantizers import ema_vector_quantizer
@@ -53,12 +54,27 @@ class Options:
     record: Path = Path("docs/results/vq_curve.json")  # the numbers of all seeds
 
 
+def initialised_as_published(decoder: Network) -> Network:
+    """The decoder with half of our deviation in its transposed convolutions.
+
+    Sonnet divides by all 4 x 4 C inputs of a kernel, we by the 2 x 2 C of them that meet in one pixel.
+    """
+
+    def init(key: jax.Array) -> Params:
+        params = decoder.init(key)
+        halved = {name: {**params[name], "kernel": params[name]["kernel"] / 2} for name in ("conv_0", "output")}
+        return {**params, **halved}
+
+    return decoder._replace(init=init)
+
+
 def train(seed: int, options: Options, images: np.ndarray) -> dict:
     """The curve of one seed: its normalised MSE and batch perplexity, means of 100 steps each."""
     commitment, steps = 0.25 * PIXELS / (2 * COMPONENTS), options.steps
     quantizer = ema_vector_quantizer(512, DIM, commitment, revival=options.revival)
     encoder = residual_encoder(IMAGE, DIM, parts=1)
-    model = vq_vae(encoder, residual_decoder(DIM, (*IMAGE, 1)), quantizer, GRID, likelihoods.fixed_normal(VARIANCE))
+    decoder = initialised_as_published(residual_decoder(DIM, (*IMAGE, 1)))
+    model = vq_vae(encoder, decoder, quantizer, GRID, likelihoods.fixed_normal(VARIANCE))
     prepare = lambda key, pixels: data.scale(key, pixels) - 0.5
     if options.k_means_images:
         model = with_codes_fitted(model, prepare(jax.random.key(seed), jnp.asarray(images[: options.k_means_images])))
