@@ -1,7 +1,8 @@
-"""Strictness for every test, and programs compiled once.
+"""Strictness for every test, and programs compiled once and soon.
 
 A silent broadcast is an error (`filterwarnings = error` is in pyproject.toml). Compiled programs are kept beside
-pytest's own cache, so that a second run of the tests spends its time on the tests.
+pytest's own cache, so that a second run of the tests spends its time on the tests. Nearly all of the first is LLVM's,
+which is told to optimise little; the commands that tests run as processes are compiled as everywhere.
 """
 
 from pathlib import Path
@@ -10,6 +11,7 @@ import jax
 import pytest
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_disable_most_optimizations", True)
 jax.config.update("jax_compilation_cache_dir", str(Path(__file__).parents[1] / ".pytest_cache" / "jax"))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
