@@ -55,10 +55,7 @@ class Options:
 
 
 def initialised_as_published(decoder: Network) -> Network:
-    """The decoder with half of our deviation in its transposed convolutions.
-
-    Sonnet divides by all 4 x 4 C inputs of a kernel, we by the 2 x 2 C of them that meet in one pixel.
-    """
+    """With half of our deviation: Sonnet divides by all 4 x 4 C inputs, we by the 2 x 2 C that meet in one pixel."""
 
     def init(key: jax.Array) -> Params:
         params = decoder.init(key)
@@ -126,28 +123,26 @@ def main() -> None:
     options.runs.mkdir(parents=True, exist_ok=True)
     results = []
     for seed in options.seeds:
-        start = f"{options.k_means_images}_revival_{options.revival:g}"
-        file = options.runs / f"seed_{seed}_steps_{options.steps}_k_means_{start}.json"
+        told = {"seed": seed, "steps": options.steps, "k_means": options.k_means_images, "revival": options.revival}
+        file = options.runs / ("_".join(f"{name}_{value:g}" for name, value in told.items()) + ".json")
         if not file.exists():
             write_atomically(file, json.dumps(train(seed, options, images)))
         results.append(json.loads(file.read_text()))
-    protocol = (
-        f"CIFAR-10, {len(images):,} training images, batch 32, {options.steps} steps; residual network of 128 "
-        "channels, K = 512, D = 64, moving averages (decay 0.99), beta 0.25, Adam 3e-4; means of the "
-        "training metrics over the last 100 steps, as published."
-    )
-    if options.k_means_images:
-        protocol += f" Not as published: codes fitted by k-means to {options.k_means_images} images before training."
-    if options.revival:
-        protocol += f" Not as published: codes used less than {options.revival:g} of the average are moved."
-    command = shlex.join(["python", "-m", "experiments.vq_curve", *sys.argv[1:]])
-    walls, seeds = [result["wall_seconds"] for result in results], list(options.seeds)
-    claims = claims_of(results)
     record = Record(
-        "VQ-VAE on CIFAR-10, the training curve", protocol, command, claims, seeds, walls, device_name(), versions()
+        title="VQ-VAE on CIFAR-10, the training curve",
+        protocol=f"CIFAR-10, {len(images):,} images, batch 32; 128 channels, K = 512, D = 64, moving averages of "
+        "decay 0.99, beta 0.25, Adam 3e-4; means of 100 steps, as published. The codebook's start is ours: k-means on "
+        f"{options.k_means_images} images, and codes used less than {options.revival:g} of the average are moved.",
+        command=shlex.join(["python", "-m", "experiments.vq_curve", *sys.argv[1:]]),
+        claims=claims_of(results),
+        seeds=list(options.seeds),
+        wall_seconds=[result["wall_seconds"] for result in results],
+        device=device_name(),
+        versions=versions(),
+        details={"results": results},
     )
-    write_record(options.record, dataclasses.replace(record, details={"results": results}))
-    print(json.dumps({claim.claim: claim.values for claim in claims}))
+    write_record(options.record, record)
+    print(json.dumps({claim.claim: claim.values for claim in record.claims}))
 
 
 if __name__ == "__main__":
