@@ -40,6 +40,7 @@ from vae_jax.training import TrainState, init_train_state, make_train_step
 
 IMAGE, GRID, DIM, VARIANCE, WINDOW = (32, 32, 3), (8, 8), 64, 0.06327, 100
 PIXELS, COMPONENTS = math.prod(IMAGE), math.prod(GRID) * DIM
+COMMITMENT = 0.25 * PIXELS / (2 * COMPONENTS)
 PUBLISHED = {500: (0.147, 34), 1000: (0.105, 72), 2000: (0.081, 154), 5000: (0.061, 327), 10_000: (0.056, 326)}
 
 
@@ -67,8 +68,7 @@ def initialised_as_published(decoder: Network) -> Network:
 
 def train(seed: int, options: Options, images: np.ndarray) -> dict:
     """The curve of one seed: its normalised MSE and batch perplexity, means of 100 steps each."""
-    commitment, steps = 0.25 * PIXELS / (2 * COMPONENTS), options.steps
-    quantizer = ema_vector_quantizer(512, DIM, commitment, revival=options.revival)
+    steps, quantizer = options.steps, ema_vector_quantizer(512, DIM, COMMITMENT, revival=options.revival)
     encoder = residual_encoder(IMAGE, DIM, parts=1)
     decoder = initialised_as_published(residual_decoder(DIM, (*IMAGE, 1)))
     model = vq_vae(encoder, decoder, quantizer, GRID, likelihoods.fixed_normal(VARIANCE))
