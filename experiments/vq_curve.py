@@ -105,10 +105,11 @@ def claims_of(results: list[dict]) -> list[Claim]:
     for step, (mse, perplexity) in PUBLISHED.items():
         rows = [row for result in results for row in result["curve"] if row["step"] == step]
         if rows:
-            ratios = [perplexity / row["perplexity"] for row in rows]
+            percent, perplexities = [100 * row["normalized_mse"] for row in rows], [row["perplexity"] for row in rows]
+            ratios = [perplexity / own for own in perplexities]
             claims += [
-                Claim(f"MSE / variance after {step} steps", "", [row["normalized_mse"] for row in rows], mse, mse),
-                Claim(f"batch perplexity after {step} steps", "", [row["perplexity"] for row in rows], perplexity),
+                Claim(f"MSE / variance after {step} steps", "%", percent, 100 * mse, 100 * mse),
+                Claim(f"batch perplexity after {step} steps (published: {perplexity})", "", perplexities),
                 Claim(f"published perplexity by ours, after {step} steps", "", ratios, at_most=1.0),
             ]
     return claims

@@ -46,7 +46,7 @@ def test_claims_are_of_the_published_steps_and_the_mean_over_seeds():
         {"step": step, "normalized_mse": mse, "perplexity": perplexity} for step in (400, 500)
     ]
     claims = curve.claims_of([{"curve": rows(0.14, 34.0)}, {"curve": rows(0.15, 17.0)}])
-    assert [claim.values for claim in claims] == [[0.14, 0.15], [34.0, 17.0], [1.0, 2.0]]
+    assert [claim.values for claim in claims] == [pytest.approx([14.0, 15.0]), [34.0, 17.0], [1.0, 2.0]]
     assert [claim.reached for claim in claims] == [True, None, False]
 
 
