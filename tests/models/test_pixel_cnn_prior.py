@@ -11,7 +11,7 @@ def test_trained_on_a_pattern_for_each_class_it_knows_them_and_their_mixture():
 
 def test_the_grid_gives_the_length():
     prior = pixel_cnn_prior(4, (2, 5), layers=1, channels=4)
-    assert (prior.num_codes, prior.length, prior.num_classes) == (4, 10, 0)
+    assert (prior.num_codes, prior.length, prior.num_classes) == ((4,) * 10, 10, 0)
 
 
 def test_bad_sizes_are_refused():

@@ -51,7 +51,7 @@ class CodeSettings(Settings):
     prior: PriorName = "transformer"
     """over the codes: transformer (causal), pixel_cnn (gated, the VQ-VAE paper's), masked (MaskGIT: samples in few
     passes, and has no likelihood, so that what a code costs is not known)"""
-    prior_epochs: int = 12
+    prior_epochs: int = 8
     """of the prior, over the codes of the training images"""
     prior_batch_size: int = 64
     """images a step of the prior"""
