@@ -10,7 +10,7 @@ import scipy.stats
 from jax.flatten_util import ravel_pytree
 
 from contract.checks import assert_all_finite, assert_trees_close
-from contract.table import DISTRIBUTIONS
+from contract.distributions_table import DISTRIBUTIONS
 
 distribution_rows = pytest.mark.parametrize("row", DISTRIBUTIONS.values(), ids=DISTRIBUTIONS.keys())
 

@@ -9,7 +9,8 @@ import pytest
 from jax.flatten_util import ravel_pytree
 
 from contract.checks import assert_all_finite, assert_trees_close, params_of
-from contract.table import IMAGE_SHAPE, IMAGES, LATENT_DIM, MODELS
+from contract.models_table import IMAGE_SHAPE, LATENT_DIM, MODELS
+from contract.objectives_table import IMAGES
 from vae_jax import distributions, models
 
 model_rows = pytest.mark.parametrize("row", MODELS.values(), ids=MODELS.keys())

@@ -10,7 +10,8 @@ import pytest
 from jax.flatten_util import ravel_pytree
 
 from contract.checks import assert_all_finite, assert_trees_close
-from contract.table import AUTOENCODER, CODE_MODEL, LATENT_DIM, NOISY, OBJECTIVES
+from contract.models_table import LATENT_DIM
+from contract.objectives_table import AUTOENCODER, CODE_MODEL, NOISY, OBJECTIVES
 from vae_jax import models
 from vae_jax.distributions import gaussian_kl
 

@@ -10,7 +10,7 @@ import pytest
 from jax.flatten_util import ravel_pytree
 
 from contract.checks import assert_all_finite
-from contract.table import QUANTIZERS
+from contract.quantizers_table import QUANTIZERS
 from vae_jax.quantizers import split_buffers
 
 quantizer_rows = pytest.mark.parametrize("name", QUANTIZERS)

@@ -1,8 +1,11 @@
-"""The guards: every public member of every axis has a row in the table."""
+"""The guards: every public member of every axis has a row in its axis's table."""
 
 import inspect
 
-from contract.table import DISTRIBUTIONS, LIKELIHOODS, MODELS, OBJECTIVES, QUANTIZERS
+from contract.distributions_table import DISTRIBUTIONS
+from contract.models_table import LIKELIHOODS, MODELS
+from contract.objectives_table import OBJECTIVES
+from contract.quantizers_table import QUANTIZERS
 from vae_jax import distributions, models, objectives, quantizers
 from vae_jax.distributions import Distribution
 from vae_jax.models import likelihoods

@@ -9,7 +9,7 @@ import optax
 import pytest
 
 from contract.checks import assert_trees_close
-from contract.table import IMAGES, OBJECTIVES
+from contract.objectives_table import IMAGES, OBJECTIVES
 from fresh import some_params, some_state, soon_started
 from networks.programs import UNRUN, products_of
 from vae_jax import objectives as o

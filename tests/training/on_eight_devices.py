@@ -15,7 +15,7 @@ import numpy as np
 import optax
 from jax.sharding import PartitionSpec
 
-from contract.table import OBJECTIVES
+from contract.objectives_table import OBJECTIVES
 from fresh import soon_started
 from networks.programs import UNRUN
 from vae_jax.data import binarize

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from contract.table import OBJECTIVES
+from contract.objectives_table import OBJECTIVES
 from training.on_eight_devices import (
     BATCH_SIZE,
     KEY,

@@ -1,0 +1,204 @@
+"""One row for every distribution, for the checks of `test_distributions.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from vae_jax import distributions as d
+
+
+def array(*values: float) -> jax.Array:
+    return jnp.asarray(values, jnp.float32)
+
+
+class DistributionRow(NamedTuple):
+    example: Any  # over an event of several places, at ordinary parameters
+    event: Any  # one event of it
+    extremes: tuple[tuple[Any, Any], ...]  # (distribution, event): parameters at +-200 or +-30
+    event_dtype: Any
+    continuous: bool  # has a density, and a gradient with respect to the event
+    reparameterized: bool | None  # gradients flow through its draws: of all parameters, of none, or (None) of some
+    support: Callable[[Any], np.ndarray] | None  # of one place: a fine grid or all outcomes; None for a point mass
+    marginals: tuple[Any, ...] | None = None  # of each place, in closed form; None: the places are independent
+
+
+def _grid(low: float, high: float) -> np.ndarray:
+    return np.linspace(low, high, 20_001, dtype=np.float32)
+
+
+PIXELS = (np.arange(256) / 255).astype(np.float32)
+WIDE = array(-30.0, 30.0, -30.0, 30.0)
+LOGITS = array(-200.0, 200.0, -200.0, 200.0)
+
+
+def _normal_support(q: d.Normal) -> np.ndarray:
+    deviation = float(jnp.exp(q.log_variance[0] / 2))
+    return _grid(float(q.mean[0]) - 9 * deviation, float(q.mean[0]) + 9 * deviation)
+
+
+def linear_conditional(params: Any, before: jax.Array) -> d.Normal:
+    return d.Normal(params["weights"] @ before + params["bias"], params["log_variance"])
+
+
+def linear_chain(log_variances: tuple[float, float, float], from_last: bool = False) -> d.Chain:
+    """Two places, and a third whose mean is 1.5 z_0 - 0.8 z_1 + 0.3."""
+    params = {
+        "weights": jnp.asarray([[1.5, -0.8]], jnp.float32),
+        "bias": array(0.3),
+        "log_variance": array(log_variances[2]),
+    }
+    first = d.Normal(array(0.5, -1.0), array(*log_variances[:2]))
+    return d.Chain(first, (params,), (linear_conditional,), from_last)
+
+
+MIXTURE = d.Mixture(
+    array(0.5, -0.5, 1.0),
+    d.Normal(
+        jnp.asarray([[0.0, -3.0], [2.0, 1.0], [-4.0, 0.5]], jnp.float32),
+        jnp.asarray([[0.0, -1.0], [-2.0, 0.5], [0.3, -0.4]], jnp.float32),
+    ),
+)
+
+
+def _mixture_marginal(place: int) -> d.Mixture:
+    components = MIXTURE.components
+    return d.Mixture(
+        MIXTURE.logits,
+        d.Normal(components.mean[:, place : place + 1], components.log_variance[:, place : place + 1]),
+    )
+
+
+DISTRIBUTIONS: dict[str, DistributionRow] = {
+    "Normal": DistributionRow(
+        d.Normal(array(0.5, -2.0, 3.0), array(-1.0, 0.5, 2.0)),
+        array(0.0, -1.0, 4.0),
+        ((d.Normal(array(0.0, 0.0, 1.0, 1.0), WIDE), array(0.0, 0.0, 3.0, 3.0)),),
+        jnp.float32,
+        continuous=True,
+        reparameterized=True,
+        support=_normal_support,
+    ),
+    "Laplace": DistributionRow(
+        d.Laplace(array(0.5, -2.0, 3.0), array(-1.0, 0.5, 1.0)),
+        array(0.0, -1.0, 4.0),
+        ((d.Laplace(array(0.0, 0.0, 1.0, 1.0), WIDE), array(0.0, 0.0, 3.0, 3.0)),),
+        jnp.float32,
+        continuous=True,
+        reparameterized=True,
+        support=lambda q: _grid(
+            float(q.mean[0] - 18 * jnp.exp(q.log_scale[0])), float(q.mean[0] + 18 * jnp.exp(q.log_scale[0]))
+        ),
+    ),
+    "ContinuousBernoulli": DistributionRow(
+        d.ContinuousBernoulli(array(-4.0, 1e-4, 2.0)),
+        array(0.1, 0.5, 1.0),
+        (
+            (d.ContinuousBernoulli(LOGITS), array(0.0, 0.0, 1.0, 1.0)),
+            (d.ContinuousBernoulli(array(0.0, 1e-6, 1.0)), array(0.0, 0.5, 1.0)),
+        ),
+        jnp.float32,
+        continuous=True,
+        reparameterized=True,
+        support=lambda q: _grid(0.0, 1.0),
+    ),
+    "Bernoulli": DistributionRow(
+        d.Bernoulli(array(-2.0, 0.0, 1.0)),
+        array(0.0, 1.0, 1.0),
+        ((d.Bernoulli(LOGITS), array(0.0, 0.0, 1.0, 1.0)),),
+        jnp.float32,
+        continuous=False,
+        reparameterized=False,
+        support=lambda q: np.array([0.0, 1.0], np.float32),
+    ),
+    "DiscretizedLogistic": DistributionRow(
+        d.DiscretizedLogistic(array(0.1, 0.5, 0.95), array(-3.0, -1.0, -2.0)),
+        PIXELS[jnp.asarray([0, 100, 255])],
+        (
+            (d.DiscretizedLogistic(array(0.5, 0.5, 0.5, 0.5), WIDE), PIXELS[jnp.asarray([0, 0, 255, 255])]),
+            (d.DiscretizedLogistic(array(-200.0, 200.0, -200.0, 200.0), WIDE), PIXELS[jnp.asarray([0, 40, 255, 99])]),
+        ),
+        jnp.float32,
+        continuous=False,
+        reparameterized=False,
+        support=lambda q: PIXELS,
+    ),
+    "Categorical": DistributionRow(
+        d.Categorical(jnp.asarray([[0.0, 1.0, -1.0, 0.5], [2.0, 0.0, 0.0, -2.0]], jnp.float32)),
+        jnp.asarray([1, 3], jnp.int32),
+        ((d.Categorical(jnp.asarray([[200.0, -200.0, 0.0], [-200.0, 200.0, 200.0]])), jnp.asarray([1, 0], jnp.int32)),),
+        jnp.int32,
+        continuous=False,
+        reparameterized=False,
+        support=lambda q: np.arange(q.logits.shape[-1], dtype=np.int32),
+    ),
+    "DiscreteUniform": DistributionRow(
+        d.DiscreteUniform(jnp.asarray([5, 5], jnp.int32)),
+        jnp.asarray([1, 4], jnp.int32),
+        (),  # of integers there are no gradients
+        jnp.int32,
+        continuous=False,
+        reparameterized=False,
+        support=lambda q: np.arange(q.sizes[0], dtype=np.int32),
+    ),
+    "OneHotCategorical": DistributionRow(
+        d.OneHotCategorical(jnp.log(jnp.asarray([[0.2, 0.5, 0.3], [0.6, 0.1, 0.3]], jnp.float32))),
+        jnp.asarray([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]], jnp.float32),
+        (
+            (
+                d.OneHotCategorical(jnp.asarray([[200.0, -200.0, 0.0], [-200.0, 200.0, 200.0]])),
+                jnp.asarray([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]], jnp.float32),
+            ),
+        ),
+        jnp.float32,
+        continuous=False,
+        reparameterized=False,
+        support=lambda q: np.array([0.0, 1.0], np.float32),
+        marginals=tuple(d.Bernoulli(array(np.log(p / (1 - p)))) for p in (0.2, 0.5, 0.3, 0.6, 0.1, 0.3)),
+    ),
+    "Delta": DistributionRow(
+        # Of integers: a Delta of floating-point values has no density (tests/distributions/test_delta.py).
+        d.Delta(jnp.asarray([0, -2, 3], jnp.int32)),
+        jnp.asarray([0, -2, 3], jnp.int32),
+        (),
+        jnp.int32,
+        continuous=False,
+        reparameterized=False,
+        support=None,
+    ),
+    "Chain": DistributionRow(
+        linear_chain((-1.0, 0.5, 0.2)),
+        (array(0.0, -1.0), array(2.0)),
+        (
+            (linear_chain((-30.0, 30.0, -30.0)), (array(0.5, 3.0), array(-1.0))),
+            (linear_chain((30.0, -30.0, 30.0), from_last=True), (array(2.0), array(3.0, -1.0))),
+        ),
+        jnp.float32,
+        continuous=True,
+        reparameterized=True,
+        support=_normal_support,
+        marginals=(
+            d.Normal(array(0.5), array(-1.0)),
+            d.Normal(array(-1.0), array(0.5)),
+            # The variance 1.5^2 exp(-1) + 0.8^2 exp(0.5) + exp(0.2).
+            d.Normal(array(1.85), array(np.log(1.5**2 * np.exp(-1) + 0.8**2 * np.exp(0.5) + np.exp(0.2)))),
+        ),
+    ),
+    "Mixture": DistributionRow(
+        MIXTURE,
+        array(0.0, -1.0),
+        (
+            (d.Mixture(LOGITS, d.Normal(jnp.zeros((4, 2)), WIDE[:, None] * jnp.ones((1, 2)))), array(0.0, 3.0)),
+            (d.Mixture(LOGITS, d.Normal(jnp.full((4, 2), 200.0), jnp.full((4, 2), -30.0))), array(-200.0, 0.0)),
+        ),
+        jnp.float32,
+        continuous=True,
+        reparameterized=None,
+        support=lambda q: _grid(-13.0, 13.0),
+        marginals=(_mixture_marginal(0), _mixture_marginal(1)),
+    ),
+}

@@ -1,0 +1,198 @@
+"""One row for every model and likelihood, for the checks of `test_models.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from vae_jax import quantizers as q
+from vae_jax.models import (
+    VAE,
+    Codes,
+    autoencoder,
+    categorical_vae,
+    conv_vae,
+    gaussian_vae,
+    hierarchical_vae,
+    likelihoods,
+    mlp_vae,
+    transformer_prior,
+    vq_vae,
+    vq_vae_2,
+    with_code_prior,
+    with_codes_fitted,
+    with_mixture_prior,
+    with_vamp_prior,
+)
+from vae_jax.models.likelihoods import Likelihood
+from vae_jax.networks import mlp_decoder, mlp_encoder
+
+IMAGE_SHAPE = (4, 4, 1)
+LATENT_DIM = 2
+
+LIKELIHOODS: dict[str, Likelihood] = {
+    "bernoulli": likelihoods.bernoulli,
+    "continuous_bernoulli": likelihoods.continuous_bernoulli,
+    "laplace": likelihoods.laplace,
+    "logistic": likelihoods.logistic,
+    "normal": likelihoods.normal,
+}
+
+
+def small_autoencoder() -> VAE:
+    return autoencoder(
+        mlp_encoder(IMAGE_SHAPE, LATENT_DIM, (8,)), mlp_decoder(LATENT_DIM, (*IMAGE_SHAPE, 1), (8,)), LATENT_DIM
+    )
+
+
+def _gaussian_vae() -> VAE:
+    return gaussian_vae(
+        mlp_encoder(IMAGE_SHAPE, 2 * LATENT_DIM, (8,), jnp.tanh),
+        mlp_decoder(LATENT_DIM, (*IMAGE_SHAPE, 1), (8,), activation=jnp.tanh),
+        LATENT_DIM,
+    )
+
+
+MLP_LAYERS = ("hidden_0", "output")
+
+
+def _paths(**layers: tuple[str, ...]) -> set[str]:
+    return {
+        f"{part}/{layer}/{leaf}" for part, names in layers.items() for layer in names for leaf in ("bias", "kernel")
+    }
+
+
+def _hierarchical_vae() -> VAE:
+    encoders = mlp_encoder(IMAGE_SHAPE, 6, (8,), jnp.tanh), mlp_encoder((3,), 2 * LATENT_DIM, (7,), jnp.tanh)
+    priors = (mlp_encoder((LATENT_DIM,), 6, (7,), jnp.tanh),)
+    return hierarchical_vae(encoders, priors, mlp_decoder(3, (*IMAGE_SHAPE, 1), (8,), activation=jnp.tanh), LATENT_DIM)
+
+
+def small_categorical_vae() -> VAE:
+    encoder = mlp_encoder(IMAGE_SHAPE, 6, (8,), jnp.tanh)
+    return categorical_vae(encoder, mlp_decoder(6, (*IMAGE_SHAPE, 1), (8,), activation=jnp.tanh), 2, 3)
+
+
+def small_vq_vae() -> VAE:
+    """A grid of 2 x 2 codes of length 3."""
+    encoder = mlp_encoder(IMAGE_SHAPE, 12, (8,), jnp.tanh)
+    decoder = mlp_decoder(12, (*IMAGE_SHAPE, 1), (8,), activation=jnp.tanh)
+    return vq_vae(encoder, decoder, q.residual_quantizer(q.ema_vector_quantizer(7, 3), 2), (2, 2))
+
+
+CODEBOOK_PATHS = {
+    f"buffers/quantizers/level_1/stage_{i}/{name}" for i in (0, 1) for name in ("codebook", "counts", "sums")
+}
+RESIDUAL_ENCODER = ("conv_0", "features", "residual/reduce_0", "residual/expand_0", "output")
+RESIDUAL_DECODER = ("features", "residual/reduce_0", "residual/expand_0", "output")
+CODE_PRIOR = transformer_prior(num_codes=7, length=8, layers=1, width=8, heads=2)
+
+
+def _paths_of(init: Callable[[jax.Array], Any]) -> set[str]:
+    leaves = jax.tree_util.tree_leaves_with_path(jax.eval_shape(init, jax.random.key(0)))
+    return {jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in leaves}
+
+
+class ModelRow(NamedTuple):
+    builder: str  # the name in vae_jax.models
+    model: VAE
+    paths: set[str]  # of all its parameters: what a checkpoint of today must still find tomorrow
+    z_shape: tuple[Any, ...] = (LATENT_DIM,)  # or one for each part of z
+    standard_prior: bool = True  # p(z) = N(0, I)
+    any_code: bool = True  # p(z) is above 0 at every z of real numbers
+
+
+MODELS: dict[str, ModelRow] = {
+    **{
+        f"mlp_vae-{name}": ModelRow(
+            "mlp_vae",
+            mlp_vae(IMAGE_SHAPE, LATENT_DIM, (8,), likelihood),
+            _paths(encoder=MLP_LAYERS, decoder=MLP_LAYERS),
+        )
+        for name, likelihood in LIKELIHOODS.items()
+    },
+    "mlp_vae-deep": ModelRow(
+        "mlp_vae",
+        mlp_vae(IMAGE_SHAPE, LATENT_DIM, (8, 6)),
+        _paths(encoder=("hidden_0", "hidden_1", "output"), decoder=("hidden_0", "hidden_1", "output")),
+    ),
+    "conv_vae": ModelRow(
+        "conv_vae",
+        conv_vae(IMAGE_SHAPE, LATENT_DIM, (2, 3), 5),
+        _paths(encoder=("conv_0", "conv_1", "hidden", "output"), decoder=("hidden", "grid", "conv_0", "output")),
+    ),
+    "gaussian_vae": ModelRow("gaussian_vae", _gaussian_vae(), _paths(encoder=MLP_LAYERS, decoder=MLP_LAYERS)),
+    "autoencoder": ModelRow(
+        "autoencoder",
+        small_autoencoder(),
+        _paths(encoder=MLP_LAYERS, decoder=MLP_LAYERS) | {"buffers/prior_mean", "buffers/prior_log_variance"},
+    ),
+    "hierarchical_vae": ModelRow(
+        "hierarchical_vae",
+        _hierarchical_vae(),
+        _paths(encoder_1=MLP_LAYERS, encoder_2=MLP_LAYERS, prior_1=MLP_LAYERS, decoder=MLP_LAYERS),
+        z_shape=((3,), (LATENT_DIM,)),
+        standard_prior=False,
+    ),
+    "with_mixture_prior": ModelRow(
+        "with_mixture_prior",
+        with_mixture_prior(_gaussian_vae(), LATENT_DIM, 5),
+        _paths(encoder=MLP_LAYERS, decoder=MLP_LAYERS) | {"prior/logits", "prior/mean", "prior/log_variance"},
+        standard_prior=False,
+    ),
+    "with_vamp_prior": ModelRow(
+        "with_vamp_prior",
+        with_vamp_prior(_gaussian_vae(), 5, IMAGE_SHAPE),
+        _paths(encoder=MLP_LAYERS, decoder=MLP_LAYERS) | {"prior/pseudo_inputs"},
+        standard_prior=False,
+    ),
+    "categorical_vae": ModelRow(
+        "categorical_vae",
+        small_categorical_vae(),
+        _paths(encoder=MLP_LAYERS, decoder=MLP_LAYERS),
+        z_shape=(2, 3),
+        standard_prior=False,
+        any_code=False,
+    ),
+    "vq_vae": ModelRow(
+        "vq_vae",
+        small_vq_vae(),
+        _paths(encoder=MLP_LAYERS, decoder=MLP_LAYERS) | CODEBOOK_PATHS,
+        z_shape=(Codes((2, 2, 2), (2, 2, 3)),),
+        standard_prior=False,
+    ),
+    "vq_vae_2": ModelRow(
+        "vq_vae_2",
+        vq_vae_2(IMAGE_SHAPE, q.vector_quantizer(7, 3), q.cosine_vector_quantizer(5, 2), (4,), 2, 1),
+        _paths(
+            features=RESIDUAL_ENCODER,
+            top_encoder=RESIDUAL_ENCODER,
+            top_decoder=RESIDUAL_DECODER,
+            bottom_encoder=("output",),
+            upsample=RESIDUAL_DECODER,
+            decoder=RESIDUAL_DECODER,
+        )
+        | {f"quantizers/level_{i}/codebook" for i in (1, 2)},
+        z_shape=(Codes((2, 2, 1), (2, 2, 3)), Codes((1, 1, 1), (1, 1, 2))),
+        standard_prior=False,
+    ),
+    "with_codes_fitted": ModelRow(
+        "with_codes_fitted",
+        with_codes_fitted(small_vq_vae(), jnp.linspace(0.0, 1.0, 48).reshape(3, *IMAGE_SHAPE)),
+        _paths(encoder=MLP_LAYERS, decoder=MLP_LAYERS) | CODEBOOK_PATHS,
+        z_shape=(Codes((2, 2, 2), (2, 2, 3)),),
+        standard_prior=False,
+    ),
+    "with_code_prior": ModelRow(
+        "with_code_prior",
+        with_code_prior(small_vq_vae(), CODE_PRIOR),
+        _paths(encoder=MLP_LAYERS, decoder=MLP_LAYERS)
+        | CODEBOOK_PATHS
+        | {f"prior/{path}" for path in _paths_of(CODE_PRIOR.init)},
+        z_shape=(Codes((2, 2, 2), (2, 2, 3)),),
+        standard_prior=False,
+    ),
+}

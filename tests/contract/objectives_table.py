@@ -1,0 +1,132 @@
+"""One row for every objective, for the checks of `test_objectives.py`."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from contract.models_table import IMAGE_SHAPE, LATENT_DIM, small_autoencoder, small_categorical_vae, small_vq_vae
+from fresh import init, some_params
+from objectives.linear_gaussian import exact_params, linear_gaussian
+from vae_jax import objectives as o
+from vae_jax.models import (
+    VAE,
+    mlp_vae,
+)
+
+
+def noiseless(params: Any) -> Any:
+    """An mlp_vae's parameters with every posterior log-variance at -30: z is the posterior mean to float precision."""
+    output = params["encoder"]["output"]
+    quiet = {
+        "kernel": output["kernel"].at[:, LATENT_DIM:].set(0.0),
+        "bias": output["bias"].at[LATENT_DIM:].set(-30.0),
+    }
+    return {**params, "encoder": {**params["encoder"], "output": quiet}}
+
+
+def sure(params: Any) -> Any:
+    """A categorical_vae's parameters with logits so far apart that the noise of a draw decides nothing."""
+    output = params["encoder"]["output"]
+    return {**params, "encoder": {**params["encoder"], "output": jax.tree.map(lambda leaf: 1e4 * leaf, output)}}
+
+
+VAE_MODEL = mlp_vae(IMAGE_SHAPE, LATENT_DIM, (8,))
+VAE_PARAMS = some_params(VAE_MODEL)
+IMAGES = (np.random.default_rng(0).random((4, *IMAGE_SHAPE)) < 0.5).astype(np.float32)
+
+LINEAR_MODEL = linear_gaussian()
+LINEAR_EXAMPLES = np.random.default_rng(1).normal(0, 1.5, (4, 4)).astype(np.float32)
+
+AUTOENCODER = small_autoencoder()
+AUTOENCODER_PARAMS = some_params(AUTOENCODER)
+CODE_MODEL = small_vq_vae()
+CATEGORICAL_MODEL = small_categorical_vae()
+
+
+class Problem(NamedTuple):
+    model: VAE
+    params: Any
+    batch: np.ndarray  # four different examples
+
+
+class ObjectiveRow(NamedTuple):
+    name: str  # in vae_jax.objectives
+    objective: o.Objective
+    problem: Problem  # an ordinary one
+    quiet: Problem  # one where the loss of an example does not depend on the key
+    has_elbo: bool
+    updates_buffers: bool = False
+    needs_batch: str = ""  # why the loss is not the mean of the examples' own, where it is not
+
+
+NOISY = Problem(VAE_MODEL, VAE_PARAMS, IMAGES)
+NOISELESS = Problem(VAE_MODEL, noiseless(VAE_PARAMS), IMAGES)
+# With the exact posterior log p(x, z) - log q(z | x) = log p(x) at every z, though log q itself is noisy.
+EXACT = Problem(LINEAR_MODEL, exact_params(), LINEAR_EXAMPLES)
+CODES = Problem(AUTOENCODER, AUTOENCODER_PARAMS, IMAGES)
+VQ_CODES = Problem(CODE_MODEL, init(CODE_MODEL, jax.random.key(0)), IMAGES)
+CATEGORICAL_PARAMS = init(CATEGORICAL_MODEL, jax.random.key(0))
+CATEGORIES = Problem(CATEGORICAL_MODEL, CATEGORICAL_PARAMS, IMAGES)
+SURE_CATEGORIES = Problem(CATEGORICAL_MODEL, sure(CATEGORICAL_PARAMS), IMAGES)
+
+OBJECTIVES: dict[str, ObjectiveRow] = {
+    "negative_elbo": ObjectiveRow("negative_elbo", o.negative_elbo, NOISY, NOISELESS, has_elbo=True),
+    "negative_sampled_elbo": ObjectiveRow(
+        "negative_sampled_elbo", o.negative_sampled_elbo, NOISY, EXACT, has_elbo=True
+    ),
+    "beta(4.0)": ObjectiveRow("beta", o.beta(4.0), NOISY, NOISELESS, has_elbo=True),
+    "beta(0.0)": ObjectiveRow("beta", o.beta(0.0), NOISY, NOISELESS, has_elbo=True),
+    "sampled_beta(1.0)": ObjectiveRow("sampled_beta", o.sampled_beta(1.0), NOISY, EXACT, has_elbo=True),
+    "capacity(5.0, 2.0)": ObjectiveRow("capacity", o.capacity(5.0, 2.0), NOISY, NOISELESS, has_elbo=True),
+    "free_bits(0.1)": ObjectiveRow(
+        "free_bits",
+        o.free_bits(0.1),
+        NOISY,
+        NOISELESS,
+        has_elbo=True,
+        needs_batch="the free nats are of the batch's mean",
+    ),
+    "free_bits_per_group(0.1)": ObjectiveRow(
+        "free_bits_per_group",
+        o.free_bits_per_group(0.1, [1, 0]),
+        NOISY,
+        NOISELESS,
+        has_elbo=True,
+        needs_batch="the free nats are of the batch's mean",
+    ),
+    "kl_warm_up": ObjectiveRow("kl_warm_up", o.kl_warm_up(o.linear(10, 0.0, 2.0)), NOISY, NOISELESS, has_elbo=True),
+    "sampled_kl_warm_up": ObjectiveRow(
+        "sampled_kl_warm_up", o.sampled_kl_warm_up(o.cyclical(4, 10)), NOISY, EXACT, has_elbo=True
+    ),
+    "capacity_warm_up": ObjectiveRow(
+        "capacity_warm_up", o.capacity_warm_up(5.0, o.linear(10, 0.0, 2.0)), NOISY, NOISELESS, has_elbo=True
+    ),
+    "accumulated(negative_elbo, 2)": ObjectiveRow(
+        "accumulated", o.accumulated(o.negative_elbo, 2), NOISY, NOISELESS, has_elbo=True
+    ),
+    "negative_iwae(5)": ObjectiveRow("negative_iwae", o.negative_iwae(5), NOISY, EXACT, has_elbo=True),
+    "negative_miwae(2, 3)": ObjectiveRow("negative_miwae", o.negative_miwae(2, 3), NOISY, EXACT, has_elbo=True),
+    "negative_piwae(2, 3)": ObjectiveRow("negative_piwae", o.negative_piwae(2, 3), NOISY, EXACT, has_elbo=True),
+    "negative_ciwae(5, 0.3)": ObjectiveRow("negative_ciwae", o.negative_ciwae(5, 0.3), NOISY, EXACT, has_elbo=True),
+    "negative_renyi(5, 0.5)": ObjectiveRow("negative_renyi", o.negative_renyi(5, 0.5), NOISY, EXACT, has_elbo=True),
+    "negative_dreg(5)": ObjectiveRow("negative_dreg", o.negative_dreg(5), NOISY, EXACT, has_elbo=True),
+    "negative_stl": ObjectiveRow("negative_stl", o.negative_stl, NOISY, EXACT, has_elbo=True),
+    "reconstruction": ObjectiveRow("reconstruction", o.reconstruction, CODES, CODES, has_elbo=False),
+    # Their rate is no Gaussian's: tests/objectives/test_quantized.py and test_gumbel_softmax.py say what it is.
+    "quantized": ObjectiveRow(
+        "quantized",
+        o.quantized,
+        VQ_CODES,
+        VQ_CODES,
+        has_elbo=False,
+        updates_buffers=True,
+        needs_batch="codebooks are updated by the whole batch",
+    ),
+    "gumbel_softmax_elbo": ObjectiveRow(
+        "gumbel_softmax_elbo", o.gumbel_softmax_elbo(0.7), CATEGORIES, SURE_CATEGORIES, has_elbo=False
+    ),
+    "reconstruction-noisy": ObjectiveRow("reconstruction", o.reconstruction, NOISY, NOISELESS, has_elbo=False),
+}
