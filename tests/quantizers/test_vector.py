@@ -88,3 +88,10 @@ def test_bad_arguments(arguments, message):
     for make in (vector_quantizer, cosine_vector_quantizer):
         with pytest.raises(ValueError, match=message):
             make(**arguments)
+
+
+def test_k_means_of_many_points_reads_256_a_cluster():
+    signs = np.random.default_rng(0).choice([-5.0, 5.0], (2000, 1))
+    clusters = k_means(jax.random.key(1), jnp.asarray(signs + np.zeros(3), jnp.float32), 2)
+    assert clusters.counts.sum() == 512
+    np.testing.assert_allclose(np.sort(clusters.centers[:, 0]), [-5.0, 5.0], rtol=1e-5)
