@@ -8,6 +8,7 @@ import sys
 import tyro
 
 from vae_jax.experiment.command_line import exit_on_bad_input
+from vae_jax.experiment.disentanglement.evaluate import prepare_scoring
 from vae_jax.experiment.evaluate import Evaluate, prepare_evaluation, run_evaluation
 
 
@@ -22,13 +23,17 @@ def main() -> None:
         {"evaluate": Evaluate}, prog="vae-jax", description="Commands for the folders that runs leave."
     )
     with exit_on_bad_input():
-        trained = prepare_evaluation(options)
+        if options.metrics == "disentanglement":
+            folder, evaluate = prepare_scoring(options)
+        else:
+            trained = prepare_evaluation(options)
+            folder, evaluate = trained.folder, lambda: run_evaluation(trained, options)
     try:
-        summary = run_evaluation(trained, options)
+        summary = evaluate()
     except KeyboardInterrupt:
-        print(f"interrupted; the parts that were done are in {trained.folder.path / 'summary.json'}", file=sys.stderr)
+        print(f"interrupted; the parts that were done are in {folder.path / 'summary.json'}", file=sys.stderr)
         sys.exit(130)
-    print(f"report: {trained.folder.report}")
+    print(f"report: {folder.report}")
     print(json.dumps(summary, allow_nan=False))
 
 

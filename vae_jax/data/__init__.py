@@ -3,9 +3,14 @@
 Importing this package loads numpy and jax only; tensorflow-datasets, Grain and Pillow are imported by what uses them.
 """
 
+from vae_jax.data import sprites as sprites
 from vae_jax.data.arrays import Images as Images
 from vae_jax.data.batches import Batches as Batches
 from vae_jax.data.digits import load_digits as load_digits
+from vae_jax.data.factor_sets import load_factor_data as load_factor_data
+from vae_jax.data.factors import FactorData as FactorData
+from vae_jax.data.factors import factors_of as factors_of
+from vae_jax.data.factors import index_of as index_of
 from vae_jax.data.files import load_array_file as load_array_file
 from vae_jax.data.folder import load_folder as load_folder
 from vae_jax.data.images import load_images as load_images

@@ -6,6 +6,7 @@ import os
 
 from vae_jax.data.arrays import Images as Images
 from vae_jax.data.digits import load_digits
+from vae_jax.data.factor_sets import RENDERED
 from vae_jax.data.files import load_array_file
 from vae_jax.data.folder import load_folder
 from vae_jax.data.tfds_images import load_tfds
@@ -33,6 +34,11 @@ def load_images(data: str, data_dir: str | None = None) -> Images:
     """
     if data == "digits":
         return load_digits()
+    if data in RENDERED:
+        raise ValueError(
+            f"data {data!r} is {RENDERED[data].num_images:,} images, rendered as they are needed and not held: "
+            "read it as a stream (--stream, or vae_jax.data.stream_images), or train on it with experiments.disentangle"
+        )
     if data.lower().endswith((".npz", ".npy")):
         return load_array_file(data)
     if data.endswith(("/", os.sep)) or os.path.isdir(data):

@@ -55,21 +55,25 @@ class Records:
 
     def read_labelled(self, indices: Sequence[int] | np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """The images at these places and their labels, int32 `[n]` or None where the data set has none."""
+        if self._label_key is None:
+            return self.read_with(indices, ())[0], None
+        pixels, labels = self.read_with(indices, (self._label_key,))
+        return pixels, as_labels(labels[:, 0], len(pixels), self._where)
+
+    def read_with(self, indices: Sequence[int] | np.ndarray, features: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """The images at these places, and `[n, len(features)]` features of them that are one integer each."""
         places = [int(index) for index in indices]
         examples = self._source.__getitems__(places)
-        labels: np.ndarray | None = None
         if self._encoded:
             from tensorflow_datasets.proto import tf_example_pb2
 
-            features = [tf_example_pb2.Example.FromString(example).features.feature for example in examples]
-            pixels = self._decode([feature["image"].bytes_list.value[0] for feature in features], places)
-            if self._label_key:
-                labels = np.array([feature[self._label_key].int64_list.value[0] for feature in features])
+            examples = [tf_example_pb2.Example.FromString(example).features.feature for example in examples]
+            pixels = self._decode([example["image"].bytes_list.value[0] for example in examples], places)
+            rows = [[example[name].int64_list.value[0] for name in features] for example in examples]
         else:
             pixels = as_pixels(np.stack([example["image"] for example in examples]), self._where)
-            if self._label_key:
-                labels = np.array([example[self._label_key] for example in examples])
-        return pixels, None if labels is None else as_labels(labels, len(pixels), self._where)
+            rows = [[example[name] for name in features] for example in examples]
+        return pixels, np.array(rows)
 
     def _decode(self, encoded: Sequence[bytes], places: Sequence[int]) -> np.ndarray:
         """Encoded images (PNG, JPEG, ...) as uint8 `[n, H, W, C]`."""

@@ -10,7 +10,10 @@ import numpy as np
 
 from vae_jax.data.arrays import HOLD_OUT_NOTE, held_out_tenth
 from vae_jax.data.digits import load_digits
+from vae_jax.data.factor_sets import RENDERED
+from vae_jax.data.factors import FactorData, factors_of
 from vae_jax.data.folder import PictureFiles, list_folder
+from vae_jax.data.rendered import RenderedImages
 from vae_jax.data.sources import ArrayImages, ImageSource, NpyImages, Spread, Without, evenly_spaced
 from vae_jax.data.tfds_images import open_tfds
 
@@ -44,7 +47,8 @@ def stream_images(data: str, data_dir: str | None = None, *, most_test: int = 10
     judged by the test images and 1,000 of the training images.
 
     Args:
-      data: `digits`, a path ending in `.npy`, a folder or a TFDS name; an `.npz` file has to be read whole.
+      data: `digits`, a set that is rendered (`sprites`, ...), a path ending in `.npy`, a folder or a TFDS name; an
+        `.npz` file has to be read whole.
       data_dir: The TFDS data directory, as for `load_images`.
       most_test: Of a larger test split only so many images, evenly spaced, are taken; the note says so.
 
@@ -56,6 +60,8 @@ def stream_images(data: str, data_dir: str | None = None, *, most_test: int = 10
     if data == "digits":
         digits = load_digits()
         return ImageStream(data, ArrayImages(digits.train), digits.test, digits.test_labels, digits.note)
+    if data in RENDERED:
+        return _rendered(RENDERED[data], most_test)
     if data.lower().endswith(".npz"):
         raise ValueError(f"{data}: an .npz file cannot be streamed; save its images with numpy.save as an .npy file.")
     if data.lower().endswith(".npy"):
@@ -80,6 +86,13 @@ def stream_images(data: str, data_dir: str | None = None, *, most_test: int = 10
     test, test_labels = test_source.read_labelled(kept)
     note = opened.note(train.shape[0], len(places)) + _of_test(len(kept), len(places))
     return _spread(ImageStream(data, train, test, test_labels, note))
+
+
+def _rendered(data: FactorData, most_test: int) -> ImageStream:
+    """Labelled by the first factor: of sprites, the shape."""
+    labels = np.asarray(factors_of(np.arange(data.num_images), data.factor_sizes)[0])
+    places = held_out_tenth(data.num_images, data.name)
+    return _stream(data.name, RenderedImages(data), places, labels, f"{HOLD_OUT_NOTE}; {data.note}", most_test)
 
 
 def _stream(

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from vae_jax.distributions import Normal, UndefinedError, kl_divergence, mean_of
+from vae_jax.distributions import Distribution, Normal, UndefinedError, kl_divergence, mean_of
 from vae_jax.evaluation.examples import over_examples
 from vae_jax.models.vae import VAE, Params
 
@@ -89,6 +89,18 @@ def variances_of_means(
     return jax.tree.map(lambda m, s: jnp.var(m, axis=0) - jnp.mean(s, axis=0), means, noise)
 
 
+def kl_of_dimensions(posterior: Distribution, prior: Distribution) -> jax.Array:
+    """KL(q(z_d | x) || p(z_d)) of one example for every dimension d: `[D]`, in nats.
+
+    Raises:
+      UndefinedError: where posterior or prior is not a diagonal Normal.
+    """
+    if not (isinstance(posterior, Normal) and isinstance(prior, Normal)):
+        names = f"{type(posterior).__name__} and {type(prior).__name__}"
+        raise UndefinedError(f"kl_per_dimension needs a diagonal Normal posterior and prior, got {names}")
+    return jax.vmap(kl_divergence)(*jax.tree.map(jnp.ravel, (posterior, prior)))
+
+
 @partial(jax.jit, static_argnames=("model", "batch_size"))
 def kl_per_dimension(model: VAE, params: Params, xs: ArrayLike, batch_size: int = 100) -> jax.Array:
     """The mean over the examples of KL(q(z_d | x) || p(z_d)) for every dimension d: `[D]`, in nats.
@@ -101,11 +113,7 @@ def kl_per_dimension(model: VAE, params: Params, xs: ArrayLike, batch_size: int 
     """
 
     def example(params: Params, key: jax.Array, x: jax.Array) -> jax.Array:
-        posterior, prior = model.encode(params, x), model.prior(params)
-        if not (isinstance(posterior, Normal) and isinstance(prior, Normal)):
-            names = f"{type(posterior).__name__} and {type(prior).__name__}"
-            raise UndefinedError(f"kl_per_dimension needs a diagonal Normal posterior and prior, got {names}")
-        return jax.vmap(kl_divergence)(*jax.tree.map(jnp.ravel, (posterior, prior)))
+        return kl_of_dimensions(model.encode(params, x), model.prior(params))
 
     unused = jax.random.key(0)  # the divergence has a closed form
     return jnp.mean(over_examples(example, params, unused, xs, batch_size), axis=0)

@@ -35,6 +35,8 @@ _DEFAULT_AIS_IMAGES = 10  # or all, where the test images are fewer
 class Evaluate:
     """Measure a finished run further: how likely its test images are, and what its code carries.
 
+    With `--metrics disentanglement`, of a run whose data has known factors, it scores the code against them instead.
+
     Adds to RUN/summary.json, and writes RUN/report.html anew: the importance-sampled negative log-likelihood with its
     effective sample size and Pareto k; active units and the KL of each dimension; the parts of the rate (mutual
     information, total correlation, dimension-wise KL); and last, of a few images, bounds by annealed importance
@@ -58,6 +60,12 @@ class Evaluate:
     """of annealed importance sampling, from its start to the true posterior; more are slower and closer"""
     ais_start: Literal["posterior", "prior"] = "posterior"
     """where the chains of annealed importance sampling start; the prior where the posterior is far too narrow"""
+    metrics: Literal["likelihood", "disentanglement"] = "likelihood"
+    """likelihood: the parts above; disentanglement: scores against the known factors of the run's data, instead"""
+    points: int = 10_000
+    """of disentanglement: images or votes that a score is fitted to, and half as many that it is tested on"""
+    dci_points: int | None = None
+    """the same for DCI alone, whose boosted trees take minutes a model with 10,000; None: as --points"""
     seed: int | None = None
     """of a run of several models (--seeds), the one to measure; None: the one that the report's figures show"""
     data_dir: str | None = None

@@ -39,3 +39,4 @@ from vae_jax.models.with_code_prior import code_sizes as code_sizes
 from vae_jax.models.with_code_prior import with_code_prior as with_code_prior
 from vae_jax.models.with_code_prior import with_codes_fitted as with_codes_fitted
 from vae_jax.models.with_code_prior import with_prior_params as with_prior_params
+from vae_jax.models.with_discriminator import with_discriminator as with_discriminator

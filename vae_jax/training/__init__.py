@@ -15,6 +15,7 @@ from vae_jax.training.loop import History as History
 from vae_jax.training.loop import Row as Row
 from vae_jax.training.loop import best_epoch as best_epoch
 from vae_jax.training.memory import DoesNotFit as DoesNotFit
+from vae_jax.training.partitioned import partitioned as partitioned
 from vae_jax.training.step import TrainState as TrainState
 from vae_jax.training.step import init_train_state as init_train_state
 from vae_jax.training.step import make_train_step as make_train_step

@@ -82,6 +82,14 @@ def model_figures(subject: Subject, key: jax.Array) -> Iterator[Captioned]:
         yield _manifold(subject, plain)
 
 
+def reconstruction_and_traversal(subject: Subject) -> Iterator[Captioned]:
+    """Of a model with a Normal prior of one vector: what it reconstructs, and what each latent does to an image."""
+    yield _reconstructions(subject)
+    prior = subject.model.prior(subject.params)
+    assert isinstance(prior, Normal)
+    yield _traversal(subject, prior)
+
+
 def surgery_figures(summary: Mapping[str, Any]) -> Iterator[Captioned]:
     """The parts of the average KL divergence as a figure, where a summary has them."""
     if summary.get("mutual_information") is None:

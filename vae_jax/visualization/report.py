@@ -38,6 +38,7 @@ NOTES = {"posterior_collapse": "", "nll_warning": "Caution: ", "ais_warning": "C
 ERRORS = {"_standard_error": "s.e.", "_standard_deviation": "s.d. of the models"}
 # Of a run of several models, the columns of their table: key, heading.
 MODEL_COLUMNS = (
+    ("beta", "Weight"),
     ("seed", "Seed"),
     ("best_epoch", "Best epoch"),
     ("negative_elbo", "Negative ELBO"),
@@ -46,6 +47,15 @@ MODEL_COLUMNS = (
     ("nll", "Negative log-likelihood"),
     ("bits_per_dim", "Bits per dimension"),
     ("active_units", "Active units"),
+    ("mig", "MIG"),
+    ("factor_vae_score", "FactorVAE score"),
+    ("beta_vae_score", "BetaVAE score"),
+    ("dci_disentanglement", "DCI"),
+    ("sap", "SAP"),
+    ("modularity", "Modularity"),
+    ("explicitness", "Explicitness"),
+    ("irs", "IRS"),
+    ("udr", "UDR"),
     ("diverged", "Diverged in epoch"),
 )
 DRAWN = ("kl_per_dimension", "code_counts")  # too long for a table, and in a figure
@@ -83,6 +93,10 @@ WORDS = {
     "bdmc_lower_bound": "log-likelihood of simulated images, lower bound, in nats",
     "bdmc_upper_bound": "the same, upper bound, in nats",
     "bdmc_gap": "gap between the two, in nats",
+    "mig": "mutual information gap (MIG)",
+    "sap": "separated attribute predictability (SAP)",
+    "irs": "interventional robustness (IRS)",
+    "gaussian_total_correlation": "Gaussian total correlation of the posterior means, in nats",
     "evaluation_seconds": "seconds of the latest evaluation",
     "evaluation_device": "device of the latest evaluation",
 }
@@ -277,7 +291,9 @@ def _cell(model: Mapping[str, Any], key: str) -> object:
     value = model.get(key)
     if value is None:
         return ""
-    return value if key == "seed" or not _is_number(value) else _with_error(model, key)
+    if key in ("seed", "beta") and _is_number(value):
+        return f"{value:g}"
+    return _with_error(model, key) if _is_number(value) else value
 
 
 def _number(value: Any) -> str:

@@ -1,0 +1,1 @@
+"""The disentanglement experiment: many models at once, scored against known factors."""

@@ -1,0 +1,118 @@
+"""`vae-jax evaluate RUN --metrics disentanglement`: the scores of a finished run, whatever experiment made it."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+
+from vae_jax.data import FactorData, load_factor_data
+from vae_jax.data.factor_sets import NAMES
+from vae_jax.evaluation import Measures
+from vae_jax.experiment.disentanglement.figures import table_figures
+from vae_jax.experiment.disentanglement.methods import make_model
+from vae_jax.experiment.disentanglement.run import Prepared, write_summary
+from vae_jax.experiment.disentanglement.scoring import score, table_with_progress, with_udr
+from vae_jax.experiment.disentanglement.settings import EXPERIMENT, DisentangleSettings, members_of, settings_of
+from vae_jax.experiment.disentanglement.training import keys_of, load_snapshot
+from vae_jax.experiment.environment import device_name
+from vae_jax.experiment.evaluate import Evaluate, open_run
+from vae_jax.experiment.progress import say
+from vae_jax.experiment.summaries import add_to_summary
+from vae_jax.experiment.trained import Trained, draw_figures, measure, write_trained_report
+from vae_jax.experiment.trained import keys_of as keys_of_trained
+from vae_jax.runs import RunFolder
+from vae_jax.visualization import ReportFigure, save_figure
+
+
+class Scoring(NamedTuple):
+    """A run that can be scored; nothing is written yet."""
+
+    folder: RunFolder
+    run: Callable[[], dict[str, Any]]  # scores, writes, and returns the summary
+
+
+def prepare_scoring(options: Evaluate) -> Scoring:
+    """The run with its models and data, all that can be checked checked.
+
+    Raises:
+      ValueError: where an option is out of range, RUN is not the folder of a finished run, or its data has no factors.
+    """
+    for name, value in (("points", options.points), ("dci-points", options.dci_points)):
+        if value is not None and value < 100:
+            raise ValueError(f"--{name} must be at least 100, got {value}")
+    folder = RunFolder(options.run, "RUN")
+    config = folder.config()
+    data = _factor_data(folder, config.get("data"), options.data_dir)
+    if config.get("experiment") == EXPERIMENT:
+        if folder.summary() is None:
+            raise ValueError(
+                f"RUN {options.run} has not finished (it has no summary.json); finish it with: python -m "
+                f"experiments.{EXPERIMENT} --run-dir {options.run} --resume"
+            )
+        places = DisentangleSettings(run_dir=options.run, data_dir=options.data_dir)
+        settings = dataclasses.replace(
+            settings_of(folder, places), points=options.points, dci_points=options.dci_points
+        )
+        return Scoring(folder, lambda: _score_run(Prepared(settings, data, folder)))
+    trained = open_run(options.run, options.data_dir, options.seed)
+    return Scoring(folder, lambda: _score_trained(trained, data, options))
+
+
+def _factor_data(folder: RunFolder, name: Any, data_dir: str | None) -> FactorData:
+    if name not in NAMES:
+        raise ValueError(
+            f"RUN {folder.path}: the scores of disentanglement need data with known factors ({', '.join(NAMES)}), and "
+            f"it was made with {name}; without factors there are active units, the KL of each dimension, the total "
+            "correlation and the likelihood: leave out --metrics"
+        )
+    return load_factor_data(name, data_dir)
+
+
+def _score_run(prepared: Prepared) -> dict[str, Any]:
+    settings, data, folder = prepared
+    started, model, key = time.monotonic(), make_model(settings, data), keys_of(settings).scoring
+    models = load_snapshot(settings, model, folder, settings.steps)
+    records = []
+    for member, params in zip(members_of(settings), models, strict=True):
+        given = {"objective": settings.objective, "beta": member.beta, "seed": member.seed, "steps": settings.steps}
+        name = f"{settings.objective} {member.beta:g}, seed {member.seed}"
+        records.append(given | score(model, params, data, key, settings.points, settings.dci_points, name))
+    records = with_udr(records, model, models, data, key)
+    seconds = {
+        "training_seconds": (folder.summary() or {}).get("training_seconds", 0.0),
+        "scoring_seconds": round(time.monotonic() - started, 2),
+    }
+    return write_summary(prepared, records, seconds)
+
+
+def _score_trained(trained: Trained, data: FactorData, options: Evaluate) -> dict[str, Any]:
+    folder, started = trained.folder, time.monotonic()
+    key = keys_of_trained(trained.settings).further_evaluation
+    prepare = trained.problem.pixels.prepare
+    to_bytes = lambda image: jnp.round(255 * image).astype(jnp.uint8)
+    seen = dataclasses.replace(data, render=lambda key, index: prepare(key, to_bytes(data.render(key, index))))
+    say(f"{trained.method.name} on {trained.images.name}; {device_name()}; {folder.path}")
+    numbers = score(trained.model, trained.params, seen, key, options.points, options.dci_points, trained.method.name)
+    # Of the test images these are in the summary already.
+    scores = {
+        name: v
+        for name, v in numbers.items()
+        if name not in ("negative_elbo", "rate", "distortion", "kl_per_dimension", "active_units")
+    }
+    summary = add_to_summary(folder, trained.settings.seed, scores)
+    measures: Measures = measure(trained, 0)
+    own = next((model for model in summary.get("models", ()) if model["seed"] == trained.settings.seed), summary)
+    figures = draw_figures(trained, measures, own)
+    table = table_with_progress(trained.model, trained.params, seen, name="figures")
+    for captioned in table_figures(table, data, key):
+        path = folder.figures / f"{captioned.name}.png"
+        save_figure(captioned.figure, path)
+        figures.append(ReportFigure(captioned.name, captioned.title, captioned.caption, path))
+    seconds = {"evaluation_seconds": round(time.monotonic() - started, 2), "evaluation_device": device_name()}
+    summary = folder.add_to_summary(seconds)
+    write_trained_report(trained, summary, figures)
+    return summary

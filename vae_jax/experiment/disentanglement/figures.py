@@ -1,0 +1,118 @@
+"""The figures of a run: its scores, and one of its models looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from vae_jax.data import FactorData
+from vae_jax.evaluation.disentanglement import CodeTable, draw, mutual_information_matrix
+from vae_jax.evaluation.disentanglement.mutual_information import entropies
+from vae_jax.evaluation.disentanglement.scores import SUPERVISED
+from vae_jax.experiment.disentanglement.methods import make_model
+from vae_jax.experiment.disentanglement.scoring import table_with_progress
+from vae_jax.experiment.disentanglement.settings import DisentangleSettings
+from vae_jax.experiment.disentanglement.training import keys_of, load_snapshot
+from vae_jax.models.vae import VAE, Params
+from vae_jax.runs import RunFolder
+from vae_jax.visualization.disentanglement import information_map, response_maps, score_strips, scores_by_step
+from vae_jax.visualization.model_figures import Captioned, Subject, reconstruction_and_traversal
+
+_SHOWN_IMAGES, _MAP_POINTS = 100, 10_000
+
+
+def run_figures(
+    settings: DisentangleSettings, data: FactorData, folder: RunFolder, summary: Mapping[str, Any]
+) -> Iterator[Captioned]:
+    """Every figure of a run, in reading order; the model that is looked at is the one of the median MIG."""
+    records = summary["models"]
+    labels = {record["beta"]: f"weight {record['beta']:g}" for record in records}
+    values = {
+        name: {label: [r[name] for r in records if r["beta"] == beta] for beta, label in labels.items()}
+        for name in SUPERVISED
+        if all(r.get(name) is not None for r in records)
+    }
+    if len(labels) <= 6:
+        yield Captioned(
+            "scores",
+            "Scores",
+            "A dot is a model, a bar the median over seeds. The grey band of each score reaches from what noise scores "
+            "to what a code with a latent for each factor does: hardly any score reaches from 0 to 1.",
+            score_strips(values, summary["ceiling"], summary["floor"]),
+        )
+    steps = sorted({r["steps"] for r in summary["by_steps"]})
+    if len(steps) > 1 and len(labels) <= 6:
+        for name in ("mig", "factor_vae_score"):
+            by_step = {
+                label: {
+                    step: [r[name] for r in summary["by_steps"] if r["beta"] == beta and r["steps"] == step]
+                    for step in steps
+                }
+                for beta, label in labels.items()
+            }
+            words = "on a coarser grid of factors (8 values of each at most); the line is the median over seeds."
+            yield Captioned(f"{name}_by_step", f"{name} against steps", words, scores_by_step(by_step, name))
+    order = sorted(range(len(records)), key=lambda i: records[i]["mig"])
+    index = order[len(order) // 2]
+    model = make_model(settings, data)
+    params = load_snapshot(settings, model, folder, settings.steps)[index]
+    record = records[index]
+    of = f" Model: weight {record['beta']:g}, seed {record['seed']}, that of the median MIG."
+    keys = keys_of(settings)
+    table = table_with_progress(model, params, data, name="figures")
+    yield from table_figures(table, data, keys.scoring, of)
+    xs = jax.jit(data.draw, static_argnums=1)(keys.figures, _SHOWN_IMAGES)
+    yield from reconstruction_and_traversal(_subject(model, params, xs, table))
+
+
+def _subject(model: VAE, params: Params, xs: jax.Array, table: CodeTable) -> Subject:
+    return Subject(model, params, xs, None, None, table.kl_per_dimension, ())
+
+
+def table_figures(table: CodeTable, data: FactorData, key: jax.Array, of: str = "") -> Iterator[Captioned]:
+    """What a table of codes shows of its factors: the heat map, and the response maps over two of them.
+
+    Args:
+      table: of all images.
+      data: whose factors.
+      key: of the images that the heat map is estimated from.
+      of: a sentence for the captions: which model it is.
+    """
+    labelled = draw(table, key, _MAP_POINTS)
+    varies = [name for name, size in zip(data.factor_names, table.factor_sizes, strict=True) if size > 1]
+    shares = mutual_information_matrix(*labelled) / entropies(labelled.factors)[None, :]
+    yield Captioned(
+        "information",
+        "What each latent tells of each factor",
+        "Mutual information of a latent, cut into 20 bins, and a factor, as a share of the factor's entropy. A "
+        "disentangled code has one dark cell in each row, and at most one in each column." + of,
+        information_map(np.clip(shares, 0, 1), varies),
+    )
+    grid = np.asarray(table.means).reshape(*table.factor_sizes, -1)
+    x, y = _plane(data)
+    others = tuple(axis for axis in range(len(table.factor_sizes)) if axis not in (x, y))
+    means = grid.mean(axis=others)  # the earlier of the two factors first
+    maps = np.moveaxis(means, -1, 0)
+    if x < y:
+        maps = maps.swapaxes(1, 2)
+    kl = table.kl_per_dimension
+    names = [f"z{d + 1}" + ("" if kl is None else f": {float(kl[d]):.2f} nats") for d in range(len(maps))]
+    yield Captioned(
+        "responses",
+        "Where each latent responds",
+        f"The mean of each latent over {data.factor_names[x]} and {data.factor_names[y]}, all other factors averaged; "
+        "each on its own scale, blue low and red high. A latent of one of them has parallel stripes; one that carries "
+        "0 nats shows nothing, enlarged." + of,
+        response_maps(maps, names, data.factor_names[y], data.factor_names[x]),
+    )
+
+
+def _plane(data: FactorData) -> tuple[int, int]:
+    """The places of the factors that are an x and a y."""
+    names = data.factor_names
+    x = next((i for i, name in enumerate(names) if name.endswith("_x")), len(names) - 2)
+    y = next((i for i, name in enumerate(names) if name.endswith("_y")), len(names) - 1)
+    return x, y

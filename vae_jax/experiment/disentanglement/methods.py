@@ -1,0 +1,87 @@
+"""The objectives of the disentanglement experiment: each with its model, its optimizer and its batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import optax
+from jax.typing import ArrayLike
+
+from vae_jax import objectives
+from vae_jax.data import FactorData
+from vae_jax.experiment.disentanglement.settings import DisentangleSettings, ObjectiveName
+from vae_jax.models import VAE, gaussian_vae, likelihoods, with_discriminator
+from vae_jax.networks import Network, conv_decoder, conv_encoder, mlp_encoder
+from vae_jax.objectives import Objective, on_prepared, schedules
+from vae_jax.training import partitioned
+
+_CHANNELS, _HIDDEN = (32, 32, 64, 64), 256
+
+
+def make_model(settings: DisentangleSettings, data: FactorData) -> VAE:
+    """disentanglement_lib's convolutional network: 4x4 32, 4x4 32, 2x2 64, 2x2 64, each of stride 2, and dense 256.
+
+    The decoder is its mirror image, with kernels of 4x4 throughout. Bernoulli pixels, as there.
+
+    Source: Locatello et al. 2019 (arXiv:1811.12359), appendix B.
+    """
+    shape, dim = data.image_shape, settings.latent_dim
+    encoder = conv_encoder(shape, 2 * dim, _CHANNELS, _HIDDEN, kernel_sizes=(4, 4, 2, 2))
+    decoder = conv_decoder(dim, (*shape, 1), _CHANNELS, _HIDDEN)
+    model = gaussian_vae(encoder, decoder, dim, likelihoods.bernoulli)
+    return with_discriminator(model, discriminator(dim)) if settings.objective == "factor" else model
+
+
+def discriminator(latent_dim: int) -> Network:
+    """Six layers of 1000, as in Kim & Mnih 2018 (arXiv:1802.05983), appendix A."""
+    return mlp_encoder((latent_dim,), 1, (1000,) * 6, lambda x: jax.nn.leaky_relu(x, 0.2))
+
+
+def make_optimizer(settings: DisentangleSettings) -> optax.GradientTransformation:
+    """Adam; a discriminator has its own, with the paper's rate and decays (appendix A)."""
+    own = optax.adam(settings.learning_rate)
+    if settings.objective != "factor":
+        return own
+    return partitioned(own, {"discriminator": optax.adam(1e-4, b1=0.5, b2=0.9)})
+
+
+def make_objective(settings: DisentangleSettings, data: FactorData, weight: ArrayLike) -> Objective:
+    """The objective with its weight, which may be traced, on batches that are drawn anew at every step.
+
+    What reaches it as a batch are places to be filled: only their number counts.
+    """
+
+    def draw(key: jax.Array, places: jax.Array) -> jax.Array:
+        if settings.objective == "ada_gvae":
+            return data.draw_pairs(key, places.shape[0], settings.changed_factors)
+        return data.draw(key, places.shape[0])
+
+    return on_prepared(_OBJECTIVES[settings.objective](settings, data, weight), draw)
+
+
+def _capacity(settings: DisentangleSettings, data: FactorData, gamma: ArrayLike) -> Objective:
+    rise = schedules.linear(max(1, settings.steps // 3), 0.0, settings.max_capacity)
+    return objectives.scheduled(lambda nats: objectives.capacity(gamma, nats), rise)
+
+
+def _info(settings: DisentangleSettings, data: FactorData, weight: ArrayLike) -> Objective:
+    return objectives.info_vae(1.0, weight, objectives.gaussian_kernel(settings.latent_dim**2 / 2))
+
+
+def _wae(settings: DisentangleSettings, data: FactorData, weight: ArrayLike) -> Objective:
+    return objectives.wae_mmd(weight, objectives.inverse_multiquadratic_kernel(2 * settings.latent_dim))
+
+
+_OBJECTIVES: dict[ObjectiveName, Callable[[DisentangleSettings, FactorData, Any], Objective]] = {
+    "beta": lambda settings, data, weight: objectives.beta(weight),
+    "tc": lambda settings, data, weight: objectives.beta_tc(weight, objectives.stratified(data.num_images)),
+    "factor": lambda settings, data, weight: objectives.factor_vae(weight, discriminator(settings.latent_dim).apply),
+    "dip_i": lambda settings, data, weight: objectives.dip_i(weight),
+    "dip_ii": lambda settings, data, weight: objectives.dip_ii(weight),
+    "info": _info,
+    "wae": _wae,
+    "capacity": _capacity,
+    "ada_gvae": lambda settings, data, weight: objectives.ada_gvae(weight),
+}

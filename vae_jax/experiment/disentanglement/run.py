@@ -1,0 +1,202 @@
+"""The disentanglement experiment from settings to a finished run folder."""
+
+from __future__ import annotations
+
+import shlex
+import statistics
+import time
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from vae_jax.data import FactorData, load_factor_data
+from vae_jax.data.dsprites import agreement_with_sprites
+from vae_jax.evaluation.disentanglement import measure_references
+from vae_jax.experiment.disentanglement.figures import run_figures
+from vae_jax.experiment.disentanglement.scoring import on_the_way, score_all
+from vae_jax.experiment.disentanglement.settings import (
+    EXPERIMENT,
+    DisentangleSettings,
+    config_of,
+    members_of,
+    resolve,
+    settings_of,
+    steps_at_once,
+)
+from vae_jax.experiment.disentanglement.training import train
+from vae_jax.experiment.environment import device_name, versions
+from vae_jax.experiment.progress import ProgressDisplay, say
+from vae_jax.runs import RunFolder, defined
+from vae_jax.visualization import ReportFigure, save_figure, write_report
+
+# Of each weight the median and the range over seeds are said of these.
+SUMMARIZED = (
+    "mig",
+    "factor_vae_score",
+    "beta_vae_score",
+    "dci_disentanglement",
+    "sap",
+    "modularity",
+    "udr",
+    "negative_elbo",
+)
+
+
+class Prepared(NamedTuple):
+    """A run that has passed every check; its folder holds the configuration."""
+
+    settings: DisentangleSettings
+    data: FactorData
+    folder: RunFolder
+
+
+def prepare(settings: DisentangleSettings) -> Prepared:
+    """Checks all that can be checked, and then makes the run folder.
+
+    Raises:
+      ValueError, TypeError: where a setting, the data or the run folder is not as it must be; nothing is written.
+    """
+    settings = resolve(settings)
+    stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
+    default = Path("runs") / f"{EXPERIMENT}-{settings.objective}-{settings.data}-{stamp}"
+    folder = RunFolder(settings.run_dir or default)
+    if settings.resume:
+        folder.check_same(config_of(settings))
+    else:
+        folder.check_new()
+    data = load_factor_data(settings.data, settings.data_dir)
+    if settings.changed_factors is not None and not 1 <= settings.changed_factors < len(data.factor_sizes):
+        raise ValueError(
+            f"--changed-factors must be between 1 and {len(data.factor_sizes) - 1}, got {settings.changed_factors}"
+        )
+    if not settings.resume:
+        folder.create(config_of(settings))
+    return Prepared(settings, data, folder)
+
+
+def saved_settings(settings: DisentangleSettings) -> DisentangleSettings:
+    """Of a run to be resumed, its own settings, where it lies taken from `settings`."""
+    if settings.run_dir is None:
+        raise ValueError("--resume needs --run-dir, the folder of the run to continue")
+    return settings_of(RunFolder(settings.run_dir), settings)
+
+
+def run(prepared: Prepared) -> dict[str, Any]:
+    """Trains all models at once, scores them, and writes the summary and the report; returns the summary."""
+    settings, data, folder = prepared
+    members = members_of(settings)
+    started = time.monotonic()
+    with ProgressDisplay(settings.steps // steps_at_once(settings)) as display:
+        display.say(
+            f"{settings.objective} on {data.name}: {len(members)} models at once, {settings.steps:,} steps, an epoch "
+            f"is {steps_at_once(settings)}; {device_name()}; in {folder.path}"
+        )
+        if data.name == "dsprites":
+            display.say(agreement_with_sprites(data))
+        training = train(settings, data, folder, display)
+    trained = training.seconds()
+    records = score_all(settings, data, folder)
+    return write_summary(
+        prepared,
+        records,
+        {"training_seconds": trained, "scoring_seconds": round(time.monotonic() - started, 2)},
+    )
+
+
+def write_summary(
+    prepared: Prepared, records: Sequence[Mapping[str, Any]], seconds: Mapping[str, float]
+) -> dict[str, Any]:
+    """The summary and the report of a run whose models have these records."""
+    settings, data, folder = prepared
+    earlier = folder.summary() or {}
+    references = {name: earlier[name] for name in ("ceiling", "floor") if earlier.get("points") == settings.points}
+    if not references:
+        say("scoring a code of a latent for each factor, and noise, to compare with")
+        references = measure_references(data.factor_sizes, settings.latent_dim, points=settings.points)
+    summary: dict[str, Any] = {
+        "experiment": EXPERIMENT,
+        "data": data.name,
+        "data_note": data.note,
+        "objective": settings.objective,
+        "steps": settings.steps,
+        "seeds": list(range(settings.seed, settings.seed + settings.seeds)),
+        "models": [dict(record) for record in records],
+        "over_seeds": over_seeds(records),
+        **references,
+        "points": settings.points,
+        "dci_points": settings.dci_points or settings.points,
+        "by_steps": on_the_way(settings, folder),
+        "device": device_name(),
+        "versions": versions(),
+        **seconds,
+        "wall_seconds": round(sum(seconds.values()), 2),
+    }
+    summary = defined(summary)
+    say(table_of(summary))
+    figures = []
+    for captioned in run_figures(settings, data, folder, summary):
+        path = folder.figures / f"{captioned.name}.png"
+        save_figure(captioned.figure, path)
+        figures.append(ReportFigure(captioned.name, captioned.title, captioned.caption, path))
+    stated = {
+        name: value for name, value in summary.items() if name not in ("by_steps", "ceiling", "floor", "over_seeds")
+    }
+    for beta, numbers in summary["over_seeds"].items():
+        for name, spread in numbers.items():
+            stated[f"{name}, weight {beta}: median (range)"] = spread_text(spread)
+    for reference in ("ceiling", "floor"):
+        stated |= {
+            f"{name}, {reference}": summary[reference][name] for name in SUMMARIZED if name in summary[reference]
+        }
+    write_report(
+        folder.report,
+        title=f"Disentanglement: {settings.objective} on {data.name}",
+        summary=stated | {"command": command_of(settings)},
+        config=config_of(settings),
+        figures=figures,
+    )
+    folder.write_summary(summary)
+    return summary
+
+
+def over_seeds(records: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, dict[str, float]]]:
+    """Of each weight, and each score, the median and the range over its models."""
+    result: dict[str, dict[str, dict[str, float]]] = {}
+    for beta in dict.fromkeys(record["beta"] for record in records):
+        for name in SUMMARIZED:
+            values = [r[name] for r in records if r["beta"] == beta and r.get(name) is not None]
+            if values:
+                spread = {"median": statistics.median(values), "min": min(values), "max": max(values)}
+                result.setdefault(f"{beta:g}", {})[name] = spread
+    return result
+
+
+def spread_text(spread: Mapping[str, float]) -> str:
+    return f"{spread['median']:.2f} ({spread['min']:.2f} to {spread['max']:.2f})"
+
+
+def table_of(summary: Mapping[str, Any]) -> str:
+    """The scores of each weight as lines of text, each beside its ceiling and its floor."""
+    betas = list(summary["over_seeds"])
+    lines = [f"{'score':<22}" + "".join(f"{'weight ' + beta:>24}" for beta in betas) + f"{'floor':>8}{'ceiling':>9}"]
+    for name in SUMMARIZED:
+        cells = [summary["over_seeds"][beta].get(name) for beta in betas]
+        limits = [summary[reference].get(name) for reference in ("floor", "ceiling")]
+        texts = [f"{spread_text(cell) if cell else '':>24}" for cell in cells]
+        ends = [
+            f"{'' if limit is None else format(limit, '.2f'):>{width}}"
+            for limit, width in zip(limits, (8, 9), strict=True)
+        ]
+        lines.append(f"{name:<22}" + "".join([*texts, *ends]))
+    return "\n".join([*lines, f"median over {len(summary['seeds'])} seeds (lowest to highest); {summary['data_note']}"])
+
+
+def command_of(settings: DisentangleSettings) -> str:
+    """The command line that gives this run again, in a folder of its own."""
+    words = ["python", "-m", f"experiments.{EXPERIMENT}"]
+    defaults = config_of(DisentangleSettings())
+    for name, value in config_of(settings).items():
+        if name != "experiment" and value != defaults[name]:
+            words += [f"--{name.replace('_', '-')}", *map(str, value if isinstance(value, tuple) else (value,))]
+    return shlex.join(words)

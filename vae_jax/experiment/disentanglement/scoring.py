@@ -1,0 +1,153 @@
+"""The models of a run scored, each number of steps and each model once: what is done is in the folder `scores/`."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from vae_jax.data import FactorData
+from vae_jax.evaluation import kl_per_dimension, mean_over_examples, mean_over_samples, posterior_means
+from vae_jax.evaluation.disentanglement import (
+    CodeTable,
+    encode_table,
+    measure_disentanglement,
+    unsupervised_disentanglement_ranking,
+)
+from vae_jax.experiment.disentanglement.methods import make_model
+from vae_jax.experiment.disentanglement.settings import DisentangleSettings, members_of, scored_steps
+from vae_jax.experiment.disentanglement.training import keys_of, load_snapshot
+from vae_jax.experiment.progress import CountDisplay, say
+from vae_jax.models.vae import VAE, Params
+from vae_jax.objectives import elbo_from_terms, elbo_terms
+from vae_jax.runs import RunFolder, defined, write_atomically
+
+_ELBO_IMAGES, _ELBO_SAMPLES, _UDR_IMAGES = 1_000, 4, 2_000
+_COARSE_VALUES = 8  # of a factor, on the way to the last step
+
+
+def table_with_progress(
+    model: VAE, params: Params, data: FactorData, sizes: Sequence[int] | None = None, name: str = "encoding"
+) -> CodeTable:
+    """`encode_table` of all images, or of evenly spaced values of each factor, with a bar.
+
+    Args:
+      model, params: of the model.
+      data: whose images.
+      sizes: how many values of each factor; None: all.
+      name: what the bar says.
+    """
+    sizes = data.factor_sizes if sizes is None else tuple(sizes)
+    key = jax.random.key(0)
+
+    def render(index: jax.Array) -> jax.Array:
+        values = jnp.unravel_index(index, sizes)
+        spread = (value * full // size for value, size, full in zip(values, sizes, data.factor_sizes, strict=True))
+        whole = jnp.ravel_multi_index(tuple(spread), data.factor_sizes, mode="clip")
+        return data.render(jax.random.fold_in(key, whole), whole)
+
+    with CountDisplay(name, math.prod(sizes)) as display:
+        return encode_table(model, params, render, sizes, display.add)
+
+
+def score_all(settings: DisentangleSettings, data: FactorData, folder: RunFolder) -> list[dict[str, Any]]:
+    """The records of all models after the last step, which `score` makes, with UDR; those on the way are scored too.
+
+    On the way to the last step the scores are those that take seconds, on a coarser grid of factors: 8 values of each.
+    """
+    model, members, keys = make_model(settings, data), members_of(settings), keys_of(settings)
+    coarse_sizes = [min(size, _COARSE_VALUES) for size in data.factor_sizes]
+    records = []
+    for steps in scored_steps(settings):
+        models = load_snapshot(settings, model, folder, steps)
+        for index, member in enumerate(members):
+            name = f"{settings.objective} {member.beta:g}, seed {member.seed}, {steps} steps"
+            given = {"objective": settings.objective, "beta": member.beta, "seed": member.seed, "steps": steps}
+            of_model = partial(table_with_progress, model, models[index], data, name=name)
+            fast = partial(measure_disentanglement, key=keys.scoring, points=settings.points, fast=True)
+            coarse = _done(folder, f"coarse-{steps}-{index}", given, lambda t=of_model: fast(t(sizes=coarse_sizes)))
+            if steps == settings.steps:
+                points = settings.points, settings.dci_points
+                measure = partial(score, model, models[index], data, keys.scoring, *points, name)
+                records.append(_done(folder, f"final-{index}", given, measure) | {"coarse": coarse})
+    return with_udr(records, model, models, data, keys.scoring)
+
+
+def on_the_way(settings: DisentangleSettings, folder: RunFolder) -> list[dict[str, Any]]:
+    """The coarse records of every number of scored steps, of all models."""
+    paths = [
+        _path(folder, f"coarse-{steps}-{index}")
+        for steps in scored_steps(settings)
+        for index in range(len(members_of(settings)))
+    ]
+    return [json.loads(path.read_text()) for path in paths]
+
+
+def score(
+    model: VAE,
+    params: Params,
+    data: FactorData,
+    key: jax.Array,
+    points: int,
+    dci_points: int | None,
+    name: str = "encoding",
+) -> dict[str, Any]:
+    """Every score of one model, with its negative ELBO, rate and distortion on 1,000 images that are drawn."""
+    table = table_with_progress(model, params, data, name=name)
+    images_key, elbo_key, scores_key = jax.random.split(key, 3)
+    scores = measure_disentanglement(
+        table,
+        scores_key,
+        points=points,
+        dci_points=dci_points,
+        num_jobs=os.cpu_count(),
+        on_part=lambda part: say(f"{name}: {part}"),
+    )
+    xs = jax.jit(data.draw, static_argnums=1)(images_key, _ELBO_IMAGES)
+    terms = mean_over_samples(elbo_terms, model, params, elbo_key, xs, _ELBO_SAMPLES)
+    return defined(
+        {
+            **scores,
+            "negative_elbo": mean_over_examples(-elbo_from_terms(*terms)).mean,
+            "rate": mean_over_examples(terms.kl).mean,
+            "distortion": mean_over_examples(-terms.log_likelihood).mean,
+            "kl_per_dimension": None if table.kl_per_dimension is None else table.kl_per_dimension.tolist(),
+        }
+    )
+
+
+def with_udr(
+    records: list[dict[str, Any]], model: VAE, models: Sequence[Params], data: FactorData, key: jax.Array
+) -> list[dict[str, Any]]:
+    """The records with "udr", among the models of one weight."""
+    xs = jax.jit(data.draw, static_argnums=1)(key, _UDR_IMAGES)
+    codes = [posterior_means(model, params, xs) for params in models]
+    kl = [kl_per_dimension(model, params, xs) for params in models]
+    for beta in {record["beta"] for record in records}:
+        places = [place for place, record in enumerate(records) if record["beta"] == beta]
+        scores = unsupervised_disentanglement_ranking([codes[i] for i in places], [kl[i] for i in places])
+        for place, value in zip(places, scores, strict=True):
+            records[place]["udr"] = value
+    return records
+
+
+def _path(folder: RunFolder, name: str) -> Path:
+    return folder.path / "scores" / f"{name}.json"
+
+
+def _done(
+    folder: RunFolder, name: str, given: Mapping[str, Any], measure: Callable[[], dict[str, Any]]
+) -> dict[str, Any]:
+    """What was measured, with what is given, from the folder where it is there already."""
+    path = _path(folder, name)
+    if not path.exists():
+        path.parent.mkdir(exist_ok=True)
+        write_atomically(path, json.dumps(defined({**given, **measure()}), allow_nan=False))
+    return json.loads(path.read_text())

@@ -1,0 +1,98 @@
+"""The models of a run trained at once, with a copy of their parameters after every number of steps to be scored."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from vae_jax.data import FactorData
+from vae_jax.experiment.disentanglement.methods import make_model, make_objective, make_optimizer
+from vae_jax.experiment.disentanglement.settings import (
+    DisentangleSettings,
+    config_of,
+    members_of,
+    scored_steps,
+    steps_at_once,
+)
+from vae_jax.experiment.progress import ProgressDisplay
+from vae_jax.experiment.resumable import Training, train_in_folder
+from vae_jax.models.vae import VAE, Params
+from vae_jax.runs import RunFolder
+from vae_jax.training import EnsembleProgress, History, Row, fit_ensemble
+from vae_jax.training.checkpoints import OrbaxCheckpoints, load_best
+
+_VALIDATION_BATCHES = 4
+
+
+class Keys(NamedTuple):
+    """Of everything random in a run."""
+
+    training: jax.Array  # [M], one a model
+    scoring: jax.Array  # the same images for all models
+    figures: jax.Array
+
+
+def keys_of(settings: DisentangleSettings) -> Keys:
+    of_seed = lambda seed: jax.random.split(jax.random.key(seed), 3)
+    training = jnp.stack([of_seed(member.seed)[0] for member in members_of(settings)])
+    return Keys(training, *of_seed(settings.seed)[1:])
+
+
+def snapshot(folder: RunFolder, steps: int) -> Path:
+    """Where the parameters after so many steps lie."""
+    return folder.checkpoints.with_name("snapshots") / f"step-{steps}"
+
+
+def train(
+    settings: DisentangleSettings, data: FactorData, folder: RunFolder, display: ProgressDisplay
+) -> Training[EnsembleProgress]:
+    """Trains to the end, or from the last checkpoint on, and leaves a snapshot after every number of scored steps."""
+    model, members, keys = make_model(settings, data), members_of(settings), keys_of(settings).training
+    config, chunk = config_of(settings), steps_at_once(settings)
+    optimizer = make_optimizer(settings)
+    setup = lambda weight: (make_objective(settings, data, weight), optimizer)
+    weights = jnp.asarray([member.beta for member in members])
+    # Places to be filled with images that are drawn: see make_objective.
+    train_places = jnp.zeros(chunk * settings.batch_size, jnp.int8)
+    validation_places = jnp.zeros(_VALIDATION_BATCHES * settings.batch_size, jnp.int8)
+
+    def rows_of(history: tuple[History, ...]) -> Iterator[Row]:
+        for member, rows in zip(members, history, strict=True):
+            yield from (row | {"seed": member.seed, "beta": member.beta} for row in rows)
+
+    for steps in scored_steps(settings):
+        begin = partial(
+            fit_ensemble,
+            model,
+            setup,
+            weights,
+            train_places,
+            validation_places,
+            keys,
+            epochs=steps // chunk,
+            batch_size=settings.batch_size,
+        )
+        training = train_in_folder(folder, config, display, keys[0], time.monotonic(), begin, rows_of)
+        progress = training.progress
+        if not snapshot(folder, steps).exists():
+            # The last parameters, as in the papers, not those of the lowest validation loss.
+            last = progress._replace(best_params=progress.state.params)
+            OrbaxCheckpoints(snapshot(folder, steps), keys[0], config).save(last)
+    return training
+
+
+def load_snapshot(settings: DisentangleSettings, model: VAE, folder: RunFolder, steps: int) -> list[Params]:
+    """The parameters of every model after so many steps.
+
+    Raises:
+      ValueError: where there is no such snapshot, or one of another model.
+    """
+    keys = keys_of(settings).training
+    stacked = load_best(snapshot(folder, steps), jax.eval_shape(jax.vmap(model.init), keys))
+    return [jax.tree.map(lambda leaf, i=i: leaf[i], stacked) for i in range(len(keys))]
