@@ -24,6 +24,7 @@ from vae_jax.models import (
     vq_vae_2,
     with_code_prior,
     with_codes_fitted,
+    with_discriminator,
     with_mixture_prior,
     with_vamp_prior,
 )
@@ -148,6 +149,11 @@ MODELS: dict[str, ModelRow] = {
         with_vamp_prior(_gaussian_vae(), 5, IMAGE_SHAPE),
         _paths(encoder=MLP_LAYERS, decoder=MLP_LAYERS) | {"prior/pseudo_inputs"},
         standard_prior=False,
+    ),
+    "with_discriminator": ModelRow(
+        "with_discriminator",
+        with_discriminator(_gaussian_vae(), mlp_encoder((LATENT_DIM,), 1, (7,))),
+        _paths(encoder=MLP_LAYERS, decoder=MLP_LAYERS, discriminator=MLP_LAYERS),
     ),
     "categorical_vae": ModelRow(
         "categorical_vae",

@@ -14,7 +14,9 @@ from vae_jax import objectives as o
 from vae_jax.models import (
     VAE,
     mlp_vae,
+    with_discriminator,
 )
+from vae_jax.networks import mlp_encoder
 
 
 def noiseless(params: Any) -> Any:
@@ -60,6 +62,7 @@ class ObjectiveRow(NamedTuple):
     has_elbo: bool
     updates_buffers: bool = False
     needs_batch: str = ""  # why the loss is not the mean of the examples' own, where it is not
+    needs_size: str = ""  # why it depends on the number of examples too, or has noise that no example owns
 
 
 NOISY = Problem(VAE_MODEL, VAE_PARAMS, IMAGES)
@@ -71,6 +74,15 @@ VQ_CODES = Problem(CODE_MODEL, init(CODE_MODEL, jax.random.key(0)), IMAGES)
 CATEGORICAL_PARAMS = init(CATEGORICAL_MODEL, jax.random.key(0))
 CATEGORIES = Problem(CATEGORICAL_MODEL, CATEGORICAL_PARAMS, IMAGES)
 SURE_CATEGORIES = Problem(CATEGORICAL_MODEL, sure(CATEGORICAL_PARAMS), IMAGES)
+
+PAIRS = np.stack([IMAGES, IMAGES[::-1]], axis=1)
+DISCRIMINATOR = mlp_encoder((LATENT_DIM,), 1, (8,))
+DISCRIMINATED = with_discriminator(VAE_MODEL, DISCRIMINATOR)
+
+
+def discriminated(params: Any) -> Any:
+    return {**params, "discriminator": some_params(DISCRIMINATOR)}
+
 
 OBJECTIVES: dict[str, ObjectiveRow] = {
     "negative_elbo": ObjectiveRow("negative_elbo", o.negative_elbo, NOISY, NOISELESS, has_elbo=True),
@@ -127,6 +139,71 @@ OBJECTIVES: dict[str, ObjectiveRow] = {
     ),
     "gumbel_softmax_elbo": ObjectiveRow(
         "gumbel_softmax_elbo", o.gumbel_softmax_elbo(0.7), CATEGORIES, SURE_CATEGORIES, has_elbo=False
+    ),
+    "ada_gvae(2.0)": ObjectiveRow(
+        "ada_gvae",
+        o.ada_gvae(2.0),
+        Problem(VAE_MODEL, VAE_PARAMS, PAIRS),
+        Problem(VAE_MODEL, noiseless(VAE_PARAMS), PAIRS),
+        has_elbo=False,
+    ),
+    "beta_tc(6.0), exact": ObjectiveRow(
+        "beta_tc",
+        o.beta_tc(6.0, o.exact(IMAGES)),
+        NOISY,
+        NOISELESS,
+        has_elbo=True,
+    ),
+    "beta_tc(6.0), stratified": ObjectiveRow(
+        "beta_tc",
+        o.beta_tc(6.0, o.stratified(100)),
+        NOISY,
+        NOISELESS,
+        has_elbo=True,
+        needs_batch="q(z) is estimated from the batch",
+        needs_size="its logarithm is biased by less the larger the batch",
+    ),
+    "beta_tc(6.0), minibatch_weighted": ObjectiveRow(
+        "beta_tc",
+        o.beta_tc(6.0, o.minibatch_weighted(100)),
+        NOISY,
+        NOISELESS,
+        has_elbo=True,
+        needs_batch="q(z) is estimated from the batch",
+        needs_size="the estimate weighs each example's own posterior by the size of the batch",
+    ),
+    "dip_i(2.0)": ObjectiveRow(
+        "dip_i", o.dip_i(2.0), NOISY, NOISELESS, has_elbo=True, needs_batch="a covariance of the batch"
+    ),
+    "dip_ii(2.0)": ObjectiveRow(
+        "dip_ii", o.dip_ii(2.0), NOISY, NOISELESS, has_elbo=True, needs_batch="a covariance of the batch"
+    ),
+    "factor_vae(6.0)": ObjectiveRow(
+        "factor_vae",
+        o.factor_vae(6.0, DISCRIMINATOR.apply),
+        Problem(DISCRIMINATED, discriminated(VAE_PARAMS), IMAGES),
+        Problem(DISCRIMINATED, discriminated(noiseless(VAE_PARAMS)), IMAGES),
+        has_elbo=False,
+        needs_batch="codes are permuted over the batch",
+        needs_size="the permutations are noise of the batch",
+    ),
+    "info_vae(0.5, 10.0)": ObjectiveRow(
+        "info_vae",
+        o.info_vae(0.5, 10.0, o.gaussian_kernel(2.0)),
+        NOISY,
+        NOISELESS,
+        has_elbo=True,
+        needs_batch="pairs of the batch",
+        needs_size="it is compared with draws of the prior, and by pairs of different examples",
+    ),
+    "wae_mmd(10.0)": ObjectiveRow(
+        "wae_mmd",
+        o.wae_mmd(10.0, o.inverse_multiquadratic_kernel(4.0)),
+        NOISY,
+        NOISELESS,
+        has_elbo=False,
+        needs_batch="pairs of the batch",
+        needs_size="it is compared with draws of the prior, and by pairs of different examples",
     ),
     "reconstruction-noisy": ObjectiveRow("reconstruction", o.reconstruction, NOISY, NOISELESS, has_elbo=False),
 }

@@ -85,26 +85,34 @@ def test_cifar10_is_what_tfds_itself_decodes():
         assert f"only {len(images.test):,} of the published 10,000 test images" in images.note
 
 
-def write_dataset(root, name, features, splits, encode, **info):
-    """A prepared TFDS data set, as `download_and_prepare` leaves it; `encode`: image -> tf.train.Feature."""
+def numbered(index):
+    return {"label": index}
+
+
+def write_dataset(root, name, features, splits, encode, integers=numbered, version="1.0.0", **info):
+    """A prepared TFDS data set, as `download_and_prepare` leaves it.
+
+    `encode`: image -> tf.train.Feature; `integers`: place in the split -> the features that are one integer each.
+    """
     from array_record.python.array_record_module import ArrayRecordWriter
     from tensorflow_datasets.proto import tf_example_pb2, tf_feature_pb2
 
-    folder = root / name / "1.0.0"
+    folder = root / name / version
     folder.mkdir(parents=True)
     features.save_config(str(folder))
     template, rows = "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}", []
     for split, images in splits.items():
         writer = ArrayRecordWriter(str(folder / f"{name}-{split}.array_record-00000-of-00001"), "group_size:1")
         for index, image in enumerate(images):
-            label = tf_feature_pb2.Feature(int64_list=tf_feature_pb2.Int64List(value=[index]))
-            record = tf_feature_pb2.Features(feature={"image": encode(image), "label": label})
+            lists = {name: tf_feature_pb2.Int64List(value=[value]) for name, value in integers(index).items()}
+            labels = {name: tf_feature_pb2.Feature(int64_list=values) for name, values in lists.items()}
+            record = tf_feature_pb2.Features(feature={"image": encode(image), **labels})
             writer.write(tf_example_pb2.Example(features=record).SerializeToString())
         writer.close()
         rows.append(
             {"filepathTemplate": template, "name": split, "numBytes": "1000", "shardLengths": [str(len(images))]}
         )
-    content = {"name": name, "version": "1.0.0", "fileFormat": "array_record", "splits": rows, **info}
+    content = {"name": name, "version": version, "fileFormat": "array_record", "splits": rows, **info}
     (folder / "dataset_info.json").write_text(json.dumps(content))
     return str(root)
 

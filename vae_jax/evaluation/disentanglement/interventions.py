@@ -39,10 +39,10 @@ def factor_vae_score(
     Source: Kim & Mnih 2018 (arXiv:1802.05983), section 4; numbers as in Locatello et al. 2019 (arXiv:1811.12359).
     """
     _check("factor_vae_score", table, num_train, num_test, group)
+    places = varying_factors(table.factor_sizes)
     deviations = jnp.std(table.means, axis=0)
     if not bool(jnp.any(deviations >= LEAST_DEVIATION)):
         return 0.0
-    places = varying_factors(table.factor_sizes)
     votes, factors = _votes(table.means, deviations, key, num_train + num_test, group, places, table.factor_sizes)
     votes, factors = np.asarray(votes), np.asarray(factors)
     counts = np.zeros((table.means.shape[1], len(places)), int)

@@ -12,6 +12,7 @@ from jax.typing import ArrayLike
 from vae_jax.evaluation.disentanglement.checks import checked
 
 NUM_BINS = 20
+_ROUNDING = 1e-6  # nats that float32 makes of none
 
 
 def mutual_information_matrix(codes: ArrayLike, factors: ArrayLike, num_bins: int = NUM_BINS) -> np.ndarray:
@@ -30,7 +31,8 @@ def mutual_information_matrix(codes: ArrayLike, factors: ArrayLike, num_bins: in
     """
     codes, factors = checked("the mutual information", codes, factors)
     values = int(factors.max()) + 1
-    return np.asarray(_matrix(jnp.asarray(codes), jnp.asarray(factors), num_bins, values), np.float64)
+    matrix = np.asarray(_matrix(jnp.asarray(codes), jnp.asarray(factors), num_bins, values), np.float64)
+    return np.where(matrix < _ROUNDING, 0.0, matrix)
 
 
 def entropies(factors: ArrayLike) -> np.ndarray:
@@ -96,4 +98,4 @@ def _matrix(codes: jax.Array, factors: jax.Array, num_bins: int, num_values: int
         return jnp.sum(jnp.where(joint > 0, joint * jnp.log(jnp.where(joint > 0, joint / alone, 1.0)), 0.0))
 
     of_factors = jax.vmap(information, in_axes=(None, 1))
-    return jnp.maximum(jax.vmap(of_factors, in_axes=(0, None))(bins, factors), 0.0)
+    return jax.vmap(of_factors, in_axes=(0, None))(bins, factors)

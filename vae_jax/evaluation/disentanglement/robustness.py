@@ -24,7 +24,7 @@ def interventional_robustness(codes: ArrayLike, factors: ArrayLike, quantile: fl
 
     Source: Suter et al. 2019 (arXiv:1811.00007), section 4; as disentanglement_lib computes it.
     """
-    codes, factors = checked("irs", codes, factors)
+    codes, factors = checked("irs", np.asarray(codes, np.float64), factors)
     largest = np.abs(codes - codes.mean(axis=0)).max(axis=0)
     moving = codes.var(axis=0) > 0
     if not moving.any():

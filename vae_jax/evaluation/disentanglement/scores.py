@@ -97,7 +97,8 @@ def reference_tables(factor_sizes: Sequence[int], latent_dim: int, key: jax.Arra
     noise = jax.random.normal(key, (int(np.prod(sizes)), latent_dim))
     indices = jnp.arange(noise.shape[0])
     columns = jnp.stack(jnp.unravel_index(indices, sizes), axis=1).astype(jnp.float32)
-    spread = (columns - jnp.mean(columns, axis=0)) / jnp.maximum(jnp.std(columns, axis=0), 1e-6)
+    deviations = jnp.std(columns, axis=0, keepdims=True)
+    spread = (columns - jnp.mean(columns, axis=0, keepdims=True)) / jnp.maximum(deviations, 1e-6)
     kept = sorted(np.argsort(sizes, kind="stable")[::-1][: min(latent_dim, len(sizes))].tolist())
     perfect = jnp.concatenate([spread[:, jnp.asarray(kept)], noise[:, len(kept) :]], axis=1)
     return {"ceiling": code_table(perfect, sizes), "floor": code_table(noise, sizes)}

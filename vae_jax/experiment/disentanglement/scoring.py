@@ -70,12 +70,11 @@ def score_all(settings: DisentangleSettings, data: FactorData, folder: RunFolder
         for index, member in enumerate(members):
             name = f"{settings.objective} {member.beta:g}, seed {member.seed}, {steps} steps"
             given = {"objective": settings.objective, "beta": member.beta, "seed": member.seed, "steps": steps}
-            of_model = partial(table_with_progress, model, models[index], data, name=name)
-            fast = partial(measure_disentanglement, key=keys.scoring, points=settings.points, fast=True)
-            coarse = _done(folder, f"coarse-{steps}-{index}", given, lambda t=of_model: fast(t(sizes=coarse_sizes)))
+            of_model = model, models[index], data
+            fast = partial(_score_fast, *of_model, coarse_sizes, keys.scoring, settings.points, name)
+            coarse = _done(folder, f"coarse-{steps}-{index}", given, fast)
             if steps == settings.steps:
-                points = settings.points, settings.dci_points
-                measure = partial(score, model, models[index], data, keys.scoring, *points, name)
+                measure = partial(score, *of_model, keys.scoring, settings.points, settings.dci_points, name)
                 records.append(_done(folder, f"final-{index}", given, measure) | {"coarse": coarse})
     return with_udr(records, model, models, data, keys.scoring)
 
@@ -121,6 +120,12 @@ def score(
             "kl_per_dimension": None if table.kl_per_dimension is None else table.kl_per_dimension.tolist(),
         }
     )
+
+
+def _score_fast(
+    model: VAE, params: Params, data: FactorData, sizes: Sequence[int], key: jax.Array, points: int, name: str
+) -> dict[str, Any]:
+    return measure_disentanglement(table_with_progress(model, params, data, sizes, name), key, points=points, fast=True)
 
 
 def with_udr(

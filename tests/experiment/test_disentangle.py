@@ -1,0 +1,181 @@
+"""The disentanglement experiment: a small one to its end, continued, scored again, and what it refuses."""
+
+import dataclasses
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from experiment.commands import run_command
+from vae_jax.data import factor_sets, sprites
+from vae_jax.data.factors import factors_of, index_of
+from vae_jax.experiment import Evaluate
+from vae_jax.experiment.disentanglement import settings as s
+from vae_jax.experiment.disentanglement.evaluate import prepare_scoring
+from vae_jax.experiment.disentanglement.methods import make_model, make_objective, make_optimizer
+from vae_jax.experiment.disentanglement.run import prepare, run, saved_settings
+from vae_jax.experiment.disentanglement.training import load_snapshot, train
+from vae_jax.experiment.progress import ProgressDisplay
+from vae_jax.training import init_train_state, make_train_step
+
+SIZES = (3, 2, 4, 4, 4)
+SMALL = s.DisentangleSettings(
+    objective="beta", betas=(1.0, 8.0), seeds=2, steps=4, score_every=2, batch_size=4, points=100, dci_points=100
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_sprites():
+    """Every tenth angle, every eighth place: 384 images."""
+    strides = np.array(sprites.FACTOR_SIZES) // np.array(SIZES)
+
+    def render(key, index):
+        whole = index_of(factors_of(index, SIZES) * strides, sprites.FACTOR_SIZES)
+        return sprites.render(whole)[..., None].astype(np.float32)
+
+    few = dataclasses.replace(factor_sets.RENDERED["sprites"], factor_sizes=SIZES, render=render)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(factor_sets.RENDERED, "sprites", few)
+        yield few
+
+
+@pytest.fixture(scope="module")
+def finished(few_sprites, tmp_path_factory):
+    prepared = prepare(dataclasses.replace(SMALL, run_dir=tmp_path_factory.mktemp("runs") / "run"))
+    return prepared, run(prepared)
+
+
+@pytest.mark.slow
+def test_the_summary_has_a_record_of_each_model_and_their_median_and_range(finished):
+    prepared, summary = finished
+    names = "objective beta seed mig factor_vae_score beta_vae_score dci_disentanglement sap modularity negative_elbo"
+    for record, (beta, seed) in zip(summary["models"], ((1, 0), (1, 1), (8, 0), (8, 1)), strict=True):
+        assert set(names.split()) | {"rate", "distortion", "udr", "explicitness", "irs"} <= set(record)
+        assert (record["objective"], record["beta"], record["seed"]) == ("beta", beta, seed)
+        assert record["negative_elbo"] == pytest.approx(record["rate"] + record["distortion"], rel=1e-5)
+    values = [record["mig"] for record in summary["models"][2:]]
+    assert summary["over_seeds"]["8"]["mig"] == {"median": np.mean(values), "min": min(values), "max": max(values)}
+    assert summary["floor"]["factor_vae_score"] < summary["ceiling"]["factor_vae_score"] == 1.0
+    assert [row["steps"] for row in summary["by_steps"]] == [2] * 4 + [4] * 4
+    assert json.loads((prepared.folder.path / "summary.json").read_text()) == summary
+    report = prepared.folder.report.read_text()
+    for words in ("What each latent tells of each factor", "Where each latent responds", "FactorVAE score", "Scores"):
+        assert words in report
+    assert "--betas 1.0 8.0 --seeds 2 --steps 4 --score-every 2" in report
+
+
+@pytest.mark.slow
+def test_a_member_is_the_model_that_its_own_steps_train(finished, few_sprites):
+    # Model 2: weight 8, seed 0, four steps one after the other, by the key that the ensemble gives it.
+    prepared, _ = finished
+    settings, model = prepared.settings, make_model(prepared.settings, few_sprites)
+    optimizer = make_optimizer(settings)
+    step = jax.jit(make_train_step(model, make_objective(settings, few_sprites, 8.0), optimizer))
+    from vae_jax.experiment.disentanglement.training import keys_of
+    from vae_jax.training.fitting import split_key
+
+    keys = split_key(keys_of(settings).training[2])
+    state = jax.jit(lambda key: init_train_state(model, optimizer, key))(keys.init)
+    for _ in range(4):
+        state, _ = step(state, keys.train, np.zeros(4, np.int8))
+    saved = load_snapshot(settings, model, prepared.folder, 4)[2]
+    for a, b in zip(jax.tree.leaves(saved), jax.tree.leaves(state.params), strict=True):
+        np.testing.assert_allclose(a, b, rtol=2e-3, atol=2e-5)
+
+
+@pytest.mark.slow
+def test_a_run_that_was_stopped_goes_on_to_the_same_bits_and_scores_nothing_twice(finished, tmp_path):
+    whole, summary = finished
+    half = dataclasses.replace(whole.settings, run_dir=tmp_path / "run")
+    begun = prepare(half)
+    with ProgressDisplay(4) as display:
+        train(dataclasses.replace(begun.settings, steps=2), begun.data, begun.folder, display)
+    saved = saved_settings(dataclasses.replace(SMALL, betas=(), run_dir=half.run_dir, resume=True))
+    assert saved.betas == (1.0, 8.0)
+    resumed = prepare(saved)
+    with ProgressDisplay(4) as display:
+        train(resumed.settings, resumed.data, resumed.folder, display)
+    model = make_model(whole.settings, whole.data)
+    for a, b in zip(
+        *(jax.tree.leaves(load_snapshot(p.settings, model, p.folder, 4)) for p in (whole, resumed)), strict=True
+    ):
+        np.testing.assert_array_equal(a, b)
+    # Of the finished run, every score is found in its folder.
+    file = whole.folder.path / "scores" / "final-1.json"
+    record = json.loads(file.read_text()) | {"mig": 0.123}
+    file.write_text(json.dumps(record))
+    again = run(prepare(dataclasses.replace(whole.settings, resume=True)))
+    assert again["models"][1]["mig"] == 0.123 and again["models"][0] == summary["models"][0]
+
+
+@pytest.mark.slow
+def test_evaluate_scores_a_finished_run_again_with_other_numbers(finished):
+    prepared, summary = finished
+    scored = prepare_scoring(
+        Evaluate(prepared.folder.path, metrics="disentanglement", points=120, dci_points=100)
+    ).run()
+    assert scored["points"] == 120
+    assert [r["negative_elbo"] for r in scored["models"]] == [r["negative_elbo"] for r in summary["models"]]
+
+
+def test_a_run_without_factors_is_refused_with_what_remains(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"experiment": "vae", "data": "digits"}))
+    options = Evaluate(tmp_path, metrics="disentanglement")
+    with pytest.raises(
+        ValueError, match=r"known factors \(sprites, .*made with digits; without factors there are active"
+    ):
+        prepare_scoring(options)
+    with pytest.raises(ValueError, match="--points must be at least 100, got 7"):
+        prepare_scoring(dataclasses.replace(options, points=7))
+    (tmp_path / "config.json").write_text(json.dumps(s.config_of(s.resolve(SMALL))))
+    with pytest.raises(ValueError, match=r"has not finished .*experiments.disentangle --run-dir"):
+        prepare_scoring(options)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"steps": 150}, "--steps must be at most, or a multiple of, 100, got 150"),
+        ({"steps": 400, "score_every": 150}, "--score-every must be a multiple of 100 that divides --steps 400"),
+        ({"betas": (1.0, 1.0)}, "--betas must be different numbers of at least 0"),
+        ({"betas": (-1.0,)}, "--betas must be different numbers of at least 0"),
+        ({"seeds": 0}, "--seeds must be at least 1, got 0"),
+        ({"data": "mnist"}, "--data must be one with known factors"),
+        ({"points": 10}, "--points must be at least 100, got 10"),
+        ({"objective": "gamma"}, "--objective must be one of beta, tc"),
+        ({"objective": "ada_gvae", "changed_factors": 5}, "--changed-factors must be between 1 and 4, got 5"),
+    ],
+)
+def test_settings_out_of_range_are_refused_and_nothing_is_written(changes, message, tmp_path):
+    settings = dataclasses.replace(SMALL, score_every=None, run_dir=tmp_path / "run", **changes)
+    with pytest.raises(ValueError, match=message):
+        prepare(settings)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("objective", s.DEFAULT_WEIGHTS)
+def test_every_objective_makes_a_step_that_moves_all_its_parameters(objective, few_sprites):
+    settings = s.resolve(dataclasses.replace(SMALL, objective=objective, betas=()))
+    assert settings.betas == (s.DEFAULT_WEIGHTS[objective],)
+    model, optimizer = make_model(settings, few_sprites), make_optimizer(settings)
+    step = make_train_step(model, make_objective(settings, few_sprites, settings.betas[0]), optimizer)
+
+    @jax.jit
+    def moved(key):
+        state = init_train_state(model, optimizer, key)
+        after, metrics = step(state, key, np.zeros(4, np.int8))
+        changes = jax.tree.map(lambda a, b: abs(a - b).max(), state.params, after.params)
+        return changes, metrics
+
+    changes, metrics = moved(jax.random.key(0))
+    assert all(np.isfinite(value) for value in metrics.values())
+    assert min(map(float, jax.tree.leaves(changes))) > 0
+
+
+@pytest.mark.slow
+def test_the_command_says_what_is_wrong_in_one_line(tmp_path):
+    result = run_command("disentangle", "--steps", "250", "--run-dir", tmp_path / "run")
+    assert result.returncode == 2 and result.stdout == ""
+    assert result.stderr == "error: --steps must be at most, or a multiple of, 100, got 250\n"
