@@ -20,7 +20,7 @@ def test_response_maps_show_each_latent_over_the_two_factors():
     responses = np.random.default_rng(0).normal(size=(6, 4, 5))
     figure = response_maps(responses, [f"z{i}" for i in range(6)], "position_y", "position_x")
     maps = figure.axes[0].child_axes
-    assert [axes.get_title() for axes in maps] == [f"z{i}" for i in range(6)]
+    assert [axes.get_title(loc="left") for axes in maps] == [f"z{i}" for i in range(6)]
     np.testing.assert_array_equal(maps[4].images[0].get_array(), responses[4])
     assert "right: position x   down: position y" in figure.axes[0].texts[0].get_text()
     with pytest.raises(ValueError, match="responses must be finite"):
@@ -39,9 +39,10 @@ def test_strips_show_every_model_its_median_and_the_band_from_floor_to_ceiling()
 
 
 def test_curves_are_medians_in_a_band_of_the_range():
-    axes = scores_by_step({"beta 4": {200: [0.1, 0.5, 0.2], 100: [0.0, 0.1, 0.3]}}, "mig").axes[0]
+    panels = {"MIG": {"beta 4": {200: [0.1, 0.5, 0.2], 100: [0.0, 0.1, 0.3]}}}
+    (axes,) = scores_by_step(panels).axes[0].child_axes
     np.testing.assert_array_equal(axes.lines[0].get_xydata(), [[100, 0.1], [200, 0.2]])
     band = axes.collections[0].get_paths()[0].vertices
     assert {(100, 0.0), (100, 0.3), (200, 0.1), (200, 0.5)} <= {tuple(vertex) for vertex in band}
-    with pytest.raises(ValueError, match="curves must be of 1 to 6 settings, got 0"):
-        scores_by_step({}, "mig")
+    with pytest.raises(ValueError, match="panels must be of 1 to 6 settings, got 0"):
+        scores_by_step({})

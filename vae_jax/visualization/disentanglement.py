@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
@@ -136,30 +137,36 @@ def score_strips(
 
 
 @styled
-def scores_by_step(curves: Mapping[str, Mapping[int, Sequence[float]]], name: str) -> Figure:
-    """A score against training steps: the median over seeds as a line, their range as a band.
+def scores_by_step(panels: Mapping[str, Mapping[str, Mapping[int, Sequence[float]]]]) -> Figure:
+    """Scores against training steps, a panel each: the median over seeds as a line, their range as a band.
 
     Args:
-      curves: of each setting, by its name, the values of its seeds at each number of steps.
-      name: of the score.
+      panels: of each score, by its name, of each setting, by its name, the values of its seeds at each number of steps.
 
     Raises:
-      ValueError: no settings, or more than there are colours.
+      ValueError: no scores, no settings, or more of them than there are colours.
     """
-    if not 1 <= len(curves) <= len(COLOURS):
-        raise ValueError(f"curves must be of 1 to {len(COLOURS)} settings, got {len(curves)}")
+    settings = list(dict.fromkeys(name for curves in panels.values() for name in curves))
+    if not 1 <= len(settings) <= len(COLOURS):
+        raise ValueError(f"panels must be of 1 to {len(COLOURS)} settings, got {len(settings)}")
+    side, gap, height = 3.4, 0.7, 2.8
+    width = len(panels) * (side + gap) - gap
     figure = Figure(dpi=DPI)
-    axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
-    for colour, (setting, by_step) in zip(COLOURS, curves.items(), strict=False):
-        steps = sorted(by_step)
-        low, middle, high = ([float(f(by_step[step])) for step in steps] for f in (np.min, np.median, np.max))
-        axes.fill_between(steps, low, high, color=colour, alpha=0.15, linewidth=0)
-        axes.plot(steps, middle, color=colour, marker="o", markersize=4, linewidth=1.8, label=setting)
-    axes.set_ylim(bottom=0)
-    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-    axes.grid(axis="y")
-    axes.set_xlabel("training steps")
-    axes.set_ylabel(name.replace("_", " "))
-    axes.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=3, borderaxespad=0.2)
-    fit_canvas(figure, axes, 6.0, 3.2)
+    frame = figure.add_axes((0.0, 0.0, 1.0, 1.0))
+    frame.set_axis_off()
+    drawn: dict[str, Line2D] = {}
+    for place, (name, curves) in enumerate(panels.items()):
+        axes = frame.inset_axes((place * (side + gap) / width, 0.0, side / width, 1.0))
+        for setting, by_step in curves.items():
+            colour, steps = COLOURS[settings.index(setting)], sorted(by_step)
+            low, middle, high = ([float(f(by_step[step])) for step in steps] for f in (np.min, np.median, np.max))
+            axes.fill_between(steps, low, high, color=colour, alpha=0.12, linewidth=0)
+            (drawn[setting],) = axes.plot(steps, middle, color=colour, marker="o", markersize=4, linewidth=1.8)
+        axes.set_ylim(bottom=0)
+        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        axes.grid(axis="y")
+        axes.set_xlabel("training steps")
+        axes.set_title(name)
+    frame.legend(list(drawn.values()), list(drawn), loc="lower left", bbox_to_anchor=(0.0, 1.12), ncols=3)
+    fit_canvas(figure, frame, width, height)
     return figure

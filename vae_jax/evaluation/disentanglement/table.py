@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -64,7 +65,7 @@ def encode_table(
     Args:
       model: its posterior must have a mean, a vector.
       params: its parameters.
-      render: flat index -> image as the model sees it, `[H, W, C]`; `data.FactorData` has such.
+      render: flat index -> image as the model sees it, `[H, W, C]`; the same function is compiled once.
       factor_sizes: how many values each factor has.
       on_images: called with the number of images that have just been done.
 
@@ -74,7 +75,23 @@ def encode_table(
     """
     count = math.prod(factor_sizes)
 
-    def encode(params: Params, x: jax.Array) -> tuple[jax.Array, Any]:
+    means, kl = in_batches(
+        lambda indices: _encode_images(model, render, params, indices),
+        count,
+        _IMAGES_A_CALL,
+        lambda batch: on_images(len(batch[0])),
+    )
+    chex.assert_rank(means, 2)
+    return code_table(means, factor_sizes, None if kl is None else jnp.mean(kl, axis=0))
+
+
+@functools.partial(jax.jit, static_argnames=("model", "render"))
+def _encode_images(
+    model: VAE, render: Callable[[jax.Array], jax.Array], params: Params, indices: jax.Array
+) -> tuple[jax.Array, Any]:
+    """Posterior means and KL of each dimension (None where it has none), each with a leading axis of the indices."""
+
+    def encode(x: jax.Array) -> tuple[jax.Array, Any]:
         posterior = model.encode(params, x)
         mean = mean_of(posterior)
         if not isinstance(mean, jax.Array) or mean.ndim != 1:
@@ -83,22 +100,14 @@ def encode_table(
         has_kl = isinstance(posterior, Normal) and isinstance(prior, Normal)
         return mean, kl_of_dimensions(posterior, prior) if has_kl else None
 
-    @jax.jit
-    def program(params: Params, indices: jax.Array) -> tuple[jax.Array, Any]:
-        def chunk(indices: jax.Array) -> tuple[jax.Array, Any]:
-            # Rendered, and then encoded: in one loop XLA renders an image again wherever the encoder reads it.
-            xs = jax.lax.optimization_barrier(jax.vmap(render)(indices))
-            return jax.lax.map(lambda x: encode(params, x), xs, batch_size=min(_IMAGES_ENCODED, len(indices)))
+    def chunk(indices: jax.Array) -> tuple[jax.Array, Any]:
+        # Rendered, and then encoded: in one loop XLA renders an image again wherever the encoder reads it.
+        xs = jax.lax.optimization_barrier(jax.vmap(render)(indices))
+        return jax.lax.map(encode, xs, batch_size=min(_IMAGES_ENCODED, len(indices)))
 
-        size = math.gcd(len(indices), _IMAGES_RENDERED)
-        results = jax.lax.map(chunk, indices.reshape(-1, size))
-        return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), results)
-
-    means, kl = in_batches(
-        lambda indices: program(params, indices), count, _IMAGES_A_CALL, lambda batch: on_images(len(batch[0]))
-    )
-    chex.assert_rank(means, 2)
-    return code_table(means, factor_sizes, None if kl is None else jnp.mean(kl, axis=0))
+    size = math.gcd(len(indices), _IMAGES_RENDERED)
+    results = jax.lax.map(chunk, indices.reshape(-1, size))
+    return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), results)
 
 
 def coarser(table: CodeTable, strides: Sequence[int]) -> CodeTable:

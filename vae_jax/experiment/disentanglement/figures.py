@@ -45,16 +45,18 @@ def run_figures(
         )
     steps = sorted({r["steps"] for r in summary["by_steps"]})
     if len(steps) > 1 and len(labels) <= 6:
-        for name in ("mig", "factor_vae_score"):
-            by_step = {
+        panels = {
+            words: {
                 label: {
                     step: [r[name] for r in summary["by_steps"] if r["beta"] == beta and r["steps"] == step]
                     for step in steps
                 }
                 for beta, label in labels.items()
             }
-            words = "on a coarser grid of factors (8 values of each at most); the line is the median over seeds."
-            yield Captioned(f"{name}_by_step", f"{name} against steps", words, scores_by_step(by_step, name))
+            for name, words in (("factor_vae_score", "FactorVAE score"), ("mig", "MIG"))
+        }
+        words = "On a coarser grid of factors, 8 values of each at most: medians over seeds, and their range."
+        yield Captioned("scores_by_step", "Scores against steps", words, scores_by_step(panels))
     order = sorted(range(len(records)), key=lambda i: records[i]["mig"])
     index = order[len(order) // 2]
     model = make_model(settings, data)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import os
@@ -45,16 +46,21 @@ def table_with_progress(
       name: what the bar says.
     """
     sizes = data.factor_sizes if sizes is None else tuple(sizes)
-    key = jax.random.key(0)
+    with CountDisplay(name, math.prod(sizes)) as display:
+        return encode_table(model, params, _renderer(data, sizes), sizes, display.add)
+
+
+@functools.lru_cache(maxsize=8)  # one function for all models, so that one program is compiled for them
+def _renderer(data: FactorData, sizes: tuple[int, ...]) -> Callable[[jax.Array], jax.Array]:
+    """The images of evenly spaced values of each factor, by their flat index."""
 
     def render(index: jax.Array) -> jax.Array:
-        values = jnp.unravel_index(index, sizes)
-        spread = (value * full // size for value, size, full in zip(values, sizes, data.factor_sizes, strict=True))
-        whole = jnp.ravel_multi_index(tuple(spread), data.factor_sizes, mode="clip")
-        return data.render(jax.random.fold_in(key, whole), whole)
+        values = zip(jnp.unravel_index(index, sizes), sizes, data.factor_sizes, strict=True)
+        spread = tuple(value * full // size for value, size, full in values)
+        whole = jnp.ravel_multi_index(spread, data.factor_sizes, mode="clip")
+        return data.render(jax.random.fold_in(jax.random.key(0), whole), whole)
 
-    with CountDisplay(name, math.prod(sizes)) as display:
-        return encode_table(model, params, render, sizes, display.add)
+    return render
 
 
 def score_all(settings: DisentangleSettings, data: FactorData, folder: RunFolder) -> list[dict[str, Any]]:

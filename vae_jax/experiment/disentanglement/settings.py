@@ -25,7 +25,7 @@ DEFAULT_WEIGHTS: dict[ObjectiveName, float] = {
     "capacity": 1000.0,
     "ada_gvae": 1.0,
 }
-STEPS_AT_ONCE = 100  # between two lines of metrics; also the largest run of steps that is not a multiple of it
+STEPS_AT_ONCE = 100  # at most, between two lines of metrics
 _PLACES = ("data_dir", "run_dir", "resume")
 
 
@@ -42,7 +42,7 @@ class DisentangleSettings:
     seed: int = 0
     """of the first; each further one has the next number"""
     steps: int = 10_000
-    """of each model; 100 or fewer, or a multiple of 100 (the papers take 300,000)"""
+    """of each model (the papers take 300,000)"""
     score_every: int | None = None
     """steps after which the models are scored on the way; None: at the end only"""
     data: str = "sprites"
@@ -104,13 +104,13 @@ def resolve(settings: DisentangleSettings) -> DisentangleSettings:
         raise ValueError(f"--dci-points must be at least 100, got {settings.dci_points}")
     if not 0 <= settings.seed <= 2**32 - 1 - settings.seeds:
         raise ValueError(f"--seed must be between 0 and 2**32 - {settings.seeds + 1}, got {settings.seed}")
-    if settings.steps > STEPS_AT_ONCE and settings.steps % STEPS_AT_ONCE:
-        raise ValueError(f"--steps must be at most, or a multiple of, {STEPS_AT_ONCE}, got {settings.steps}")
-    every = settings.score_every
-    if every is not None and (every < 1 or settings.steps % every or every % steps_at_once(settings)):
+    every = settings.steps if settings.score_every is None else settings.score_every
+    if every < 1 or settings.steps % every:
+        raise ValueError(f"--score-every must divide --steps {settings.steps}, got {every}")
+    if every > STEPS_AT_ONCE > 10 * steps_at_once(settings):
+        flag = "--steps" if settings.score_every is None else "--score-every"
         raise ValueError(
-            f"--score-every must be a multiple of {steps_at_once(settings)} that divides --steps {settings.steps}, got "
-            f"{every}"
+            f"{flag} must have a divisor between 10 and {STEPS_AT_ONCE}, as multiples of 100 do, got {every}"
         )
     betas = settings.betas or (DEFAULT_WEIGHTS[settings.objective],)
     if len(set(betas)) < len(betas) or not all(0 <= beta < float("inf") for beta in betas):
@@ -119,8 +119,9 @@ def resolve(settings: DisentangleSettings) -> DisentangleSettings:
 
 
 def steps_at_once(settings: DisentangleSettings) -> int:
-    """Steps that one program takes: an "epoch" of the loop."""
-    return min(settings.steps, STEPS_AT_ONCE)
+    """Steps that one program takes, an "epoch" of the loop: as many as fit between two scores without a rest."""
+    every = settings.score_every or settings.steps
+    return max(steps for steps in range(1, min(every, STEPS_AT_ONCE) + 1) if every % steps == 0)
 
 
 def scored_steps(settings: DisentangleSettings) -> list[int]:

@@ -1,0 +1,139 @@
+"""What known factors cost: rendering and encoding every sprite, the scores, and the rendering of a training batch.
+
+    python -m experiments.factors_speed
+
+The whole data set, 737,280 images, is rendered; then rendered and encoded by disentanglement_lib's network into the
+table of codes; then every score but those that scikit-learn fits to each factor is measured on it. The training step is
+the beta-VAE's with a batch of 64, on images that it renders and on images in memory, taken in turns.
+"""
+
+import dataclasses
+import json
+import shlex
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+import tyro
+
+from vae_jax.data import load_factor_data
+from vae_jax.evaluation.disentanglement import encode_table, measure_disentanglement
+from vae_jax.experiment import device_name, exit_on_bad_input, versions
+from vae_jax.experiment.disentanglement.methods import make_model
+from vae_jax.experiment.disentanglement.settings import DisentangleSettings
+from vae_jax.experiment.progress import say
+from vae_jax.objectives import beta, on_prepared
+from vae_jax.results import Claim, Record, write_record
+from vae_jax.training import init_train_state, make_train_step
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What the measurement can be told."""
+
+    images: int | None = None
+    """that are rendered and encoded, of the first shapes; None: all 737,280"""
+    rounds: int = 7
+    """of training, with images that are rendered and images in memory taken in turns"""
+    steps: int = 20
+    """of a round"""
+    record: Path = Path("docs/results/factors_speed.json")
+    """where the numbers go"""
+
+
+def seconds_of(work: Callable[[], Any]) -> tuple[Any, float]:
+    started = time.monotonic()
+    result = jax.block_until_ready(work())
+    return result, time.monotonic() - started
+
+
+def step_seconds(options: Options) -> dict[str, list[float]]:
+    """Of a training step: "rendered" and "in memory", and of a batch alone: "batch", each round's mean."""
+    data = load_factor_data("sprites")
+    model, optimizer = make_model(DisentangleSettings(betas=(4.0,)), data), optax.adam(5e-4)
+    batches = jax.jit(data.draw, static_argnums=1)(jax.random.key(0), 64 * options.steps)
+    batches = batches.reshape(options.steps, 64, *data.image_shape).astype(jnp.uint8)
+    prepares = {
+        "rendered": lambda key, batch: data.draw(key, batch.shape[0]),
+        "in memory": lambda key, batch: batch.astype(jnp.float32),
+    }
+    key = jax.random.key(1)
+    programs = {}
+    for name, prepare in prepares.items():
+        step = make_train_step(model, on_prepared(beta(4.0), prepare), optimizer)
+        programs[name] = jax.jit(lambda state, xs, step=step: jax.lax.scan(lambda s, x: step(s, key, x), state, xs)[0])
+    state = jax.jit(lambda key: init_train_state(model, optimizer, key))(key)
+    draw = jax.jit(lambda key: jax.lax.map(lambda k: data.draw(k, 64), jax.random.split(key, options.steps)))
+    work: dict[str, Callable[[], Any]] = {name: partial(program, state, batches) for name, program in programs.items()}
+    work["batch"] = partial(draw, key)
+    seconds: dict[str, list[float]] = {name: [] for name in work}
+    for _ in range(options.rounds + 1):
+        for name, one in work.items():
+            seconds[name].append(seconds_of(one)[1] / options.steps)
+    return {name: values[1:] for name, values in seconds.items()}  # the first compiles
+
+
+def main(options: Options) -> None:
+    data = load_factor_data("sprites")
+    with exit_on_bad_input():
+        if options.rounds < 1 or options.steps < 1:
+            raise ValueError(f"--rounds and --steps must be at least 1, got {options.rounds} and {options.steps}")
+        if options.images is not None and not 6144 <= options.images <= data.num_images:
+            raise ValueError(f"--images must be between 6144 and {data.num_images}, got {options.images}")
+    # Whole angles of the first shapes and scales: 1,024 images each.
+    angles = (options.images or data.num_images) // 1024
+    sizes = data.factor_sizes if options.images is None else (1, 1, angles, 32, 32)
+    count = angles * 1024
+    model = make_model(DisentangleSettings(betas=(4.0,)), data)
+    params = jax.jit(model.init)(jax.random.key(0))
+    render = lambda index: data.render(jax.random.key(0), index)
+    area = jax.jit(lambda i: jnp.sum(jax.lax.map(lambda j: jnp.sum(render(j)), i, batch_size=64)))
+    say("rendering")
+    _, rendering = seconds_of(lambda: area(jnp.arange(count)))
+    say("rendering and encoding")
+    table, encoding = seconds_of(lambda: encode_table(model, params, render, sizes))
+    say("scoring")
+    scores, scoring = seconds_of(lambda: measure_disentanglement(table, jax.random.key(0), fast=True))
+    say("training")
+    seconds = step_seconds(options)
+    median = {name: statistics.median(values) for name, values in seconds.items()}
+    minutes = (rendering + encoding + scoring) / 60
+    record = Record(
+        title=f"Known factors, {device_name()}",
+        protocol=f"{count:,} images of sprites; disentanglement_lib's convolutional network; compilation included; the "
+        f"scores {', '.join(scores)}. Training: batch 64, medians of {options.rounds} rounds of {options.steps} steps, "
+        "taken in turns.",
+        command=shlex.join(["python", "-m", "experiments.factors_speed", *sys.argv[1:]]),
+        claims=[
+            Claim("rendering, encoding and scoring all of it", "minutes", [minutes], at_most=5.0),
+            Claim("rendering alone", "s", [rendering]),
+            Claim("rendering and encoding", "s", [encoding]),
+            Claim("all scores but SAP, explicitness and DCI", "s", [scoring]),
+            Claim(
+                "rendering a batch by the training step on images in memory",
+                "%",
+                [100 * median["batch"] / median["in memory"]],
+                at_most=5.0,
+            ),
+            Claim("a training step on images in memory", "ms", [1e3 * median["in memory"]]),
+            Claim("a training step that renders its images, by that", "", [median["rendered"] / median["in memory"]]),
+        ],
+        seeds=[0],
+        wall_seconds=[round(rendering + encoding + scoring, 1)],
+        device=device_name(),
+        versions=versions(),
+        details={"step_seconds": seconds},
+    )
+    write_record(options.record, record)
+    print(json.dumps({claim.claim: claim.values[0] for claim in record.claims}))
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Options, description=__doc__, prog="python -m experiments.factors_speed"))
