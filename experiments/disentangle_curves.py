@@ -3,9 +3,8 @@
     python -m experiments.disentangle_curves
     python -m experiments.disentangle_curves --only tc --steps 200 --score-every 100 --runs runs/x --record runs/x.json
 
-Every objective is a run of experiments.disentangle in a folder of its own, RUNS/OBJECTIVE, with its weights and seeds
-as one program; the same command continues what stopped, and trains and scores nothing twice. The record is written anew
-after each. disentanglement_lib trains 300,000 steps, for which its papers' medians are anchors to be approached.
+Every objective is a run of experiments.disentangle in a folder of its own, RUNS/OBJECTIVE; the same command continues
+what stopped, and trains and scores nothing twice. The record is written anew after each objective.
 """
 
 import dataclasses
@@ -57,6 +56,8 @@ class Options:
     """models of each weight"""
     dci_points: int = 1000
     """images that DCI is fitted to; 10,000 in disentanglement_lib"""
+    whole_table: bool = False
+    """as for experiments.disentangle"""
     runs: Path = Path("runs/disentangle_curves")
     """where each objective has its run folder"""
     record: Path = Path("docs/results/disentangle.json")
@@ -73,6 +74,7 @@ def summary_of(options: Options, objective: str) -> dict[str, Any]:
         steps=options.steps,
         score_every=options.score_every,
         dci_points=options.dci_points,
+        whole_table=options.whole_table,
         run_dir=path,
         resume=RunFolder(path).exists(),
     )
@@ -84,8 +86,7 @@ def summary_of(options: Options, objective: str) -> dict[str, Any]:
 def settings_of(summary: dict[str, Any]) -> dict[float, str]:
     """The name of each weight's models."""
     name = NAMES[summary["objective"]]
-    weights = list(dict.fromkeys(record["beta"] for record in summary["models"]))
-    return {weight: f"{name} {weight:g}" if summary["objective"] != "ada_gvae" else name for weight in weights}
+    return {weight: f"{name} {weight:g}" for weight in dict.fromkeys(record["beta"] for record in summary["models"])}
 
 
 def make_record(options: Options, summaries: dict[str, dict[str, Any]]) -> Record:
@@ -97,21 +98,20 @@ def make_record(options: Options, summaries: dict[str, dict[str, Any]]) -> Recor
             for score, words in SCORES.items():
                 values = [record[score] for record in records]
                 median, anchor = statistics.median(values), ANCHORS.get((objective, score))
-                words = f"{name}: {words} (median {median:.3f}, {min(values):.3f} to {max(values):.3f})"
-                claims.append(Claim(words, "", values, anchor))
+                spread = f"(median {median:.3f}, {min(values):.3f} to {max(values):.3f})"
+                claims.append(Claim(f"{name}: {words} {spread}", "", values, anchor))
         details[objective] = {name: summary[name] for name in ("models", "by_steps")}
     first = next(iter(summaries.values()))
-    limits = "; ".join(
-        f"{words} {first['floor'][score]:.2f} to {first['ceiling'][score]:.2f}" for score, words in SCORES.items()
-    )
+    limits = "; ".join(f"{w} {first['floor'][s]:.2f} to {first['ceiling'][s]:.2f}" for s, w in SCORES.items())
     return Record(
         title="Disentanglement on sprites, regenerated after dSprites",
         protocol=f"{first['data_note']}, of which every step draws 64; disentanglement_lib's convolutional network, "
         f"latent 10, Adam 5e-4, {options.steps:,} steps (the papers: 300,000, so their numbers are no bar here); "
         f"weights as named, pairs of Ada-GVAE differ in one factor; {options.seeds} seeds; scores with "
         f"disentanglement_lib's definitions and {first['points']:,} points, DCI with {first['dci_points']:,}. From "
-        f"noise to a latent for each factor, codes score: {limits}. The curves are on a coarser grid, 8 values of a "
-        "factor.",
+        f"noise to a latent for each factor, codes score: {limits}. FactorVAE and BetaVAE scores are on "
+        f"{'every image' if options.whole_table else '8 values of each factor'}, the others on images drawn from all; "
+        "the curves on 8 values.",
         command=shlex.join(["python", "-m", "experiments.disentangle_curves", *sys.argv[1:]]),
         claims=claims,
         seeds=first["seeds"],

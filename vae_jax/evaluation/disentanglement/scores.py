@@ -42,6 +42,7 @@ def measure_disentanglement(
     points: int = _PUBLISHED_POINTS,
     dci_points: int | None = None,
     fast: bool = False,
+    drawn: tuple[Labelled, Labelled] | None = None,
     num_jobs: int | None = None,
     on_part: Callable[[str], None] = lambda name: None,
 ) -> dict[str, float]:
@@ -52,6 +53,7 @@ def measure_disentanglement(
       key: PRNG key, consumed: the same key looks at the same images whatever the model.
       points: images, or groups of images, that a score is fitted to; half as many that it is tested on.
       dci_points: the same for DCI alone, whose trees take minutes; None: points.
+      drawn: images to fit to and to test on, at least as many as that; None: drawn from the table.
       fast: leave out those that scikit-learn fits to each factor (SAP, explicitness, DCI).
       num_jobs: factors that DCI fits at once, as joblib counts.
       on_part: called with the name of each part before it begins.
@@ -65,7 +67,7 @@ def measure_disentanglement(
     draw_key, votes_key, pairs_key = jax.random.split(key, 3)
     count = max(points, dci_points or 0)
     train_key, test_key = jax.random.split(draw_key)
-    train, test = draw(table, train_key, count), draw(table, test_key, max(count // 2, 2))
+    train, test = drawn or (draw(table, train_key, count), draw(table, test_key, max(count // 2, 2)))
     first = lambda part, n: Labelled(part.codes[:n], part.factors[:n])
     fitted, tested = first(train, points), first(test, max(points // 2, 2))
     on_part("mutual information")

@@ -80,7 +80,7 @@ def _score_run(prepared: Prepared) -> dict[str, Any]:
     for member, params in zip(members_of(settings), models, strict=True):
         given = {"objective": settings.objective, "beta": member.beta, "seed": member.seed, "steps": settings.steps}
         name = f"{settings.objective} {member.beta:g}, seed {member.seed}"
-        records.append(given | score(model, params, data, key, settings.points, settings.dci_points, name))
+        records.append(given | score(settings, model, params, data, key, name))
     records = with_udr(records, model, models, data, key)
     seconds = {
         "training_seconds": (folder.summary() or {}).get("training_seconds", 0.0),
@@ -96,7 +96,8 @@ def _score_trained(trained: Trained, data: FactorData, options: Evaluate) -> dic
     to_bytes = lambda image: jnp.round(255 * image).astype(jnp.uint8)
     seen = dataclasses.replace(data, render=lambda key, index: prepare(key, to_bytes(data.render(key, index))))
     say(f"{trained.method.name} on {trained.images.name}; {device_name()}; {folder.path}")
-    numbers = score(trained.model, trained.params, seen, key, options.points, options.dci_points, trained.method.name)
+    settings = DisentangleSettings(points=options.points, dci_points=options.dci_points)
+    numbers = score(settings, trained.model, trained.params, seen, key, trained.method.name)
     # Of the test images these are in the summary already.
     scores = {
         name: v

@@ -126,6 +126,7 @@ def write_summary(
         **references,
         "points": settings.points,
         "dci_points": settings.dci_points or settings.points,
+        "whole_table": settings.whole_table,
         "by_steps": on_the_way(settings, folder),
         "device": device_name(),
         "versions": versions(),

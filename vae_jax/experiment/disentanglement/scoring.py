@@ -13,11 +13,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from vae_jax.data import FactorData
+from vae_jax.data import FactorData, factors_of
 from vae_jax.evaluation import kl_per_dimension, mean_over_examples, mean_over_samples, posterior_means
 from vae_jax.evaluation.disentanglement import (
     CodeTable,
+    Labelled,
     encode_table,
     measure_disentanglement,
     unsupervised_disentanglement_ranking,
@@ -69,7 +71,6 @@ def score_all(settings: DisentangleSettings, data: FactorData, folder: RunFolder
     On the way to the last step the scores are those that take seconds, on a coarser grid of factors: 8 values of each.
     """
     model, members, keys = make_model(settings, data), members_of(settings), keys_of(settings)
-    coarse_sizes = [min(size, _COARSE_VALUES) for size in data.factor_sizes]
     records = []
     for steps in scored_steps(settings):
         models = load_snapshot(settings, model, folder, steps)
@@ -77,10 +78,10 @@ def score_all(settings: DisentangleSettings, data: FactorData, folder: RunFolder
             name = f"{settings.objective} {member.beta:g}, seed {member.seed}, {steps} steps"
             given = {"objective": settings.objective, "beta": member.beta, "seed": member.seed, "steps": steps}
             of_model = model, models[index], data
-            fast = partial(_score_fast, *of_model, coarse_sizes, keys.scoring, settings.points, name)
+            fast = partial(_score_fast, *of_model, coarse_sizes(data), keys.scoring, settings.points, name)
             coarse = _done(folder, f"coarse-{steps}-{index}", given, fast)
             if steps == settings.steps:
-                measure = partial(score, *of_model, keys.scoring, settings.points, settings.dci_points, name)
+                measure = partial(score, settings, *of_model, keys.scoring, name)
                 records.append(_done(folder, f"final-{index}", given, measure) | {"coarse": coarse})
     return with_udr(records, model, models, data, keys.scoring)
 
@@ -96,22 +97,18 @@ def on_the_way(settings: DisentangleSettings, folder: RunFolder) -> list[dict[st
 
 
 def score(
-    model: VAE,
-    params: Params,
-    data: FactorData,
-    key: jax.Array,
-    points: int,
-    dci_points: int | None,
-    name: str = "encoding",
+    settings: DisentangleSettings, model: VAE, params: Params, data: FactorData, key: jax.Array, name: str = "encoding"
 ) -> dict[str, Any]:
     """Every score of one model, with its negative ELBO, rate and distortion on 1,000 images that are drawn."""
-    table = table_with_progress(model, params, data, name=name)
+    table = table_with_progress(model, params, data, None if settings.whole_table else coarse_sizes(data), name)
+    drawn = None if settings.whole_table else _drawn(settings, model, params, data, key)
     images_key, elbo_key, scores_key = jax.random.split(key, 3)
     scores = measure_disentanglement(
         table,
         scores_key,
-        points=points,
-        dci_points=dci_points,
+        points=settings.points,
+        dci_points=settings.dci_points,
+        drawn=drawn,
         num_jobs=os.cpu_count(),
         on_part=lambda part: say(f"{name}: {part}"),
     )
@@ -126,6 +123,25 @@ def score(
             "kl_per_dimension": None if table.kl_per_dimension is None else table.kl_per_dimension.tolist(),
         }
     )
+
+
+def coarse_sizes(data: FactorData) -> tuple[int, ...]:
+    """How many values of each factor a coarse table has."""
+    return tuple(min(size, _COARSE_VALUES) for size in data.factor_sizes)
+
+
+def _drawn(
+    settings: DisentangleSettings, model: VAE, params: Params, data: FactorData, key: jax.Array
+) -> tuple[Labelled, Labelled]:
+    """Codes of images of the whole data set, to fit the scores to and to test them on."""
+    count = max(settings.points, settings.dci_points or 0)
+
+    def labelled(key: jax.Array, count: int) -> Labelled:
+        indices = jax.random.randint(key, (count,), 0, data.num_images)
+        codes = posterior_means(model, params, jax.jit(data.images)(key, indices))
+        return Labelled(np.asarray(codes), np.asarray(factors_of(indices, data.factor_sizes)).T)
+
+    return labelled(jax.random.fold_in(key, 1), count), labelled(jax.random.fold_in(key, 2), max(count // 2, 2))
 
 
 def _score_fast(

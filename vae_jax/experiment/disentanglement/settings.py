@@ -65,8 +65,11 @@ class DisentangleSettings:
     """of capacity: where the capacity, which rises from 0 over a third of the steps, ends, in nats"""
     points: int = 10_000
     """images or votes that a score is fitted to, and half as many that it is tested on"""
+    whole_table: bool = True
+    """encode every image for the FactorVAE and BetaVAE scores; --no-whole-table: images of 8 values of each factor (the
+    other scores draw from all in either case), which takes seconds a model instead of minutes"""
     dci_points: int | None = None
-    """the same for DCI alone, whose boosted trees take minutes a model with 10,000; None: as --points"""
+    """as --points, for DCI alone, whose boosted trees take minutes a model with 10,000; None: as --points"""
 
 
 class Member(NamedTuple):
