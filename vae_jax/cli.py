@@ -25,13 +25,15 @@ def main() -> None:
     with exit_on_bad_input():
         if options.metrics == "disentanglement":
             folder, evaluate = prepare_scoring(options)
+            kept = "nothing was written"
         else:
             trained = prepare_evaluation(options)
             folder, evaluate = trained.folder, lambda: run_evaluation(trained, options)
+            kept = f"the parts that were done are in {folder.path / 'summary.json'}"
     try:
         summary = evaluate()
     except KeyboardInterrupt:
-        print(f"interrupted; the parts that were done are in {folder.path / 'summary.json'}", file=sys.stderr)
+        print(f"interrupted; {kept}", file=sys.stderr)
         sys.exit(130)
     print(f"report: {folder.report}")
     print(json.dumps(summary, allow_nan=False))

@@ -6,18 +6,24 @@ import json
 import jax
 import numpy as np
 import pytest
+import tyro
 
-from experiment.commands import script
+from experiment.commands import ROOT, command, script
+from vae_jax import cli
 from vae_jax.data import factor_sets, sprites
 from vae_jax.data.factors import factors_of, index_of
+from vae_jax.evaluation.disentanglement import measure_disentanglement
 from vae_jax.experiment import Evaluate
 from vae_jax.experiment.disentanglement import settings as s
 from vae_jax.experiment.disentanglement.evaluate import prepare_scoring
 from vae_jax.experiment.disentanglement.methods import make_model, make_objective, make_optimizer
-from vae_jax.experiment.disentanglement.run import prepare, run, saved_settings
-from vae_jax.experiment.disentanglement.training import load_snapshot, train
+from vae_jax.experiment.disentanglement.run import command_of, prepare, run, saved_settings
+from vae_jax.experiment.disentanglement.scoring import score, table_with_progress
+from vae_jax.experiment.disentanglement.training import is_whole, keys_of, load_snapshot, train
 from vae_jax.experiment.progress import ProgressDisplay
 from vae_jax.training import init_train_state, make_train_step
+from vae_jax.training.checkpoints import OrbaxCheckpoints
+from vae_jax.training.fitting import split_key
 
 SIZES = (3, 2, 4, 4, 4)
 SMALL = s.DisentangleSettings(
@@ -73,9 +79,6 @@ def test_a_member_is_the_model_that_its_own_steps_train(finished, few_sprites):
     settings, model = prepared.settings, make_model(prepared.settings, few_sprites)
     optimizer = make_optimizer(settings)
     step = jax.jit(make_train_step(model, make_objective(settings, few_sprites, 8.0), optimizer))
-    from vae_jax.experiment.disentanglement.training import keys_of
-    from vae_jax.training.fitting import split_key
-
     keys = split_key(keys_of(settings).training[2])
     state = jax.jit(lambda key: init_train_state(model, optimizer, key))(keys.init)
     for _ in range(4):
@@ -118,7 +121,62 @@ def test_evaluate_scores_a_finished_run_again_with_other_numbers(finished):
         Evaluate(prepared.folder.path, metrics="disentanglement", points=120, dci_points=100)
     ).run()
     assert scored["points"] == 120
+    key = keys_of(prepared.settings).scoring
+    model = make_model(prepared.settings, prepared.data)
+    params = load_snapshot(prepared.settings, model, prepared.folder, 4)[3]
+    table = table_with_progress(model, params, prepared.data)
+    own = measure_disentanglement(table, jax.random.split(key, 3)[2], points=120, fast=True)
+    assert scored["models"][3]["mig"] == own["mig"] != summary["models"][3]["mig"]
     assert [r["negative_elbo"] for r in scored["models"]] == [r["negative_elbo"] for r in summary["models"]]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["vae", "autoencoder"])
+def test_evaluate_scores_runs_of_other_experiments_on_sprites(name, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
+    small = "--hidden 8 --latent-dim 2 --epochs 1 --batch-size 10 --elbo-samples 1 --nll-samples 0 --validation-size 10"
+    run_dir = tmp_path / "run"
+    code, out, err = command(monkeypatch, capsys, name, f"--data sprites --stream --run-dir {run_dir}", small=small)
+    assert code == 0, err
+    words = f"vae-jax evaluate {run_dir} --metrics disentanglement --points 100"
+    monkeypatch.setattr("sys.argv", words.split())
+    cli.main()
+    summary = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert {"mig", "factor_vae_score", "dci_disentanglement", "sap", "udr"} - set(summary) == {"udr"}
+    assert (summary["points"], summary["dci_points"]) == (100, 100)
+    report = (run_dir / "report.html").read_text()
+    assert "Where each latent responds" in report and "mutual information gap (MIG)" in report
+
+
+@pytest.mark.slow
+def test_a_model_that_has_diverged_has_no_scores_and_leaves_those_of_the_others(finished):
+    prepared, _ = finished
+    model = make_model(prepared.settings, prepared.data)
+    lost = jax.tree.map(lambda leaf: leaf * np.nan, load_snapshot(prepared.settings, model, prepared.folder, 4)[0])
+    key = keys_of(prepared.settings).scoring
+    assert score(prepared.settings, model, lost, prepared.data, key, "lost") == {"diverged": 4}
+    file = prepared.folder.path / "scores" / "final-0.json"
+    given = {"objective": "beta", "beta": 1.0, "seed": 0, "steps": 4, "diverged": 4}
+    whole = file.read_text()
+    file.write_text(json.dumps(given))
+    summary = run(prepare(dataclasses.replace(prepared.settings, resume=True)))
+    file.write_text(whole)
+    assert summary["models"][0] == given | {"coarse": summary["models"][0]["coarse"]}
+    only = summary["models"][1]["mig"]
+    assert summary["over_seeds"]["1"]["mig"] == {"median": only, "min": only, "max": only}
+
+
+def test_the_command_of_a_run_gives_its_settings_again():
+    settings = s.resolve(dataclasses.replace(SMALL, whole_table=False, changed_factors=None, objective="ada_gvae"))
+    words = command_of(settings).split()
+    assert words[:3] == ["python", "-m", "experiments.disentangle"]
+    assert tyro.cli(s.DisentangleSettings, args=words[3:]) == settings
+
+
+def test_a_snapshot_that_was_not_saved_to_its_end_is_saved_again(tmp_path):
+    path = tmp_path / "step-4"
+    OrbaxCheckpoints(path, jax.random.key(0), {})
+    assert path.exists() and not is_whole(path)
 
 
 def test_a_run_without_factors_is_refused_with_what_remains(tmp_path):

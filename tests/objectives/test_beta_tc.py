@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from contract.objectives_table import CODES, IMAGES, NOISY
-from vae_jax import objectives
+from contract.objectives_table import IMAGES, NOISY
+from vae_jax import VAE, Normal, objectives
 from vae_jax.objectives import LogAggregate, rate_parts
 
 
@@ -72,7 +72,14 @@ def test_the_exact_parts_sum_to_the_rate_in_expectation_and_the_correlation_is_n
 
 
 def test_a_posterior_that_is_no_normal_and_a_negative_weight_are_refused():
-    with pytest.raises(TypeError, match=r"no closed-form KL divergence|needs a model whose encode returns a Normal"):
-        loss_and_metrics(objectives.beta_tc(2.0, objectives.stratified(10)), CODES)
+    grid = VAE(
+        init=lambda key: {},
+        encode=lambda params, x: Normal(x, jnp.zeros_like(x)),
+        prior=lambda params: Normal(jnp.zeros((4, 4, 1)), jnp.zeros((4, 4, 1))),
+        decode=lambda params, z: Normal(z, jnp.zeros_like(z)),
+    )
+    for objective in (objectives.beta_tc(2.0, objectives.stratified(10)), objectives.dip_i(1.0)):
+        with pytest.raises(TypeError, match="needs a model whose encode returns a Normal over a vector z"):
+            loss_and_metrics(objective, NOISY._replace(model=grid, params={}))
     with pytest.raises(ValueError, match="gamma must be"):
         objectives.beta_tc(2.0, objectives.stratified(10), gamma=-1.0)

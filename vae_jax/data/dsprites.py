@@ -1,4 +1,7 @@
-"""The original dSprites, where TFDS holds it: its images bit by bit in one array, 377 MB on the device."""
+"""The original dSprites, where TFDS holds it: its images bit by bit in one array of 377 MB.
+
+Every program that renders it holds that array as a constant, in the compilation cache too.
+"""
 
 from __future__ import annotations
 

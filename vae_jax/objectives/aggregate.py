@@ -49,7 +49,7 @@ def minibatch_log_weights(batch_size: int, num_examples: int) -> jax.Array:
     With its constants it is a lower bound of log q(z) in expectation, far too low where M is small beside N: most of
     the mass at z_i is q(z_i | x_i), which belongs in with 1 / N and not 1 / (N M).
 
-    Source: Chen et al. 2018 (arXiv:1802.04942), eq. 5 and appendix C.1.
+    Source: Chen et al. 2018 (arXiv:1802.04942), eq. 3 and appendix C.1.
     """
     return jnp.full((batch_size, batch_size), -math.log(num_examples) - math.log(batch_size), jnp.float32)
 

@@ -47,6 +47,13 @@ def test_latents_that_hardly_move_do_not_vote():
     assert beta_vae_score(table(np.zeros((60, 2)), sizes=SMALL), KEY, **COUNTS) == pytest.approx(1 / 3, abs=0.08)
 
 
+def test_groups_that_all_share_one_factor_do_not_pass_for_knowledge():
+    # Fitted to a single group: it is right where the test groups share that factor, about a third.
+    assert beta_vae_score(table(noise(3, SMALL), sizes=SMALL), KEY, num_train=1, num_test=900) == pytest.approx(
+        1 / 3, abs=0.09
+    )
+
+
 def test_one_factor_that_varies_is_always_told_and_bad_input_has_a_message():
     single = table(spread((1, 6)), sizes=(1, 6))
     for score in (factor_vae_score, beta_vae_score):

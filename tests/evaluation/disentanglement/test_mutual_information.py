@@ -37,11 +37,14 @@ def test_mig_of_known_codes_on_the_factors_of_dsprites():
     assert mutual_information_gap(*sampled(noise(10))) == pytest.approx(0, abs=0.002)
 
 
-def test_the_published_facts_are_those_of_means_that_are_a_little_off():
-    # 0.87 and 0.48 have been reported for these codes: posterior means scatter, and places then share bins.
+def test_scatter_of_the_means_lowers_the_ceiling():
+    # 0.87 and 0.48 have been reported for these two codes, whose scatter is not known: between none and 5 % of a
+    # latent's deviation, as places then share bins.
     off = lambda deviation: spread() + deviation * noise(5, seed=1)
-    assert mutual_information_gap(*sampled(off(0.02), noise(5))) == pytest.approx(0.87, abs=0.02)
-    assert mutual_information_gap(*sampled(off(0.05)[:, [1, 3, 4]], noise(7))) == pytest.approx(0.48, abs=0.02)
+    gaps = [mutual_information_gap(*sampled(off(d), noise(5))) for d in (0.0, 0.02, 0.05, 0.2)]
+    assert gaps == sorted(gaps, reverse=True) and gaps[0] > 0.87 > gaps[2]
+    three = [mutual_information_gap(*sampled(off(d)[:, [1, 3, 4]], noise(7))) for d in (0.0, 0.02, 0.06, 0.2)]
+    assert three == sorted(three, reverse=True) and three[0] > 0.48 > three[2]
 
 
 def test_modularity_of_known_codes():

@@ -20,7 +20,6 @@ from vae_jax.evaluation.disentanglement import (
     unsupervised_disentanglement_ranking,
 )
 from vae_jax.evaluation.disentanglement.scores import FAST, SUPERVISED
-from vae_jax.evaluation.disentanglement.table import coarser
 
 SMALL = (3, 4, 5)
 RNG = np.random.default_rng(0)
@@ -100,9 +99,6 @@ def test_the_table_holds_the_mean_of_every_image_in_order_and_the_mean_kl():
     kl = 0.5 * (np.exp(-1) - 1 + 1 + (places * 0.002) ** 2).mean()
     np.testing.assert_allclose(found.kl_per_dimension, [kl, kl], rtol=1e-4)
     np.testing.assert_array_equal(found.factors, factors(sizes))
-    np.testing.assert_array_equal(
-        coarser(found, (7, 10, 43)).means, found.means.reshape(7, 31, 43, 2)[::7, ::10, ::43].reshape(-1, 2)
-    )
 
 
 def test_a_table_of_another_size_and_a_code_that_is_no_vector_are_refused():

@@ -74,8 +74,10 @@ def beta_vae_score(
     places = varying_factors(table.factor_sizes)
     features, factors = _differences(table.means, key, num_train + num_test, group, places, table.factor_sizes)
     features, factors = np.asarray(features, np.float64), np.asarray(factors)
-    if len(np.unique(factors[:num_train])) < 2:
+    if len(places) == 1:
         return 1.0  # one factor: there is nothing to tell apart
+    if len(np.unique(factors[:num_train])) < 2:
+        return float(np.mean(factors[num_train:] == factors[0]))  # so few groups that all share the same one
     with unfinished_fits_allowed():
         classifier = LogisticRegression().fit(features[:num_train], factors[:num_train])
     return float(classifier.score(features[num_train:], factors[num_train:]))

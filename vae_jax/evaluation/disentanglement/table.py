@@ -108,10 +108,3 @@ def _encode_images(
     size = math.gcd(len(indices), _IMAGES_RENDERED)
     results = jax.lax.map(chunk, indices.reshape(-1, size))
     return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), results)
-
-
-def coarser(table: CodeTable, strides: Sequence[int]) -> CodeTable:
-    """The table of every strides[k]-th value of factor k alone."""
-    slices = tuple(slice(None, None, stride) for stride in strides)
-    grid = table.means.reshape(*table.factor_sizes, -1)[slices]
-    return CodeTable(grid.reshape(-1, grid.shape[-1]), grid.shape[:-1], table.kl_per_dimension)

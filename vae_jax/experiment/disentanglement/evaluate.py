@@ -7,15 +7,17 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 
 from vae_jax.data import FactorData, load_factor_data
 from vae_jax.data.factor_sets import NAMES
+from vae_jax.distributions import mean_of
 from vae_jax.evaluation import Measures
 from vae_jax.experiment.disentanglement.figures import table_figures
 from vae_jax.experiment.disentanglement.methods import make_model
 from vae_jax.experiment.disentanglement.run import Prepared, write_summary
-from vae_jax.experiment.disentanglement.scoring import score, table_with_progress, with_udr
+from vae_jax.experiment.disentanglement.scoring import score, score_table, table_with_progress, with_udr
 from vae_jax.experiment.disentanglement.settings import EXPERIMENT, DisentangleSettings, members_of, settings_of
 from vae_jax.experiment.disentanglement.training import keys_of, load_snapshot
 from vae_jax.experiment.environment import device_name
@@ -48,6 +50,8 @@ def prepare_scoring(options: Evaluate) -> Scoring:
     config = folder.config()
     data = _factor_data(folder, config.get("data"), options.data_dir)
     if config.get("experiment") == EXPERIMENT:
+        if options.seed is not None:
+            raise ValueError(f"--seed: of a run of experiments.{EXPERIMENT} all models are scored, leave it out")
         if folder.summary() is None:
             raise ValueError(
                 f"RUN {options.run} has not finished (it has no summary.json); finish it with: python -m "
@@ -59,6 +63,9 @@ def prepare_scoring(options: Evaluate) -> Scoring:
         )
         return Scoring(folder, lambda: _score_run(Prepared(settings, data, folder)))
     trained = open_run(options.run, options.data_dir, options.seed)
+    code = jax.eval_shape(lambda x: mean_of(trained.model.encode(trained.params, x)), trained.problem.test[0])
+    if not isinstance(code, jax.ShapeDtypeStruct) or len(code.shape) != 1:
+        raise ValueError(f"RUN {options.run}: the scores of disentanglement need a code that is one vector, got {code}")
     return Scoring(folder, lambda: _score_trained(trained, data, options))
 
 
@@ -97,18 +104,14 @@ def _score_trained(trained: Trained, data: FactorData, options: Evaluate) -> dic
     seen = dataclasses.replace(data, render=lambda key, index: prepare(key, to_bytes(data.render(key, index))))
     say(f"{trained.method.name} on {trained.images.name}; {device_name()}; {folder.path}")
     settings = DisentangleSettings(points=options.points, dci_points=options.dci_points)
-    numbers = score(settings, trained.model, trained.params, seen, key, trained.method.name)
-    # Of the test images these are in the summary already.
-    scores = {
-        name: v
-        for name, v in numbers.items()
-        if name not in ("negative_elbo", "rate", "distortion", "kl_per_dimension", "active_units")
-    }
+    table = table_with_progress(trained.model, trained.params, seen, name="encoding")
+    scores = score_table(settings, table, trained.model, trained.params, seen, key, trained.method.name)
+    del scores["active_units"]  # of the test images they are in the summary already
+    scores |= {"points": options.points, "dci_points": options.dci_points or options.points}
     summary = add_to_summary(folder, trained.settings.seed, scores)
     measures: Measures = measure(trained, 0)
     own = next((model for model in summary.get("models", ()) if model["seed"] == trained.settings.seed), summary)
     figures = draw_figures(trained, measures, own)
-    table = table_with_progress(trained.model, trained.params, seen, name="figures")
     for captioned in table_figures(table, data, key):
         path = folder.figures / f"{captioned.name}.png"
         save_figure(captioned.figure, path)

@@ -13,7 +13,7 @@ from vae_jax.evaluation.disentanglement import CodeTable, draw, mutual_informati
 from vae_jax.evaluation.disentanglement.mutual_information import entropies
 from vae_jax.evaluation.disentanglement.scores import SUPERVISED
 from vae_jax.experiment.disentanglement.methods import make_model
-from vae_jax.experiment.disentanglement.scoring import coarse_sizes, table_with_progress
+from vae_jax.experiment.disentanglement.scoring import table_sizes, table_with_progress
 from vae_jax.experiment.disentanglement.settings import DisentangleSettings
 from vae_jax.experiment.disentanglement.training import keys_of, load_snapshot
 from vae_jax.models.vae import VAE, Params
@@ -28,7 +28,9 @@ def run_figures(
     settings: DisentangleSettings, data: FactorData, folder: RunFolder, summary: Mapping[str, Any]
 ) -> Iterator[Captioned]:
     """Every figure of a run, in reading order; the model that is looked at is the one of the median MIG."""
-    records = summary["models"]
+    records = [record for record in summary["models"] if "diverged" not in record]
+    if not records:
+        return
     labels = {record["beta"]: f"weight {record['beta']:g}" for record in records}
     values = {
         name: {label: [r[name] for r in records if r["beta"] == beta] for beta, label in labels.items()}
@@ -40,7 +42,9 @@ def run_figures(
             "scores",
             "Scores",
             "A dot is a model, a bar the median over seeds. The grey band of each score reaches from what noise scores "
-            "to what a code with a latent for each factor does: hardly any score reaches from 0 to 1.",
+            "to what a code with a latent for each factor does (noise in the others): hardly any score reaches from 0 "
+            f"to 1. For these two DCI is fitted to {summary['reference_dci_points']:,} images, for the models to "
+            f"{summary['dci_points']:,}.",
             score_strips(values, summary["ceiling"], summary["floor"]),
         )
     steps = sorted({r["steps"] for r in summary["by_steps"]})
@@ -48,7 +52,9 @@ def run_figures(
         panels = {
             words: {
                 label: {
-                    step: [r[name] for r in summary["by_steps"] if r["beta"] == beta and r["steps"] == step]
+                    step: [
+                        r[name] for r in summary["by_steps"] if (r["beta"], r["steps"]) == (beta, step) and name in r
+                    ]
                     for step in steps
                 }
                 for beta, label in labels.items()
@@ -58,14 +64,13 @@ def run_figures(
         words = "On a coarser grid of factors, 8 values of each at most: medians over seeds, and their range."
         yield Captioned("scores_by_step", "Scores against steps", words, scores_by_step(panels))
     order = sorted(range(len(records)), key=lambda i: records[i]["mig"])
-    index = order[len(order) // 2]
+    record = records[order[len(order) // 2]]
+    index = summary["models"].index(record)
     model = make_model(settings, data)
     params = load_snapshot(settings, model, folder, settings.steps)[index]
-    record = records[index]
     of = f" Model: weight {record['beta']:g}, seed {record['seed']}, that of the median MIG."
     keys = keys_of(settings)
-    sizes = None if settings.whole_table else coarse_sizes(data)
-    table = table_with_progress(model, params, data, sizes, name="figures")
+    table = table_with_progress(model, params, data, table_sizes(settings, data), name="figures")
     yield from table_figures(table, data, keys.scoring, of)
     xs = jax.jit(data.draw, static_argnums=1)(keys.figures, _SHOWN_IMAGES)
     yield from reconstruction_and_traversal(_subject(model, params, xs, table))
@@ -86,7 +91,8 @@ def table_figures(table: CodeTable, data: FactorData, key: jax.Array, of: str = 
     """
     labelled = draw(table, key, _MAP_POINTS)
     varies = [name for name, size in zip(data.factor_names, table.factor_sizes, strict=True) if size > 1]
-    shares = mutual_information_matrix(*labelled) / entropies(labelled.factors)[None, :]
+    varying = labelled.factors[:, [size > 1 for size in table.factor_sizes]]
+    shares = mutual_information_matrix(labelled.codes, varying) / entropies(varying)[None, :]
     yield Captioned(
         "information",
         "What each latent tells of each factor",

@@ -43,6 +43,9 @@ SUMMARIZED = (
 )
 
 
+_REFERENCE_DCI_POINTS = 1_000
+
+
 class Prepared(NamedTuple):
     """A run that has passed every check; its folder holds the configuration."""
 
@@ -86,7 +89,6 @@ def run(prepared: Prepared) -> dict[str, Any]:
     """Trains all models at once, scores them, and writes the summary and the report; returns the summary."""
     settings, data, folder = prepared
     members = members_of(settings)
-    started = time.monotonic()
     with ProgressDisplay(settings.steps // steps_at_once(settings)) as display:
         display.say(
             f"{settings.objective} on {data.name}: {len(members)} models at once, {settings.steps:,} steps, an epoch "
@@ -95,7 +97,7 @@ def run(prepared: Prepared) -> dict[str, Any]:
         if data.name == "dsprites":
             display.say(agreement_with_sprites(data))
         training = train(settings, data, folder, display)
-    trained = training.seconds()
+    trained, started = training.seconds(), time.monotonic()
     records = score_all(settings, data, folder)
     return write_summary(
         prepared,
@@ -110,10 +112,18 @@ def write_summary(
     """The summary and the report of a run whose models have these records."""
     settings, data, folder = prepared
     earlier = folder.summary() or {}
-    references = {name: earlier[name] for name in ("ceiling", "floor") if earlier.get("points") == settings.points}
+    # DCI of the two is of fewer images, for its time.
+    reference_points = min(settings.dci_points or settings.points, _REFERENCE_DCI_POINTS)
+    references = {
+        name: earlier[name]
+        for name in ("ceiling", "floor")
+        if earlier.get("points") == settings.points and earlier.get("reference_dci_points") == reference_points
+    }
     if not references:
         say("scoring a code of a latent for each factor, and noise, to compare with")
-        references = measure_references(data.factor_sizes, settings.latent_dim, points=settings.points)
+        references = measure_references(
+            data.factor_sizes, settings.latent_dim, points=settings.points, dci_points=reference_points
+        )
     summary: dict[str, Any] = {
         "experiment": EXPERIMENT,
         "data": data.name,
@@ -126,6 +136,7 @@ def write_summary(
         **references,
         "points": settings.points,
         "dci_points": settings.dci_points or settings.points,
+        "reference_dci_points": reference_points,
         "whole_table": settings.whole_table,
         "by_steps": on_the_way(settings, folder),
         "device": device_name(),
@@ -198,6 +209,8 @@ def command_of(settings: DisentangleSettings) -> str:
     words = ["python", "-m", f"experiments.{EXPERIMENT}"]
     defaults = config_of(DisentangleSettings())
     for name, value in config_of(settings).items():
-        if name != "experiment" and value != defaults[name]:
+        if isinstance(value, bool) and value != defaults[name]:
+            words.append(f"--{'' if value else 'no-'}{name.replace('_', '-')}")
+        elif name != "experiment" and value != defaults[name]:
             words += [f"--{name.replace('_', '-')}", *map(str, value if isinstance(value, tuple) else (value,))]
     return shlex.join(words)

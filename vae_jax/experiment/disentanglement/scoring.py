@@ -96,33 +96,53 @@ def on_the_way(settings: DisentangleSettings, folder: RunFolder) -> list[dict[st
     return [json.loads(path.read_text()) for path in paths]
 
 
-def score(
-    settings: DisentangleSettings, model: VAE, params: Params, data: FactorData, key: jax.Array, name: str = "encoding"
+def score_table(
+    settings: DisentangleSettings,
+    table: CodeTable,
+    model: VAE,
+    params: Params,
+    data: FactorData,
+    key: jax.Array,
+    name: str = "scoring",
 ) -> dict[str, Any]:
-    """Every score of one model, with its negative ELBO, rate and distortion on 1,000 images that are drawn."""
-    table = table_with_progress(model, params, data, None if settings.whole_table else coarse_sizes(data), name)
-    drawn = None if settings.whole_table else _drawn(settings, model, params, data, key)
-    images_key, elbo_key, scores_key = jax.random.split(key, 3)
-    scores = measure_disentanglement(
+    """Every score of one model, whose table this is."""
+    return measure_disentanglement(
         table,
-        scores_key,
+        key,
         points=settings.points,
         dci_points=settings.dci_points,
-        drawn=drawn,
+        drawn=None if settings.whole_table else _drawn(settings, model, params, data, key),
         num_jobs=os.cpu_count(),
         on_part=lambda part: say(f"{name}: {part}"),
     )
+
+
+def table_sizes(settings: DisentangleSettings, data: FactorData) -> tuple[int, ...]:
+    """How many values of each factor the table has that the settings ask for."""
+    return data.factor_sizes if settings.whole_table else coarse_sizes(data)
+
+
+def score(
+    settings: DisentangleSettings, model: VAE, params: Params, data: FactorData, key: jax.Array, name: str
+) -> dict[str, Any]:
+    """Every score of one model of a run, and its negative ELBO, rate and distortion on 1,000 images that are drawn.
+
+    Of a model that has diverged, "diverged" is the number of its steps, and there are no scores.
+    """
+    if not _is_finite(params):
+        say(f"{name}: diverged, not scored")
+        return {"diverged": settings.steps}
+    table = table_with_progress(model, params, data, table_sizes(settings, data), name)
+    images_key, elbo_key, scores_key = jax.random.split(key, 3)
+    scores = score_table(settings, table, model, params, data, scores_key, name)
     xs = jax.jit(data.draw, static_argnums=1)(images_key, _ELBO_IMAGES)
     terms = mean_over_samples(elbo_terms, model, params, elbo_key, xs, _ELBO_SAMPLES)
-    return defined(
-        {
-            **scores,
-            "negative_elbo": mean_over_examples(-elbo_from_terms(*terms)).mean,
-            "rate": mean_over_examples(terms.kl).mean,
-            "distortion": mean_over_examples(-terms.log_likelihood).mean,
-            "kl_per_dimension": None if table.kl_per_dimension is None else table.kl_per_dimension.tolist(),
-        }
-    )
+    return scores | {
+        "negative_elbo": mean_over_examples(-elbo_from_terms(*terms)).mean,
+        "rate": mean_over_examples(terms.kl).mean,
+        "distortion": mean_over_examples(-terms.log_likelihood).mean,
+        "kl_per_dimension": None if table.kl_per_dimension is None else table.kl_per_dimension.tolist(),
+    }
 
 
 def coarse_sizes(data: FactorData) -> tuple[int, ...]:
@@ -147,6 +167,8 @@ def _drawn(
 def _score_fast(
     model: VAE, params: Params, data: FactorData, sizes: Sequence[int], key: jax.Array, points: int, name: str
 ) -> dict[str, Any]:
+    if not _is_finite(params):
+        return {}
     return measure_disentanglement(table_with_progress(model, params, data, sizes, name), key, points=points, fast=True)
 
 
@@ -158,11 +180,15 @@ def with_udr(
     codes = [posterior_means(model, params, xs) for params in models]
     kl = [kl_per_dimension(model, params, xs) for params in models]
     for beta in {record["beta"] for record in records}:
-        places = [place for place, record in enumerate(records) if record["beta"] == beta]
+        places = [i for i, record in enumerate(records) if record["beta"] == beta and "diverged" not in record]
         scores = unsupervised_disentanglement_ranking([codes[i] for i in places], [kl[i] for i in places])
         for place, value in zip(places, scores, strict=True):
             records[place]["udr"] = value
     return records
+
+
+def _is_finite(params: Params) -> bool:
+    return all(bool(jnp.all(jnp.isfinite(leaf))) for leaf in jax.tree.leaves(params))
 
 
 def _path(folder: RunFolder, name: str) -> Path:

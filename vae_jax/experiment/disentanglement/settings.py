@@ -13,7 +13,7 @@ from vae_jax.runs import RunFolder
 
 EXPERIMENT = "disentangle"
 ObjectiveName = Literal["beta", "tc", "factor", "dip_i", "dip_ii", "info", "wae", "capacity", "ada_gvae"]
-# The weight of each objective's own term where --betas is not given: as in its paper, on dSprites where it is there.
+# The weight of each objective's own term where --betas is not given: one of those that its paper tries.
 DEFAULT_WEIGHTS: dict[ObjectiveName, float] = {
     "beta": 4.0,
     "tc": 6.0,
@@ -66,8 +66,8 @@ class DisentangleSettings:
     points: int = 10_000
     """images or votes that a score is fitted to, and half as many that it is tested on"""
     whole_table: bool = True
-    """encode every image for the FactorVAE and BetaVAE scores; --no-whole-table: images of 8 values of each factor (the
-    other scores draw from all in either case), which takes seconds a model instead of minutes"""
+    """encode every image, minutes a model; --no-whole-table: for the FactorVAE and BetaVAE scores, active units and
+    figures 8 values of each factor, and for the other scores the images that they draw of all: seconds a model"""
     dci_points: int | None = None
     """as --points, for DCI alone, whose boosted trees take minutes a model with 10,000; None: as --points"""
 
@@ -103,6 +103,8 @@ def resolve(settings: DisentangleSettings) -> DisentangleSettings:
         raise ValueError(f"--learning-rate must be a number above 0, got {settings.learning_rate}")
     if settings.max_capacity < 0:
         raise ValueError(f"--max-capacity must be at least 0 nats, got {settings.max_capacity}")
+    if settings.points <= settings.latent_dim:
+        raise ValueError(f"--points must be above --latent-dim {settings.latent_dim}, got {settings.points}")
     if settings.dci_points is not None and settings.dci_points < 100:
         raise ValueError(f"--dci-points must be at least 100, got {settings.dci_points}")
     if not 0 <= settings.seed <= 2**32 - 1 - settings.seeds:

@@ -80,11 +80,16 @@ def train(
         )
         training = train_in_folder(folder, config, display, keys[0], time.monotonic(), begin, rows_of)
         progress = training.progress
-        if not snapshot(folder, steps).exists():
+        if not is_whole(snapshot(folder, steps)):
             # The last parameters, as in the papers, not those of the lowest validation loss.
             last = progress._replace(best_params=progress.state.params)
             OrbaxCheckpoints(snapshot(folder, steps), keys[0], config).save(last)
     return training
+
+
+def is_whole(path: Path) -> bool:
+    """Whether a snapshot was saved to its end: orbax makes the folder first."""
+    return path.is_dir() and any(each.name.isdigit() for each in path.iterdir())
 
 
 def load_snapshot(settings: DisentangleSettings, model: VAE, folder: RunFolder, steps: int) -> list[Params]:
