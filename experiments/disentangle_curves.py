@@ -106,9 +106,9 @@ def make_record(options: Options, summaries: dict[str, dict[str, Any]]) -> Recor
         title="Disentanglement on sprites, regenerated after dSprites",
         protocol=f"{first['data_note']}, of which every step draws 64; disentanglement_lib's convolutional network, "
         f"latent 10, Adam 5e-4, {options.steps:,} steps (the papers' medians, as recalled, are of 300,000, "
-        f"beta-VAE's of all weights: no bar here); weights as named, pairs of Ada-GVAE differ in one factor; {options.seeds} seeds; scores with "
-        f"disentanglement_lib's definitions and {first['points']:,} points, DCI with {first['dci_points']:,}. From "
-        f"noise to a latent for each factor, codes score: {limits}. FactorVAE and BetaVAE scores are on "
+        f"beta-VAE's of all weights: no bar here); weights as named, pairs of Ada-GVAE differ in one factor; "
+        f"{options.seeds} seeds; scores with disentanglement_lib's definitions and {first['points']:,} points, DCI "
+        f"with {first['dci_points']:,}. From noise to a latent for each factor, codes score: {limits}. FactorVAE and BetaVAE scores are on "
         f"{'every image' if options.whole_table else '8 values of each factor'}, the others on images drawn from all; "
         "the curves on 8 values.",
         command=shlex.join(["python", "-m", "experiments.disentangle_curves", *sys.argv[1:]]),

@@ -163,15 +163,6 @@ OBJECTIVES: dict[str, ObjectiveRow] = {
         needs_batch="q(z) is estimated from the batch",
         needs_size="its logarithm is biased by less the larger the batch",
     ),
-    "beta_tc(6.0), minibatch_weighted": ObjectiveRow(
-        "beta_tc",
-        o.beta_tc(6.0, o.minibatch_weighted(100)),
-        NOISY,
-        NOISELESS,
-        has_elbo=True,
-        needs_batch="q(z) is estimated from the batch",
-        needs_size="the estimate weighs each example's own posterior by the size of the batch",
-    ),
     "dip_i(2.0)": ObjectiveRow(
         "dip_i", o.dip_i(2.0), NOISY, NOISELESS, has_elbo=True, needs_batch="a covariance of the batch"
     ),
