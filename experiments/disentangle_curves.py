@@ -108,9 +108,9 @@ def make_record(options: Options, summaries: dict[str, dict[str, Any]]) -> Recor
         f"latent 10, Adam 5e-4, {options.steps:,} steps (the papers' medians, as recalled, are of 300,000, "
         f"beta-VAE's of all weights: no bar here); weights as named, pairs of Ada-GVAE differ in one factor; "
         f"{options.seeds} seeds; scores with disentanglement_lib's definitions and {first['points']:,} points, DCI "
-        f"with {first['dci_points']:,}. From noise to a latent for each factor, codes score: {limits}. FactorVAE and BetaVAE scores are on "
-        f"{'every image' if options.whole_table else '8 values of each factor'}, the others on images drawn from all; "
-        "the curves on 8 values.",
+        f"with {first['dci_points']:,}. From noise to a latent for each factor: {limits}. FactorVAE and BetaVAE scores "
+        f"are on {'every image' if options.whole_table else '8 values of each factor'}, the others on images drawn of "
+        "all, the curves on 8 values.",
         command=shlex.join(["python", "-m", "experiments.disentangle_curves", *sys.argv[1:]]),
         claims=claims,
         seeds=first["seeds"],

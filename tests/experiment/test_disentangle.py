@@ -54,10 +54,10 @@ def few_sprites():
 def finished(few_sprites, tmp_path_factory):
     """Made by the command itself: its run, and its summary as the last line of stdout."""
     module, run_dir = script("disentangle"), tmp_path_factory.mktemp("runs") / "run"
-    words = ["--betas", "1", "8", "--seeds", "2", "--steps", "4", "--score-every", "2", "--batch-size", "4", "--points", "100", "--dci-points", "100"]
+    words = "--betas 1 8 --seeds 2 --steps 4 --score-every 2 --batch-size 4 --points 100 --dci-points 100"
     out, err = io.StringIO(), io.StringIO()
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        patch.setattr("sys.argv", ["disentangle.py", *words, "--run-dir", str(run_dir)])
+        patch.setattr("sys.argv", ["disentangle.py", *words.split(), "--run-dir", str(run_dir)])
         module.main(module.__doc__)
     report, summary = out.getvalue().splitlines()
     assert report == f"report: {run_dir / 'report.html'}"
