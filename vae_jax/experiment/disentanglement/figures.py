@@ -13,7 +13,7 @@ from vae_jax.evaluation.disentanglement import CodeTable, draw, mutual_informati
 from vae_jax.evaluation.disentanglement.mutual_information import entropies
 from vae_jax.evaluation.disentanglement.scores import SUPERVISED
 from vae_jax.experiment.disentanglement.methods import make_model
-from vae_jax.experiment.disentanglement.scoring import table_sizes, table_with_progress
+from vae_jax.experiment.disentanglement.scoring import coarse_sizes, table_sizes, table_with_progress
 from vae_jax.experiment.disentanglement.settings import DisentangleSettings
 from vae_jax.experiment.disentanglement.training import keys_of, load_snapshot
 from vae_jax.models.vae import VAE, Params
@@ -70,7 +70,11 @@ def run_figures(
     params = load_snapshot(settings, model, folder, settings.steps)[index]
     of = f" Model: weight {record['beta']:g}, seed {record['seed']}, that of the median MIG."
     keys = keys_of(settings)
-    table = table_with_progress(model, params, data, table_sizes(settings, data), name="figures")
+    # All values of the two factors that the maps are over; of the others few will do.
+    sizes = list(coarse_sizes(data))
+    for place in _plane(data):
+        sizes[place] = table_sizes(settings, data)[place]
+    table = table_with_progress(model, params, data, sizes, name="figures")
     yield from table_figures(table, data, keys.scoring, of)
     xs = jax.jit(data.draw, static_argnums=1)(keys.figures, _SHOWN_IMAGES)
     yield from reconstruction_and_traversal(_subject(model, params, xs, table))
