@@ -4,7 +4,7 @@
     python -m experiments.disentangle_curves --only tc --steps 200 --score-every 100 --runs runs/x --record runs/x.json
 
 Every objective is a run of experiments.disentangle in a folder of its own, RUNS/OBJECTIVE; the same command continues
-what stopped, and trains and scores nothing twice. The record is written anew after each objective.
+what stopped, and trains and scores nothing twice. Record and picture (RUNS/scores.png) are written anew after each.
 """
 
 import dataclasses

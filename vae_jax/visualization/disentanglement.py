@@ -125,7 +125,7 @@ def score_strips(
             axes.plot(values, [y] * len(values), linestyle="none", marker="o", markersize=5, color=colour, label=label)
             if len(values) > 1:
                 axes.plot([np.median(values)] * 2, [y - step / 3, y + step / 3], color=colour, linewidth=2)
-    axes.set_yticks(range(rows), [name.replace("_", " ") for name in scores])
+    axes.set_yticks(range(rows), list(scores))
     axes.set_ylim(rows - 0.5, -0.5)
     axes.set_xlim(-0.02, 1.02)
     axes.grid(axis="x")

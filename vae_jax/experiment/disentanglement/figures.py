@@ -22,6 +22,14 @@ from vae_jax.visualization.disentanglement import information_map, response_maps
 from vae_jax.visualization.model_figures import Captioned, Subject, reconstruction_and_traversal
 
 _SHOWN_IMAGES, _MAP_POINTS = 100, 10_000
+_WORDS = {name: name.replace("_", " ") for name in SUPERVISED} | {
+    "mig": "MIG",
+    "factor_vae_score": "FactorVAE score",
+    "beta_vae_score": "BetaVAE score",
+    "irs": "IRS",
+    "sap": "SAP",
+    **{f"dci_{part}": f"DCI {part}" for part in ("disentanglement", "completeness", "informativeness")},
+}
 
 
 def run_figures(
@@ -33,7 +41,7 @@ def run_figures(
         return
     labels = {record["beta"]: f"weight {record['beta']:g}" for record in records}
     values = {
-        name: {label: [r[name] for r in records if r["beta"] == beta] for beta, label in labels.items()}
+        _WORDS[name]: {label: [r[name] for r in records if r["beta"] == beta] for beta, label in labels.items()}
         for name in SUPERVISED
         if all(r.get(name) is not None for r in records)
     }
@@ -45,7 +53,7 @@ def run_figures(
             "to what a code with a latent for each factor does (noise in the others): hardly any score reaches from 0 "
             f"to 1. For these two DCI is fitted to {summary['reference_dci_points']:,} images, for the models to "
             f"{summary['dci_points']:,}.",
-            score_strips(values, summary["ceiling"], summary["floor"]),
+            score_strips(values, *({_WORDS[n]: summary[end][n] for n in SUPERVISED} for end in ("ceiling", "floor"))),
         )
     steps = sorted({r["steps"] for r in summary["by_steps"]})
     if len(steps) > 1 and len(labels) <= 6:
