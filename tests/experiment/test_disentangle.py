@@ -154,7 +154,9 @@ def test_evaluate_scores_runs_of_other_experiments_on_sprites(name, tmp_path, mo
     words = f"vae-jax evaluate {run_dir} --metrics disentanglement --points 100"
     monkeypatch.setattr("sys.argv", words.split())
     cli.main()
-    summary = json.loads(capsys.readouterr().out.splitlines()[-1])
+    captured = capsys.readouterr()
+    summary = json.loads(captured.out.splitlines()[-1])
+    assert f"mig{summary['mig']:>31.2f}{summary['floor']['mig']:>8.2f}{summary['ceiling']['mig']:>9.2f}" in captured.err
     assert {"mig", "factor_vae_score", "dci_disentanglement", "sap", "udr"} - set(summary) == {"udr"}
     assert (summary["points"], summary["dci_points"]) == (100, 100)
     report = (run_dir / "report.html").read_text()

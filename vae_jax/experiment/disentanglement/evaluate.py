@@ -16,7 +16,7 @@ from vae_jax.distributions import mean_of
 from vae_jax.evaluation import Measures
 from vae_jax.experiment.disentanglement.figures import table_figures
 from vae_jax.experiment.disentanglement.methods import make_model
-from vae_jax.experiment.disentanglement.run import Prepared, write_summary
+from vae_jax.experiment.disentanglement.run import Prepared, reference_dci_points, references_for, write_summary
 from vae_jax.experiment.disentanglement.scoring import score, score_table, table_with_progress, with_udr
 from vae_jax.experiment.disentanglement.settings import EXPERIMENT, DisentangleSettings, members_of, settings_of
 from vae_jax.experiment.disentanglement.training import keys_of, load_snapshot
@@ -107,7 +107,13 @@ def _score_trained(trained: Trained, data: FactorData, options: Evaluate) -> dic
     table = table_with_progress(trained.model, trained.params, seen, name="encoding")
     scores = score_table(settings, table, trained.model, trained.params, seen, key, trained.method.name)
     del scores["active_units"]  # of the test images they are in the summary already
-    scores |= {"points": options.points, "dci_points": options.dci_points or options.points}
+    references = references_for(settings, data, table.means.shape[1])
+    say(f"{'score':<26}{'':>8}{'floor':>8}{'ceiling':>9}")
+    for score_name, value in scores.items():
+        ends = [references[end][score_name] for end in ("floor", "ceiling")]
+        say(f"{score_name:<26}{value:>8.2f}{ends[0]:>8.2f}{ends[1]:>9.2f}")
+    scores |= references | {"points": options.points, "dci_points": options.dci_points or options.points}
+    scores["reference_dci_points"] = reference_dci_points(settings)
     summary = add_to_summary(folder, trained.settings.seed, scores)
     measures: Measures = measure(trained, 0)
     own = next((model for model in summary.get("models", ()) if model["seed"] == trained.settings.seed), summary)

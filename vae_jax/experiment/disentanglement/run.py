@@ -112,18 +112,14 @@ def write_summary(
     """The summary and the report of a run whose models have these records."""
     settings, data, folder = prepared
     earlier = folder.summary() or {}
-    # DCI of the two is of fewer images, for its time.
-    reference_points = min(settings.dci_points or settings.points, _REFERENCE_DCI_POINTS)
+    reference_points = reference_dci_points(settings)
     references = {
         name: earlier[name]
         for name in ("ceiling", "floor")
         if earlier.get("points") == settings.points and earlier.get("reference_dci_points") == reference_points
     }
     if not references:
-        say("scoring a code of a latent for each factor, and noise, to compare with")
-        references = measure_references(
-            data.factor_sizes, settings.latent_dim, points=settings.points, dci_points=reference_points
-        )
+        references = references_for(settings, data, settings.latent_dim)
     summary: dict[str, Any] = {
         "experiment": EXPERIMENT,
         "data": data.name,
@@ -170,6 +166,18 @@ def write_summary(
     )
     folder.write_summary(summary)
     return summary
+
+
+def reference_dci_points(settings: DisentangleSettings) -> int:
+    """Images that DCI of ceiling and floor is fitted to: no more than a thousand, for its time."""
+    return min(settings.dci_points or settings.points, _REFERENCE_DCI_POINTS)
+
+
+def references_for(settings: DisentangleSettings, data: FactorData, latent_dim: int) -> dict[str, dict[str, float]]:
+    """The scores of "ceiling" and "floor"."""
+    say("scoring a code of a latent for each factor, and noise, to compare with")
+    points = {"points": settings.points, "dci_points": reference_dci_points(settings)}
+    return measure_references(data.factor_sizes, latent_dim, **points)
 
 
 def over_seeds(records: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, dict[str, float]]]:
