@@ -20,5 +20,5 @@ def test_the_programs_on_disentanglement():
         exec(compile(program, "disentanglement.md", "exec"), left)
     assert images["image"].shape == (64, 64) and 0 < np.asarray(images["between"]).mean() < 0.2
     assert images["images"].shape == (64, 64, 64, 1) and images["pairs"].shape == (32, 2, 64, 64, 1)
-    # Factors of 3, 6 and 8 values keep all they tell in 20 bins.
-    assert scores["scores"]["mig"] > 0.9 and scores["scores"]["factor_vae_score"] == 1.0
+    # The bins alone take it to 0.90, and what noise seems to tell of 2,000 images a little further.
+    assert 0.8 < scores["scores"]["mig"] < 0.9 and scores["scores"]["factor_vae_score"] == 1.0
