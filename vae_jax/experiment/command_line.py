@@ -32,6 +32,30 @@ def exit_on_bad_input() -> Iterator[None]:
         sys.exit(2)
 
 
+@contextlib.contextmanager
+def exit_where_it_stops(folder: RunFolder, flags: str, resumed: bool) -> Iterator[None]:
+    """Turns what ends a training early into words on stderr and an exit code: 1 diverged, 2 no room, 130 interrupted.
+
+    Args:
+      folder: of the run; one that could not begin is removed.
+      flags: that decide how many models there are, for the message that they do not fit.
+      resumed: whether the run was there before.
+    """
+    try:
+        yield
+    except Diverged as error:
+        print(f"error: {error}\nThe checkpoints so far are in {folder.path}.", file=sys.stderr)
+        sys.exit(1)
+    except DoesNotFit as error:
+        if not resumed:
+            folder.remove_unless_trained()
+        print(f"error: {flags}: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print(f"interrupted; --run-dir {folder.path} --resume continues", file=sys.stderr)
+        sys.exit(130)
+
+
 def main(method: Method, description: str | None) -> None:
     """Runs an experiment as `python -m experiments.NAME`.
 
@@ -62,22 +86,12 @@ def _run(method: Method, settings: Settings, parse: Callable[[Settings], Setting
             # Parsed again over the run's own settings, so that what differs now is what the user typed.
             settings = parse(saved)
         prepared = prepare(method, settings)
-    try:
-        summary = run(prepared)
-    except Diverged as error:
-        print(f"error: {error}\nThe checkpoints so far are in {prepared.folder.path}.", file=sys.stderr)
-        sys.exit(1)
-    except OtherCodes as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except DoesNotFit as error:
-        if not settings.resume:
-            prepared.folder.remove_unless_trained()
-        print(f"error: --seeds {prepared.settings.seeds}: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print(f"interrupted; --run-dir {prepared.folder.path} --resume continues", file=sys.stderr)
-        sys.exit(130)
+    with exit_where_it_stops(prepared.folder, f"--seeds {prepared.settings.seeds}", settings.resume):
+        try:
+            summary = run(prepared)
+        except OtherCodes as error:
+            print(f"error: {error}", file=sys.stderr)
+            sys.exit(2)
     if summary:
         print(f"report: {prepared.folder.report}")
         print(json.dumps(summary, allow_nan=False))

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 
 import tyro
 
-from vae_jax.experiment.command_line import exit_on_bad_input
+from vae_jax.experiment.command_line import exit_on_bad_input, exit_where_it_stops
 from vae_jax.experiment.disentanglement.run import prepare, run, saved_settings
 from vae_jax.experiment.disentanglement.settings import EXPERIMENT, DisentangleSettings
 from vae_jax.experiment.environment import keep_compiled_programs
-from vae_jax.training import Diverged, DoesNotFit
 
 
 def main(description: str | None) -> None:
@@ -34,18 +32,7 @@ def main(description: str | None) -> None:
             # Parsed again over the run's own settings, so that what differs now is what the user typed.
             settings = parse(saved_settings(settings))
         prepared = prepare(settings)
-    try:
+    with exit_where_it_stops(prepared.folder, "--betas and --seeds", settings.resume):
         summary = run(prepared)
-    except Diverged as error:
-        print(f"error: {error}\nThe checkpoints so far are in {prepared.folder.path}.", file=sys.stderr)
-        sys.exit(1)
-    except DoesNotFit as error:
-        if not settings.resume:
-            prepared.folder.remove_unless_trained()
-        print(f"error: --betas and --seeds: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print(f"interrupted; --run-dir {prepared.folder.path} --resume continues", file=sys.stderr)
-        sys.exit(130)
     print(f"report: {prepared.folder.report}")
     print(json.dumps(summary, allow_nan=False))
