@@ -19,14 +19,14 @@ import tyro
 
 from vae_jax.experiment import device_name, exit_on_bad_input, versions
 from vae_jax.experiment.disentanglement.run import prepare, run
-from vae_jax.experiment.disentanglement.settings import DisentangleSettings
+from vae_jax.experiment.disentanglement.settings import DisentangleSettings, ObjectiveName
 from vae_jax.experiment.environment import keep_compiled_programs
 from vae_jax.results import Claim, Record, write_record
 from vae_jax.runs import RunFolder
 from vae_jax.visualization import save_figure
 from vae_jax.visualization.disentanglement import scores_by_step
 
-WEIGHTS: dict[str, tuple[float, ...]] = {"beta": (1, 4, 16), "tc": (6,), "factor": (30,), "ada_gvae": (1,)}
+WEIGHTS: dict[ObjectiveName, tuple[float, ...]] = {"beta": (1, 4, 16), "tc": (6,), "factor": (30,), "ada_gvae": (1,)}
 NAMES = {"beta": "beta-VAE", "tc": "beta-TCVAE", "factor": "FactorVAE", "ada_gvae": "Ada-GVAE"}
 SCORES = {"factor_vae_score": "FactorVAE score", "mig": "MIG", "beta_vae_score": "BetaVAE score"}
 SCORES |= {"dci_disentanglement": "DCI disentanglement", "sap": "SAP", "modularity": "modularity"}
@@ -46,7 +46,7 @@ ANCHORS = {
 class Options:
     """What the curves can be told."""
 
-    only: tuple[str, ...] = tuple(WEIGHTS)
+    only: tuple[ObjectiveName, ...] = tuple(WEIGHTS)
     """objectives"""
     steps: int = 2000
     """of each model"""
@@ -64,11 +64,11 @@ class Options:
     """where the numbers go"""
 
 
-def summary_of(options: Options, objective: str) -> dict[str, Any]:
+def summary_of(options: Options, objective: ObjectiveName) -> dict[str, Any]:
     """Of a run that is begun, continued, or found finished."""
     path = options.runs / objective
     settings = DisentangleSettings(
-        objective=objective,  # type: ignore[arg-type]
+        objective=objective,
         betas=WEIGHTS[objective],
         seeds=options.seeds,
         steps=options.steps,

@@ -188,7 +188,7 @@ def test_the_command_of_a_run_gives_its_settings_again():
     assert tyro.cli(s.DisentangleSettings, args=words[3:]) == settings
 
 
-def test_a_snapshot_that_was_not_saved_to_its_end_is_saved_again(tmp_path):
+def test_a_snapshot_that_was_not_saved_to_its_end_is_not_taken_for_whole(tmp_path):
     path = tmp_path / "step-4"
     OrbaxCheckpoints(path, jax.random.key(0), {})
     assert path.exists() and not is_whole(path)

@@ -31,7 +31,6 @@ SUPERVISED = (
     "dci_completeness",
     "dci_informativeness",
 )
-FAST = ("mig", "factor_vae_score", "beta_vae_score", "modularity", "irs")
 _PUBLISHED_POINTS = 10_000
 
 

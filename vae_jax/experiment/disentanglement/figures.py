@@ -55,20 +55,13 @@ def run_figures(
             f"{summary['dci_points']:,}.",
             score_strips(values, *({_WORDS[n]: summary[end][n] for n in SUPERVISED} for end in ("ceiling", "floor"))),
         )
-    steps = sorted({r["steps"] for r in summary["by_steps"]})
-    if len(steps) > 1 and len(labels) <= 6:
-        panels = {
-            words: {
-                label: {
-                    step: [
-                        r[name] for r in summary["by_steps"] if (r["beta"], r["steps"]) == (beta, step) and name in r
-                    ]
-                    for step in steps
-                }
-                for beta, label in labels.items()
-            }
-            for name, words in (("factor_vae_score", "FactorVAE score"), ("mig", "MIG"))
-        }
+    if len({r["steps"] for r in summary["by_steps"]}) > 1 and len(labels) <= 6:
+        panels: dict[str, dict[str, dict[int, list[float]]]] = {}
+        for row in summary["by_steps"]:
+            for name in ("factor_vae_score", "mig"):
+                if name in row and row["beta"] in labels:  # a model that has diverged has no scores
+                    curves = panels.setdefault(_WORDS[name], {})
+                    curves.setdefault(labels[row["beta"]], {}).setdefault(row["steps"], []).append(row[name])
         words = "On a coarser grid of factors, 8 values of each at most: medians over seeds, and their range."
         yield Captioned("scores_by_step", "Scores against steps", words, scores_by_step(panels))
     order = sorted(range(len(records)), key=lambda i: records[i]["mig"])
