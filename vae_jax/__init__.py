@@ -45,6 +45,7 @@ from vae_jax.objectives import log_weight as log_weight
 from vae_jax.objectives import miwae as miwae
 from vae_jax.objectives import renyi as renyi
 from vae_jax.objectives import sampled_elbo as sampled_elbo
+from vae_jax.saved import load as load
 from vae_jax.training import TrainState as TrainState
 from vae_jax.training import fit as fit
 from vae_jax.training import init_train_state as init_train_state

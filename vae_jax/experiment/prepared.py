@@ -65,5 +65,5 @@ def prepare(method: Method, settings: Settings) -> Prepared:
     num_steps = settings.epochs * steps_per_epoch(problem.train.shape[0], settings.batch_size)
     optimizer = optax.adam(make_schedule(settings.schedule, settings.learning_rate, num_steps))
     if not settings.resume and is_writer():
-        folder.create(run_config(method.name, settings))
+        folder.create(run_config(method.name, settings), images.train.shape[1:])
     return Prepared(method, settings, folder, images, problem, model, objective, optimizer, mesh, started)

@@ -141,8 +141,13 @@ def train_prior(prepared: Prepared, settings: CodeSettings, params: Params) -> t
     return with_code_prior(model, prior), with_prior_params(params, trained.progress.best_params)
 
 
-def load_prior(run: RunFolder, settings: CodeSettings, model: VAE, params: Params) -> tuple[VAE, Params]:
-    """What `train_prior` returned for this run.
+def with_prior(settings: CodeSettings, model: VAE) -> VAE:
+    """The model with the prior that the settings describe."""
+    return with_code_prior(model, make_prior(settings, model))
+
+
+def load_prior(run: RunFolder, settings: CodeSettings, model: VAE, params: Params) -> Params:
+    """The params that `train_prior` returned for this run, of `with_prior`.
 
     Raises:
       ValueError: where there is none, or it has other settings.
@@ -151,7 +156,7 @@ def load_prior(run: RunFolder, settings: CodeSettings, model: VAE, params: Param
     prior, folder = make_prior(settings, model), _folder_of(run, settings)
     _check_same(folder, _config(settings, fingerprint(params, prior.num_codes)))
     best = load_best(folder.checkpoints, jax.eval_shape(prior.init, jax.random.key(0)))
-    return with_code_prior(model, prior), with_prior_params(params, best)
+    return with_prior_params(params, best)
 
 
 def fingerprint(params: Params, sizes: Sequence[int]) -> str:

@@ -74,7 +74,7 @@ def prepare(settings: DisentangleSettings) -> Prepared:
             f"--changed-factors must be between 1 and {len(data.factor_sizes) - 1}, got {settings.changed_factors}"
         )
     if not settings.resume:
-        folder.create(config_of(settings))
+        folder.create(config_of(settings), data.image_shape)
     return Prepared(settings, data, folder)
 
 

@@ -53,7 +53,7 @@ def train(
     settings: DisentangleSettings, data: FactorData, folder: RunFolder, display: ProgressDisplay
 ) -> Training[EnsembleProgress]:
     """Trains to the end, or from the last checkpoint on, and leaves a snapshot after every number of scored steps."""
-    model, members, keys = make_model(settings, data), members_of(settings), keys_of(settings).training
+    model, members, keys = make_model(settings, data.image_shape), members_of(settings), keys_of(settings).training
     config, chunk = config_of(settings), steps_at_once(settings)
     optimizer = make_optimizer(settings)
     setup = lambda weight: (make_objective(settings, data, weight), optimizer)
