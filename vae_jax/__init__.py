@@ -10,6 +10,7 @@ from vae_jax import models as models
 from vae_jax import networks as networks
 from vae_jax import objectives as objectives
 from vae_jax import training as training
+from vae_jax.citations import citation as citation
 from vae_jax.distributions import Bernoulli as Bernoulli
 from vae_jax.distributions import Normal as Normal
 from vae_jax.distributions import bernoulli_log_prob as bernoulli_log_prob

@@ -15,6 +15,7 @@ import numpy as np
 import optax
 
 from vae_jax.evaluation import encode_sequences
+from vae_jax.experiment.loggers import LOGGERS
 from vae_jax.experiment.prepared import Prepared
 from vae_jax.experiment.problem import fitted_to
 from vae_jax.experiment.progress import ProgressDisplay
@@ -137,7 +138,7 @@ def train_prior(prepared: Prepared, settings: CodeSettings, params: Params) -> t
         display.say(
             f"a prior over the {prior.length} codes of an image, of {max(prior.num_codes)} each; in {folder.path}"
         )
-        trained = train_in_folder(folder, config, display, training_key, started, begin)
+        trained = train_in_folder(folder, config, display, training_key, started, begin, log=LOGGERS[settings.log])
     return with_code_prior(model, prior), with_prior_params(params, trained.progress.best_params)
 
 

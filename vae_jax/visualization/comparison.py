@@ -56,7 +56,7 @@ def compared_curves(histories: Mapping[str, Sequence[Mapping[str, Any]]]) -> Fig
             axes.set_ylim(low - margin, high + margin)
     panels[0].set_ylabel(metrics[0].unit)
     named = {label: line for axes in panels for line, label in zip(*axes.get_legend_handles_labels(), strict=True)}
-    figure.legend(list(named.values()), list(named), loc="outside lower center", ncols=1, frameon=False)
+    figure.legend(list(named.values()), list(named), loc="outside upper left", ncols=3, frameon=False)
     return figure
 
 
