@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from vae_jax.distributions import Normal, mean_of
+from vae_jax.distributions import DiscreteUniform, Normal, mean_of
 from vae_jax.models import VAE, CodebookPrior, QuantizedPosterior
-from vae_jax.models.codes import sequence_of
+from vae_jax.models.codes import sequence_of, sequence_sizes
 from vae_jax.models.vae import Params
+from vae_jax.models.with_code_prior import PriorSequence
 
 
 class Tensor(NamedTuple):
@@ -116,9 +116,34 @@ def _of_codes(model: VAE, params: Params, shape: tuple[int, ...]) -> Functions:
     def decode(indices: jax.Array) -> dict[str, jax.Array]:
         return {"mean": jax.vmap(lambda i: mean_of(model.decode(params, prior.lookup(i))))(indices)}
 
-    length = sum(int(np.prod(level.shape)) for level in prior.levels)
+    length = len(sequence_sizes(prior.levels))
     image = _images("x", shape, "images as the model sees them")
     codes = Tensor("indices", (length,), "int32", "codes in [0, K): the coarsest grid first, row by row")
     encoder = Function("encoder", (image,), (codes,), encode)
     decoder = Function("decoder", (codes,), (_images("mean", shape, "mean of p(x | z)"),), decode)
-    return Functions((encoder, decoder), {"sampler": "not written yet"})
+    draw, reason = _from_uniforms(prior)
+    if draw is None:
+        return Functions((encoder, decoder), {"sampler": reason})
+
+    def sample(uniforms: jax.Array) -> dict[str, jax.Array]:
+        return {"images": decode(jax.vmap(draw)(uniforms))["mean"]}
+
+    uniforms = Tensor("uniforms", (length,), "float32", "independent draws of the uniform distribution on (0, 1)")
+    meaning = "means of p(x | z), code t of z where the distribution function given the codes before passes uniforms[t]"
+    sampler = Function("sampler", (uniforms,), (_images("images", shape, meaning),), sample)
+    return Functions((encoder, decoder, sampler), {})
+
+
+def _from_uniforms(prior: CodebookPrior) -> tuple[Callable[[jax.Array], jax.Array] | None, str]:
+    """Uniform numbers `[T]` -> codes int32 `[T]`; or None, and why there is no such function."""
+    sequence = prior.sequence
+    if isinstance(sequence, DiscreteUniform):
+        sizes = jnp.asarray(sequence.sizes)
+        # A number just below 1 may round to K.
+        return lambda uniforms: jnp.minimum((uniforms * sizes).astype(jnp.int32), sizes - 1), ""
+    if not isinstance(sequence, PriorSequence):
+        return None, f"codes of a {type(sequence).__name__} are drawn by its own generator"
+    draw = sequence.prior.from_uniforms
+    if draw is None:
+        return None, "the prior decodes many codes at once, in an order that it draws, not one after another"
+    return lambda uniforms: draw(sequence.params, uniforms, sequence.label, sequence.how), ""

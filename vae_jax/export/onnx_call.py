@@ -17,6 +17,7 @@ class Call(NamedTuple):
     inputs: list[Value]
     outputs: list[Spec]
     params: dict[str, Any]  # the primitive's own
+    convert: Callable[[Graph, Any, list[Value]], list[Value]]  # (graph, closed jaxpr, its arguments) -> its outputs
 
     @property
     def shape(self) -> Shape:

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from vae_jax.export.onnx_call import Call, Handler
+from vae_jax.export.onnx_control import CONTROL
 from vae_jax.export.onnx_elementwise import ELEMENTWISE
 from vae_jax.export.onnx_graph import (
     IR_VERSION,
@@ -20,14 +21,15 @@ from vae_jax.export.onnx_graph import (
     constant,
     exact_type,
     is_static,
-    onnx_type,
     spec_of,
+    tensor_info,
 )
+from vae_jax.export.onnx_indexing import INDEXING
 from vae_jax.export.onnx_linear import LINEAR
 from vae_jax.export.onnx_reductions import REDUCTIONS
 from vae_jax.export.onnx_shapes import SHAPES
 
-HANDLERS: dict[str, Handler] = {**ELEMENTWISE, **SHAPES, **LINEAR, **REDUCTIONS}
+HANDLERS: dict[str, Handler] = {**ELEMENTWISE, **SHAPES, **LINEAR, **REDUCTIONS, **INDEXING, **CONTROL}
 
 # Primitives that only call a jaxpr, and the parameter that holds it.
 CALLS = {
@@ -70,7 +72,7 @@ def to_onnx(function: Callable[..., Any], inputs: Mapping[str, jax.ShapeDtypeStr
     graph = Graph(batch, next(iter(inputs)))
     values = [Value(a.shape, np.dtype(a.dtype), name) for name, a in zip(inputs, arguments, strict=True)]
     try:
-        results = convert(graph, closed.jaxpr, [constant(c) for c in closed.consts], values)
+        results = convert(graph, closed, values)
     except ValueError as error:
         raise ValueError(f"the function {name!r} cannot be written as ONNX: {error}") from error
     # A dict comes out of JAX in the order of its names.
@@ -80,8 +82,8 @@ def to_onnx(function: Callable[..., Any], inputs: Mapping[str, jax.ShapeDtypeStr
     written = helper.make_graph(
         nodes,
         name,
-        [tensor(n, v.shape, v.dtype) for n, v in zip(inputs, values, strict=True)],
-        [tensor(n, v.shape, v.dtype) for n, v in zip(sorted(shapes), results, strict=True)],
+        [tensor_info(n, v.shape, v.dtype) for n, v in zip(inputs, values, strict=True)],
+        [tensor_info(n, v.shape, v.dtype) for n, v in zip(sorted(shapes), results, strict=True)],
         [numpy_helper.from_array(array, n) for n, array in graph.weights.arrays.items() if n in read_by(nodes)],
     )
     opset = helper.make_opsetid("", OPSET)
@@ -110,15 +112,9 @@ def used(nodes: list[Any], outputs: set[str]) -> list[Any]:
     return kept[::-1]
 
 
-def tensor(name: str, shape: Any, dtype: Any) -> Any:
-    """What a graph says of an input or output; the batch is called N."""
-    from onnx import helper
-
-    return helper.make_tensor_value_info(name, onnx_type(dtype), [s if is_static([s]) else str(s) for s in shape])
-
-
-def convert(graph: Graph, jaxpr: Any, consts: list[Value], arguments: list[Value]) -> list[Value]:
-    """The nodes of a jaxpr at the end of the graph; returns its outputs."""
+def convert(graph: Graph, closed: Any, arguments: list[Value]) -> list[Value]:
+    """The nodes of a closed jaxpr at the end of the graph; returns its outputs."""
+    jaxpr, consts = closed.jaxpr, [constant(c) for c in closed.consts]
     known: dict[Any, Value] = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*consts, *arguments], strict=True))
 
     def read(atom: Any) -> Value:
@@ -138,13 +134,12 @@ def outputs_of(graph: Graph, equation: Any, operands: list[Value]) -> list[Value
     primitive, outputs = equation.primitive.name, [spec_of(variable.aval) for variable in equation.outvars]
     if primitive in CALLS:
         inner = equation.params[CALLS[primitive]]
-        jaxpr, consts = (inner.jaxpr, inner.consts) if hasattr(inner, "jaxpr") else (inner, [])
-        return convert(graph, jaxpr, [constant(c) for c in consts], operands)
+        return convert(graph, inner if hasattr(inner, "jaxpr") else jax.extend.core.ClosedJaxpr(inner, []), operands)
     if can_fold(operands, outputs):
         return folded(equation, operands)
     if primitive not in HANDLERS:
         raise ValueError(f"the primitive {primitive!r} is not supported; give it an entry in vae_jax.export HANDLERS")
-    result = HANDLERS[primitive](Call(graph, operands, outputs, equation.params))
+    result = HANDLERS[primitive](Call(graph, operands, outputs, equation.params, convert))
     return result if isinstance(result, list) else [result]
 
 

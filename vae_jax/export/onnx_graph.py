@@ -204,3 +204,10 @@ class Graph:
         if not is_static([times]) or times * self.batch != dimension:
             raise ValueError(f"a dimension of the length {dimension} is no multiple of the batch's, {self.batch}")
         return self.node("Mul", [number, constant(np.asarray([times], np.int64))], (1,), np.dtype(np.int64))
+
+
+def tensor_info(name: str | None, shape: Shape, dtype: Any) -> Any:
+    """What a graph says of an input or output; the batch is called N."""
+    from onnx import helper
+
+    return helper.make_tensor_value_info(name, onnx_type(dtype), [s if is_static([s]) else str(s) for s in shape])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from vae_jax.export.onnx_call import Call, Handler
-from vae_jax.export.onnx_graph import Spec, Value, constant, is_static
+from vae_jax.export.onnx_graph import Value, constant, is_static
 
 INT64 = np.dtype(np.int64)
 
