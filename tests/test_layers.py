@@ -20,6 +20,7 @@ ALLOWED = {
     "data": set(),
     "evaluation": {"distributions", "quantizers", "networks", "models", "objectives"},
     "visualization": {"distributions", "quantizers", "networks", "models", "objectives"},
+    "export": {"distributions", "quantizers", "networks", "models"},
     "runs": set(),
     "results": {"runs"},
     "experiment": {
@@ -55,6 +56,8 @@ ONLY_IN = {
     "tensorflow_datasets": ["data/"],
     "tensorflow": ["data/"],
     "grain": ["data/"],
+    "onnx": ["export/"],
+    "safetensors": ["export/"],
 }
 
 MAX_LINES, MAX_EXPERIMENT_LINES = 400, 150
