@@ -3,40 +3,123 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from vae_jax.export.functions import functions_of
-from vae_jax.export.onnx_files import write_onnx
+import jax
+
+from vae_jax.export import manifest
+from vae_jax.export.functions import Function, Functions, functions_of
+from vae_jax.export.onnx_convert import to_onnx
+from vae_jax.export.safetensors_files import write_params
+from vae_jax.export.stablehlo import to_stablehlo
 from vae_jax.models import VAE
 from vae_jax.models.vae import Params
 
-FORMATS = {"onnx": write_onnx}
+
+class Format(NamedTuple):
+    """A kind of file."""
+
+    # (functions, params, image shape, folder) -> the names of the files by what they hold: a function, or "params"
+    write: Callable[[Functions, Params, Path], dict[str, str]]
+    packages: tuple[str, ...]  # that write it, or must be there to read it
+
+
+def function_files(suffix: str, to_bytes: Callable[[Function], bytes]) -> Callable[..., dict[str, str]]:
+    """A writer of one file for each function."""
+
+    def write(functions: Functions, params: Params, folder: Path) -> dict[str, str]:
+        del params  # the functions hold them
+        names = {function.name: f"{function.name}.{suffix}" for function in functions.written}
+        for function in functions.written:
+            (folder / names[function.name]).write_bytes(to_bytes(function))
+        return names
+
+    return write
+
+
+def onnx_bytes(function: Function) -> bytes:
+    inputs = {tensor.name: jax.ShapeDtypeStruct(tensor.shape, tensor.dtype) for tensor in function.inputs}
+    return to_onnx(function.call, inputs, function.name).SerializeToString()
+
+
+def write_safetensors(functions: Functions, params: Params, folder: Path) -> dict[str, str]:
+    del functions  # the file holds numbers alone
+    write_params(params, folder / "params.safetensors", {"producer": manifest.PRODUCER})
+    return {"params": "params.safetensors"}
+
+
+FORMATS = {
+    "onnx": Format(function_files("onnx", onnx_bytes), ("vae_jax", "jax", "onnx")),
+    "safetensors": Format(write_safetensors, ("vae_jax", "jax", "safetensors")),
+    "stablehlo": Format(function_files("stablehlo", to_stablehlo), ("vae_jax", "jax", "jaxlib")),
+}
 
 
 def export(
     model: VAE, params: Params, image_shape: Sequence[int], format: str, folder: str | Path, config: Mapping[str, Any]
 ) -> list[Path]:
-    """Provisional: writes the functions of a model to a folder in a format; returns the files, the manifest last."""
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    functions = functions_of(model, params, image_shape)
-    names = FORMATS[format](functions.written, folder)
-    manifest = {
-        "format": format,
-        "functions": {
-            f.name: {
-                "file": n,
-                **{
-                    side: [{**t._asdict(), "shape": ["N", *t.shape]} for t in getattr(f, side)]
-                    for side in ("inputs", "outputs")
-                },
-            }
-            for f, n in zip(functions.written, names, strict=True)
-        },
-        "left_out": functions.left_out,
-        "config": dict(config),
-    }
-    (folder / "manifest.json").write_text(json.dumps(manifest, indent=1))
-    return [*(folder / n for n in names), folder / "manifest.json"]
+    """Writes a model in a format to a folder, with a `manifest.json` that says what is in it.
+
+    onnx and stablehlo: encoder, decoder and sampler, each a file that takes any number N of examples and holds the
+    parameters. safetensors: the parameters alone, for `read_params`.
+
+    Args:
+      model: the model.
+      params: its parameters.
+      image_shape: `[H, W, C]` of one example.
+      format: a name in `FORMATS`.
+      folder: where to; it is made, or the export that it holds replaced, once all files are whole.
+      config: of the run, kept in the manifest as JSON.
+
+    Returns:
+      The files, the manifest last.
+
+    Raises:
+      ValueError: where there is no such format, the folder holds anything but an export, a package is missing, or the
+        model cannot be written.
+    """
+    if format not in FORMATS:
+        raise ValueError(f"format must be one of {', '.join(FORMATS)}, got {format!r}")
+    folder, shape = Path(folder), tuple(image_shape)
+    check_free(folder)
+    functions = functions_of(model, params, shape)
+    with whole(folder) as partial:
+        files = FORMATS[format].write(functions, params, partial)
+        record = manifest.manifest_of(format, functions, files, shape, config, FORMATS[format].packages)
+        (partial / manifest.NAME).write_text(json.dumps(record, indent=2) + "\n")
+    return [folder / name for name in (*files.values(), manifest.NAME)]
+
+
+def check_free(folder: Path) -> None:
+    """Raises ValueError where the path is taken by anything but an export or an empty folder."""
+    if not folder.exists() or (folder.is_dir() and (not any(folder.iterdir()) or manifest.written_here(folder))):
+        return
+    raise ValueError(
+        f"folder must be new, empty or an earlier export, got {folder}, which holds something else: give another"
+    )
+
+
+@contextmanager
+def whole(folder: Path) -> Iterator[Path]:
+    """A new folder to write to, which takes the folder's place at the end of the block; nothing after an exception."""
+    folder = folder.absolute()
+    partial, former = (folder.with_name(f".{folder.name}.{os.getpid()}.{end}") for end in ("partial", "former"))
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    partial.mkdir()
+    try:
+        yield partial
+        if folder.exists():
+            folder.rename(former)
+        try:
+            partial.rename(folder)
+        except OSError:
+            former.rename(folder)
+            raise
+        shutil.rmtree(former, ignore_errors=True)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)

@@ -8,9 +8,10 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from vae_jax.distributions import DiscreteUniform, Normal, mean_of
+from vae_jax.distributions import Chain, DiscreteUniform, Distribution, Normal, UndefinedError, mean_of
 from vae_jax.models import VAE, CodebookPrior, QuantizedPosterior
 from vae_jax.models.codes import sequence_of, sequence_sizes
+from vae_jax.models.use import code
 from vae_jax.models.vae import Params
 from vae_jax.models.with_code_prior import PriorSequence
 
@@ -44,7 +45,7 @@ def functions_of(model: VAE, params: Params, image_shape: Sequence[int]) -> Func
     """The encoder, the decoder and the sampler of a model.
 
     Args:
-      model: whose z is a vector, or codes on grids.
+      model: whose z is a vector, several in a chain, or codes on grids.
       params: its parameters, which the functions hold.
       image_shape: `[H, W, C]` of one example x.
 
@@ -55,13 +56,18 @@ def functions_of(model: VAE, params: Params, image_shape: Sequence[int]) -> Func
     posterior = jax.eval_shape(lambda x: model.encode(params, x), x)
     if isinstance(posterior, QuantizedPosterior):
         return _of_codes(model, params, tuple(image_shape))
-    mean = posterior.mean if hasattr(posterior, "mean") else None
-    if not isinstance(mean, jax.ShapeDtypeStruct | jax.Array) or mean.ndim != 1:
+    if isinstance(posterior, Chain):
+        return _of_chains(model, params, tuple(image_shape))
+    try:
+        mean = jax.eval_shape(lambda x: mean_of(model.encode(params, x)), x)
+    except UndefinedError:
+        mean = None
+    if not isinstance(mean, jax.ShapeDtypeStruct) or len(mean.shape) != 1:
         raise ValueError(
-            f"model must have a z that is one vector, or codes on grids, to be exported, got a posterior of the type "
-            f"{type(posterior).__name__}"
+            "model must have a z that is one vector, several of a Chain, or codes on grids, to be exported; got a "
+            f"posterior of the type {type(posterior).__name__}"
         )
-    return _of_vectors(model, params, tuple(image_shape), int(mean.shape[0]))
+    return _of_vectors(model, params, tuple(image_shape), mean.shape[0])
 
 
 def _images(name: str, shape: tuple[int, ...], meaning: str) -> Tensor:
@@ -84,9 +90,7 @@ def _of_vectors(model: VAE, params: Params, shape: tuple[int, ...], dim: int) ->
 
     def sample(noise: jax.Array) -> dict[str, jax.Array]:
         prior = model.prior(params)
-        assert isinstance(prior, Normal)
-        z = prior.mean[None] + jnp.exp(0.5 * prior.log_variance)[None] * noise
-        return {"images": decode(z)["mean"]}
+        return {"images": decode(jax.vmap(lambda noise: _drawn(prior, noise))(noise))["mean"]}
 
     image = _images("x", shape, "images as the model sees them")
     vector = lambda name, meaning: Tensor(name, (dim,), "float32", meaning)
@@ -106,12 +110,58 @@ def _of_vectors(model: VAE, params: Params, shape: tuple[int, ...], dim: int) ->
     return Functions((*written, Function("sampler", (noise,), (drawn,), sample)), {})
 
 
+def _drawn(prior: Distribution, noise: jax.Array) -> jax.Array:
+    assert isinstance(prior, Normal)
+    return prior.mean + jnp.exp(0.5 * prior.log_variance) * noise
+
+
+def _of_chains(model: VAE, params: Params, shape: tuple[int, ...]) -> Functions:
+    """z is a tuple of vectors, z0, z1 and so on, the one next to the data first."""
+
+    def encode(x: jax.Array) -> dict[str, jax.Array]:
+        parts = jax.vmap(lambda x: code(model, params, x))(x)
+        return {f"z{i}": part for i, part in enumerate(parts)}
+
+    def decode(*z: jax.Array) -> dict[str, jax.Array]:
+        return {"mean": jax.vmap(lambda *z: mean_of(model.decode(params, z)))(*z)}
+
+    def draw(*noise: jax.Array) -> tuple[jax.Array, ...]:
+        prior = model.prior(params)
+        assert isinstance(prior, Chain)
+        order = range(len(noise))[::-1] if prior.from_last else range(len(noise))
+        z: list[jax.Array] = []
+        for step, part in enumerate(order):
+            factor = prior.conditionals[step - 1](prior.params[step - 1], z[-1]) if step else prior.first
+            z.append(_drawn(factor, noise[part]))
+        return tuple(z[::-1] if prior.from_last else z)
+
+    def sample(*noise: jax.Array) -> dict[str, jax.Array]:
+        return {"images": decode(*jax.vmap(draw)(*noise))["mean"]}
+
+    made = jax.eval_shape(encode, jax.ShapeDtypeStruct((1, *shape), jnp.float32))
+    vectors = lambda name, meaning: tuple(
+        Tensor(f"{name}{i}", part.shape[1:], "float32", meaning) for i, part in enumerate(made.values())
+    )
+    meaning = "a part of the code, the mean of its distribution given the part before; z0 is next to the data"
+    z, image = vectors("z", meaning), _images("x", shape, "images as the model sees them")
+    noise = vectors("noise", "independent draws of a standard normal distribution, for the part of that number")
+    drawn = _images("images", shape, "means of p(x | z), each part of z by mean + standard deviation * noise")
+    return Functions(
+        (
+            Function("encoder", (image,), z, encode),
+            Function("decoder", z, (_images("mean", shape, "mean of p(x | z)"),), decode),
+            Function("sampler", noise, (drawn,), sample),
+        ),
+        {},
+    )
+
+
 def _of_codes(model: VAE, params: Params, shape: tuple[int, ...]) -> Functions:
     prior = model.prior(params)
     assert isinstance(prior, CodebookPrior)
 
     def encode(x: jax.Array) -> dict[str, jax.Array]:
-        return {"indices": jax.vmap(lambda x: sequence_of(model.encode(params, x).mean))(x)}
+        return {"indices": jax.vmap(lambda x: sequence_of(mean_of(model.encode(params, x))))(x)}
 
     def decode(indices: jax.Array) -> dict[str, jax.Array]:
         return {"mean": jax.vmap(lambda i: mean_of(model.decode(params, prior.lookup(i))))(indices)}

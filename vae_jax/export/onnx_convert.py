@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.extend import core
 
 from vae_jax.export.onnx_call import Call, Handler
 from vae_jax.export.onnx_control import CONTROL
@@ -34,15 +35,9 @@ HANDLERS: dict[str, Handler] = {**ELEMENTWISE, **SHAPES, **LINEAR, **REDUCTIONS,
 # Primitives that only call a jaxpr, and the parameter that holds it.
 CALLS = {
     "jit": "jaxpr",
-    "pjit": "jaxpr",
-    "closed_call": "call_jaxpr",
-    "core_call": "call_jaxpr",
     "custom_jvp_call": "call_jaxpr",
     "custom_vjp_call": "call_jaxpr",
-    "custom_vjp_call_jaxpr": "fun_jaxpr",
-    "remat": "jaxpr",
     "remat2": "jaxpr",
-    "checkpoint": "jaxpr",
 }
 
 # A constant of more numbers than this, and than twice those it is made of, is made in the graph.
@@ -118,8 +113,8 @@ def convert(graph: Graph, closed: Any, arguments: list[Value]) -> list[Value]:
     known: dict[Any, Value] = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*consts, *arguments], strict=True))
 
     def read(atom: Any) -> Value:
-        if isinstance(atom, jax.extend.core.Literal):
-            return constant(np.asarray(atom.val, exact_type(atom.aval.dtype)))
+        if isinstance(atom, core.Literal):
+            return constant(np.asarray(atom.val, spec_of(atom.aval).dtype))
         return known[atom]
 
     for equation in jaxpr.eqns:
@@ -134,8 +129,8 @@ def outputs_of(graph: Graph, equation: Any, operands: list[Value]) -> list[Value
     primitive, outputs = equation.primitive.name, [spec_of(variable.aval) for variable in equation.outvars]
     if primitive in CALLS:
         inner = equation.params[CALLS[primitive]]
-        return convert(graph, inner if hasattr(inner, "jaxpr") else jax.extend.core.ClosedJaxpr(inner, []), operands)
-    if can_fold(operands, outputs):
+        return convert(graph, inner if hasattr(inner, "jaxpr") else core.ClosedJaxpr(inner, []), operands)
+    if primitive != "dim_as_value" and can_fold(operands, outputs):
         return folded(equation, operands)
     if primitive not in HANDLERS:
         raise ValueError(f"the primitive {primitive!r} is not supported; give it an entry in vae_jax.export HANDLERS")
@@ -152,9 +147,7 @@ def can_fold(operands: list[Value], outputs: list[Spec]) -> bool:
 
 def folded(equation: Any, operands: list[Value]) -> list[Value]:
     """An equation that no input reaches, computed now."""
-    params = {
-        k: jnp.float32 if isinstance(v, type | np.dtype) and v == jnp.bfloat16 else v
-        for k, v in equation.params.items()
-    }
+    of_type = lambda value: exact_type(value) if isinstance(value, type | np.dtype) else value
+    params = {name: of_type(value) for name, value in equation.params.items()}
     results = equation.primitive.bind(*[jnp.asarray(o.constant) for o in operands], **params)
     return [constant(r) for r in (results if equation.primitive.multiple_results else [results])]

@@ -16,6 +16,8 @@ import numpy as np
 OPSET = 18  # ReduceMax and ReduceMin take their axes as an input from here on
 IR_VERSION = 8  # the one that came with ONNX 1.13, the first with that opset
 
+_SHORT = (jnp.bfloat16, jnp.float16)
+
 Shape = tuple[Any, ...]  # of ints and symbolic dimensions
 
 
@@ -48,17 +50,18 @@ class Value:
 def constant(array: Any) -> Value:
     """A value that depends on no input."""
     array = array if isinstance(array, jax.Array) else np.asarray(array)
+    array = array.astype(np.float32) if array.dtype in _SHORT else array
     return Value(tuple(array.shape), array.dtype, constant=array)
 
 
 def spec_of(aval: Any) -> Spec:
-    """Of a JAX abstract value; bfloat16 counts as float32, in which the graph computes."""
+    """Of a JAX abstract value."""
     return Spec(tuple(aval.shape), exact_type(aval.dtype))
 
 
 def exact_type(dtype: Any) -> Any:
-    """float32 in the place of bfloat16, any other type itself."""
-    return np.dtype(np.float32) if dtype == jnp.bfloat16 else dtype
+    """float32 in the place of a shorter one: a network in mixed precision is written as it is in full precision."""
+    return np.dtype(np.float32) if dtype in _SHORT else dtype
 
 
 def onnx_type(dtype: Any) -> int:

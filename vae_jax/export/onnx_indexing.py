@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from vae_jax.export.onnx_call import Call, Handler
-from vae_jax.export.onnx_graph import Graph, Spec, Value, constant
+from vae_jax.export.onnx_graph import Graph, Spec, Value, constant, is_static
 
 BOOL, INT32, INT64 = np.dtype(bool), np.dtype(np.int32), np.dtype(np.int64)
 
@@ -18,7 +18,13 @@ def fills(mode: Any) -> bool:
 
 
 def clipped(graph: Graph, indices: Value, largest: Any) -> Value:
-    """Indices in [0, largest]; largest is a number, or one for each in the last axis."""
+    """Indices in [0, largest]; largest is a number, or one for each in the last axis.
+
+    Raises:
+      ValueError: where largest depends on the batch.
+    """
+    if not isinstance(largest, np.ndarray) and not is_static([largest]):
+        raise ValueError("an index along the batch is not supported")
     if indices.constant is not None:
         return constant(np.clip(indices.numbers(), 0, largest).astype(indices.dtype))
     least, most = constant(np.zeros((), indices.dtype)), constant(np.asarray(largest, indices.dtype))

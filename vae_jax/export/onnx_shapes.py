@@ -32,6 +32,12 @@ def iota(call: Call) -> Value:
     return call.graph.expand(counted, shape)
 
 
+def size_of_dimension(call: Call) -> Value:
+    """A dimension of the batch as a number."""
+    number = call.graph.reshape(call.graph.size(call.params["dim"]), call.shape)
+    return call.graph.cast(number, call.dtype)
+
+
 def concatenate(call: Call) -> Value:
     return call.node("Concat", call.inputs, axis=call.params["dimension"])
 
@@ -77,10 +83,10 @@ def cumulative(call: Call) -> Value:
 SHAPES: dict[str, Handler] = {
     "reshape": lambda call: call.graph.reshape(call.inputs[0], call.shape),
     "squeeze": lambda call: call.graph.reshape(call.inputs[0], call.shape),
-    "expand_dims": lambda call: call.graph.reshape(call.inputs[0], call.shape),
     "transpose": lambda call: call.graph.transpose(call.inputs[0], call.params["permutation"]),
     "broadcast_in_dim": broadcast_in_dim,
     "iota": iota,
+    "dim_as_value": size_of_dimension,
     "concatenate": concatenate,
     "split": split,
     "slice": slice_,
@@ -88,7 +94,6 @@ SHAPES: dict[str, Handler] = {
     "pad": pad,
     "cumsum": cumulative,
     "copy": lambda call: call.inputs[0],
-    "copy_p": lambda call: call.inputs[0],
     "name": lambda call: call.inputs[0],
     "stop_gradient": lambda call: call.inputs[0],
     "optimization_barrier": lambda call: call.inputs,

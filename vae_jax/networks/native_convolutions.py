@@ -17,7 +17,7 @@ def output(x: jax.Array, kernel: jax.Array, *, geometry: Geometry) -> jax.Array:
 
 
 def image(y: jax.Array, kernel: jax.Array, *, geometry: Geometry) -> jax.Array:
-    x = jax.ShapeDtypeStruct((len(y), *geometry.image, kernel.shape[2]), y.dtype)
+    x = jax.ShapeDtypeStruct((y.shape[0], *geometry.image, kernel.shape[2]), y.dtype)
     return jax.linear_transpose(lambda x: output(x, kernel, geometry=geometry), x)(y)[0]
 
 

@@ -60,10 +60,10 @@ def correlate(x: jax.Array, kernel: jax.Array, pads: Pads) -> jax.Array:
     size, features = len(kernel), kernel.shape[-1]
     x, height, width = _whole_tiles(x, pads, size)
     products = jnp.matmul(_input_tiles(x, size), _kernel_tiles(kernel))
-    shape = (size + 1, size + 1, len(x), -(-height // 2), -(-width // 2), features)
+    shape = (size + 1, size + 1, x.shape[0], -(-height // 2), -(-width // 2), features)
     tiles = _transformed(FILTERS[size].outputs, barrier(products).reshape(shape))
     y = jnp.stack([jnp.stack(row, axis=3) for row in tiles], axis=2)  # [N, h / 2, 2, w / 2, 2, O]
-    return y.reshape(len(x), 2 * shape[3], 2 * shape[4], features)[:, :height, :width]
+    return y.reshape(x.shape[0], 2 * shape[3], 2 * shape[4], features)[:, :height, :width]
 
 
 def transposed_correlate(y: jax.Array, kernel: jax.Array, pads: Pads, image: tuple[int, int]) -> jax.Array:
@@ -75,7 +75,7 @@ def transposed_correlate(y: jax.Array, kernel: jax.Array, pads: Pads, image: tup
     size, (height, width) = len(kernel), y.shape[1:3]
     tiles = _output_tiles(pad(y, ((0, height % 2), (0, width % 2))), size)
     products = jnp.matmul(tiles, barrier(_kernel_tiles(kernel).swapaxes(1, 2)))
-    shape = (size + 1, size + 1, len(y), -(-height // 2), -(-width // 2), kernel.shape[2])
+    shape = (size + 1, size + 1, y.shape[0], -(-height // 2), -(-width // 2), kernel.shape[2])
     shares = _transformed(_transpose(FILTERS[size].inputs), barrier(products).reshape(shape))
     (top, _), (left, _) = pads
     columns = [

@@ -1,0 +1,90 @@
+"""Parameters as a safetensors file: each array by its path, such as "decoder/hidden_0/kernel"."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from vae_jax.models import VAE
+from vae_jax.models.vae import Params
+
+
+def write_params(params: Params, path: str | Path, metadata: Mapping[str, str] | None = None) -> None:
+    """Writes all parameters, buffers too, to a file.
+
+    Args:
+      params: a tree of arrays, of any numeric type and rank.
+      path: of the file, which is overwritten.
+      metadata: strings by name, kept in the file's header.
+
+    Raises:
+      ValueError: where the package safetensors is missing, or two leaves have one path.
+    """
+    numpy_format = _safetensors().numpy
+    leaves = _by_path(params)
+    arrays = {name: np.asarray(jnp.asarray(leaf), order="C") for name, leaf in leaves.items()}
+    numpy_format.save_file(arrays, path, dict(metadata or {}))
+
+
+def read_params(model: VAE, path: str | Path) -> Params:
+    """The parameters of a model from a file of `write_params`, as it has them.
+
+    Args:
+      model: whose `init` says which arrays there must be, with their shapes and types.
+      path: of the file.
+
+    Raises:
+      ValueError: where there is no such file, the package safetensors is missing, or the file holds other names,
+        shapes or types than the model.
+    """
+    package, path = _safetensors(), Path(path)
+    if not path.is_file():
+        raise ValueError(f"path must be a safetensors file, got {path}: there is no such file")
+    try:
+        arrays = package.numpy.load_file(path)
+    except package.SafetensorError as error:
+        raise ValueError(f"path must be a safetensors file, got {path}: {error}") from error
+    template = jax.eval_shape(model.init, jax.random.key(0))
+    expected = _by_path(template)
+    _check_names(path, expected.keys() - arrays.keys(), "lacks", "has")
+    _check_names(path, arrays.keys() - expected.keys(), "has", "lacks")
+    for name, leaf in expected.items():
+        found = arrays[name]
+        if (found.shape, found.dtype) != (leaf.shape, leaf.dtype):
+            raise ValueError(
+                f"{path} does not belong to this model: {name} is {found.dtype}{list(found.shape)} in the file, the "
+                f"model has {leaf.dtype}{list(leaf.shape)}"
+            )
+    return jax.tree.unflatten(jax.tree.structure(template), [jnp.asarray(arrays[name]) for name in expected])
+
+
+def _by_path(tree: Any) -> dict[str, Any]:
+    """The leaves in the order of the tree."""
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    named = {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in leaves}
+    if len(named) != len(leaves):
+        raise ValueError("params must have one path for each array, but two have the same: a name in it has a slash")
+    return named
+
+
+def _check_names(path: Path, names: set[str], file: str, model: str) -> None:
+    if names:
+        some = ", ".join(sorted(names)[:3]) + (", ..." if len(names) > 3 else "")
+        raise ValueError(f"{path} does not belong to this model: it {file} {some}, which the model {model}")
+
+
+def _safetensors() -> ModuleType:
+    try:
+        import safetensors
+        import safetensors.numpy
+    except ImportError as error:
+        raise ValueError(
+            'safetensors files need the package safetensors, which is not installed: pip install "vae_jax[safetensors]"'
+        ) from error
+    return safetensors
