@@ -43,6 +43,8 @@ ALLOWED = {
         "distributions", "quantizers", "networks", "models", "objectives", "training", "evaluation", "citations", "saved",
     },
     # It knows docstrings; which parts a run uses, experiment tells it when asked.
+    # What writes and opens a model's folder is given to it.
+    "hub": {"runs"},
     "citations": {"models", "objectives", "experiment"},
 }  # fmt: skip
 

@@ -1,0 +1,206 @@
+"""Models up to a hub and down again, by the real client, against a stand-in on this machine (`hub_stand_in`)."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import huggingface_hub.constants
+import jax
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from fresh import some_params
+from hub_stand_in import serving
+from vae_jax import mlp_vae
+from vae_jax.hub import load_from_hub, model_card, push_to_hub
+from vae_jax.runs import RunFolder
+
+# The client's own: it uploads large files by a name of an argument that its HTTP library would rather not have.
+pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=<...>' to upload raw bytes:DeprecationWarning")
+TESTS = Path(__file__).parent
+CONFIG = {"experiment": "vae", "data": "../images/blobs.npz", "hidden": [3], "latent_dim": 2}
+
+
+def model_of(config):
+    return mlp_vae((4, 4, 1), config["latent_dim"], hidden=tuple(config["hidden"]))
+
+
+def write_folder(run, folder):
+    """What a run leaves for others, as the library's own export does."""
+    config = RunFolder(run).config()
+    leaves = jax.tree_util.tree_leaves_with_path(some_params(model_of(config), seed=5))
+    save_file({jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in leaves}, folder / "params.safetensors")
+    for name in ("config.json", "summary.json"):
+        (folder / name).write_bytes((run / name).read_bytes())
+    (folder / "MODEL.md").write_text("# A VAE\n\n![digits](figures/samples.png)\n")
+
+
+def load(folder):
+    config, arrays = json.loads((folder / "config.json").read_text()), load_file(folder / "params.safetensors")
+    model = model_of(config)
+    like = jax.eval_shape(model.init, jax.random.key(0))
+    return model, jax.tree_util.tree_map_with_path(lambda path, _: arrays[jax.tree_util.keystr(path)], like), config
+
+
+@pytest.fixture
+def run(tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    folder.create(CONFIG)
+    folder.write_summary({"negative_elbo": 1.5})
+    (folder.figures / "samples.png").write_bytes(b"\x89PNG")
+    return folder.path
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    """The stand-in, its address and its requests; no token or setting of this machine is seen."""
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    for name, value in {
+        "HF_HUB_DISABLE_XET": True,
+        "HF_TOKEN_PATH": str(tmp_path / "no_token"),
+        "HF_STORED_TOKENS_PATH": str(tmp_path / "no_tokens"),
+        "HF_HUB_CACHE": str(tmp_path / "cache"),
+    }.items():
+        monkeypatch.setattr(huggingface_hub.constants, name, value)
+    with serving(tmp_path / "hub") as served:
+        yield served
+
+
+def push(hub, run, repo_id="ada/blobs", token="hf_ada", **options):
+    return push_to_hub(run, repo_id, token=token, endpoint=hub[1], write_folder=write_folder, **options)
+
+
+def pull(hub, repo_id="ada/blobs", revision=None, **options):
+    return load_from_hub(repo_id, revision, endpoint=hub[1], load=load, **options)
+
+
+FRESH = """
+import sys
+from pathlib import Path
+import numpy as np
+import jax
+from test_hub import load
+from vae_jax.hub import load_from_hub
+model, params, config = load_from_hub("ada/blobs", load=load)
+posterior = model.encode(params, np.full((4, 4, 1), 0.5, np.float32))
+np.savez(sys.argv[1], *jax.tree.leaves(params), code=posterior.mean)
+print(config["data"])
+"""
+
+
+def test_a_fresh_process_loads_the_bits_that_were_pushed(hub, run, tmp_path):
+    served, url, requests = hub
+    assert push(hub, run) == f"{url}/ada/blobs"
+    files = served.files("ada/blobs", served.resolve("ada/blobs", "main"))
+    assert set(files) == {"README.md", "config.json", "figures/samples.png", "params.safetensors", "summary.json"}
+    assert json.loads(files["config.json"]) == CONFIG
+    assert any(request.startswith("PUT /lfs/") for request in requests)  # the parameters went as a large file
+    environment = os.environ | {
+        "HF_ENDPOINT": url,
+        "HF_HOME": str(tmp_path / "home"),
+        "HF_HUB_DISABLE_XET": "1",
+        "PYTHONPATH": f"{TESTS.parent}:{TESTS}",
+        "JAX_PLATFORMS": "cpu",
+    }
+    words = [sys.executable, "-c", FRESH, str(tmp_path / "there.npz")]
+    done = subprocess.run(words, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"{CONFIG['data']}\n"
+    there = np.load(tmp_path / "there.npz")
+    model = model_of(CONFIG)
+    params = some_params(model, seed=5)
+    leaves = jax.tree.leaves(params)
+    assert len(leaves) == 8
+    for i, leaf in enumerate(leaves):
+        assert there[f"arr_{i}"].tobytes() == np.asarray(leaf).tobytes()
+    code = model.encode(params, np.full((4, 4, 1), 0.5, np.float32)).mean
+    np.testing.assert_allclose(there["code"], code, rtol=1e-6)
+    assert not (tmp_path / "cache").exists()
+
+
+def test_the_card_has_a_header_for_the_hub_before_its_text():
+    text = model_card("# Title\n", CONFIG | {"prior": "masked: a"}, "mit")
+    assert text == (
+        '---\nlibrary_name: "vae_jax"\nlicense: "mit"\n'
+        'tags: ["vae_jax", "jax", "variational-autoencoder", "vae", "blobs", "masked: a"]\n---\n\n# Title\n'
+    )
+
+
+def test_a_new_version_leaves_the_old_one_there(hub, run):
+    push(hub, run)
+    first = hub[0].resolve("ada/blobs", "main")
+    RunFolder(run).write_summary({"negative_elbo": 1.25})
+    with pytest.raises(ValueError, match=r"repo_id ada/blobs is taken at .*: give another, or exist_ok=True"):
+        push(hub, run)
+    push(hub, run, exist_ok=True)
+    read = lambda revision: load_from_hub(
+        "ada/blobs", revision, endpoint=hub[1], load=lambda path: json.loads((path / "summary.json").read_text())
+    )
+    assert read(None) == {"negative_elbo": 1.25}
+    assert read(first) == {"negative_elbo": 1.5}
+
+
+def test_a_private_model_is_there_for_its_owner_alone(hub, run):
+    push(hub, run, private=True)
+    assert pull(hub, token="hf_ada")[2] == CONFIG
+    for token in (None, "hf_bob"):
+        with pytest.raises(ValueError, match=r"repo_id must be a repository at .*, got ada/blobs; if it is private"):
+            pull(hub, token=token, cache_dir="elsewhere")
+
+
+@pytest.mark.parametrize(
+    ("attempt", "message"),
+    [
+        (lambda hub, run: push(hub, run, token="hf_old"), "token: there is none, or it is not accepted at .*HF_TOKEN"),
+        (lambda hub, run: push(hub, run, token=None), "token: there is none, or it is not accepted at .*hf auth login"),
+        (lambda hub, run: push(hub, run, token="hf_bob"), "token: it has not the right to do that"),
+        (lambda hub, run: push(hub, run, repo_id="ada/a b"), "Repo id must use alphanumeric chars"),
+        (lambda hub, run: push(hub, run / "figures"), "run must be the folder of a run, got .*: it has no config.json"),
+        (lambda hub, run: pull(hub, "ada/none"), "repo_id must be a repository at .*, got ada/none"),
+        (lambda hub, run: (push(hub, run), pull(hub, revision="v9")), "revision must be a branch, tag or .*, got v9"),
+        (lambda hub, run: (hub[0].create("ada/other", False), pull(hub, "ada/other")), "it has no config.json"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_is_said_in_one_line_and_soon(hub, run, attempt, message):
+    started = time.monotonic()
+    with pytest.raises(ValueError, match=message) as error:
+        attempt(hub, run)
+    assert len(str(error.value).splitlines()) == 1
+    assert time.monotonic() - started < 5
+    assert not (hub[0].folder / "ada/blobs").exists() or "v9" in message
+
+
+@pytest.mark.parametrize("answers", [False, True])
+def test_a_hub_that_is_not_there_or_never_answers_is_given_up_soon(hub, run, monkeypatch, answers):
+    push(hub, run)
+    kept = pull(hub)
+    monkeypatch.setattr("vae_jax.hub._SECONDS", 0.5)
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        if answers:  # connections, but no request
+            silent.listen()
+        elsewhere = hub[0], f"http://127.0.0.1:{silent.getsockname()[1]}", []
+        started = time.monotonic()
+        with pytest.raises(ValueError, match=r"endpoint http.* cannot be reached: "):
+            push(elsewhere, run, "ada/new")
+        with pytest.raises(ValueError, match="cannot be reached, and no earlier download of ada/new is kept: "):
+            pull(elsewhere, "ada/new")
+        again = pull(elsewhere)
+        assert time.monotonic() - started < 5
+    for before, now in zip(jax.tree.leaves(kept[1]), jax.tree.leaves(again[1]), strict=True):
+        assert np.asarray(before).tobytes() == np.asarray(now).tobytes()
+
+
+def test_without_the_extra_the_command_that_installs_it_is_named(monkeypatch, run):
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    for attempt in (
+        lambda: push_to_hub(run, "ada/blobs", write_folder=write_folder),
+        lambda: load_from_hub("ada/blobs", load=load),
+    ):
+        with pytest.raises(ValueError, match=r'needs the package huggingface_hub .*: pip install "vae_jax\[hub\]"'):
+            attempt()
