@@ -40,7 +40,8 @@ ALLOWED = {
     "saved": {"models", "experiment"},
     # The package itself re-exports what needs neither data, plots nor files.
     "__init__": {
-        "distributions", "quantizers", "networks", "models", "objectives", "training", "evaluation", "citations", "saved",
+        "distributions", "quantizers", "networks", "models", "objectives", "training", "evaluation",
+        "citations", "saved",
     },
     # It knows docstrings; which parts a run uses, experiment tells it when asked.
     # What writes and opens a model's folder is given to it.

@@ -4,10 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from export.onnx_runtime import converted, run
 from jax import lax
 from jax.ad_checkpoint import checkpoint_name
 
+from export.onnx_runtime import converted, run
 from vae_jax.export.onnx_convert import CALLS, HANDLERS
 from vae_jax.networks import Conv, ConvTranspose
 

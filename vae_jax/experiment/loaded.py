@@ -52,7 +52,7 @@ def load_method_run(folder: RunFolder, seed: int | None = None) -> tuple[Method,
         from vae_jax.export import read_params  # only here is its package needed
 
         whole = model if method.second_stage is None else method.second_stage.whole(own, model)
-        params = read_params(folder.params, whole)
+        params = read_params(whole, folder.params)
         return method, _loaded(folder, method, own, whole, params, image_shape)
     like = jax.eval_shape(model.init, jax.random.key(0))
     if settings.seeds > 1:

@@ -36,7 +36,7 @@ def load_member(folder: RunFolder, seed: int | None = None, beta: float | None =
     if folder.params.exists():
         from vae_jax.export import read_params  # only here is its package needed
 
-        params = read_params(folder.params, model)
+        params = read_params(model, folder.params)
     else:
         params = load_snapshot(settings, model, folder, settings.steps)[members.index(member)]
     return Loaded(folder, "Disentanglement", config_of(own), model, params, shape, own)
