@@ -18,7 +18,7 @@ from fresh import some_params
 from hub_stand_in import serving
 from vae_jax import mlp_vae
 from vae_jax.hub import load_from_hub, model_card, push_to_hub
-from vae_jax.runs import RunFolder
+from vae_jax.runs import FORMAT, RunFolder
 
 # The client's own: it uploads large files by a name of an argument that its HTTP library would rather not have.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=<...>' to upload raw bytes:DeprecationWarning")
@@ -98,7 +98,7 @@ def test_a_fresh_process_loads_the_bits_that_were_pushed(hub, run, tmp_path):
     assert push(hub, run) == f"{url}/ada/blobs"
     files = served.files("ada/blobs", served.resolve("ada/blobs", "main"))
     assert set(files) == {"README.md", "config.json", "figures/samples.png", "params.safetensors", "summary.json"}
-    assert json.loads(files["config.json"]) == CONFIG
+    assert json.loads(files["config.json"]) == {"format": FORMAT} | CONFIG
     assert any(request.startswith("PUT /lfs/") for request in requests)  # the parameters went as a large file
     environment = os.environ | {
         "HF_ENDPOINT": url,

@@ -89,7 +89,7 @@ def test_the_summary_has_a_record_of_each_model_and_their_median_and_range(finis
 def test_a_member_is_the_model_that_its_own_steps_train(finished, few_sprites):
     # Model 2: weight 8, seed 0, four steps one after the other, by the key that the ensemble gives it.
     prepared, _ = finished
-    settings, model = prepared.settings, make_model(prepared.settings, few_sprites)
+    settings, model = prepared.settings, make_model(prepared.settings, few_sprites.image_shape)
     optimizer = make_optimizer(settings)
     step = jax.jit(make_train_step(model, make_objective(settings, few_sprites, 8.0), optimizer))
     keys = split_key(keys_of(settings).training[2])
@@ -234,7 +234,7 @@ def test_settings_out_of_range_are_refused_and_nothing_is_written(changes, messa
 def test_every_objective_has_a_weight_a_model_and_a_step(objective, few_sprites):
     settings = s.resolve(dataclasses.replace(SMALL, objective=objective, betas=()))
     assert settings.betas == (s.DEFAULT_WEIGHTS[objective],)
-    model, optimizer = make_model(settings, few_sprites), make_optimizer(settings)
+    model, optimizer = make_model(settings, few_sprites.image_shape), make_optimizer(settings)
     step = make_train_step(model, make_objective(settings, few_sprites, settings.betas[0]), optimizer)
 
     def moved(key):
