@@ -147,7 +147,7 @@ def test_a_new_version_leaves_the_old_one_there(hub, run):
 
 def test_a_private_model_is_there_for_its_owner_alone(hub, run):
     push(hub, run, private=True)
-    assert pull(hub, token="hf_ada")[2] == CONFIG
+    assert pull(hub, token="hf_ada")[2] == {"format": FORMAT} | CONFIG
     for token in (None, "hf_bob"):
         with pytest.raises(ValueError, match=r"repo_id must be a repository at .*, got ada/blobs; if it is private"):
             pull(hub, token=token, cache_dir="elsewhere")
