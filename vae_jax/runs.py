@@ -99,8 +99,7 @@ class RunFolder:
         self.figures.mkdir(parents=True, exist_ok=True)
         try:
             with self._config_path.open("x") as file:
-                about = {"format": FORMAT} | ({"image_shape": list(image_shape)} if image_shape else {})
-                file.write(json.dumps(about | _as_json(config), indent=2) + "\n")
+                file.write(config_text(config, image_shape))
         except FileExistsError:
             self.check_new()
 
@@ -155,6 +154,12 @@ class RunFolder:
             given = text.strip()[:40]
             raise ValueError(f"{self.argument} {self.path}: {path.name} must hold a JSON object, got {given}")
         return fields
+
+
+def config_text(config: Mapping[str, Any], image_shape: Sequence[int] | None = None) -> str:
+    """What `config.json` says: its format, and the shape of the images beside the settings."""
+    about = {"format": FORMAT} | ({"image_shape": list(image_shape)} if image_shape else {})
+    return json.dumps(about | _as_json(config), indent=2) + "\n"
 
 
 def defined(numbers: Any) -> Any:

@@ -9,11 +9,11 @@ import tyro
 
 from vae_jax.experiment.command_line import main as train_method
 from vae_jax.experiment.disentanglement.command_line import main as train_disentangled
-from vae_jax.experiment.disentanglement.settings import EXPERIMENT, DisentangleSettings
+from vae_jax.experiment.disentanglement.settings import DESCRIPTION, EXPERIMENT, DisentangleSettings
 from vae_jax.experiment.recipes import RECIPES
 
 _DESCRIPTIONS = {name: method.description for name, method in RECIPES.items()} | {
-    EXPERIMENT: "Many models at once on images whose factors are known, scored as the field scores them."
+    EXPERIMENT: DESCRIPTION
 }
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import jax
 from vae_jax.experiment.method import Method
 from vae_jax.experiment.problem import without_data
 from vae_jax.experiment.recipes import RECIPES
-from vae_jax.experiment.settings import Settings, run_config, settings_of_run
+from vae_jax.experiment.settings import Settings, as_command, run_config, settings_of_run
 from vae_jax.models.vae import VAE, Params
 from vae_jax.runs import RunFolder
 from vae_jax.training.checkpoints import load_best
@@ -25,6 +25,8 @@ class Loaded(NamedTuple):
 
     folder: RunFolder
     title: str  # of its method
+    description: str  # the same in a sentence
+    command: str  # that trains this model alone again
     config: dict[str, Any]  # that makes this model alone
     model: VAE
     params: Params
@@ -75,7 +77,9 @@ def load_method_run(folder: RunFolder, seed: int | None = None) -> tuple[Method,
 def _loaded(
     folder: RunFolder, method: Method, own: Settings, model: VAE, params: Params, image_shape: tuple[int, ...]
 ) -> Loaded:
-    return Loaded(folder, method.title, run_config(method.name, own), model, params, image_shape, own)
+    command = as_command(method.name, own)
+    config = run_config(method.name, own)
+    return Loaded(folder, method.title, method.description, command, config, model, params, image_shape, own)
 
 
 def _checked_summary(folder: RunFolder, method: Method) -> dict[str, Any]:

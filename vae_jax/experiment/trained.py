@@ -10,6 +10,7 @@ import jax
 from vae_jax.data import Images, ImageStream
 from vae_jax.evaluation import Measures, bits_per_dimension
 from vae_jax.experiment.method import Method
+from vae_jax.experiment.model_card import write_model_card
 from vae_jax.experiment.problem import Problem
 from vae_jax.experiment.settings import Settings, as_command, run_config, settings_of_run
 from vae_jax.models.vae import VAE, Params
@@ -84,7 +85,7 @@ def draw_figures(trained: Trained, measures: Measures, summary: Mapping[str, Any
 
 
 def write_trained_report(trained: Trained, summary: Mapping[str, Any], figures: Sequence[ReportFigure]) -> None:
-    """Replaces the run's report by one of this summary and these figures."""
+    """Replaces the run's report, and MODEL.md, by those of this summary and these figures."""
     method, folder = trained.method, trained.folder
     settings = settings_of_run(method.name, method.defaults, folder)  # of the whole run, where it is of several models
     write_report(
@@ -94,3 +95,5 @@ def write_trained_report(trained: Trained, summary: Mapping[str, Any], figures: 
         config=run_config(method.name, settings),
         figures=figures,
     )
+    config, command = run_config(method.name, settings), as_command(method.name, settings)
+    write_model_card(folder, method.title, method.description, config, summary, command)

@@ -61,7 +61,13 @@ FORMATS = {
 
 
 def export(
-    model: VAE, params: Params, image_shape: Sequence[int], format: str, folder: str | Path, config: Mapping[str, Any]
+    model: VAE,
+    params: Params,
+    image_shape: Sequence[int],
+    format: str,
+    folder: str | Path,
+    config: Mapping[str, Any],
+    beside: Mapping[str, str] | None = None,
 ) -> list[Path]:
     """Writes a model in a format to a folder, with a `manifest.json` that says what is in it.
 
@@ -75,6 +81,7 @@ def export(
       format: a name in `FORMATS`.
       folder: where to; it is made, or the export that it holds replaced, once all files are whole.
       config: of the run, kept in the manifest as JSON.
+      beside: texts by file name, written to the folder too.
 
     Returns:
       The files, the manifest last.
@@ -90,6 +97,9 @@ def export(
     functions = functions_of(model, params, shape)
     with whole(folder) as partial:
         files = FORMATS[format].write(functions, params, partial)
+        for name, text in (beside or {}).items():
+            (partial / name).write_text(text)
+            files[name] = name
         record = manifest.manifest_of(format, functions, files, shape, config, FORMATS[format].packages)
         (partial / manifest.NAME).write_text(json.dumps(record, indent=2) + "\n")
     return [folder / name for name in (*files.values(), manifest.NAME)]

@@ -16,7 +16,9 @@ from vae_jax.evaluation.disentanglement import measure_references
 from vae_jax.experiment.disentanglement.figures import run_figures
 from vae_jax.experiment.disentanglement.scoring import on_the_way, score_all
 from vae_jax.experiment.disentanglement.settings import (
+    DESCRIPTION,
     EXPERIMENT,
+    TITLE,
     DisentangleSettings,
     config_of,
     members_of,
@@ -27,6 +29,7 @@ from vae_jax.experiment.disentanglement.settings import (
 from vae_jax.experiment.disentanglement.training import train
 from vae_jax.experiment.environment import device_name, versions
 from vae_jax.experiment.loggers import check_logger
+from vae_jax.experiment.model_card import write_model_card
 from vae_jax.experiment.progress import ProgressDisplay, say
 from vae_jax.runs import RunFolder, defined
 from vae_jax.visualization import ReportFigure, save_figure, write_report
@@ -166,6 +169,7 @@ def write_summary(
         config=config_of(settings),
         figures=figures,
     )
+    write_model_card(folder, TITLE, DESCRIPTION, config_of(settings), summary, command_of(settings))
     folder.write_summary(summary)
     return summary
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 
 from vae_jax.experiment.disentanglement.methods import make_model
-from vae_jax.experiment.disentanglement.settings import DisentangleSettings, config_of, members_of, settings_of
+from vae_jax.experiment.disentanglement.run import command_of
+from vae_jax.experiment.disentanglement.settings import DESCRIPTION, TITLE, DisentangleSettings, config_of, members_of, settings_of
 from vae_jax.experiment.disentanglement.training import load_snapshot
 from vae_jax.experiment.loaded import Loaded
 from vae_jax.runs import RunFolder
@@ -39,4 +40,4 @@ def load_member(folder: RunFolder, seed: int | None = None, beta: float | None =
         params = read_params(model, folder.params)
     else:
         params = load_snapshot(settings, model, folder, settings.steps)[members.index(member)]
-    return Loaded(folder, "Disentanglement", config_of(own), model, params, shape, own)
+    return Loaded(folder, TITLE, DESCRIPTION, command_of(own), config_of(own), model, params, shape, own)

@@ -13,6 +13,8 @@ from vae_jax.experiment.loggers import LogName
 from vae_jax.runs import RunFolder
 
 EXPERIMENT = "disentangle"
+TITLE = "Disentanglement"
+DESCRIPTION = "Many models at once on images whose factors are known, scored as the field scores them."
 ObjectiveName = Literal["beta", "tc", "factor", "dip_i", "dip_ii", "info", "wae", "capacity", "ada_gvae"]
 # The weight of each objective's own term where --betas is not given: one of those that its paper tries.
 DEFAULT_WEIGHTS: dict[ObjectiveName, float] = {

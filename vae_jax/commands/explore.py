@@ -1,0 +1,64 @@
+"""`vae-jax explore`: the latent explorer, served on this machine or written as one file."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import jax
+import tyro
+
+from vae_jax.commands.of_run import OfRun
+from vae_jax.experiment.load import images_of
+from vae_jax.experiment.progress import say
+from vae_jax.experiment.share import summary_of
+from vae_jax.explorer import explorer_page, payload_of, serve, write_page
+
+
+@dataclasses.dataclass(frozen=True)
+class Explore(OfRun):
+    """Walk through the latent space of a trained model in the browser.
+
+    The page holds the model and runs it itself: it makes no request to anywhere.
+    """
+
+    export: Annotated[Path | None, tyro.conf.arg(metavar="PAGE.html")] = None
+    """write the page as one file, which works from disk and offline, in the place of serving it"""
+    port: int = 8000
+    """of this machine's loopback address; where it is in use, the next free one"""
+    browser: bool = True
+    """open the page in the browser"""
+    data_dir: str | None = None
+    """folder of TFDS datasets, for the test images; None: the environment's TFDS_DATA_DIR, else TFDS's own"""
+
+
+def prepare_explore(options: Explore) -> Callable[[], None]:
+    if not 0 <= options.port <= 65535:
+        raise ValueError(f"--port must be between 0 and 65535, got {options.port}")
+    if options.export is not None and (options.export.is_dir() or options.export.suffix.lower() not in (".html", ".htm")):
+        raise ValueError(f"--export must be a file to write that ends in .html, got {options.export}")
+    loaded = options.load()
+    images = images_of(loaded, options.data_dir)
+    say("building the page")
+    payload = payload_of(
+        loaded.model,
+        loaded.params,
+        images.xs,
+        title=loaded.title,
+        data=str(loaded.config["data"]),
+        raw=images.pixels,
+        labels=images.labels,
+        summary=summary_of(loaded),
+        key=jax.random.key(0),
+    )
+
+    def work() -> None:
+        if options.export is None:
+            serve(explorer_page(payload), options.port, options.browser)
+            return
+        path = write_page(payload, options.export)
+        print(f"page: {path} ({path.stat().st_size / 1e6:.1f} MB)")
+
+    return work

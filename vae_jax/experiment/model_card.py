@@ -1,0 +1,102 @@
+"""MODEL.md, in every finished run and beside what is exported of one: what the model is, for whoever finds it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from vae_jax.runs import RunFolder, write_atomically
+
+NAME = "MODEL.md"
+# Those of a summary that say how good a model is, and in what.
+_NUMBERS = {
+    "negative_elbo": "test negative ELBO, nats an image",
+    "rate": "rate (KL), nats an image",
+    "distortion": "distortion, nats an image",
+    "nll": "importance-sampled negative log-likelihood, nats an image",
+    "nll_samples": "importance samples an image, for the line above",
+    "bits_per_dim": "bits per dimension",
+    "active_units": "active units",
+    "bits_per_code": "bits a code under the prior",
+    "codebook_usage": "share of the codes in use",
+    "mig": "MIG",
+    "factor_vae_score": "FactorVAE score",
+    "dci_disentanglement": "DCI disentanglement",
+}
+_PLACES = ("experiment", "data")
+
+
+def model_card(
+    title: str, description: str, config: Mapping[str, Any], summary: Mapping[str, Any], command: str
+) -> str:
+    """The text, in Markdown.
+
+    Args:
+      title: of the method.
+      description: of the method and its objective, in a sentence.
+      config: the experiment and its settings, as config.json has them.
+      summary: as summary.json has it.
+      command: that gives the run again.
+    """
+    numbers = [(words, summary[name]) for name, words in _NUMBERS.items() if summary.get(name) is not None]
+    settings = [(name, value) for name, value in config.items() if name not in _PLACES and value is not None]
+    versions = ", ".join(f"{name} {version}" for name, version in summary.get("versions", {}).items())
+    note = summary.get("data_note", config.get("data"))
+    models = summary.get("models")
+    of = f" The numbers are of {len(models)} models: means, or see summary.json." if models else ""
+    return f"""# {title} on {config.get("data")}
+
+{description}
+
+- **Data**: {note}.
+- **Trained on** {summary.get("device", "an unknown device")}, with {versions}.
+- **Licence**: the code that made it is Apache-2.0; what may be done with the parameters depends on the data's licence.
+
+## Numbers
+
+On the {summary.get("test_images", "")} test images.{of}
+
+{_table(("number", "value"), numbers)}
+## Use it
+
+```python
+import jax
+import vae_jax
+
+model, params, config = vae_jax.load("RUN")  # this folder
+image = vae_jax.sample(model, params, jax.random.key(0))
+```
+
+Train it again:
+
+```sh
+{command}
+```
+
+## Settings
+
+{_table(("setting", "value"), settings)}"""
+
+
+def write_model_card(
+    folder: RunFolder,
+    title: str,
+    description: str,
+    config: Mapping[str, Any],
+    summary: Mapping[str, Any],
+    command: str,
+) -> None:
+    """Replaces the card of a run."""
+    write_atomically(folder.path / NAME, model_card(title, description, config, summary, command))
+
+
+def _table(header: tuple[str, str], rows: list[tuple[str, Any]]) -> str:
+    lines = [f"| {header[0]} | {header[1]} |", "|---|---|", *(f"| {name} | {_cell(value)} |" for name, value in rows)]
+    return "\n".join(lines) + "\n"
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, (list, tuple)):
+        return " ".join(map(_cell, value))
+    text = f"{value:.4g}" if isinstance(value, float) and abs(value) < 1 else value
+    return (f"{text:.2f}" if isinstance(text, float) else str(text)).replace("|", "\\|")
