@@ -1,0 +1,87 @@
+"""Every kind of model as ONNX: what the runtime computes is what the model does, for any number of examples."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import onnx
+import pytest
+
+from export.onnx_runtime import run, session
+from export.small_models import MODELS, inputs_of, made, of_convolutions
+from vae_jax.distributions import Normal
+from vae_jax.export import functions_of
+from vae_jax.export.files import onnx_bytes
+
+
+def of_the_model(model, params, function, inputs):
+    """The outputs of encoder and decoder by the model's own functions; of the sampler by the exported function."""
+    if function.name == "encoder":
+        posterior = jax.vmap(lambda x: model.encode(params, x))
+        if function.outputs[0].name == "indices":
+            levels = posterior(inputs["x"]).mean[::-1]
+            return {"indices": np.concatenate([np.asarray(c.indices).reshape(len(inputs["x"]), -1) for c in levels], 1)}
+        if function.outputs[0].name == "z0":
+            first = jax.vmap(lambda x: model.encode(params, x).first.mean)(inputs["x"])
+            after = jax.vmap(
+                lambda z: model.encode(params, inputs["x"][0]).conditionals[0](params["encoder_2"], z).mean
+            )
+            return {"z0": first, "z1": after(first)}
+        found = posterior(inputs["x"])
+        deviation = {"standard_deviation": np.sqrt(np.exp(found.log_variance))} if isinstance(found, Normal) else {}
+        return {"mean": found.mean, **deviation}
+    if function.name == "decoder":
+        if "indices" in inputs:
+            z_of = lambda i: model.prior(params).lookup(i)
+            return {"mean": jax.vmap(lambda i: model.decode(params, z_of(i)).mean)(inputs["indices"])}
+        z = tuple(inputs.values())
+        return {"mean": jax.vmap(lambda *z: model.decode(params, z if len(z) > 1 else z[0]).mean)(*z)}
+    return function.call(*inputs.values())
+
+
+def check(name, function, opened):
+    model, params, _ = made(name)
+    for size in (1, 3):
+        inputs = inputs_of(function, size)
+        found, expected = run(opened, **inputs), of_the_model(model, params, function, inputs)
+        assert found.keys() == expected.keys() == {tensor.name for tensor in function.outputs}
+        for tensor in function.outputs:
+            assert found[tensor.name].dtype == tensor.dtype and found[tensor.name].shape == (size, *tensor.shape)
+            np.testing.assert_allclose(found[tensor.name], expected[tensor.name], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", [name for name in MODELS if name != "bfloat16"])
+def test_the_runtime_computes_what_the_model_does(name):
+    for function in made(name)[2].written:
+        check(name, function, session(onnx.load_from_string(onnx_bytes(function))))
+
+
+def test_a_network_in_bfloat16_is_written_as_it_is_in_float32():
+    _, params, functions = made("bfloat16")
+    precise = functions_of(of_convolutions(), params, (8, 8, 1))
+    for function, wide in zip(functions.written, precise.written, strict=True):
+        inputs = inputs_of(function, 3)
+        found = run(session(onnx.load_from_string(onnx_bytes(function))), **inputs)
+        short, expected = function.call(*inputs.values()), wide.call(*inputs.values())
+        for output in found:
+            np.testing.assert_allclose(found[output], expected[output], atol=1e-6)
+            assert np.abs(np.asarray(short[output]) - expected[output]).max() > 1e-4  # what rounding to 8 bits does
+
+
+def test_a_file_says_what_it_needs_and_holds_each_parameter_once():
+    _, params, functions = made("conv")
+    size = sum(leaf.size for leaf in jax.tree.leaves(params["decoder"]))
+    decoder = next(f for f in functions.written if f.name == "decoder")
+    model = onnx.load_from_string(onnx_bytes(decoder))
+    assert [(o.domain, o.version) for o in model.opset_import] == [("", 18)] and model.ir_version == 8
+    dims = lambda value: [d.dim_param or d.dim_value for d in value.type.tensor_type.shape.dim]
+    assert [(v.name, dims(v)) for v in model.graph.input] == [("z", ["N", 3])]
+    assert [(v.name, dims(v)) for v in model.graph.output] == [("mean", ["N", 8, 8, 1])]
+    numbers = sum(np.prod(w.dims) for w in model.graph.initializer if w.data_type == onnx.TensorProto.FLOAT)
+    assert size <= numbers <= size + 8
+
+
+def test_a_large_batch_runs_in_the_same_file():
+    function = made("transformer")[2].written[2]
+    inputs = inputs_of(function, 300)
+    found = run(session(onnx.load_from_string(onnx_bytes(function))), **inputs)["images"]
+    np.testing.assert_allclose(found, jnp.asarray(function.call(**inputs)["images"]), atol=1e-5)
