@@ -1,0 +1,160 @@
+// Puts the page together: opens the model, makes each part, and takes visitors to where the address says.
+
+import { row, unpackArray } from "./bytes.mjs";
+import { createCodes } from "./codes.mjs";
+import { count, element, find, number, say } from "./dom.mjs";
+import { createDrawing } from "./drawing.mjs";
+import { createFiles } from "./files.mjs";
+import { createImages } from "./images.mjs";
+import { createInterpolation } from "./interpolation.mjs";
+import { startModel } from "./model.mjs";
+import { createPad } from "./pad.mjs";
+import { createPermalink } from "./permalink.mjs";
+import { createPicture } from "./picture.mjs";
+import { createPrior } from "./prior.mjs";
+import { createSaving } from "./save.mjs";
+import { createSliders } from "./sliders.mjs";
+import { openSpace } from "./space.mjs";
+import { createState } from "./state.mjs";
+import { createTraversal } from "./traversal.mjs";
+
+export async function start(payload, vendored) {
+  const begun = performance.now();
+  const space = await openSpace(payload.space);
+  const [images, model] = await Promise.all([unpackArray(payload.images), startModel(payload, vendored, space)]);
+  const order = orderOf(space);
+  const state = createState({
+    code: new space.Numbers(space.size),
+    source: null,
+    posterior: null,
+    ends: { a: null, b: null },
+    path: space.paths[0].name,
+    t: 0,
+    axes: order.length > 1 ? order.slice(0, 2) : [0, 0],
+    traversed: order[0] ?? 0,
+    layer: 0,
+    cell: 0,
+  });
+  const { image, labels, title, data } = payload;
+  const app = { space, images, model, state, order, image, labels, title, data, strips: {}, pixels: null };
+  Object.assign(app, naming(app, payload), choosing(app));
+
+  document.body.classList.add(space.kind);
+  document.querySelectorAll(`[data-for]:not([data-for="${space.kind}"])`).forEach((part) => part.remove());
+  describe(payload);
+  find("main").hidden = false;
+  const picture = createPicture(app);
+  if (space.kind === "vector") {
+    createTraversal(app);
+    createSliders(app);
+    if (space.size > 1) createPad(app);
+    else find("pad-card").remove();
+  } else createCodes(app);
+  createImages(app);
+  createFiles(app);
+  createDrawing(app);
+  const interpolation = createInterpolation(app);
+  createSaving(app, vendored, interpolation);
+  const permalink = createPermalink(app);
+  helping();
+
+  if (!(await permalink.restore())) await begin(app);
+  // Every part shows what is there now.
+  state.set(Object.fromEntries(["axes", "traversed", "layer", "cell", "path"].map((name) => [name, state.get(name)])));
+  await picture.shown();
+  find("status").hidden = true;
+  window.explorer = { ...picture, app, model, space, state, startMilliseconds: performance.now() - begun, ready: true };
+  permalink.write(false);
+  await createPrior(app);
+}
+
+// Dimensions by their KL, or by how much the images differ in them.
+function orderOf(space) {
+  if (space.kind !== "vector") return [];
+  const { means } = space;
+  const spread = (d) => {
+    let [sum, squares] = [0, 0];
+    for (let i = 0; i < means.shape[0]; i++) {
+      sum += row(means, i)[d];
+      squares += row(means, i)[d] ** 2;
+    }
+    return squares / means.shape[0] - (sum / means.shape[0]) ** 2;
+  };
+  const weight = space.kl ?? Array.from({ length: space.size }, (_, d) => spread(d));
+  return weight.map((_, d) => d).sort((a, b) => weight[b] - weight[a] || a - b);
+}
+
+function naming(app, { labelNames }) {
+  const labelName = (label) => labelNames?.[label] ?? String(label);
+  return {
+    labelName,
+    nameOf: (i) => `test image ${count(i)}${app.labels ? `, label ${labelName(app.labels[i])}` : ""}`,
+    testPixels: (i) => row(app.images, i),
+    fillDimensions(select) {
+      const { kl } = app.space;
+      const words = (d) => `z${d + 1}${kl ? ` (${number(kl[d], 1)} nats)` : ""}`;
+      select.append(...app.order.map((d) => element("option", { value: d }, words(d))));
+    },
+  };
+}
+
+// An image is encoded here, and every control goes to its code.
+function choosing(app) {
+  // Encodes without going there; returns what the encoder said.
+  async function look(source) {
+    if (source === null) {
+      app.state.set({ source: null, posterior: null });
+      return null;
+    }
+    const posterior = await app.model.encode(Float32Array.from(source.pixels, (value) => value / 255));
+    const reconstruction = await app.model.decode(posterior.code);
+    app.state.set({ posterior, source: { ...source, reconstruction } });
+    return posterior;
+  }
+  async function choose(source) {
+    const posterior = await look(source);
+    app.state.set({ code: posterior.code.slice() });
+    say(`Encoded ${source.name}`);
+  }
+  const testSource = (index) => ({ index, pixels: app.testPixels(index), name: app.nameOf(index) });
+  return {
+    look,
+    testSource,
+    chooseTest: (index) => choose(testSource(index)),
+    chooseOwn: (pixels, name) => choose({ pixels, name }),
+  };
+}
+
+// The first image; A there, and B at one of another label.
+async function begin(app) {
+  const { labels, state, images } = app;
+  let other = labels ? labels.findIndex((label) => label !== labels[0]) : 1;
+  if (other < 0) other = images.shape[0] > 1 ? 1 : 0;
+  const b = (await app.look(app.testSource(other))).code;
+  const a = (await app.look(app.testSource(0))).code;
+  state.set({ code: a.slice(), ends: { a, b: b.slice() } });
+}
+
+function describe({ title, data, facts, space, image, images }) {
+  find("title").textContent = `${title} on ${data}`;
+  const size = space.kind === "vector" ? `${space.dimension}` : space.layers.map((l) => `${l.height} \u00d7 ${l.width}`).join(", ");
+  const shown = [
+    [space.kind === "vector" ? "latent dimensions" : "grid of codes", size, ""],
+    ...facts.map(({ name, value, unit }) => [name, number(value, Number.isInteger(value) ? 0 : 1), unit]),
+    ["image", `${image.height} \u00d7 ${image.width}${image.channels === 3 ? " colour" : ""}`, ""],
+    ["test images", count(images.shape[0]), ""],
+  ];
+  const unit = (words) => (words ? [element("small", {}, ` ${words}`)] : []);
+  find("facts").append(
+    ...shown.map(([name, value, words]) => element("div", {}, element("dt", {}, name), element("dd", {}, value, ...unit(words))))
+  );
+}
+
+function helping() {
+  const help = find("help");
+  find("help-open").addEventListener("click", () => help.showModal());
+  help.addEventListener("click", (event) => event.target === help && help.close());
+  addEventListener("keydown", (event) => {
+    if (event.key === "?" && !event.target.matches("input:not([type=range]), select, textarea")) help.showModal();
+  });
+}

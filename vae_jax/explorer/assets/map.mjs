@@ -1,0 +1,55 @@
+// The map behind the points: what the decoder makes of a lattice of places in the plane, the other dimensions as they
+// are. Made anew when one of those has changed and come to rest.
+
+import { find, whenQuiet } from "./dom.mjs";
+import { pictureOf } from "./raster.mjs";
+
+const LATTICE = 20; // places across and up
+
+export function createMap(app, view, drawn) {
+  const { state, space, model, image } = app;
+  const box = find("map");
+  box.checked = space.dimension === 2;
+  let [canvas, madeOf, turn] = [null, "", 0];
+
+  // All that the map depends on; equal text, equal map.
+  const origin = () => {
+    const axes = state.get("axes");
+    return JSON.stringify([axes, view().half, Array.from(state.get("code"), (z, d) => (axes.includes(d) ? 0 : z))]);
+  };
+
+  async function make() {
+    const wanted = origin();
+    if (!box.checked || wanted === madeOf) return;
+    const mine = ++turn;
+    const [across, up] = state.get("axes");
+    const { half, centre } = view();
+    const codes = [];
+    for (let r = 0; r < LATTICE; r++) {
+      for (let c = 0; c < LATTICE; c++) {
+        const code = state.get("code").slice();
+        code[across] = centre[0] - half + (2 * half * (c + 0.5)) / LATTICE;
+        code[up] = centre[1] + half - (2 * half * (r + 0.5)) / LATTICE;
+        codes.push(code);
+      }
+    }
+    const pictures = await model.decodeAll(codes, () => mine !== turn || wanted !== origin());
+    if (pictures === null) return;
+    canvas = document.createElement("canvas");
+    Object.assign(canvas, { width: LATTICE * image.width, height: LATTICE * image.height });
+    const context = canvas.getContext("2d");
+    pictures.forEach((pixels, i) =>
+      context.drawImage(pictureOf(pixels, image), (i % LATTICE) * image.width, Math.floor(i / LATTICE) * image.height)
+    );
+    madeOf = wanted;
+    drawn();
+  }
+
+  const renew = whenQuiet(make, 150);
+  state.on(["code"], renew);
+  box.addEventListener("change", () => {
+    drawn();
+    make();
+  });
+  return { renew, canvas: () => (box.checked ? canvas : null) };
+}

@@ -1,0 +1,58 @@
+// The large picture: p(x | z)'s mean at the current code, decoded once a frame at most, the latest code first.
+
+import { find } from "./dom.mjs";
+import { draw } from "./raster.mjs";
+
+const KEPT = 2000; // times, for measurements
+
+export function createPicture(app) {
+  const { model, state, image } = app;
+  const canvas = find("picture");
+  const measured = { frameTimes: [], decodeTimes: [] };
+  const keep = (times, value) => times.push(value) > KEPT && times.shift();
+  let [wanted, busy, drawnAt] = [false, false, -Infinity];
+  let idle = [];
+
+  async function show(now) {
+    wanted = false;
+    busy = true;
+    const begun = performance.now();
+    try {
+      const code = state.get("code");
+      app.pixels = await model.decode(code);
+      draw(canvas, app.pixels, image);
+      keep(measured.decodeTimes, performance.now() - begun);
+      // Pictures that follow one another without a rest are frames of one movement.
+      if (now - drawnAt < 250) keep(measured.frameTimes, now - drawnAt);
+      drawnAt = now;
+    } finally {
+      busy = false;
+    }
+    if (wanted) requestAnimationFrame(show);
+    else idle.splice(0).forEach((resolve) => resolve());
+  }
+
+  function request() {
+    const first = !wanted && !busy;
+    wanted = true;
+    if (first) requestAnimationFrame(show);
+  }
+
+  canvas.style.aspectRatio = `${image.width} / ${image.height}`;
+  find("smooth").addEventListener("change", (event) => document.body.classList.toggle("smooth", event.target.checked));
+  state.on(["code"], request);
+  state.on(["source"], () => {
+    const source = state.get("source");
+    find("beside").hidden = source === null;
+    if (source === null) return;
+    draw(find("source"), source.pixels, image);
+    draw(find("reconstruction"), source.reconstruction, image);
+    find("source-name").textContent = source.name;
+    canvas.setAttribute("aria-label", `Decoded picture, last taken from ${source.name}`);
+  });
+  return {
+    ...measured,
+    // Resolves when the picture is that of the current code.
+    shown: () => new Promise((resolve) => (wanted || busy ? idle.push(resolve) : resolve())),
+  };
+}

@@ -1,0 +1,32 @@
+// Draws of the prior: one at a time, or many side by side to choose from.
+
+import { find, say } from "./dom.mjs";
+import { createStrip } from "./strip.mjs";
+
+const MANY = 16;
+
+export function createPrior(app) {
+  const { state, space, model, image } = app;
+  let drawn = [];
+  const go = ({ code, note }) => {
+    state.set({ code: code.slice() });
+    say(note ? `A sample of the prior: ${note}` : "A sample of the prior");
+  };
+  const strip = createStrip(find("prior-grid"), image, (i) => {
+    strip.mark(i);
+    go(drawn[i]);
+  });
+
+  async function renew() {
+    const draws = Array.from({ length: MANY }, () => space.sample());
+    const pictures = await model.decodeAll(draws.map((draw) => draw.code));
+    drawn = draws;
+    strip.show(pictures, draws.map((draw, i) => `Go to sample ${i + 1}${draw.note && `, ${draw.note}`}`));
+    strip.mark(-1);
+  }
+
+  find("sample-one").addEventListener("click", () => go(space.sample()));
+  find("sample-many").addEventListener("click", renew);
+  find("prior-note").textContent = space.draws ? `${space.prior.name}; draws made with the model` : `${space.prior.name}`;
+  return renew();
+}

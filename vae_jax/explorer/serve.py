@@ -1,0 +1,93 @@
+"""The explorer's page on this machine's own loopback address, for browsers on this machine alone."""
+
+from __future__ import annotations
+
+import sys
+import webbrowser
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+HOST = "127.0.0.1"
+_TRIES = 100  # ports after the one that was asked for
+
+
+def serve(page: str, port: int = 8000, open_browser: bool = True) -> None:
+    """Serves the page until the user interrupts (Ctrl-C), which ends it without a traceback.
+
+    Args:
+      page: the HTML, of `explorer_page`.
+      port: where to begin; the next free one is taken where it is in use, and stderr says so.
+      open_browser: open the page in the user's browser.
+
+    Raises:
+      ValueError: where port is not between 0 and 65535 (0: any free one), or none of the next hundred is free.
+    """
+    server = server_of(page, port)
+    url = f"http://{HOST}:{server.server_port}/"
+    if port and server.server_port != port:
+        print(f"port {port} is in use, so the page is on {server.server_port}", file=sys.stderr)
+    print(f"{url}  (Ctrl-C ends)", file=sys.stderr)
+    if open_browser:
+        webbrowser.open(url)
+    try:
+        server.serve_forever(poll_interval=0.2)
+    except KeyboardInterrupt:
+        print("ended", file=sys.stderr)
+    finally:
+        server.server_close()
+
+
+def server_of(page: str, port: int) -> ThreadingHTTPServer:
+    """A server of the page, bound to the first free port from the given one on, that is not running yet."""
+    if not 0 <= port <= 65535:
+        raise ValueError(f"port must be between 0 and 65535, got {port}")
+    handler = _handler_of(page.encode("utf-8"))
+    for candidate in range(port, min(port + _TRIES, 65536)):
+        try:
+            return _Server((HOST, candidate), handler)
+        except OSError:
+            continue
+    raise ValueError(f"port {port} and those after it are in use: give another")
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    # With the standard library's True, Windows would bind a port that another program serves.
+    allow_reuse_address = sys.platform != "win32"
+
+
+def _handler_of(page: bytes) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        server_version = "vae_jax"
+        sys_version = ""
+
+        def do_GET(self) -> None:
+            # Another site whose name is made to point to this machine (DNS rebinding) sends its own name as host.
+            port = self.server.server_address[1]
+            if self.headers.get("Host") not in (f"{HOST}:{port}", f"localhost:{port}"):
+                self._answer(421, b"this server answers to 127.0.0.1 and localhost alone\n", "text/plain")
+            elif self.path.partition("?")[0] == "/":
+                self._answer(200, page, "text/html; charset=utf-8")
+            elif self.path == "/favicon.ico":
+                self._answer(204, b"", None)
+            else:
+                self._answer(404, b"there is only /\n", "text/plain")
+
+        def _answer(self, status: int, body: bytes, kind: str | None) -> None:
+            self.send_response(status)
+            if kind is not None:
+                self.send_header("Content-Type", kind)
+                self.send_header("Content-Length", str(len(body)))
+            self.send_header("Cache-Control", "no-store")
+            self.send_header("X-Content-Type-Options", "nosniff")
+            self.send_header("Referrer-Policy", "no-referrer")
+            self.send_header("Content-Security-Policy", "frame-ancestors 'none'")  # a meta element cannot say this
+            self.end_headers()
+            try:
+                self.wfile.write(body)
+            except (BrokenPipeError, ConnectionResetError):
+                pass  # the browser has gone
+
+        def log_message(self, *args: object) -> None:
+            del args  # quiet: one reader, on this machine
+
+    return Handler
