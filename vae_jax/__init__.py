@@ -18,6 +18,8 @@ from vae_jax.distributions import gaussian_kl as gaussian_kl
 from vae_jax.distributions import normal_log_prob as normal_log_prob
 from vae_jax.distributions import reparameterize as reparameterize
 from vae_jax.distributions import standard_normal as standard_normal
+from vae_jax.hub import load_from_hub as load_from_hub
+from vae_jax.hub import push_to_hub as push_to_hub
 from vae_jax.models import VAE as VAE
 from vae_jax.models import autoencoder as autoencoder
 from vae_jax.models import code as code

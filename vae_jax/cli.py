@@ -11,6 +11,8 @@ import tyro
 from vae_jax.commands.compare import Compare, prepare_compare
 from vae_jax.commands.doctor import Doctor, prepare_doctor
 from vae_jax.commands.evaluate import prepare_evaluate
+from vae_jax.commands.explore import Explore, prepare_explore
+from vae_jax.commands.exporting import Export, prepare_export
 from vae_jax.commands.listing import List, Show, prepare_list, prepare_show
 from vae_jax.commands.pictures import (
     Interpolate,
@@ -39,6 +41,8 @@ COMMANDS: dict[str, tuple[type, Callable[[Any], Callable[[], None]]]] = {
     "traverse": (Traverse, prepare_traverse),
     "compare": (Compare, prepare_compare),
     "report": (Report, prepare_report),
+    "export": (Export, prepare_export),
+    "explore": (Explore, prepare_explore),
     "doctor": (Doctor, prepare_doctor),
 }
 DESCRIPTION = """Train variational autoencoders, and look at, measure, compare and share what the runs leave.

@@ -8,11 +8,10 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from vae_jax.runs import RunFolder
 
-Loaded = TypeVar("Loaded")
 INSTALL = 'pip install "vae_jax[hub]"'
 _SECONDS = 5.0  # that a hub may take to answer at all
 # What a repository is read for; its pictures stay there.
@@ -29,7 +28,7 @@ def push_to_hub(
     license: str = "apache-2.0",
     exist_ok: bool = False,
     endpoint: str | None = None,
-    write_folder: Callable[[Path, Path], Any],
+    write_folder: Callable[[Path, Path], Any] | None = None,
 ) -> str:
     """Uploads the model of a run: config.json, params.safetensors, summary.json, figures, and README.md about it.
 
@@ -43,7 +42,7 @@ def push_to_hub(
       exist_ok: whether a repository that is there is given a new version; its earlier ones stay.
       endpoint: of the hub; None: HF_ENDPOINT of the environment, or Hugging Face's.
       write_folder: (folder of the run, a new folder): writes config.json, params.safetensors, summary.json and
-        MODEL.md.
+        MODEL.md; None: of the model that the run's report shows.
 
     Returns:
       The address of the repository.
@@ -59,7 +58,7 @@ def push_to_hub(
     with tempfile.TemporaryDirectory() as temporary:
         upload = Path(temporary) / "model"
         upload.mkdir()
-        write_folder(folder.path, upload)
+        (write_folder or _write_folder)(folder.path, upload)
         (upload / "README.md").write_text(model_card((upload / "MODEL.md").read_text(), config, license))
         (upload / "MODEL.md").unlink()
         if folder.figures.is_dir() and not (upload / "figures").exists():
@@ -79,8 +78,8 @@ def load_from_hub(
     token: str | None = None,
     cache_dir: str | Path | None = None,
     endpoint: str | None = None,
-    load: Callable[[Path], Loaded],
-) -> Loaded:
+    load: Callable[[Path], Any] | None = None,
+) -> Any:
     """The model, its params and its config, of a repository that `push_to_hub` has made.
 
     What has been downloaded is kept, and is used again where the hub cannot be reached.
@@ -91,7 +90,7 @@ def load_from_hub(
       token: of an account that may see it; None: HF_TOKEN of the environment, or that of `hf auth login`, if any.
       cache_dir: where downloads are kept; None: HF_HOME of the environment, or ~/.cache/huggingface.
       endpoint: of the hub; None: HF_ENDPOINT of the environment, or Hugging Face's.
-      load: opens the folder.
+      load: opens the folder; None: `vae_jax.load`.
 
     Raises:
       ValueError: where the extra `hub` is not installed, there is no such repository or revision, it may not be seen
@@ -111,7 +110,16 @@ def load_from_hub(
             ) from None
     if not (Path(path) / "config.json").exists():
         raise ValueError(f"repo_id {repo_id} holds no model of vae_jax: it has no config.json")
+    if load is None:
+        from vae_jax.saved import load
     return load(Path(path))
+
+
+def _write_folder(run: Path, folder: Path) -> None:
+    from vae_jax.experiment.load import load_run
+    from vae_jax.experiment.share import export_run
+
+    export_run(load_run(run, argument="run"), "safetensors", folder)
 
 
 def model_card(text: str, config: Mapping[str, Any], license: str) -> str:

@@ -37,7 +37,9 @@ class Explore(OfRun):
 def prepare_explore(options: Explore) -> Callable[[], None]:
     if not 0 <= options.port <= 65535:
         raise ValueError(f"--port must be between 0 and 65535, got {options.port}")
-    if options.export is not None and (options.export.is_dir() or options.export.suffix.lower() not in (".html", ".htm")):
+    if options.export is not None and (
+        options.export.is_dir() or options.export.suffix.lower() not in (".html", ".htm")
+    ):
         raise ValueError(f"--export must be a file to write that ends in .html, got {options.export}")
     loaded = options.load()
     images = images_of(loaded, options.data_dir)

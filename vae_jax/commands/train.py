@@ -12,9 +12,7 @@ from vae_jax.experiment.disentanglement.command_line import main as train_disent
 from vae_jax.experiment.disentanglement.settings import DESCRIPTION, EXPERIMENT, DisentangleSettings
 from vae_jax.experiment.recipes import RECIPES
 
-_DESCRIPTIONS = {name: method.description for name, method in RECIPES.items()} | {
-    EXPERIMENT: DESCRIPTION
-}
+_DESCRIPTIONS = {name: method.description for name, method in RECIPES.items()} | {EXPERIMENT: DESCRIPTION}
 
 if TYPE_CHECKING:
     Recipe = Any

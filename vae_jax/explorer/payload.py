@@ -101,7 +101,9 @@ def payload_of(
     functions = {function.name: function for function in functions_of(model, params, images.shape[1:]).written}
     coded = {tensor.name for tensor in functions["encoder"].outputs}
     if not coded & {"mean", "indices"}:
-        raise ValueError(f"model must have a z that is one vector, or codes on grids, to be explored; got {sorted(coded)}")
+        raise ValueError(
+            f"model must have a z that is one vector, or codes on grids, to be explored; got {sorted(coded)}"
+        )
     shown = jnp.asarray(images, jnp.float32) / 255
     make_space = code_space if "indices" in coded else vector_space
     return Payload(

@@ -1,6 +1,7 @@
 """A trained model as files that other programs load: ONNX, StableHLO and safetensors."""
 
 from vae_jax.export.files import FORMATS as FORMATS
+from vae_jax.export.files import check_can_write as check_can_write
 from vae_jax.export.files import export as export
 from vae_jax.export.functions import Function as Function
 from vae_jax.export.functions import Functions as Functions

@@ -15,7 +15,7 @@ import jax
 from vae_jax.export import manifest
 from vae_jax.export.functions import Function, Functions, functions_of
 from vae_jax.export.onnx_convert import to_onnx
-from vae_jax.export.safetensors_files import write_params
+from vae_jax.export.safetensors_files import require_safetensors, write_params
 from vae_jax.export.stablehlo import to_stablehlo
 from vae_jax.models import VAE
 from vae_jax.models.vae import Params
@@ -105,12 +105,22 @@ def export(
     return [folder / name for name in (*files.values(), manifest.NAME)]
 
 
-def check_free(folder: Path) -> None:
+def check_can_write(
+    model: VAE, params: Params, image_shape: Sequence[int], format: str, folder: str | Path, argument: str = "folder"
+) -> None:
+    """Raises ValueError where `export` would before it has begun to write."""
+    check_free(Path(folder), argument)
+    functions_of(model, params, image_shape)
+    if format == "safetensors":
+        require_safetensors()
+
+
+def check_free(folder: Path, argument: str = "folder") -> None:
     """Raises ValueError where the path is taken by anything but an export or an empty folder."""
     if not folder.exists() or (folder.is_dir() and (not any(folder.iterdir()) or manifest.written_here(folder))):
         return
     raise ValueError(
-        f"folder must be new, empty or an earlier export, got {folder}, which holds something else: give another"
+        f"{argument} must be new, empty or an earlier export, got {folder}, which holds something else: give another"
     )
 
 

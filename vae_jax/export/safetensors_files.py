@@ -26,7 +26,7 @@ def write_params(params: Params, path: str | Path, metadata: Mapping[str, str] |
     Raises:
       ValueError: where the package safetensors is missing, or two leaves have one path.
     """
-    numpy_format = _safetensors().numpy
+    numpy_format = require_safetensors().numpy
     leaves = _by_path(params)
     arrays = {name: np.asarray(jnp.asarray(leaf), order="C") for name, leaf in leaves.items()}
     numpy_format.save_file(arrays, path, dict(metadata or {}))
@@ -43,7 +43,7 @@ def read_params(model: VAE, path: str | Path) -> Params:
       ValueError: where there is no such file, the package safetensors is missing, or the file holds other names,
         shapes or types than the model.
     """
-    package, path = _safetensors(), Path(path)
+    package, path = require_safetensors(), Path(path)
     if not path.is_file():
         raise ValueError(f"path must be a safetensors file, got {path}: there is no such file")
     try:
@@ -79,7 +79,8 @@ def _check_names(path: Path, names: set[str], file: str, model: str) -> None:
         raise ValueError(f"{path} does not belong to this model: it {file} {some}, which the model {model}")
 
 
-def _safetensors() -> ModuleType:
+def require_safetensors() -> ModuleType:
+    """The package; raises ValueError where it is not installed."""
     try:
         import safetensors
         import safetensors.numpy

@@ -6,7 +6,14 @@ import dataclasses
 
 from vae_jax.experiment.disentanglement.methods import make_model
 from vae_jax.experiment.disentanglement.run import command_of
-from vae_jax.experiment.disentanglement.settings import DESCRIPTION, TITLE, DisentangleSettings, config_of, members_of, settings_of
+from vae_jax.experiment.disentanglement.settings import (
+    DESCRIPTION,
+    TITLE,
+    DisentangleSettings,
+    config_of,
+    members_of,
+    settings_of,
+)
 from vae_jax.experiment.disentanglement.training import load_snapshot
 from vae_jax.experiment.loaded import Loaded
 from vae_jax.runs import RunFolder
