@@ -110,9 +110,13 @@ def load_from_hub(
             ) from None
     if not (Path(path) / "config.json").exists():
         raise ValueError(f"repo_id {repo_id} holds no model of vae_jax: it has no config.json")
-    if load is None:
-        from vae_jax.saved import load
-    return load(Path(path))
+    return (load or _load)(Path(path))
+
+
+def _load(folder: Path) -> Any:
+    from vae_jax.saved import load
+
+    return load(folder)
 
 
 def _write_folder(run: Path, folder: Path) -> None:

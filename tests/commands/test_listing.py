@@ -1,0 +1,86 @@
+"""`vae-jax list`, `show`, `compare`: what is said is what the folders hold."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from commands.conftest import call
+from vae_jax.commands.compare import comparison, names_of
+from vae_jax.runs import FORMAT, RunFolder
+
+pytestmark = pytest.mark.slow
+
+
+def test_the_list_has_every_run_with_its_numbers_and_its_state(here, capsys):
+    RunFolder(here / "runs/deep/begun").create({"experiment": "vae", "data": "digits"})
+    newer = json.loads((here / "runs/autoencoder/config.json").read_text()) | {"format": FORMAT + 1}
+    (here / "runs/autoencoder/config.json").write_text(json.dumps(newer))
+    assert call("list", "--json") == 0
+    rows = {row["run"]: row for row in map(json.loads, capsys.readouterr().out.splitlines())}
+    # The prior of the codes has a config.json too, and is a part of its run.
+    assert set(rows) == {"runs/vae", "runs/autoencoder", "runs/codes", "runs/deep/begun"}
+    summary = RunFolder(here / "runs/vae").summary()
+    assert rows["runs/vae"]["negative_elbo"] == summary["negative_elbo"]
+    assert (rows["runs/vae"]["state"], rows["runs/deep/begun"]["state"]) == ("finished", "begun")
+    assert "a newer version of vae_jax" in rows["runs/autoencoder"]["state"]
+    assert call("list") == 0
+    table = capsys.readouterr().out
+    assert f"{summary['negative_elbo']:.2f}" in table and len(table.splitlines()) == 5
+
+
+def test_a_folder_without_runs_is_said(here, capsys):
+    assert call("list", "nowhere") == 2
+    assert "FOLDER must be a folder with runs in it, got nowhere" in capsys.readouterr().err
+
+
+def test_what_is_shown_is_what_the_run_holds(here, capsys):
+    assert call("show", "runs/codes", "--json") == 0
+    shown, run = json.loads(capsys.readouterr().out), RunFolder(here / "runs/codes")
+    assert (shown["config"], shown["summary"], shown["state"]) == (run.config(), run.summary(), "finished")
+    assert call("show", "runs/codes") == 0
+    text = capsys.readouterr().out
+    assert "vq_vae on blobs.npz, finished" in text and "MODEL.md" in text
+
+
+def test_runs_are_compared_by_what_differs(here, capsys):
+    shutil.copytree("runs/vae", "again/vae")
+    config = json.loads(Path("again/vae/config.json").read_text())
+    Path("again/vae/config.json").write_text(json.dumps(config | {"latent_dim": 5}))
+    assert call("compare", "runs/vae", "again/vae", "--output", "both.png") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["runs/vae", "again/vae"]
+    rows = {words[0]: words[1:] for words in map(str.split, lines[1:]) if words}
+    assert rows["latent_dim"] == ["3", "5"] and "hidden" not in rows
+    elbo = f"{RunFolder(here / 'runs/vae').summary()['negative_elbo']:.2f}"
+    assert rows["negative_elbo"] == [elbo, elbo]
+    with Image.open("both.png") as picture:
+        assert picture.width > 1000
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["compare", "runs/vae"], "RUN: give the folders of two runs or more, got 1"),
+        (["compare", "runs/vae", "runs/vae"], "RUN: give each folder once"),
+        (["compare", "runs/vae", "blobs.npz"], "RUN must be the folder of a run, got blobs.npz"),
+        (["compare", "runs/vae", "runs/codes", "--output", "x.jpg"], "--output must end in .png, got x.jpg"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused_and_nothing_written(here, capsys, words, message):
+    before = sorted(path.name for path in here.iterdir())
+    assert call(*words) == 2
+    assert message in capsys.readouterr().err
+    assert sorted(path.name for path in here.iterdir()) == before
+
+
+def test_names_are_as_long_as_they_must_be():
+    assert names_of([Path("/a/b/c"), Path("/a/x/c")]) == ["b/c", "x/c"]
+    assert names_of([Path("/a/b"), Path("/a/c")]) == ["b", "c"]
+
+
+def test_a_number_that_only_one_run_has_stands_beside_an_empty_cell():
+    rows = comparison([{"beta": 4.0}, {}], [{"nll": 85.254, "steps": 2000}, {}])
+    assert ["beta", "4.00", ""] in rows and ["nll", "85.25", ""] in rows and ["steps", "2,000", ""] in rows
