@@ -22,8 +22,8 @@ def closed(graph: Graph, inputs: list[Value], outputs: list[Value], name: str) -
     from onnx import helper
 
     copies = [graph.node("Identity", [value], value.shape, value.dtype) for value in outputs]
-    described = [[tensor_info(v.name, v.shape, v.dtype) for v in values] for values in (inputs, copies)]
-    return helper.make_graph(graph.nodes, graph.weights.new_name(name), *described)
+    before, after = ([tensor_info(v.name, v.shape, v.dtype) for v in values] for values in (inputs, copies))
+    return helper.make_graph(graph.nodes, graph.weights.new_name(name), before, after)
 
 
 def scan(call: Call) -> list[Value]:

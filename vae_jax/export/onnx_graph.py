@@ -133,7 +133,9 @@ class Graph:
             onnx_type(spec.dtype)
         values = [Value(spec.shape, spec.dtype, self.weights.new_name(operator)) for spec in outputs]
         names = ["" if value is None else self.name_of(value) for value in inputs]
-        self.nodes.append(helper.make_node(operator, names, [v.name for v in values], values[0].name, **attributes))
+        self.nodes.append(
+            helper.make_node(operator, names, [str(v.name) for v in values], values[0].name, **attributes)
+        )
         return values
 
     def node(self, operator: str, inputs: Sequence[Value | None], shape: Shape, dtype: Any, **attributes: Any) -> Value:
@@ -213,4 +215,4 @@ def tensor_info(name: str | None, shape: Shape, dtype: Any) -> Any:
     """What a graph says of an input or output; the batch is called N."""
     from onnx import helper
 
-    return helper.make_tensor_value_info(name, onnx_type(dtype), [s if is_static([s]) else str(s) for s in shape])
+    return helper.make_tensor_value_info(str(name), onnx_type(dtype), [s if is_static([s]) else str(s) for s in shape])
