@@ -22,7 +22,7 @@ def call(*words):
         try:
             cli.main()
         except SystemExit as stop:
-            return stop.code
+            return stop.code or 0
     return 0
 
 

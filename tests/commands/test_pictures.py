@@ -18,7 +18,10 @@ def drawn(monkeypatch):
     given = {}
     for name in ("image_grid", "reconstructions", "interpolations", "traversal"):
         draw = getattr(pictures, name)
-        keep = lambda *arrays, name=name, draw=draw: (given.update({name: list(map(np.asarray, arrays))}), draw(*arrays))[1]
+        keep = lambda *arrays, name=name, draw=draw: (
+            given.update({name: list(map(np.asarray, arrays))}),
+            draw(*arrays),
+        )[1]
         monkeypatch.setattr(pictures, name, keep)
     return given
 
@@ -38,7 +41,7 @@ def test_samples_are_the_librarys_and_have_a_seed(here, drawn, capsys):
 def test_codes_are_sampled_by_their_prior(here, drawn):
     assert call("sample", "runs/codes", "--count", 3, "--output", "codes.png") == 0
     assert drawn["image_grid"][0].shape == (3, 8, 8, 1)
-    assert 0 <= drawn["image_grid"][0].min() and drawn["image_grid"][0].max() <= 1
+    assert drawn["image_grid"][0].min() >= 0 and drawn["image_grid"][0].max() <= 1
 
 
 def test_images_of_files_and_of_the_test_set_are_reconstructed(here, drawn, capsys):
