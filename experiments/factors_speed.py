@@ -57,7 +57,7 @@ def seconds_of(work: Callable[[], Any]) -> tuple[Any, float]:
 def step_seconds(options: Options) -> dict[str, list[float]]:
     """Of a training step: "rendered" and "in memory", and of a batch alone: "batch", each round's mean."""
     data = load_factor_data("sprites")
-    model, optimizer = make_model(DisentangleSettings(betas=(4.0,)), data), optax.adam(5e-4)
+    model, optimizer = make_model(DisentangleSettings(betas=(4.0,)), data.image_shape), optax.adam(5e-4)
     batches = jax.jit(data.draw, static_argnums=1)(jax.random.key(0), 64 * options.steps)
     batches = batches.reshape(options.steps, 64, *data.image_shape).astype(jnp.uint8)
     prepares = {
@@ -91,7 +91,7 @@ def main(options: Options) -> None:
     angles = (options.images or data.num_images) // 1024
     sizes = data.factor_sizes if options.images is None else (1, 1, angles, 32, 32)
     count = angles * 1024
-    model = make_model(DisentangleSettings(betas=(4.0,)), data)
+    model = make_model(DisentangleSettings(betas=(4.0,)), data.image_shape)
     params = jax.jit(model.init)(jax.random.key(0))
     render = lambda index: data.render(jax.random.key(0), index)
     area = jax.jit(lambda i: jnp.sum(jax.lax.map(lambda j: jnp.sum(render(j)), i, batch_size=64)))

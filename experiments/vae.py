@@ -6,11 +6,9 @@
 The first takes about a minute on two cores (100 epochs of 3,600 digits) and needs no network.
 """
 
-from vae_jax.evaluation import measure_vae
-from vae_jax.experiment import Method, main, make_gaussian_vae
-from vae_jax.objectives import negative_elbo
+from vae_jax.experiment import VAE, main
 
-METHOD = Method("vae", "VAE", make_gaussian_vae, lambda settings: negative_elbo, measure_vae)
+METHOD = VAE
 
 if __name__ == "__main__":
     main(METHOD, __doc__)

@@ -19,6 +19,7 @@ from vae_jax.results import (
     render_page,
     write_record,
 )
+from vae_jax.runs import RunFolder
 
 ROOT = Path(__file__).parents[1]
 
@@ -51,7 +52,7 @@ def summary(folder, seed, elbo, **config):
     numbers = {"negative_elbo": elbo, "rate": None, "wall_seconds": 5.0, "active_units": 7, "seed": seed}
     numbers |= {"test_images": 1000, "device": "d", "versions": {"jax": "1"}}
     (folder / "summary.json").write_text(json.dumps(numbers))
-    (folder / "config.json").write_text(json.dumps({"experiment": "vae", "seed": seed, "latent_dim": 9} | config))
+    RunFolder(folder).create({"experiment": "vae", "seed": seed, "latent_dim": 9} | config)
     return folder
 
 

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from vae_jax.runs import RunFolder, write_atomically
+from vae_jax.runs import FORMAT, RunFolder, write_atomically
 
 CONFIG = {"experiment": "vae", "hidden": (400, 200), "data": Path("a/b"), "seed": 0}
 
@@ -48,8 +48,34 @@ def test_a_file_in_the_folders_place_is_not_new(folder):
 def test_the_configuration_is_read_back_as_json_has_it(folder):
     folder.create(CONFIG)
     assert folder.config() == {"experiment": "vae", "hidden": [400, 200], "data": "a/b", "seed": 0}
-    assert json.loads((folder.path / "config.json").read_text()) == folder.config()
+    written = json.loads((folder.path / "config.json").read_text())
+    assert written == {"format": FORMAT} | folder.config()
     assert folder.figures.is_dir()
+
+
+def test_the_shape_of_the_images_is_kept_beside_the_settings(tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    folder.create(CONFIG, (28, 28, 1))
+    assert folder.image_shape() == (28, 28, 1)
+    assert "image_shape" not in folder.config()
+    other = RunFolder(tmp_path / "other")
+    other.create(CONFIG)
+    with pytest.raises(ValueError, match=r"config.json must hold the image_shape of its model, got None"):
+        other.image_shape()
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [(FORMAT + 1, "a newer version of vae_jax"), (None, "another version"), ("two", "another version")],
+)
+def test_a_run_of_another_version_is_refused_and_left_as_it_is(folder, number, words):
+    folder.create(CONFIG)
+    config = folder.path / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"format": number}))
+    before = contents(folder.path)
+    with pytest.raises(ValueError, match=rf"run was made by {words} .*format {number} .*this one reads {FORMAT}\)"):
+        folder.config()
+    assert contents(folder.path) == before
 
 
 @pytest.mark.parametrize("argument", ["--run-dir", "RUN"])

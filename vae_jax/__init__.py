@@ -10,6 +10,7 @@ from vae_jax import models as models
 from vae_jax import networks as networks
 from vae_jax import objectives as objectives
 from vae_jax import training as training
+from vae_jax.citations import citation as citation
 from vae_jax.distributions import Bernoulli as Bernoulli
 from vae_jax.distributions import Normal as Normal
 from vae_jax.distributions import bernoulli_log_prob as bernoulli_log_prob
@@ -45,6 +46,7 @@ from vae_jax.objectives import log_weight as log_weight
 from vae_jax.objectives import miwae as miwae
 from vae_jax.objectives import renyi as renyi
 from vae_jax.objectives import sampled_elbo as sampled_elbo
+from vae_jax.saved import load as load
 from vae_jax.training import TrainState as TrainState
 from vae_jax.training import fit as fit
 from vae_jax.training import init_train_state as init_train_state

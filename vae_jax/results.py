@@ -18,7 +18,7 @@ from typing import Any
 
 import tyro
 
-from vae_jax.runs import write_atomically
+from vae_jax.runs import RunFolder, write_atomically
 
 HEADER = """# Results
 
@@ -189,7 +189,7 @@ def from_runs(record: Path, title: str, command: str, runs: tyro.conf.Positional
     """
     wholes = [json.loads((run / "summary.json").read_text()) for run in runs]
     summaries = [whole | model for whole in wholes for model in whole.get("models", [whole])]
-    configs = [json.loads((run / "config.json").read_text()) for run in runs]
+    configs = [RunFolder(run, "runs").config() for run in runs]
     first, config = summaries[0], configs[0]
     if diverged := [summary["seed"] for summary in summaries if summary.get("diverged")]:
         raise ValueError(f"runs must hold models that were trained to the end, but those of seeds {diverged} diverged")

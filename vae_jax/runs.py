@@ -6,9 +6,12 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+# Of config.json and what lies beside it. It rises when an older version could no longer read a run.
+FORMAT = 2
 
 
 class RunFolder:
@@ -18,6 +21,7 @@ class RunFolder:
         self.path = path
         self.argument = argument  # what the user named it by, for messages
         self.checkpoints = path / "checkpoints"
+        self.params = path / "params.safetensors"  # in the place of checkpoints, of one model that was exported
         self.figures = path / "figures"
         self.report = path / "report.html"
 
@@ -38,15 +42,38 @@ class RunFolder:
             )
 
     def config(self) -> dict[str, Any]:
-        """The configuration of the run that the folder holds.
+        """The configuration of the run that the folder holds: its experiment and settings.
 
         Raises:
-          ValueError: where it holds none.
+          ValueError: where it holds none, or one of a version of vae_jax that this one does not read.
         """
+        return {name: value for name, value in self._checked().items() if name not in ("format", "image_shape")}
+
+    def image_shape(self) -> tuple[int, ...]:
+        """Of what the run's model encodes, (H, W, C).
+
+        Raises:
+          ValueError: as `config` does, or where the run is of no such model.
+        """
+        shape = self._checked().get("image_shape")
+        if not (isinstance(shape, list) and shape and all(isinstance(n, int) and n > 0 for n in shape)):
+            raise ValueError(
+                f"{self.argument} {self.path}: config.json must hold the image_shape of its model, got {shape}"
+            )
+        return tuple(shape)
+
+    def _checked(self) -> dict[str, Any]:
         if not self._config_path.exists():
             fault = "it has no config.json" if self.path.is_dir() else "there is no such folder"
             raise ValueError(f"{self.argument} must be the folder of a run, got {self.path}: {fault}")
-        return self._read(self._config_path)
+        config = self._read(self._config_path)
+        if config.get("format") != FORMAT:
+            made = "a newer" if isinstance(config.get("format"), int) and config["format"] > FORMAT else "another"
+            raise ValueError(
+                f"{self.argument} {self.path} was made by {made} version of vae_jax (format {config.get('format')} of "
+                f"the run folder; this one reads {FORMAT}): use the version that made it"
+            )
+        return config
 
     def check_same(self, config: Mapping[str, Any]) -> None:
         """Raises ValueError where the run that the folder holds has another configuration, naming the fields."""
@@ -59,8 +86,12 @@ class RunFolder:
                 f"{differences}"
             )
 
-    def create(self, config: Mapping[str, Any]) -> None:
+    def create(self, config: Mapping[str, Any], image_shape: Sequence[int] | None = None) -> None:
         """Makes the folder and writes `config.json`.
+
+        Args:
+          config: the experiment and its settings, JSON-like.
+          image_shape: of what the run's model encodes, so that the model can be built again without the data.
 
         Raises:
           ValueError: where the path has been taken since `check_new`, by a run that was begun meanwhile.
@@ -68,7 +99,8 @@ class RunFolder:
         self.figures.mkdir(parents=True, exist_ok=True)
         try:
             with self._config_path.open("x") as file:
-                file.write(json.dumps(_as_json(config), indent=2) + "\n")
+                about = {"format": FORMAT} | ({"image_shape": list(image_shape)} if image_shape else {})
+                file.write(json.dumps(about | _as_json(config), indent=2) + "\n")
         except FileExistsError:
             self.check_new()
 

@@ -114,7 +114,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bits_and_scores_nothing_twic
     resumed = prepare(saved)
     with ProgressDisplay(4) as display:
         train(resumed.settings, resumed.data, resumed.folder, display)
-    model = make_model(whole.settings, whole.data)
+    model = make_model(whole.settings, whole.data.image_shape)
     for a, b in zip(
         *(jax.tree.leaves(load_snapshot(p.settings, model, p.folder, 4)) for p in (whole, resumed)), strict=True
     ):
@@ -135,7 +135,7 @@ def test_evaluate_scores_a_finished_run_again_with_other_numbers(finished):
     ).run()
     assert scored["points"] == 120
     key = keys_of(prepared.settings).scoring
-    model = make_model(prepared.settings, prepared.data)
+    model = make_model(prepared.settings, prepared.data.image_shape)
     params = load_snapshot(prepared.settings, model, prepared.folder, 4)[3]
     table = table_with_progress(model, params, prepared.data)
     own = measure_disentanglement(table, jax.random.split(key, 3)[2], points=120, fast=True)
@@ -166,7 +166,7 @@ def test_evaluate_scores_runs_of_other_experiments_on_sprites(name, tmp_path, mo
 @pytest.mark.slow
 def test_a_model_that_has_diverged_has_no_scores_and_leaves_those_of_the_others(finished):
     prepared, _ = finished
-    model = make_model(prepared.settings, prepared.data)
+    model = make_model(prepared.settings, prepared.data.image_shape)
     lost = jax.tree.map(lambda leaf: leaf * np.nan, load_snapshot(prepared.settings, model, prepared.folder, 4)[0])
     key = keys_of(prepared.settings).scoring
     assert score(prepared.settings, model, lost, prepared.data, key, "lost") == {"diverged": 4}
@@ -195,7 +195,7 @@ def test_a_snapshot_that_was_not_saved_to_its_end_is_not_taken_for_whole(tmp_pat
 
 
 def test_a_run_without_factors_is_refused_with_what_remains(tmp_path):
-    (tmp_path / "config.json").write_text(json.dumps({"experiment": "vae", "data": "digits"}))
+    RunFolder(tmp_path).create({"experiment": "vae", "data": "digits"})
     options = Evaluate(tmp_path, metrics="disentanglement")
     with pytest.raises(
         ValueError, match=r"known factors \(sprites, .*made with digits; without factors there are active"
@@ -203,7 +203,8 @@ def test_a_run_without_factors_is_refused_with_what_remains(tmp_path):
         prepare_scoring(options)
     with pytest.raises(ValueError, match="--points must be at least 100, got 7"):
         prepare_scoring(dataclasses.replace(options, points=7))
-    (tmp_path / "config.json").write_text(json.dumps(s.config_of(s.resolve(SMALL))))
+    (tmp_path / "config.json").unlink()
+    RunFolder(tmp_path).create(s.config_of(s.resolve(SMALL)))
     with pytest.raises(ValueError, match=r"has not finished .*experiments.disentangle --run-dir"):
         prepare_scoring(options)
 

@@ -211,9 +211,10 @@ def empty_checkpoint():
             lambda: spoil(None, experiment="no_such"),
             "RUN vae was made by experiments.no_such, which is not to be found",
         ),
-        (lambda: spoil(None, experiment=None), "RUN vae was made by no experiment that can be evaluated: config.json"),
+        (lambda: spoil(None, experiment=None), "RUN vae was made by no experiment whose model can be loaded"),
         (lambda: spoil(None, experiment="flax_example"), "RUN vae was made by experiments.flax_example, which has no"),
         (lambda: spoil(None, momentum=0.9), "RUN vae holds a run of another version of vae_jax"),
+        (lambda: spoil(None, format=99), "RUN vae was made by a newer version of vae_jax (format 99"),
         (lambda: spoil(None, data="gone.npz"), "RUN vae was made with --data gone.npz, not to be loaded from here"),
         (
             lambda: np.savez("blobs.npz", train=np.zeros((80, 6, 6), np.uint8), test=np.zeros((9, 6, 6), np.uint8)),
@@ -231,6 +232,7 @@ def empty_checkpoint():
         "nameless",
         "method",
         "version",
+        "format",
         "data",
         "images",
     ],
@@ -287,7 +289,7 @@ def test_the_command_finds_the_experiments_of_the_folder_it_runs_in(runs, tmp_pa
     # A user's own experiment, which is nowhere else.
     (tmp_path / "experiments").mkdir()
     script = (ROOT / "experiments/vae.py").read_text()
-    (tmp_path / "experiments/mine.py").write_text(script.replace('Method("vae"', 'Method("mine"'))
+    (tmp_path / "experiments/mine.py").write_text(script.replace("METHOD = VAE", 'METHOD = VAE._replace(name="mine")'))
     config = tmp_path / "vae/config.json"
     config.write_text(config.read_text().replace('"experiment": "vae"', '"experiment": "mine"'))
     finished = run_command(tmp_path, "evaluate", "vae", "--nll-samples", "50", "--ais-images", "0")

@@ -25,7 +25,7 @@ def load_digits() -> Images:
     Returns:
       `Images` with train `[4000, 28, 28, 1]` and test `[1000, 28, 28, 1]`, both labelled.
 
-    Source: LeCun, Bottou, Bengio & Haffner 1998, "Gradient-based learning applied to document recognition";
+    Source: LeCun, Bottou, Bengio & Haffner 1998 [lecun1998gradient];
     see the module's docstring for how the 5,000 were had. Numbers on them are not MNIST numbers: the training split is
     a fifteenth of MNIST's, and the test images are from MNIST's training split.
     """

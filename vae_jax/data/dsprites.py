@@ -26,6 +26,8 @@ def load_dsprites(data_dir: str | None = None) -> FactorData:
 
     Raises:
       ValueError: where TFDS does not hold it and cannot prepare it, or it does not hold every image once.
+
+    Source: Matthey et al. 2017 [matthey2017dsprites].
     """
     opened = open_tfds("dsprites", data_dir)
     table = jnp.asarray(packed_by_factors(opened.train, _LABELS, sprites.FACTOR_SIZES))

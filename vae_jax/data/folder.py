@@ -6,14 +6,12 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import PurePath
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from vae_jax.data.arrays import Images, from_splits
-
-if TYPE_CHECKING:
-    from PIL import Image
+from vae_jax.data.image_file import by, decode_file, header_of
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif")
 TEST_NAMES = ("test", "validation", "val")
@@ -132,12 +130,12 @@ class PictureFiles:
     def __init__(self, paths: Sequence[str]):
         self.paths = tuple(paths)
         with ThreadPoolExecutor() as pool:
-            sizes, colours = zip(*pool.map(_header, self.paths), strict=True)
+            sizes, colours = zip(*pool.map(header_of, self.paths), strict=True)
         for path, size in zip(self.paths, sizes, strict=True):
             if size != sizes[0]:
                 raise ValueError(
-                    f"{path}: expected all images to have one size, got {_by(size)} where {self.paths[0]} is "
-                    f"{_by(sizes[0])}."
+                    f"{path}: expected all images to have one size, got {by(size)} where {self.paths[0]} is "
+                    f"{by(sizes[0])}."
                 )
         width, height = sizes[0]
         self.shape = (len(self.paths), height, width, 3 if any(colours) else 1)
@@ -148,7 +146,7 @@ class PictureFiles:
         Raises:
           ValueError: for a file that cannot be decoded, is of another size by now, or shows transparency.
         """
-        return _decode(self.paths[place], self.shape[1:])
+        return decode_file(self.paths[place], self.shape[1:])
 
     def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
         """The images at these places, uint8 `[n, H, W, C]`, with the errors of `image`."""
@@ -156,48 +154,3 @@ class PictureFiles:
         for row, place in zip(pixels, indices, strict=True):
             row[...] = self.image(place)
         return pixels
-
-
-def _decode(path: str, shape: tuple[int, ...]) -> np.ndarray:
-    from PIL import Image
-
-    mode = "RGB" if shape[-1] == 3 else "L"
-    try:
-        with Image.open(path) as image:
-            # Palette images may be transparent, and converting would show the colour hidden beneath.
-            if image.has_transparency_data and image.convert("RGBA").getchannel("A").getextrema() != (255, 255):
-                raise ValueError("expected an image without transparency; flatten it onto a background first")
-            return np.asarray(image.convert("RGB" if image.mode == "P" else mode).convert(mode)).reshape(shape)
-    except (OSError, SyntaxError, ValueError) as error:  # Pillow raises SyntaxError for some broken files
-        raise ValueError(f"{path}: cannot be used as an image: {error}.") from error
-
-
-def _by(size: tuple[int, int]) -> str:
-    return f"{size[0]} x {size[1]}"
-
-
-def _header(file: str) -> tuple[tuple[int, int], bool]:
-    """Size (width, height) and whether the image is in colour, of one file."""
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with Image.open(file) as image:
-            frames = getattr(image, "n_frames", 1)
-            if frames != 1:
-                raise ValueError(f"{file}: expected a still image, got {frames} frames.")
-            if image.mode in ("I", "F") or image.mode.startswith("I;"):
-                raise ValueError(
-                    f"{file}: expected 8 bits a channel, got mode {image.mode}; convert it to 8 bits first."
-                )
-            return image.size, _is_colour(image)
-    except UnidentifiedImageError as error:
-        raise ValueError(f"{file}: expected an image file, got contents that Pillow does not recognise.") from error
-    except (OSError, SyntaxError) as error:
-        raise ValueError(f"{file}: expected an image file that can be read: {error}.") from error
-
-
-def _is_colour(image: Image.Image) -> bool:
-    if image.mode == "P":  # a palette may hold greys only
-        palette = np.reshape(image.getpalette("RGB") or [], (-1, 3))
-        return bool((palette != palette[:, :1]).any())
-    return image.mode not in ("1", "L", "LA")

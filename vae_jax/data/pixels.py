@@ -87,7 +87,7 @@ def binarize(key: jax.Array, pixels: ArrayLike) -> jax.Array:
     Raises:
       TypeError: for another dtype than uint8.
 
-    Source: Salakhutdinov & Murray 2008, "On the quantitative analysis of deep belief networks".
+    Source: Salakhutdinov & Murray 2008 [salakhutdinov2008quantitative].
     """
     pixels = _require_uint8(pixels)
     # 2^16 k / 255 = 257 k + k / 255 to the nearest integer, without a division: k / 255 is nearer to 1 from 128 on.
@@ -109,7 +109,7 @@ def static_binarization(images: np.ndarray, seed: int) -> np.ndarray:
     Raises:
       TypeError: for another dtype than uint8.
 
-    Source: Larochelle & Murray 2011, "The neural autoregressive distribution estimator", fixed one such
+    Source: Larochelle & Murray 2011 [larochelle2011neural] fixed one such
     draw of MNIST. Theirs is the file TFDS calls `binarized_mnist`; a draw made here is another one: say "own draw".
     """
     if images.dtype != np.uint8:

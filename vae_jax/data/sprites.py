@@ -36,6 +36,8 @@ def render(index: ArrayLike) -> jax.Array:
     Raises:
       ValueError: where an index that is not traced is outside.
       TypeError: where it is no whole number.
+
+    Source: Matthey et al. 2017 [matthey2017dsprites], whose images these follow.
     """
     check_indices("index", index, NUM_IMAGES)
     return _render_index(index)

@@ -25,7 +25,7 @@ def threefry_2x32(seed: jax.Array, first: jax.Array, second: jax.Array) -> tuple
     Returns:
       Two arrays of that shape, uint32.
 
-    Source: Salmon, Moraes, Dror & Shaw 2011, "Parallel random numbers: as easy as 1, 2, 3", section 3.3.
+    Source: Salmon, Moraes, Dror & Shaw 2011 [salmon2011parallel], section 3.3.
     """
     schedule = (seed[0], seed[1], seed[0] ^ seed[1] ^ jnp.uint32(_PARITY))
     first, second = first + schedule[0], second + schedule[1]

@@ -64,8 +64,7 @@ def elbo_surgery(
       ValueError: where num_points is below 1, or xs holds no example.
       TypeError: where the posterior has no density.
 
-    Source: Hoffman & Johnson 2016, "ELBO surgery" (NIPS workshop on advances in approximate Bayesian inference),
-    section 2; Chen et al. 2018 (arXiv:1802.04942), eq. 2.
+    Source: Hoffman & Johnson 2016 [hoffman2016elbo], section 2; Chen et al. 2018 (arXiv:1802.04942), eq. 2.
     """
     terms = surgery_terms(model, params, key, xs, num_points)
     total_correlation = dimension_wise_kl = None

@@ -47,7 +47,7 @@ def generalized_pareto_shape(exceedances: ArrayLike) -> jax.Array:
     Returns:
       A scalar; not finite where a quarter of the exceedances are 0.
 
-    Source: Zhang & Stephens 2009 (Technometrics 51:316); shrinkage: Vehtari et al. 2024 (arXiv:1507.02646).
+    Source: Zhang & Stephens 2009 [zhang2009new]; shrinkage: Vehtari et al. 2024 (arXiv:1507.02646).
     """
     x = jnp.asarray(exceedances)
     chex.assert_rank(x, 1)

@@ -17,6 +17,9 @@ from vae_jax.experiment.problem import Problem as Problem
 from vae_jax.experiment.problem import make_gaussian_vae as make_gaussian_vae
 from vae_jax.experiment.problem import make_networks as make_networks
 from vae_jax.experiment.problem import make_problem as make_problem
+from vae_jax.experiment.recipes import AUTOENCODER as AUTOENCODER
+from vae_jax.experiment.recipes import RECIPES as RECIPES
+from vae_jax.experiment.recipes import VAE as VAE
 from vae_jax.experiment.settings import Settings as Settings
 from vae_jax.experiment.settings import resolve as resolve
 from vae_jax.experiment.vq_vae import VQ_VAE as VQ_VAE

@@ -26,4 +26,5 @@ BETA_VAE = Method(
     lambda settings: beta(settings.beta),
     measure_vae,
     defaults=BetaSettings(),
+    description="The beta-VAE of Higgins et al. 2017: the VAE with a weight on its rate.",
 )

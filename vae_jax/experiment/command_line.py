@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import tyro
@@ -56,8 +56,10 @@ def exit_where_it_stops(folder: RunFolder, flags: str, resumed: bool) -> Iterato
         sys.exit(130)
 
 
-def main(method: Method, description: str | None) -> None:
-    """Runs an experiment as `python -m experiments.NAME`.
+def main(
+    method: Method, description: str | None, prog: str | None = None, arguments: Sequence[str] | None = None
+) -> None:
+    """Runs an experiment, as `python -m experiments.NAME` or `vae-jax train NAME`.
 
     Progress and messages go to stderr. On stdout come the place of the report and, last, the summary as one line of
     JSON. Exit codes: 0; 1 where training diverged; 2 where a setting, the data or the run folder is not as it must
@@ -67,10 +69,16 @@ def main(method: Method, description: str | None) -> None:
     Args:
       method: the experiment.
       description: for `--help`.
+      prog: the command, for `--help`; None: the experiment's script.
+      arguments: of the command line; None: the process's own.
     """
     keep_compiled_programs()
     defaults = method.defaults
-    words: dict[str, Any] = {"description": description, "prog": f"python -m experiments.{method.name}"}
+    words: dict[str, Any] = {
+        "description": description,
+        "prog": prog or f"python -m experiments.{method.name}",
+        "args": arguments,
+    }
     settings = tyro.cli(type(defaults), default=defaults, **words)
     with ending_together("the same command with --run-dir and --resume goes on from the last checkpoint"):
         _run(method, settings, lambda default: tyro.cli(type(defaults), default=default, **words))

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
-import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -18,15 +16,14 @@ from vae_jax.data import load_images, stream_images
 from vae_jax.evaluation import from_posterior, from_prior, measure_surgery
 from vae_jax.evaluation.require import require_density
 from vae_jax.experiment.environment import device_name
+from vae_jax.experiment.loaded import load_method_run
 from vae_jax.experiment.long_measurements import annealing_with_progress, nll_with_progress
-from vae_jax.experiment.method import Method
 from vae_jax.experiment.problem import make_problem
 from vae_jax.experiment.progress import say
-from vae_jax.experiment.settings import Settings, settings_of_run
+from vae_jax.experiment.settings import Settings
 from vae_jax.experiment.summaries import add_to_summary
 from vae_jax.experiment.trained import Trained, draw_figures, keys_of, measure, write_trained_report
 from vae_jax.runs import RunFolder
-from vae_jax.training.checkpoints import load_best
 
 _DEFAULT_AIS_IMAGES = 10  # or all, where the test images are fewer
 
@@ -40,8 +37,8 @@ class Evaluate:
     Adds to RUN/summary.json, and writes RUN/report.html anew: the importance-sampled negative log-likelihood with its
     effective sample size and Pareto k; active units and the KL of each dimension; the parts of the rate (mutual
     information, total correlation, dimension-wise KL); and last, of a few images, bounds by annealed importance
-    sampling, which may be interrupted without loss of the others. The last line on stdout is the summary as JSON. Run
-    it where the run was made: the experiment's script and its data must be found.
+    sampling, which may be interrupted without loss of the others. The last line on stdout is the summary as JSON. The
+    data of the run must be found where it was.
     """
 
     run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
@@ -114,7 +111,7 @@ def _has_real_code(trained: Trained) -> bool:
 
 
 def open_run(path: Path, data_dir: str | None = None, seed: int | None = None) -> Trained:
-    """The run in a folder as it was when its training ended, with the parameters of its best epoch.
+    """The run in a folder as it was when its training ended, with the parameters of its best epoch, and its data.
 
     Of a run of several models it is the one of that seed, or of the seed that the report shows.
 
@@ -123,80 +120,26 @@ def open_run(path: Path, data_dir: str | None = None, seed: int | None = None) -
         to be found.
     """
     folder = RunFolder(path, "RUN")
-    config = folder.config()
-    method = _method_of(folder, config.get("experiment"))
-    again = f"finish it with: python -m experiments.{method.name} --run-dir {path} --resume"
-    if not folder.has_checkpoint():
-        raise ValueError(f"RUN {path} holds no checkpoint (in {folder.checkpoints}), so no parameters; {again}")
-    summary = folder.summary()
-    if summary is None:
-        raise ValueError(f"RUN {path} has not finished (it has no summary.json); {again}")
-    places = dataclasses.replace(method.defaults, run_dir=path, data_dir=data_dir)
-    settings = settings_of_run(method.name, places, folder)
+    method, loaded = load_method_run(folder, seed)
+    own: Settings = dataclasses.replace(loaded.settings, data_dir=data_dir)
     try:
-        images = (stream_images if settings.stream else load_images)(settings.data, data_dir)
+        images = (stream_images if own.stream else load_images)(own.data, data_dir)
     except ValueError as error:
+        raise ValueError(f"RUN {path} was made with --data {own.data}, not to be loaded from here: {error}") from error
+    problem = make_problem(own, images)
+    expected = (folder.summary() or {}).get("test_images")
+    if len(problem.test) != expected:
         raise ValueError(
-            f"RUN {path} was made with --data {settings.data}, not to be loaded from here: {error}"
-        ) from error
-    problem = make_problem(settings, images)
-    if len(problem.test) != summary.get("test_images"):
-        raise ValueError(
-            f"RUN {path} was measured on {summary.get('test_images')} test images, but --data {settings.data} now has "
-            f"{len(problem.test)}: give it the data that it was made with"
+            f"RUN {path} was measured on {expected} test images, but --data {own.data} now has {len(problem.test)}: "
+            "give it the data that it was made with"
         )
-    model = method.model(settings, problem)
-    index = _index_of_model(path, settings, summary, seed)
-    own = dataclasses.replace(settings, seed=settings.seed + index, seeds=1)
-    like = jax.eval_shape(model.init, jax.random.key(0))
-    if settings.seeds > 1:
-        like = jax.eval_shape(jax.vmap(model.init), jax.random.split(jax.random.key(0), settings.seeds))
-    try:
-        params = load_best(folder.checkpoints, like)
-    except ValueError as error:
+    if images.train.shape[1:] != loaded.image_shape:
         raise ValueError(
-            f"RUN {path}: its checkpoint does not hold the model that config.json describes ({error}); use those that "
-            "belong to one another, and the version of vae_jax that the run was made with"
-        ) from error
-    if settings.seeds > 1:
-        params = jax.tree.map(lambda leaf: leaf[index], params)
-    if method.second_stage is not None:
-        model, params = method.second_stage[1](folder, own, model, params)
+            f"RUN {path} was made of images of the shape {loaded.image_shape}, but --data {own.data} now has "
+            f"{images.train.shape[1:]}: give it the data that it was made with"
+        )
     history = [row for row in folder.metrics() if row.get("seed", own.seed) == own.seed]
-    return Trained(method, own, folder, images, problem, model, params, history)
-
-
-def _index_of_model(path: Path, settings: Settings, summary: Mapping[str, Any], seed: int | None) -> int:
-    seeds = range(settings.seed, settings.seed + settings.seeds)
-    if seed is None:
-        return seeds.index(summary.get("shown_seed", settings.seed))
-    if seed not in seeds:
-        raise ValueError(f"--seed must be one of the seeds of RUN {path}, {', '.join(map(str, seeds))}, got {seed}")
-    return seeds.index(seed)
-
-
-def _method_of(folder: RunFolder, name: Any) -> Method:
-    """METHOD of experiments/NAME.py, found as `python -m` finds it: in the current folder, or where it is installed."""
-    if not (isinstance(name, str) and name.isidentifier()):
-        raise ValueError(
-            f"RUN {folder.path} was made by no experiment that can be evaluated: config.json names {name!r} (the rows "
-            "of experiments.burda are measured by the command that trains them)"
-        )
-    if "" not in sys.path and str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
-    try:
-        module = importlib.import_module(f"experiments.{name}")
-    except ModuleNotFoundError as error:
-        if error.name not in ("experiments", f"experiments.{name}"):
-            raise
-        raise ValueError(
-            f"RUN {folder.path} was made by experiments.{name}, which is not to be found from {Path.cwd()}: run "
-            f"vae-jax in the folder that holds experiments/{name}.py"
-        ) from None
-    method = getattr(module, "METHOD", None)
-    if not isinstance(method, Method):
-        raise ValueError(f"RUN {folder.path} was made by experiments.{name}, which has no METHOD to evaluate it by")
-    return method
+    return Trained(method, own, folder, images, problem, loaded.model, loaded.params, history)
 
 
 def run_evaluation(trained: Trained, options: Evaluate) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from vae_jax.data import Batches
+from vae_jax.experiment.loggers import LOGGERS
 from vae_jax.experiment.prepared import Prepared
 from vae_jax.experiment.progress import ProgressDisplay
 from vae_jax.experiment.resumable import Training, train_in_folder
@@ -30,7 +31,8 @@ def train_members(
     objective, optimizer, config = prepared.objective, prepared.optimizer, run_config(prepared.method.name, settings)
     seeds = range(settings.seed, settings.seed + settings.seeds)
     keys = jnp.stack([keys_of(dataclasses.replace(settings, seed=seed)).training for seed in seeds])
-    in_folder = partial(train_in_folder, prepared.folder, config, display, keys[0], prepared.started)
+    log = LOGGERS[settings.log]
+    in_folder = partial(train_in_folder, prepared.folder, config, display, keys[0], prepared.started, log=log)
     batch_size = settings.batch_size
     until: dict[str, Any] = {"epochs": settings.epochs, "patience": settings.patience}
     if settings.seeds > 1:

@@ -14,6 +14,14 @@ from vae_jax.models.vae import VAE, Params
 from vae_jax.objectives import Objective
 
 
+class SecondStage(NamedTuple):
+    """What is trained after the model, and becomes a part of the one that is evaluated."""
+
+    train: Callable[..., tuple[VAE, Params]]  # (prepared, settings of one model, params) -> the whole and its params
+    load: Callable[..., Params]  # (run folder, settings, the model alone, its params) -> params of the whole
+    whole: Callable[[Any, VAE], VAE]  # (settings, the model alone) -> the whole
+
+
 class Method(NamedTuple):
     """An experiment on images. A script in experiments/ has one as METHOD; its runs are evaluated by way of it."""
 
@@ -25,7 +33,6 @@ class Method(NamedTuple):
     measure: Callable[[VAE, Params, jax.Array, jax.Array, int, int], Measures]
     # (model, params, training images as the model sees them) -> params: what is fitted after training, if anything
     after_training: Callable[[VAE, Params, jax.Array], Params] | None = None
-    # What is trained after the model, and loaded again: (prepared, settings of one model, params) and (run folder,
-    # settings, model, params), each -> the model that is evaluated and its params
-    second_stage: tuple[Callable[..., tuple[VAE, Params]], Callable[..., tuple[VAE, Params]]] | None = None
+    second_stage: SecondStage | None = None
     defaults: Settings = Settings()  # of its own class, where it has settings of its own
+    description: str = ""  # for --help

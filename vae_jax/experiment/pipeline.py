@@ -46,7 +46,7 @@ def run(prepared: Prepared) -> dict[str, Any]:
         own = dataclasses.replace(settings, seed=settings.seed + i, seeds=1)
         whole = model, params[i]
         if method.second_stage is not None:
-            whole = method.second_stage[0](prepared, own, params[i])
+            whole = method.second_stage.train(prepared, own, params[i])
         say("evaluating on the test images")
         trained.append(Trained(method, own, folder, images, problem, *whole, member.history))
         before = models_before[i] if i < len(models_before) else {}

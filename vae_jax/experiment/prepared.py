@@ -14,6 +14,7 @@ from jax.sharding import Mesh
 from vae_jax.data import Images, ImageStream, load_images, stream_images
 from vae_jax.experiment.devices import mesh_of
 from vae_jax.experiment.environment import versions
+from vae_jax.experiment.loggers import check_logger
 from vae_jax.experiment.method import Method
 from vae_jax.experiment.problem import Problem, make_problem
 from vae_jax.experiment.schedules import make_schedule
@@ -47,6 +48,7 @@ def prepare(method: Method, settings: Settings) -> Prepared:
       ValueError, TypeError: where a setting, the data or the run folder is not as it must be; nothing is written.
     """
     started = time.monotonic()
+    check_logger(settings.log)
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
     default_path = Path("runs") / f"{method.name}-{Path(settings.data).stem}-{stamp}-seed{settings.seed}"
     folder = RunFolder(Path(from_writer(str(settings.run_dir or default_path))))
@@ -65,5 +67,5 @@ def prepare(method: Method, settings: Settings) -> Prepared:
     num_steps = settings.epochs * steps_per_epoch(problem.train.shape[0], settings.batch_size)
     optimizer = optax.adam(make_schedule(settings.schedule, settings.learning_rate, num_steps))
     if not settings.resume and is_writer():
-        folder.create(run_config(method.name, settings))
+        folder.create(run_config(method.name, settings), images.train.shape[1:])
     return Prepared(method, settings, folder, images, problem, model, objective, optimizer, mesh, started)

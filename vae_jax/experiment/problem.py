@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
@@ -48,6 +49,7 @@ _LIKELIHOODS = {
     "normal": (likelihoods.normal, Pixels(data.dequantize, 256)),
     "laplace": (likelihoods.laplace, Pixels(data.dequantize, 256)),
 }
+_BITS = Pixels(data.binarize, None)
 
 
 class Problem(NamedTuple):
@@ -72,7 +74,7 @@ def make_problem(settings: Settings, images: Images | ImageStream) -> Problem:
     if settings.binarization == "static" and isinstance(train, np.ndarray):  # of no stream: resolve refuses it
         train = data.static_binarization(train, BITS_SEED)
     if settings.binarization == "dynamic":
-        pixels = Pixels(data.binarize, None)
+        pixels = _BITS
     source = ArrayImages(train) if isinstance(train, np.ndarray) else train
     rest, validation = hold_out(source, settings.validation_size or 0, SPLIT_SEED)
     in_memory = isinstance(train, np.ndarray)
@@ -85,6 +87,16 @@ def make_problem(settings: Settings, images: Images | ImageStream) -> Problem:
         pixels=pixels,
         likelihood=likelihood,
     )
+
+
+def without_data(settings: Settings, image_shape: Sequence[int]) -> Problem:
+    """A problem of images of that shape that holds none: enough to build the model, whose start it leaves undefined."""
+    likelihood, pixels = _LIKELIHOODS[settings.likelihood]
+    if settings.binarization == "dynamic":
+        pixels = _BITS
+    none = np.zeros((0, *image_shape), np.uint8)
+    mean = np.full(tuple(image_shape), 0.5)
+    return Problem(np.zeros((1, *image_shape), np.uint8), mean, none, jnp.zeros(none.shape), None, pixels, likelihood)
 
 
 def fitted_to(problem: Problem, key: jax.Array) -> jax.Array:

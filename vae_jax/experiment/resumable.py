@@ -9,6 +9,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import jax
 
 from vae_jax.experiment.environment import seconds_since_start
+from vae_jax.experiment.loggers import MakeLogger, no_logger
 from vae_jax.experiment.progress import ProgressDisplay
 from vae_jax.runs import RunFolder, defined
 from vae_jax.training import Row
@@ -35,6 +36,7 @@ def train_in_folder(
     started: float,
     begin: Callable[..., ProgressT],
     rows_of: Callable[[Any], Iterable[Row]] = lambda history: history,
+    log: MakeLogger = no_logger,
 ) -> Training[ProgressT]:
     """A fit, with its checkpoints and `metrics.jsonl` in the folder; the same call again goes on where it stopped.
 
@@ -46,6 +48,7 @@ def train_in_folder(
       started: `time.monotonic()` when this process began to work on the run.
       begin: `fit` or `fit_ensemble` with all but its checkpoints, on_start and on_epoch.
       rows_of: the rows of a history, of all models.
+      log: where the rows go beside `metrics.jsonl`.
     """
     rows = folder.metrics()
     spent = rows[-1]["seconds"] if rows else 0.0
@@ -65,8 +68,13 @@ def train_in_folder(
         seconds_at[rows[-1]["epoch"]] = seconds()
         if is_writer():
             folder.write_metrics([defined(row) | {"seconds": seconds_at[row["epoch"]]} for row in rows])
+            logger.log(rows)
         display.show([row for row in rows if row["epoch"] == rows[-1]["epoch"]])
 
     checkpoints = OrbaxCheckpoints(folder.checkpoints, key, config)
-    progress = begin(checkpoints=checkpoints, on_start=on_start, on_epoch=on_epoch)
+    logger = (log if is_writer() else no_logger)(folder, config)
+    try:
+        progress = begin(checkpoints=checkpoints, on_start=on_start, on_epoch=on_epoch)
+    finally:
+        logger.close()
     return Training(progress, checkpoints, seconds, first_step[0] if first_step else None)

@@ -15,6 +15,7 @@ import numpy as np
 import optax
 
 from vae_jax.evaluation import encode_sequences
+from vae_jax.experiment.loggers import LOGGERS
 from vae_jax.experiment.prepared import Prepared
 from vae_jax.experiment.problem import fitted_to
 from vae_jax.experiment.progress import ProgressDisplay
@@ -137,12 +138,17 @@ def train_prior(prepared: Prepared, settings: CodeSettings, params: Params) -> t
         display.say(
             f"a prior over the {prior.length} codes of an image, of {max(prior.num_codes)} each; in {folder.path}"
         )
-        trained = train_in_folder(folder, config, display, training_key, started, begin)
+        trained = train_in_folder(folder, config, display, training_key, started, begin, log=LOGGERS[settings.log])
     return with_code_prior(model, prior), with_prior_params(params, trained.progress.best_params)
 
 
-def load_prior(run: RunFolder, settings: CodeSettings, model: VAE, params: Params) -> tuple[VAE, Params]:
-    """What `train_prior` returned for this run.
+def with_prior(settings: CodeSettings, model: VAE) -> VAE:
+    """The model with the prior that the settings describe."""
+    return with_code_prior(model, make_prior(settings, model))
+
+
+def load_prior(run: RunFolder, settings: CodeSettings, model: VAE, params: Params) -> Params:
+    """The params that `train_prior` returned for this run, of `with_prior`.
 
     Raises:
       ValueError: where there is none, or it has other settings.
@@ -151,7 +157,7 @@ def load_prior(run: RunFolder, settings: CodeSettings, model: VAE, params: Param
     prior, folder = make_prior(settings, model), _folder_of(run, settings)
     _check_same(folder, _config(settings, fingerprint(params, prior.num_codes)))
     best = load_best(folder.checkpoints, jax.eval_shape(prior.init, jax.random.key(0)))
-    return with_code_prior(model, prior), with_prior_params(params, best)
+    return with_prior_params(params, best)
 
 
 def fingerprint(params: Params, sizes: Sequence[int]) -> str:

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import tyro
 
 from vae_jax.data import Images, ImageStream
+from vae_jax.experiment.loggers import LogName
 from vae_jax.experiment.schedules import Schedule
 from vae_jax.runs import RunFolder
 
@@ -20,11 +21,12 @@ LikelihoodName = Literal["auto", "bernoulli", "continuous_bernoulli", "logistic"
 Binarization = Literal["auto", "static", "dynamic", "none"]
 SettingsT = TypeVar("SettingsT", bound="Settings")
 
-# Where things lie and how a run begins: no part of what it computes.
+# Where things lie and go, and how a run begins: no part of what it computes.
 _PLACES = (
     "data_dir",
     "run_dir",
     "resume",
+    "log",
     "devices",
     "distributed",
     "coordinator",
@@ -47,6 +49,8 @@ class Settings:
     """the run's own folder, made by the run; None: runs/EXPERIMENT-DATA-TIME"""
     resume: bool = False
     """continue the run in --run-dir from its last checkpoint; its settings are the defaults"""
+    log: LogName = "none"
+    """metrics go to metrics.jsonl, and to TensorBoard or Weights & Biases too; to be given again with --resume"""
     network: Literal["mlp", "conv"] = "mlp"
     """mlp, or conv: 4x4 convolutions of stride 2 (height and width divisible by 2 to their number)"""
     hidden: tuple[int, ...] = (400,)

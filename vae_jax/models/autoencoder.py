@@ -54,6 +54,8 @@ def fit_prior(params: Params, codes: jax.Array) -> Params:
     Args:
       params: of an `autoencoder`.
       codes: `[N, D]`, the codes of the training data.
+
+    Source: Ghosh et al. 2020 (arXiv:1903.12436), section 4.
     """
     chex.assert_rank(codes, 2)
     # A dimension that no example uses has variance 0; its logarithm must stay finite.

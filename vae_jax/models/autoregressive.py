@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import chex
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
@@ -18,6 +19,7 @@ from vae_jax.models.code_prior import (
     CodePrior,
     Sampling,
     check_label_dropout,
+    code_at,
     codes_of,
     draw_code,
     drop_label,
@@ -76,22 +78,31 @@ def autoregressive_prior(
     def loss(params: Params, key: jax.Array, codes: ArrayLike, label: ArrayLike | None) -> jax.Array:
         return -log_prob(params, codes, drop_label(key, label_of(label, num_classes), num_classes, label_dropout))
 
-    def sample(params: Params, key: jax.Array, label: ArrayLike | None, how: Sampling) -> jax.Array:
+    def one_by_one(params: Params, label: ArrayLike | None, how: Sampling, choose: Any, randomness: Any) -> jax.Array:
+        """Codes int32 `[T]`, each by choose(its randomness, its logits, how)."""
         labels = labels_of(label, how, num_classes)
         of_each_label = jax.vmap(step, in_axes=(None, 0, None, None, 0))
 
-        def draw_next(carry: tuple[Any, jax.Array], inputs: tuple[jax.Array, jax.Array, jax.Array]) -> Any:
+        def next_code(carry: tuple[Any, jax.Array], inputs: tuple[jax.Array, jax.Array, jax.Array]) -> Any:
             state, previous = carry
-            position, size, key = inputs
+            position, size, random = inputs
             scores, state = of_each_label(params, state, position, previous, labels)
-            code = draw_code(key, possible(guided_logits(scores, how), size), how)
+            code = choose(random, possible(guided_logits(scores, how), size), how)
             return (state, code), code
 
         state = jax.tree.map(lambda leaf: jnp.stack([leaf] * len(labels)), start(params))
-        inputs = (jnp.arange(length), jnp.asarray(sizes), jax.random.split(key, length))
-        return jax.lax.scan(draw_next, (state, jnp.int32(0)), inputs)[1]
+        inputs = (jnp.arange(length), jnp.asarray(sizes), randomness)
+        return jax.lax.scan(next_code, (state, jnp.int32(0)), inputs)[1]
 
-    return CodePrior(init, loss, log_prob, sample, sizes, length, num_classes)
+    def sample(params: Params, key: jax.Array, label: ArrayLike | None, how: Sampling) -> jax.Array:
+        return one_by_one(params, label, how, draw_code, jax.random.split(key, length))
+
+    def from_uniforms(params: Params, uniforms: ArrayLike, label: ArrayLike | None, how: Sampling) -> jax.Array:
+        uniforms = jnp.asarray(uniforms)
+        chex.assert_shape(uniforms, (length,))
+        return one_by_one(params, label, how, code_at, uniforms)
+
+    return CodePrior(init, loss, log_prob, sample, sizes, length, num_classes, from_uniforms)
 
 
 def recomputed(logits: Logits, length: int) -> tuple[Start, Step]:

@@ -47,6 +47,9 @@ class CodePrior(NamedTuple):
     num_codes: tuple[int, ...]  # K at each of the T places
     length: int  # T
     num_classes: int  # 0: unconditional
+    # (params, uniforms [T] in (0, 1), label, how) -> codes int32 [T], code t by the inverse distribution function of
+    # what `sample` draws it from: a sample whose randomness is given; None: codes are not drawn one after another
+    from_uniforms: Callable[[Params, ArrayLike, ArrayLike | None, Sampling], jax.Array] | None = None
 
 
 def sizes_of(num_codes: int | Sequence[int], length: int) -> tuple[int, ...]:
@@ -155,10 +158,36 @@ def draw_code(key: jax.Array, logits: jax.Array, how: Sampling) -> jax.Array:
     Raises:
       ValueError: where one of the three is out of its range.
     """
-    undefined = jnp.any(jnp.isnan(logits))
+    return _defined(logits, Categorical(drawn_from(logits, how)).sample(key))
+
+
+def code_at(uniform: jax.Array, logits: jax.Array, how: Sampling) -> jax.Array:
+    """The code at which the distribution function of `draw_code` passes a number in (0, 1): an int32 scalar.
+
+    Where the number is drawn uniformly, the code is drawn as by `draw_code`.
+
+    Raises:
+      ValueError: as `draw_code` does.
+    """
+    up_to = jnp.cumsum(jax.nn.softmax(drawn_from(logits, how)))
+    # Rounding leaves the last sum near 1. The code of probability above 0 that reaches it is the last there is.
+    passed = (up_to <= uniform * up_to[-1]) & (up_to < up_to[-1])
+    return _defined(logits, jnp.sum(passed))
+
+
+def drawn_from(logits: jax.Array, how: Sampling) -> jax.Array:
+    """Logits `[K]` after temperature, top_k and top_p.
+
+    Raises:
+      ValueError: where one of the three is out of its range.
+    """
     logits = with_temperature(logits, how.temperature)
     if how.top_k is not None:
         logits = keep_top_k(logits, how.top_k)
     if how.top_p is not None:
         logits = keep_nucleus(logits, how.top_p)
-    return jnp.where(undefined, logits.shape[0], Categorical(logits).sample(key)).astype(jnp.int32)
+    return logits
+
+
+def _defined(logits: jax.Array, code: jax.Array) -> jax.Array:
+    return jnp.where(jnp.any(jnp.isnan(logits)), logits.shape[0], code).astype(jnp.int32)

@@ -99,6 +99,8 @@ def conv_encoder(
 
     Raises:
       ValueError: where H or W is not divisible by 2 to the number of channels, or a kernel size does not suit.
+
+    Source: Burgess et al. 2018 (arXiv:1804.03599).
     """
     check_divisible(image_shape, channels)
     sizes = _kernel_sizes(channels, kernel_sizes)
@@ -128,6 +130,8 @@ def conv_decoder(
 
     Raises:
       ValueError: where H or W is not divisible by 2 to the number of channels, or a kernel size does not suit.
+
+    Source: Burgess et al. 2018 (arXiv:1804.03599).
     """
     check_divisible(output_shape, channels)
     sizes = _kernel_sizes(channels, kernel_sizes)

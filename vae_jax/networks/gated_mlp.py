@@ -48,7 +48,10 @@ def gated_mlp_encoder(
     hidden: Sequence[int] = (300, 300),
     kernel_init: Initializer = LECUN_NORMAL,
 ) -> Network:
-    """Image `[H, W, C]` (or a code `[D]`) -> vector `[num_outputs]`; arguments as in `mlp_encoder`."""
+    """Image `[H, W, C]` (or a code `[D]`) -> vector `[num_outputs]`; arguments as in `mlp_encoder`.
+
+    Source: Tomczak & Welling 2018 (arXiv:1705.07120), the experiments.
+    """
     return from_linen(GatedMLP(tuple(hidden), (num_outputs,), kernel_init=kernel_init), image_shape)
 
 
@@ -59,5 +62,8 @@ def gated_mlp_decoder(
     output_bias: ArrayLike | None = None,
     kernel_init: Initializer = LECUN_NORMAL,
 ) -> Network:
-    """Code `[latent_dim]` -> array `[*output_shape]`; arguments as in `mlp_decoder`."""
+    """Code `[latent_dim]` -> array `[*output_shape]`; arguments as in `mlp_decoder`.
+
+    Source: Tomczak & Welling 2018 (arXiv:1705.07120), the experiments.
+    """
     return from_linen(GatedMLP(tuple(hidden), tuple(output_shape), bias_init(output_bias), kernel_init), (latent_dim,))

@@ -57,6 +57,8 @@ def mlp_encoder(
       hidden: widths of the hidden layers.
       activation: of the hidden layers.
       kernel_init: of every layer's weights `[inputs, outputs]`, one of `jax.nn.initializers`; biases start at zero.
+
+    Source: Kingma & Welling 2014 (arXiv:1312.6114), appendix C.
     """
     return from_linen(MLP(tuple(hidden), (num_outputs,), activation, kernel_init=kernel_init), image_shape)
 
@@ -78,6 +80,8 @@ def mlp_decoder(
       output_bias: the output layer's initial bias, of shape `output_shape`; zeros where None.
       activation: of the hidden layers.
       kernel_init: of every layer's weights `[inputs, outputs]`, one of `jax.nn.initializers`.
+
+    Source: Kingma & Welling 2014 (arXiv:1312.6114), appendix C.
     """
     mlp = MLP(tuple(hidden), tuple(output_shape), activation, bias_init(output_bias), kernel_init)
     return from_linen(mlp, (latent_dim,))

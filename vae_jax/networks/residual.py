@@ -111,7 +111,10 @@ def residual_decoder(
     residual_layers: int = 2,
     output_bias: ArrayLike | None = None,
 ) -> Network:
-    """Code `[h * w * D]` -> array `[H, W, ...]`; arguments as in `residual_encoder` and `conv_decoder`."""
+    """Code `[h * w * D]` -> array `[H, W, ...]`; arguments as in `residual_encoder` and `conv_decoder`.
+
+    Source: van den Oord et al. 2017 (arXiv:1711.00937), section 4.1.
+    """
     check_divisible(output_shape, channels)
     per_pixel = 0.0 if output_bias is None else jnp.asarray(output_bias).mean(axis=(0, 1)).ravel()
     decoder = ResidualDecoder(

@@ -170,7 +170,7 @@ def causal_transformer(
       ValueError: where a number is too small, or heads does not divide width.
 
     Source: Vaswani et al. 2017 (arXiv:1706.03762), the decoder alone, normalised before each part as in GPT-2 (Radford
-    et al. 2019).
+    et al. 2019 [radford2019language]).
     """
     _check(num_codes, length, num_classes, layers, width, heads)
     module = Transformer(num_codes, num_codes, length, num_classes, layers, width, heads)

@@ -51,7 +51,8 @@ def ada_gvae(beta: ArrayLike = 1.0) -> Objective:
       ValueError: where beta is below 0; by the objective, where the batch is not of pairs.
       TypeError: by the objective, where the posterior is no diagonal Normal over a vector.
 
-    Source: Locatello et al. 2020 (arXiv:2002.02886), section 4 (with the averaging of Bouchacourt et al. 2018's GVAE).
+    Source: Locatello et al. 2020 (arXiv:2002.02886), section 4, with the averages of the GVAE (Hosoya 2019,
+    arXiv:1809.02383).
     """
     check_between("beta", beta, 0)
 

@@ -15,7 +15,10 @@ from vae_jax.objectives.elbo import ElboTerms, elbo_metrics, elbo_terms, sampled
 
 
 def beta_loss_from_terms(log_likelihood: ArrayLike, kl: ArrayLike, beta: ArrayLike) -> jax.Array:
-    """-log_likelihood + beta * kl."""
+    """-log_likelihood + beta * kl.
+
+    Source: Higgins et al. 2017 [higgins2017beta], eq. 4.
+    """
     return -jnp.asarray(log_likelihood) + jnp.asarray(beta) * jnp.asarray(kl)
 
 
@@ -31,7 +34,7 @@ def beta(value: ArrayLike) -> Objective:
     Raises:
       ValueError: where a number below 0 is given.
 
-    Source: Higgins et al. 2017 (beta-VAE, ICLR), eq. 4.
+    Source: Higgins et al. 2017 [higgins2017beta], eq. 4.
     """
     return _beta(value, elbo_terms)
 
@@ -46,6 +49,8 @@ def sampled_beta(value: ArrayLike) -> Objective:
 
     Raises:
       ValueError: where a number below 0 is given.
+
+    Source: Higgins et al. 2017 [higgins2017beta], eq. 4.
     """
     return _beta(value, sampled_elbo_terms)
 

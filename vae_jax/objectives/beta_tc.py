@@ -32,6 +32,8 @@ def rate_parts(log_posterior: ArrayLike, aggregate: LogAggregate, log_prior: Arr
       log_posterior: `[B]` log q(z_i | x_i).
       aggregate: log q(z_i), `[B]`, and of its dimensions, `[B, D]`.
       log_prior: `[B]` log p(z_i).
+
+    Source: Chen et al. 2018 (arXiv:1802.04942), eq. 2.
     """
     marginals = jnp.sum(aggregate.marginals, axis=-1)
     return RateParts(

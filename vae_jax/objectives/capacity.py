@@ -13,7 +13,10 @@ from vae_jax.objectives.elbo import elbo_metrics, elbo_terms
 
 
 def capacity_loss_from_terms(log_likelihood: ArrayLike, kl: ArrayLike, gamma: ArrayLike, nats: ArrayLike) -> jax.Array:
-    """-log_likelihood + gamma |kl - nats|."""
+    """-log_likelihood + gamma |kl - nats|.
+
+    Source: Burgess et al. 2018 (arXiv:1804.03599).
+    """
     return -jnp.asarray(log_likelihood) + jnp.asarray(gamma) * jnp.abs(jnp.asarray(kl) - jnp.asarray(nats))
 
 

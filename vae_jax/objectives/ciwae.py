@@ -15,7 +15,10 @@ from vae_jax.objectives.iwae import log_mean_exp, log_weights, negative_bound
 
 
 def ciwae_from_log_weights(log_weights: ArrayLike, beta: ArrayLike) -> jax.Array:
-    """beta 1/K sum_k log w_k + (1 - beta) log 1/K sum_k w_k of `[K]` log-weights."""
+    """beta 1/K sum_k log w_k + (1 - beta) log 1/K sum_k w_k of `[K]` log-weights.
+
+    Source: Rainforth et al. 2018 (arXiv:1802.04537).
+    """
     log_weights, beta = jnp.asarray(log_weights), jnp.asarray(beta)
     return _part(beta, jnp.mean(log_weights)) + _part(1 - beta, log_mean_exp(log_weights))
 

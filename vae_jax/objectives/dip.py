@@ -23,7 +23,10 @@ def batch_covariance(values: ArrayLike) -> jax.Array:
 
 
 def dip_penalty(covariance: ArrayLike, off_diagonal: ArrayLike, diagonal: ArrayLike) -> jax.Array:
-    """off_diagonal sum_{i != j} C_ij^2 + diagonal sum_i (C_ii - 1)^2 of a `[D, D]` covariance C."""
+    """off_diagonal sum_{i != j} C_ij^2 + diagonal sum_i (C_ii - 1)^2 of a `[D, D]` covariance C.
+
+    Source: Kumar, Sattigeri & Balakrishnan 2018 (arXiv:1711.00848), eq. 6 and 7.
+    """
     covariance = jnp.asarray(covariance)
     chex.assert_rank(covariance, 2)
     on = jnp.diag(covariance)

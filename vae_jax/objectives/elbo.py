@@ -92,13 +92,19 @@ def elbo_metrics(terms: ElboTerms) -> Metrics:
 
 
 def _negative_elbo(model: VAE, params: Params, key: jax.Array, x: jax.Array) -> tuple[jax.Array, Metrics]:
-    """-elbo with its KL divergence in closed form, a mean over the batch in nats per example; one z an example."""
+    """-elbo with its KL divergence in closed form, a mean over the batch in nats per example; one z an example.
+
+    Source: Kingma & Welling 2014 (arXiv:1312.6114), eq. 7.
+    """
     metrics = elbo_metrics(elbo_terms(model, params, key, x))
     return -metrics["elbo"], metrics
 
 
 def _negative_sampled_elbo(model: VAE, params: Params, key: jax.Array, x: jax.Array) -> tuple[jax.Array, Metrics]:
-    """-sampled_elbo, a mean over the batch in nats per example; one z an example, nothing in closed form."""
+    """-sampled_elbo, a mean over the batch in nats per example; one z an example, nothing in closed form.
+
+    Source: Kingma & Welling 2014 (arXiv:1312.6114), eq. 6.
+    """
     metrics = elbo_metrics(sampled_elbo_terms(model, params, key, x))
     return -metrics["elbo"], metrics
 

@@ -28,7 +28,10 @@ def batch_permute_dimensions(key: jax.Array, zs: ArrayLike) -> jax.Array:
 
 
 def discriminator_loss(joint_logits: ArrayLike, permuted_logits: ArrayLike) -> jax.Array:
-    """-1/2 E log sigmoid(l(z)) - 1/2 E log(1 - sigmoid(l(z'))), of logits `[B]` each: log 2 where it cannot tell."""
+    """-1/2 E log sigmoid(l(z)) - 1/2 E log(1 - sigmoid(l(z'))), of logits `[B]` each: log 2 where it cannot tell.
+
+    Source: Kim & Mnih 2018 (arXiv:1802.05983), algorithm 2.
+    """
     joint, permuted = jnp.asarray(joint_logits), jnp.asarray(permuted_logits)
     return 0.5 * (jnp.mean(jax.nn.softplus(-joint)) + jnp.mean(jax.nn.softplus(permuted)))
 

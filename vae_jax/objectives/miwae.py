@@ -24,7 +24,10 @@ from vae_jax.objectives.iwae import (
 
 
 def miwae_from_log_weights(log_weights: ArrayLike, num_bounds: int) -> jax.Array:
-    """1/M sum_m log 1/K sum_k w_mk of `[M K]` log-weights."""
+    """1/M sum_m log 1/K sum_k w_mk of `[M K]` log-weights.
+
+    Source: Rainforth et al. 2018 (arXiv:1802.04537).
+    """
     log_weights = jnp.asarray(log_weights)
     chex.assert_rank(log_weights, 1)
     if log_weights.shape[0] % num_bounds:

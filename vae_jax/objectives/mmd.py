@@ -36,7 +36,7 @@ def batch_mmd(xs: ArrayLike, ys: ArrayLike, kernel: Kernel) -> jax.Array:
       ys: `[C, D]`, C at least 2.
       kernel: of squared distances.
 
-    Source: Gretton et al. 2012, "A kernel two-sample test" (JMLR 13), eq. 3.
+    Source: Gretton et al. 2012 [gretton2012kernel], eq. 3.
     """
     xs, ys = jnp.asarray(xs), jnp.asarray(ys)
     chex.assert_rank([xs, ys], 2)

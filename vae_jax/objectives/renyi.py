@@ -16,7 +16,10 @@ from vae_jax.objectives.iwae import log_weights, negative_bound
 
 
 def renyi_from_log_weights(log_weights: ArrayLike, alpha: float) -> jax.Array:
-    """1 / (1 - alpha) log 1/K sum_k w_k^(1 - alpha) of `[K]` log-weights; at alpha = 1 its limit, their mean."""
+    """1 / (1 - alpha) log 1/K sum_k w_k^(1 - alpha) of `[K]` log-weights; at alpha = 1 its limit, their mean.
+
+    Source: Li & Turner 2016 (arXiv:1602.02311).
+    """
     log_weights = jnp.asarray(log_weights)
     chex.assert_rank(log_weights, 1)
     if alpha == 1:

@@ -78,6 +78,8 @@ def sampled_kl_warm_up(schedule: Schedule) -> Scheduled:
 
     Args:
       schedule: of beta; one that ends at 1 ends with the ELBO.
+
+    Source: Bowman et al. 2016 (arXiv:1511.06349); Sonderby et al. 2016 (arXiv:1602.02282).
     """
     return scheduled(sampled_beta, schedule)
 

@@ -90,6 +90,8 @@ def batch_ema(codebook: Codebook, zs: jax.Array, indices: jax.Array, decay: floa
       indices: int32 `[N]`, the code of each.
       decay: g.
       epsilon: of the smoothing.
+
+    Source: van den Oord et al. 2017 (arXiv:1711.00937), appendix A.1.
     """
     chex.assert_rank([zs, indices], [2, 1])
     zs = jax.lax.stop_gradient(zs.astype(jnp.float32))
@@ -118,6 +120,8 @@ def batch_revive(codebook: Codebook, key: jax.Array, zs: jax.Array, threshold: f
       key: of the draw.
       zs: `[N, D]`.
       threshold: in [0, 1).
+
+    Source: Dhariwal et al. 2020 (arXiv:2005.00341), section 3.1.
     """
     chex.assert_rank(zs, 2)
     zs = jax.lax.stop_gradient(zs.astype(jnp.float32))

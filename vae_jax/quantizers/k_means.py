@@ -35,7 +35,7 @@ def k_means(key: jax.Array, points: jax.Array, num_clusters: int, iterations: in
       num_clusters: K.
       iterations: of both steps.
 
-    Source: Lloyd 1982 (IEEE Transactions on Information Theory 28), as in Lancucki et al. 2020 (arXiv:2005.08520),
+    Source: Lloyd 1982 [lloyd1982least], as in Lancucki et al. 2020 (arXiv:2005.08520),
     section 3.2, for codebooks.
     """
     chex.assert_rank(points, 2)

@@ -23,8 +23,8 @@ def product_quantizer(quantizer: Quantizer, num_heads: int) -> Quantizer:
     Raises:
       ValueError: where num_heads is below 1.
 
-    Source: Jegou et al. 2011 (IEEE TPAMI 33(1)), section II.B; multi-head codes as in Mama et al. 2021
-    (arXiv:2112.09426).
+    Source: Jegou et al. 2011 [jegou2011product], section II.B; multi-head codes as in Mama et al. 2021
+    (arXiv:2106.04283).
     """
     if num_heads < 1:
         raise ValueError(f"num_heads must be at least 1, got {num_heads}")

@@ -1,6 +1,7 @@
 """Figures from NumPy arrays, those of a trained model, and a report that holds them in one file; no metrics."""
 
 from vae_jax.visualization.bounds import bounds_by_epoch as bounds_by_epoch
+from vae_jax.visualization.comparison import compared_curves as compared_curves
 from vae_jax.visualization.curves import training_curves as training_curves
 from vae_jax.visualization.grids import image_grid as image_grid
 from vae_jax.visualization.grids import interpolations as interpolations

@@ -66,7 +66,7 @@ def beta_vae_score(
     Raises:
       ValueError: where codes are not finite, no factor has two values, or a number is too small.
 
-    Source: Higgins et al. 2017 (beta-VAE, ICLR), section 3; numbers as in Locatello et al. 2019 (arXiv:1811.12359).
+    Source: Higgins et al. 2017 [higgins2017beta], section 3; numbers as in Locatello et al. 2019 (arXiv:1811.12359).
     """
     from sklearn.linear_model import LogisticRegression
 

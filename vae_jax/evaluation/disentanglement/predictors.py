@@ -34,7 +34,7 @@ def dci(train: Labelled, test: Labelled, num_jobs: int | None = None) -> DCI:
     Raises:
       ValueError: where codes are not finite, or no factor varies.
 
-    Source: Eastwood & Williams 2018 (ICLR); trees as in Locatello et al. 2019 (arXiv:1811.12359).
+    Source: Eastwood & Williams 2018 [eastwood2018framework]; trees as in Locatello et al. 2019 (arXiv:1811.12359).
     """
     from joblib import Parallel, delayed
 
@@ -64,7 +64,8 @@ def separated_attribute_predictability(train: Labelled, test: Labelled) -> float
     Raises:
       ValueError: where codes are not finite, or no factor varies.
 
-    Source: Kumar, Sattigeri & Balakrishnan 2018 (arXiv:1711.00848), section 3; classifier as in Locatello et al. 2019.
+    Source: Kumar, Sattigeri & Balakrishnan 2018 (arXiv:1711.00848), section 3; classifier as in Locatello et al. 2019
+    (arXiv:1811.12359).
     """
     from sklearn.svm import LinearSVC
 

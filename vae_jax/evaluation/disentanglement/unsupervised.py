@@ -23,7 +23,8 @@ def gaussian_total_correlation(codes: ArrayLike) -> float:
     Raises:
       ValueError: where codes are not finite, or too few.
 
-    Source: Locatello et al. 2019 (arXiv:1811.12359), section 5.2, from Watanabe 1960.
+    Source: Locatello et al. 2019 (arXiv:1811.12359), section 5.2, from Watanabe 1960
+    [watanabe1960information].
     """
     codes = np.asarray(codes, np.float64)
     if codes.ndim != 2 or len(codes) <= codes.shape[1]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 import tyro
 
@@ -12,8 +13,8 @@ from vae_jax.experiment.disentanglement.settings import EXPERIMENT, DisentangleS
 from vae_jax.experiment.environment import keep_compiled_programs
 
 
-def main(description: str | None) -> None:
-    """Runs it as `python -m experiments.disentangle`.
+def main(description: str | None, prog: str | None = None, arguments: Sequence[str] | None = None) -> None:
+    """Runs it, as `python -m experiments.disentangle` or `vae-jax train disentangle`.
 
     Progress, messages and a table of the scores go to stderr. On stdout come the place of the report and, last, the
     summary as one line of JSON. Exit codes: 0; 1 where every model diverged; 2 where a setting, the data or the run
@@ -21,10 +22,16 @@ def main(description: str | None) -> None:
 
     Args:
       description: for `--help`.
+      prog: the command, for `--help`; None: the experiment's script.
+      arguments: of the command line; None: the process's own.
     """
     keep_compiled_programs()
     parse = lambda default: tyro.cli(
-        DisentangleSettings, default=default, description=description, prog=f"python -m experiments.{EXPERIMENT}"
+        DisentangleSettings,
+        default=default,
+        description=description,
+        prog=prog or f"python -m experiments.{EXPERIMENT}",
+        args=arguments,
     )
     settings = parse(DisentangleSettings())
     with exit_on_bad_input():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -48,25 +49,35 @@ def prepare_scoring(options: Evaluate) -> Scoring:
             raise ValueError(f"--{name} must be at least 100, got {value}")
     folder = RunFolder(options.run, "RUN")
     config = folder.config()
-    data = _factor_data(folder, config.get("data"), options.data_dir)
     if config.get("experiment") == EXPERIMENT:
         if options.seed is not None:
             raise ValueError(f"--seed: of a run of experiments.{EXPERIMENT} all models are scored, leave it out")
-        if folder.summary() is None:
-            raise ValueError(
-                f"RUN {options.run} has not finished (it has no summary.json); finish it with: python -m "
-                f"experiments.{EXPERIMENT} --run-dir {options.run} --resume"
-            )
-        places = DisentangleSettings(run_dir=options.run, data_dir=options.data_dir)
-        settings = dataclasses.replace(
-            settings_of(folder, places), points=options.points, dci_points=options.dci_points
-        )
-        return Scoring(folder, lambda: _score_run(Prepared(settings, data, folder)))
+        prepared, _ = open_disentangled(options.run, options.data_dir)
+        settings = dataclasses.replace(prepared.settings, points=options.points, dci_points=options.dci_points)
+        return Scoring(folder, lambda: _score_run(prepared._replace(settings=settings)))
+    data = _factor_data(folder, config.get("data"), options.data_dir)
     trained = open_run(options.run, options.data_dir, options.seed)
     code = jax.eval_shape(lambda x: mean_of(trained.model.encode(trained.params, x)), trained.problem.test[0])
     if not isinstance(code, jax.ShapeDtypeStruct) or len(code.shape) != 1:
         raise ValueError(f"RUN {options.run}: the scores of disentanglement need a code that is one vector, got {code}")
     return Scoring(folder, lambda: _score_trained(trained, data, options))
+
+
+def open_disentangled(path: Path, data_dir: str | None = None) -> tuple[Prepared, dict[str, Any]]:
+    """A finished run of the disentanglement experiment with its data, and its summary.
+
+    Raises:
+      ValueError: where the run has not finished, or its data cannot be loaded.
+    """
+    folder = RunFolder(path, "RUN")
+    settings = settings_of(folder, DisentangleSettings(run_dir=path, data_dir=data_dir))
+    summary = folder.summary()
+    if summary is None:
+        raise ValueError(
+            f"RUN {path} has not finished (it has no summary.json); finish it with: python -m "
+            f"experiments.{EXPERIMENT} --run-dir {path} --resume"
+        )
+    return Prepared(settings, _factor_data(folder, settings.data, data_dir), folder), summary
 
 
 def _factor_data(folder: RunFolder, name: Any, data_dir: str | None) -> FactorData:
@@ -81,7 +92,7 @@ def _factor_data(folder: RunFolder, name: Any, data_dir: str | None) -> FactorDa
 
 def _score_run(prepared: Prepared) -> dict[str, Any]:
     settings, data, folder = prepared
-    started, model, key = time.monotonic(), make_model(settings, data), keys_of(settings).scoring
+    started, model, key = time.monotonic(), make_model(settings, data.image_shape), keys_of(settings).scoring
     models = load_snapshot(settings, model, folder, settings.steps)
     records = []
     for member, params in zip(members_of(settings), models, strict=True):

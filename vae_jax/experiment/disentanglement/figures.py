@@ -67,7 +67,7 @@ def run_figures(
     order = sorted(range(len(records)), key=lambda i: records[i]["mig"])
     record = records[order[len(order) // 2]]
     index = summary["models"].index(record)
-    model = make_model(settings, data)
+    model = make_model(settings, data.image_shape)
     params = load_snapshot(settings, model, folder, settings.steps)[index]
     of = f" Model: weight {record['beta']:g}, seed {record['seed']}, that of the median MIG."
     keys = keys_of(settings)

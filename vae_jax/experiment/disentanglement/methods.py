@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -20,16 +20,16 @@ from vae_jax.training import partitioned
 _CHANNELS, _HIDDEN = (32, 32, 64, 64), 256
 
 
-def make_model(settings: DisentangleSettings, data: FactorData) -> VAE:
+def make_model(settings: DisentangleSettings, image_shape: Sequence[int]) -> VAE:
     """disentanglement_lib's convolutional network: 4x4 32, 4x4 32, 2x2 64, 2x2 64, each of stride 2, and dense 256.
 
     The decoder is its mirror image, with kernels of 4x4 throughout. Bernoulli pixels, as there.
 
     Source: Locatello et al. 2019 (arXiv:1811.12359), appendix B.
     """
-    shape, dim = data.image_shape, settings.latent_dim
-    encoder = conv_encoder(shape, 2 * dim, _CHANNELS, _HIDDEN, kernel_sizes=(4, 4, 2, 2))
-    decoder = conv_decoder(dim, (*shape, 1), _CHANNELS, _HIDDEN)
+    dim = settings.latent_dim
+    encoder = conv_encoder(image_shape, 2 * dim, _CHANNELS, _HIDDEN, kernel_sizes=(4, 4, 2, 2))
+    decoder = conv_decoder(dim, (*image_shape, 1), _CHANNELS, _HIDDEN)
     model = gaussian_vae(encoder, decoder, dim, likelihoods.bernoulli)
     return with_discriminator(model, discriminator(dim)) if settings.objective == "factor" else model
 

@@ -26,6 +26,7 @@ from vae_jax.experiment.disentanglement.settings import (
 )
 from vae_jax.experiment.disentanglement.training import train
 from vae_jax.experiment.environment import device_name, versions
+from vae_jax.experiment.loggers import check_logger
 from vae_jax.experiment.progress import ProgressDisplay, say
 from vae_jax.runs import RunFolder, defined
 from vae_jax.visualization import ReportFigure, save_figure, write_report
@@ -61,6 +62,7 @@ def prepare(settings: DisentangleSettings) -> Prepared:
       ValueError, TypeError: where a setting, the data or the run folder is not as it must be; nothing is written.
     """
     settings = resolve(settings)
+    check_logger(settings.log)
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
     default = Path("runs") / f"{EXPERIMENT}-{settings.objective}-{settings.data}-{stamp}"
     folder = RunFolder(settings.run_dir or default)
@@ -74,7 +76,7 @@ def prepare(settings: DisentangleSettings) -> Prepared:
             f"--changed-factors must be between 1 and {len(data.factor_sizes) - 1}, got {settings.changed_factors}"
         )
     if not settings.resume:
-        folder.create(config_of(settings))
+        folder.create(config_of(settings), data.image_shape)
     return Prepared(settings, data, folder)
 
 

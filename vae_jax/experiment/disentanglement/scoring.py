@@ -70,7 +70,7 @@ def score_all(settings: DisentangleSettings, data: FactorData, folder: RunFolder
 
     On the way to the last step the scores are those that take seconds, on a coarser grid of factors: 8 values of each.
     """
-    model, members, keys = make_model(settings, data), members_of(settings), keys_of(settings)
+    model, members, keys = make_model(settings, data.image_shape), members_of(settings), keys_of(settings)
     records = []
     for steps in scored_steps(settings):
         models = load_snapshot(settings, model, folder, steps)

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 import tyro
 
 from vae_jax.data.factor_sets import NAMES
+from vae_jax.experiment.loggers import LogName
 from vae_jax.runs import RunFolder
 
 EXPERIMENT = "disentangle"
@@ -26,7 +27,7 @@ DEFAULT_WEIGHTS: dict[ObjectiveName, float] = {
     "ada_gvae": 1.0,
 }
 STEPS_AT_ONCE = 100  # at most, between two lines of metrics
-_PLACES = ("data_dir", "run_dir", "resume")
+_PLACES = ("data_dir", "run_dir", "resume", "log")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +54,8 @@ class DisentangleSettings:
     """the run's own folder, made by the run; None: runs/disentangle-OBJECTIVE-DATA-TIME"""
     resume: bool = False
     """continue the run in --run-dir, all its models, from its last checkpoint; its settings are the defaults"""
+    log: LogName = "none"
+    """metrics go to metrics.jsonl, and to TensorBoard or Weights & Biases too; to be given again with --resume"""
     batch_size: int = 64
     """images a step"""
     learning_rate: float = 5e-4

@@ -20,6 +20,7 @@ from vae_jax.experiment.disentanglement.settings import (
     scored_steps,
     steps_at_once,
 )
+from vae_jax.experiment.loggers import LOGGERS
 from vae_jax.experiment.progress import ProgressDisplay
 from vae_jax.experiment.resumable import Training, train_in_folder
 from vae_jax.models.vae import VAE, Params
@@ -53,8 +54,8 @@ def train(
     settings: DisentangleSettings, data: FactorData, folder: RunFolder, display: ProgressDisplay
 ) -> Training[EnsembleProgress]:
     """Trains to the end, or from the last checkpoint on, and leaves a snapshot after every number of scored steps."""
-    model, members, keys = make_model(settings, data), members_of(settings), keys_of(settings).training
-    config, chunk = config_of(settings), steps_at_once(settings)
+    model, members, keys = make_model(settings, data.image_shape), members_of(settings), keys_of(settings).training
+    config, chunk, log = config_of(settings), steps_at_once(settings), LOGGERS[settings.log]
     optimizer = make_optimizer(settings)
     setup = lambda weight: (make_objective(settings, data, weight), optimizer)
     weights = jnp.asarray([member.beta for member in members])
@@ -78,7 +79,7 @@ def train(
             epochs=steps // chunk,
             batch_size=settings.batch_size,
         )
-        training = train_in_folder(folder, config, display, keys[0], time.monotonic(), begin, rows_of)
+        training = train_in_folder(folder, config, display, keys[0], time.monotonic(), begin, rows_of, log)
         progress = training.progress
         if not is_whole(snapshot(folder, steps)):
             # The last parameters, as in the papers, not those of the lowest validation loss.

@@ -1,0 +1,169 @@
+"""What to cite for what is used: BibTeX entries found by way of the `Source:` lines of the docstrings.
+
+A docstring names a paper by its arXiv number, or by its key in `references.bib` where it has none: "(arXiv:1312.6114)",
+"[lloyd1982least]". There is no other table of who uses what, so that none can be out of date.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import types
+from collections.abc import Iterator
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from vae_jax import objectives
+from vae_jax.models import likelihoods
+from vae_jax.models.likelihoods import Likelihood
+
+# From the word to the end of the paragraph.
+_SOURCE = re.compile(r"Source: (.*?)(?=\n\s*\n|\Z)", re.DOTALL)
+_MARK = re.compile(r"arXiv:([a-z-]+/\d+|\d{4}\.\d+)|\[([a-z]+\d{4}[a-z]+)\]")
+_LIBRARY, _VAE = "vae_jax", "1312.6114"
+
+
+def citation(*parts: Any) -> str:
+    """The BibTeX entries of what is used, each once, by year; also printed.
+
+    A part without a `Source:` in its docstring has the sources of what its code calls: `mlp_vae` those of
+    `gaussian_vae`. One for which neither names a paper is named in a comment.
+
+    Args:
+      parts: public functions, classes and modules of vae_jax: builders (`mlp_vae`), objectives (`objectives.beta`),
+        quantisers (`quantizers.ema_vector_quantizer`), priors (`models.transformer_prior`), `models.likelihoods`,
+        distributions (`Normal`), evaluation (`evaluation.importance_sampling`); or the path of a run folder, for this
+        library and all that the run uses. None: this library and the VAE.
+
+    Returns:
+      The text of a .bib file.
+
+    Raises:
+      ValueError: where a part is none of these, such as a model, which does not know what built it.
+    """
+    marks, unnamed = _marks_of(parts) if parts else ([_LIBRARY, _VAE], [])
+    entries = references()
+    keys = {eprint_of(text) or key: key for key, text in entries.items()}
+    # A docstring may name by its key what has a number too.
+    cited = {keys.get(mark, mark) for mark in marks}
+    texts = [entries[key] for key in sorted(cited, key=lambda key: (year_of(entries[key]), key))]
+    result = "\n\n".join([*(f"% {name} has no paper as its source." for name in unnamed), *texts])
+    print(result)
+    return result
+
+
+def references() -> dict[str, str]:
+    """The entries of `references.bib` by their keys."""
+    text = resources.files("vae_jax").joinpath("references.bib").read_text(encoding="utf-8")
+    entries = re.findall(r"^@\w+\{([^,\s]+),\n.*?^\}$", text, re.DOTALL | re.MULTILINE)
+    texts = [match[0] for match in re.finditer(r"^@\w+\{.*?^\}$", text, re.DOTALL | re.MULTILINE)]
+    return dict(zip(entries, texts, strict=True))
+
+
+def eprint_of(entry: str) -> str | None:
+    """The arXiv number of an entry, if it has one."""
+    return field_of(entry, "eprint")
+
+
+def year_of(entry: str) -> int:
+    """The year of an entry."""
+    return int(field_of(entry, "year") or 0)
+
+
+def field_of(entry: str, name: str) -> str | None:
+    """A field of an entry; None where it has none of that name."""
+    found = re.search(rf"^  {name} = \{{(.*)\}},$", entry, re.MULTILINE)
+    return found and found[1]
+
+
+def marks_in(docstring: str) -> list[str]:
+    """The arXiv numbers and keys in the `Source:` of a docstring, in order."""
+    return [number or key for source in _SOURCE.findall(docstring) for number, key in _MARK.findall(source)]
+
+
+def _marks_of(parts: tuple[Any, ...]) -> tuple[list[str], list[str]]:
+    """The marks of all parts, and the names of the parts that have none."""
+    marks, unnamed = [], []
+    for part in parts:
+        if isinstance(part, str | Path):
+            from vae_jax.experiment.parts import parts_of_run
+
+            # Not every part of a run is from a paper.
+            marks += [_LIBRARY, *_marks_of(parts_of_run(Path(part)))[0]]
+            continue
+        name = _name(part)
+        # Jitted functions and the like have the function within.
+        inner = part.distribution if isinstance(part, Likelihood) else inspect.unwrap(part)
+        found = list(_sources(inner, set()))
+        marks += found
+        if not found:
+            unnamed.append(name)
+    return marks, unnamed
+
+
+def _name(part: Any) -> str:
+    """The name of a part that can be cited.
+
+    Raises:
+      ValueError: for any other.
+    """
+    if isinstance(part, Likelihood):
+        return next(name for name, value in vars(likelihoods).items() if value is part)
+    name = getattr(part, "__name__", None)
+    module = name if isinstance(part, types.ModuleType) else getattr(part, "__module__", None)
+    if not name or not (module or "").startswith("vae_jax"):
+        raise ValueError(
+            "citation takes public functions and classes of vae_jax, such as vae_jax.mlp_vae, and paths of run "
+            f"folders, got {name or type(part).__name__}: give what built it; a model or a quantiser does not "
+            "know that"
+        )
+    if "<locals>" not in getattr(part, "__qualname__", ""):
+        return name
+    # Some objectives have been lifted to batches as they stand: negative_elbo.
+    public = next((name for name, value in vars(objectives).items() if value is part), None)
+    if public is None and not marks_in(part.__doc__ or ""):
+        raise ValueError(
+            f"citation takes what was called, not the function that it returned: got one made in {module}; give the "
+            "public function that you called, such as objectives.beta"
+        )
+    return public or name
+
+
+def _sources(part: Any, seen: set[int]) -> Iterator[str]:
+    """The marks of the part's docstring or, where it has none, of what its code calls."""
+    if id(part) in seen:
+        return
+    seen.add(id(part))
+    own = marks_in(part.__doc__ or "")
+    yield from own
+    if not own:
+        for called in _called(part):
+            yield from _sources(inspect.unwrap(called), seen)
+
+
+def _called(part: Any) -> Iterator[Any]:
+    """The functions of vae_jax that the code of the part names, and the methods of a class."""
+    if isinstance(part, type):
+        yield from (member for member in vars(part).values() if isinstance(member, types.FunctionType))
+    if not isinstance(part, types.FunctionType):
+        return
+    modules: list[types.ModuleType] = []
+    for name in _names(part.__code__):
+        # A name of the module itself or, as in objectives.beta, of a module named before it.
+        value = next((place[name] for place in (part.__globals__, *map(vars, modules)) if name in place), None)
+        if isinstance(value, types.ModuleType) and value.__name__.startswith("vae_jax"):
+            modules.append(value)
+        # A class may be named to ask whether something is of it; the lambda of a likelihood builds the one it names.
+        elif (getattr(value, "__module__", None) or "").startswith("vae_jax") and (
+            part.__name__ == "<lambda>" or not isinstance(value, type)
+        ):
+            yield value
+
+
+def _names(code: types.CodeType) -> Iterator[str]:
+    """The names in the code, that of the functions inside it included."""
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from _names(constant)

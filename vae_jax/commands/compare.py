@@ -1,0 +1,95 @@
+"""`vae-jax compare`: runs side by side."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from vae_jax.commands.output import new_file, number, print_table
+from vae_jax.runs import RunFolder
+from vae_jax.visualization import compared_curves, save_figure
+
+# Of a summary, where any of the runs has it.
+_NUMBERS = (
+    "negative_elbo",
+    "negative_elbo_standard_error",
+    "rate",
+    "distortion",
+    "nll",
+    "nll_standard_error",
+    "nll_samples",
+    "bits_per_dim",
+    "active_units",
+    "bits_per_code",
+    "codebook_usage",
+    "best_epoch",
+    "epochs",
+    "steps",
+    "wall_seconds",
+)
+_ABOUT = ("experiment", "data", "test_images", "device")
+
+
+@dataclasses.dataclass(frozen=True)
+class Compare:
+    """Compare runs: a table of their numbers and of the settings that differ, and their curves in one picture."""
+
+    runs: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="RUN")]
+    """folders of two runs or more; curves are drawn of unfinished ones too"""
+    output: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """PNG to write; None: compare.png here, or the next free name"""
+
+
+def prepare_compare(options: Compare) -> Callable[[], None]:
+    if len(options.runs) < 2:
+        raise ValueError(f"RUN: give the folders of two runs or more, got {len(options.runs)}")
+    if len({path.resolve() for path in options.runs}) < len(options.runs):
+        raise ValueError("RUN: give each folder once")
+    folders = [RunFolder(path, "RUN") for path in options.runs]
+    configs = [folder.config() for folder in folders]
+    summaries = [folder.summary() or {} for folder in folders]
+    names = names_of(options.runs)
+    histories = {name: folder.metrics() for name, folder in zip(names, folders, strict=True)}
+    figure = compared_curves({name: rows for name, rows in histories.items() if rows})
+    output = new_file(options.output, "compare.png")
+
+    def work() -> None:
+        print_table(("", *names), comparison(configs, summaries))
+        save_figure(figure, output)
+        print(f"\npicture: {output}")
+
+    return work
+
+
+def names_of(paths: Sequence[Path]) -> list[str]:
+    """The last parts of the paths, as many as tell them apart."""
+    whole = [path.resolve().parts for path in paths]
+    for count in range(1, max(map(len, whole)) + 1):
+        names = ["/".join(parts[-count:]) for parts in whole]
+        if len(set(names)) == len(names):
+            return names
+    raise AssertionError("paths differ")
+
+
+def comparison(configs: Sequence[Mapping[str, Any]], summaries: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+    """Rows of a table: what the runs are, the settings that differ, and the numbers that any of them has."""
+    rows = [
+        [name, *(number(s.get(name, c.get(name))) for s, c in zip(summaries, configs, strict=True))] for name in _ABOUT
+    ]
+    for name in dict.fromkeys(name for config in configs for name in config):
+        values = [config.get(name) for config in configs]
+        if name not in _ABOUT and any(value != values[0] for value in values):
+            rows.append([name, *(_words(value) for value in values)])
+    for name in _NUMBERS:
+        values = [summary.get(name) for summary in summaries]
+        if any(value is not None for value in values):
+            rows.append([name, *(_words(value) for value in values)])
+    return rows
+
+
+def _words(value: Any) -> str:
+    return " ".join(map(number, value)) if isinstance(value, list) else number(value)

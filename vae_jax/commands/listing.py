@@ -1,0 +1,118 @@
+"""`vae-jax list` and `vae-jax show`: which runs there are, and what one of them is."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from vae_jax.commands.output import number, print_table
+from vae_jax.runs import RunFolder
+
+NUMBERS = ("negative_elbo", "rate", "distortion", "nll")
+
+
+@dataclasses.dataclass(frozen=True)
+class List:
+    """List the runs below a folder, the latest last."""
+
+    folder: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="FOLDER")] = Path("runs")
+    """where to look, at any depth"""
+    json: bool = False
+    """a line of JSON for each run in the place of the table"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Show:
+    """Say what a run is: its settings that differ from the defaults, its numbers, its files."""
+
+    run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
+    """folder of a run, finished or not"""
+    json: bool = False
+    """config and summary as one line of JSON"""
+
+
+def prepare_list(options: List) -> Callable[[], None]:
+    if not options.folder.is_dir():
+        raise ValueError(
+            f"FOLDER must be a folder with runs in it, got {options.folder}: there is none; `vae-jax train vae` makes "
+            "one below runs/"
+        )
+    return lambda: _list(options)
+
+
+def runs_below(folder: Path) -> Iterator[RunFolder]:
+    """The run folders at any depth, by the time they were begun; no run inside another's folder."""
+    configs = sorted(folder.rglob("config.json"), key=lambda path: len(path.parts))
+    found: list[Path] = []
+    for config in configs:
+        if not any(parent in config.parents for parent in found):
+            found.append(config.parent)
+    yield from (
+        RunFolder(path, "FOLDER") for path in sorted(found, key=lambda path: (path / "config.json").stat().st_mtime)
+    )
+
+
+def _list(options: List) -> None:
+    rows = []
+    for run in runs_below(options.folder):
+        try:
+            config, summary, state = run.config(), run.summary(), state_of(run)
+        except ValueError as error:
+            config, summary, state = {}, None, f"not readable: {error}"
+        facts = {name: (summary or {}).get(name) for name in NUMBERS}
+        about = {
+            "run": str(run.path),
+            "experiment": config.get("experiment"),
+            "data": config.get("data"),
+            "state": state,
+        }
+        if options.json:
+            print(json.dumps(about | facts))
+        begun = datetime.fromtimestamp((run.path / "config.json").stat().st_mtime)
+        words = [str(about[name] or "") for name in ("run", "experiment", "data", "state")]
+        rows.append([*words, f"{begun:%Y-%m-%d %H:%M}", *(number(facts[name]) for name in NUMBERS)])
+    if not options.json:
+        headers = ("run", "experiment", "data", "state", "begun", "negative ELBO", "rate", "distortion", "nll")
+        print_table(headers, rows, left=5)
+
+
+def state_of(run: RunFolder) -> str:
+    """finished, or how far it came."""
+    if run.summary() is not None:
+        return "finished"
+    epochs = max((int(row["epoch"]) for row in run.metrics()), default=0)
+    return f"stopped or running, epoch {epochs}" if epochs else "begun"
+
+
+def prepare_show(options: Show) -> Callable[[], None]:
+    run = RunFolder(options.run, "RUN")
+    config, summary, state = run.config(), run.summary(), state_of(run)
+    return lambda: _show(options, run, config, summary, state)
+
+
+def _show(options: Show, run: RunFolder, config: dict[str, Any], summary: dict[str, Any] | None, state: str) -> None:
+    if options.json:
+        print(json.dumps({"run": str(run.path), "state": state, "config": config, "summary": summary}))
+        return
+    print(f"{run.path}: {config.get('experiment')} on {config.get('data')}, {state}\n")
+    print_table(("setting", ""), [[name, _words(value)] for name, value in config.items()], left=2)
+    if summary:
+        print()
+        said = {name: value for name, value in summary.items() if not isinstance(value, (dict, list))}
+        print_table(("number", ""), [[name, _words(value)] for name, value in said.items()], left=2)
+    files = [
+        path for path in (run.report, run.figures, run.checkpoints, run.params, run.path / "MODEL.md") if path.exists()
+    ]
+    print("\nfiles: " + ", ".join(str(path) for path in files))
+
+
+def _words(value: object) -> str:
+    if isinstance(value, (list, tuple)):
+        return " ".join(map(str, value))
+    return f"{value:.4f}" if isinstance(value, float) and abs(value) >= 0.01 else str(value)

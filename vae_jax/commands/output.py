@@ -1,0 +1,53 @@
+"""What the commands print on stdout, and where their files go."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+# Where there is no terminal to fit: a line of the table is a line of the output.
+_UNBROKEN = 10_000
+
+
+def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> None:
+    """A table on stdout, the first `left` columns aligned to the left, the others, of numbers, to the right."""
+    console = Console(width=None if sys.stdout.isatty() else _UNBROKEN, highlight=False, markup=False)
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for place, header in enumerate(headers):
+        table.add_column(header, justify="left" if place < left else "right", overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+
+
+def number(value: object) -> str:
+    """A number of a summary as a cell: two decimals, whole numbers whole, and nothing where there is none."""
+    if isinstance(value, bool) or value is None:
+        return "" if value is None else ("yes" if value else "no")
+    if isinstance(value, float):
+        return f"{value:,.2f}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def new_file(output: Path | None, default: str) -> Path:
+    """The file to write: the one that was asked for, or of the default's names one that is free (sample-2.png).
+
+    Raises:
+      ValueError: where the folder of the one that was asked for is not there, or it is a folder itself.
+    """
+    if output is not None:
+        suffix = Path(default).suffix
+        if output.suffix.lower() != suffix:
+            raise ValueError(f"--output must end in {suffix}, got {output}")
+        if output.is_dir():
+            raise ValueError(f"--output must be a file to write, got the folder {output}")
+        if not output.parent.is_dir():
+            raise ValueError(f"--output {output}: there is no folder {output.parent}; make it, or give another")
+        return output
+    name = Path(default)
+    free = (Path(f"{name.stem}{end}{name.suffix}") for end in ("", *(f"-{i}" for i in range(2, 10_000))))
+    return next(path for path in free if not path.exists())

@@ -1,0 +1,157 @@
+"""`vae-jax sample`, `reconstruct`, `interpolate`, `traverse`: what a trained model makes, as one PNG each."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tyro
+from matplotlib.figure import Figure
+
+from vae_jax.commands.of_run import OfRun, WithImages
+from vae_jax.commands.output import new_file
+from vae_jax.distributions import Normal, UndefinedError
+from vae_jax.evaluation import kl_per_dimension
+from vae_jax.experiment.load import images_of
+from vae_jax.experiment.loaded import Loaded
+from vae_jax.models import great_circle, interpolate, reconstruct, sample, straight_line, traverse
+from vae_jax.visualization import image_grid, interpolations, reconstructions, save_figure, traversal
+
+_MOST = 10_000
+Output = Annotated[Path | None, tyro.conf.arg(metavar="FILE")]
+
+
+@dataclasses.dataclass(frozen=True)
+class Sample(OfRun):
+    """Draw images from the prior of a trained model, as one picture."""
+
+    count: int = 64
+    """images"""
+    random_seed: int = 0
+    """of the draws"""
+    output: Output = None
+    """PNG to write; None: sample.png here, or the next free name"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Reconstruct(WithImages):
+    """Encode images and decode them again: originals above, reconstructions below."""
+
+    images_: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="IMAGE")]
+    """picture files, or numbers of test images"""
+    output: Output = None
+    """PNG to write; None: reconstruct.png here, or the next free name"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Interpolate(WithImages):
+    """Decode along a path between the codes of two images: above a straight line, below a great circle."""
+
+    a: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="A")]
+    """picture file, or number of a test image, where the path starts"""
+    b: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="B")]
+    """the same, where it ends"""
+    steps: int = 11
+    """images on the path, both ends included"""
+    output: Output = None
+    """PNG to write; None: interpolate.png here, or the next free name"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Traverse(WithImages):
+    """Move one dimension of the code of an image at a time: the 16 with the most KL, a row each."""
+
+    image: str = "0"
+    """picture file, or number of a test image, whose code the other dimensions keep"""
+    span: float = 3.0
+    """how far to each side, in standard deviations of the prior"""
+    steps: int = 11
+    """images a row"""
+    output: Output = None
+    """PNG to write; None: traverse.png here, or the next free name"""
+
+
+def prepare_sample(options: Sample) -> Callable[[], None]:
+    _check("count", options.count, 1, _MOST)
+    _check("random-seed", options.random_seed, 0, 2**32 - 1)
+    loaded, output = options.load(), new_file(options.output, "sample.png")
+
+    def draw() -> Figure:
+        keys = jax.random.split(jax.random.key(options.random_seed), options.count)
+        draw_one = jax.jit(lambda key: sample(loaded.model, loaded.params, key))
+        # One by one or all at once: a prior over codes is itself a program of many steps.
+        return image_grid(jax.lax.map(draw_one, keys, batch_size=min(64, options.count)))
+
+    return lambda: _save(draw(), output)
+
+
+def prepare_reconstruct(options: Reconstruct) -> Callable[[], None]:
+    if not options.images_:
+        raise ValueError("IMAGE: give at least one picture file, or the number of a test image")
+    loaded = options.load()
+    _, xs = options.images(loaded, options.images_)
+    output = new_file(options.output, "reconstruct.png")
+    back = lambda: jax.jit(jax.vmap(lambda x: reconstruct(loaded.model, loaded.params, x)))(xs)
+    return lambda: _save(reconstructions(xs, back()), output)
+
+
+def prepare_interpolate(options: Interpolate) -> Callable[[], None]:
+    _check("steps", options.steps, 2, 101)
+    loaded = options.load()
+    _, (x0, x1) = options.images(loaded, (options.a, options.b))
+    output = new_file(options.output, "interpolate.png")
+
+    def along(path: Literal["line", "circle"]) -> jax.Array:
+        how = {"line": straight_line, "circle": great_circle}[path]
+        walk = lambda a, b: interpolate(loaded.model, loaded.params, a, b, options.steps, how)
+        return jax.jit(walk)(x0, x1)
+
+    return lambda: _save(interpolations(along("line")[None], along("circle")[None]), output)
+
+
+def prepare_traverse(options: Traverse) -> Callable[[], None]:
+    _check("steps", options.steps, 2, 101)
+    if not 0 < options.span < float("inf"):
+        raise ValueError(f"--span must be a number above 0, got {options.span}")
+    loaded = options.load()
+    prior = loaded.model.prior(loaded.params)
+    if not (isinstance(prior, Normal) and prior.mean.ndim == 1):
+        raise ValueError(
+            f"RUN {options.run}: a traversal needs a code that is one vector with a Normal prior, got a "
+            f"{type(prior).__name__} for its prior; take `vae-jax sample` or `vae-jax explore`"
+        )
+    _, xs = options.images(loaded, (options.image,))
+    output = new_file(options.output, "traverse.png")
+    return lambda: _save(_traversal(options, loaded, prior, xs[0]), output)
+
+
+def _traversal(options: Traverse, loaded: Loaded, prior: Normal, x: jax.Array) -> Figure:
+    steps = jnp.linspace(-options.span, options.span, options.steps)
+    scale = jnp.exp(0.5 * prior.log_variance)
+    values = prior.mean[:, None] + scale[:, None] * steps[None]
+    images = jax.jit(lambda x: traverse(loaded.model, loaded.params, x, values))(x)
+    return traversal(images, _kl(options, loaded), steps)
+
+
+def _kl(options: Traverse, loaded: Loaded) -> np.ndarray | None:
+    """Of each dimension, over the test images, where these can be had."""
+    try:
+        xs = images_of(loaded, options.data_dir).xs[:1000]
+        return np.asarray(kl_per_dimension(loaded.model, loaded.params, xs))
+    except (ValueError, UndefinedError):  # no data here, or a posterior without a density
+        return None
+
+
+def _check(name: str, value: int, least: int, most: int) -> None:
+    if not least <= value <= most:
+        raise ValueError(f"--{name} must be between {least} and {most}, got {value}")
+
+
+def _save(figure: Figure, output: Path) -> None:
+    save_figure(figure, output)
+    print(f"picture: {output}")

@@ -1,0 +1,63 @@
+"""`vae-jax report`: the figures and the report of a finished run, made anew."""
+
+from __future__ import annotations
+
+import dataclasses
+import webbrowser
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from vae_jax.experiment.disentanglement.evaluate import open_disentangled
+from vae_jax.experiment.disentanglement.run import write_summary
+from vae_jax.experiment.disentanglement.settings import EXPERIMENT
+from vae_jax.experiment.evaluate import open_run
+from vae_jax.experiment.progress import say
+from vae_jax.experiment.trained import draw_figures, measure, write_trained_report
+from vae_jax.runs import RunFolder
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """Draw the figures of a finished run again and write its report.html anew, from the numbers in summary.json."""
+
+    run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
+    """folder of a finished run"""
+    open: bool = False
+    """open the report in the browser"""
+    data_dir: str | None = None
+    """folder of TFDS datasets; None: the environment's TFDS_DATA_DIR, else TFDS's own"""
+
+
+def prepare_report(options: Report) -> Callable[[], None]:
+    folder = RunFolder(options.run, "RUN")
+    write = _of_disentangled(options) if folder.config().get("experiment") == EXPERIMENT else _of_method(options)
+
+    def work() -> None:
+        write()
+        print(f"report: {folder.report}")
+        if options.open:
+            webbrowser.open(folder.report.resolve().as_uri())
+
+    return work
+
+
+def _of_method(options: Report) -> Callable[[], object]:
+    trained = open_run(options.run, options.data_dir)
+    summary = trained.folder.summary() or {}
+    own = next((model for model in summary.get("models", ()) if model["seed"] == trained.settings.seed), summary)
+
+    def write() -> None:
+        say("drawing the figures")
+        figures = draw_figures(trained, measure(trained, 0), own)
+        write_trained_report(trained, summary, figures)
+
+    return write
+
+
+def _of_disentangled(options: Report) -> Callable[[], object]:
+    prepared, summary = open_disentangled(options.run, options.data_dir)
+    seconds = {name: summary[name] for name in ("training_seconds", "scoring_seconds")}
+    return lambda: write_summary(prepared, summary["models"], seconds)

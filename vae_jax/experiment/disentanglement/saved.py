@@ -1,0 +1,42 @@
+"""One model of a finished disentanglement run, without its data."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from vae_jax.experiment.disentanglement.methods import make_model
+from vae_jax.experiment.disentanglement.settings import DisentangleSettings, config_of, members_of, settings_of
+from vae_jax.experiment.disentanglement.training import load_snapshot
+from vae_jax.experiment.loaded import Loaded
+from vae_jax.runs import RunFolder
+
+
+def load_member(folder: RunFolder, seed: int | None = None, beta: float | None = None) -> Loaded:
+    """The model of that seed and weight; the first of those that are left where one of them is None.
+
+    Raises:
+      ValueError: where the run has not finished, or has no such model.
+    """
+    settings = settings_of(folder, DisentangleSettings(run_dir=folder.path))
+    if folder.summary() is None:
+        raise ValueError(
+            f"{folder.argument} {folder.path} has not finished (it has no summary.json); finish it with: python -m "
+            f"experiments.disentangle --run-dir {folder.path} --resume"
+        )
+    members = members_of(settings)
+    fitting = [m for m in members if seed in (None, m.seed) and beta in (None, m.beta)]
+    if not fitting:
+        have = ", ".join(f"beta {m.beta:g} seed {m.seed}" for m in members)
+        raise ValueError(
+            f"--seed {seed} and --beta {beta} must be those of a model of {folder.argument} {folder.path} ({have})"
+        )
+    member, shape = fitting[0], folder.image_shape()
+    model = make_model(settings, shape)
+    own = dataclasses.replace(settings, betas=(member.beta,), seed=member.seed, seeds=1)
+    if folder.params.exists():
+        from vae_jax.export import read_params  # only here is its package needed
+
+        params = read_params(folder.params, model)
+    else:
+        params = load_snapshot(settings, model, folder, settings.steps)[members.index(member)]
+    return Loaded(folder, "Disentanglement", config_of(own), model, params, shape, own)

@@ -1,0 +1,130 @@
+"""A trained model out of its folder, without its data: of a run, or of what was exported of one."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+
+from vae_jax.experiment.method import Method
+from vae_jax.experiment.problem import without_data
+from vae_jax.experiment.recipes import RECIPES
+from vae_jax.experiment.settings import Settings, run_config, settings_of_run
+from vae_jax.models.vae import VAE, Params
+from vae_jax.runs import RunFolder
+from vae_jax.training.checkpoints import load_best
+
+
+class Loaded(NamedTuple):
+    """One trained model."""
+
+    folder: RunFolder
+    title: str  # of its method
+    config: dict[str, Any]  # that makes this model alone
+    model: VAE
+    params: Params
+    image_shape: tuple[int, ...]  # (H, W, C)
+    settings: Any  # of this model alone; of the experiment's class
+
+
+def load_method_run(folder: RunFolder, seed: int | None = None) -> tuple[Method, Loaded]:
+    """The model of a recipe's run as it was when its training ended, with the parameters of its best epoch.
+
+    Of a run of several models it is the one of that seed, or of the seed that the report shows.
+
+    Raises:
+      ValueError: where the folder is not that of a finished run with a checkpoint, or its experiment is not found.
+    """
+    config = folder.config()
+    method = method_of(folder, config.get("experiment"))
+    summary = _checked_summary(folder, method)
+    settings = settings_of_run(method.name, dataclasses.replace(method.defaults, run_dir=folder.path), folder)
+    image_shape = folder.image_shape()
+    model = method.model(settings, without_data(settings, image_shape))
+    index = _index_of_model(folder, settings, summary, seed)
+    own = dataclasses.replace(settings, seed=settings.seed + index, seeds=1)
+    if folder.params.exists():
+        from vae_jax.export import read_params  # only here is its package needed
+
+        whole = model if method.second_stage is None else method.second_stage.whole(own, model)
+        params = read_params(folder.params, whole)
+        return method, _loaded(folder, method, own, whole, params, image_shape)
+    like = jax.eval_shape(model.init, jax.random.key(0))
+    if settings.seeds > 1:
+        like = jax.eval_shape(jax.vmap(model.init), jax.random.split(jax.random.key(0), settings.seeds))
+    try:
+        params = load_best(folder.checkpoints, like)
+    except ValueError as error:
+        raise ValueError(
+            f"{folder.argument} {folder.path}: its checkpoint does not hold the model that config.json describes "
+            f"({error}); use those that belong to one another, and the version of vae_jax that the run was made with"
+        ) from error
+    if settings.seeds > 1:
+        params = jax.tree.map(lambda leaf: leaf[index], params)
+    if method.second_stage is not None:
+        params = method.second_stage.load(folder, own, model, params)
+        model = method.second_stage.whole(own, model)
+    return method, _loaded(folder, method, own, model, params, image_shape)
+
+
+def _loaded(
+    folder: RunFolder, method: Method, own: Settings, model: VAE, params: Params, image_shape: tuple[int, ...]
+) -> Loaded:
+    return Loaded(folder, method.title, run_config(method.name, own), model, params, image_shape, own)
+
+
+def _checked_summary(folder: RunFolder, method: Method) -> dict[str, Any]:
+    again = f"finish it with: python -m experiments.{method.name} --run-dir {folder.path} --resume"
+    if not folder.has_checkpoint() and not folder.params.exists():
+        raise ValueError(
+            f"{folder.argument} {folder.path} holds no checkpoint (in {folder.checkpoints}), so no parameters; {again}"
+        )
+    summary = folder.summary()
+    if summary is None:
+        raise ValueError(f"{folder.argument} {folder.path} has not finished (it has no summary.json); {again}")
+    return summary
+
+
+def _index_of_model(folder: RunFolder, settings: Settings, summary: Mapping[str, Any], seed: int | None) -> int:
+    seeds = range(settings.seed, settings.seed + settings.seeds)
+    if seed is None:
+        return seeds.index(summary.get("shown_seed", settings.seed))
+    if seed not in seeds:
+        raise ValueError(
+            f"--seed must be one of the seeds of {folder.argument} {folder.path}, {', '.join(map(str, seeds))}, got "
+            f"{seed}"
+        )
+    return seeds.index(seed)
+
+
+def method_of(folder: RunFolder, name: Any) -> Method:
+    """The recipe of that name, or METHOD of experiments/NAME.py, found as `python -m` finds it."""
+    if name in RECIPES:
+        return RECIPES[name]
+    if not (isinstance(name, str) and name.isidentifier()):
+        raise ValueError(
+            f"{folder.argument} {folder.path} was made by no experiment whose model can be loaded: config.json names "
+            f"{name!r} (the rows of experiments.burda are measured by the command that trains them)"
+        )
+    if "" not in sys.path and str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    try:
+        module = importlib.import_module(f"experiments.{name}")
+    except ModuleNotFoundError as error:
+        if error.name not in ("experiments", f"experiments.{name}"):
+            raise
+        raise ValueError(
+            f"{folder.argument} {folder.path} was made by experiments.{name}, which is not to be found from "
+            f"{Path.cwd()}: run this in the folder that holds experiments/{name}.py"
+        ) from None
+    method = getattr(module, "METHOD", None)
+    if not isinstance(method, Method):
+        raise ValueError(
+            f"{folder.argument} {folder.path} was made by experiments.{name}, which has no METHOD to load its model by"
+        )
+    return method

@@ -1,0 +1,213 @@
+"""An ONNX graph in the making: its values, nodes and weights.
+
+Shapes are those of JAX, with at most one symbol, N, the number of examples in a batch.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+OPSET = 18  # ReduceMax and ReduceMin take their axes as an input from here on
+IR_VERSION = 8  # the one that came with ONNX 1.13, the first with that opset
+
+Shape = tuple[Any, ...]  # of ints and symbolic dimensions
+
+
+@dataclasses.dataclass(frozen=True)
+class Spec:
+    """Shape and type of a value."""
+
+    shape: Shape
+    dtype: Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Value:
+    """A tensor of the graph: known by its name or, where it depends on no input, by its numbers."""
+
+    shape: Shape
+    dtype: Any
+    name: str | None = None
+    constant: Any = None
+
+    @property
+    def rank(self) -> int:
+        return len(self.shape)
+
+    def numbers(self) -> np.ndarray:
+        """Of a constant, as an array."""
+        return np.asarray(self.constant)
+
+
+def constant(array: Any) -> Value:
+    """A value that depends on no input."""
+    array = array if isinstance(array, jax.Array) else np.asarray(array)
+    return Value(tuple(array.shape), array.dtype, constant=array)
+
+
+def spec_of(aval: Any) -> Spec:
+    """Of a JAX abstract value; bfloat16 counts as float32, in which the graph computes."""
+    return Spec(tuple(aval.shape), exact_type(aval.dtype))
+
+
+def exact_type(dtype: Any) -> Any:
+    """float32 in the place of bfloat16, any other type itself."""
+    return np.dtype(np.float32) if dtype == jnp.bfloat16 else dtype
+
+
+def onnx_type(dtype: Any) -> int:
+    """The element type of ONNX.
+
+    Raises:
+      ValueError: for a type that ONNX Runtime does not compute in on every platform.
+    """
+    from onnx import TensorProto
+
+    types = {
+        "float32": TensorProto.FLOAT,
+        "int32": TensorProto.INT32,
+        "int64": TensorProto.INT64,
+        "bool": TensorProto.BOOL,
+    }
+    if str(dtype) not in types:
+        raise ValueError(f"the type {dtype} has no place in an exported ONNX graph, which holds {', '.join(types)}")
+    return types[str(dtype)]
+
+
+def is_static(shape: Sequence[Any]) -> bool:
+    """Whether no dimension depends on the batch."""
+    return all(isinstance(size, int | np.integer) for size in shape)
+
+
+class Weights:
+    """The constants of a graph and of all graphs inside it, each once."""
+
+    def __init__(self) -> None:
+        self.arrays: dict[str, np.ndarray] = {}
+        self.names: dict[tuple[Any, ...], str] = {}
+        self.num_values = 0
+
+    def name_of(self, array: np.ndarray) -> str:
+        key = (str(array.dtype), array.shape, array.tobytes())
+        if key not in self.names:
+            self.names[key] = f"constant_{len(self.arrays)}"
+            self.arrays[self.names[key]] = array
+        return self.names[key]
+
+    def new_name(self, operator: str) -> str:
+        self.num_values += 1
+        return f"{operator}_{self.num_values}"
+
+
+class Graph:
+    """Nodes in the order of execution; a graph inside another (the body of a loop) shares its weights."""
+
+    def __init__(self, batch: Any, batch_source: str, outer: Graph | None = None) -> None:
+        self.batch, self.batch_source = batch, batch_source
+        self.nodes: list[Any] = []
+        self.weights: Weights = outer.weights if outer else Weights()
+        # A reshaped value by its name: what it was reshaped from.
+        self.reshaped: dict[str, Value] = dict(outer.reshaped) if outer else {}
+
+    def inside(self) -> Graph:
+        """An empty graph inside this one, which sees its values."""
+        return Graph(self.batch, self.batch_source, self)
+
+    def name_of(self, value: Value) -> str:
+        return value.name if value.name is not None else self.weights.name_of(value.numbers())
+
+    def emit(self, operator: str, inputs: Sequence[Value | None], outputs: Sequence[Spec], **attributes: Any) -> list:
+        """The outputs of a new node."""
+        from onnx import helper
+
+        for spec in outputs:
+            onnx_type(spec.dtype)
+        values = [Value(spec.shape, spec.dtype, self.weights.new_name(operator)) for spec in outputs]
+        names = ["" if value is None else self.name_of(value) for value in inputs]
+        self.nodes.append(helper.make_node(operator, names, [v.name for v in values], values[0].name, **attributes))
+        return values
+
+    def node(self, operator: str, inputs: Sequence[Value | None], shape: Shape, dtype: Any, **attributes: Any) -> Value:
+        """The one output of a new node."""
+        return self.emit(operator, inputs, [Spec(tuple(shape), dtype)], **attributes)[0]
+
+    def reshape(self, value: Value, shape: Shape) -> Value:
+        """The value in another shape; reshaping twice is reshaping once, and back is nothing."""
+        shape = tuple(shape)
+        if value.shape == shape:
+            return value
+        if value.constant is not None:
+            return constant(value.numbers().reshape(shape))
+        value = self.reshaped.get(value.name or "", value)
+        if value.shape == shape:
+            return value
+        result = self.node("Reshape", [value, self.shape_vector(shape)], shape, value.dtype)
+        self.reshaped[result.name or ""] = value
+        return result
+
+    def transpose(self, value: Value, permutation: Sequence[int]) -> Value:
+        """Axis i of the result is axis permutation[i] of the value."""
+        permutation = [int(axis) for axis in permutation]
+        shape = tuple(value.shape[axis] for axis in permutation)
+        if value.constant is not None:
+            return constant(value.numbers().transpose(permutation))
+        longer = [axis for axis in permutation if value.shape[axis] != 1]
+        if longer == sorted(longer):  # only axes of length 1 move
+            return self.reshape(value, shape)
+        return self.node("Transpose", [value], shape, value.dtype, perm=permutation)
+
+    def cast(self, value: Value, dtype: Any) -> Value:
+        if value.dtype == dtype:
+            return value
+        if value.constant is not None:
+            return constant(value.numbers().astype(dtype))
+        return self.node("Cast", [value], value.shape, dtype, to=onnx_type(dtype))
+
+    def expand(self, value: Value, shape: Shape) -> Value:
+        """Axes of length 1 repeated."""
+        shape = tuple(shape)
+        if value.shape == shape:
+            return value
+        # Where the axis is there already, 1 leaves it as it is.
+        wanted = tuple(1 if own == size else size for own, size in zip(value.shape, shape, strict=True))
+        return self.node("Expand", [value, self.shape_vector(wanted, reshape=False)], shape, value.dtype)
+
+    def shape_vector(self, shape: Shape, reshape: bool = True) -> Value:
+        """The shape as int64 `[rank]`; -1, for Reshape, in the place of one symbolic dimension."""
+        symbolic = [i for i, size in enumerate(shape) if not is_static([size])]
+        if not symbolic:
+            return constant(np.asarray(shape, np.int64))
+        if reshape and len(symbolic) == 1 and 0 not in shape:
+            return constant(np.asarray([-1 if i in symbolic else size for i, size in enumerate(shape)], np.int64))
+        parts = [self.size(s) if i in symbolic else constant(np.asarray([s], np.int64)) for i, s in enumerate(shape)]
+        return self.node("Concat", parts, (len(shape),), np.dtype(np.int64), axis=0)
+
+    def size(self, dimension: Any) -> Value:
+        """One dimension as int64 `[1]`.
+
+        Raises:
+          ValueError: where it is no multiple of the batch's.
+        """
+        if is_static([dimension]):
+            return constant(np.asarray([dimension], np.int64))
+        source = Value((), np.dtype(np.float32), self.batch_source)
+        number = self.node("Shape", [source], (1,), np.dtype(np.int64), start=0, end=1)
+        if dimension == self.batch:
+            return number
+        times = dimension // self.batch
+        if not is_static([times]) or times * self.batch != dimension:
+            raise ValueError(f"a dimension of the length {dimension} is no multiple of the batch's, {self.batch}")
+        return self.node("Mul", [number, constant(np.asarray([times], np.int64))], (1,), np.dtype(np.int64))
+
+
+def tensor_info(name: str | None, shape: Shape, dtype: Any) -> Any:
+    """What a graph says of an input or output; the batch is called N."""
+    from onnx import helper
+
+    return helper.make_tensor_value_info(name, onnx_type(dtype), [s if is_static([s]) else str(s) for s in shape])

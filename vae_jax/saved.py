@@ -1,0 +1,28 @@
+"""Models out of their folders. What this needs is imported when it is called: `import vae_jax` reads no files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from vae_jax.models.vae import VAE, Params
+
+
+def load(path: str | Path, seed: int | None = None, beta: float | None = None) -> tuple[VAE, Params, dict[str, Any]]:
+    """The trained model of a run folder, or of a folder that was exported of one; neither needs its data.
+
+    Args:
+      path: the folder.
+      seed: of a run of several models, the one to load; None: the one that the report shows.
+      beta: of a disentanglement run, the weight of the model to load; None: the first.
+
+    Returns:
+      The model, its params, and the config that makes this model: experiment and settings, as config.json has them.
+
+    Raises:
+      ValueError: where the folder is not that of a finished run, or holds no such model.
+    """
+    from vae_jax.experiment.load import load_run
+
+    loaded = load_run(Path(path), seed, beta, "path")
+    return loaded.model, loaded.params, loaded.config
