@@ -35,7 +35,7 @@ class Batches:
 
     Raises:
       ValueError: where a number is out of range.
-      What the source raises for an image that cannot be read, at the batch that holds it.
+      Exception: what the source raises for an image that cannot be read, at the batch that holds it.
     """
 
     def __init__(

@@ -39,8 +39,8 @@ def on_mesh(objective: Objective, mesh: Mesh) -> Objective:
     Whatever the objective does with the batch as a whole (its mean, a covariance, the buffers' new values) it does with
     all of it. Of a `Scheduled` objective it is one again, with the same warm-up.
 
-    Raises (the objective):
-      ValueError: where the axis does not divide the batch; `on_mesh_or_whole` takes those too.
+    Raises:
+      ValueError: by the objective, where the axis does not divide the batch; `on_mesh_or_whole` takes those too.
     """
 
     def split(batch: jax.Array) -> jax.Array:

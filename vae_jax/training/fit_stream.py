@@ -73,7 +73,7 @@ def fit_stream(
 
     Raises:
       ValueError, Diverged: as `fit`.
-      What the stream raises.
+      Exception: what the stream raises.
     """
     num_steps, batch_size = batches.steps_per_epoch, batches.batch_size
     validation = jnp.asarray(validation)

@@ -19,8 +19,8 @@ def partitioned(
       default: of all other parts.
       by_name: key in params -> the optimizer of what is under it.
 
-    Raises (at init):
-      ValueError: where params have no part of that name.
+    Raises:
+      ValueError: at `init`, where params have no part of that name.
     """
     rest = "the other parts"
 

@@ -47,8 +47,8 @@ def make_train_step(model: VAE, objective: Objective, optimizer: optax.GradientT
         is taken at `state.step`.
       optimizer: any optax gradient transformation; one that asks for the loss (`value`) is given it.
 
-    Raises (the step):
-      ValueError: where the objective returns other buffers than the model has.
+    Raises:
+      ValueError: by the step, where the objective returns other buffers than the model has.
     """
     extended = optax.with_extra_args_support(optimizer)
 

@@ -1,0 +1,36 @@
+"""Notebooks as pages: their text, their programs and the outputs that are in the file, with nothing run."""
+
+import base64
+import json
+from pathlib import Path
+
+from mkdocs.structure.files import File
+
+
+def on_files(files, config):
+    for file in [file for file in files if file.src_uri.endswith(".ipynb")]:
+        page = file.src_uri.removesuffix(".ipynb")
+        text, images = as_markdown(json.loads(Path(file.abs_src_path).read_text()), page.rpartition("/")[2])
+        link = f"\n\n[Download this notebook]({file.src_uri.rpartition('/')[2]}){{ download }}\n"
+        files.append(File.generated(config, f"{page}.md", content=text + link))
+        for name, content in images.items():
+            files.append(File.generated(config, f"{page.rpartition('/')[0]}/{name}", content=content))
+    return files
+
+
+def as_markdown(notebook, name):
+    """The page, and the bytes of its images by name."""
+    parts, images = [], {}
+    for cell in notebook["cells"]:
+        source = "".join(cell["source"]).rstrip()
+        parts.append(source if cell["cell_type"] == "markdown" else f"```python\n{source}\n```")
+        for output in cell.get("outputs", []):
+            data = output.get("data", {})
+            if "image/png" in data:
+                image = f"{name}_{len(images) + 1}.png"
+                images[image] = base64.b64decode("".join(data["image/png"]))
+                parts.append(f"![Figure {len(images)}]({image})")
+            else:
+                text = "".join(output.get("text") or data.get("text/plain") or [])
+                parts.append(f'```{{ .text .output }}\n{text.rstrip()}\n```')
+    return "\n\n".join(parts) + "\n", images
