@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 from pathlib import Path
 
 from mkdocs.structure.files import File
@@ -16,6 +17,11 @@ def on_files(files, config):
         for name, content in images.items():
             files.append(File.generated(config, f"{page.rpartition('/')[0]}/{name}", content=content))
     return files
+
+
+def on_page_markdown(markdown, page, config, files):
+    """In the repository a link goes to the notebook, here to its page."""
+    return re.sub(r"(\]\((?:\.\./)?notebooks/\w+)\.ipynb\)", r"\1.md)", markdown)
 
 
 def as_markdown(notebook, name):

@@ -1,0 +1,26 @@
+"""The programs and commands of the README and of the pages in docs/, as they stand there."""
+
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+PAGES = sorted(path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md"))
+# A page says this where its programs share one namespace.
+TOGETHER = "The programs of this page build on one another"
+
+
+def blocks(path, language):
+    """The fenced blocks of a language in a Markdown file."""
+    return re.findall(rf"^```{language}\n(.*?)^```", path.read_text(), flags=re.MULTILINE | re.DOTALL)
+
+
+def run_programs(page):
+    """Runs the programs of a page in docs/, in its order: what each leaves behind."""
+    path, left, shared = DOCS / page, [], {}
+    together = TOGETHER in re.sub(r"\s+", " ", path.read_text())
+    for number, program in enumerate(blocks(path, "python"), start=1):
+        namespace = shared if together else {}
+        exec(compile(program, f"docs/{page}, program {number}", "exec"), namespace)
+        left.append(dict(namespace))
+    return left
