@@ -94,7 +94,7 @@ def test_the_points_are_the_posterior_means_and_a_click_goes_to_one(visit, plane
     lonely = int(np.argmax(gaps.min(axis=1)))
     x, y, width = centre(visit, "#pad")
     half = visit.evaluate("Number(document.getElementById('pad').getAttribute('aria-valuemax'))")
-    at = x + z[lonely, 0] / half * width / 2, y - z[lonely, 1] / half * width / 2
+    at = [float(p) for p in (x + z[lonely, 0] / half * width / 2, y - z[lonely, 1] / half * width / 2)]
     visit.page.mouse.move(*at)
     assert visit.page.locator("#pad-tip").is_visible()
     label = plane.payload.labels[lonely]
