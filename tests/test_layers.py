@@ -21,6 +21,7 @@ ALLOWED = {
     "evaluation": {"distributions", "quantizers", "networks", "models", "objectives"},
     "visualization": {"distributions", "quantizers", "networks", "models", "objectives"},
     "export": {"distributions", "quantizers", "networks", "models"},
+    "explorer": {"distributions", "quantizers", "networks", "models", "objectives", "evaluation", "export"},
     "runs": set(),
     "results": {"runs"},
     "experiment": {

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vae_jax.distributions import mean_of
+from vae_jax.distributions import DiscreteUniform, mean_of
 from vae_jax.evaluation import encode_sequences
 from vae_jax.explorer.encoding import packed_array
 from vae_jax.models import VAE, CodebookPrior
@@ -43,7 +43,7 @@ class CodeSpace(NamedTuple):
     indices: np.ndarray  # int32 [n, T], of the images
     usage: tuple[np.ndarray, ...]  # int [K] for each layer: how often its codes occur in the images
     swatches: np.ndarray  # uint8 [sum of K, h, w, C]
-    prior: str  # name of its distribution
+    prior: str  # in words
     draws: np.ndarray  # int32 [128, T], of the prior
 
     def as_json(self) -> dict[str, Any]:
@@ -80,7 +80,11 @@ def code_space(model: VAE, params: Params, xs: jax.Array, key: jax.Array) -> Cod
     draw = jax.jit(lambda key: prior.sequence.sample(key))
     draws = np.stack([np.asarray(draw(k), np.int32) for k in jax.random.split(key, NUM_DRAWS)])
     swatches = _swatches(model, params, layers, usage, indices.shape[1])
-    return CodeSpace(layers, indices, usage, swatches, type(prior.sequence).__name__, draws)
+    return CodeSpace(layers, indices, usage, swatches, _words_for(prior), draws)
+
+
+def _words_for(prior: CodebookPrior) -> str:
+    return "every code as likely" if isinstance(prior.sequence, DiscreteUniform) else "learned, of all codes together"
 
 
 def layers_of(levels: tuple[Level, ...]) -> tuple[Layer, ...]:

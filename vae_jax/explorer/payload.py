@@ -29,8 +29,8 @@ _FACTS = (
     ("distortion", "distortion", "nats"),
     ("nll", "negative log-likelihood", "nats"),
     ("active_units", "active units", ""),
-    ("bits_per_code", "a code", "bits"),
-    ("perplexity", "perplexity of the codes", ""),
+    ("bits_per_code", "rate of a code", "bits"),
+    ("perplexity", "perplexity", ""),
 )
 
 

@@ -11,7 +11,7 @@ export function createDrawing(app) {
   Object.assign(canvas, { width: FINE * image.width, height: FINE * image.height });
   const context = canvas.getContext("2d", { willReadFrequently: true });
   const cursor = find("drawing-cursor");
-  let at = { x: canvas.width / 2, y: canvas.height / 2 };
+  let at;
   let [down, penDown] = [false, false];
 
   colour.parentElement.hidden = image.channels === 1;
@@ -21,6 +21,7 @@ export function createDrawing(app) {
   function clear() {
     context.fillStyle = "#000000";
     context.fillRect(0, 0, canvas.width, canvas.height);
+    at = { x: canvas.width / 2, y: canvas.height / 2 }; // where the keys begin
   }
 
   function lineTo(x, y) {

@@ -18,6 +18,8 @@ import { openSpace } from "./space.mjs";
 import { createState } from "./state.mjs";
 import { createTraversal } from "./traversal.mjs";
 
+const FEW = 4; // dimensions, whose sliders leave room for the drawing area
+
 export async function start(payload, vendored) {
   const begun = performance.now();
   const space = await openSpace(payload.space);
@@ -30,7 +32,7 @@ export async function start(payload, vendored) {
     ends: { a: null, b: null },
     path: space.paths[0].name,
     t: 0,
-    axes: order.length > 1 ? order.slice(0, 2) : [0, 0],
+    axes: order.length > 1 ? order.slice(0, 2).sort((a, b) => a - b) : [0, 0],
     traversed: order[0] ?? 0,
     layer: 0,
     cell: 0,
@@ -40,6 +42,11 @@ export async function start(payload, vendored) {
   Object.assign(app, naming(app, payload), choosing(app));
 
   document.body.classList.add(space.kind);
+  if (space.kind === "vector" && space.size <= FEW) {
+    document.body.classList.add("few");
+    find("side").append(find("own"));
+    find("draw").open = true;
+  }
   document.querySelectorAll(`[data-for]:not([data-for="${space.kind}"])`).forEach((part) => part.remove());
   describe(payload);
   find("main").hidden = false;
@@ -92,7 +99,7 @@ function naming(app, { labelNames }) {
     testPixels: (i) => row(app.images, i),
     fillDimensions(select) {
       const { kl } = app.space;
-      const words = (d) => `z${d + 1}${kl ? ` (${number(kl[d], 1)} nats)` : ""}`;
+      const words = (d) => `z${d + 1}${kl ? ` (${number(kl[d], 1)})` : ""}`;
       select.append(...app.order.map((d) => element("option", { value: d }, words(d))));
     },
   };
@@ -135,15 +142,14 @@ async function begin(app) {
   state.set({ code: a.slice(), ends: { a, b: b.slice() } });
 }
 
-function describe({ title, data, facts, space, image, images }) {
+function describe({ title, data, facts, space, image }) {
   find("title").textContent = `${title} on ${data}`;
   const size = space.kind === "vector" ? `${space.dimension}` : space.layers.map((l) => `${l.height} \u00d7 ${l.width}`).join(", ");
   const shown = [
     [space.kind === "vector" ? "latent dimensions" : "grid of codes", size, ""],
     ...facts.map(({ name, value, unit }) => [name, number(value, Number.isInteger(value) ? 0 : 1), unit]),
-    ["image", `${image.height} \u00d7 ${image.width}${image.channels === 3 ? " colour" : ""}`, ""],
-    ["test images", count(images.shape[0]), ""],
   ];
+  find("picture-size").textContent = `${image.width} \u00d7 ${image.height}${image.channels === 3 ? ", colour" : ""}`;
   const unit = (words) => (words ? [element("small", {}, ` ${words}`)] : []);
   find("facts").append(
     ...shown.map(([name, value, words]) => element("div", {}, element("dt", {}, name), element("dd", {}, value, ...unit(words))))

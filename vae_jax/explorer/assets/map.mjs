@@ -1,8 +1,9 @@
 // The map behind the points: what the decoder makes of a lattice of places in the plane, the other dimensions as they
 // are. Made anew when one of those has changed and come to rest.
 
-import { find, whenQuiet } from "./dom.mjs";
-import { pictureOf } from "./raster.mjs";
+import { isDark } from "./colours.mjs";
+import { find, onThemeChange, whenQuiet } from "./dom.mjs";
+import { inkOf, pictureOf } from "./raster.mjs";
 
 const LATTICE = 20; // places across and up
 
@@ -38,8 +39,11 @@ export function createMap(app, view, drawn) {
     canvas = document.createElement("canvas");
     Object.assign(canvas, { width: LATTICE * image.width, height: LATTICE * image.height });
     const context = canvas.getContext("2d");
+    // Grey pictures are ink on the page's own ground; those in colour lie under a veil, which scatter.mjs draws.
+    const ink = isDark() ? [232, 234, 236] : [28, 32, 36];
+    const tile = (pixels) => (image.channels === 1 ? inkOf(pixels, image, ink) : pictureOf(pixels, image));
     pictures.forEach((pixels, i) =>
-      context.drawImage(pictureOf(pixels, image), (i % LATTICE) * image.width, Math.floor(i / LATTICE) * image.height)
+      context.drawImage(tile(pixels), (i % LATTICE) * image.width, Math.floor(i / LATTICE) * image.height)
     );
     madeOf = wanted;
     drawn();
@@ -47,6 +51,10 @@ export function createMap(app, view, drawn) {
 
   const renew = whenQuiet(make, 150);
   state.on(["code"], renew);
+  onThemeChange(() => {
+    madeOf = "";
+    make();
+  });
   box.addEventListener("change", () => {
     drawn();
     make();

@@ -7,7 +7,7 @@ const KEPT = 2000; // times, for measurements
 
 export function createPicture(app) {
   const { model, state, image } = app;
-  const canvas = find("picture");
+  const [canvas, mini] = ["picture", "mini"].map(find);
   const measured = { frameTimes: [], decodeTimes: [] };
   const keep = (times, value) => times.push(value) > KEPT && times.shift();
   let [wanted, busy, drawnAt] = [false, false, -Infinity];
@@ -21,6 +21,7 @@ export function createPicture(app) {
       const code = state.get("code");
       app.pixels = await model.decode(code);
       draw(canvas, app.pixels, image);
+      draw(mini, app.pixels, image);
       keep(measured.decodeTimes, performance.now() - begun);
       // Pictures that follow one another without a rest are frames of one movement.
       if (now - drawnAt < 250) keep(measured.frameTimes, now - drawnAt);
@@ -41,6 +42,8 @@ export function createPicture(app) {
   canvas.style.aspectRatio = `${image.width} / ${image.height}`;
   find("smooth").addEventListener("change", (event) => document.body.classList.toggle("smooth", event.target.checked));
   state.on(["code"], request);
+  // Where the picture has been scrolled away, a small one stays in the corner.
+  new IntersectionObserver(([seen]) => mini.classList.toggle("away", seen.isIntersecting)).observe(canvas);
   state.on(["source"], () => {
     const source = state.get("source");
     find("beside").hidden = source === null;

@@ -13,6 +13,15 @@ export function imageData(pixels, { height, width, channels }) {
   return made;
 }
 
+// A grey picture as ink on a clear ground: what is bright is opaque. So it suits any theme.
+export function inkOf(pixels, { height, width }, [r, g, b]) {
+  const made = new ImageData(width, height);
+  for (let i = 0; i < height * width; i++) made.data.set([r, g, b, 255 * pixels[i]], 4 * i);
+  const canvas = Object.assign(document.createElement("canvas"), { width, height });
+  canvas.getContext("2d").putImageData(made, 0, 0);
+  return canvas;
+}
+
 // One pixel of the canvas for each of the picture; how large it is shown is the stylesheet's to say.
 export function draw(canvas, pixels, image) {
   if (canvas.width !== image.width || canvas.height !== image.height) {

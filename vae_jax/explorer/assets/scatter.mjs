@@ -32,9 +32,13 @@ export function drawStill(context, view, app, { axes, shownLabels, map }) {
   context.clearRect(0, 0, size, size);
   if (map) {
     context.imageSmoothingEnabled = true;
+    context.globalAlpha = app.image.channels === 1 ? 0.3 : 1;
     context.drawImage(map, 0, 0, size, size);
-    context.fillStyle = colour("veil");
-    context.fillRect(0, 0, size, size);
+    context.globalAlpha = 1;
+    if (app.image.channels === 3) {
+      context.fillStyle = colour("veil");
+      context.fillRect(0, 0, size, size);
+    }
   }
   drawGrid(context, view);
   drawPrior(context, view, app.space.prior, axes);

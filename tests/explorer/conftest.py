@@ -1,0 +1,160 @@
+"""Small models as pages, and one browser for all tests of a process."""
+
+import shutil
+import threading
+from typing import NamedTuple
+
+import jax
+import numpy as np
+import pytest
+from fresh import some_params
+
+from vae_jax import data
+from vae_jax.explorer import explorer_page, payload_of
+from vae_jax.explorer.payload import Payload
+from vae_jax.explorer.serve import server_of
+from vae_jax.models import VAE, likelihoods, mlp_vae, vq_vae
+from vae_jax.networks import mlp_decoder, mlp_encoder
+from vae_jax.quantizers import product_quantizer, vector_quantizer
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+
+class Explored(NamedTuple):
+    """A model, and its page."""
+
+    model: VAE
+    params: dict
+    payload: Payload
+    page: str
+
+
+def explored(model, params, images, **fields):
+    xs = np.asarray(images, np.float32) / 255
+    payload = payload_of(model, params, xs, title="VAE", data="digits", key=jax.random.key(1), **fields)
+    return Explored(model, params, payload, explorer_page(payload))
+
+
+@pytest.fixture(scope="session")
+def plane():
+    """z of two dimensions, of digits."""
+    digits = data.load_images("digits")
+    model = mlp_vae((28, 28, 1), 2, hidden=(32,))
+    params = some_params(model)
+    # Wide enough apart that the two dimensions and the images are told apart.
+    params["decoder"]["hidden_0"]["kernel"] *= 2.0
+    summary = {"negative_elbo": 160.25, "rate": 5.5, "nll": None}
+    return explored(model, params, digits.test[:60], labels=digits.test_labels[:60], summary=summary)
+
+
+@pytest.fixture(scope="session")
+def colour():
+    """z of ten dimensions, two of them unused, of images in colour that are wider than high."""
+    images = np.random.default_rng(0).integers(0, 256, (30, 8, 12, 3), np.uint8)
+    model = mlp_vae((8, 12, 3), 10, hidden=(32,), likelihood=likelihoods.logistic)
+    params = some_params(model)
+    kernel = np.array(params["encoder"]["output"]["kernel"])
+    kernel[:, [3, 7, 13, 17]] = 0.0  # means and log variances of z4 and z8
+    params["encoder"]["output"]["kernel"] = kernel
+    return explored(model, params, images)
+
+
+@pytest.fixture(scope="session")
+def codes():
+    """Two codes at each place of a grid of 3 x 4, of 6 and 6."""
+    images = np.random.default_rng(0).integers(0, 256, (40, 6, 8, 1), np.uint8)
+    quantizer = product_quantizer(vector_quantizer(6, 2), 2)
+    outputs = (6, 8, 1, likelihoods.bernoulli.num_outputs)
+    model = vq_vae(mlp_encoder((6, 8, 1), 48, (32,)), mlp_decoder(48, outputs, (32,)), quantizer, (3, 4))
+    return explored(model, some_params(model), images, labels=np.arange(40) % 3, label_names=("a", "b", "c"))
+
+
+@pytest.fixture(scope="session")
+def browser():
+    from playwright import sync_api
+
+    path = next((found for name in BROWSERS if (found := shutil.which(name))), None)
+    if path is None:
+        pytest.fail(f"these tests need one of {', '.join(BROWSERS)}; on Debian: apt-get install chromium")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+class Visit:
+    """A page in the browser, with all that it asked for and complained of."""
+
+    def __init__(self, browser, url, **options):
+        self.context = browser.new_context(**{"viewport": {"width": 1280, "height": 800}} | options)
+        self.page, self.url = self.context.new_page(), url
+        self.complaints, self.requests = [], []
+        self.page.on("console", lambda message: self.complaints.append(message.text))
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.context.on("request", lambda request: self.requests.append(request.url))
+        self.open(url)
+
+    def open(self, url):
+        self.page.goto(url)
+        self.ready()
+
+    def ready(self):
+        self.page.locator("#status").wait_for(state="hidden", timeout=30_000)
+        self.page.locator("#prior-grid button").first.wait_for()
+
+    def evaluate(self, script, argument=None):
+        return self.page.evaluate(script, argument)
+
+    def settle(self):
+        """Waits until the picture is that of the current code, and the address says where it is."""
+        self.evaluate("explorer.shown()")
+        self.page.wait_for_timeout(350)
+
+    def code(self):
+        return np.array(self.evaluate("Array.from(explorer.state.get('code'))"))
+
+    def picture(self):
+        self.evaluate("explorer.shown()")
+        return np.array(self.evaluate("Array.from(explorer.app.pixels)"))
+
+    def choose(self, index):
+        self.evaluate("i => explorer.app.chooseTest(i)", index)
+        self.settle()
+
+    def close(self):
+        """Nothing was complained of, and nothing asked for but the page itself."""
+        self.context.close()
+        assert self.complaints == []
+        assert [url for url in self.requests if not url.startswith((self.url.split("#")[0], "blob:", "data:"))] == []
+
+
+@pytest.fixture(scope="session")
+def places(tmp_path_factory, plane, colour, codes):
+    """Where each page is: as a file, and the first one served too."""
+    folder = tmp_path_factory.mktemp("pages")
+    urls = {}
+    for name, each in {"plane": plane, "colour": colour, "codes": codes}.items():
+        (folder / f"{name}.html").write_text(each.page, encoding="utf-8")
+        urls[name] = (folder / f"{name}.html").as_uri()
+    server = server_of(plane.page, 0)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    urls["served"] = f"http://127.0.0.1:{server.server_port}/"
+    yield urls
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def visit(browser, places):
+    """`visit(name)` opens a page; at the end of the test each must have been quiet."""
+    visits = []
+
+    def open_page(name, fragment="", **options):
+        visits.append(Visit(browser, places[name] + fragment, **options))
+        return visits[-1]
+
+    yield open_page
+    for each in visits:
+        each.close()
