@@ -22,7 +22,9 @@ from vae_jax.experiment.disentanglement.methods import make_model, make_objectiv
 from vae_jax.experiment.disentanglement.run import Prepared, command_of, prepare, run, saved_settings
 from vae_jax.experiment.disentanglement.scoring import score, table_with_progress
 from vae_jax.experiment.disentanglement.training import is_whole, keys_of, load_snapshot, train
+from vae_jax.experiment.load import as_the_model_sees, images_of, load_run
 from vae_jax.experiment.progress import ProgressDisplay
+from vae_jax.experiment.share import export_run, summary_of
 from vae_jax.runs import RunFolder
 from vae_jax.training import init_train_state, make_train_step
 from vae_jax.training.checkpoints import OrbaxCheckpoints
@@ -125,6 +127,39 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bits_and_scores_nothing_twic
     file.write_text(json.dumps(record))
     again = run(prepare(dataclasses.replace(whole.settings, resume=True)))
     assert again["models"][1]["mig"] == 0.123 and again["models"][0] == summary["models"][0]
+
+
+@pytest.mark.slow
+def test_each_model_of_a_run_is_loaded_by_its_weight_and_seed_and_exported(finished, tmp_path):
+    prepared, summary = finished
+    loaded = load_run(prepared.folder.path, seed=1, beta=8.0)
+    expected = load_snapshot(prepared.settings, loaded.model, prepared.folder, 4)[3]
+    jax.tree.map(np.testing.assert_array_equal, loaded.params, expected)
+    assert (loaded.config["betas"], loaded.config["seed"], loaded.config["seeds"]) == ((8.0,), 1, 1)
+    assert summary_of(loaded)["mig"] == summary["models"][3]["mig"]
+    export_run(loaded, "safetensors", tmp_path / "out")
+    again = load_run(tmp_path / "out")
+    jax.tree.map(np.testing.assert_array_equal, again.params, expected)
+    with pytest.raises(ValueError, match=r"--seed None and --beta 3.0 must be those of a model .*\(beta 1 seed 0, "):
+        load_run(prepared.folder.path, beta=3.0)
+
+    images = images_of(loaded)
+    assert images.pixels.shape == (384, 16, 16, 1) and set(images.labels) == {0, 1, 2}
+    np.testing.assert_allclose(np.round(255 * np.asarray(images.xs)), images.pixels)
+    np.testing.assert_array_equal(as_the_model_sees(loaded, images.pixels), images.xs)
+
+
+@pytest.mark.slow
+def test_the_report_of_a_run_is_made_anew(finished, capsys, monkeypatch):
+    prepared, _ = finished
+    before, summary = prepared.folder.report.read_text(), prepared.folder.summary()
+    prepared.folder.report.unlink()
+    monkeypatch.setattr("sys.argv", ["vae-jax", "report", str(prepared.folder.path)])
+    cli.main()
+    assert capsys.readouterr().out == f"report: {prepared.folder.report}\n"
+    assert prepared.folder.report.read_text() == before
+    assert prepared.folder.summary()["models"] == summary["models"]
+    assert "| setting | value |" in (prepared.folder.path / "MODEL.md").read_text()
 
 
 @pytest.mark.slow
