@@ -72,7 +72,9 @@ def linked_modules() -> list[tuple[str, str]]:
     Raises:
       ValueError: where modules import one another in a circle, or one that is not there.
     """
-    sources = {file.name.removesuffix(".mjs"): file.read_text("utf-8") for file in _files() if file.name.endswith("mjs")}
+    sources = {
+        file.name.removesuffix(".mjs"): file.read_text("utf-8") for file in _files() if file.name.endswith("mjs")
+    }
     ordered: dict[str, str] = {}
 
     def visit(name: str, above: tuple[str, ...]) -> None:

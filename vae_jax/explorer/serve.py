@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import webbrowser
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 HOST = "127.0.0.1"
@@ -82,10 +83,8 @@ def _handler_of(page: bytes) -> type[BaseHTTPRequestHandler]:
             self.send_header("Referrer-Policy", "no-referrer")
             self.send_header("Content-Security-Policy", "frame-ancestors 'none'")  # a meta element cannot say this
             self.end_headers()
-            try:
+            with suppress(BrokenPipeError, ConnectionResetError):  # the browser has gone
                 self.wfile.write(body)
-            except (BrokenPipeError, ConnectionResetError):
-                pass  # the browser has gone
 
         def log_message(self, *args: object) -> None:
             del args  # quiet: one reader, on this machine
