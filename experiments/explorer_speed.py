@@ -100,16 +100,25 @@ def measure(browser: Any, path: Path, seconds: float) -> dict[str, Any]:
 
 def drag(page: Any, box: dict[str, float], seconds: float) -> None:
     """Round and round the middle of the pad, two turns a second."""
-    begun, half = time.perf_counter(), box["width"] / 2
-    at = lambda t: (
-        box["x"] + half * (1 + 0.8 * math.cos(4 * math.pi * t)),
-        box["y"] + half * (1 + 0.8 * math.sin(4 * math.pi * t)),
-    )
+    half = box["width"] / 2
     page.mouse.move(box["x"] + 2, box["y"] + 2)
     page.mouse.down()
+    begun = time.perf_counter()
     while (now := time.perf_counter() - begun) < seconds:
-        page.mouse.move(*at(now))
+        angle = 4 * math.pi * now
+        page.mouse.move(box["x"] + half * (1 + 0.8 * math.cos(angle)), box["y"] + half * (1 + 0.8 * math.sin(angle)))
     page.mouse.up()
+
+
+def driver() -> tuple[Any, str]:
+    """Playwright, and where Chromium is."""
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError as error:
+        raise ValueError('playwright is missing: pip install "vae_jax[test]"') from error
+    if (chromium := shutil.which("chromium")) is None:
+        raise ValueError("chromium is missing (Debian: apt-get install chromium)")
+    return sync_playwright, chromium
 
 
 def main(options: Options) -> None:
@@ -117,12 +126,7 @@ def main(options: Options) -> None:
     with exit_on_bad_input():
         if options.seconds <= 0 or options.images < 2:
             raise ValueError(f"--seconds and --images must be above 0 and 1, got {options.seconds}, {options.images}")
-        try:
-            from playwright.sync_api import sync_playwright
-        except ImportError as error:
-            raise ValueError('playwright is missing: pip install "vae_jax[test]"') from error
-        if (chromium := shutil.which("chromium")) is None:
-            raise ValueError("chromium is missing (Debian: apt-get install chromium)")
+        sync_playwright, chromium = driver()
     claims, details, loads = [], {}, []
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
@@ -134,15 +138,17 @@ def main(options: Options) -> None:
             print(f"{name}: frame {frame:.1f} ms, {size:.1f} MB, load {load:.2f} s", file=sys.stderr)
             claims.append(Claim(f"a frame: {name}", "ms", [frame], at_most=FRAME))
             loads += [Claim(f"the page: {name}", "MB", [size]), Claim(f"until it can be used: {name}", "s", [load])]
-            worst = float(np.percentile(found["frames"], 95))
-            details[name] = {"frames": len(found["frames"]), "frame_95_percent": worst}
-            details[name] |= {"decode": statistics.median(found["decodes"])}
+            details[name] = {
+                "frames": len(found["frames"]),
+                "frame_95_percent": float(np.percentile(found["frames"], 95)),
+                "decode": statistics.median(found["decodes"]),
+            }
         chromium_version = browser.version
         browser.close()
     record = Record(
         title=f"The explorer's page, {device_name()}",
-        protocol=f"pages with {options.images:,} images, opened from disk in headless Chromium without a GPU; a frame is "
-        f"the time from one picture to the next, the median over {options.seconds:g} s of dragging in the plane, for "
+        protocol=f"pages with {options.images:,} images, opened from disk in headless Chromium without a GPU; a frame "
+        f"is the time from one picture to the next, the median over {options.seconds:g} s of dragging in the plane, for "
         f"codes of playing from A to B place by place; until it can be used: the median of {LOADS} fresh loads; models "
         "not trained, which changes no time.",
         command=shlex.join(["python", "-m", "experiments.explorer_speed", *sys.argv[1:]]),
