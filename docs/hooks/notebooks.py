@@ -38,5 +38,5 @@ def as_markdown(notebook, name):
                 parts.append(f"![Figure {len(images)}]({image})")
             else:
                 text = "".join(output.get("text") or data.get("text/plain") or [])
-                parts.append(f'```{{ .text .output }}\n{text.rstrip()}\n```')
+                parts.append(f"```{{ .text .output }}\n{text.rstrip()}\n```")
     return "\n\n".join(parts) + "\n", images

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import jax
 import numpy as np
 import pytest
-from fresh import some_params
 
+from fresh import some_params
 from vae_jax import data
 from vae_jax.explorer import explorer_page, payload_of
 from vae_jax.explorer.payload import Payload
@@ -88,27 +88,39 @@ class Visit:
     def __init__(self, browser, url, **options):
         self.context = browser.new_context(**{"viewport": {"width": 1280, "height": 800}} | options)
         self.page, self.url = self.context.new_page(), url
-        self.complaints, self.requests = [], []
+        self.complaints, self.requests, self.failed = [], [], {}
         self.page.on("console", lambda message: self.complaints.append(message.text))
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
         self.context.on("request", lambda request: self.requests.append(request.url))
-        self.open(url)
-
-    def open(self, url):
+        self.context.on("requestfailed", lambda request: self.failed.update({request.url: request.failure}))
         self.page.goto(url)
-        self.ready()
-
-    def ready(self):
         self.page.locator("#status").wait_for(state="hidden", timeout=30_000)
         self.page.locator("#prior-grid button").first.wait_for()
+        self.start = self.evaluate("location.hash")
+
+    def start_anew(self):
+        """Goes back to where the page began, by its permalink."""
+        script = """start => {
+            scrollTo(0, 0);
+            document.activeElement.blur();
+            history.replaceState(null, "", start);
+            dispatchEvent(new PopStateEvent("popstate"));
+        }"""
+        self.evaluate(script, self.start)
+        self.settle()
 
     def evaluate(self, script, argument=None):
         return self.page.evaluate(script, argument)
 
     def settle(self):
-        """Waits until the picture is that of the current code, and the address says where it is."""
+        """Waits until the picture and the strips are those of the current code."""
+        self.page.wait_for_timeout(120)
         self.evaluate("explorer.shown()")
+
+    def fragment(self):
+        """The permalink, once it says where the page is now."""
         self.page.wait_for_timeout(350)
+        return self.evaluate("location.hash")
 
     def code(self):
         return np.array(self.evaluate("Array.from(explorer.state.get('code'))"))
@@ -121,9 +133,8 @@ class Visit:
         self.evaluate("i => explorer.app.chooseTest(i)", index)
         self.settle()
 
-    def close(self):
+    def check(self):
         """Nothing was complained of, and nothing asked for but the page itself."""
-        self.context.close()
         assert self.complaints == []
         assert [url for url in self.requests if not url.startswith((self.url.split("#")[0], "blob:", "data:"))] == []
 
@@ -146,15 +157,35 @@ def places(tmp_path_factory, plane, colour, codes):
     server.server_close()
 
 
+@pytest.fixture(scope="session")
+def shared_visits():
+    visits = {}
+    yield visits
+    for each in visits.values():
+        each.context.close()
+
+
 @pytest.fixture
-def visit(browser, places):
-    """`visit(name)` opens a page; at the end of the test each must have been quiet."""
-    visits = []
+def visit(browser, places, shared_visits):
+    """`visit(name)` is at a page that earlier tests may have walked in; with a fragment or options, at a new one.
+
+    At the end of the test each must have been quiet.
+    """
+    visits, own = [], []
 
     def open_page(name, fragment="", **options):
-        visits.append(Visit(browser, places[name] + fragment, **options))
+        if fragment or options:
+            own.append(Visit(browser, places[name] + fragment, **{k: v for k, v in options.items() if k != "own"}))
+            visits.append(own[-1])
+        else:
+            if name not in shared_visits:
+                shared_visits[name] = Visit(browser, places[name])
+            visits.append(shared_visits[name])
+            visits[-1].start_anew()
         return visits[-1]
 
     yield open_page
+    for each in own:
+        each.context.close()
     for each in visits:
-        each.close()
+        each.check()

@@ -53,6 +53,7 @@ def test_a_code_is_changed_by_click_and_by_keys(visit, codes):
     expected[2 * 10] = int(last)
     np.testing.assert_array_equal(visit.code(), expected)
     visit.page.locator("#code-overlay div").first.click()
+    visit.settle()
     assert visit.page.locator("#cell-name").inner_text().startswith("Row 1, column 1, code")
     visit.page.locator("#to-image-codes").click()
     np.testing.assert_array_equal(visit.code(), codes.payload.space.indices[0])
@@ -94,9 +95,11 @@ def test_codes_switch_in_the_middle_or_place_by_place(visit, codes):
 
 
 def test_draws_of_the_prior_are_those_of_python_one_after_another(visit, codes):
-    visit = visit("codes")
+    visit = visit("codes", own=True)
     draws = codes.payload.space.draws
-    shown = visit.evaluate("[...document.querySelectorAll('#prior-grid button')].map((e) => e.getAttribute('aria-label'))")
+    shown = visit.evaluate(
+        "[...document.querySelectorAll('#prior-grid button')].map((e) => e.getAttribute('aria-label'))"
+    )
     assert shown[0] == "Go to sample 1, draw 1 of 128"
     visit.page.locator("#prior-grid button").nth(4).click()
     np.testing.assert_array_equal(visit.code(), draws[4])
@@ -116,7 +119,7 @@ def test_a_permalink_brings_codes_and_place_back_and_refuses_codes_that_are_none
         s.get("source").index]; }"""
     expected = first.evaluate(script)
     assert expected[1:] == [1, 9, 5]
-    second = visit("codes", first.evaluate("location.hash"))
+    second = visit("codes", first.fragment())
     assert second.evaluate(script) == expected
     beyond = second.evaluate("explorer.space.toText(Int32Array.from({ length: 24 }, () => 6))")
     third = visit("codes", f"#z={beyond}")

@@ -244,17 +244,21 @@ def test_a_permalink_brings_everything_back(visit, plane, how):
     first.page.locator("#t").fill("0.3125")
     first.page.locator("#axis-across").select_option("1")
     first.settle()
-    script = """() => { const s = explorer.state; return [Array.from(s.get("code")), s.get("source").name, s.get("path"),
-        s.get("t"), s.get("axes"), s.get("traversed"), Array.from(s.get("ends").a), Array.from(s.get("ends").b)]; }"""
+    script = """() => {
+        const [code, source, { a, b }] = ["code", "source", "ends"].map(explorer.state.get);
+        const others = ["path", "t", "axes", "traversed"].map(explorer.state.get);
+        return [Array.from(code), source.name, ...others, Array.from(a), Array.from(b)];
+    }"""
     expected, picture = first.evaluate(script), first.picture()
     assert expected[2:5] == ["circle", 0.3125, [1, 0]]
-    fragment = first.evaluate("location.hash")
+    fragment = first.fragment()
     assert re.fullmatch(r"#[\w=&.%+-]+", fragment)
     assert len(fragment) < 200
     second = visit(how, fragment)
     assert second.evaluate(script) == expected
     np.testing.assert_array_equal(second.picture(), picture)
     second.choose(1)
+    second.fragment()
     second.page.go_back()
     second.settle()
     assert second.evaluate(script) == expected
@@ -266,7 +270,7 @@ def test_a_drawing_is_in_the_permalink_and_a_broken_one_is_passed_over(visit, co
     dropped(first, image)
     first.page.locator("#source-name", has_text="mine.png").wait_for()
     first.settle()
-    second = visit("colour", first.evaluate("location.hash"))
+    second = visit("colour", first.fragment())
     np.testing.assert_array_equal(second.evaluate("Array.from(explorer.state.get('source').pixels)"), image.ravel())
     np.testing.assert_array_equal(second.code(), first.code())
     third = visit("colour", "#z=AAAA&d=0.99&p=none&t=7&i=-1")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import webbrowser
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 HOST = "127.0.0.1"
@@ -40,10 +41,9 @@ def server_of(page: str, port: int) -> ThreadingHTTPServer:
     """A server of the page, bound to the first free port from the given one on, that is not running yet."""
     if not 0 <= port <= 65535:
         raise ValueError(f"port must be between 0 and 65535, got {port}")
-    handler = _handler_of(page.encode("utf-8"))
     for candidate in range(port, min(port + _TRIES, 65536)):
         try:
-            return _Server((HOST, candidate), handler)
+            return _Server((HOST, candidate), _handler_of(page.encode("utf-8")))
         except OSError:
             continue
     raise ValueError(f"port {port} and those after it are in use: give another")
@@ -62,7 +62,8 @@ def _handler_of(page: bytes) -> type[BaseHTTPRequestHandler]:
 
         def do_GET(self) -> None:
             # Another site whose name is made to point to this machine (DNS rebinding) sends its own name as host.
-            port = self.server.server_address[1]
+            assert isinstance(self.server, ThreadingHTTPServer)
+            port = self.server.server_port
             if self.headers.get("Host") not in (f"{HOST}:{port}", f"localhost:{port}"):
                 self._answer(421, b"this server answers to 127.0.0.1 and localhost alone\n", "text/plain")
             elif self.path.partition("?")[0] == "/":
@@ -82,10 +83,8 @@ def _handler_of(page: bytes) -> type[BaseHTTPRequestHandler]:
             self.send_header("Referrer-Policy", "no-referrer")
             self.send_header("Content-Security-Policy", "frame-ancestors 'none'")  # a meta element cannot say this
             self.end_headers()
-            try:
+            with suppress(BrokenPipeError, ConnectionResetError):  # the browser has gone
                 self.wfile.write(body)
-            except (BrokenPipeError, ConnectionResetError):
-                pass  # the browser has gone
 
         def log_message(self, *args: object) -> None:
             del args  # quiet: one reader, on this machine

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -62,8 +63,7 @@ def vector_space(model: VAE, params: Params, xs: jax.Array, key: jax.Array) -> V
     posterior = jax.eval_shape(lambda x: model.encode(params, x), xs[0])
     deviations = None
     if isinstance(posterior, Normal):
-        one = lambda params, _, x: jnp.exp(0.5 * model.encode(params, x).log_variance)
-        deviations = _float32(over_examples(one, params, jax.random.key(0), xs, 100))
+        deviations = _float32(over_examples(partial(_deviation, model), params, jax.random.key(0), xs, 100))
     try:
         kl = _float32(kl_per_dimension(model, params, xs))
     except UndefinedError:
@@ -78,6 +78,12 @@ def vector_space(model: VAE, params: Params, xs: jax.Array, key: jax.Array) -> V
     active = np.var(means, axis=0) > ACTIVE_NATS if kl is None else kl > ACTIVE_NATS
     name = type(prior).__name__
     return VectorSpace(means, deviations, kl, active, name, _float32(mean), _float32(deviation), draws)
+
+
+def _deviation(model: VAE, params: Params, key: jax.Array, x: jax.Array) -> jax.Array:
+    posterior = model.encode(params, x)
+    assert isinstance(posterior, Normal)
+    return jnp.exp(0.5 * posterior.log_variance)
 
 
 def _float32(array: Any) -> np.ndarray:

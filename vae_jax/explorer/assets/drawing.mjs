@@ -22,9 +22,11 @@ export function createDrawing(app) {
     context.fillStyle = "#000000";
     context.fillRect(0, 0, canvas.width, canvas.height);
     at = { x: canvas.width / 2, y: canvas.height / 2 }; // where the keys begin
+    find("drawing-hint").hidden = false;
   }
 
   function lineTo(x, y) {
+    find("drawing-hint").hidden = true;
     Object.assign(context, { lineCap: "round", lineJoin: "round", strokeStyle: image.channels === 1 ? "#ffffff" : colour.value });
     context.lineWidth = (Number(pen.value) / 28) * Math.min(canvas.width, canvas.height);
     context.beginPath();

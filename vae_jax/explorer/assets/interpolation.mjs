@@ -37,11 +37,8 @@ export function createInterpolation(app) {
     const pictures = await model.decodeAll(ts.map(at), () => mine !== turn);
     if (pictures === null) return;
     app.strips.path = pictures;
-    strip.show(
-      pictures,
-      ts.map((t) => `Go to ${number(t, 3)} of the way from A to B`),
-      ts.map((t) => number(t, 3).replace(/0$/, ""))
-    );
+    const places = ts.map((t) => number(t, 3).replace(/0$/, ""));
+    strip.show(pictures, places.map((place) => `Go to ${place} of the way from A to B`), places);
     showPlace();
   }
 

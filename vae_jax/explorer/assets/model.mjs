@@ -2,7 +2,8 @@
 
 import { unpackBytes } from "./bytes.mjs";
 
-const CHUNK = 16; // pictures decoded at once, so that a moving picture never waits long for a strip
+// Of many pictures so many are decoded at once as take about a frame: a moving picture never waits long for a strip.
+const CHUNK = { milliseconds: 16, most: 16 };
 
 // A module that travels as gzip in base64. The comment that names its source map would only be looked up in vain.
 export async function openModule(packed) {
@@ -26,11 +27,14 @@ export async function startModel(payload, vendored, space) {
   let last = Promise.resolve();
   const alone = (work) => (last = last.then(work, work));
 
+  let each = CHUNK.milliseconds; // milliseconds that a picture of the last run took
   async function run(codes) {
+    const begun = performance.now();
     const joined = new space.Numbers(codes.length * space.size);
     codes.forEach((code, i) => joined.set(code, i * space.size));
     const input = new ort.Tensor(space.dtype, joined, [codes.length, space.size]);
     const { mean } = await decoder.run({ [space.input]: input });
+    each = (performance.now() - begun) / codes.length;
     return Array.from(codes, (_, i) => mean.data.slice(i * size, (i + 1) * size));
   }
 
@@ -40,9 +44,11 @@ export async function startModel(payload, vendored, space) {
     // Of many codes, a chunk at a time; null where `stale` says that nobody waits for them any more.
     async decodeAll(codes, stale = () => false) {
       const pictures = [];
-      for (let start = 0; start < codes.length; start += CHUNK) {
+      while (pictures.length < codes.length) {
+        await new Promise((resolve) => setTimeout(resolve)); // what waits, such as the pointer, goes first
         if (stale()) return null;
-        pictures.push(...(await alone(() => run(codes.slice(start, start + CHUNK)))));
+        const size = Math.min(CHUNK.most, Math.max(1, Math.floor(CHUNK.milliseconds / each)));
+        pictures.push(...(await alone(() => run(codes.slice(pictures.length, pictures.length + size)))));
       }
       return stale() ? null : pictures;
     },

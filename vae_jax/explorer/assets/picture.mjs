@@ -1,9 +1,10 @@
-// The large picture: p(x | z)'s mean at the current code, decoded once a frame at most, the latest code first.
+// The large picture: p(x | z)'s mean at the current code, decoded once a frame at most, and never an outdated one.
 
 import { find } from "./dom.mjs";
 import { draw } from "./raster.mjs";
 
 const KEPT = 2000; // times, for measurements
+const SLOW = 12; // milliseconds
 
 export function createPicture(app) {
   const { model, state, image } = app;
@@ -13,7 +14,7 @@ export function createPicture(app) {
   let [wanted, busy, drawnAt] = [false, false, -Infinity];
   let idle = [];
 
-  async function show(now) {
+  async function show() {
     wanted = false;
     busy = true;
     const begun = performance.now();
@@ -22,14 +23,17 @@ export function createPicture(app) {
       app.pixels = await model.decode(code);
       draw(canvas, app.pixels, image);
       draw(mini, app.pixels, image);
-      keep(measured.decodeTimes, performance.now() - begun);
+      const now = performance.now();
+      keep(measured.decodeTimes, now - begun);
       // Pictures that follow one another without a rest are frames of one movement.
       if (now - drawnAt < 250) keep(measured.frameTimes, now - drawnAt);
       drawnAt = now;
     } finally {
       busy = false;
     }
-    if (wanted) requestAnimationFrame(show);
+    // A model that takes most of a frame or longer goes on at once: waiting for the next one would halve its pace.
+    if (wanted && performance.now() - begun > SLOW) setTimeout(show);
+    else if (wanted) requestAnimationFrame(show);
     else idle.splice(0).forEach((resolve) => resolve());
   }
 

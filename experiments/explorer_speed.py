@@ -1,0 +1,157 @@
+"""How soon the explorer's page starts, and how smoothly its picture follows the pointer, for models of several kinds.
+
+    python -m experiments.explorer_speed
+
+Needs `pip install "vae_jax[test]"` and Chromium (Debian: apt-get install chromium). The models are not trained: what
+they compute takes as long. About two minutes on two cores.
+"""
+
+import dataclasses
+import json
+import math
+import shlex
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import tyro
+from playwright.sync_api import sync_playwright
+
+from vae_jax import explorer
+from vae_jax.experiment import device_name, exit_on_bad_input, versions
+from vae_jax.models import VAE, conv_vae, likelihoods, mlp_vae, vq_vae
+from vae_jax.networks import residual_decoder, residual_encoder
+from vae_jax.quantizers import ema_vector_quantizer
+from vae_jax.results import Claim, Record, write_record
+
+FRAME = 1000 / 30  # ms: the bar for the models of 28 x 28 digits
+LOADS = 3
+GREY, COLOUR = (28, 28, 1), (32, 32, 3)
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What the experiment can be told."""
+
+    seconds: float = 4.0
+    """of dragging, or of playing, a model"""
+    images: int = 1000
+    """inside each page"""
+    record: Path = Path("docs/results/explorer_speed.json")
+    """where the numbers go"""
+
+
+def quantized(shape: tuple[int, int, int], num_codes: int, likelihood: likelihoods.Likelihood) -> VAE:
+    """The VQ-VAE of experiments.vq_vae: channels 32 and 64, two residual layers, a grid of a quarter of the sides."""
+    encoder = residual_encoder(shape, 32, (32, 64), parts=1)
+    decoder = residual_decoder(32, (*shape, likelihood.num_outputs), (32, 64))
+    return vq_vae(encoder, decoder, ema_vector_quantizer(num_codes, 32), (shape[0] // 4, shape[1] // 4), likelihood)
+
+
+MODELS = {
+    "MLP, z of 2": (GREY, lambda: mlp_vae(GREY, 2)),
+    "MLP, z of 20": (GREY, lambda: mlp_vae(GREY, 20)),
+    "convolutions, z of 20": (GREY, lambda: conv_vae(GREY, 20)),
+    "convolutions, z of 128, colour": (COLOUR, lambda: conv_vae(COLOUR, 128, likelihood=likelihoods.logistic)),
+    "VQ-VAE, 7 x 7 codes of 32": (GREY, lambda: quantized(GREY, 32, likelihoods.bernoulli)),
+    "VQ-VAE, 8 x 8 codes of 512, colour": (COLOUR, lambda: quantized(COLOUR, 512, likelihoods.logistic)),
+}
+
+
+def write(path: Path, shape: tuple[int, int, int], model: VAE, count: int) -> float:
+    """Writes the page of the model at the start of its training; its size in MB."""
+    params = jax.jit(model.init)(jax.random.key(0))
+    raw = np.random.default_rng(0).integers(0, 256, (count, *shape), np.uint8)
+    xs = raw.astype(np.float32) / 255
+    payload = explorer.payload_of(model, params, xs, title="Model", data="noise", key=jax.random.key(1))
+    return explorer.write_page(payload, path).stat().st_size / 1e6
+
+
+def measure(browser: Any, path: Path, seconds: float) -> dict[str, Any]:
+    """Seconds until the page can be used, and milliseconds between pictures while something moves."""
+    loads = []
+    for _ in range(LOADS):
+        page = browser.new_page(viewport={"width": 1280, "height": 800})
+        begun = time.perf_counter()
+        page.goto(path.as_uri())
+        page.locator("#status").wait_for(state="hidden", timeout=60_000)
+        loads.append(time.perf_counter() - begun)
+        if len(loads) < LOADS:
+            page.close()
+    page.wait_for_timeout(1500)  # the samples of the prior are decoded last
+    page.evaluate("explorer.frameTimes.length = explorer.decodeTimes.length = 0")
+    pad = page.locator("#pad")
+    if pad.count():
+        drag(page, pad.bounding_box(), seconds)
+    else:
+        page.locator("#paths input[value=places]").check()
+        page.locator("#play").click()
+        page.wait_for_timeout(1000 * seconds)
+        page.locator("#play").click()
+    frames, decodes = page.evaluate("[explorer.frameTimes, explorer.decodeTimes]")
+    page.close()
+    return {"load": loads, "frames": frames, "decodes": decodes}
+
+
+def drag(page: Any, box: dict[str, float], seconds: float) -> None:
+    """Round and round the middle of the pad, two turns a second."""
+    half = box["width"] / 2
+    page.mouse.move(box["x"] + 2, box["y"] + 2)
+    page.mouse.down()
+    begun = time.perf_counter()
+    while (now := time.perf_counter() - begun) < seconds:
+        angle = 4 * math.pi * now
+        page.mouse.move(box["x"] + half * (1 + 0.8 * math.cos(angle)), box["y"] + half * (1 + 0.8 * math.sin(angle)))
+    page.mouse.up()
+
+
+def main(options: Options) -> None:
+    start = time.monotonic()
+    with exit_on_bad_input():
+        if options.seconds <= 0 or options.images < 2:
+            raise ValueError(f"--seconds and --images must be above 0 and 1, got {options.seconds}, {options.images}")
+        if (chromium := shutil.which("chromium")) is None:
+            raise ValueError("chromium is missing (Debian: apt-get install chromium)")
+    claims: list[Claim] = []
+    details, loads = {}, []
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        for name, (shape, make) in MODELS.items():
+            path = Path(folder) / "page.html"
+            size = write(path, shape, make(), options.images)
+            found = measure(browser, path, options.seconds)
+            frame, load = statistics.median(found["frames"]), statistics.median(found["load"])
+            print(f"{name}: frame {frame:.1f} ms, {size:.1f} MB, load {load:.2f} s", file=sys.stderr)
+            claims.append(Claim(f"a frame: {name}", "ms", [frame], at_most=FRAME if shape == GREY else None))
+            loads += [Claim(f"the page: {name}", "MB", [size]), Claim(f"until it can be used: {name}", "s", [load])]
+            slowest = float(np.percentile(found["frames"], 95))
+            decode = statistics.median(found["decodes"])
+            details[name] = {"frames": len(found["frames"]), "frame_95_percent": slowest, "decode": decode}
+        chromium_version = browser.version
+        browser.close()
+    record = Record(
+        title=f"The explorer's page, {device_name()}",
+        protocol=f"pages with {options.images:,} images, opened from disk in headless Chromium without a GPU; a frame "
+        f"is the time from one picture to the next, the median over {options.seconds:g} s of dragging in the plane, "
+        f"for codes of playing from A to B place by place (the browser shows one each 16.7 ms at most); until it can be "
+        f"used: the median of {LOADS} fresh loads; models not trained, which changes no time.",
+        command=shlex.join(["python", "-m", "experiments.explorer_speed", *sys.argv[1:]]),
+        claims=[*claims, *loads],
+        seeds=[],
+        wall_seconds=[round(time.monotonic() - start, 1)],
+        device=device_name(),
+        versions=versions() | {"chromium": chromium_version, "onnxruntime-web": "1.30.0"},
+        details=details,
+    )
+    write_record(options.record, record)
+    print(json.dumps(dataclasses.asdict(record)))
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Options, description=__doc__, prog="python -m experiments.explorer_speed"))

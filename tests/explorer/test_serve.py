@@ -1,0 +1,99 @@
+"""The page on loopback, for this machine's browsers alone."""
+
+import http.client
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from vae_jax.explorer.serve import server_of
+
+PAGE = "<!doctype html><p>\u00fc</p>"
+
+
+@contextmanager
+def running(port=0):
+    server = server_of(PAGE, port)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        yield server.server_address[1]
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def answer(port, path="/", host=None, method="GET"):
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection.request(method, path, headers={"Host": host} if host else {})
+    response = connection.getresponse()
+    body = response.read()
+    connection.close()
+    return response.status, body, response.headers
+
+
+def test_the_page_and_nothing_else_is_served():
+    with running() as port:
+        status, body, headers = answer(port)
+        assert (status, body.decode()) == (200, PAGE)
+        assert headers["Content-Type"] == "text/html; charset=utf-8"
+        assert headers["Cache-Control"] == "no-store"
+        assert headers["X-Content-Type-Options"] == "nosniff"
+        assert "python" not in headers["Server"].lower()
+        assert answer(port, "/favicon.ico")[:2] == (204, b"")
+        assert answer(port, "/etc/passwd")[0] == 404
+        assert answer(port, "//elsewhere")[0] == 404
+        assert answer(port, "/", method="POST")[0] == 501
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:PORT", "127.0.0.1", "127.0.0.1:1", "localhost.evil.example:PORT"]
+)
+def test_a_name_that_was_made_to_point_here_gets_nothing(host):
+    with running() as port:
+        status, body, _ = answer(port, host=host.replace("PORT", str(port)))
+        assert status == 421
+        assert PAGE.encode() not in body
+        assert answer(port, host=f"localhost:{port}")[0] == 200
+
+
+def test_only_loopback_is_bound():
+    server = server_of(PAGE, 0)
+    assert server.server_address[0] == "127.0.0.1"
+    server.server_close()
+
+
+def test_a_port_in_use_is_passed_over():
+    with running() as port:
+        second = server_of(PAGE, port)
+        assert port < second.server_address[1] < port + 100
+        second.server_close()
+
+
+def test_a_port_that_is_none_is_refused():
+    with pytest.raises(ValueError, match="port must be between 0 and 65535, got 70000"):
+        server_of(PAGE, 70000)
+
+
+def test_the_user_ends_it_and_is_told_where_it_is():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        script = f"from vae_jax.explorer import serve; serve('page', {port}, open_browser=False)"
+        root = str(Path(__file__).parents[2])
+        process = subprocess.Popen(
+            [sys.executable, "-c", script], stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": root}
+        )
+        with process:
+            first, second = process.stderr.readline(), process.stderr.readline()
+            process.send_signal(signal.SIGINT)
+            rest = process.stderr.read()
+    assert first.startswith(f"port {port} is in use, so the page is on ")
+    assert second.strip() == f"http://127.0.0.1:{first.split()[-1]}/  (Ctrl-C ends)"
+    assert (process.returncode, rest) == (0, "ended\n")
