@@ -2,8 +2,7 @@
 
     python -m experiments.explorer_speed
 
-Needs `pip install "vae_jax[test]"` and Chromium (Debian: apt-get install chromium). The models are not trained: what
-they compute takes as long. About two minutes on two cores.
+Needs `pip install "vae_jax[test]"` and Chromium (Debian: apt-get install chromium). About two minutes on two cores.
 """
 
 import dataclasses
@@ -65,10 +64,9 @@ MODELS = {
 
 
 def write(path: Path, shape: tuple[int, int, int], model: VAE, count: int) -> float:
-    """Writes the page of the model at the start of its training; its size in MB."""
+    """Writes the page of the model, untrained; its size in MB."""
     params = jax.jit(model.init)(jax.random.key(0))
-    raw = np.random.default_rng(0).integers(0, 256, (count, *shape), np.uint8)
-    xs = raw.astype(np.float32) / 255
+    xs = np.random.default_rng(0).random((count, *shape), np.float32)
     payload = explorer.payload_of(model, params, xs, title="Model", data="noise", key=jax.random.key(1))
     return explorer.write_page(payload, path).stat().st_size / 1e6
 
@@ -86,14 +84,12 @@ def measure(browser: Any, path: Path, seconds: float) -> dict[str, Any]:
             page.close()
     page.wait_for_timeout(1500)  # the samples of the prior are decoded last
     page.evaluate("explorer.frameTimes.length = explorer.decodeTimes.length = 0")
-    pad = page.locator("#pad")
-    if pad.count():
+    if (pad := page.locator("#pad")).count():
         drag(page, pad.bounding_box(), seconds)
     else:
         page.locator("#paths input[value=places]").check()
         page.locator("#play").click()
         page.wait_for_timeout(1000 * seconds)
-        page.locator("#play").click()
     frames, decodes = page.evaluate("[explorer.frameTimes, explorer.decodeTimes]")
     page.close()
     return {"load": loads, "frames": frames, "decodes": decodes}
@@ -118,8 +114,7 @@ def main(options: Options) -> None:
             raise ValueError(f"--seconds and --images must be above 0 and 1, got {options.seconds}, {options.images}")
         if (chromium := shutil.which("chromium")) is None:
             raise ValueError("chromium is missing (Debian: apt-get install chromium)")
-    claims: list[Claim] = []
-    details, loads = {}, []
+    claims, details, loads = [], {}, []  # type: list[Claim], dict[str, Any], list[Claim]
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         for name, (shape, make) in MODELS.items():
@@ -130,16 +125,14 @@ def main(options: Options) -> None:
             print(f"{name}: frame {frame:.1f} ms, {size:.1f} MB, load {load:.2f} s", file=sys.stderr)
             claims.append(Claim(f"a frame: {name}", "ms", [frame], at_most=FRAME if shape == GREY else None))
             loads += [Claim(f"the page: {name}", "MB", [size]), Claim(f"until it can be used: {name}", "s", [load])]
-            slowest = float(np.percentile(found["frames"], 95))
-            decode = statistics.median(found["decodes"])
+            decode, slowest = statistics.median(found["decodes"]), float(np.percentile(found["frames"], 95))
             details[name] = {"frames": len(found["frames"]), "frame_95_percent": slowest, "decode": decode}
         chromium_version = browser.version
-        browser.close()
     record = Record(
         title=f"The explorer's page, {device_name()}",
         protocol=f"pages with {options.images:,} images, opened from disk in headless Chromium without a GPU; a frame "
         f"is the time from one picture to the next, the median over {options.seconds:g} s of dragging in the plane, "
-        f"for codes of playing from A to B place by place (the browser shows one each 16.7 ms at most); until it can be "
+        "for codes of playing from A to B place by place (the browser shows one each 16.7 ms at most); until it can be "
         f"used: the median of {LOADS} fresh loads; models not trained, which changes no time.",
         command=shlex.join(["python", "-m", "experiments.explorer_speed", *sys.argv[1:]]),
         claims=[*claims, *loads],

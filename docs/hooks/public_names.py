@@ -1,7 +1,8 @@
 """A line `names: PACKAGE` on a page becomes the reference of all that the package's `__init__` re-exports.
 
-A line `top: PACKAGE` becomes a table of them that links to those places instead. So no public name is without its place, and nothing else is on the page. Names stand under the file that defines them,
-below the first sentence of that file.
+A line `top: PACKAGE` becomes a table of them that links to those places instead. So no public name is without its
+place, and nothing else is on the page. Names stand under the file that defines them, below the first sentence of that
+file.
 """
 
 import ast
