@@ -24,12 +24,12 @@ def serve(page: str, port: int = 8000, open_browser: bool = True) -> None:
     """
     server = server_of(page, port)
     url = f"http://{HOST}:{server.server_port}/"
-    if port and server.server_port != port:
-        print(f"port {port} is in use, so the page is on {server.server_port}", file=sys.stderr)
-    print(f"{url}  (Ctrl-C ends)", file=sys.stderr)
-    if open_browser:
-        webbrowser.open(url)
     try:
+        if port and server.server_port != port:
+            print(f"port {port} is in use, so the page is on {server.server_port}", file=sys.stderr)
+        print(f"{url}  (Ctrl-C ends)", file=sys.stderr)
+        if open_browser:
+            webbrowser.open(url)
         server.serve_forever(poll_interval=0.2)
     except KeyboardInterrupt:
         print("ended", file=sys.stderr)
