@@ -111,7 +111,7 @@ def test_it_adds_its_numbers_to_the_summary_and_the_report_and_changes_nothing_e
     assert f"{summary['nll']:.2f}" in report
     after = contents("vae")
     assert {name for name in after if after[name] != files.get(name)} == {
-        "summary.json", "report.html", "figures/elbo_surgery.png"
+        "summary.json", "report.html", "MODEL.md", "figures/elbo_surgery.png"
     }  # fmt: skip
 
 
