@@ -130,10 +130,10 @@ def main(options: Options) -> None:
         chromium_version = browser.version
     record = Record(
         title=f"The explorer's page, {device_name()}",
-        protocol=f"pages with {options.images:,} images, opened from disk in headless Chromium without a GPU; a frame "
-        f"is the time from one picture to the next, the median over {options.seconds:g} s of dragging in the plane, "
-        "for codes of playing from A to B place by place (the browser shows one each 16.7 ms at most); until it can be "
-        f"used: the median of {LOADS} fresh loads; models not trained, which changes no time.",
+        protocol=f"pages with {options.images:,} images of noise, which compress less than digits do, opened from disk "
+        "in headless Chromium without a GPU; a frame is the time from one picture to the next (16.7 ms at best), the "
+        f"median over {options.seconds:g} s of dragging in the plane, for codes of playing from A to B place by place; "
+        f"until it can be used: the median of {LOADS} fresh loads; models not trained, which changes no time.",
         command=shlex.join(["python", "-m", "experiments.explorer_speed", *sys.argv[1:]]),
         claims=[*claims, *loads],
         seeds=[],
