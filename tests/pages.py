@@ -24,3 +24,18 @@ def run_programs(page):
         exec(compile(program, f"docs/{page}, program {number}", "exec"), namespace)
         left.append(dict(namespace))
     return left
+
+
+# A command of ours, to the end of what belongs to it.
+COMMAND = re.compile(r"(?:python -m experiments\.\w+|vae-jax (?=[a-z-]))[^\n&|#;]*")
+
+
+def lines(path):
+    """The lines of all fenced blocks that are no Python programs, without quotes, with continued lines joined."""
+    found = re.findall(r"^ *```(?!python|text)\w+\n(.*?)^ *```", path.read_text(), flags=re.MULTILINE | re.DOTALL)
+    return re.sub(r"\s*\\\n\s*", " ", "\n".join(found)).replace('"', "").splitlines()
+
+
+def commands(path):
+    """The commands of ours in a Markdown file: `vae-jax ...` and `python -m experiments.X ...`."""
+    return [match.strip() for line in lines(path) for match in COMMAND.findall(line)]
