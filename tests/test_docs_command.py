@@ -1,9 +1,8 @@
-"""The pages on the command, the explorer and sharing: their programs have the numbers they should, their lines parse."""
+"""The pages on the command, the explorer and sharing: the numbers of their programs, and that their lines parse."""
 
 import json
 import re
 import shlex
-from pathlib import Path
 
 import huggingface_hub.constants
 import jax
@@ -66,7 +65,7 @@ def hub(tmp_path, monkeypatch):
 def test_the_programs_on_sharing(hub):
     left = run_programs("sharing.md")[-1]
     expected = np.asarray(left["expected"])
-    assert expected.shape == (5, 28, 28, 1) and 0.001 < expected.std(axis=0).mean()
+    assert expected.shape == (5, 28, 28, 1) and expected.std(axis=0).mean() > 0.001
     for name in ("by_onnx", "by_stablehlo"):
         np.testing.assert_allclose(left[name], expected, rtol=0, atol=1e-5, err_msg=name)
     for params in (left["by_safetensors"], left["its_params"]):
@@ -93,11 +92,12 @@ def test_the_pages_have_lines():
 def test_a_line_of_the_pages_parses(page, line, capsys):
     words = shlex.split(line.partition(" > ")[0], comments=True)
     assert words[0] == "vae-jax"
-    try:
-        cli.parse(words[1:])
-    except SystemExit as stop:
-        assert stop.code in (0, None) and {"--help", "--tyro-print-completion"} & set(words)
-    assert "error" not in capsys.readouterr().err.lower()
+    if {"--help", "--tyro-print-completion"} & set(words):
+        with pytest.raises(SystemExit) as stop:
+            cli.parse(words[1:])
+        assert not stop.value.code and capsys.readouterr().out
+    else:
+        assert type(cli.parse(words[1:])).__name__.lower() == words[1]
 
 
 def test_the_page_on_the_command_tells_all_commands_and_their_options(capsys):
@@ -108,9 +108,3 @@ def test_the_page_on_the_command_tells_all_commands_and_their_options(capsys):
             cli.parse([name, "--help"] if name != "train" else ["train", "vae", "--help"])
         text = capsys.readouterr().out
         assert [flag for flag in re.findall(r"--[\w-]+", options) if flag not in text] == [], name
-
-
-def test_pages_keep_to_the_width_of_the_code():
-    for name in ("command", "explorer", "sharing"):
-        prose = [line for line in Path(DOCS / f"{name}.md").read_text().splitlines() if not line.startswith("|")]
-        assert max(map(len, prose)) <= 128, name
