@@ -108,7 +108,15 @@ def export(
 def check_can_write(
     model: VAE, params: Params, image_shape: Sequence[int], format: str, folder: str | Path, argument: str = "folder"
 ) -> None:
-    """Raises ValueError where `export` would before it has begun to write."""
+    """Stops where `export` would before it has begun to write.
+
+    Args:
+      model, params, image_shape, format, folder: as `export` takes them.
+      argument: what the user named the folder by, for the message.
+
+    Raises:
+      ValueError: as `export` does.
+    """
     check_free(Path(folder), argument)
     functions_of(model, params, image_shape)
     if format == "safetensors":
