@@ -53,6 +53,7 @@ def write_safetensors(functions: Functions, params: Params, folder: Path) -> dic
     return {"params": "params.safetensors"}
 
 
+# The formats by the names that `export` takes.
 FORMATS = {
     "onnx": Format(function_files("onnx", onnx_bytes), ("vae_jax", "jax", "onnx")),
     "safetensors": Format(write_safetensors, ("vae_jax", "jax", "safetensors")),

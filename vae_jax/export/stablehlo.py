@@ -17,8 +17,8 @@ def to_stablehlo(function: Function) -> bytes:
       function: of `functions_of`, with the parameters inside.
 
     Returns:
-      The bytes of a file. Called, it takes an array `[N, ...]` for each input, in their order, and returns the outputs by
-      their names.
+      The bytes of a file. What is read from it takes an array `[N, ...]` for each input, in order, and returns the
+      outputs by their names.
     """
     scope = export.SymbolicScope(["N >= 1"])
     (batch,) = export.symbolic_shape("N", scope=scope)
