@@ -92,6 +92,9 @@ def load_from_hub(
       endpoint: of the hub; None: HF_ENDPOINT of the environment, or Hugging Face's.
       load: opens the folder; None: `vae_jax.load`.
 
+    Returns:
+      What `load` returns: (model, params, config).
+
     Raises:
       ValueError: where the extra `hub` is not installed, there is no such repository or revision, it may not be seen
         with this token, it holds no model of vae_jax, or the hub cannot be reached.

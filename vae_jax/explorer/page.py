@@ -28,7 +28,14 @@ VENDORED = {
 
 
 def explorer_page(payload: Payload) -> str:
-    """The page of a model: one HTML file, some megabytes long, that opens from disk."""
+    """The page of a model: one HTML file, some megabytes long, that opens from disk.
+
+    Args:
+      payload: of `payload_of`.
+
+    Returns:
+      The HTML, with the model, the images and the runtime inside.
+    """
     style, boot = _asset("explorer.css"), _asset("boot.js")
     policy = (
         f"default-src 'none'; script-src '{_digest(boot)}' blob: 'wasm-unsafe-eval'; style-src '{_digest(style)}'; "
@@ -49,6 +56,13 @@ def explorer_page(payload: Payload) -> str:
 
 def write_page(payload: Payload, path: str | Path) -> Path:
     """Writes the page of a model, whole or not at all, and makes the folders above it.
+
+    Args:
+      payload: of `payload_of`.
+      path: of the file, which is overwritten.
+
+    Returns:
+      The path.
 
     Raises:
       ValueError: where the path is a folder.

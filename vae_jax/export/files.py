@@ -53,6 +53,7 @@ def write_safetensors(functions: Functions, params: Params, folder: Path) -> dic
     return {"params": "params.safetensors"}
 
 
+# The formats by the names that `export` takes.
 FORMATS = {
     "onnx": Format(function_files("onnx", onnx_bytes), ("vae_jax", "jax", "onnx")),
     "safetensors": Format(write_safetensors, ("vae_jax", "jax", "safetensors")),
@@ -108,7 +109,15 @@ def export(
 def check_can_write(
     model: VAE, params: Params, image_shape: Sequence[int], format: str, folder: str | Path, argument: str = "folder"
 ) -> None:
-    """Raises ValueError where `export` would before it has begun to write."""
+    """Stops where `export` would before it has begun to write.
+
+    Args:
+      model, params, image_shape, format, folder: as `export` takes them.
+      argument: what the user named the folder by, for the message.
+
+    Raises:
+      ValueError: as `export` does.
+    """
     check_free(Path(folder), argument)
     functions_of(model, params, image_shape)
     if format == "safetensors":

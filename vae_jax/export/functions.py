@@ -49,6 +49,9 @@ def functions_of(model: VAE, params: Params, image_shape: Sequence[int]) -> Func
       params: its parameters, which the functions hold.
       image_shape: `[H, W, C]` of one example x.
 
+    Returns:
+      The functions, and of those that cannot be written the reasons.
+
     Raises:
       ValueError: where z is something else.
     """

@@ -39,6 +39,9 @@ def read_params(model: VAE, path: str | Path) -> Params:
       model: whose `init` says which arrays there must be, with their shapes and types.
       path: of the file.
 
+    Returns:
+      The tree, with buffers.
+
     Raises:
       ValueError: where there is no such file, the package safetensors is missing, or the file holds other names,
         shapes or types than the model.

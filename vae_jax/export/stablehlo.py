@@ -11,7 +11,15 @@ PLATFORMS = ("cpu", "cuda", "tpu")
 
 
 def to_stablehlo(function: Function) -> bytes:
-    """What `jax.export.deserialize` reads: the function of any number N of examples, for CPU, CUDA and TPU."""
+    """What `jax.export.deserialize` reads: the function of any number N of examples, for CPU, CUDA and TPU.
+
+    Args:
+      function: of `functions_of`, with the parameters inside.
+
+    Returns:
+      The bytes of a file. What is read from it takes an array `[N, ...]` for each input, in order, and returns the
+      outputs by their names.
+    """
     scope = export.SymbolicScope(["N >= 1"])
     (batch,) = export.symbolic_shape("N", scope=scope)
     inputs = [jax.ShapeDtypeStruct((batch, *tensor.shape), tensor.dtype) for tensor in function.inputs]

@@ -1,0 +1,66 @@
+"""What the project says of itself beside its code: how it is cited, what changed, what is asked of whoever reports."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml  # flax needs it
+
+import vae_jax
+from vae_jax.citations import field_of, references
+
+ROOT = Path(__file__).parents[1]
+GITHUB = ROOT / ".github"
+FORMS = ["bug_report", "feature_request", "wrong_number"]
+# Those that a GitHub form may hold, and what each must have.
+ELEMENTS = {"textarea": {"label"}, "dropdown": {"label", "options"}}
+
+
+def test_the_citation_file_has_what_its_format_needs_and_says_what_the_package_says():
+    text = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert {"cff-version", "message", "title", "authors"} <= set(text)  # required by version 1.2.0
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert (text["cff-version"], text["type"]) == ("1.2.0", "software")
+    assert (text["version"], text["license"]) == (vae_jax.__version__, project["license"])
+    assert text["title"] == f"{project['name']}: {project['description'][0].lower()}{project['description'][1:]}"
+    entry = references()["vae_jax"]
+    assert [author["name"] for author in text["authors"]] == [re.sub(r"[{}\\]", "", field_of(entry, "author"))]
+
+
+def test_the_newest_version_of_the_changelog_is_this_one_or_to_come():
+    text = (ROOT / "CHANGELOG.md").read_text()
+    versions = re.findall(r"^## \[?([\w.]+)\]?(?: - (\d{4}-\d\d-\d\d))?$", text, re.M)
+    assert len(versions) == len(re.findall(r"^## ", text, re.M)) > 0
+    assert versions[0][0] in ("Unreleased", vae_jax.__version__)
+    assert all(date for version, date in versions if version != "Unreleased")
+    assert vae_jax.__version__ in text
+    assert set(re.findall(r"^### (.*)$", text, re.M)) <= {
+        "Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_an_issue_form_is_one_that_github_shows(name):
+    form = yaml.safe_load((GITHUB / "ISSUE_TEMPLATE" / f"{name}.yml").read_text())
+    assert {"name", "description", "body"} <= set(form)
+    ids = [element["id"] for element in form["body"]]
+    assert len(set(ids)) == len(ids)
+    for element in form["body"]:
+        assert ELEMENTS[element["type"]] <= set(element["attributes"]), element["id"]
+        assert set(element) <= {"type", "id", "attributes", "validations"}
+        assert all(isinstance(option, str) for option in element["attributes"].get("options", []))
+    assert any(element.get("validations", {}).get("required") for element in form["body"])
+
+
+def test_there_are_these_forms_and_what_they_ask_for_exists():
+    folder = GITHUB / "ISSUE_TEMPLATE"
+    assert {path.name for path in folder.iterdir()} == {"config.yml", *(f"{name}.yml" for name in FORMS)}
+    assert yaml.safe_load((folder / "config.yml").read_text()) == {"blank_issues_enabled": True}
+    told = "\n".join(path.read_text() for path in (*folder.iterdir(), GITHUB / "PULL_REQUEST_TEMPLATE.md"))
+    paths = set(re.findall(r"(?:docs|tests)/[\w./]+\w|\.ci/run|CHANGELOG\.md", told))
+    assert {"docs/conventions.md", "docs/idea.md", "docs/results", "tests/contract", ".ci/run"} <= paths
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+    for name in ("bug_report", "wrong_number"):
+        assert "vae-jax doctor" in (folder / f"{name}.yml").read_text()
+        assert "config.json" in (folder / f"{name}.yml").read_text()
