@@ -27,7 +27,7 @@ def run_programs(page):
 
 
 # A command of ours, to the end of what belongs to it.
-COMMAND = re.compile(r"(?:python -m experiments\.\w+|vae-jax (?=[a-z-]))[^\n&|#;]*")
+COMMAND = re.compile(r"(?:python -m experiments\.\w+|vae-jax (?=[a-z-]))[^\n&|#;>]*")
 
 
 def lines(path):

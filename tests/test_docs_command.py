@@ -1,8 +1,7 @@
-"""The pages on the command, the explorer and sharing: the numbers of their programs, and that their lines parse."""
+"""The pages on the command, the explorer and sharing: what their programs must have reached, and the table there."""
 
 import json
 import re
-import shlex
 
 import huggingface_hub.constants
 import jax
@@ -10,15 +9,9 @@ import numpy as np
 import pytest
 
 from hub_stand_in import serving
-from pages import DOCS, blocks, run_programs
+from pages import DOCS, run_programs
 from vae_jax import cli
 
-LINES = [
-    (page, line)
-    for page in ("command.md", "explorer.md", "sharing.md")
-    for block in blocks(DOCS / page, "sh")
-    for line in block.splitlines()
-]
 NLL = 784 * np.log(2)  # of a model that tosses coins, in nats
 
 
@@ -82,22 +75,6 @@ def test_the_programs_on_sharing(hub):
         "higgins2017beta",
         "vehtari2024pareto",
     ]
-
-
-def test_the_pages_have_lines():
-    assert len(LINES) > 25
-
-
-@pytest.mark.parametrize(("page", "line"), LINES)
-def test_a_line_of_the_pages_parses(page, line, capsys):
-    words = shlex.split(line.partition(" > ")[0], comments=True)
-    assert words[0] == "vae-jax"
-    if {"--help", "--tyro-print-completion"} & set(words):
-        with pytest.raises(SystemExit) as stop:
-            cli.parse(words[1:])
-        assert not stop.value.code and capsys.readouterr().out
-    else:
-        assert type(cli.parse(words[1:])).__name__.lower() == words[1]
 
 
 def test_the_page_on_the_command_tells_all_commands_and_their_options(capsys):
