@@ -35,7 +35,9 @@ def as_markdown(notebook, name):
             if "image/png" in data:
                 image = f"{name}_{len(images) + 1}.png"
                 images[image] = base64.b64decode("".join(data["image/png"]))
-                parts.append(f"![Figure {len(images)}]({image})")
+                width = output["metadata"].get("image/png", {}).get("width")  # half its pixels, for fine screens
+                size = f'{{ width="{width}" }}' if width else ""
+                parts.append(f"![Figure {len(images)}]({image}){size}")
             else:
                 text = "".join(output.get("text") or data.get("text/plain") or [])
                 parts.append(f"```{{ .text .output }}\n{text.rstrip()}\n```")
