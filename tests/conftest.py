@@ -2,14 +2,22 @@
 
 A silent broadcast is an error (`filterwarnings = error` is in pyproject.toml). Compiled programs are kept beside
 pytest's own cache, so that a second run of the tests spends its time on the tests. Nearly all of the first is LLVM's,
-which is told to optimise little; the commands that tests run as processes are compiled as everywhere.
+which is told to optimise little (`training.subprocesses`); the commands of users that tests run as processes are
+compiled as everywhere.
 """
 
+import os
 from pathlib import Path
 
 import jax
 import pytest
 
+from training.subprocesses import SOON_COMPILED
+
+# XLA reads its flags once, when the first client starts; processes that tests start do not inherit them.
+with pytest.MonkeyPatch.context() as patch:
+    patch.setenv("XLA_FLAGS", f"{os.environ.get('XLA_FLAGS', '')} {SOON_COMPILED}")
+    jax.devices()
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_disable_most_optimizations", True)
 jax.config.update("jax_compilation_cache_dir", str(Path(__file__).parents[1] / ".pytest_cache" / "jax"))
