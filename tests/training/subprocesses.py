@@ -8,8 +8,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 TESTS = Path(__file__).parents[1]
-# XLA's former emitters of fused operations: LLVM compiles what they write in half of the time. A process stops at a flag
-# that its XLA does not know, so this is for the versions that have been seen to know it.
+# XLA's former emitters of fused operations: LLVM compiles what they write in half of the time. A process stops at a
+# flag that its XLA does not know, so this is for the versions that have been seen to know it.
 SOON_COMPILED = "--xla_cpu_use_fusion_emitters=false" if version("jaxlib").startswith("0.10.") else ""
 
 
