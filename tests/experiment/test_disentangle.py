@@ -20,7 +20,7 @@ from vae_jax.experiment.disentanglement import settings as s
 from vae_jax.experiment.disentanglement.evaluate import prepare_scoring
 from vae_jax.experiment.disentanglement.methods import make_model, make_objective, make_optimizer
 from vae_jax.experiment.disentanglement.run import Prepared, command_of, prepare, run, saved_settings
-from vae_jax.experiment.disentanglement.scoring import score, table_with_progress
+from vae_jax.experiment.disentanglement.scoring import coarse_sizes, score, table_with_progress
 from vae_jax.experiment.disentanglement.training import is_whole, keys_of, load_snapshot, train
 from vae_jax.experiment.load import as_the_model_sees, images_of, load_run
 from vae_jax.experiment.progress import ProgressDisplay
@@ -214,6 +214,12 @@ def test_a_model_that_has_diverged_has_no_scores_and_leaves_those_of_the_others(
     assert summary["models"][0] == given | {"coarse": summary["models"][0]["coarse"]}
     only = summary["models"][1]["mig"]
     assert summary["over_seeds"]["1"]["mig"] == {"median": only, "min": only, "max": only}
+
+
+def test_a_coarse_table_takes_seconds_whatever_the_factors_are():
+    assert coarse_sizes(sprites.FACTOR_SIZES) == (3, 6, 8, 8, 8)
+    assert coarse_sizes((8,) * 6) == (4,) * 6  # squares: 262,144 images with all of their values
+    assert coarse_sizes((2,) * 10) == (2,) * 10
 
 
 def test_the_command_of_a_run_gives_its_settings_again():

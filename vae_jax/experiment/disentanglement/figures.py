@@ -72,7 +72,7 @@ def run_figures(
     of = f" Model: weight {record['beta']:g}, seed {record['seed']}, that of the median MIG."
     keys = keys_of(settings)
     # All values of the two factors that the maps are over; of the others few will do.
-    sizes = list(coarse_sizes(data))
+    sizes = list(coarse_sizes(data.factor_sizes))
     for place in _plane(data):
         sizes[place] = table_sizes(settings, data)[place]
     table = table_with_progress(model, params, data, sizes, name="figures")

@@ -33,7 +33,7 @@ from vae_jax.objectives import elbo_from_terms, elbo_terms
 from vae_jax.runs import RunFolder, defined, write_atomically
 
 _ELBO_IMAGES, _ELBO_SAMPLES, _UDR_IMAGES = 1_000, 4, 2_000
-_COARSE_VALUES = 8  # of a factor, on the way to the last step
+_COARSE_VALUES, _COARSE_IMAGES = 8, 10_000  # of a factor, of the table: the most on the way to the last step
 
 
 def table_with_progress(
@@ -68,7 +68,7 @@ def _renderer(data: FactorData, sizes: tuple[int, ...]) -> Callable[[jax.Array],
 def score_all(settings: DisentangleSettings, data: FactorData, folder: RunFolder) -> list[dict[str, Any]]:
     """The records of all models after the last step, which `score` makes, with UDR; those on the way are scored too.
 
-    On the way to the last step the scores are those that take seconds, on a coarser grid of factors: 8 values of each.
+    On the way to the last step the scores are those that take seconds, on a coarser grid of factors.
     """
     model, members, keys = make_model(settings, data.image_shape), members_of(settings), keys_of(settings)
     records = []
@@ -78,7 +78,7 @@ def score_all(settings: DisentangleSettings, data: FactorData, folder: RunFolder
             name = f"{settings.objective} {member.beta:g}, seed {member.seed}, {steps} steps"
             given = {"objective": settings.objective, "beta": member.beta, "seed": member.seed, "steps": steps}
             of_model = model, models[index], data
-            fast = partial(_score_fast, *of_model, coarse_sizes(data), keys.scoring, settings.points, name)
+            fast = partial(_score_fast, *of_model, coarse_sizes(data.factor_sizes), keys.scoring, settings.points, name)
             coarse = _done(folder, f"coarse-{steps}-{index}", given, fast)
             if steps == settings.steps:
                 measure = partial(score, settings, *of_model, keys.scoring, name)
@@ -119,7 +119,7 @@ def score_table(
 
 def table_sizes(settings: DisentangleSettings, data: FactorData) -> tuple[int, ...]:
     """How many values of each factor the table has that the settings ask for."""
-    return data.factor_sizes if settings.whole_table else coarse_sizes(data)
+    return data.factor_sizes if settings.whole_table else coarse_sizes(data.factor_sizes)
 
 
 def score(
@@ -145,9 +145,13 @@ def score(
     }
 
 
-def coarse_sizes(data: FactorData) -> tuple[int, ...]:
-    """How many values of each factor a coarse table has."""
-    return tuple(min(size, _COARSE_VALUES) for size in data.factor_sizes)
+def coarse_sizes(factor_sizes: Sequence[int]) -> tuple[int, ...]:
+    """How many values of each factor a coarse table has: 8 at most, fewer where that were more than 10,000 images."""
+    for values in range(_COARSE_VALUES, 2, -1):
+        sizes = tuple(min(size, values) for size in factor_sizes)
+        if math.prod(sizes) <= _COARSE_IMAGES:
+            return sizes
+    return tuple(min(size, 2) for size in factor_sizes)
 
 
 def _drawn(

@@ -72,7 +72,8 @@ class DisentangleSettings:
     """images or votes that a score is fitted to, and half as many that it is tested on"""
     whole_table: bool = True
     """encode every image, minutes a model; --no-whole-table: for the FactorVAE and BetaVAE scores, active units and
-    figures 8 values of each factor, and for the other scores the images that they draw of all: seconds a model"""
+    figures 8 values of each factor at most (10,000 images), and for the other scores the images that they draw of all:
+    seconds a model"""
     dci_points: int | None = None
     """as --points, for DCI alone, whose boosted trees take minutes a model with 10,000; None: as --points"""
 
