@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from vae_jax.runs import RunFolder, write_atomically
+from vae_jax.atomic import write_atomically
+from vae_jax.runs import RunFolder
 
 NAME = "MODEL.md"
 # Those of a summary that say how good a model is, and in what.
