@@ -219,7 +219,7 @@ def test_a_model_that_has_diverged_has_no_scores_and_leaves_those_of_the_others(
 def test_the_command_of_a_run_gives_its_settings_again():
     settings = s.resolve(dataclasses.replace(SMALL, whole_table=False, changed_factors=None, objective="ada_gvae"))
     words = command_of(settings).split()
-    assert words[:3] == ["python", "-m", "experiments.disentangle"]
+    assert words[:3] == ["vae-jax", "train", "disentangle"]
     assert tyro.cli(s.DisentangleSettings, args=words[3:]) == settings
 
 
