@@ -240,7 +240,7 @@ def test_a_run_without_factors_is_refused_with_what_remains(tmp_path):
         prepare_scoring(dataclasses.replace(options, points=7))
     (tmp_path / "config.json").unlink()
     RunFolder(tmp_path).create(s.config_of(s.resolve(SMALL)))
-    with pytest.raises(ValueError, match=r"has not finished .*experiments.disentangle --run-dir"):
+    with pytest.raises(ValueError, match=r"has not finished .*vae-jax train disentangle --run-dir"):
         prepare_scoring(options)
 
 
