@@ -159,7 +159,10 @@ def test_the_report_of_a_run_is_made_anew(finished, capsys, monkeypatch):
     assert capsys.readouterr().out == f"report: {prepared.folder.report}\n"
     assert prepared.folder.report.read_text() == before
     assert prepared.folder.summary()["models"] == summary["models"]
-    assert "| setting | value |" in (prepared.folder.path / "MODEL.md").read_text()
+    card = (prepared.folder.path / "MODEL.md").read_text()
+    assert "| setting | value |" in card and "test images" not in card
+    medians = [f"{summary['over_seeds'][weight]['negative_elbo']['median']:.2f}" for weight in ("1", "8")]
+    assert f"| negative ELBO, nats an image | {' | '.join(medians)} |" in card
 
 
 @pytest.mark.slow
