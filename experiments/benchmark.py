@@ -22,6 +22,7 @@ from typing import Annotated, Any, Literal
 import jax
 import tyro
 
+from vae_jax.atomic import write_atomically
 from vae_jax.benchmark.peers import importable
 from vae_jax.benchmark.record import claims, table
 from vae_jax.benchmark.run import PACKAGES, measure_work
@@ -30,7 +31,6 @@ from vae_jax.benchmark.work import Setup
 from vae_jax.benchmark.works import WORKS, check
 from vae_jax.experiment import device_name, exit_on_bad_input
 from vae_jax.results import Record, write_record
-from vae_jax.runs import write_atomically
 
 
 @dataclasses.dataclass(frozen=True)

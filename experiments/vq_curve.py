@@ -26,6 +26,7 @@ import optax
 import tyro
 
 from vae_jax import data
+from vae_jax.atomic import write_atomically
 from vae_jax.experiment import device_name, exit_on_bad_input, versions
 from vae_jax.experiment.progress import say
 from vae_jax.models import likelihoods, vq_vae, with_codes_fitted
@@ -35,7 +36,6 @@ from vae_jax.objectives import on_prepared, quantized
 from vae_jax.objectives.batch import Metrics
 from vae_jax.quantizers import ema_vector_quantizer
 from vae_jax.results import Claim, Record, write_record
-from vae_jax.runs import write_atomically
 from vae_jax.training import TrainState, init_train_state, make_train_step
 
 IMAGE, GRID, DIM, VARIANCE, WINDOW = (32, 32, 3), (8, 8), 64, 0.06327, 100

@@ -124,11 +124,20 @@ def test_a_fresh_process_loads_the_bits_that_were_pushed(hub, run, tmp_path):
 
 
 def test_the_card_has_a_header_for_the_hub_before_its_text():
-    text = model_card("# Title\n", CONFIG | {"prior": "masked: a"}, "mit")
-    assert text == (
-        '---\nlibrary_name: "vae_jax"\nlicense: "mit"\n'
-        'tags: ["vae_jax", "jax", "variational-autoencoder", "vae", "blobs", "masked: a"]\n---\n\n# Title\n'
-    )
+    card = lambda *license: model_card("# Title\n", CONFIG | {"prior": "masked: a"}, *license)
+    header = '---\nlibrary_name: "vae_jax"\n'
+    tags = 'tags: ["vae_jax", "jax", "variational-autoencoder", "vae", "blobs", "masked: a"]\n---\n\n# Title\n'
+    assert card("mit") == f'{header}license: "mit"\n{tags}'
+    assert card() == header + tags
+
+
+def test_a_licence_is_stated_only_where_one_was_given(hub, run):
+    push(hub, run)
+    first = hub[0].resolve("ada/blobs", "main")
+    push(hub, run, license="cc-by-4.0", exist_ok=True)
+    cards = [hub[0].files("ada/blobs", at)["README.md"] for at in (first, hub[0].resolve("ada/blobs", "main"))]
+    lines = [[line for line in card.decode().splitlines() if line.startswith("license")] for card in cards]
+    assert lines == [[], ['license: "cc-by-4.0"']]
 
 
 def test_a_new_version_leaves_the_old_one_there(hub, run):

@@ -11,6 +11,7 @@ ROOT = Path(__file__).parent.parent
 # models, objectives, training; beside them data, which none of those may see; evaluation and visualization, which need
 # neither training nor data nor each other; runs and results, which hold no mathematics; experiment, which joins all.
 ALLOWED = {
+    "atomic": set(),
     "distributions": set(),
     "quantizers": {"distributions"},
     "networks": {"distributions", "quantizers"},
@@ -19,14 +20,14 @@ ALLOWED = {
     "training": {"distributions", "quantizers", "networks", "models", "objectives"},
     "data": set(),
     "evaluation": {"distributions", "quantizers", "networks", "models", "objectives"},
-    "visualization": {"distributions", "quantizers", "networks", "models", "objectives"},
+    "visualization": {"atomic", "distributions", "quantizers", "networks", "models", "objectives"},
     "export": {"distributions", "quantizers", "networks", "models"},
-    "explorer": {"distributions", "quantizers", "networks", "models", "objectives", "evaluation", "export"},
-    "runs": set(),
-    "results": {"runs"},
+    "explorer": {"atomic", "distributions", "quantizers", "networks", "models", "objectives", "evaluation", "export"},
+    "runs": {"atomic"},
+    "results": {"atomic", "runs"},
     "experiment": {
         "distributions", "quantizers", "networks", "models", "objectives", "training", "data", "evaluation",
-        "visualization", "runs", "results", "export",
+        "visualization", "atomic", "runs", "results", "export",
     },
     "commands": {
         "distributions", "quantizers", "networks", "models", "objectives", "training", "data", "evaluation",

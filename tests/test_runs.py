@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from vae_jax.runs import FORMAT, RunFolder, write_atomically
+from vae_jax.runs import FORMAT, RunFolder
 
 CONFIG = {"experiment": "vae", "hidden": (400, 200), "data": Path("a/b"), "seed": 0}
 
@@ -170,27 +170,6 @@ def test_numbers_are_added_to_what_the_summary_holds_by_now(folder):
     RunFolder(folder.path).add_to_summary({"mutual_information": 6.9})
     assert folder.add_to_summary({"nll": 85.25}) == {"rate": 20.0, "nll": 85.25, "mutual_information": 6.9}
     assert folder.summary() == {"rate": 20.0, "nll": 85.25, "mutual_information": 6.9}
-
-
-@pytest.mark.parametrize("dies_in", ["write_text", "replace"])
-def test_a_write_that_dies_leaves_the_file_as_it_was(tmp_path, monkeypatch, dies_in):
-    path = tmp_path / "config.json"
-    write_atomically(path, "before")
-
-    def die(self, text=None, *_):
-        if isinstance(text, str):  # half of it has reached the disk
-            with open(self, "w") as file:
-                file.write(text[: len(text) // 2])
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(*((Path, "write_text") if dies_in == "write_text" else ("os.replace",)), die)
-    with pytest.raises(KeyboardInterrupt):
-        write_atomically(path, "after, and longer")
-    monkeypatch.undo()
-    assert path.read_text() == "before"
-    write_atomically(path, "after, and longer")
-    assert path.read_text() == "after, and longer"
-    assert [file.name for file in tmp_path.iterdir()] == ["config.json"]
 
 
 def test_a_run_that_could_not_begin_leaves_no_folder_and_one_that_did_is_kept(tmp_path):

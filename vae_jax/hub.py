@@ -25,7 +25,7 @@ def push_to_hub(
     private: bool = False,
     token: str | None = None,
     commit_message: str = "Add the model",
-    license: str = "apache-2.0",
+    license: str | None = None,
     exist_ok: bool = False,
     endpoint: str | None = None,
     write_folder: Callable[[Path, Path], Any] | None = None,
@@ -38,7 +38,7 @@ def push_to_hub(
       private: whether only its owner may see it.
       token: of an account, with the right to write; None: HF_TOKEN of the environment, or that of `hf auth login`.
       commit_message: of the one commit.
-      license: of the model, by the Hub's identifier of it.
+      license: of the model, by the Hub's identifier of it, such as "cc-by-4.0"; None: the repository states none.
       exist_ok: whether a repository that is there is given a new version; its earlier ones stay.
       endpoint: of the hub; None: HF_ENDPOINT of the environment, or Hugging Face's.
       write_folder: (folder of the run, a new folder): writes config.json, params.safetensors, summary.json and
@@ -129,19 +129,19 @@ def _write_folder(run: Path, folder: Path) -> None:
     export_run(load_run(run, argument="run"), "safetensors", folder)
 
 
-def model_card(text: str, config: Mapping[str, Any], license: str) -> str:
+def model_card(text: str, config: Mapping[str, Any], license: str | None = None) -> str:
     """README.md of a repository: the text, behind what the Hub reads.
 
     Args:
       text: about the model, in Markdown.
       config: of its run.
-      license: of the model.
+      license: of the model; None: not stated.
     """
     names = [config.get(field) for field in ("experiment", "objective", "data", "quantizer", "prior")]
     tags = ["vae_jax", "jax", "variational-autoencoder", *(Path(str(name)).stem for name in names if name)]
     # JSON's strings are YAML's, whatever is in them.
     header = {"library_name": "vae_jax", "license": license, "tags": list(dict.fromkeys(tags))}
-    lines = [f"{name}: {json.dumps(value)}" for name, value in header.items()]
+    lines = [f"{name}: {json.dumps(value)}" for name, value in header.items() if value is not None]
     return "\n".join(["---", *lines, "---", "", text])
 
 

@@ -18,7 +18,8 @@ from typing import Any
 
 import tyro
 
-from vae_jax.runs import RunFolder, write_atomically
+from vae_jax.atomic import write_atomically
+from vae_jax.runs import RunFolder
 
 HEADER = """# Results
 

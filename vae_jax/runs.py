@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from vae_jax.atomic import write_atomically
 
 # Of config.json and what lies beside it. It rises when an older version could no longer read a run.
 FORMAT = 2
@@ -169,13 +170,6 @@ def defined(numbers: Any) -> Any:
     if isinstance(numbers, list):
         return [defined(value) for value in numbers]
     return None if isinstance(numbers, float) and not math.isfinite(numbers) else numbers
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """The whole text or, where the process dies, the file as it was."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text)
-    os.replace(temporary, path)
 
 
 def _as_json(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -57,7 +57,7 @@ def test_an_exported_folder_is_loaded_as_its_run_is(here, capsys, run):
     np.testing.assert_array_equal(draw(*again[:2]), draw(model, params))
     assert call("sample", "out", "--count", 2) == 0
     card = Path("out/MODEL.md").read_text()
-    assert f"python -m experiments.{config['experiment']}" in card
+    assert f"vae-jax train {config['experiment']}" in card
     summary = RunFolder(Path("out")).summary()
     assert f"| {summary['negative_elbo']:.2f} |" in card and "models" not in summary
 

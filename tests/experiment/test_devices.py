@@ -40,4 +40,4 @@ def test_devices_that_cannot_train_are_refused(given, message):
 def test_devices_and_processes_are_no_part_of_what_a_run_computes():
     settings = Settings(devices=4, distributed=True, coordinator="h:1", num_processes=2, process_id=1)
     assert run_config("vae", settings) == run_config("vae", Settings())
-    assert as_command("vae", settings) == "python -m experiments.vae"
+    assert as_command("vae", settings) == "vae-jax train vae"

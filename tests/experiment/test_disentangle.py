@@ -159,7 +159,10 @@ def test_the_report_of_a_run_is_made_anew(finished, capsys, monkeypatch):
     assert capsys.readouterr().out == f"report: {prepared.folder.report}\n"
     assert prepared.folder.report.read_text() == before
     assert prepared.folder.summary()["models"] == summary["models"]
-    assert "| setting | value |" in (prepared.folder.path / "MODEL.md").read_text()
+    card = (prepared.folder.path / "MODEL.md").read_text()
+    assert "| setting | value |" in card and "test images" not in card
+    medians = [f"{summary['over_seeds'][weight]['negative_elbo']['median']:.2f}" for weight in ("1", "8")]
+    assert f"| negative ELBO, nats an image | {' | '.join(medians)} |" in card
 
 
 @pytest.mark.slow
@@ -225,7 +228,7 @@ def test_a_coarse_table_takes_seconds_whatever_the_factors_are():
 def test_the_command_of_a_run_gives_its_settings_again():
     settings = s.resolve(dataclasses.replace(SMALL, whole_table=False, changed_factors=None, objective="ada_gvae"))
     words = command_of(settings).split()
-    assert words[:3] == ["python", "-m", "experiments.disentangle"]
+    assert words[:3] == ["vae-jax", "train", "disentangle"]
     assert tyro.cli(s.DisentangleSettings, args=words[3:]) == settings
 
 
@@ -246,7 +249,7 @@ def test_a_run_without_factors_is_refused_with_what_remains(tmp_path):
         prepare_scoring(dataclasses.replace(options, points=7))
     (tmp_path / "config.json").unlink()
     RunFolder(tmp_path).create(s.config_of(s.resolve(SMALL)))
-    with pytest.raises(ValueError, match=r"has not finished .*experiments.disentangle --run-dir"):
+    with pytest.raises(ValueError, match=r"has not finished .*vae-jax train disentangle --run-dir"):
         prepare_scoring(options)
 
 

@@ -260,7 +260,7 @@ def test_a_checkpoint_of_another_model_is_refused(in_runs, capsys):
 
 def test_what_is_missing_comes_with_the_command_that_makes_it(in_runs, capsys):
     os.remove("vae/summary.json")
-    assert "python -m experiments.vae --run-dir vae --resume" in evaluate(capsys, "vae")[2]
+    assert "vae-jax train vae --run-dir vae --resume" in evaluate(capsys, "vae")[2]
 
 
 def test_a_run_opens_with_the_settings_and_parameters_that_it_ended_with(in_runs):

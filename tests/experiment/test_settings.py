@@ -8,7 +8,7 @@ import tyro
 
 from vae_jax.data import Images
 from vae_jax.experiment import Settings, resolve
-from vae_jax.experiment.settings import as_command, run_config, settings_of_run
+from vae_jax.experiment.settings import as_command, program_of, run_config, settings_of_run, to_finish
 from vae_jax.runs import RunFolder
 
 
@@ -153,10 +153,18 @@ def test_a_run_of_another_experiment_or_version_is_refused(tmp_path):
 )
 def test_the_command_gives_the_same_settings_again_but_for_the_places(settings):
     words = shlex.split(as_command("vae", settings))
-    assert words[:3] == ["python", "-m", "experiments.vae"]
+    assert words[:3] == ["vae-jax", "train", "vae"]
     parsed = tyro.cli(Settings, default=Settings(), args=words[3:])
     assert parsed == dataclasses.replace(settings, data_dir=None, run_dir=None, resume=False)
 
 
 def test_the_command_names_only_what_is_not_the_default():
-    assert as_command("vae", Settings(seed=3, hidden=(500, 20))) == "python -m experiments.vae --hidden 500 20 --seed 3"
+    assert as_command("vae", Settings(seed=3, hidden=(500, 20))) == "vae-jax train vae --hidden 500 20 --seed 3"
+
+
+def test_a_recipe_is_run_by_the_installed_command_and_another_experiment_by_its_script():
+    recipes = ["vae", "beta_vae", "autoencoder", "vq_vae", "disentangle"]
+    assert [program_of(name) for name in recipes] == [["vae-jax", "train", name] for name in recipes]
+    assert as_command("mine", Settings(seed=3)) == "python -m experiments.mine --seed 3"
+    assert to_finish("mine", Path("my runs/a")) == "python -m experiments.mine --run-dir 'my runs/a' --resume"
+    assert to_finish("vae", Path("runs/a")) == "vae-jax train vae --run-dir runs/a --resume"

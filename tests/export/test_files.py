@@ -1,6 +1,8 @@
 """The folder of an export: its manifest, what may be replaced, and that nothing is left half written."""
 
 import json
+import sys
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +11,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from export.small_models import IMAGE_SHAPE, made
-from vae_jax.export import FORMATS, export, read_params, to_stablehlo, write_params
+from vae_jax.export import FORMATS, check_can_write, export, read_params, to_stablehlo, write_params
 from vae_jax.models import VAE
 
 NAME = "mlp-bernoulli"
@@ -75,6 +77,40 @@ def test_a_format_that_is_not_there_is_refused(tmp_path):
     with pytest.raises(ValueError, match="format must be one of onnx, safetensors, stablehlo, got 'pickle'"):
         exported(tmp_path / "model", "pickle")
     assert set(FORMATS) == {"onnx", "safetensors", "stablehlo"} and list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("place", "reason"),
+    [
+        ("notes.txt/model", "Not a directory"),
+        ("notes.txt/deep/model", "Not a directory"),
+        ("x" * 300, "File name too long"),
+        pytest.param(
+            "/proc/model", "", marks=pytest.mark.skipif(not Path("/proc/self").exists(), reason="there is no /proc")
+        ),
+    ],
+)
+def test_a_folder_that_cannot_be_made_is_refused_before_anything_is_computed(tmp_path, place, reason):
+    (tmp_path / "notes.txt").write_text("mine")
+    for format in FORMATS:
+        with pytest.raises(ValueError, match=f"--output must be a folder that can be made, got .*: {reason}"):
+            check_can_write(None, None, IMAGE_SHAPE, format, tmp_path / place, "--output")
+    with pytest.raises(ValueError, match="folder must be a folder that can be made, got"):
+        exported(tmp_path / place)
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_only_the_package_that_may_be_missing_is_asked_for(tmp_path, monkeypatch):
+    model, params, _ = made(NAME)
+    check = lambda format: check_can_write(model, params, IMAGE_SHAPE, format, tmp_path / "model")
+    assert [f.name for f in check("safetensors").written] == ["encoder", "decoder", "sampler"]
+    monkeypatch.setitem(sys.modules, "safetensors", None)
+    check("onnx"), check("stablehlo")
+    with pytest.raises(ValueError, match=r"pip install .vae_jax\[safetensors\]."):
+        check("safetensors")
+    with pytest.raises(ValueError, match="format must be one of onnx, safetensors, stablehlo, got 'pickle'"):
+        check("pickle")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_convolution_is_lowered_for_each_platform():

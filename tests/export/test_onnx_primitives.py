@@ -101,9 +101,17 @@ CASES = {
     "comparisons": (
         lambda x: (x == 0) + 2 * (x != 0.5) + 4 * (x < 0) + 8 * (x <= 0) + 16 * (x > 1) + 32 * (x >= 0.5), REAL
     ),
+    "comparisons of booleans": (
+        lambda x: jnp.stack([
+            (x > 0) < (x > 1), (x < 1) <= (x > 0), (x > 0) >= (x > 1), (x < 1) > (x > 0),
+            jnp.minimum(x > 0, x > 1), jnp.maximum(x < 0, x > 1),
+        ]),
+        REAL,
+    ),
     "is_finite": (jnp.isfinite, np.array([0.0, np.inf, -np.inf, np.nan], np.float32)),
     "isnan": (jnp.isnan, np.array([0.0, np.inf, -np.inf, np.nan], np.float32)),
     "select": (lambda x: jnp.where(x > 0, x, 3.0), REAL),
+    "select of booleans": (lambda x: jnp.where(x > 1, x > 2, x < 0), REAL),
     "select of three": (lambda i: lax.select_n(jnp.clip(i, 0, 2), i, 2 * i, 3 * i), INTEGERS),
     "casts": (lambda x: x.astype(jnp.int32) + (x > 0).astype(jnp.int32), REAL),
     "add_any": (jax.grad(lambda x: jnp.sum(jnp.sin(x) * jnp.cos(x))), REAL),
@@ -136,6 +144,9 @@ CASES = {
     "gather integers outside": (
         lambda i: jnp.take(jnp.arange(5), i, mode="fill", fill_value=-1), np.array([4, 5, -6, 0], np.int32)
     ),
+    "gather booleans outside": (
+        lambda x: jnp.take(x[0] > 0, jnp.array([3, 4, 0]), mode="fill", fill_value=False), REAL
+    ),
     "gather clipped": (lambda i: jnp.take(jnp.asarray(TABLE), i, axis=0, mode="clip"), np.array([7, -9], np.int32)),
     "gather pairs": (lambda i: jnp.asarray(TABLE)[i, i % 2], np.array([4, 0, 3], np.int32)),
     "take along": (lambda x: jnp.take_along_axis(x, jnp.argsort(x, axis=1), axis=1), REAL),
@@ -158,6 +169,18 @@ CASES = {
         REAL,
     ),
     "scatter": (lambda x: jnp.zeros(4).at[jnp.argsort(x[0])].set(x[1]), REAL),
+    "scatter of one": (lambda i: jnp.zeros(4).at[i[0]].set(1.0), np.array([2, 0, 3], np.int32)),
+    "scatter of a grid": (
+        lambda i: jnp.arange(7.0).at[i].set(i * 10.0), np.array([[4, 0], [3, 1], [6, 2]], np.int32)
+    ),
+    "scatter outside": (
+        lambda i: jnp.arange(4.0).at[i].set(jnp.arange(6.0), mode="drop"), np.array([3, 7, -9, 4, 0, -3], np.int32)
+    ),
+    "scatter of booleans outside": (lambda i: jnp.zeros(4, bool).at[i].set(True), np.array([3, 7, -9], np.int32)),
+    "scatter clipped": (lambda i: jnp.zeros(4).at[i[0]].set(1.0, mode="clip"), np.array([7, -9, 1], np.int32)),
+    "scatter promised": (
+        lambda i: jnp.zeros(4).at[i].set(1.0, mode="promise_in_bounds"), np.array([2, 0, 3], np.int32)
+    ),
     "sort": (lambda x: jnp.sort(x, axis=1) + jnp.argsort(x, axis=0), REAL),
     "sort of equals": (lambda i: jnp.argsort(i // 4, axis=-1), INTEGERS),
     "scan": (reversed_sums, REAL),
@@ -218,6 +241,7 @@ def test_every_entry_of_the_table_has_a_case():
         (lambda x: lax.igamma(x, x), "the function 'tested' cannot be written as ONNX: the primitive 'igamma' is not"),
         (lambda x: x.astype(jnp.uint8), "the type uint8 has no place in an exported ONNX graph, which holds float32"),
         (lambda x: lax.dynamic_slice(x, (jnp.argmax(x), 0, 0), (1, 2, 4)), "an index along the batch is not supported"),
+        (lambda x: jnp.sort(x > 0), "the function 'tested' cannot be written as ONNX: "),
         (lambda x: lax.pad(x, 0.0, [(0, 0, 0), (0, 0, 0), (0, 0, 1)]), "numbers between the elements"),
     ],
 )

@@ -37,7 +37,8 @@ def load_images(data: str, data_dir: str | None = None) -> Images:
     if data in RENDERED:
         raise ValueError(
             f"data {data!r} is {RENDERED[data].num_images:,} images, rendered as they are needed and not held: "
-            "read it as a stream (--stream, or vae_jax.data.stream_images), or train on it with experiments.disentangle"
+            "read it as a stream (--stream, or vae_jax.data.stream_images), or train on it with "
+            "vae-jax train disentangle"
         )
     if data.lower().endswith((".npz", ".npy")):
         return load_array_file(data)

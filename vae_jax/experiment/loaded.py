@@ -14,7 +14,7 @@ import jax
 from vae_jax.experiment.method import Method
 from vae_jax.experiment.problem import without_data
 from vae_jax.experiment.recipes import RECIPES
-from vae_jax.experiment.settings import Settings, as_command, run_config, settings_of_run
+from vae_jax.experiment.settings import Settings, as_command, run_config, settings_of_run, to_finish
 from vae_jax.models.vae import VAE, Params
 from vae_jax.runs import RunFolder
 from vae_jax.training.checkpoints import load_best
@@ -83,7 +83,7 @@ def _loaded(
 
 
 def _checked_summary(folder: RunFolder, method: Method) -> dict[str, Any]:
-    again = f"finish it with: python -m experiments.{method.name} --run-dir {folder.path} --resume"
+    again = f"finish it with: {to_finish(method.name, folder.path)}"
     if not folder.has_checkpoint() and not folder.params.exists():
         raise ValueError(
             f"{folder.argument} {folder.path} holds no checkpoint (in {folder.checkpoints}), so no parameters; {again}"

@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
-from vae_jax.runs import RunFolder, defined, write_atomically
+from vae_jax.atomic import write_atomically
+from vae_jax.runs import RunFolder, defined
 from vae_jax.training import Row
 
 LogName = Literal["none", "tensorboard", "wandb"]

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from vae_jax.runs import RunFolder, write_atomically
+from vae_jax.atomic import write_atomically
+from vae_jax.runs import RunFolder
 
 NAME = "MODEL.md"
 # Those of a summary that say how good a model is, and in what.
 _NUMBERS = {
-    "negative_elbo": "test negative ELBO, nats an image",
+    "negative_elbo": "negative ELBO, nats an image",
     "rate": "rate (KL), nats an image",
     "distortion": "distortion, nats an image",
     "nll": "importance-sampled negative log-likelihood, nats an image",
@@ -21,7 +22,11 @@ _NUMBERS = {
     "codebook_usage": "share of the codes in use",
     "mig": "MIG",
     "factor_vae_score": "FactorVAE score",
+    "beta_vae_score": "BetaVAE score",
     "dci_disentanglement": "DCI disentanglement",
+    "sap": "SAP",
+    "modularity": "modularity",
+    "udr": "UDR",
 }
 _PLACES = ("experiment", "data")
 
@@ -38,12 +43,9 @@ def model_card(
       summary: as summary.json has it.
       command: that gives the run again.
     """
-    numbers = [(words, summary[name]) for name, words in _NUMBERS.items() if summary.get(name) is not None]
     settings = [(name, value) for name, value in config.items() if name not in _PLACES and value is not None]
     versions = ", ".join(f"{name} {version}" for name, version in summary.get("versions", {}).items())
     note = summary.get("data_note", config.get("data"))
-    models = summary.get("models")
-    of = f" The numbers are of {len(models)} models: means, or see summary.json." if models else ""
     return f"""# {title} on {config.get("data")}
 
 {description}
@@ -54,9 +56,7 @@ def model_card(
 
 ## Numbers
 
-On the {summary.get("test_images", "")} test images.{of}
-
-{_table(("number", "value"), numbers)}
+{_numbers(summary)}
 ## Use it
 
 ```python
@@ -78,6 +78,23 @@ Train it again:
 {_table(("setting", "value"), settings)}"""
 
 
+def _numbers(summary: Mapping[str, Any]) -> str:
+    """Of what they are, and the table: one column, or of models with different weights one for each weight."""
+    models, by_weight = summary.get("models") or [], summary.get("over_seeds")
+    said = [f"On the {summary['test_images']} test images."] if "test_images" in summary else []
+    if by_weight:
+        header = ("number", *(f"weight {weight}" for weight in by_weight))
+        medians = {name: [spread.get(name, {}).get("median") for spread in by_weight.values()] for name in _NUMBERS}
+        rows = [(_NUMBERS[name], *values) for name, values in medians.items() if any(v is not None for v in values)]
+        said.append(f"The numbers are of {len(models)} models: of each weight the median over its seeds.")
+    else:
+        header = ("number", "value")
+        rows = [(words, summary[name]) for name, words in _NUMBERS.items() if summary.get(name) is not None]
+        if models:
+            said.append(f"The numbers are of {len(models)} models: means, or see summary.json.")
+    return "\n\n".join([*([" ".join(said)] if said else []), _table(header, rows)])
+
+
 def write_model_card(
     folder: RunFolder,
     title: str,
@@ -90,12 +107,14 @@ def write_model_card(
     write_atomically(folder.path / NAME, model_card(title, description, config, summary, command))
 
 
-def _table(header: tuple[str, str], rows: list[tuple[str, Any]]) -> str:
-    lines = [f"| {header[0]} | {header[1]} |", "|---|---|", *(f"| {name} | {_cell(value)} |" for name, value in rows)]
-    return "\n".join(lines) + "\n"
+def _table(header: tuple[str, ...], rows: Sequence[tuple[Any, ...]]) -> str:
+    lines = [f"| {' | '.join(map(_cell, row))} |" for row in (header, *rows)]
+    return "\n".join([lines[0], "|---" * len(header) + "|", *lines[1:]]) + "\n"
 
 
 def _cell(value: Any) -> str:
+    if value is None:
+        return ""
     if isinstance(value, (list, tuple)):
         return " ".join(map(_cell, value))
     text = f"{value:.4g}" if isinstance(value, float) and abs(value) < 1 else value

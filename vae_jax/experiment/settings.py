@@ -193,9 +193,24 @@ def settings_of_run(experiment: str, places: SettingsT, folder: RunFolder) -> Se
     return dataclasses.replace(places, **saved)
 
 
+def program_of(experiment: str) -> list[str]:
+    """The words that run an experiment: the installed command for a recipe, else its script."""
+    from vae_jax.experiment.disentanglement.settings import EXPERIMENT  # these two need this module
+    from vae_jax.experiment.recipes import RECIPES
+
+    if experiment in RECIPES or experiment == EXPERIMENT:
+        return ["vae-jax", "train", experiment]
+    return ["python", "-m", f"experiments.{experiment}"]
+
+
+def to_finish(experiment: str, path: Path) -> str:
+    """The command line that goes on with the run in a folder."""
+    return shlex.join([*program_of(experiment), "--run-dir", str(path), "--resume"])
+
+
 def as_command(experiment: str, settings: Settings) -> str:
     """The command line that gives these settings again, in a folder of its own."""
-    words = ["python", "-m", f"experiments.{experiment}"]
+    words = program_of(experiment)
     for field in dataclasses.fields(settings):
         value = getattr(settings, field.name)
         if field.name not in _PLACES and value != field.default:

@@ -17,6 +17,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
+from vae_jax.atomic import write_atomically
 from vae_jax.explorer.payload import Payload
 
 _IMPORT = re.compile(r'from "\./([\w-]+)\.mjs"')
@@ -71,12 +72,7 @@ def write_page(payload: Payload, path: str | Path) -> Path:
     if path.is_dir():
         raise ValueError(f"path must be a file to write, such as page.html, got the folder {path}")
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        partial.write_text(explorer_page(payload), encoding="utf-8")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_atomically(path, explorer_page(payload))
     return path
 
 

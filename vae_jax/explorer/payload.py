@@ -16,7 +16,7 @@ from jax.typing import ArrayLike
 from vae_jax.explorer.codes import CodeSpace, code_space
 from vae_jax.explorer.encoding import packed_array, packed_bytes
 from vae_jax.explorer.vectors import VectorSpace, vector_space
-from vae_jax.export import Function, functions_of, to_onnx
+from vae_jax.export import functions_of, onnx_bytes
 from vae_jax.models import VAE
 from vae_jax.models.vae import Params
 
@@ -92,8 +92,8 @@ def payload_of(
       key: PRNG key, consumed: for the draws of the prior that the browser cannot make itself.
 
     Raises:
-      ValueError: where the images are not of one or three channels in [0, 1], or their numbers differ; where z is
-        neither one vector nor codes on grids; or where the package onnx is missing.
+      ValueError: where the images are not of one or three channels in [0, 1], or their numbers differ; or
+        where z is neither one vector nor codes on grids.
     """
     images = _pixels(xs, raw)[:MAX_IMAGES]
     if labels is not None and len(labels) < len(images):
@@ -113,8 +113,8 @@ def payload_of(
         images=images,
         labels=None if labels is None else np.asarray(labels)[: len(images)].astype(int),
         label_names=None if label_names is None else tuple(map(str, label_names)),
-        encoder=_onnx(functions["encoder"]),
-        decoder=_onnx(functions["decoder"]),
+        encoder=onnx_bytes(functions["encoder"]),
+        decoder=onnx_bytes(functions["decoder"]),
         space=make_space(model, params, shown, key),
     )
 
@@ -135,8 +135,3 @@ def _pixels(xs: ArrayLike, raw: np.ndarray | None) -> np.ndarray:
 def _facts(summary: Mapping[str, Any]) -> tuple[tuple[str, float, str], ...]:
     numbers = [(name, summary.get(key), unit) for key, name, unit in _FACTS]
     return tuple((name, float(v), unit) for name, v, unit in numbers if isinstance(v, int | float) and np.isfinite(v))
-
-
-def _onnx(function: Function) -> bytes:
-    inputs = {tensor.name: jax.ShapeDtypeStruct(tensor.shape, tensor.dtype) for tensor in function.inputs}
-    return to_onnx(function.call, inputs, function.name).SerializeToString()

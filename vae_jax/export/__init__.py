@@ -3,6 +3,7 @@
 from vae_jax.export.files import FORMATS as FORMATS
 from vae_jax.export.files import check_can_write as check_can_write
 from vae_jax.export.files import export as export
+from vae_jax.export.files import onnx_bytes as onnx_bytes
 from vae_jax.export.functions import Function as Function
 from vae_jax.export.functions import Functions as Functions
 from vae_jax.export.functions import Tensor as Tensor

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,21 +22,32 @@ from vae_jax.models import VAE
 from vae_jax.models.vae import Params
 
 
+class Exported(NamedTuple):
+    """What there is of a model to be written."""
+
+    functions: Functions  # with the parameters inside
+    params: Params
+
+
+# (what there is, folder) -> the names of the files by what they hold: a function, or "params"
+Writer = Callable[[Exported, Path], dict[str, str]]
+
+
 class Format(NamedTuple):
     """A kind of file."""
 
-    # (functions, params, image shape, folder) -> the names of the files by what they hold: a function, or "params"
-    write: Callable[[Functions, Params, Path], dict[str, str]]
+    write: Writer
     packages: tuple[str, ...]  # that write it, or must be there to read it
+    require: Callable[[], Any] = lambda: None  # raises ValueError where a package is missing that may be
 
 
-def function_files(suffix: str, to_bytes: Callable[[Function], bytes]) -> Callable[..., dict[str, str]]:
+def function_files(suffix: str, to_bytes: Callable[[Function], bytes]) -> Writer:
     """A writer of one file for each function."""
 
-    def write(functions: Functions, params: Params, folder: Path) -> dict[str, str]:
-        del params  # the functions hold them
-        names = {function.name: f"{function.name}.{suffix}" for function in functions.written}
-        for function in functions.written:
+    def write(exported: Exported, folder: Path) -> dict[str, str]:
+        functions = exported.functions.written
+        names = {function.name: f"{function.name}.{suffix}" for function in functions}
+        for function in functions:
             (folder / names[function.name]).write_bytes(to_bytes(function))
         return names
 
@@ -43,20 +55,27 @@ def function_files(suffix: str, to_bytes: Callable[[Function], bytes]) -> Callab
 
 
 def onnx_bytes(function: Function) -> bytes:
+    """The file of an ONNX model that takes any number N of examples.
+
+    Args:
+      function: of `functions_of`, with the parameters inside.
+
+    Raises:
+      ValueError: as `to_onnx` does.
+    """
     inputs = {tensor.name: jax.ShapeDtypeStruct(tensor.shape, tensor.dtype) for tensor in function.inputs}
     return to_onnx(function.call, inputs, function.name).SerializeToString()
 
 
-def write_safetensors(functions: Functions, params: Params, folder: Path) -> dict[str, str]:
-    del functions  # the file holds numbers alone
-    write_params(params, folder / "params.safetensors", {"producer": manifest.PRODUCER})
+def write_safetensors(exported: Exported, folder: Path) -> dict[str, str]:
+    write_params(exported.params, folder / "params.safetensors", {"producer": manifest.PRODUCER})
     return {"params": "params.safetensors"}
 
 
 # The formats by the names that `export` takes.
 FORMATS = {
     "onnx": Format(function_files("onnx", onnx_bytes), ("vae_jax", "jax", "onnx")),
-    "safetensors": Format(write_safetensors, ("vae_jax", "jax", "safetensors")),
+    "safetensors": Format(write_safetensors, ("vae_jax", "jax", "safetensors"), require_safetensors),
     "stablehlo": Format(function_files("stablehlo", to_stablehlo), ("vae_jax", "jax", "jaxlib")),
 }
 
@@ -88,16 +107,13 @@ def export(
       The files, the manifest last.
 
     Raises:
-      ValueError: where there is no such format, the folder holds anything but an export, a package is missing, or the
-        model cannot be written.
+      ValueError: where there is no such format, the folder cannot be made or holds anything but an export, the package
+        safetensors is missing for its format, or the model cannot be written.
     """
-    if format not in FORMATS:
-        raise ValueError(f"format must be one of {', '.join(FORMATS)}, got {format!r}")
     folder, shape = Path(folder), tuple(image_shape)
-    check_free(folder)
-    functions = functions_of(model, params, shape)
+    functions = check_can_write(model, params, shape, format, folder)
     with whole(folder) as partial:
-        files = FORMATS[format].write(functions, params, partial)
+        files = FORMATS[format].write(Exported(functions, params), partial)
         for name, text in (beside or {}).items():
             (partial / name).write_text(text)
             files[name] = name
@@ -108,29 +124,43 @@ def export(
 
 def check_can_write(
     model: VAE, params: Params, image_shape: Sequence[int], format: str, folder: str | Path, argument: str = "folder"
-) -> None:
+) -> Functions:
     """Stops where `export` would before it has begun to write.
 
     Args:
       model, params, image_shape, format, folder: as `export` takes them.
       argument: what the user named the folder by, for the message.
 
+    Returns:
+      The functions that there are to write.
+
     Raises:
       ValueError: as `export` does.
     """
-    check_free(Path(folder), argument)
-    functions_of(model, params, image_shape)
-    if format == "safetensors":
-        require_safetensors()
+    if format not in FORMATS:
+        raise ValueError(f"format must be one of {', '.join(FORMATS)}, got {format!r}")
+    FORMATS[format].require()
+    check_folder(Path(folder), argument)
+    return functions_of(model, params, image_shape)
 
 
-def check_free(folder: Path, argument: str = "folder") -> None:
-    """Raises ValueError where the path is taken by anything but an export or an empty folder."""
-    if not folder.exists() or (folder.is_dir() and (not any(folder.iterdir()) or manifest.written_here(folder))):
-        return
-    raise ValueError(
-        f"{argument} must be new, empty or an earlier export, got {folder}, which holds something else: give another"
-    )
+def check_folder(folder: Path, argument: str) -> None:
+    """Raises ValueError where the path is taken by anything but an export or an empty folder, or cannot be made."""
+    try:
+        taken = folder.exists() and not (
+            folder.is_dir() and (not any(folder.iterdir()) or manifest.written_here(folder))
+        )
+        # A folder is made, and removed, as near to its place as can be: the rights alone do not say all (/proc).
+        place = next((above for above in folder.absolute().parents if above.exists()), folder)
+        with tempfile.TemporaryDirectory(dir=place):
+            pass
+    except OSError as error:
+        raise ValueError(f"{argument} must be a folder that can be made, got {folder}: {error.strerror}") from error
+    if taken:
+        raise ValueError(
+            f"{argument} must be new, empty or an earlier export, got {folder}, which holds something else: give "
+            "another"
+        )
 
 
 @contextmanager

@@ -36,6 +36,14 @@ class Call(NamedTuple):
         """A node with the shape of the one output, and the type bool."""
         return self.graph.node(operator, inputs, self.shape, np.dtype(bool))
 
+    def where(self, which: Value, these: Value, others: Value) -> Value:
+        """The one output, each element of it out of two. Of bools as integers: ONNX Runtime has no Where of bools."""
+        if self.dtype != np.dtype(bool):
+            return self.node("Where", [which, these, others])
+        int32 = np.dtype(np.int32)
+        numbers = [self.graph.cast(value, int32) for value in (these, others)]
+        return self.graph.cast(self.graph.node("Where", [which, *numbers], self.shape, int32), self.dtype)
+
 
 # What writes a primitive: its one output, or all of them.
 Handler = Callable[[Call], Value | list[Value]]

@@ -55,11 +55,13 @@ def to_onnx(function: Callable[..., Any], inputs: Mapping[str, jax.ShapeDtypeStr
 
     Returns:
       A model of float32, int32 and bool that `onnx.checker` has passed. bfloat16 in the function is float32 in it.
+      Where NaN is compared, in maxima, minima, their places and sorts, the result is the runtime's own, not JAX's.
 
     Raises:
-      ValueError: where the function uses a primitive that is not in `HANDLERS`.
+      ValueError: where the function uses a primitive that is not in `vae_jax.export.onnx_convert.HANDLERS`, or uses one
+        in a way that ONNX has no operator for.
     """
-    from onnx import checker, helper, numpy_helper
+    from onnx import checker, helper, numpy_helper, shape_inference
 
     (batch,) = jax.export.symbolic_shape("N", constraints=["N >= 1"])
     arguments = [jax.ShapeDtypeStruct((batch, *one.shape), one.dtype) for one in inputs.values()]
@@ -83,7 +85,10 @@ def to_onnx(function: Callable[..., Any], inputs: Mapping[str, jax.ShapeDtypeStr
     )
     opset = helper.make_opsetid("", OPSET)
     model = helper.make_model(written, opset_imports=[opset], ir_version=IR_VERSION, producer_name="vae_jax")
-    checker.check_model(model, full_check=True)
+    try:
+        checker.check_model(model, full_check=True)
+    except (checker.ValidationError, shape_inference.InferenceError) as error:
+        raise ValueError(f"the function {name!r} cannot be written as ONNX: {error}") from error
     return model
 
 
@@ -133,7 +138,8 @@ def outputs_of(graph: Graph, equation: Any, operands: list[Value]) -> list[Value
     if primitive != "dim_as_value" and can_fold(operands, outputs):
         return folded(equation, operands)
     if primitive not in HANDLERS:
-        raise ValueError(f"the primitive {primitive!r} is not supported; give it an entry in vae_jax.export HANDLERS")
+        table = "vae_jax.export.onnx_convert.HANDLERS"
+        raise ValueError(f"the primitive {primitive!r} is not supported; give it an entry in {table}")
     result = HANDLERS[primitive](Call(graph, operands, outputs, equation.params, convert))
     return result if isinstance(result, list) else [result]
 

@@ -7,25 +7,32 @@ import numpy as np
 from vae_jax.export.onnx_call import Call, Handler
 from vae_jax.export.onnx_graph import Value, constant
 
-BOOL = np.dtype(bool)
+BOOL, INT32 = np.dtype(bool), np.dtype(np.int32)
 
 # Of the same number of operands and the same meaning. Both broadcast axes of length 1.
 SAME = {
-    "add": "Add", "add_any": "Add", "sub": "Sub", "mul": "Mul", "div": "Div", "pow": "Pow", "min": "Min",
+    "add": "Add", "add_any": "Add", "sub": "Sub", "mul": "Mul", "div": "Div", "pow": "Pow",
     "exp": "Exp", "log": "Log", "sqrt": "Sqrt", "tanh": "Tanh", "logistic": "Sigmoid", "erf": "Erf", "neg": "Neg",
     "abs": "Abs", "sign": "Sign", "floor": "Floor", "ceil": "Ceil", "sin": "Sin", "cos": "Cos", "tan": "Tan",
     "asin": "Asin", "acos": "Acos", "atan": "Atan", "sinh": "Sinh", "cosh": "Cosh", "asinh": "Asinh",
     "acosh": "Acosh", "atanh": "Atanh",
-    "eq": "Equal", "lt": "Less", "le": "LessOrEqual", "gt": "Greater", "ge": "GreaterOrEqual",
+    "eq": "Equal",
 }  # fmt: skip
+ORDERS = {"lt": "Less", "le": "LessOrEqual", "gt": "Greater", "ge": "GreaterOrEqual"}
 
 
 def same(operator: str) -> Handler:
     return lambda call: call.node(operator, call.inputs)
 
 
-def of_bools_or_integers(of_bools: str, of_integers: str) -> Handler:
-    return lambda call: call.node(of_bools if call.dtype == BOOL else of_integers, call.inputs)
+def of_bools_or_numbers(of_bools: str, of_numbers: str) -> Handler:
+    return lambda call: call.node(of_bools if call.dtype == BOOL else of_numbers, call.inputs)
+
+
+def order(operator: str) -> Handler:
+    """Of numbers; False is 0 and True is 1, which ONNX does not order."""
+    number = lambda call, value: call.graph.cast(value, INT32) if value.dtype == BOOL else value
+    return lambda call: call.node(operator, [number(call, value) for value in call.inputs])
 
 
 def scalar(value: float, like: Value) -> Value:
@@ -33,6 +40,8 @@ def scalar(value: float, like: Value) -> Value:
 
 
 def maximum(call: Call) -> Value:
+    if call.dtype == BOOL:
+        return call.node("Or", call.inputs)
     for x, other in (call.inputs, call.inputs[::-1]):
         # A convolution and its Relu become one in the runtime.
         if x.dtype == np.float32 and x.shape == call.shape and other.constant is not None and not other.numbers().any():
@@ -104,12 +113,11 @@ def clamp(call: Call) -> Value:
 def select(call: Call) -> Value:
     which, *cases = call.inputs
     if which.dtype == BOOL:
-        return call.node("Where", [which, cases[1], cases[0]])
+        return call.where(which, cases[1], cases[0])
     result = cases[0]
     for index, case in enumerate(cases[1:], start=1):
-        result = call.node(
-            "Where", [call.graph.node("Equal", [which, scalar(index, which)], which.shape, BOOL), case, result]
-        )
+        this = call.graph.node("Equal", [which, scalar(index, which)], which.shape, BOOL)
+        result = call.where(this, case, result)
     return result
 
 
@@ -119,11 +127,13 @@ def logical_not(call: Call) -> Value:
 
 ELEMENTWISE: dict[str, Handler] = {
     **{primitive: same(operator) for primitive, operator in SAME.items()},
-    "and": of_bools_or_integers("And", "BitwiseAnd"),
-    "or": of_bools_or_integers("Or", "BitwiseOr"),
-    "xor": of_bools_or_integers("Xor", "BitwiseXor"),
+    **{primitive: order(operator) for primitive, operator in ORDERS.items()},
+    "and": of_bools_or_numbers("And", "BitwiseAnd"),
+    "or": of_bools_or_numbers("Or", "BitwiseOr"),
+    "xor": of_bools_or_numbers("Xor", "BitwiseXor"),
     "not": logical_not,
     "max": maximum,
+    "min": of_bools_or_numbers("And", "Min"),
     "ne": not_equal,
     "rsqrt": rsqrt,
     "square": square,

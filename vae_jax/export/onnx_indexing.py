@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -61,12 +62,8 @@ def gather(call: Call) -> Value:
     same = graph.node("Equal", [indices, known], indices.shape, BOOL)
     marked = all_true(graph, same, [indices.rank - 1])
     aligned = [1 if axis in numbers.offset_dims else size for axis, size in enumerate(call.shape)]
-    missing = call.params["fill_value"]
-    if missing is None:
-        missing = np.nan if call.dtype == np.float32 else False if call.dtype == BOOL else np.iinfo(call.dtype).min
-    return call.node(
-        "Where", [graph.reshape(marked, tuple(aligned)), result, constant(np.asarray(missing, call.dtype))]
-    )
+    missing = constant(np.asarray(call.params["fill_value"], call.dtype))
+    return call.where(graph.reshape(marked, tuple(aligned)), result, missing)
 
 
 def all_true(graph: Graph, value: Value, axes: list[int]) -> Value:
@@ -134,7 +131,7 @@ def placed_at(call: Call, operand: Value, update: Value, starts: dict[int, Value
         # One axis after another: outside of any of them the operand is as it was.
         masked = np.broadcast_shapes(*(m.shape for m in masks))
         masks[0] = mask if mask is masks[0] else graph.node("And", [masks[0], mask], masked, BOOL)
-    return call.node("Where", [masks[0], update, operand]) if masks else update
+    return call.where(masks[0], update, operand) if masks else update
 
 
 def dynamic_update_slice(call: Call) -> Value:
@@ -155,11 +152,39 @@ def scatter(call: Call) -> Value:
     order = [*batched, *axes]
     if list(numbers.scatter_indices_batching_dims) != list(range(len(batched))):
         raise ValueError("a scatter whose indices have their batch axes behind others is not supported")
-    places = graph.cast(graph.reshape(indices, update.shape), INT64)
-    shape = tuple(operand.shape[a] for a in order)
-    spread = [graph.transpose(operand, order), places, update]
-    result = graph.node("ScatterElements", spread, shape, call.dtype, axis=len(batched))
+    # ScatterElements wants one axis of places behind the batch's, however many there are.
+    along, length = len(batched), operand.shape[axes[0]]
+    flat = (*update.shape[:along], math.prod(update.shape[along:]))
+    places, update = graph.cast(graph.reshape(indices, flat), INT64), graph.reshape(update, flat)
+    table, drops = graph.transpose(operand, order), False
+    if "PROMISE" not in str(call.params["mode"]):
+        known = clipped(graph, places, length - 1)
+        drops = fills(call.params["mode"]) and not same_constant(places, known)
+        if drops:
+            # What lies outside goes to one more place behind the others, which is cut off again.
+            inside = graph.node("Equal", [places, known], flat, BOOL)
+            places = graph.node("Where", [inside, places, constant(np.asarray(length, np.int64))], flat, INT64)
+            table = padded(graph, table, along)
+        else:
+            places = known
+    result = graph.node("ScatterElements", [table, places, update], table.shape, call.dtype, axis=along)
+    if drops:
+        start, end, axis = (constant(np.asarray([number], np.int64)) for number in (0, length, along))
+        result = graph.node("Slice", [result, start, end, axis], (*table.shape[:along], length), call.dtype)
     return graph.transpose(result, np.argsort(order).tolist())
+
+
+def same_constant(first: Value, second: Value) -> bool:
+    constants = first.constant is not None and second.constant is not None
+    return constants and np.array_equal(first.numbers(), second.numbers())
+
+
+def padded(graph: Graph, value: Value, axis: int) -> Value:
+    """With one more element at the end of the last axis, which is `axis`."""
+    widths = np.zeros(2 * value.rank, np.int64)
+    widths[-1] = 1
+    shape = (*value.shape[:axis], value.shape[axis] + 1)
+    return graph.node("Pad", [value, constant(widths)], shape, value.dtype)
 
 
 def sort(call: Call) -> list[Value]:

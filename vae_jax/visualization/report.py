@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from matplotlib.figure import Figure
 
+from vae_jax.atomic import write_atomically
 from vae_jax.visualization.page import STYLESHEET
 from vae_jax.visualization.style import DPI, styled
 
@@ -122,7 +123,7 @@ def save_figure(figure: Figure, path: str | os.PathLike[str]) -> None:
         raise ValueError(f"path must end in .png, got {os.fspath(path)!r}")
     stream = io.BytesIO()
     figure.savefig(stream, format="png", dpi=DPI, bbox_inches="tight", pad_inches=0.1, metadata={"Software": None})
-    _write_atomically(Path(path), stream.getvalue())
+    write_atomically(Path(path), stream.getvalue())
 
 
 def write_report(
@@ -190,7 +191,7 @@ def write_report(
             "</main>\n</body>\n</html>\n",
         ]
     )
-    _write_atomically(Path(path), page.encode())
+    write_atomically(Path(path), page.encode())
 
 
 def _escape(value: object) -> str:
@@ -338,13 +339,3 @@ def _table(heading: str, values: Mapping[str, Any] | None) -> str:
         return ""
     rows = "".join(f'<tr><th scope="row">{_escape(k)}</th><td>{_escape(v)}</td></tr>' for k, v in _flat(values))
     return f"<section><h2>{heading}</h2><table>{rows}</table></section>\n"
-
-
-def _write_atomically(path: Path, data: bytes) -> None:
-    """Another process, or a crash, never sees half a file."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(data)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

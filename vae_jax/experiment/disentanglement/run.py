@@ -31,6 +31,7 @@ from vae_jax.experiment.environment import device_name, versions
 from vae_jax.experiment.loggers import check_logger
 from vae_jax.experiment.model_card import write_model_card
 from vae_jax.experiment.progress import ProgressDisplay, say
+from vae_jax.experiment.settings import program_of
 from vae_jax.runs import RunFolder, defined
 from vae_jax.visualization import ReportFigure, save_figure, write_report
 
@@ -220,7 +221,7 @@ def table_of(summary: Mapping[str, Any]) -> str:
 
 def command_of(settings: DisentangleSettings) -> str:
     """The command line that gives this run again, in a folder of its own."""
-    words = ["python", "-m", f"experiments.{EXPERIMENT}"]
+    words = program_of(EXPERIMENT)
     defaults = config_of(DisentangleSettings())
     for name, value in config_of(settings).items():
         if isinstance(value, bool) and value != defaults[name]:

@@ -8,6 +8,7 @@ from vae_jax.experiment.disentanglement.methods import make_model
 from vae_jax.experiment.disentanglement.run import command_of
 from vae_jax.experiment.disentanglement.settings import (
     DESCRIPTION,
+    EXPERIMENT,
     TITLE,
     DisentangleSettings,
     config_of,
@@ -16,6 +17,7 @@ from vae_jax.experiment.disentanglement.settings import (
 )
 from vae_jax.experiment.disentanglement.training import load_snapshot
 from vae_jax.experiment.loaded import Loaded
+from vae_jax.experiment.settings import to_finish
 from vae_jax.runs import RunFolder
 
 
@@ -28,8 +30,8 @@ def load_member(folder: RunFolder, seed: int | None = None, beta: float | None =
     settings = settings_of(folder, DisentangleSettings(run_dir=folder.path))
     if folder.summary() is None:
         raise ValueError(
-            f"{folder.argument} {folder.path} has not finished (it has no summary.json); finish it with: python -m "
-            f"experiments.disentangle --run-dir {folder.path} --resume"
+            f"{folder.argument} {folder.path} has not finished (it has no summary.json); finish it with: "
+            f"{to_finish(EXPERIMENT, folder.path)}"
         )
     members = members_of(settings)
     fitting = [m for m in members if seed in (None, m.seed) and beta in (None, m.beta)]

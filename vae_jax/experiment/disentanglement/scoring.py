@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from vae_jax.atomic import write_atomically
 from vae_jax.data import FactorData, factors_of
 from vae_jax.evaluation import kl_per_dimension, mean_over_examples, mean_over_samples, posterior_means
 from vae_jax.evaluation.disentanglement import (
@@ -30,7 +31,7 @@ from vae_jax.experiment.disentanglement.training import keys_of, load_snapshot
 from vae_jax.experiment.progress import CountDisplay, say
 from vae_jax.models.vae import VAE, Params
 from vae_jax.objectives import elbo_from_terms, elbo_terms
-from vae_jax.runs import RunFolder, defined, write_atomically
+from vae_jax.runs import RunFolder, defined
 
 _ELBO_IMAGES, _ELBO_SAMPLES, _UDR_IMAGES = 1_000, 4, 2_000
 _COARSE_VALUES, _COARSE_IMAGES = 8, 10_000  # of a factor, of the table: the most on the way to the last step

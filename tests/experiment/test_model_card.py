@@ -1,0 +1,43 @@
+"""MODEL.md says what its numbers are of, and has them."""
+
+from vae_jax.experiment.disentanglement.run import over_seeds
+from vae_jax.experiment.model_card import model_card
+
+CONFIG = {"experiment": "vae", "data": "digits", "seed": 0}
+
+
+def numbers_of(summary):
+    """The lines of the section, without empty ones."""
+    text = model_card("VAE", "A model.", CONFIG, summary, "vae-jax train vae")
+    section = text.split("## Numbers\n")[1].split("## Use it")[0]
+    return [line for line in section.splitlines() if line]
+
+
+def test_the_numbers_of_one_model_are_those_of_its_test_images():
+    assert numbers_of({"test_images": 500, "negative_elbo": 101.256, "mig": 0.12345}) == [
+        "On the 500 test images.",
+        "| number | value |",
+        "|---|---|",
+        "| negative ELBO, nats an image | 101.26 |",
+        "| MIG | 0.1235 |",
+    ]
+    models = [{"seed": 0}, {"seed": 1}]
+    said = numbers_of({"test_images": 500, "negative_elbo": 101.0, "models": models})[0]
+    assert said == "On the 500 test images. The numbers are of 2 models: means, or see summary.json."
+
+
+def test_of_models_with_different_weights_each_weight_has_its_medians():
+    records = [
+        {"beta": 1.0, "seed": 0, "mig": 0.1, "sap": 0.02, "negative_elbo": 20.0},
+        {"beta": 1.0, "seed": 1, "mig": 0.3, "sap": 0.04, "negative_elbo": 22.0},
+        {"beta": 1.0, "seed": 2, "mig": 0.2, "sap": None, "negative_elbo": 24.0},
+        {"beta": 4.0, "seed": 0, "mig": 0.5, "sap": None, "negative_elbo": 31.0},
+    ]
+    assert numbers_of({"models": records, "over_seeds": over_seeds(records)}) == [
+        "The numbers are of 4 models: of each weight the median over its seeds.",
+        "| number | weight 1 | weight 4 |",
+        "|---|---|---|",
+        "| negative ELBO, nats an image | 22.00 | 31.00 |",
+        "| MIG | 0.2 | 0.5 |",
+        "| SAP | 0.03 |  |",
+    ]
