@@ -206,6 +206,7 @@ def empty_checkpoint():
         (lambda: spoil("{"), "RUN vae: config.json is no valid JSON"),
         (lambda: spoil("[]"), "RUN vae: config.json must hold a JSON object, got []"),
         (lambda: Path("vae/metrics.jsonl").write_text("oops\n"), "RUN vae: metrics.jsonl is no valid JSON"),
+        (lambda: os.remove("vae/metrics.jsonl"), "RUN vae has no metrics.jsonl with rows of its model"),
         (empty_checkpoint, "is not whole"),
         (
             lambda: spoil(None, experiment="no_such"),
@@ -227,6 +228,7 @@ def empty_checkpoint():
         "json",
         "list",
         "metrics",
+        "no metrics",
         "whole",
         "experiment",
         "nameless",

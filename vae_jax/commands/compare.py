@@ -54,7 +54,10 @@ def prepare_compare(options: Compare) -> Callable[[], None]:
     summaries = [folder.summary() or {} for folder in folders]
     names = names_of(options.runs)
     histories = {name: folder.metrics() for name, folder in zip(names, folders, strict=True)}
-    figure = compared_curves({name: rows for name, rows in histories.items() if rows})
+    try:
+        figure = compared_curves({name: rows for name, rows in histories.items() if rows})
+    except ValueError as error:
+        raise ValueError(f"RUN: there is no curve to draw of their metrics.jsonl: {error}") from error
     output = new_file(options.output, "compare.png")
 
     def work() -> None:

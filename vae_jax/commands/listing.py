@@ -83,10 +83,12 @@ def _list(options: List) -> None:
 
 
 def state_of(run: RunFolder) -> str:
-    """finished, or how far it came."""
+    """finished, or how far it came; of an export its format."""
+    if format := run.export_format():
+        return f"exported ({format})"
     if run.summary() is not None:
         return "finished"
-    epochs = max((int(row["epoch"]) for row in run.metrics()), default=0)
+    epochs = max((int(row.get("epoch", 0)) for row in run.metrics()), default=0)
     return f"stopped or running, epoch {epochs}" if epochs else "begun"
 
 

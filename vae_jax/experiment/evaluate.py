@@ -121,6 +121,12 @@ def open_run(path: Path, data_dir: str | None = None, seed: int | None = None) -
     """
     folder = RunFolder(path, "RUN")
     method, loaded = load_method_run(folder, seed)
+    folder.check_no_export()
+    history = [row for row in folder.metrics() if row.get("seed", loaded.settings.seed) == loaded.settings.seed]
+    if not history:
+        raise ValueError(
+            f"RUN {path} has no metrics.jsonl with rows of its model, which its report shows: give a whole run"
+        )
     own: Settings = dataclasses.replace(loaded.settings, data_dir=data_dir)
     try:
         images = (stream_images if own.stream else load_images)(own.data, data_dir)
@@ -138,7 +144,6 @@ def open_run(path: Path, data_dir: str | None = None, seed: int | None = None) -
             f"RUN {path} was made of images of the shape {loaded.image_shape}, but --data {own.data} now has "
             f"{images.train.shape[1:]}: give it the data that it was made with"
         )
-    history = [row for row in folder.metrics() if row.get("seed", own.seed) == own.seed]
     return Trained(method, own, folder, images, problem, loaded.model, loaded.params, history)
 
 
