@@ -39,7 +39,8 @@ def test_samples_are_the_librarys_and_have_a_seed(here, drawn, capsys):
 
 
 def test_codes_are_sampled_by_their_prior(here, drawn):
-    assert call("sample", "runs/codes", "--count", 3, "--output", "codes.png") == 0
+    assert call("sample", "runs/codes", "--count", 3, "--output", "a/new/codes.png") == 0
+    assert (here / "a/new/codes.png").is_file()
     assert drawn["image_grid"][0].shape == (3, 8, 8, 1)
     assert drawn["image_grid"][0].min() >= 0 and drawn["image_grid"][0].max() <= 1
 
@@ -95,7 +96,9 @@ def vae_jax_rate():
         (["sample", "runs/vae", "--count", 0], "--count must be between 1 and 10000, got 0"),
         (["sample", "runs/vae", "--seed", 9], "--seed must be one of the seeds of RUN runs/vae, 0, 1, got 9"),
         (["sample", "runs/vae", "--beta", 4], "--beta chooses a model of experiments.disentangle"),
-        (["sample", "runs/vae", "--output", "no/where.png"], "--output no/where.png: there is no folder no"),
+        (["sample", "runs/vae", "--output", "blobs.npz/a.png"], "--output blobs.npz/a.png cannot be written"),
+        (["explore", "runs/vae", "--export", "blobs.npz/a.html"], "--export blobs.npz/a.html cannot be written"),
+        (["compare", "runs/vae", "runs/codes", "--output", "blobs.npz/a.png"], "--output blobs.npz/a.png cannot be"),
         (["sample", "runs"], "RUN must be the folder of a run, got runs: it has no config.json"),
         (["reconstruct", "runs/vae"], "IMAGE: give at least one picture file"),
         (["reconstruct", "runs/vae", 99], "the number of a test image from 0 to 19, got 99"),

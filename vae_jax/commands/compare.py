@@ -10,8 +10,9 @@ from typing import Annotated, Any
 import tyro
 
 from vae_jax.commands.output import new_file, number, print_table
+from vae_jax.commands.pictures import write_picture
 from vae_jax.runs import RunFolder
-from vae_jax.visualization import compared_curves, save_figure
+from vae_jax.visualization import compared_curves
 
 # Of a summary, where any of the runs has it.
 _NUMBERS = (
@@ -62,8 +63,8 @@ def prepare_compare(options: Compare) -> Callable[[], None]:
 
     def work() -> None:
         print_table(("", *names), comparison(configs, summaries))
-        save_figure(figure, output)
-        print(f"\npicture: {output}")
+        print()
+        write_picture(figure, output)
 
     return work
 

@@ -15,6 +15,7 @@ from vae_jax.experiment.load import images_of
 from vae_jax.experiment.progress import say
 from vae_jax.experiment.share import summary_of
 from vae_jax.explorer import explorer_page, payload_of, serve, write_page
+from vae_jax.runs import check_writable
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +42,8 @@ def prepare_explore(options: Explore) -> Callable[[], None]:
         options.export.is_dir() or options.export.suffix.lower() not in (".html", ".htm")
     ):
         raise ValueError(f"--export must be a file to write that ends in .html, got {options.export}")
+    if options.export is not None:
+        check_writable(options.export, "--export")
     loaded = options.load()
     images = images_of(loaded, options.data_dir)
     say("building the page")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import jax
 import jax.numpy as jnp
@@ -87,7 +87,7 @@ def prepare_sample(options: Sample) -> Callable[[], None]:
         # One by one or all at once: a prior over codes is itself a program of many steps.
         return image_grid(jax.lax.map(draw_one, keys, batch_size=min(64, options.count)))
 
-    return lambda: _save(draw(), output)
+    return lambda: write_picture(draw(), output)
 
 
 def prepare_reconstruct(options: Reconstruct) -> Callable[[], None]:
@@ -97,7 +97,7 @@ def prepare_reconstruct(options: Reconstruct) -> Callable[[], None]:
     _, xs = options.images(loaded, options.images_)
     output = new_file(options.output, "reconstruct.png")
     back = lambda: jax.jit(jax.vmap(lambda x: reconstruct(loaded.model, loaded.params, x)))(xs)
-    return lambda: _save(reconstructions(xs, back()), output)
+    return lambda: write_picture(reconstructions(xs, back()), output)
 
 
 def prepare_interpolate(options: Interpolate) -> Callable[[], None]:
@@ -106,12 +106,11 @@ def prepare_interpolate(options: Interpolate) -> Callable[[], None]:
     _, (x0, x1) = options.images(loaded, (options.a, options.b))
     output = new_file(options.output, "interpolate.png")
 
-    def along(path: Literal["line", "circle"]) -> jax.Array:
-        how = {"line": straight_line, "circle": great_circle}[path]
-        walk = lambda a, b: interpolate(loaded.model, loaded.params, a, b, options.steps, how)
+    def along(path: Callable[..., jax.Array]) -> jax.Array:
+        walk = lambda a, b: interpolate(loaded.model, loaded.params, a, b, options.steps, path)
         return jax.jit(walk)(x0, x1)
 
-    return lambda: _save(interpolations(along("line")[None], along("circle")[None]), output)
+    return lambda: write_picture(interpolations(along(straight_line)[None], along(great_circle)[None]), output)
 
 
 def prepare_traverse(options: Traverse) -> Callable[[], None]:
@@ -127,7 +126,7 @@ def prepare_traverse(options: Traverse) -> Callable[[], None]:
         )
     _, xs = options.images(loaded, (options.image,))
     output = new_file(options.output, "traverse.png")
-    return lambda: _save(_traversal(options, loaded, prior, xs[0]), output)
+    return lambda: write_picture(_traversal(options, loaded, prior, xs[0]), output)
 
 
 def _traversal(options: Traverse, loaded: Loaded, prior: Normal, x: jax.Array) -> Figure:
@@ -152,6 +151,8 @@ def _check(name: str, value: int, least: int, most: int) -> None:
         raise ValueError(f"--{name} must be between {least} and {most}, got {value}")
 
 
-def _save(figure: Figure, output: Path) -> None:
+def write_picture(figure: Figure, output: Path) -> None:
+    """Writes the file of `new_file`, in a folder that is made where there is none."""
+    output.parent.mkdir(parents=True, exist_ok=True)
     save_figure(figure, output)
     print(f"picture: {output}")
