@@ -45,6 +45,11 @@ def load_method_run(folder: RunFolder, seed: int | None = None) -> tuple[Method,
     config = folder.config()
     method = method_of(folder, config.get("experiment"))
     summary = checked_summary(folder, method.name)
+    if not folder.has_checkpoint() and not folder.params.exists():
+        raise ValueError(
+            f"{folder.argument} {folder.path} holds no checkpoint (in {folder.checkpoints}), so no parameters; "
+            f"{_again(folder, method.name)}"
+        )
     settings = settings_of_run(method.name, dataclasses.replace(method.defaults, run_dir=folder.path), folder)
     image_shape = folder.image_shape()
     model = method.model(settings, without_data(settings, image_shape))
@@ -91,25 +96,26 @@ def exported_params(folder: RunFolder, model: VAE) -> Params:
 
 
 def checked_summary(folder: RunFolder, experiment: str) -> dict[str, Any]:
-    """The summary of a folder that holds parameters.
+    """The summary of a finished run, or of a model that was exported of one.
 
     Raises:
-      ValueError: where it holds none, or is that of a run which has not finished.
+      ValueError: where the run has not finished, or the export is one that vae_jax does not read.
     """
-    again = f"finish it with: python -m experiments.{experiment} --run-dir {folder.path} --resume"
     if (format := folder.export_format()) and not folder.params.exists():
         raise ValueError(
             f"{folder.argument} {folder.path}: an export as {format} holds no parameters that vae_jax reads; give its "
             "run, or export it as safetensors"
         )
-    if not folder.has_checkpoint() and not folder.params.exists():
-        raise ValueError(
-            f"{folder.argument} {folder.path} holds no checkpoint (in {folder.checkpoints}), so no parameters; {again}"
-        )
     summary = folder.summary()
     if summary is None:
-        raise ValueError(f"{folder.argument} {folder.path} has not finished (it has no summary.json); {again}")
+        raise ValueError(
+            f"{folder.argument} {folder.path} has not finished (it has no summary.json); {_again(folder, experiment)}"
+        )
     return summary
+
+
+def _again(folder: RunFolder, experiment: str) -> str:
+    return f"finish it with: python -m experiments.{experiment} --run-dir {folder.path} --resume"
 
 
 def _index_of_model(folder: RunFolder, settings: Settings, summary: Mapping[str, Any], seed: int | None) -> int:
