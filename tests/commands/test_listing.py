@@ -100,4 +100,11 @@ def test_names_are_as_long_as_they_must_be():
 
 def test_a_number_that_only_one_run_has_stands_beside_an_empty_cell():
     rows = comparison([{"beta": 4.0}, {}], [{"nll": 85.254, "steps": 2000}, {}])
-    assert ["beta", "4.00", ""] in rows and ["nll", "85.25", ""] in rows and ["steps", "2,000", ""] in rows
+    assert ["beta", "4.0", ""] in rows and ["nll", "85.25", ""] in rows and ["steps", "2,000", ""] in rows
+
+
+def test_settings_that_differ_are_written_with_all_their_digits():
+    rows = comparison(
+        [{"learning_rate": 1e-3, "hidden": [400]}, {"learning_rate": 3e-3, "hidden": [400, 200]}], [{}, {}]
+    )
+    assert ["learning_rate", "0.001", "0.003"] in rows and ["hidden", "400", "400 200"] in rows

@@ -26,15 +26,6 @@ def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]], left: int
     console.print(table)
 
 
-def number(value: object) -> str:
-    """A number of a summary as a cell: two decimals, whole numbers whole, and nothing where there is none."""
-    if isinstance(value, bool) or value is None:
-        return "" if value is None else ("yes" if value else "no")
-    if isinstance(value, float):
-        return f"{value:,.2f}"
-    return f"{value:,}" if isinstance(value, int) else str(value)
-
-
 def new_file(output: Path | None, default: str) -> Path:
     """The file to write: the one that was asked for, or of the default's names one that is free (sample-2.png).
 

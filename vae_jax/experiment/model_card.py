@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from vae_jax.experiment.words import number, setting
 from vae_jax.runs import RunFolder, write_atomically
 
 NAME = "MODEL.md"
@@ -38,8 +39,8 @@ def model_card(
       summary: as summary.json has it.
       command: that gives the run again.
     """
-    numbers = [(words, summary[name]) for name, words in _NUMBERS.items() if summary.get(name) is not None]
-    settings = [(name, value) for name, value in config.items() if name not in _PLACES and value is not None]
+    numbers = [(words, number(summary[name])) for name, words in _NUMBERS.items() if summary.get(name) is not None]
+    settings = [(name, setting(value)) for name, value in config.items() if name not in _PLACES and value is not None]
     versions = ", ".join(f"{name} {version}" for name, version in summary.get("versions", {}).items())
     note = summary.get("data_note", config.get("data"))
     models = summary.get("models")
@@ -90,13 +91,7 @@ def write_model_card(
     write_atomically(folder.path / NAME, model_card(title, description, config, summary, command))
 
 
-def _table(header: tuple[str, str], rows: list[tuple[str, Any]]) -> str:
-    lines = [f"| {header[0]} | {header[1]} |", "|---|---|", *(f"| {name} | {_cell(value)} |" for name, value in rows)]
+def _table(header: tuple[str, str], rows: list[tuple[str, str]]) -> str:
+    cells = [(name, value.replace("|", "\\|")) for name, value in rows]
+    lines = [f"| {header[0]} | {header[1]} |", "|---|---|", *(f"| {name} | {value} |" for name, value in cells)]
     return "\n".join(lines) + "\n"
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, (list, tuple)):
-        return " ".join(map(_cell, value))
-    text = f"{value:.4g}" if isinstance(value, float) and abs(value) < 1 else value
-    return (f"{text:.2f}" if isinstance(text, float) else str(text)).replace("|", "\\|")
