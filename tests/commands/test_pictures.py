@@ -102,7 +102,12 @@ def vae_jax_rate():
         (["sample", "runs"], "RUN must be the folder of a run, got runs: it has no config.json"),
         (["reconstruct", "runs/vae"], "IMAGE: give at least one picture file"),
         (["reconstruct", "runs/vae", 99], "the number of a test image from 0 to 19, got 99"),
-        (["reconstruct", "runs/vae", "gone.png"], "gone.png"),
+        (
+            ["reconstruct", "runs/vae", "gone.png"],
+            "IMAGE must be a picture file, or the number of a test image, got gone.png",
+        ),
+        (["interpolate", "runs/vae", 0, 99], "A or B must be a picture file, or the number of a test image"),
+        (["traverse", "runs/vae", "--image", 99], "--image must be a picture file, or the number of a test image"),
         (["interpolate", "runs/vae", 0, 1, "--steps", 1], "--steps must be between 2 and 101, got 1"),
         (["traverse", "runs/codes"], "RUN runs/codes: a traversal needs a code that is one vector"),
         (["traverse", "runs/vae", "--span", -1], "--span must be a number above 0, got -1.0"),

@@ -103,7 +103,7 @@ def prepare_reconstruct(options: Reconstruct) -> Callable[[], None]:
 def prepare_interpolate(options: Interpolate) -> Callable[[], None]:
     _check("steps", options.steps, 2, 101)
     loaded = options.load()
-    _, (x0, x1) = options.images(loaded, (options.a, options.b))
+    _, (x0, x1) = options.images(loaded, (options.a, options.b), "A or B")
     output = new_file(options.output, "interpolate.png")
 
     def along(path: Callable[..., jax.Array]) -> jax.Array:
@@ -124,7 +124,7 @@ def prepare_traverse(options: Traverse) -> Callable[[], None]:
             f"RUN {options.run}: a traversal needs a code that is one vector with a Normal prior, got a "
             f"{type(prior).__name__} for its prior; take `vae-jax sample` or `vae-jax explore`"
         )
-    _, xs = options.images(loaded, (options.image,))
+    _, xs = options.images(loaded, (options.image,), "--image")
     output = new_file(options.output, "traverse.png")
     return lambda: write_picture(_traversal(options, loaded, prior, xs[0]), output)
 
