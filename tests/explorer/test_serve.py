@@ -1,19 +1,22 @@
 """The page on loopback, for this machine's browsers alone."""
 
+import errno
 import http.client
+import importlib
 import os
 import signal
 import socket
 import subprocess
 import sys
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 from vae_jax.explorer.serve import server_of
 
+serve = importlib.import_module("vae_jax.explorer.serve")  # the package has a function of this name
 PAGE = "<!doctype html><p>\u00fc</p>"
 
 
@@ -80,6 +83,22 @@ def test_a_port_in_use_is_passed_over():
 def test_a_port_that_is_none_is_refused():
     with pytest.raises(ValueError, match="port must be between 0 and 65535, got 70000"):
         server_of(PAGE, 70000)
+
+
+def test_where_no_port_is_left_or_allowed_the_reason_is_said(monkeypatch):
+    with socket.socket() as taken:
+        with suppress(OSError):  # another program has it
+            taken.bind(("127.0.0.1", 65535))
+            taken.listen()
+        with pytest.raises(ValueError, match=r"^--port 65535 and those after it are in use: give another$"):
+            server_of(PAGE, 65535, "--port")
+
+    def refused(*arguments):
+        raise PermissionError(errno.EACCES, "Permission denied")  # root, as tests may be, is refused none
+
+    monkeypatch.setattr(serve, "_Server", refused)
+    with pytest.raises(ValueError, match=r"^--port 80 needs rights; give one above 1023$"):
+        server_of(PAGE, 80, "--port")
 
 
 def test_the_user_ends_it_and_is_told_where_it_is():
