@@ -83,6 +83,17 @@ def test_a_traversal_passes_through_the_reconstruction(here, drawn):
     np.testing.assert_allclose(kl.sum(), vae_jax_rate(), rtol=1e-4)
 
 
+def test_a_traversal_without_the_data_says_that_its_order_is_not_by_kl(here, drawn, capsys):
+    with np.load("blobs.npz") as data:
+        Image.fromarray(data["test"][4]).save("mine.png")
+    assert call("traverse", "runs/autoencoder", "--image", "mine.png", "--steps", 3) == 0
+    assert capsys.readouterr().err == ""  # it has no KL
+    (here / "blobs.npz").unlink()
+    assert call("traverse", "runs/vae", "--image", "mine.png", "--steps", 3) == 0
+    assert "the data is not here: dimensions in their own order" in capsys.readouterr().err
+    assert drawn["traversal"][1].dtype == object  # None in the place of a KL
+
+
 def vae_jax_rate():
     from vae_jax.runs import RunFolder
 

@@ -19,6 +19,7 @@ from vae_jax.distributions import Normal, UndefinedError
 from vae_jax.evaluation import kl_per_dimension
 from vae_jax.experiment.load import images_of
 from vae_jax.experiment.loaded import Loaded
+from vae_jax.experiment.progress import say
 from vae_jax.models import great_circle, interpolate, reconstruct, sample, straight_line, traverse
 from vae_jax.visualization import image_grid, interpolations, reconstructions, save_figure, traversal
 
@@ -64,7 +65,10 @@ class Interpolate(WithImages):
 
 @dataclasses.dataclass(frozen=True)
 class Traverse(WithImages):
-    """Move one dimension of the code of an image at a time: the 16 with the most KL, a row each."""
+    """Move one dimension of the code of an image at a time, a row each: the 16 with the most KL.
+
+    Without a KL (an autoencoder), or where the data of the run is not here, the first 16.
+    """
 
     image: str = "0"
     """picture file, or number of a test image, whose code the other dimensions keep"""
@@ -138,11 +142,15 @@ def _traversal(options: Traverse, loaded: Loaded, prior: Normal, x: jax.Array) -
 
 
 def _kl(options: Traverse, loaded: Loaded) -> np.ndarray | None:
-    """Of each dimension, over the test images, where these can be had."""
+    """Of each dimension, over the test images; None where these are not to be had, or there is no KL."""
     try:
         xs = images_of(loaded, options.data_dir).xs[:1000]
+    except ValueError as error:
+        say(f"the data is not here: dimensions in their own order ({error})")
+        return None
+    try:
         return np.asarray(kl_per_dimension(loaded.model, loaded.params, xs))
-    except (ValueError, UndefinedError):  # no data here, or a posterior without a density
+    except UndefinedError:  # a posterior without a density, of an autoencoder
         return None
 
 
