@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from vae_jax.runs import FORMAT, RunFolder
+from vae_jax.runs import FORMAT, RunFolder, check_writable
 
 CONFIG = {"experiment": "vae", "hidden": (400, 200), "data": Path("a/b"), "seed": 0}
 
@@ -43,6 +43,19 @@ def test_a_file_in_the_folders_place_is_not_new(folder):
     folder.path.write_text("mine")
     with pytest.raises(ValueError, match=r"--run-dir .*run exists and is not an empty folder"):
         folder.check_new()
+
+
+def test_a_place_that_cannot_be_written_is_refused_by_the_argument_and_nothing_is_left(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    for check in (
+        RunFolder(tmp_path / "file/runs/a").check_new,
+        lambda: check_writable(tmp_path / "file/a.png", "--run-dir"),
+    ):
+        with pytest.raises(ValueError, match=r"^--run-dir .*file/.* cannot be written .*Not a directory"):
+            check()
+    check_writable(tmp_path / "file", "--output")
+    check_writable(tmp_path / "a/b/c.png", "--output")
+    assert contents(tmp_path) == {"file": b"mine"} and len(list(tmp_path.iterdir())) == 1
 
 
 def test_the_configuration_is_read_back_as_json_has_it(folder):

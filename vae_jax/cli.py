@@ -26,7 +26,7 @@ from vae_jax.commands.pictures import (
 )
 from vae_jax.commands.report import Report, prepare_report
 from vae_jax.commands.train import Train, is_recipe, train
-from vae_jax.experiment.command_line import exit_on_bad_input
+from vae_jax.experiment.command_line import exit_on_bad_input, exit_where_interrupted
 from vae_jax.experiment.environment import keep_compiled_programs
 from vae_jax.experiment.evaluate import Evaluate
 
@@ -57,19 +57,16 @@ def main() -> None:
     Progress and messages go to stderr, results to stdout. Exit codes: 0; 1 for a fault; 2 where an argument is not as
     it must be, with one line that says what would be right; 130 where the user interrupted.
     """
-    keep_compiled_programs()
-    if is_recipe(sys.argv[1:]):
-        train(sys.argv[1:])
-        return
-    options = parse(sys.argv[1:])
-    prepare = next(prepare for kind, prepare in COMMANDS.values() if isinstance(options, kind))
-    try:
+    with exit_where_interrupted():
+        keep_compiled_programs()
+        if is_recipe(sys.argv[1:]):
+            train(sys.argv[1:])
+            return
+        options = parse(sys.argv[1:])
+        prepare = next(prepare for kind, prepare in COMMANDS.values() if isinstance(options, kind))
         with exit_on_bad_input():
             work = prepare(options)
         work()
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        sys.exit(130)
 
 
 def parse(words: list[str]) -> Any:

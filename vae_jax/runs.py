@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import shutil
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,19 +30,33 @@ class RunFolder:
 
     def exists(self) -> bool:
         """Whether a run was begun here."""
-        return self._config_path.exists()
+        return os.path.exists(self._config_path)  # Path's own raises where a folder may not be entered
+
+    def export_format(self) -> str | None:
+        """As what a run was exported to here: onnx, stablehlo or safetensors; None where this is no export."""
+        manifest = self.path / "manifest.json"
+        if os.path.exists(manifest):
+            return str(self._read(manifest).get("format"))
+        return "safetensors" if os.path.exists(self.params) else None  # from the Hub there comes no manifest
+
+    def check_no_export(self) -> None:
+        """Raises ValueError where the folder holds what was exported of a run in the place of the run itself."""
+        if format := self.export_format():
+            raise ValueError(
+                f"{self.argument} must be the folder of a run itself, got {self.path}: it holds one model of a run, "
+                f"exported as {format}"
+            )
 
     def check_new(self) -> None:
-        """Raises ValueError where the path is taken: a run is neither overwritten nor mixed with another."""
-        if self._config_path.exists():
-            raise ValueError(
-                f"{self.argument} {self.path} already holds a run: give another folder, or --resume to continue that "
-                "run"
-            )
+        """Raises ValueError where the path is taken, for no run is mixed with another, or cannot be written to."""
+        if self.exists():
+            held, way = ("an export", "") if self.export_format() else ("a run", ", or --resume to continue that run")
+            raise ValueError(f"{self.argument} {self.path} already holds {held}: give another folder{way}")
         if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
             raise ValueError(
                 f"{self.argument} {self.path} exists and is not an empty folder: give one that the run can make"
             )
+        check_writable(self.path, self.argument)
 
     def config(self) -> dict[str, Any]:
         """The configuration of the run that the folder holds: its experiment and settings.
@@ -64,8 +80,8 @@ class RunFolder:
         return tuple(shape)
 
     def _checked(self) -> dict[str, Any]:
-        if not self._config_path.exists():
-            fault = "it has no config.json" if self.path.is_dir() else "there is no such folder"
+        if not self.exists():
+            fault = "it has no config.json" if os.path.isdir(self.path) else "there is no such folder"
             raise ValueError(f"{self.argument} must be the folder of a run, got {self.path}: {fault}")
         config = self._read(self._config_path)
         if config.get("format") != FORMAT:
@@ -77,7 +93,8 @@ class RunFolder:
         return config
 
     def check_same(self, config: Mapping[str, Any]) -> None:
-        """Raises ValueError where the run that the folder holds has another configuration, naming the fields."""
+        """Raises ValueError where the folder holds no run, or one of another configuration, naming the fields."""
+        self.check_no_export()
         existing, given = self.config(), _as_json(config)
         names = sorted(name for name in existing.keys() | given.keys() if existing.get(name) != given.get(name))
         if names:
@@ -115,7 +132,7 @@ class RunFolder:
     def metrics(self) -> list[dict[str, float]]:
         """The rows of `metrics.jsonl`; none where there is no such file yet."""
         path = self.path / "metrics.jsonl"
-        return [self._parse(path, line) for line in path.read_text().splitlines()] if path.exists() else []
+        return [self._parse(path, line) for line in self._text(path).splitlines()] if path.exists() else []
 
     def write_metrics(self, rows: Iterable[Mapping[str, float]]) -> None:
         """Writes `metrics.jsonl` anew: after a resume it must not repeat the epochs since the last checkpoint."""
@@ -144,7 +161,13 @@ class RunFolder:
         return self.path / "summary.json"
 
     def _read(self, path: Path) -> dict[str, Any]:
-        return self._parse(path, path.read_text())
+        return self._parse(path, self._text(path))
+
+    def _text(self, path: Path) -> str:
+        try:
+            return path.read_text()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ValueError(f"{self.argument} {self.path}: {path.name} cannot be read ({error})") from None
 
     def _parse(self, path: Path, text: str) -> dict[str, Any]:
         try:
@@ -170,6 +193,23 @@ def defined(numbers: Any) -> Any:
     if isinstance(numbers, list):
         return [defined(value) for value in numbers]
     return None if isinstance(numbers, float) and not math.isfinite(numbers) else numbers
+
+
+def check_writable(path: Path, argument: str) -> None:
+    """Raises ValueError, naming the argument, where no file or folder could be made at the path; its parents may lack.
+
+    What can be written is tried rather than asked for: rights alone say little of root, or of such folders as /proc.
+    """
+    whole = path.absolute()
+    place = next(place for place in (whole, *whole.parents) if os.path.exists(place))
+    try:
+        if place == whole and not place.is_dir():
+            with place.open("r+b"):
+                return
+        with tempfile.TemporaryFile(dir=place):
+            return
+    except OSError as error:
+        raise ValueError(f"{argument} {path} cannot be written ({place}: {error.strerror}): give another") from None
 
 
 def _as_json(config: Mapping[str, Any]) -> dict[str, Any]:

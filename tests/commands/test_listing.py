@@ -31,6 +31,23 @@ def test_the_list_has_every_run_with_its_numbers_and_its_state(here, capsys):
     assert f"{summary['negative_elbo']:.2f}" in table and len(table.splitlines()) == 5
 
 
+def test_a_run_that_cannot_be_read_does_not_end_the_list_of_the_others(tmp_path, capsys):
+    for name in ("whole", "rows", "bytes", "locked"):
+        RunFolder(tmp_path / name).create({"experiment": "vae", "data": "digits"})
+    (tmp_path / "rows/metrics.jsonl").write_text('{"train/loss": 1.0}\n')
+    (tmp_path / "bytes/config.json").write_bytes(b'{"data": "\xff"}')
+    (tmp_path / "locked/config.json").unlink()
+    (tmp_path / "locked/config.json").mkdir()  # no file that can be read, whoever runs this: root may read all files
+    assert call("list", tmp_path, "--json") == 0
+    rows = {Path(row["run"]).name: row["state"] for row in map(json.loads, capsys.readouterr().out.splitlines())}
+    assert (rows["whole"], rows["rows"]) == ("begun", "begun")
+    for name in ("bytes", "locked"):
+        assert rows[name].startswith(f"not readable: FOLDER {tmp_path / name}: config.json cannot be read (")
+        assert call("show", tmp_path / name) == 2
+        assert capsys.readouterr().err.startswith(f"error: RUN {tmp_path / name}: config.json cannot be read (")
+    assert call("show", tmp_path / "rows") == 0
+
+
 def test_a_folder_without_runs_is_said(here, capsys):
     assert call("list", "nowhere") == 2
     assert "FOLDER must be a folder with runs in it, got nowhere" in capsys.readouterr().err
@@ -83,4 +100,11 @@ def test_names_are_as_long_as_they_must_be():
 
 def test_a_number_that_only_one_run_has_stands_beside_an_empty_cell():
     rows = comparison([{"beta": 4.0}, {}], [{"nll": 85.254, "steps": 2000}, {}])
-    assert ["beta", "4.00", ""] in rows and ["nll", "85.25", ""] in rows and ["steps", "2,000", ""] in rows
+    assert ["beta", "4.0", ""] in rows and ["nll", "85.25", ""] in rows and ["steps", "2,000", ""] in rows
+
+
+def test_settings_that_differ_are_written_with_all_their_digits():
+    rows = comparison(
+        [{"learning_rate": 1e-3, "hidden": [400]}, {"learning_rate": 3e-3, "hidden": [400, 200]}], [{}, {}]
+    )
+    assert ["learning_rate", "0.001", "0.003"] in rows and ["hidden", "400", "400 200"] in rows

@@ -39,7 +39,8 @@ def test_samples_are_the_librarys_and_have_a_seed(here, drawn, capsys):
 
 
 def test_codes_are_sampled_by_their_prior(here, drawn):
-    assert call("sample", "runs/codes", "--count", 3, "--output", "codes.png") == 0
+    assert call("sample", "runs/codes", "--count", 3, "--output", "a/new/codes.png") == 0
+    assert (here / "a/new/codes.png").is_file()
     assert drawn["image_grid"][0].shape == (3, 8, 8, 1)
     assert drawn["image_grid"][0].min() >= 0 and drawn["image_grid"][0].max() <= 1
 
@@ -82,6 +83,17 @@ def test_a_traversal_passes_through_the_reconstruction(here, drawn):
     np.testing.assert_allclose(kl.sum(), vae_jax_rate(), rtol=1e-4)
 
 
+def test_a_traversal_without_the_data_says_that_its_order_is_not_by_kl(here, drawn, capsys):
+    with np.load("blobs.npz") as data:
+        Image.fromarray(data["test"][4]).save("mine.png")
+    assert call("traverse", "runs/autoencoder", "--image", "mine.png", "--steps", 3) == 0
+    assert capsys.readouterr().err == ""  # it has no KL
+    (here / "blobs.npz").unlink()
+    assert call("traverse", "runs/vae", "--image", "mine.png", "--steps", 3) == 0
+    assert "the data is not here: dimensions in their own order" in capsys.readouterr().err
+    assert drawn["traversal"][1].dtype == object  # None in the place of a KL
+
+
 def vae_jax_rate():
     from vae_jax.runs import RunFolder
 
@@ -95,11 +107,19 @@ def vae_jax_rate():
         (["sample", "runs/vae", "--count", 0], "--count must be between 1 and 10000, got 0"),
         (["sample", "runs/vae", "--seed", 9], "--seed must be one of the seeds of RUN runs/vae, 0, 1, got 9"),
         (["sample", "runs/vae", "--beta", 4], "--beta chooses a model of experiments.disentangle"),
-        (["sample", "runs/vae", "--output", "no/where.png"], "--output no/where.png: there is no folder no"),
+        (["sample", "runs/vae", "--output", "blobs.npz/a.png"], "--output blobs.npz/a.png cannot be written"),
+        (["explore", "runs/vae", "--export", "blobs.npz/a.html"], "--export blobs.npz/a.html cannot be written"),
+        (["compare", "runs/vae", "runs/codes", "--output", "blobs.npz/a.png"], "--output blobs.npz/a.png cannot be"),
+        (["explore", "runs/vae", "--port", 70000], "--port must be between 0 and 65535, got 70000"),
         (["sample", "runs"], "RUN must be the folder of a run, got runs: it has no config.json"),
         (["reconstruct", "runs/vae"], "IMAGE: give at least one picture file"),
         (["reconstruct", "runs/vae", 99], "the number of a test image from 0 to 19, got 99"),
-        (["reconstruct", "runs/vae", "gone.png"], "gone.png"),
+        (
+            ["reconstruct", "runs/vae", "gone.png"],
+            "IMAGE must be a picture file, or the number of a test image, got gone.png",
+        ),
+        (["interpolate", "runs/vae", 0, 99], "A or B must be a picture file, or the number of a test image"),
+        (["traverse", "runs/vae", "--image", 99], "--image must be a picture file, or the number of a test image"),
         (["interpolate", "runs/vae", 0, 1, "--steps", 1], "--steps must be between 2 and 101, got 1"),
         (["traverse", "runs/codes"], "RUN runs/codes: a traversal needs a code that is one vector"),
         (["traverse", "runs/vae", "--span", -1], "--span must be a number above 0, got -1.0"),

@@ -133,3 +133,53 @@ def test_a_run_comes_back_from_the_hub_bit_for_bit(here, tmp_path, monkeypatch):
     same(params, own[1])
     assert config == own[2]
     np.testing.assert_array_equal(vae_jax.reconstruct(model, params, X), vae_jax.reconstruct(own[0], own[1], X))
+
+
+@pytest.fixture
+def exported(here):
+    """An export of the VAE's run in each of two formats, onnx/ (written by hand: only its manifest counts) and st/."""
+    assert call("export", "runs/vae", "--format", "safetensors", "--output", "st") == 0
+    shutil.copytree("st", "onnx")
+    Path("onnx/params.safetensors").unlink()
+    manifest = json.loads(Path("onnx/manifest.json").read_text())
+    Path("onnx/manifest.json").write_text(json.dumps(manifest | {"format": "onnx"}))
+    return here
+
+
+def files_of(folder):
+    return {path.name: path.read_bytes() for path in Path(folder).iterdir()}
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["sample", "onnx"], "RUN onnx: an export as onnx holds no parameters that vae_jax reads; give its run, or"),
+        (["train", "vae", "--resume", "--run-dir", "onnx"], "--run-dir must be the folder of a run itself, got onnx"),
+        (["train", "vae", "--resume", "--run-dir", "st"], "holds one model of a run, exported as safetensors"),
+        (["train", "vae", "--run-dir", "st"], "--run-dir st already holds an export: give another folder\n"),
+        (["evaluate", "st"], "RUN must be the folder of a run itself, got st"),
+        (["report", "st"], "RUN must be the folder of a run itself, got st"),
+        (["compare", "st", "onnx"], "RUN: there is no curve to draw"),
+    ],
+)
+def test_an_export_is_not_taken_for_its_run_and_stays_as_it_is(exported, capsys, words, message):
+    before = [files_of("onnx"), files_of("st")]
+    capsys.readouterr()
+    assert call(*words) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.startswith("error: ") and error.count("\n") == 1
+    assert [files_of("onnx"), files_of("st")] == before
+
+
+def test_an_export_is_listed_as_what_it_is_and_damaged_parameters_are_told_by_their_folder(exported, capsys):
+    capsys.readouterr()
+    assert call("list", ".", "--json") == 0
+    states = {row["run"]: row["state"] for row in map(json.loads, capsys.readouterr().out.splitlines())}
+    assert (states["onnx"], states["st"], states["runs/vae"]) == (
+        "exported (onnx)",
+        "exported (safetensors)",
+        "finished",
+    )
+    Path("st/params.safetensors").write_bytes(b"damaged")
+    assert call("sample", "st") == 2
+    assert capsys.readouterr().err.startswith("error: RUN st: ")

@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,10 @@ from commands.conftest import SMALL, call
 from experiment.commands import command
 from vae_jax import cli
 from vae_jax.commands import doctor
+from vae_jax.experiment import main, prepared
+from vae_jax.experiment.disentanglement import run as disentanglement_run
+from vae_jax.experiment.disentanglement.command_line import main as disentangled_main
+from vae_jax.experiment.recipes import RECIPES
 from vae_jax.runs import RunFolder
 
 
@@ -100,3 +105,19 @@ def test_an_interruption_is_said_and_has_its_code(monkeypatch, capsys, tmp_path)
     monkeypatch.setitem(cli.COMMANDS, "list", (cli.COMMANDS["list"][0], interrupted))
     assert call("list", tmp_path) == 130
     assert capsys.readouterr().err == "interrupted\n"
+
+
+@pytest.mark.parametrize("recipe", ["vae", "disentangle"])
+def test_an_interruption_while_data_loads_is_said_in_a_line(recipe, monkeypatch, capsys, tmp_path):
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(prepared, "load_images", interrupted)
+    monkeypatch.setattr(disentanglement_run, "load_factor_data", interrupted)
+    assert call("train", recipe, "--run-dir", tmp_path / "run") == 130
+    assert capsys.readouterr().err == "interrupted\n"
+    script = disentangled_main if recipe == "disentangle" else partial(main, RECIPES[recipe])
+    with pytest.raises(SystemExit) as stop:
+        script("", arguments=["--run-dir", str(tmp_path / "run")])
+    assert (stop.value.code, capsys.readouterr().err) == (130, "interrupted\n")
+    assert list(tmp_path.iterdir()) == []

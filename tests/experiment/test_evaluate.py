@@ -162,8 +162,7 @@ def test_an_interrupt_keeps_the_parts_that_were_done_and_the_report_as_it_was(in
     [
         (["nowhere"], "RUN must be the folder of a run, got nowhere: there is no such folder"),
         (["."], "RUN must be the folder of a run, got .: it has no config.json"),
-        (["vae", "--nll-samples", "0"], "--nll-samples must be at least 1, got 0"),
-        (["vae", "--nll-samples", "-1"], "--nll-samples must be at least 1, got -1"),
+        (["vae", "--nll-samples", "-1"], "--nll-samples must be at least 0, got -1"),
         (["vae", "--surgery-points", "0"], "--surgery-points must be at least 1, got 0"),
         (["vae", "--ais-images", "-1"], "--ais-images must be at least 0, got -1"),
         (["vae", "--ais-images", "21"], "--ais-images must be at most the 20 test images, got 21"),
@@ -182,6 +181,14 @@ def test_what_cannot_be_is_refused_in_one_line_that_names_it_and_nothing_is_lost
     assert error.startswith(f"error: {message}")
     assert len(error.splitlines()) == 1
     assert contents(in_runs) == before
+
+
+@pytest.mark.slow
+def test_without_importance_samples_the_other_parts_are_measured(in_runs, capsys):
+    few = ["--ais-images", "2", "--ais-chains", "2", "--ais-temperatures", "2"]
+    code, summary, _ = evaluate(capsys, "vae", "--nll-samples", "0", *few)
+    assert code == 0 and summary["ais_images"] == 2 and set(summary) >= SURGERY
+    assert not {name for name in summary if "nll" in name} & (NLL | {"ais_images_nll", "ais_images_nll_samples"})
 
 
 def spoil(config, **changes):
@@ -206,6 +213,7 @@ def empty_checkpoint():
         (lambda: spoil("{"), "RUN vae: config.json is no valid JSON"),
         (lambda: spoil("[]"), "RUN vae: config.json must hold a JSON object, got []"),
         (lambda: Path("vae/metrics.jsonl").write_text("oops\n"), "RUN vae: metrics.jsonl is no valid JSON"),
+        (lambda: os.remove("vae/metrics.jsonl"), "RUN vae has no metrics.jsonl with rows of its model"),
         (empty_checkpoint, "is not whole"),
         (
             lambda: spoil(None, experiment="no_such"),
@@ -213,6 +221,26 @@ def empty_checkpoint():
         ),
         (lambda: spoil(None, experiment=None), "RUN vae was made by no experiment whose model can be loaded"),
         (lambda: spoil(None, experiment="flax_example"), "RUN vae was made by experiments.flax_example, which has no"),
+        (
+            lambda: spoil(None, latent_dim="x"),
+            "RUN vae: config.json must hold for latent_dim a value of the type int, got 'x'",
+        ),
+        (
+            lambda: spoil(None, epochs=True),
+            "RUN vae: config.json must hold for epochs a value of the type int, got True",
+        ),
+        (
+            lambda: spoil(None, hidden=[8, "y"]),
+            "config.json must hold for hidden a value of the type tuple[int, ...], got [8, 'y']",
+        ),
+        (
+            lambda: spoil(None, patience="z"),
+            "config.json must hold for patience a value of the type int | None, got 'z'",
+        ),
+        (
+            lambda: spoil(None, network="rnn"),
+            "config.json must hold for network a value of the type Literal['mlp', 'conv'], got",
+        ),
         (lambda: spoil(None, momentum=0.9), "RUN vae holds a run of another version of vae_jax"),
         (lambda: spoil(None, format=99), "RUN vae was made by a newer version of vae_jax (format 99"),
         (lambda: spoil(None, data="gone.npz"), "RUN vae was made with --data gone.npz, not to be loaded from here"),
@@ -227,10 +255,16 @@ def empty_checkpoint():
         "json",
         "list",
         "metrics",
+        "no metrics",
         "whole",
         "experiment",
         "nameless",
         "method",
+        "an int",
+        "no bool",
+        "ints",
+        "or None",
+        "one of",
         "version",
         "format",
         "data",

@@ -1,19 +1,22 @@
 """The page on loopback, for this machine's browsers alone."""
 
+import errno
 import http.client
+import importlib
 import os
 import signal
 import socket
 import subprocess
 import sys
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 from vae_jax.explorer.serve import server_of
 
+serve = importlib.import_module("vae_jax.explorer.serve")  # the package has a function of this name
 PAGE = "<!doctype html><p>\u00fc</p>"
 
 
@@ -82,10 +85,28 @@ def test_a_port_that_is_none_is_refused():
         server_of(PAGE, 70000)
 
 
+def test_where_no_port_is_left_or_allowed_the_reason_is_said(monkeypatch):
+    with socket.socket() as taken:
+        with suppress(OSError):  # another program has it
+            taken.bind(("127.0.0.1", 65535))
+            taken.listen()
+        with pytest.raises(ValueError, match=r"^--port 65535 and those after it are in use: give another$"):
+            server_of(PAGE, 65535, "--port")
+
+    def refused(*arguments):
+        raise PermissionError(errno.EACCES, "Permission denied")  # root, as tests may be, is refused none
+
+    monkeypatch.setattr(serve, "_Server", refused)
+    with pytest.raises(ValueError, match=r"^--port 80 needs rights; give one above 1023$"):
+        server_of(PAGE, 80, "--port")
+
+
 def test_the_user_ends_it_and_is_told_where_it_is():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        script = f"from vae_jax.explorer import serve; serve('page', {port}, open_browser=False)"
+        # Where the tests run in the background of a shell, Ctrl-C is ignored, and what they start inherits that.
+        heed = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+        script = f"{heed}; from vae_jax.explorer import serve; serve('page', {port}, open_browser=False)"
         root = str(Path(__file__).parents[2])
         process = subprocess.Popen(
             [sys.executable, "-c", script], stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": root}

@@ -9,9 +9,11 @@ from typing import Annotated, Any
 
 import tyro
 
-from vae_jax.commands.output import new_file, number, print_table
+from vae_jax.commands.output import new_file, print_table
+from vae_jax.commands.pictures import write_picture
+from vae_jax.experiment.words import number, setting
 from vae_jax.runs import RunFolder
-from vae_jax.visualization import compared_curves, save_figure
+from vae_jax.visualization import compared_curves
 
 # Of a summary, where any of the runs has it.
 _NUMBERS = (
@@ -54,13 +56,16 @@ def prepare_compare(options: Compare) -> Callable[[], None]:
     summaries = [folder.summary() or {} for folder in folders]
     names = names_of(options.runs)
     histories = {name: folder.metrics() for name, folder in zip(names, folders, strict=True)}
-    figure = compared_curves({name: rows for name, rows in histories.items() if rows})
+    try:
+        figure = compared_curves({name: rows for name, rows in histories.items() if rows})
+    except ValueError as error:
+        raise ValueError(f"RUN: there is no curve to draw of their metrics.jsonl: {error}") from error
     output = new_file(options.output, "compare.png")
 
     def work() -> None:
         print_table(("", *names), comparison(configs, summaries))
-        save_figure(figure, output)
-        print(f"\npicture: {output}")
+        print()
+        write_picture(figure, output)
 
     return work
 
@@ -83,13 +88,9 @@ def comparison(configs: Sequence[Mapping[str, Any]], summaries: Sequence[Mapping
     for name in dict.fromkeys(name for config in configs for name in config):
         values = [config.get(name) for config in configs]
         if name not in _ABOUT and any(value != values[0] for value in values):
-            rows.append([name, *(_words(value) for value in values)])
+            rows.append([name, *(setting(config[name]) if name in config else "" for config in configs)])
     for name in _NUMBERS:
         values = [summary.get(name) for summary in summaries]
         if any(value is not None for value in values):
-            rows.append([name, *(_words(value) for value in values)])
+            rows.append([name, *map(number, values)])
     return rows
-
-
-def _words(value: Any) -> str:
-    return " ".join(map(number, value)) if isinstance(value, list) else number(value)

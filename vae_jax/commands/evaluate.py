@@ -9,13 +9,16 @@ from typing import Any
 from vae_jax.experiment.disentanglement.evaluate import prepare_scoring
 from vae_jax.experiment.evaluate import Evaluate, prepare_evaluation, run_evaluation
 from vae_jax.experiment.progress import say
+from vae_jax.runs import check_writable
 
 
 def prepare_evaluate(options: Evaluate) -> Callable[[], None]:
     if options.metrics == "disentanglement":
         folder, score = prepare_scoring(options)
+        check_writable(folder.path, "RUN")
         return lambda: _tell(folder.report, score, "nothing was written")
     trained = prepare_evaluation(options)
+    check_writable(trained.folder.path, "RUN")
     kept = f"the parts that were done are in {trained.folder.path / 'summary.json'}"
     return lambda: _tell(trained.folder.report, lambda: run_evaluation(trained, options), kept)
 

@@ -15,6 +15,8 @@ from vae_jax.experiment.load import images_of
 from vae_jax.experiment.progress import say
 from vae_jax.experiment.share import summary_of
 from vae_jax.explorer import explorer_page, payload_of, serve, write_page
+from vae_jax.explorer.serve import server_of
+from vae_jax.runs import check_writable
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,12 +37,14 @@ class Explore(OfRun):
 
 
 def prepare_explore(options: Explore) -> Callable[[], None]:
-    if not 0 <= options.port <= 65535:
-        raise ValueError(f"--port must be between 0 and 65535, got {options.port}")
     if options.export is not None and (
         options.export.is_dir() or options.export.suffix.lower() not in (".html", ".htm")
     ):
         raise ValueError(f"--export must be a file to write that ends in .html, got {options.export}")
+    if options.export is not None:
+        check_writable(options.export, "--export")
+    else:  # before the page, whose building takes a while
+        server_of("", options.port, "--port").server_close()
     loaded = options.load()
     images = images_of(loaded, options.data_dir)
     say("building the page")

@@ -11,7 +11,8 @@ from typing import Annotated, Any
 
 import tyro
 
-from vae_jax.commands.output import number, print_table
+from vae_jax.commands.output import print_table
+from vae_jax.experiment.words import number, setting
 from vae_jax.runs import RunFolder
 
 NUMBERS = ("negative_elbo", "rate", "distortion", "nll")
@@ -29,7 +30,7 @@ class List:
 
 @dataclasses.dataclass(frozen=True)
 class Show:
-    """Say what a run is: its settings that differ from the defaults, its numbers, its files."""
+    """Say what a run is: its settings, its numbers, its files."""
 
     run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
     """folder of a run, finished or not"""
@@ -83,10 +84,12 @@ def _list(options: List) -> None:
 
 
 def state_of(run: RunFolder) -> str:
-    """finished, or how far it came."""
+    """finished, or how far it came; of an export its format."""
+    if format := run.export_format():
+        return f"exported ({format})"
     if run.summary() is not None:
         return "finished"
-    epochs = max((int(row["epoch"]) for row in run.metrics()), default=0)
+    epochs = max((int(row.get("epoch", 0)) for row in run.metrics()), default=0)
     return f"stopped or running, epoch {epochs}" if epochs else "begun"
 
 
@@ -101,18 +104,12 @@ def _show(options: Show, run: RunFolder, config: dict[str, Any], summary: dict[s
         print(json.dumps({"run": str(run.path), "state": state, "config": config, "summary": summary}))
         return
     print(f"{run.path}: {config.get('experiment')} on {config.get('data')}, {state}\n")
-    print_table(("setting", ""), [[name, _words(value)] for name, value in config.items()], left=2)
+    print_table(("setting", ""), [[name, setting(value)] for name, value in config.items()], left=2)
     if summary:
         print()
         said = {name: value for name, value in summary.items() if not isinstance(value, (dict, list))}
-        print_table(("number", ""), [[name, _words(value)] for name, value in said.items()], left=2)
+        print_table(("number", ""), [[name, number(value)] for name, value in said.items()], left=2)
     files = [
         path for path in (run.report, run.figures, run.checkpoints, run.params, run.path / "MODEL.md") if path.exists()
     ]
     print("\nfiles: " + ", ".join(str(path) for path in files))
-
-
-def _words(value: object) -> str:
-    if isinstance(value, (list, tuple)):
-        return " ".join(map(str, value))
-    return f"{value:.4f}" if isinstance(value, float) and abs(value) >= 0.01 else str(value)

@@ -40,8 +40,13 @@ class WithImages(OfRun):
     data_dir: str | None = dataclasses.field(default=None, kw_only=True)
     """folder of TFDS datasets, for test images; None: the environment's TFDS_DATA_DIR, else TFDS's own"""
 
-    def images(self, loaded: Loaded, names: Sequence[str]) -> tuple[np.ndarray, jax.Array]:
+    def images(self, loaded: Loaded, names: Sequence[str], argument: str = "IMAGE") -> tuple[np.ndarray, jax.Array]:
         """The images of those names, uint8 `[N, H, W, C]`, and as the model sees them.
+
+        Args:
+          loaded: the model.
+          names: picture files, or numbers of test images.
+          argument: what the user gave them by, for messages.
 
         Raises:
           ValueError: where a name is neither a picture file nor the number of a test image.
@@ -50,14 +55,19 @@ class WithImages(OfRun):
         pixels = []
         for name in names:
             if not name.isdecimal():
-                pixels.append(read_image(name, loaded.image_shape, self.resize))
+                try:
+                    pixels.append(read_image(name, loaded.image_shape, self.resize))
+                except ValueError as error:
+                    raise ValueError(
+                        f"{argument} must be a picture file, or the number of a test image, got {name}: {error}"
+                    ) from error
                 continue
             if test is None:
                 test = images_of(loaded, self.data_dir)
             if int(name) >= len(test.pixels):
                 raise ValueError(
-                    f"IMAGE must be a picture file, or the number of a test image from 0 to {len(test.pixels) - 1}, "
-                    f"got {name}"
+                    f"{argument} must be a picture file, or the number of a test image from 0 to "
+                    f"{len(test.pixels) - 1}, got {name}"
                 )
             pixels.append(test.pixels[int(name)])
         stacked = np.stack(pixels)

@@ -9,6 +9,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from vae_jax.runs import check_writable
+
 # Where there is no terminal to fit: a line of the table is a line of the output.
 _UNBROKEN = 10_000
 
@@ -24,20 +26,11 @@ def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]], left: int
     console.print(table)
 
 
-def number(value: object) -> str:
-    """A number of a summary as a cell: two decimals, whole numbers whole, and nothing where there is none."""
-    if isinstance(value, bool) or value is None:
-        return "" if value is None else ("yes" if value else "no")
-    if isinstance(value, float):
-        return f"{value:,.2f}"
-    return f"{value:,}" if isinstance(value, int) else str(value)
-
-
 def new_file(output: Path | None, default: str) -> Path:
     """The file to write: the one that was asked for, or of the default's names one that is free (sample-2.png).
 
     Raises:
-      ValueError: where the folder of the one that was asked for is not there, or it is a folder itself.
+      ValueError: where it cannot be written, or the one that was asked for is a folder itself.
     """
     if output is not None:
         suffix = Path(default).suffix
@@ -45,9 +38,10 @@ def new_file(output: Path | None, default: str) -> Path:
             raise ValueError(f"--output must end in {suffix}, got {output}")
         if output.is_dir():
             raise ValueError(f"--output must be a file to write, got the folder {output}")
-        if not output.parent.is_dir():
-            raise ValueError(f"--output {output}: there is no folder {output.parent}; make it, or give another")
+        check_writable(output, "--output")
         return output
     name = Path(default)
     free = (Path(f"{name.stem}{end}{name.suffix}") for end in ("", *(f"-{i}" for i in range(2, 10_000))))
-    return next(path for path in free if not path.exists())
+    path = next(path for path in free if not path.exists())
+    check_writable(path, "--output")
+    return path

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +19,7 @@ from vae_jax.distributions import Normal, UndefinedError
 from vae_jax.evaluation import kl_per_dimension
 from vae_jax.experiment.load import images_of
 from vae_jax.experiment.loaded import Loaded
+from vae_jax.experiment.progress import say
 from vae_jax.models import great_circle, interpolate, reconstruct, sample, straight_line, traverse
 from vae_jax.visualization import image_grid, interpolations, reconstructions, save_figure, traversal
 
@@ -64,7 +65,10 @@ class Interpolate(WithImages):
 
 @dataclasses.dataclass(frozen=True)
 class Traverse(WithImages):
-    """Move one dimension of the code of an image at a time: the 16 with the most KL, a row each."""
+    """Move one dimension of the code of an image at a time, a row each: the 16 with the most KL.
+
+    Without a KL (an autoencoder), or where the data of the run is not here, the first 16.
+    """
 
     image: str = "0"
     """picture file, or number of a test image, whose code the other dimensions keep"""
@@ -87,7 +91,7 @@ def prepare_sample(options: Sample) -> Callable[[], None]:
         # One by one or all at once: a prior over codes is itself a program of many steps.
         return image_grid(jax.lax.map(draw_one, keys, batch_size=min(64, options.count)))
 
-    return lambda: _save(draw(), output)
+    return lambda: write_picture(draw(), output)
 
 
 def prepare_reconstruct(options: Reconstruct) -> Callable[[], None]:
@@ -97,21 +101,20 @@ def prepare_reconstruct(options: Reconstruct) -> Callable[[], None]:
     _, xs = options.images(loaded, options.images_)
     output = new_file(options.output, "reconstruct.png")
     back = lambda: jax.jit(jax.vmap(lambda x: reconstruct(loaded.model, loaded.params, x)))(xs)
-    return lambda: _save(reconstructions(xs, back()), output)
+    return lambda: write_picture(reconstructions(xs, back()), output)
 
 
 def prepare_interpolate(options: Interpolate) -> Callable[[], None]:
     _check("steps", options.steps, 2, 101)
     loaded = options.load()
-    _, (x0, x1) = options.images(loaded, (options.a, options.b))
+    _, (x0, x1) = options.images(loaded, (options.a, options.b), "A or B")
     output = new_file(options.output, "interpolate.png")
 
-    def along(path: Literal["line", "circle"]) -> jax.Array:
-        how = {"line": straight_line, "circle": great_circle}[path]
-        walk = lambda a, b: interpolate(loaded.model, loaded.params, a, b, options.steps, how)
+    def along(path: Callable[..., jax.Array]) -> jax.Array:
+        walk = lambda a, b: interpolate(loaded.model, loaded.params, a, b, options.steps, path)
         return jax.jit(walk)(x0, x1)
 
-    return lambda: _save(interpolations(along("line")[None], along("circle")[None]), output)
+    return lambda: write_picture(interpolations(along(straight_line)[None], along(great_circle)[None]), output)
 
 
 def prepare_traverse(options: Traverse) -> Callable[[], None]:
@@ -125,9 +128,9 @@ def prepare_traverse(options: Traverse) -> Callable[[], None]:
             f"RUN {options.run}: a traversal needs a code that is one vector with a Normal prior, got a "
             f"{type(prior).__name__} for its prior; take `vae-jax sample` or `vae-jax explore`"
         )
-    _, xs = options.images(loaded, (options.image,))
+    _, xs = options.images(loaded, (options.image,), "--image")
     output = new_file(options.output, "traverse.png")
-    return lambda: _save(_traversal(options, loaded, prior, xs[0]), output)
+    return lambda: write_picture(_traversal(options, loaded, prior, xs[0]), output)
 
 
 def _traversal(options: Traverse, loaded: Loaded, prior: Normal, x: jax.Array) -> Figure:
@@ -139,11 +142,15 @@ def _traversal(options: Traverse, loaded: Loaded, prior: Normal, x: jax.Array) -
 
 
 def _kl(options: Traverse, loaded: Loaded) -> np.ndarray | None:
-    """Of each dimension, over the test images, where these can be had."""
+    """Of each dimension, over the test images; None where these are not to be had, or there is no KL."""
     try:
         xs = images_of(loaded, options.data_dir).xs[:1000]
+    except ValueError as error:
+        say(f"the data is not here: dimensions in their own order ({error})")
+        return None
+    try:
         return np.asarray(kl_per_dimension(loaded.model, loaded.params, xs))
-    except (ValueError, UndefinedError):  # no data here, or a posterior without a density
+    except UndefinedError:  # a posterior without a density, of an autoencoder
         return None
 
 
@@ -152,6 +159,8 @@ def _check(name: str, value: int, least: int, most: int) -> None:
         raise ValueError(f"--{name} must be between {least} and {most}, got {value}")
 
 
-def _save(figure: Figure, output: Path) -> None:
+def write_picture(figure: Figure, output: Path) -> None:
+    """Writes the file of `new_file`, in a folder that is made where there is none."""
+    output.parent.mkdir(parents=True, exist_ok=True)
     save_figure(figure, output)
     print(f"picture: {output}")

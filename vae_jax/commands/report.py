@@ -16,7 +16,7 @@ from vae_jax.experiment.disentanglement.settings import EXPERIMENT
 from vae_jax.experiment.evaluate import open_run
 from vae_jax.experiment.progress import say
 from vae_jax.experiment.trained import draw_figures, measure, write_trained_report
-from vae_jax.runs import RunFolder
+from vae_jax.runs import RunFolder, check_writable
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +34,7 @@ class Report:
 def prepare_report(options: Report) -> Callable[[], None]:
     folder = RunFolder(options.run, "RUN")
     write = _of_disentangled(options) if folder.config().get("experiment") == EXPERIMENT else _of_method(options)
+    check_writable(folder.path, "RUN")
 
     def work() -> None:
         write()

@@ -33,6 +33,16 @@ def exit_on_bad_input() -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def exit_where_interrupted() -> Iterator[None]:
+    """Turns Ctrl-C into a line on stderr and exit code 130."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
+
+
+@contextlib.contextmanager
 def exit_where_it_stops(folder: RunFolder, flags: str, resumed: bool) -> Iterator[None]:
     """Turns what ends a training early into words on stderr and an exit code: 1 diverged, 2 no room, 130 interrupted.
 
@@ -80,7 +90,8 @@ def main(
         "args": arguments,
     }
     settings = tyro.cli(type(defaults), default=defaults, **words)
-    with ending_together("the same command with --run-dir and --resume goes on from the last checkpoint"):
+    advice = "the same command with --run-dir and --resume goes on from the last checkpoint"
+    with ending_together(advice), exit_where_interrupted():
         _run(method, settings, lambda default: tyro.cli(type(defaults), default=default, **words))
 
 

@@ -44,7 +44,8 @@ class Evaluate:
     run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
     """folder of a finished run, such as runs/vae-digits-20250131-120000-seed0"""
     nll_samples: int = 5000
-    """importance samples a test image, for the negative log-likelihood; time grows with it, memory does not"""
+    """importance samples a test image, for the negative log-likelihood; time grows with it, memory does not; 0: do
+    not measure it"""
     surgery_points: int | None = None
     """draws of z over which the parts of the rate are averaged; None: one a test image"""
     ais_images: int | None = None
@@ -82,7 +83,7 @@ def prepare_evaluation(options: Evaluate) -> Trained:
     Raises:
       ValueError, TypeError: where an option is out of range, or RUN is not the folder of a run that can be measured.
     """
-    at_least = {"nll_samples": 1, "ais_images": 0, "ais_chains": 1, "ais_temperatures": 1, "surgery_points": 1}
+    at_least = {"nll_samples": 0, "ais_images": 0, "ais_chains": 1, "ais_temperatures": 1, "surgery_points": 1}
     for name, least in at_least.items():
         value = getattr(options, name)
         if value is not None and value < least:
@@ -121,6 +122,12 @@ def open_run(path: Path, data_dir: str | None = None, seed: int | None = None) -
     """
     folder = RunFolder(path, "RUN")
     method, loaded = load_method_run(folder, seed)
+    folder.check_no_export()
+    history = [row for row in folder.metrics() if row.get("seed", loaded.settings.seed) == loaded.settings.seed]
+    if not history:
+        raise ValueError(
+            f"RUN {path} has no metrics.jsonl with rows of its model, which its report shows: give a whole run"
+        )
     own: Settings = dataclasses.replace(loaded.settings, data_dir=data_dir)
     try:
         images = (stream_images if own.stream else load_images)(own.data, data_dir)
@@ -138,7 +145,6 @@ def open_run(path: Path, data_dir: str | None = None, seed: int | None = None) -
             f"RUN {path} was made of images of the shape {loaded.image_shape}, but --data {own.data} now has "
             f"{images.train.shape[1:]}: give it the data that it was made with"
         )
-    history = [row for row in folder.metrics() if row.get("seed", own.seed) == own.seed]
     return Trained(method, own, folder, images, problem, loaded.model, loaded.params, history)
 
 
@@ -174,10 +180,11 @@ def _parts(trained: Trained, options: Evaluate) -> Iterator[Part]:
         "taking the rate apart", lambda: measure_surgery(model, params, surgery_key, test, options.surgery_points)
     )
 
-    yield Part(
-        f"importance sampling, {options.nll_samples:,} samples an image",
-        lambda: nll_with_progress(model, params, nll_key, test, options.nll_samples),
-    )
+    if options.nll_samples:
+        yield Part(
+            f"importance sampling, {options.nll_samples:,} samples an image",
+            lambda: nll_with_progress(model, params, nll_key, test, options.nll_samples),
+        )
     default = _DEFAULT_AIS_IMAGES if _has_real_code(trained) else 0
     num_images = default if options.ais_images is None else options.ais_images
     if not num_images:

@@ -44,17 +44,20 @@ def load_method_run(folder: RunFolder, seed: int | None = None) -> tuple[Method,
     """
     config = folder.config()
     method = method_of(folder, config.get("experiment"))
-    summary = _checked_summary(folder, method)
+    summary = checked_summary(folder, method.name)
+    if not folder.has_checkpoint() and not folder.params.exists():
+        raise ValueError(
+            f"{folder.argument} {folder.path} holds no checkpoint (in {folder.checkpoints}), so no parameters; "
+            f"finish it with: {to_finish(method.name, folder.path)}"
+        )
     settings = settings_of_run(method.name, dataclasses.replace(method.defaults, run_dir=folder.path), folder)
     image_shape = folder.image_shape()
     model = method.model(settings, without_data(settings, image_shape))
     index = _index_of_model(folder, settings, summary, seed)
     own = dataclasses.replace(settings, seed=settings.seed + index, seeds=1)
     if folder.params.exists():
-        from vae_jax.export import read_params  # only here is its package needed
-
         whole = model if method.second_stage is None else method.second_stage.whole(own, model)
-        params = read_params(whole, folder.params)
+        params = exported_params(folder, whole)
         return method, _loaded(folder, method, own, whole, params, image_shape)
     like = jax.eval_shape(model.init, jax.random.key(0))
     if settings.seeds > 1:
@@ -82,15 +85,33 @@ def _loaded(
     return Loaded(folder, method.title, method.description, command, config, model, params, image_shape, own)
 
 
-def _checked_summary(folder: RunFolder, method: Method) -> dict[str, Any]:
-    again = f"finish it with: {to_finish(method.name, folder.path)}"
-    if not folder.has_checkpoint() and not folder.params.exists():
+def exported_params(folder: RunFolder, model: VAE) -> Params:
+    """The parameters of a model that was exported to the folder as safetensors."""
+    from vae_jax.export import read_params  # only here is its package needed
+
+    try:
+        return read_params(model, folder.params)
+    except ValueError as error:
+        raise ValueError(f"{folder.argument} {folder.path}: {error}") from error
+
+
+def checked_summary(folder: RunFolder, experiment: str) -> dict[str, Any]:
+    """The summary of a finished run, or of a model that was exported of one.
+
+    Raises:
+      ValueError: where the run has not finished, or the export is one that vae_jax does not read.
+    """
+    if (format := folder.export_format()) and not folder.params.exists():
         raise ValueError(
-            f"{folder.argument} {folder.path} holds no checkpoint (in {folder.checkpoints}), so no parameters; {again}"
+            f"{folder.argument} {folder.path}: an export as {format} holds no parameters that vae_jax reads; give its "
+            "run, or export it as safetensors"
         )
     summary = folder.summary()
     if summary is None:
-        raise ValueError(f"{folder.argument} {folder.path} has not finished (it has no summary.json); {again}")
+        raise ValueError(
+            f"{folder.argument} {folder.path} has not finished (it has no summary.json); finish it with: "
+            f"{to_finish(experiment, folder.path)}"
+        )
     return summary
 
 

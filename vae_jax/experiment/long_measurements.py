@@ -33,13 +33,17 @@ def annealing_with_progress(
     Args:
       model, params, key, xs, num_chains, num_temperatures, start: as `measure_annealing` takes them.
       nll_key: of the importance samples: the draws of `nll_with_progress` with it, where xs are its first images.
-      nll_samples: importance samples an image.
+      nll_samples: importance samples an image; 0: none are drawn.
 
     Returns:
-      The numbers of `measure_annealing`, and in nats "ais_images_nll" with its "ais_images_nll_samples".
+      The numbers of `measure_annealing`, and in nats "ais_images_nll" with its "ais_images_nll_samples", where
+      there are such samples.
     """
-    compared = measure_nll(model, params, nll_key, xs, nll_samples)
+    compared: dict[str, Any] = {}
+    if nll_samples:
+        nll = measure_nll(model, params, nll_key, xs, nll_samples)["nll"]
+        compared = {"ais_images_nll": nll, "ais_images_nll_samples": nll_samples}
     with CountDisplay("annealing", 2 * len(xs)) as display:
         on_batch = lambda batch: display.add(len(jax.tree.leaves(batch)[0]))
         numbers = measure_annealing(model, params, key, xs, num_chains, num_temperatures, on_batch, start)
-    return numbers | {"ais_images_nll": compared["nll"], "ais_images_nll_samples": nll_samples}
+    return numbers | compared

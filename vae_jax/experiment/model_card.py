@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vae_jax.atomic import write_atomically
+from vae_jax.experiment.words import number, setting
 from vae_jax.runs import RunFolder
 
 NAME = "MODEL.md"
@@ -43,7 +44,7 @@ def model_card(
       summary: as summary.json has it.
       command: that gives the run again.
     """
-    settings = [(name, value) for name, value in config.items() if name not in _PLACES and value is not None]
+    settings = [(name, setting(value)) for name, value in config.items() if name not in _PLACES and value is not None]
     versions = ", ".join(f"{name} {version}" for name, version in summary.get("versions", {}).items())
     note = summary.get("data_note", config.get("data"))
     return f"""# {title} on {config.get("data")}
@@ -85,11 +86,11 @@ def _numbers(summary: Mapping[str, Any]) -> str:
     if by_weight:
         header = ("number", *(f"weight {weight}" for weight in by_weight))
         medians = {name: [spread.get(name, {}).get("median") for spread in by_weight.values()] for name in _NUMBERS}
-        rows = [(_NUMBERS[name], *values) for name, values in medians.items() if any(v is not None for v in values)]
+        rows = [(_NUMBERS[name], *map(number, of)) for name, of in medians.items() if any(v is not None for v in of)]
         said.append(f"The numbers are of {len(models)} models: of each weight the median over its seeds.")
     else:
         header = ("number", "value")
-        rows = [(words, summary[name]) for name, words in _NUMBERS.items() if summary.get(name) is not None]
+        rows = [(words, number(summary[name])) for name, words in _NUMBERS.items() if summary.get(name) is not None]
         if models:
             said.append(f"The numbers are of {len(models)} models: means, or see summary.json.")
     return "\n\n".join([*([" ".join(said)] if said else []), _table(header, rows)])
@@ -107,15 +108,7 @@ def write_model_card(
     write_atomically(folder.path / NAME, model_card(title, description, config, summary, command))
 
 
-def _table(header: tuple[str, ...], rows: Sequence[tuple[Any, ...]]) -> str:
-    lines = [f"| {' | '.join(map(_cell, row))} |" for row in (header, *rows)]
+def _table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    cells = [[cell.replace("|", "\\|") for cell in row] for row in (header, *rows)]
+    lines = [f"| {' | '.join(row)} |" for row in cells]
     return "\n".join([lines[0], "|---" * len(header) + "|", *lines[1:]]) + "\n"
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, (list, tuple)):
-        return " ".join(map(_cell, value))
-    text = f"{value:.4g}" if isinstance(value, float) and abs(value) < 1 else value
-    return (f"{text:.2f}" if isinstance(text, float) else str(text)).replace("|", "\\|")

@@ -14,6 +14,7 @@ import tyro
 
 from vae_jax.data import Images, ImageStream
 from vae_jax.experiment.loggers import LogName
+from vae_jax.experiment.saved_settings import saved_fields
 from vae_jax.experiment.schedules import Schedule
 from vae_jax.runs import RunFolder
 
@@ -174,23 +175,16 @@ def settings_of_run(experiment: str, places: SettingsT, folder: RunFolder) -> Se
       folder: of the run.
 
     Raises:
-      ValueError: where the folder holds no run, one of another experiment, or one whose fields are not this version's.
+      ValueError: where the folder holds no run, one of another experiment, or one whose fields are not this version's
+        or not of their types.
     """
     config = folder.config()
     if config.get("experiment") != experiment:
         other = config.get("experiment")
         raise ValueError(f"{folder.argument} {folder.path} holds a run of experiments.{other}, not of {experiment}")
-    saved: dict[str, Any] = {
-        name: tuple(v) if isinstance(v, list) else v for name, v in config.items() if name != "experiment"
-    }
-    expected = set(run_config(experiment, places)) - {"experiment"}
-    if set(saved) != expected:
-        names = ", ".join(sorted(set(saved) ^ expected))
-        raise ValueError(
-            f"{folder.argument} {folder.path} holds a run of another version of vae_jax (fields that differ: {names}); "
-            "use the version that made it"
-        )
-    return dataclasses.replace(places, **saved)
+    fields = set(run_config(experiment, places)) - {"experiment"}
+    del config["experiment"]
+    return dataclasses.replace(places, **saved_fields(folder, config, type(places), fields))
 
 
 def program_of(experiment: str) -> list[str]:

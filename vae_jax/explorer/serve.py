@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 import webbrowser
 from contextlib import suppress
@@ -20,7 +21,8 @@ def serve(page: str, port: int = 8000, open_browser: bool = True) -> None:
       open_browser: open the page in the user's browser.
 
     Raises:
-      ValueError: where port is not between 0 and 65535 (0: any free one), or none of the next hundred is free.
+      ValueError: where port is not between 0 and 65535 (0: any free one), none of the next hundred is free,
+        or it is one that this user may not serve.
     """
     server = server_of(page, port)
     url = f"http://{HOST}:{server.server_port}/"
@@ -37,16 +39,28 @@ def serve(page: str, port: int = 8000, open_browser: bool = True) -> None:
         server.server_close()
 
 
-def server_of(page: str, port: int) -> ThreadingHTTPServer:
-    """A server of the page, bound to the first free port from the given one on, that is not running yet."""
+def server_of(page: str, port: int, argument: str = "port") -> ThreadingHTTPServer:
+    """A server of the page, bound to the first free port from the given one on, that is not running yet.
+
+    Args:
+      page: the HTML.
+      port: where to begin; 0: any free one.
+      argument: what the user gave the port by, for messages.
+
+    Raises:
+      ValueError: as `serve` does.
+    """
     if not 0 <= port <= 65535:
-        raise ValueError(f"port must be between 0 and 65535, got {port}")
+        raise ValueError(f"{argument} must be between 0 and 65535, got {port}")
     for candidate in range(port, min(port + _TRIES, 65536)):
         try:
             return _Server((HOST, candidate), _handler_of(page.encode("utf-8")))
-        except OSError:
-            continue
-    raise ValueError(f"port {port} and those after it are in use: give another")
+        except PermissionError:
+            raise ValueError(f"{argument} {candidate} needs rights; give one above 1023") from None
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise ValueError(f"{argument} {candidate} cannot be served: {error.strerror}") from error
+    raise ValueError(f"{argument} {port} and those after it are in use: give another")
 
 
 class _Server(ThreadingHTTPServer):

@@ -16,6 +16,7 @@ from vae_jax.models import VAE
 from vae_jax.models.vae import Params
 
 ACTIVE_NATS = 0.01  # a dimension with less KL than this tells the decoder nothing
+ACTIVE_SHARE = 0.01  # or, where there is no KL, whose means have less than this share of the prior's variance
 NUM_DRAWS = 128  # of a prior that is no Normal
 _DRAWS_FOR_MOMENTS = 4096
 
@@ -74,8 +75,8 @@ def vector_space(model: VAE, params: Params, xs: jax.Array, key: jax.Array) -> V
     else:
         samples = jax.jit(jax.vmap(prior.sample))(jax.random.split(key, _DRAWS_FOR_MOMENTS))
         mean, deviation, draws = jnp.mean(samples, axis=0), jnp.std(samples, axis=0), _float32(samples[:NUM_DRAWS])
-    # Without a KL of its own, a dimension counts as used where the images differ in it.
-    active = np.var(means, axis=0) > ACTIVE_NATS if kl is None else kl > ACTIVE_NATS
+    # Without a KL of its own, a dimension counts as used where the images differ in it, in whatever units z has.
+    active = np.var(means, axis=0) > ACTIVE_SHARE * _float32(deviation) ** 2 if kl is None else kl > ACTIVE_NATS
     name = type(prior).__name__
     return VectorSpace(means, deviations, kl, active, name, _float32(mean), _float32(deviation), draws)
 

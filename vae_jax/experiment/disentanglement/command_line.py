@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import tyro
 
-from vae_jax.experiment.command_line import exit_on_bad_input, exit_where_it_stops
+from vae_jax.experiment.command_line import exit_on_bad_input, exit_where_interrupted, exit_where_it_stops
 from vae_jax.experiment.disentanglement.run import prepare, run, saved_settings
 from vae_jax.experiment.disentanglement.settings import EXPERIMENT, DisentangleSettings
 from vae_jax.experiment.environment import keep_compiled_programs
@@ -34,7 +34,7 @@ def main(description: str | None, prog: str | None = None, arguments: Sequence[s
         args=arguments,
     )
     settings = parse(DisentangleSettings())
-    with exit_on_bad_input():
+    with exit_where_interrupted(), exit_on_bad_input():
         if settings.resume:
             # Parsed again over the run's own settings, so that what differs now is what the user typed.
             settings = parse(saved_settings(settings))

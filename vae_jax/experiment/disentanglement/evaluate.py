@@ -23,8 +23,8 @@ from vae_jax.experiment.disentanglement.settings import EXPERIMENT, DisentangleS
 from vae_jax.experiment.disentanglement.training import keys_of, load_snapshot
 from vae_jax.experiment.environment import device_name
 from vae_jax.experiment.evaluate import Evaluate, open_run
+from vae_jax.experiment.loaded import checked_summary
 from vae_jax.experiment.progress import say
-from vae_jax.experiment.settings import to_finish
 from vae_jax.experiment.summaries import add_to_summary
 from vae_jax.experiment.trained import Trained, draw_figures, measure, write_trained_report
 from vae_jax.experiment.trained import keys_of as keys_of_trained
@@ -72,11 +72,8 @@ def open_disentangled(path: Path, data_dir: str | None = None) -> tuple[Prepared
     """
     folder = RunFolder(path, "RUN")
     settings = settings_of(folder, DisentangleSettings(run_dir=path, data_dir=data_dir))
-    summary = folder.summary()
-    if summary is None:
-        raise ValueError(
-            f"RUN {path} has not finished (it has no summary.json); finish it with: {to_finish(EXPERIMENT, path)}"
-        )
+    folder.check_no_export()
+    summary = checked_summary(folder, EXPERIMENT)
     return Prepared(settings, _factor_data(folder, settings.data, data_dir), folder), summary
 
 

@@ -16,8 +16,7 @@ from vae_jax.experiment.disentanglement.settings import (
     settings_of,
 )
 from vae_jax.experiment.disentanglement.training import load_snapshot
-from vae_jax.experiment.loaded import Loaded
-from vae_jax.experiment.settings import to_finish
+from vae_jax.experiment.loaded import Loaded, checked_summary, exported_params
 from vae_jax.runs import RunFolder
 
 
@@ -28,11 +27,7 @@ def load_member(folder: RunFolder, seed: int | None = None, beta: float | None =
       ValueError: where the run has not finished, or has no such model.
     """
     settings = settings_of(folder, DisentangleSettings(run_dir=folder.path))
-    if folder.summary() is None:
-        raise ValueError(
-            f"{folder.argument} {folder.path} has not finished (it has no summary.json); finish it with: "
-            f"{to_finish(EXPERIMENT, folder.path)}"
-        )
+    checked_summary(folder, EXPERIMENT)
     members = members_of(settings)
     fitting = [m for m in members if seed in (None, m.seed) and beta in (None, m.beta)]
     if not fitting:
@@ -44,9 +39,7 @@ def load_member(folder: RunFolder, seed: int | None = None, beta: float | None =
     model = make_model(settings, shape)
     own = dataclasses.replace(settings, betas=(member.beta,), seed=member.seed, seeds=1)
     if folder.params.exists():
-        from vae_jax.export import read_params  # only here is its package needed
-
-        params = read_params(model, folder.params)
+        params = exported_params(folder, model)
     else:
         params = load_snapshot(settings, model, folder, settings.steps)[members.index(member)]
     return Loaded(folder, TITLE, DESCRIPTION, command_of(own), config_of(own), model, params, shape, own)

@@ -10,6 +10,7 @@ import tyro
 
 from vae_jax.data.factor_sets import NAMES
 from vae_jax.experiment.loggers import LogName
+from vae_jax.experiment.saved_settings import saved_fields
 from vae_jax.runs import RunFolder
 
 EXPERIMENT = "disentangle"
@@ -151,17 +152,11 @@ def settings_of(folder: RunFolder, places: DisentangleSettings) -> DisentangleSe
     """The settings of the run in the folder; where data and run lie is taken from `places`.
 
     Raises:
-      ValueError: where the folder holds no run, one of another experiment, or one whose fields are not this version's.
+      ValueError: where the folder holds no run, one of another experiment, or one whose fields are not this version's
+        or not of their types.
     """
     config = folder.config()
     if config.pop("experiment", None) != EXPERIMENT:
         raise ValueError(f"{folder.argument} {folder.path} holds no run of experiments.{EXPERIMENT}")
     expected = set(config_of(places)) - {"experiment"}
-    if set(config) != expected:
-        names = ", ".join(sorted(set(config) ^ expected))
-        raise ValueError(
-            f"{folder.argument} {folder.path} holds a run of another version of vae_jax (fields that differ: {names}); "
-            "use the version that made it"
-        )
-    saved: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in config.items()}
-    return dataclasses.replace(places, **saved)
+    return dataclasses.replace(places, **saved_fields(folder, config, type(places), expected))
