@@ -51,7 +51,7 @@ def test_a_run_ends_with_its_summary_as_json_and_leaves_files_that_agree_with_it
     assert ("beta" in config) == (name == "beta_vae")
     report = Path("run/report.html").read_text()
     assert "blobs" in report
-    assert f"experiments.{name}" in report
+    assert f"vae-jax train {name}" in report
 
 
 @pytest.mark.slow
