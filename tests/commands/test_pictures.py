@@ -94,6 +94,14 @@ def test_a_traversal_without_the_data_says_that_its_order_is_not_by_kl(here, dra
     assert drawn["traversal"][1].dtype == object  # None in the place of a KL
 
 
+def test_a_bar_moves_on_a_terminal_and_nothing_is_said_in_a_pipe(here, capsys, monkeypatch):
+    assert call("sample", "runs/vae", "--count", 2) == 0
+    assert capsys.readouterr().err == ""
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")  # so rich takes the stream for a terminal
+    assert call("sample", "runs/vae", "--count", 2) == 0
+    assert "drawing" in capsys.readouterr().err
+
+
 def vae_jax_rate():
     from vae_jax.runs import RunFolder
 

@@ -12,7 +12,7 @@ import tyro
 
 from vae_jax.commands.of_run import OfRun
 from vae_jax.experiment.load import images_of
-from vae_jax.experiment.progress import say
+from vae_jax.experiment.progress import working
 from vae_jax.experiment.share import summary_of
 from vae_jax.explorer import explorer_page, payload_of, serve, write_page
 from vae_jax.explorer.serve import server_of
@@ -47,18 +47,18 @@ def prepare_explore(options: Explore) -> Callable[[], None]:
         server_of("", options.port, "--port").server_close()
     loaded = options.load()
     images = images_of(loaded, options.data_dir)
-    say("building the page")
-    payload = payload_of(
-        loaded.model,
-        loaded.params,
-        images.xs,
-        title=loaded.title,
-        data=str(loaded.config["data"]),
-        raw=images.pixels,
-        labels=images.labels,
-        summary=summary_of(loaded),
-        key=jax.random.key(0),
-    )
+    with working("building the page"):
+        payload = payload_of(
+            loaded.model,
+            loaded.params,
+            images.xs,
+            title=loaded.title,
+            data=str(loaded.config["data"]),
+            raw=images.pixels,
+            labels=images.labels,
+            summary=summary_of(loaded),
+            key=jax.random.key(0),
+        )
 
     def work() -> None:
         if options.export is None:

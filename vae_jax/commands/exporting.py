@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import tyro
 
 from vae_jax.commands.of_run import OfRun
-from vae_jax.experiment.progress import say
+from vae_jax.experiment.progress import working
 from vae_jax.experiment.share import export_run
 from vae_jax.export import check_can_write
 
@@ -35,8 +35,9 @@ def prepare_export(options: Export) -> Callable[[], None]:
     check_can_write(loaded.model, loaded.params, loaded.image_shape, options.format, folder, "--output")
 
     def work() -> None:
-        say(f"writing {options.format} to {folder}")
-        for path in export_run(loaded, options.format, folder):
+        with working(f"writing {options.format} to {folder}"):
+            paths = export_run(loaded, options.format, folder)
+        for path in paths:
             print(path)
 
     return work

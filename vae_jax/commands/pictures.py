@@ -19,7 +19,7 @@ from vae_jax.distributions import Normal, UndefinedError
 from vae_jax.evaluation import kl_per_dimension
 from vae_jax.experiment.load import images_of
 from vae_jax.experiment.loaded import Loaded
-from vae_jax.experiment.progress import say
+from vae_jax.experiment.progress import say, working
 from vae_jax.models import great_circle, interpolate, reconstruct, sample, straight_line, traverse
 from vae_jax.visualization import image_grid, interpolations, reconstructions, save_figure, traversal
 
@@ -91,7 +91,7 @@ def prepare_sample(options: Sample) -> Callable[[], None]:
         # One by one or all at once: a prior over codes is itself a program of many steps.
         return image_grid(jax.lax.map(draw_one, keys, batch_size=min(64, options.count)))
 
-    return lambda: write_picture(draw(), output)
+    return lambda: _write(draw, output)
 
 
 def prepare_reconstruct(options: Reconstruct) -> Callable[[], None]:
@@ -101,7 +101,7 @@ def prepare_reconstruct(options: Reconstruct) -> Callable[[], None]:
     _, xs = options.images(loaded, options.images_)
     output = new_file(options.output, "reconstruct.png")
     back = lambda: jax.jit(jax.vmap(lambda x: reconstruct(loaded.model, loaded.params, x)))(xs)
-    return lambda: write_picture(reconstructions(xs, back()), output)
+    return lambda: _write(lambda: reconstructions(xs, back()), output)
 
 
 def prepare_interpolate(options: Interpolate) -> Callable[[], None]:
@@ -114,7 +114,8 @@ def prepare_interpolate(options: Interpolate) -> Callable[[], None]:
         walk = lambda a, b: interpolate(loaded.model, loaded.params, a, b, options.steps, path)
         return jax.jit(walk)(x0, x1)
 
-    return lambda: write_picture(interpolations(along(straight_line)[None], along(great_circle)[None]), output)
+    draw = lambda: interpolations(along(straight_line)[None], along(great_circle)[None])
+    return lambda: _write(draw, output)
 
 
 def prepare_traverse(options: Traverse) -> Callable[[], None]:
@@ -130,7 +131,13 @@ def prepare_traverse(options: Traverse) -> Callable[[], None]:
         )
     _, xs = options.images(loaded, (options.image,), "--image")
     output = new_file(options.output, "traverse.png")
-    return lambda: write_picture(_traversal(options, loaded, prior, xs[0]), output)
+    return lambda: _write(lambda: _traversal(options, loaded, prior, xs[0]), output)
+
+
+def _write(draw: Callable[[], Figure], output: Path) -> None:
+    with working("drawing"):
+        figure = draw()
+    write_picture(figure, output)
 
 
 def _traversal(options: Traverse, loaded: Loaded, prior: Normal, x: jax.Array) -> Figure:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -21,6 +22,16 @@ _SECONDS_BETWEEN_LINES = 10.0
 def say(text: str) -> None:
     """A line on stderr."""
     Console(stderr=True).print(text, highlight=False, soft_wrap=True)
+
+
+@contextlib.contextmanager
+def working(text: str) -> Iterator[None]:
+    """While what has no steps to count goes on: a moving bar with the time on a terminal, elsewhere nothing."""
+    console, words = Console(stderr=True), TextColumn("{task.description}", markup=False)
+    columns = (words, BarColumn(bar_width=24), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        bar.add_task(text, total=None)
+        yield
 
 
 class _Bar:
