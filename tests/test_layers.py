@@ -56,7 +56,7 @@ ALLOWED = {
 ONLY_IN = {
     "flax": ["networks/"],
     "optax": ["training/", "experiment/", "benchmark/", "commands/doctor.py"],
-    "matplotlib": ["visualization/", "commands/pictures.py"],
+    "matplotlib": ["visualization/"],
     "orbax": ["training/checkpoints.py"],
     "tensorflow_datasets": ["data/"],
     "tensorflow": ["data/"],

@@ -65,7 +65,7 @@ def prepare_compare(options: Compare) -> Callable[[], None]:
     def work() -> None:
         print_table(("", *names), comparison(configs, summaries))
         print()
-        write_picture(figure, output)
+        write_picture(lambda: figure, output)
 
     return work
 

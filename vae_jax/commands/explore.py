@@ -37,14 +37,12 @@ class Explore(OfRun):
 
 
 def prepare_explore(options: Explore) -> Callable[[], None]:
-    if options.export is not None and (
-        options.export.is_dir() or options.export.suffix.lower() not in (".html", ".htm")
-    ):
-        raise ValueError(f"--export must be a file to write that ends in .html, got {options.export}")
-    if options.export is not None:
-        check_writable(options.export, "--export")
-    else:  # before the page, whose building takes a while
+    if options.export is None:  # before the page, whose building takes a while
         server_of("", options.port, "--port").server_close()
+    elif options.export.is_dir() or options.export.suffix.lower() not in (".html", ".htm"):
+        raise ValueError(f"--export must be a file to write that ends in .html, got {options.export}")
+    else:
+        check_writable(options.export, "--export")
     loaded = options.load()
     images = images_of(loaded, options.data_dir)
     with working("building the page"):

@@ -5,13 +5,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import tyro
-from matplotlib.figure import Figure
 
 from vae_jax.commands.of_run import OfRun, WithImages
 from vae_jax.commands.output import new_file
@@ -85,13 +84,13 @@ def prepare_sample(options: Sample) -> Callable[[], None]:
     _check("random-seed", options.random_seed, 0, 2**32 - 1)
     loaded, output = options.load(), new_file(options.output, "sample.png")
 
-    def draw() -> Figure:
+    def images() -> jax.Array:
         keys = jax.random.split(jax.random.key(options.random_seed), options.count)
         draw_one = jax.jit(lambda key: sample(loaded.model, loaded.params, key))
         # One by one or all at once: a prior over codes is itself a program of many steps.
-        return image_grid(jax.lax.map(draw_one, keys, batch_size=min(64, options.count)))
+        return jax.lax.map(draw_one, keys, batch_size=min(64, options.count))
 
-    return lambda: _write(draw, output)
+    return lambda: write_picture(lambda: image_grid(images()), output)
 
 
 def prepare_reconstruct(options: Reconstruct) -> Callable[[], None]:
@@ -101,7 +100,7 @@ def prepare_reconstruct(options: Reconstruct) -> Callable[[], None]:
     _, xs = options.images(loaded, options.images_)
     output = new_file(options.output, "reconstruct.png")
     back = lambda: jax.jit(jax.vmap(lambda x: reconstruct(loaded.model, loaded.params, x)))(xs)
-    return lambda: _write(lambda: reconstructions(xs, back()), output)
+    return lambda: write_picture(lambda: reconstructions(xs, back()), output)
 
 
 def prepare_interpolate(options: Interpolate) -> Callable[[], None]:
@@ -115,7 +114,7 @@ def prepare_interpolate(options: Interpolate) -> Callable[[], None]:
         return jax.jit(walk)(x0, x1)
 
     draw = lambda: interpolations(along(straight_line)[None], along(great_circle)[None])
-    return lambda: _write(draw, output)
+    return lambda: write_picture(draw, output)
 
 
 def prepare_traverse(options: Traverse) -> Callable[[], None]:
@@ -131,16 +130,10 @@ def prepare_traverse(options: Traverse) -> Callable[[], None]:
         )
     _, xs = options.images(loaded, (options.image,), "--image")
     output = new_file(options.output, "traverse.png")
-    return lambda: _write(lambda: _traversal(options, loaded, prior, xs[0]), output)
+    return lambda: write_picture(lambda: _traversal(options, loaded, prior, xs[0]), output)
 
 
-def _write(draw: Callable[[], Figure], output: Path) -> None:
-    with working("drawing"):
-        figure = draw()
-    write_picture(figure, output)
-
-
-def _traversal(options: Traverse, loaded: Loaded, prior: Normal, x: jax.Array) -> Figure:
+def _traversal(options: Traverse, loaded: Loaded, prior: Normal, x: jax.Array) -> Any:
     steps = jnp.linspace(-options.span, options.span, options.steps)
     scale = jnp.exp(0.5 * prior.log_variance)
     values = prior.mean[:, None] + scale[:, None] * steps[None]
@@ -166,8 +159,10 @@ def _check(name: str, value: int, least: int, most: int) -> None:
         raise ValueError(f"--{name} must be between {least} and {most}, got {value}")
 
 
-def write_picture(figure: Figure, output: Path) -> None:
-    """Writes the file of `new_file`, in a folder that is made where there is none."""
+def write_picture(draw: Callable[[], Any], output: Path) -> None:
+    """Writes the figure that `draw` makes to the file of `new_file`, in a folder that is made where there is none."""
+    with working("drawing"):
+        figure = draw()
     output.parent.mkdir(parents=True, exist_ok=True)
     save_figure(figure, output)
     print(f"picture: {output}")
