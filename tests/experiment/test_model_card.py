@@ -26,6 +26,12 @@ def test_the_numbers_of_one_model_are_those_of_its_test_images():
     assert said == "On the 500 test images. The numbers are of 2 models: means, or see summary.json."
 
 
+def test_a_likelihood_that_is_not_to_be_trusted_is_said_to_be_none():
+    warned = {"nll": 90.0, "nll_warning": "97 % have weights with too heavy a tail", "ais_warning": None}
+    assert numbers_of(warned)[-1] == "Caution: 97 % have weights with too heavy a tail."
+    assert "Caution" not in "".join(numbers_of({**warned, "nll_warning": None}))
+
+
 def test_of_models_with_different_weights_each_weight_has_its_medians():
     records = [
         {"beta": 1.0, "seed": 0, "mig": 0.1, "sap": 0.02, "negative_elbo": 20.0},

@@ -8,6 +8,7 @@ from typing import Any
 from vae_jax.atomic import write_atomically
 from vae_jax.experiment.words import number, setting
 from vae_jax.runs import RunFolder
+from vae_jax.visualization.report import NOTES
 
 NAME = "MODEL.md"
 # Those of a summary that say how good a model is, and in what.
@@ -80,7 +81,7 @@ Train it again:
 
 
 def _numbers(summary: Mapping[str, Any]) -> str:
-    """Of what they are, and the table: one column, or of models with different weights one for each weight."""
+    """Of what they are, the table (a column, or one for each weight), and the cautions that the report has."""
     models, by_weight = summary.get("models") or [], summary.get("over_seeds")
     said = [f"On the {summary['test_images']} test images."] if "test_images" in summary else []
     if by_weight:
@@ -93,7 +94,8 @@ def _numbers(summary: Mapping[str, Any]) -> str:
         rows = [(words, number(summary[name])) for name, words in _NUMBERS.items() if summary.get(name) is not None]
         if models:
             said.append(f"The numbers are of {len(models)} models: means, or see summary.json.")
-    return "\n\n".join([*([" ".join(said)] if said else []), _table(header, rows)])
+    notes = [f"{before}{summary[name].rstrip('.')}.\n" for name, before in NOTES.items() if summary.get(name)]
+    return "\n\n".join([*([" ".join(said)] if said else []), "\n".join([_table(header, rows), *notes])])
 
 
 def write_model_card(
