@@ -12,22 +12,24 @@ ROOT = Path(__file__).parent.parent
 # neither training nor data nor each other; runs and results, which hold no mathematics; experiment, which joins all.
 ALLOWED = {
     "atomic": set(),
+    "checksums": {"atomic"},
+    "differences": set(),
     "distributions": set(),
     "quantizers": {"distributions"},
     "networks": {"distributions", "quantizers"},
     "models": {"distributions", "quantizers", "networks"},
     "objectives": {"distributions", "quantizers", "networks", "models"},
-    "training": {"distributions", "quantizers", "networks", "models", "objectives"},
+    "training": {"distributions", "quantizers", "networks", "models", "objectives", "atomic", "checksums", "differences"},
     "data": set(),
     "evaluation": {"distributions", "quantizers", "networks", "models", "objectives"},
     "visualization": {"atomic", "distributions", "quantizers", "networks", "models", "objectives"},
     "export": {"distributions", "quantizers", "networks", "models"},
     "explorer": {"atomic", "distributions", "quantizers", "networks", "models", "objectives", "evaluation", "export"},
-    "runs": {"atomic"},
+    "runs": {"atomic", "checksums", "differences"},
     "results": {"atomic", "runs"},
     "experiment": {
         "distributions", "quantizers", "networks", "models", "objectives", "training", "data", "evaluation",
-        "visualization", "atomic", "runs", "results", "export",
+        "visualization", "atomic", "checksums", "runs", "results", "export",
     },
     "commands": {
         "distributions", "quantizers", "networks", "models", "objectives", "training", "data", "evaluation",

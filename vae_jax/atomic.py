@@ -6,11 +6,39 @@ import os
 from pathlib import Path
 
 
-def write_atomically(path: Path, content: str | bytes) -> None:
-    """Replaces a file: another process, or a crash, never sees half of it, and a failure leaves nothing beside it."""
+def write_atomically(path: Path, content: str | bytes, durable: bool = True) -> None:
+    """Replaces a file: another process, or a crash, never sees half of it, and a failure leaves nothing beside it.
+
+    Args:
+      path: the file, in a folder that is there.
+      content: the whole content.
+      durable: whether to wait until it is on the disk, so that it outlives a loss of power too.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+        with temporary.open("wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
         os.replace(temporary, path)
+        if durable:
+            sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def is_left_over(path: Path) -> bool:
+    """Returns whether a file is what a process that was killed while it wrote left behind."""
+    return path.name.startswith(".") and path.name.endswith(".tmp")
+
+
+def sync_folder(folder: Path) -> None:
+    """Waits until the names in a folder are on the disk, on systems that can tell."""
+    if os.name != "posix":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -7,14 +7,26 @@ import math
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from vae_jax.atomic import write_atomically
+from vae_jax.atomic import is_left_over
+from vae_jax.checksums import NAME as CHECKSUMS
+from vae_jax.checksums import Damaged, check_content, recorded, remove_recorded, write_recorded
+from vae_jax.differences import as_json, differing
+
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 # Of config.json and what lies beside it. It rises when an older version could no longer read a run.
-FORMAT = 2
+FORMAT = 3
+# Folders of an earlier version that are read too: format 2 had no checksums, so what it holds is not verified.
+READABLE = (2, FORMAT)
+# What config.json holds about a run beside its settings.
+_ABOUT = ("format", "image_shape", "data_fingerprint", "versions")
+_LOCK = ".lock"
+_MOST_BYTES = 2**28  # of a JSON file that is read into memory
 
 
 class RunFolder:
@@ -27,20 +39,23 @@ class RunFolder:
         self.params = path / "params.safetensors"  # in the place of checkpoints, of one model that was exported
         self.figures = path / "figures"
         self.report = path / "report.html"
+        self.made_here = False  # by this process
+        self._lock: FileLock | None = None
 
     def exists(self) -> bool:
-        """Whether a run was begun here."""
-        return os.path.exists(self._config_path)  # Path's own raises where a folder may not be entered
+        """Returns whether a run was begun here; an empty config.json, left by a full disk, is none."""
+        # Path's own `exists` raises if the folder may not be entered.
+        return os.path.exists(self._config_path) and os.path.getsize(self._config_path) > 0
 
     def export_format(self) -> str | None:
-        """As what a run was exported to here: onnx, stablehlo or safetensors; None where this is no export."""
+        """Export format (onnx, stablehlo or safetensors), or None if the folder is not an export."""
         manifest = self.path / "manifest.json"
         if os.path.exists(manifest):
             return str(self._read(manifest).get("format"))
         return "safetensors" if os.path.exists(self.params) else None  # from the Hub there comes no manifest
 
     def check_no_export(self) -> None:
-        """Raises ValueError where the folder holds what was exported of a run in the place of the run itself."""
+        """Raises ValueError if the folder holds an export of a run in the place of the run itself."""
         if format := self.export_format():
             raise ValueError(
                 f"{self.argument} must be the folder of a run itself, got {self.path}: it holds one model of a run, "
@@ -48,109 +63,225 @@ class RunFolder:
             )
 
     def check_new(self) -> None:
-        """Raises ValueError where the path is taken, for no run is mixed with another, or cannot be written to."""
+        """Raises ValueError if the path is taken, for no run is mixed with another, or cannot be written to."""
         if self.exists():
             held, way = ("an export", "") if self.export_format() else ("a run", ", or --resume to continue that run")
             raise ValueError(f"{self.argument} {self.path} already holds {held}: give another folder{way}")
-        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+        if self.path.exists() and not (self.path.is_dir() and self._holds_nothing_yet()):
             raise ValueError(
                 f"{self.argument} {self.path} exists and is not an empty folder: give one that the run can make"
             )
         check_writable(self.path, self.argument)
 
+    def _holds_nothing_yet(self) -> bool:
+        """Returns whether the folder is empty but for what a run leaves that was killed before it began."""
+        begun = {self._config_path, self.figures, self.path / CHECKSUMS, self.path / _LOCK}
+        return all(path in begun or is_left_over(path) for path in self.path.iterdir()) and not (
+            self.figures.is_dir() and any(self.figures.iterdir())
+        )
+
+    def lock(self) -> None:
+        """Keeps every other process from writing to the folder until `unlock`, or until this process ends.
+
+        Raises:
+          ValueError: another process has the lock.
+          OSError: the folder cannot be written to.
+        """
+        from filelock import FileLock, Timeout
+
+        if self._lock is not None:
+            return
+        lock = FileLock(self.path / _LOCK, timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise ValueError(
+                f"{self.argument} {self.path}: another process is at work in this folder; wait for it, or end it"
+            ) from None
+        self._lock = lock
+
+    def unlock(self) -> None:
+        """Lets other processes write again."""
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
     def config(self) -> dict[str, Any]:
         """The configuration of the run that the folder holds: its experiment and settings.
 
         Raises:
-          ValueError: where it holds none, or one of a version of vae_jax that this one does not read.
+          Damaged: config.json is not what was written.
+          ValueError: the folder holds no run, or one of a version of vae_jax that this one does not read.
         """
-        return {name: value for name, value in self._checked().items() if name not in ("format", "image_shape")}
+        return {name: value for name, value in self._checked().items() if name not in _ABOUT}
 
-    def image_shape(self) -> tuple[int, ...]:
-        """Of what the run's model encodes, (H, W, C).
+    def about(self) -> dict[str, Any]:
+        """What config.json holds beside the settings: image_shape, data_fingerprint and versions, if they are known.
 
         Raises:
-          ValueError: as `config` does, or where the run is of no such model.
+          ValueError: as `config`.
+        """
+        return {name: value for name, value in self._checked().items() if name in _ABOUT[1:]}
+
+    def image_shape(self) -> tuple[int, ...]:
+        """Shape (H, W, C) of what the run's model encodes.
+
+        Raises:
+          ValueError: as `config`; or the run is of no such model.
         """
         shape = self._checked().get("image_shape")
-        if not (isinstance(shape, list) and shape and all(isinstance(n, int) and n > 0 for n in shape)):
+        if not (isinstance(shape, list) and shape and all(type(n) is int and n > 0 for n in shape)):
             raise ValueError(
                 f"{self.argument} {self.path}: config.json must hold the image_shape of its model, got {shape}"
             )
         return tuple(shape)
 
+    def check_data(self, fingerprint: str, data: str) -> None:
+        """Raises ValueError if the run was made with other data; a run that knows of no fingerprint is trusted.
+
+        Args:
+          fingerprint: of the data that is there now.
+          data: its name, for the message.
+        """
+        expected = self.about().get("data_fingerprint")
+        if expected not in (None, fingerprint):
+            raise ValueError(
+                f"{self.argument} {self.path} was made with other data: --data {data} has changed since (fingerprint "
+                f"{expected} then, {fingerprint} now); give it the data that it was made with, or begin a new run"
+            )
+
     def _checked(self) -> dict[str, Any]:
-        if not self.exists():
+        if not os.path.exists(self._config_path):
             fault = "it has no config.json" if os.path.isdir(self.path) else "there is no such folder"
+            if os.path.exists(self.path / CHECKSUMS):
+                raise self._damaged("config.json is missing")
             raise ValueError(f"{self.argument} must be the folder of a run, got {self.path}: {fault}")
         config = self._read(self._config_path)
-        if config.get("format") != FORMAT:
+        if config.get("format") not in READABLE:
             made = "a newer" if isinstance(config.get("format"), int) and config["format"] > FORMAT else "another"
             raise ValueError(
                 f"{self.argument} {self.path} was made by {made} version of vae_jax (format {config.get('format')} of "
                 f"the run folder; this one reads {FORMAT}): use the version that made it"
             )
+        if config["format"] == FORMAT and not self._has_checksums():
+            raise self._damaged(f"{CHECKSUMS} is missing")
         return config
 
-    def check_same(self, config: Mapping[str, Any]) -> None:
-        """Raises ValueError where the folder holds no run, or one of another configuration, naming the fields."""
+    def check_same(self, config: Mapping[str, Any], changeable: Collection[str] = ()) -> None:
+        """Raises ValueError if the folder holds no run, or one of another configuration, naming the fields.
+
+        Args:
+          config: what the run is to be continued with.
+          changeable: fields that may differ.
+        """
         self.check_no_export()
-        existing, given = self.config(), _as_json(config)
-        names = sorted(name for name in existing.keys() | given.keys() if existing.get(name) != given.get(name))
-        if names:
-            differences = ", ".join(f"{n} (the run: {existing.get(n)!r}, now: {given.get(n)!r})" for n in names)
+        differences = differing(self.config(), config, changeable)
+        if differences:
             raise ValueError(
                 f"{self.argument} {self.path} holds a run that keeps the settings it was begun with, but these differ: "
                 f"{differences}"
             )
 
-    def create(self, config: Mapping[str, Any], image_shape: Sequence[int] | None = None) -> None:
-        """Makes the folder and writes `config.json`.
+    def create(self, config: Mapping[str, Any], **about: Any) -> None:
+        """Makes the folder, locks it and writes `config.json`.
 
         Args:
           config: the experiment and its settings, JSON-like.
-          image_shape: of what the run's model encodes, so that the model can be built again without the data.
+          about: what is kept beside them: `image_shape`, of what the run's model encodes, so that the model can be
+            built again without the data; `data_fingerprint`; `versions`.
 
         Raises:
-          ValueError: where the path has been taken since `check_new`, by a run that was begun meanwhile.
+          ValueError: the path has been taken since `check_new`, by a run that was begun meanwhile.
         """
         self.figures.mkdir(parents=True, exist_ok=True)
-        try:
-            with self._config_path.open("x") as file:
-                file.write(config_text(config, image_shape))
-        except FileExistsError:
+        self.lock()
+        if self.exists():
             self.check_new()
+        self.write_config(config, about)
+        self.made_here = True
+
+    def write_config(self, config: Mapping[str, Any], about: Mapping[str, Any]) -> None:
+        """Replaces `config.json`."""
+        self._write("config.json", config_text(config, **about))
 
     def remove_unless_trained(self) -> None:
         """Removes the folder of a run that could not begin, so that another can be made in its place."""
-        if not (self.has_checkpoint() or self.metrics()):
+        if not (self.has_checkpoint() or self.has_been_trained()):
+            self.unlock()
             shutil.rmtree(self.path)
+
+    def has_been_trained(self) -> bool:
+        """Returns whether metrics or a summary of the run were written, as far as the checksums or the files tell."""
+        try:
+            known = self._recorded() or {}
+        except Damaged:
+            return True
+        return any(name in known or (self.path / name).exists() for name in ("metrics.jsonl", "summary.json"))
 
     def has_checkpoint(self) -> bool:
         return self.checkpoints.is_dir() and any(path.name.isdigit() for path in self.checkpoints.iterdir())
 
     def metrics(self) -> list[dict[str, float]]:
-        """The rows of `metrics.jsonl`; none where there is no such file yet."""
+        """The rows of `metrics.jsonl`; none if there is no such file yet.
+
+        Raises:
+          Damaged: the file is not what was written, or is gone.
+        """
         path = self.path / "metrics.jsonl"
-        return [self._parse(path, line) for line in self._text(path).splitlines()] if path.exists() else []
+        if path.exists():
+            return [self._parse(path, line) for line in self._text(path).splitlines()]
+        if "metrics.jsonl" in (self._recorded() or {}):
+            raise self._damaged("metrics.jsonl is missing")
+        return []
 
     def write_metrics(self, rows: Iterable[Mapping[str, float]]) -> None:
         """Writes `metrics.jsonl` anew: after a resume it must not repeat the epochs since the last checkpoint."""
-        write_atomically(self.path / "metrics.jsonl", "".join(json.dumps(dict(row)) + "\n" for row in rows))
+        text = "".join(json.dumps(dict(row)) + "\n" for row in rows)
+        # Not waited for: checkpoints hold the same rows.
+        self._write("metrics.jsonl", text, durable=False)
 
     def summary(self) -> dict[str, Any] | None:
-        """The numbers of a finished run; None where it has not finished."""
+        """The numbers of a finished run; None if it has not finished.
+
+        Raises:
+          Damaged: the file is not what was written.
+        """
         return self._read(self._summary_path) if self._summary_path.exists() else None
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
         """Replaces the numbers of the run; those that are not finite must be None (see `defined`)."""
-        write_atomically(self._summary_path, json.dumps(summary, indent=2, allow_nan=False) + "\n")
+        self._write("summary.json", json.dumps(summary, indent=2, allow_nan=False) + "\n")
 
     def add_to_summary(self, numbers: Mapping[str, Any]) -> dict[str, Any]:
         """The summary with these numbers, over those of their names, as it now stands on disk and was written there."""
         summary = {**(self.summary() or {}), **defined(numbers)}
         self.write_summary(summary)
         return summary
+
+    def remove_summary(self) -> None:
+        """Makes the run unfinished again, before it is trained for longer."""
+        remove_recorded(self.path, "summary.json")
+
+    def read_part(self, name: str) -> dict[str, Any] | None:
+        """A JSON object that `write_part` wrote; None if there is none.
+
+        Raises:
+          Damaged: the file is not what was written.
+        """
+        path = self.path / name
+        return self._read(path) if path.exists() else None
+
+    def write_part(self, name: str, content: Mapping[str, Any]) -> None:
+        """Replaces a JSON file of the run's own, such as `scores/final-0.json`."""
+        (self.path / name).parent.mkdir(exist_ok=True)
+        self._write(name, json.dumps(content, allow_nan=False) + "\n")
+
+    def _write(self, name: str, content: str, durable: bool = True) -> None:
+        if not os.path.exists(self.path / CHECKSUMS):  # of a run of an earlier version: from now on it has them
+            for own in ("config.json", "metrics.jsonl", "summary.json"):
+                if (self.path / own).exists():
+                    write_recorded(self.path, own, (self.path / own).read_bytes())
+        write_recorded(self.path, name, content, durable)
 
     @property
     def _config_path(self) -> Path:
@@ -160,19 +291,51 @@ class RunFolder:
     def _summary_path(self) -> Path:
         return self.path / "summary.json"
 
+    def _has_checksums(self) -> bool:
+        # An export carries those of its files in its manifest, which is checked by what opens it.
+        return self._recorded() is not None or self.export_format() is not None
+
+    def _recorded(self) -> dict[str, list[str]] | None:
+        try:
+            return recorded(self.path)
+        except Damaged as error:
+            raise self._damaged(str(error)) from None
+
+    def _damaged(self, fault: str) -> Damaged:
+        return Damaged(
+            f"{self.argument} {self.path}: {fault}; put back a copy of it, or let the run's own command with "
+            f"--run-dir {self.path} --resume restore it from the last checkpoint"
+        )
+
     def _read(self, path: Path) -> dict[str, Any]:
         return self._parse(path, self._text(path))
 
     def _text(self, path: Path) -> str:
+        name = path.relative_to(self.path).as_posix()
         try:
-            return path.read_text()
-        except (OSError, UnicodeDecodeError) as error:
-            raise ValueError(f"{self.argument} {self.path}: {path.name} cannot be read ({error})") from None
+            if not path.is_file():
+                raise ValueError("it is no file")
+            if path.stat().st_size > _MOST_BYTES:
+                raise ValueError(f"it is larger than {_MOST_BYTES:,} bytes")
+            content = path.read_bytes()
+            if name != "manifest.json":
+                self._check(name, content)
+            return content.decode()
+        except Damaged:
+            raise
+        except (OSError, ValueError) as error:
+            raise ValueError(f"{self.argument} {self.path}: {name} cannot be read ({error})") from None
+
+    def _check(self, name: str, content: bytes) -> None:
+        try:
+            check_content(self.path, name, content)
+        except Damaged as error:
+            raise self._damaged(str(error)) from None
 
     def _parse(self, path: Path, text: str) -> dict[str, Any]:
         try:
             fields = json.loads(text)
-        except json.JSONDecodeError as error:
+        except (json.JSONDecodeError, RecursionError) as error:
             raise ValueError(f"{self.argument} {self.path}: {path.name} is no valid JSON ({error})") from None
         if not isinstance(fields, dict):
             given = text.strip()[:40]
@@ -180,10 +343,10 @@ class RunFolder:
         return fields
 
 
-def config_text(config: Mapping[str, Any], image_shape: Sequence[int] | None = None) -> str:
-    """What `config.json` says: its format, and the shape of the images beside the settings."""
-    about = {"format": FORMAT} | ({"image_shape": list(image_shape)} if image_shape else {})
-    return json.dumps(about | _as_json(config), indent=2) + "\n"
+def config_text(config: Mapping[str, Any], **about: Any) -> str:
+    """What `config.json` says: its format, and what is known about the run beside the settings."""
+    known = {name: list(value) if isinstance(value, tuple) else value for name, value in about.items() if value}
+    return json.dumps({"format": FORMAT} | known | as_json(config), indent=2) + "\n"
 
 
 def defined(numbers: Any) -> Any:
@@ -210,8 +373,3 @@ def check_writable(path: Path, argument: str) -> None:
             return
     except OSError as error:
         raise ValueError(f"{argument} {path} cannot be written ({place}: {error.strerror}): give another") from None
-
-
-def _as_json(config: Mapping[str, Any]) -> dict[str, Any]:
-    """As it will be read back: tuples are lists, paths are strings."""
-    return json.loads(json.dumps(dict(config), default=str))

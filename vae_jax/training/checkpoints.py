@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,112 +14,266 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from vae_jax.atomic import sync_folder
+from vae_jax.checksums import NAME as CHECKSUMS
+from vae_jax.checksums import Damaged, check_sealed, seal
+from vae_jax.differences import differing
 from vae_jax.models.vae import Params
 from vae_jax.training.begun import Progress
 from vae_jax.training.ensembles import EnsembleProgress
-from vae_jax.training.processes import from_writer
+from vae_jax.training.processes import from_writer, is_writer
 
 T = TypeVar("T")  # Progress, or EnsembleProgress
+KEPT = 2  # the last one, and the one before it to go back to if the last is damaged
+_PROGRESS = "progress/metadata"  # what orbax names the JSON of its item "progress"
+_FORMAT = 3  # since which a checkpoint has checksums
+_MOST_BYTES = 2**28  # of the JSON
 
 
 class OrbaxCheckpoints:
-    """Saves the progress of a fit, of one model or of many, under a folder.
+    """Saves the progress of a fit, of one model or of many, in a folder.
 
-    It makes one subfolder `<number>/` with the items `last`, `best` and `progress`.
+    Each save makes one subfolder `<number>/` with the items `last`, `best` and `progress` and their checksums. It gets
+    its name once it is whole and on the disk, so that a run that is killed while it saves restores from the save
+    before. The last two are kept: if the last is damaged, a run goes on from the one before, and says so.
 
-    Writing is atomic: a run that is killed while saving restores from the save before. A save is due every
-    `every_seconds`; the epochs in between cost only their own time to repeat.
+    The first save is due after the first epoch, then one every `every_seconds`; the epochs in between cost only their
+    own time to repeat.
 
     Args:
-      directory: made where it does not exist.
+      directory: made if it does not exist.
       key: the run's key, saved with the rest and compared on restore.
-      config: JSON-like; saved with the rest, so that a checkpoint says by itself what it is of.
+      config: JSON-like; saved with the rest, so that a checkpoint says by itself what it is of, and compared.
       every_seconds: 0 saves after every epoch.
+      changeable: fields of config that may differ from those of the save that is restored.
+      notes: (progress) -> JSON-like notes to save beside it; `restore` leaves those that it finds in `restored_notes`.
+      stop: returns whether the fit is to be ended: a save is then due, and `stopping` is True once it is made.
+      say: takes a line for the user.
     """
 
-    def __init__(self, directory: Path, key: jax.Array, config: Mapping[str, Any], every_seconds: float = 10.0):
-        self._directory = directory
+    def __init__(
+        self,
+        directory: Path,
+        key: jax.Array,
+        config: Mapping[str, Any],
+        every_seconds: float = 10.0,
+        *,
+        changeable: Collection[str] = (),
+        notes: Callable[[Any], Mapping[str, Any]] = lambda progress: {},
+        stop: Callable[[], bool] = lambda: False,
+        say: Callable[[str], Any] = lambda text: None,
+    ):
+        self._directory = directory.resolve()
         # On the host: of several processes each has it, and orbax takes no array that lies on one's devices alone.
         self._key = np.asarray(jax.random.key_data(key))
         self._config = dict(config)
         self._every_seconds = every_seconds
-        self._last_save = time.monotonic()
-        # Synchronous: the next epoch donates the arrays that a background thread would still be reading.
-        options = ocp.CheckpointManagerOptions(max_to_keep=1, enable_async_checkpointing=False)
-        self._manager = ocp.CheckpointManager(directory.resolve(), options=options)
+        self._changeable = changeable
+        self._notes = notes
+        self._stop = stop
+        self._say = say
+        self._last_save = float("-inf")
+        self.stopping = False
+        self.restored_notes: Mapping[str, Any] = {}
 
     def due(self) -> bool:
-        """Whether so many seconds have passed since the last save, by the clock of the process that writes.
+        """Returns whether it is time to save, by the clock of the process that writes.
 
         Several processes agree on it through their devices, and so wait for the epoch that these are at.
         """
-        return from_writer(time.monotonic() - self._last_save >= self._every_seconds)
+        late = time.monotonic() - self._last_save >= self._every_seconds
+        late, self.stopping = from_writer([late, self._stop()])
+        return late or self.stopping
 
     def save(self, progress: Progress | EnsembleProgress) -> None:
-        # A number of its own, not the training step: the last step is saved again when something is fitted after it.
-        number = (self._manager.latest_step() or 0) + 1
+        """Saves, and removes what is older than the one before.
+
+        Raises:
+          OSError: the folder cannot be written, for example because the disk is full; earlier saves stay.
+        """
+        notes = {"history": list(progress.history), "config": self._config, "notes": self._notes(progress)}
         items = ocp.args.Composite(
             last=ocp.args.StandardSave({"state": progress.state._asdict(), "key": self._key}),
             best=ocp.args.StandardSave(progress.best_params),
-            progress=ocp.args.JsonSave({"history": list(progress.history), "config": self._config}),
+            progress=ocp.args.JsonSave({"format": _FORMAT, **notes}),
         )
-        self._manager.save(number, args=items)
+        # A number of its own, not the training step: the last step is saved again when something is fitted after it.
+        number = from_writer(max(_numbers(self._directory), default=0) + 1)
+        unfinished = self._directory / f"{number}.unfinished"
+        with _writing(self._directory):
+            if is_writer():
+                self._directory.mkdir(parents=True, exist_ok=True)
+                for path in self._directory.iterdir():
+                    if not path.name.isdigit():  # of a process that was killed
+                        shutil.rmtree(path, ignore_errors=True)
+            from_writer(None)
+            with _checkpointer() as checkpointer:
+                checkpointer.save(unfinished, args=items)
+            if is_writer():
+                seal(unfinished)
+                unfinished.rename(self._directory / str(number))
+                sync_folder(self._directory)
+                for old in sorted(_numbers(self._directory))[:-KEPT]:
+                    _remove(self._directory / str(old))
+            from_writer(None)
         self._last_save = time.monotonic()
 
     def restore(self, like: T) -> T | None:
-        """The saved progress, in the structure of `like` (`Progress` or `EnsembleProgress`); None where there is none.
+        """The saved progress, in the structure of `like` (`Progress` or `EnsembleProgress`); None if there is none.
 
         Raises:
-          ValueError: where what was saved is of another model, optimizer or key.
+          Damaged: no save is whole.
+          ValueError: what was saved is of another model, optimizer, key or config.
         """
         assert isinstance(like, (Progress, EnsembleProgress))
-        step = self._manager.latest_step()
-        if step is None:
+        number = from_writer(self._newest_whole())
+        if number is None:
             return None
-        _check_sizes(self._directory, step, like.best_params)
+        path = self._directory / str(number)
+        saved = read_progress(path)
+        if differences := differing(saved["config"], self._config, self._changeable):
+            raise ValueError(f"the checkpoint {path} was made with other settings: {differences}")
+        _check_sizes(path, like.best_params)
         last = {"state": like.state._asdict(), "key": self._key}
-        items = ocp.args.Composite(
+        restored = _restore(
+            path,
             last=ocp.args.StandardRestore(_abstract(last)),
             best=ocp.args.StandardRestore(_abstract(like.best_params)),
-            progress=ocp.args.JsonRestore(),
         )
-        restored = self._manager.restore(step, args=items)
         if not (restored.last["key"] == self._key).all():
             raise ValueError(f"the checkpoint in {self._directory} belongs to a run with another key (seed)")
+        self.restored_notes = saved.get("notes", {})
         state = type(like.state)(**restored.last["state"])
-        return type(like)(state, restored.best, _as_tuples(restored.progress["history"]))
+        return type(like)(state, restored.best, _as_tuples(saved["history"]))
+
+    def _newest_whole(self) -> int | None:
+        """The number of the newest save that is whole, after a word on those that are not."""
+        faults = []
+        for number in sorted(_numbers(self._directory), reverse=True):
+            try:
+                check_whole(self._directory / str(number), ("last", "best", "progress"))
+            except Damaged as error:
+                faults.append(str(error))
+                continue
+            for fault in faults:
+                self._say(f"{fault}: going on from the one before it, {self._directory / str(number)}")
+            return number
+        if faults:
+            raise Damaged(f"{faults[0]}, and there is no whole one before it; begin a new run")
+        return None
 
 
-def load_best(directory: Path, like: Params) -> Params:
+def load_best(
+    directory: Path, like: Params, config: Mapping[str, Any] | None = None, changeable: Collection[str] = ()
+) -> Params:
     """The parameters of the epoch with the lowest validation loss, from the `checkpoints` folder of a run.
 
     Args:
       directory: the folder.
       like: parameters of the same model, `model.init(key)` for any key.
+      config: what the checkpoint must have been made with; None: anything.
+      changeable: fields of it that may differ.
 
     Raises:
-      ValueError: where the folder holds no checkpoint, or one of a model of another size.
+      Damaged: the last checkpoint is not what was written.
+      ValueError: the folder holds no checkpoint, or one of a model of another size or another config.
     """
     if not directory.is_dir():
         raise ValueError(f"no folder of checkpoints at {directory}")
-    with ocp.CheckpointManager(directory.resolve(), options=ocp.CheckpointManagerOptions(create=False)) as manager:
-        step = manager.latest_step()
-        if step is None:
-            raise ValueError(f"no checkpoint in {directory}")
-        _check_sizes(directory, step, like)
-        return manager.restore(step, args=ocp.args.Composite(best=ocp.args.StandardRestore(_abstract(like)))).best
+    path = newest(directory)
+    if path is None:
+        raise ValueError(f"no checkpoint in {directory}")
+    check_whole(path, ("best", "progress"))
+    saved = read_progress(path)
+    if config is not None and (differences := differing(saved["config"], config, changeable)):
+        raise ValueError(f"the checkpoint {path} was made with other settings: {differences}")
+    _check_sizes(path, like)
+    return _restore(path, best=ocp.args.StandardRestore(_abstract(like))).best
 
 
-def _check_sizes(directory: Path, step: int, params: Params) -> None:
+def newest(directory: Path) -> Path | None:
+    """The newest save in a folder of checkpoints, whole or not; None if there is none."""
+    numbers = _numbers(directory)
+    return directory.resolve() / str(max(numbers)) if numbers else None
+
+
+def read_progress(path: Path) -> dict[str, Any]:
+    """What a save says in JSON: "history", "config" and "notes".
+
+    Raises:
+      Damaged: it cannot be read.
+    """
+    file = path / _PROGRESS
+    try:
+        if not file.is_file() or file.stat().st_size > _MOST_BYTES:
+            raise ValueError("it is missing or too large")
+        saved = json.loads(file.read_bytes())
+        if not (isinstance(saved["history"], list) and isinstance(saved["config"], dict)):
+            raise ValueError("it holds no history and config")
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise Damaged(f"the checkpoint {path}: {_PROGRESS} cannot be read ({error})") from None
+    return saved
+
+
+def check_whole(path: Path, items: Collection[str]) -> None:
+    """Raises Damaged if some items of a save are not what was written; one of an earlier version is not verified."""
+    try:
+        if not (path / CHECKSUMS).exists() and "format" not in read_progress(path):
+            return
+        check_sealed(path, items)
+    except Damaged as error:
+        raise Damaged(f"the checkpoint {path} is not whole: {error}") from None
+
+
+def _numbers(directory: Path) -> list[int]:
+    return [int(path.name) for path in directory.iterdir() if path.name.isdigit()] if directory.is_dir() else []
+
+
+def _remove(path: Path) -> None:
+    """Removes a save; under another name first, so that none is ever half there under its own."""
+    gone = path.with_name(f"{path.name}.removed")
+    path.rename(gone)
+    shutil.rmtree(gone, ignore_errors=True)
+
+
+def _checkpointer() -> ocp.Checkpointer:
+    # Synchronous: the next epoch donates the arrays that a background thread would still be reading.
+    return ocp.Checkpointer(ocp.CompositeCheckpointHandler())
+
+
+@contextlib.contextmanager
+def _writing(directory: Path) -> Iterator[None]:
+    """Turns what orbax makes of a disk that is full or gone into an OSError of one line."""
+    try:
+        yield
+    except OSError:
+        raise
+    except Exception as error:
+        words = str(error)
+        if not any(sign in words for sign in ("No space left", "File too large", "No such file", "Read-only", "quota")):
+            raise
+        raise OSError(f"a checkpoint cannot be written to {directory}: {words.strip().splitlines()[0]}") from error
+
+
+def _restore(path: Path, **items: Any) -> Any:
+    try:
+        with _checkpointer() as checkpointer:
+            return checkpointer.restore(path, args=ocp.args.Composite(**items))
+    except Exception as error:  # whatever orbax and tensorstore make of bytes that are not theirs
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise Damaged(f"the checkpoint {path} cannot be read ({reason})") from error
+
+
+def _check_sizes(path: Path, params: Params) -> None:
     # Before orbax begins to read: it abandons its reads, noisily, at the first array of another size.
     try:
-        saved = ocp.StandardCheckpointHandler().metadata(directory.resolve() / str(step) / "best")
-    except FileNotFoundError as error:
-        raise ValueError(f"the checkpoint {directory / str(step)} is not whole: {error}") from error
+        saved = ocp.StandardCheckpointHandler().metadata(path / "best")
+    except Exception as error:  # as in `_restore`
+        raise Damaged(f"the checkpoint {path} is not whole: {str(error).splitlines()[0]}") from error
     shapes = [sorted(leaf.shape for leaf in jax.tree.leaves(tree)) for tree in (saved.tree, params)]
     if shapes[0] != shapes[1]:
         raise ValueError(
-            f"the checkpoint in {directory} is of a model of another size: its arrays have the shapes {shapes[0]}, "
+            f"the checkpoint in {path.parent} is of a model of another size: its arrays have the shapes {shapes[0]}, "
             f"the model's {shapes[1]}"
         )
 

@@ -1,0 +1,126 @@
+"""Checksums of the files in a folder, kept in `checksums.json` beside them: what is read is what was written.
+
+The record holds for each file the SHA-256 of its last two contents. It is replaced before the file is, so that a
+process that is killed between the two leaves a file that its record knows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from vae_jax.atomic import sync_folder, write_atomically
+
+NAME = "checksums.json"
+_MOST_BYTES = 16 * 2**20  # of a record
+
+
+class Damaged(ValueError):
+    """A file that is not what was written, or is gone."""
+
+
+def recorded(folder: Path) -> dict[str, list[str]] | None:
+    """The record of a folder, by file name relative to it; None if the folder has none.
+
+    Raises:
+      Damaged: the record itself cannot be read.
+    """
+    path = folder / NAME
+    if not os.path.exists(path):
+        return None
+    try:
+        if path.stat().st_size > _MOST_BYTES:
+            raise ValueError(f"it is larger than {_MOST_BYTES:,} bytes")
+        files = json.loads(path.read_bytes())["files"]
+        if not all(isinstance(digests, list) for digests in files.values()):
+            raise ValueError("it holds no lists of checksums")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise Damaged(f"{NAME} is damaged ({_line(error)})") from None
+    return files
+
+
+def write_recorded(folder: Path, name: str, content: str | bytes, durable: bool = True) -> None:
+    """Replaces a file of a folder, and its checksum in the folder's record.
+
+    Args:
+      folder: of the file and the record.
+      name: of the file, relative to the folder.
+      content, durable: as `write_atomically` takes them.
+
+    Raises:
+      Damaged: the record cannot be read.
+    """
+    content = content.encode() if isinstance(content, str) else content
+    files = recorded(folder) or {}
+    files[name] = [*files.get(name, [])[-1:], hashlib.sha256(content).hexdigest()]
+    _write_record(folder, files, durable)
+    write_atomically(folder / name, content, durable)
+
+
+def remove_recorded(folder: Path, name: str) -> None:
+    """Removes a file of a folder, if it is there, and its checksum from the record."""
+    (folder / name).unlink(missing_ok=True)
+    files = recorded(folder) or {}
+    if files.pop(name, None) is not None:
+        _write_record(folder, files, durable=True)
+
+
+def check_content(folder: Path, name: str, content: bytes) -> None:
+    """Raises Damaged if a file that was read is not what the folder's record says; a folder without one is trusted."""
+    files = recorded(folder)
+    if files is not None and hashlib.sha256(content).hexdigest() not in files.get(name, ()):
+        raise Damaged(f"{name} is damaged or was changed by hand (its checksum differs)")
+
+
+def seal(folder: Path) -> None:
+    """Writes the record of all files below a folder, once they are on the disk."""
+    files = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            with path.open("rb") as file:
+                files[path.relative_to(folder).as_posix()] = [hashlib.file_digest(file, "sha256").hexdigest()]
+                os.fsync(file.fileno())
+        else:
+            sync_folder(path)
+    _write_record(folder, files, durable=True)
+
+
+def check_sealed(folder: Path, items: Iterable[str]) -> None:
+    """Checks the files below some items of a sealed folder.
+
+    Args:
+      folder: of `seal`.
+      items: names of files or folders in it.
+
+    Raises:
+      Damaged: a file is missing or differs, or the folder has no record.
+    """
+    files = recorded(folder)
+    if files is None:
+        raise Damaged(f"{NAME} is missing")
+    for item in items:
+        below = [name for name in files if name == item or name.startswith(f"{item}/")]
+        if not below:
+            raise Damaged(f"{item} is not in {NAME}")
+        for name in below:
+            # A stranger's record may name a device, or a file elsewhere.
+            if ".." in Path(name).parts or not (folder / name).is_file():
+                raise Damaged(f"{name} is missing")
+            try:
+                with (folder / name).open("rb") as file:
+                    digest = hashlib.file_digest(file, "sha256").hexdigest()
+            except OSError as error:
+                raise Damaged(f"{name} cannot be read ({_line(error)})") from None
+            if digest not in files[name]:
+                raise Damaged(f"{name} is damaged (its checksum differs)")
+
+
+def _write_record(folder: Path, files: dict[str, list[str]], durable: bool) -> None:
+    write_atomically(folder / NAME, json.dumps({"files": files}, indent=1) + "\n", durable)
+
+
+def _line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

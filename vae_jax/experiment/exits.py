@@ -1,0 +1,53 @@
+"""What ends a command early, said on stderr in a line, and its exit code. It takes no JAX."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Iterator
+
+from vae_jax.checksums import Damaged
+from vae_jax.experiment.stopping import Interrupted
+
+
+@contextlib.contextmanager
+def exit_on_bad_input() -> Iterator[None]:
+    """Turns a ValueError or TypeError into one line on stderr and exit code 2."""
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+@contextlib.contextmanager
+def exit_in_a_line(advice: str = "") -> Iterator[None]:
+    """Turns what ends a command from outside into a line on stderr and an exit code.
+
+    130 for Ctrl-C and 143 for SIGTERM; 2 for a file of a run that is not what was written; 1, after a line, for a disk
+    that is full or a folder that is gone, and 1 in silence for a pipe whose reader is gone.
+
+    Args:
+      advice: how to go on after a signal or such a fault, for the line.
+    """
+    behind = f"; {advice}" if advice else ""
+    try:
+        yield
+        sys.stdout.flush()
+    except KeyboardInterrupt as error:
+        number = error.number if isinstance(error, Interrupted) else signal.SIGINT
+        print(("terminated" if number == signal.SIGTERM else "interrupted") + behind, file=sys.stderr)
+        sys.exit(128 + number)
+    except BrokenPipeError:
+        # Python writes what is left at its exit, to where nobody reads it any more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except Damaged as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        print(f"error: {place}{error.strerror or error}{behind}", file=sys.stderr)
+        sys.exit(1)

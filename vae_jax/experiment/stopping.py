@@ -1,0 +1,84 @@
+"""Ctrl-C and SIGTERM while a run is at work: the epoch is finished and saved first."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Any
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C or SIGTERM, once all that was done is saved."""
+
+    def __init__(self, number: int):
+        super().__init__()
+        self.number = number  # of the signal
+
+
+class Stopping:
+    """Signals that arrive while a training is at work.
+
+    Before `begin` a signal ends the process at once, for there is nothing to save. After it the first one is kept for
+    `asked`, and a second ends the process at once.
+    """
+
+    def __init__(self, say: Callable[[str], Any]):
+        self._say = say
+        self._at_work = False
+        self._number: int | None = None
+
+    def begin(self) -> None:
+        """Says that there is something to save from now on."""
+        self._at_work = True
+
+    def asked(self) -> bool:
+        """Returns whether the training is to end."""
+        return self._number is not None
+
+    def end(self) -> None:
+        """Raises Interrupted if the training was to end, and is saved."""
+        self._at_work = False
+        if self._number is not None:
+            raise Interrupted(self._number)
+
+    def receive(self, number: int, frame: FrameType | None) -> None:
+        """Handles a signal."""
+        if not self._at_work or self.asked():
+            raise Interrupted(number)
+        self._number = number
+        self._say("ending after this epoch, to save it; once more ends at once")
+
+
+@contextlib.contextmanager
+def stopping(say: Callable[[str], Any]) -> Iterator[Stopping]:
+    """Hands signals to a `Stopping`, until the context is left."""
+    received = Stopping(say)
+    with _handled(received.receive):
+        yield received
+
+
+@contextlib.contextmanager
+def terminated_as_interrupted() -> Iterator[None]:
+    """Lets SIGTERM raise Interrupted as Ctrl-C does, until the context is left: what is open is closed first."""
+
+    def receive(number: int, frame: FrameType | None) -> None:
+        raise Interrupted(number)
+
+    with _handled(receive):
+        yield
+
+
+@contextlib.contextmanager
+def _handled(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():  # only there can signals be handled
+        yield
+        return
+    before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, former in before.items():
+            signal.signal(number, former)
