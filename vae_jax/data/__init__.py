@@ -12,6 +12,7 @@ from vae_jax.data.factors import FactorData as FactorData
 from vae_jax.data.factors import factors_of as factors_of
 from vae_jax.data.factors import index_of as index_of
 from vae_jax.data.files import load_array_file as load_array_file
+from vae_jax.data.fingerprint import fingerprint as fingerprint
 from vae_jax.data.folder import load_folder as load_folder
 from vae_jax.data.image_file import read_image as read_image
 from vae_jax.data.images import load_images as load_images

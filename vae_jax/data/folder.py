@@ -137,6 +137,9 @@ class PictureFiles:
                     f"{path}: expected all images to have one size, got {by(size)} where {self.paths[0]} is "
                     f"{by(sizes[0])}."
                 )
+        root = os.path.commonpath([os.path.dirname(path) for path in self.paths])
+        names = [PurePath(os.path.relpath(path, root)).as_posix() for path in self.paths]
+        self.identity = ["files", *zip(names, map(os.path.getsize, self.paths), strict=True)]
         width, height = sizes[0]
         self.shape = (len(self.paths), height, width, 3 if any(colours) else 1)
 

@@ -44,6 +44,7 @@ class Records:
                 deserialize_method=method.RAW_BYTES if self._encoded else method.DESERIALIZE_AND_DECODE,
             )
         self.shape = (len(self._source), *shape)
+        self.identity = ["tfds", builder.info.full_name, split]
 
     def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
         """The images at these places, uint8 `[n, H, W, C]`.

@@ -15,6 +15,7 @@ class RenderedImages:
     """The images of a `FactorData`, rendered when they are asked for: an `ImageSource`."""
 
     def __init__(self, data: FactorData):
+        self.data = data
         self.shape = (data.num_images, *data.image_shape)
         to_bytes = lambda indices: jnp.round(255 * data.images(jax.random.key(0), indices)).astype(jnp.uint8)
         self._render = jax.jit(to_bytes)

@@ -15,6 +15,9 @@ from vae_jax.data.files import npy_layout
 class ImageSource(Protocol):
     """Images of one shape that can be read in any order, from any number of threads at once.
 
+    A source may have an attribute `identity`, JSON-like: what it knows of all its images without reading them, for
+    `fingerprint`.
+
     Attributes:
       shape: (N, H, W, C), with C = 1 or 3.
     """
@@ -56,6 +59,7 @@ class NpyImages:
         self._image_shape = shape[1:]
         self._bytes = int(np.prod(shape[1:])) * self._dtype.itemsize
         self.shape = shape if len(shape) == 4 else (*shape, 1)
+        self.identity = ["npy", self._start, str(self._dtype), os.path.getsize(path)]
         self._file = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
 
     def __del__(self) -> None:
@@ -89,26 +93,28 @@ class Without:
     """
 
     def __init__(self, source: ImageSource, places: np.ndarray):
-        self._source = source
+        self.source = source
+        self.identity = getattr(source, "identity", None)  # the places show in what is read
         # How many images are kept before each that is left out.
         self._kept_before = places - np.arange(len(places))
         self.shape = (source.shape[0] - len(places), *source.shape[1:])
 
     def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
         places = np.asarray(indices)
-        return self._source.read(places + np.searchsorted(self._kept_before, places, side="right"))
+        return self.source.read(places + np.searchsorted(self._kept_before, places, side="right"))
 
 
 class Spread:
     """A binary source's pixels of 0 and 1 as 0 and 255."""
 
     def __init__(self, source: ImageSource, where: str):
-        self._source = source
+        self.source = source
+        self.identity = getattr(source, "identity", None)
         self._where = where
         self.shape = source.shape
 
     def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
-        images = self._source.read(indices)
+        images = self.source.read(indices)
         if images.max(initial=0) > 1:
             raise ValueError(
                 f"{self._where}: all pixels looked at first were 0 or 1, as in a binary data set, and now one is "
