@@ -123,6 +123,10 @@ class RunFolder:
         """
         return {name: value for name, value in self._checked().items() if name in _ABOUT[1:]}
 
+    def is_earlier(self) -> bool:
+        """Returns whether the run was begun by an earlier version, which kept no checksums."""
+        return self._checked()["format"] != FORMAT
+
     def image_shape(self) -> tuple[int, ...]:
         """Shape (H, W, C) of what the run's model encodes.
 
@@ -197,11 +201,24 @@ class RunFolder:
         self.lock()
         if self.exists():
             self.check_new()
-        self.write_config(config, about)
+        self._write("config.json", config_text(config, **about))
         self.made_here = True
 
-    def write_config(self, config: Mapping[str, Any], about: Mapping[str, Any]) -> None:
-        """Replaces `config.json`."""
+    def keep_config(self, config: Mapping[str, Any], about: Mapping[str, Any]) -> None:
+        """Replaces `config.json` if it says anything else."""
+        text = config_text(config, **about)
+        if self._config_path.read_text() != text:
+            self._write("config.json", text)
+
+    def restore_config(self, config: Mapping[str, Any], about: Mapping[str, Any]) -> None:
+        """Writes a damaged `config.json` again; without checksums that hold, metrics and summary are made anew too."""
+        try:
+            verified = recorded(self.path) is not None
+        except Damaged:
+            verified = False
+        if not verified:
+            for name in (CHECKSUMS, "metrics.jsonl", "summary.json", "config.json"):
+                (self.path / name).unlink(missing_ok=True)
         self._write("config.json", config_text(config, **about))
 
     def remove_unless_trained(self) -> None:

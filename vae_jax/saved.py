@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ from vae_jax.models.vae import VAE, Params
 
 def load(path: str | Path, seed: int | None = None, beta: float | None = None) -> tuple[VAE, Params, dict[str, Any]]:
     """The trained model of a run folder, or of a folder that was exported of one; neither needs its data.
+
+    A run that has not finished gives its best epoch so far, with a warning.
 
     Args:
       path: the folder.
@@ -20,9 +23,11 @@ def load(path: str | Path, seed: int | None = None, beta: float | None = None) -
       The model, its params, and the config that makes this model: experiment and settings, as config.json has them.
 
     Raises:
-      ValueError: where the folder is not that of a finished run, or holds no such model.
+      ValueError: where the folder is not that of a run with a checkpoint, holds no such model, or is damaged.
     """
     from vae_jax.experiment.load import load_run
 
     loaded = load_run(Path(path), seed, beta, "path")
+    if "unfinished" in loaded.summary:
+        warnings.warn(loaded.summary["unfinished"], stacklevel=2)
     return loaded.model, loaded.params, loaded.config

@@ -14,6 +14,7 @@ import tyro
 from vae_jax.data import read_image
 from vae_jax.experiment.load import ShownImages, as_the_model_sees, images_of, load_run
 from vae_jax.experiment.loaded import Loaded
+from vae_jax.experiment.progress import say
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +29,10 @@ class OfRun:
     """of a disentanglement run, the weight of the model to take; None: the first"""
 
     def load(self) -> Loaded:
-        return load_run(self.run, self.seed, self.beta)
+        loaded = load_run(self.run, self.seed, self.beta)
+        if "unfinished" in loaded.summary:
+            say(loaded.summary["unfinished"])
+        return loaded
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,60 +10,42 @@ from typing import Any
 
 import tyro
 
+from vae_jax.experiment.continued import restore_if_damaged
 from vae_jax.experiment.devices import join_processes
 from vae_jax.experiment.environment import keep_compiled_programs
+from vae_jax.experiment.exits import exit_in_a_line, exit_on_bad_input
 from vae_jax.experiment.method import Method
 from vae_jax.experiment.pipeline import run
 from vae_jax.experiment.prepared import prepare
 from vae_jax.experiment.second_stage import OtherCodes
 from vae_jax.experiment.settings import Settings, settings_of_run
+from vae_jax.experiment.stopping import terminated_as_interrupted
 from vae_jax.runs import RunFolder
 from vae_jax.training import Diverged, DoesNotFit
 from vae_jax.training.processes import ending_together
 
 
 @contextlib.contextmanager
-def exit_on_bad_input() -> Iterator[None]:
-    """Turns a ValueError or TypeError into one line on stderr and exit code 2."""
-    try:
-        yield
-    except (ValueError, TypeError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-
-
-@contextlib.contextmanager
-def exit_where_interrupted() -> Iterator[None]:
-    """Turns Ctrl-C into a line on stderr and exit code 130."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        sys.exit(130)
-
-
-@contextlib.contextmanager
-def exit_where_it_stops(folder: RunFolder, flags: str, resumed: bool) -> Iterator[None]:
-    """Turns what ends a training early into words on stderr and an exit code: 1 diverged, 2 no room, 130 interrupted.
+def exit_if_training_ends_early(folder: RunFolder, flags: str, resumed: bool) -> Iterator[None]:
+    """Turns what ends a training early into words on stderr and an exit code: 1 diverged, 2 no room, or as
+    `exit_in_a_line`.
 
     Args:
       folder: of the run; one that could not begin is removed.
       flags: that decide how many models there are, for the message that they do not fit.
       resumed: whether the run was there before.
     """
-    try:
-        yield
-    except Diverged as error:
-        print(f"error: {error}\nThe checkpoints so far are in {folder.path}.", file=sys.stderr)
-        sys.exit(1)
-    except DoesNotFit as error:
-        if not resumed:
-            folder.remove_unless_trained()
-        print(f"error: {flags}: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print(f"interrupted; --run-dir {folder.path} --resume continues", file=sys.stderr)
-        sys.exit(130)
+    with exit_in_a_line(f"--run-dir {folder.path} --resume continues"):
+        try:
+            yield
+        except Diverged as error:
+            print(f"error: {error}\nIts last finite parameters are in {folder.path}.", file=sys.stderr)
+            sys.exit(1)
+        except DoesNotFit as error:
+            if not resumed:
+                folder.remove_unless_trained()
+            print(f"error: {flags}: {error}", file=sys.stderr)
+            sys.exit(2)
 
 
 def main(
@@ -91,7 +73,7 @@ def main(
     }
     settings = tyro.cli(type(defaults), default=defaults, **words)
     advice = "the same command with --run-dir and --resume goes on from the last checkpoint"
-    with ending_together(advice), exit_where_interrupted():
+    with ending_together(advice), exit_in_a_line(), terminated_as_interrupted():
         _run(method, settings, lambda default: tyro.cli(type(defaults), default=default, **words))
 
 
@@ -101,11 +83,13 @@ def _run(method: Method, settings: Settings, parse: Callable[[Settings], Setting
         if settings.resume:
             if settings.run_dir is None:
                 raise ValueError("--resume needs --run-dir, the folder of the run to continue")
-            saved = settings_of_run(method.name, settings, RunFolder(settings.run_dir))
+            folder = RunFolder(settings.run_dir)
+            restore_if_damaged(folder)
             # Parsed again over the run's own settings, so that what differs now is what the user typed.
-            settings = parse(saved)
+            settings = parse(settings_of_run(method.name, settings, folder))
         prepared = prepare(method, settings)
-    with exit_where_it_stops(prepared.folder, f"--seeds {prepared.settings.seeds}", settings.resume):
+    folder = prepared.folder
+    with exit_if_training_ends_early(folder, f"--seeds {prepared.settings.seeds}", settings.resume):
         try:
             summary = run(prepared)
         except OtherCodes as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import tyro
 
-from vae_jax.data import load_images, stream_images
+from vae_jax.data import fingerprint, load_images, stream_images
 from vae_jax.evaluation import from_posterior, from_prior, measure_surgery
 from vae_jax.evaluation.require import require_density
 from vae_jax.experiment.environment import device_name
@@ -23,7 +23,7 @@ from vae_jax.experiment.progress import say
 from vae_jax.experiment.settings import Settings
 from vae_jax.experiment.summaries import add_to_summary
 from vae_jax.experiment.trained import Trained, draw_figures, keys_of, measure, write_trained_report
-from vae_jax.runs import RunFolder
+from vae_jax.runs import RunFolder, defined
 
 _DEFAULT_AIS_IMAGES = 10  # or all, where the test images are fewer
 
@@ -112,13 +112,13 @@ def _has_real_code(trained: Trained) -> bool:
 
 
 def open_run(path: Path, data_dir: str | None = None, seed: int | None = None) -> Trained:
-    """The run in a folder as it was when its training ended, with the parameters of its best epoch, and its data.
+    """The run in a folder with the parameters of its best epoch, and its data; of an unfinished run so far.
 
     Of a run of several models it is the one of that seed, or of the seed that the report shows.
 
     Raises:
-      ValueError: where the folder is not that of a finished run with a checkpoint, or its experiment or data are not
-        to be found.
+      ValueError: where the folder is not that of a run with a checkpoint, or its experiment is not to be found, or its
+        data are not to be found or have changed.
     """
     folder = RunFolder(path, "RUN")
     method, loaded = load_method_run(folder, seed)
@@ -134,8 +134,9 @@ def open_run(path: Path, data_dir: str | None = None, seed: int | None = None) -
     except ValueError as error:
         raise ValueError(f"RUN {path} was made with --data {own.data}, not to be loaded from here: {error}") from error
     problem = make_problem(own, images)
-    expected = (folder.summary() or {}).get("test_images")
-    if len(problem.test) != expected:
+    folder.check_data(fingerprint(images), own.data)
+    expected = loaded.summary.get("test_images")
+    if expected not in (None, len(problem.test)):
         raise ValueError(
             f"RUN {path} was measured on {expected} test images, but --data {own.data} now has {len(problem.test)}: "
             "give it the data that it was made with"
@@ -149,26 +150,42 @@ def open_run(path: Path, data_dir: str | None = None, seed: int | None = None) -
 
 
 def run_evaluation(trained: Trained, options: Evaluate) -> dict[str, Any]:
-    """Measures part by part, each added to `summary.json` as soon as it is there; then the report. The summary."""
+    """Measures part by part, each added to `summary.json` as soon as it is there; then the report.
+
+    Of a run that has not finished nothing is written: a summary would make it a finished one.
+
+    Returns:
+      The summary; of an unfinished run what was measured alone.
+    """
     started = time.monotonic()
     folder, test, seed = trained.folder, trained.problem.test, trained.settings.seed
     say(f"{trained.method.name} on {trained.images.name}, {len(test)} test images; {device_name()}; {folder.path}")
+    finished = folder.summary() is not None
+    summary: dict[str, Any] = {}
+
+    def add(numbers: Mapping[str, Any]) -> dict[str, Any]:
+        return add_to_summary(folder, seed, numbers) if finished else summary | defined(numbers)
+
     measures = measure(trained, 0)
-    summary = add_to_summary(folder, seed, measures.summary)
-    if "models" in summary:
+    summary = add(measures.summary)
+    if finished and "models" in summary:
         summary = folder.add_to_summary({"shown_seed": seed})
     for part in _parts(trained, options):
         say(part.words)
         numbers = part.measure()
-        summary = add_to_summary(folder, seed, numbers)
+        summary = add(numbers)
         for name in ("nll_warning", "ais_warning"):
             if numbers.get(name):
                 say(f"warning: {numbers[name]}")
+    about = {"evaluation_device": device_name()}
+    if not finished:
+        epochs = {"unfinished": True, "epochs": len(trained.history), "seed": seed}
+        return epochs | summary | about | {"evaluation_seconds": round(time.monotonic() - started, 2)}
     say("drawing the figures")
     own = next((model for model in summary.get("models", ()) if model["seed"] == seed), summary)
     figures = draw_figures(trained, measures, own)
     seconds = round(time.monotonic() - started, 2)
-    summary = folder.add_to_summary({"evaluation_seconds": seconds, "evaluation_device": device_name()})
+    summary = folder.add_to_summary({"evaluation_seconds": seconds, **about})
     write_trained_report(trained, summary, figures)
     return summary
 

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vae_jax.data import load_factor_data, load_images, stream_images
+from vae_jax.data import fingerprint, load_factor_data, load_images, stream_images
 from vae_jax.data.factors import factors_of
 from vae_jax.experiment.disentanglement.saved import load_member
 from vae_jax.experiment.disentanglement.settings import EXPERIMENT
@@ -39,7 +39,7 @@ def load_run(path: Path, seed: int | None = None, beta: float | None = None, arg
       argument: what the user named the folder by, for messages.
 
     Raises:
-      ValueError: where the folder is not that of a finished run, or holds no such model.
+      ValueError: where the folder is not that of a run with a checkpoint, or holds no such model.
     """
     folder = RunFolder(path, argument)
     if folder.config().get("experiment") == EXPERIMENT:
@@ -55,11 +55,12 @@ def images_of(loaded: Loaded, data_dir: str | None = None) -> ShownImages:
     """The test images of the run's data; of rendered data some of all images, with the first factor as their label.
 
     Raises:
-      ValueError: where the data cannot be loaded from here.
+      ValueError: where the data cannot be loaded from here, or have changed.
     """
     settings = loaded.settings
     if loaded.config["experiment"] == EXPERIMENT:
         data = load_factor_data(settings.data, data_dir)
+        loaded.folder.check_data(fingerprint(data), settings.data)
         indices = np.linspace(0, data.num_images - 1, min(_RENDERED, data.num_images)).astype(np.int32)
         xs = jax.jit(data.images)(jax.random.key(0), indices)
         labels = np.asarray(factors_of(indices, data.factor_sizes)[0])
@@ -71,6 +72,7 @@ def images_of(loaded: Loaded, data_dir: str | None = None) -> ShownImages:
             f"{loaded.folder.argument} {loaded.folder.path} was made with --data {settings.data}, not to be loaded "
             f"from here: {error}"
         ) from error
+    loaded.folder.check_data(fingerprint(images), settings.data)
     problem = make_problem(dataclasses.replace(settings, data_dir=data_dir), images)
     return ShownImages(np.asarray(images.test), problem.test, problem.test_labels)
 

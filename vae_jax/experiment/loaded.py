@@ -11,10 +11,11 @@ from typing import Any, NamedTuple
 
 import jax
 
+from vae_jax.checksums import Damaged
 from vae_jax.experiment.method import Method
 from vae_jax.experiment.problem import without_data
 from vae_jax.experiment.recipes import RECIPES
-from vae_jax.experiment.settings import Settings, as_command, run_config, settings_of_run, to_finish
+from vae_jax.experiment.settings import Settings, as_command, changeable, run_config, settings_of_run, to_finish
 from vae_jax.models.vae import VAE, Params
 from vae_jax.runs import RunFolder
 from vae_jax.training.checkpoints import load_best
@@ -32,19 +33,20 @@ class Loaded(NamedTuple):
     params: Params
     image_shape: tuple[int, ...]  # (H, W, C)
     settings: Any  # of this model alone; of the experiment's class
+    summary: Mapping[str, Any]  # of the run; with "unfinished", how far it has come, if it has not finished
 
 
 def load_method_run(folder: RunFolder, seed: int | None = None) -> tuple[Method, Loaded]:
-    """The model of a recipe's run as it was when its training ended, with the parameters of its best epoch.
+    """The model of a recipe's run, with the parameters of its best epoch; of an unfinished run, so far.
 
     Of a run of several models it is the one of that seed, or of the seed that the report shows.
 
     Raises:
-      ValueError: where the folder is not that of a finished run with a checkpoint, or its experiment is not found.
+      ValueError: where the folder is not that of a run with a checkpoint, or its experiment is not found.
     """
     config = folder.config()
     method = method_of(folder, config.get("experiment"))
-    summary = checked_summary(folder, method.name)
+    summary = summary_so_far(folder)
     if not folder.has_checkpoint() and not folder.params.exists():
         raise ValueError(
             f"{folder.argument} {folder.path} holds no checkpoint (in {folder.checkpoints}), so no parameters; "
@@ -56,14 +58,18 @@ def load_method_run(folder: RunFolder, seed: int | None = None) -> tuple[Method,
     index = _index_of_model(folder, settings, summary, seed)
     own = dataclasses.replace(settings, seed=settings.seed + index, seeds=1)
     if folder.params.exists():
-        whole = model if method.second_stage is None else method.second_stage.whole(own, model)
+        # What was exported of a run before its second stage has no prior to be read.
+        single = method.second_stage is None or summary.get("second_stage") is False
+        whole = model if single else method.second_stage.whole(own, model)
         params = exported_params(folder, whole)
-        return method, _loaded(folder, method, own, whole, params, image_shape)
+        return method, _loaded(folder, method, own, whole, params, image_shape, summary)
     like = jax.eval_shape(model.init, jax.random.key(0))
     if settings.seeds > 1:
         like = jax.eval_shape(jax.vmap(model.init), jax.random.split(jax.random.key(0), settings.seeds))
     try:
-        params = load_best(folder.checkpoints, like)
+        params = load_best(folder.checkpoints, like, run_config(method.name, settings), changeable(settings))
+    except Damaged as error:
+        raise _restorable(folder, method.name, error) from error
     except ValueError as error:
         raise ValueError(
             f"{folder.argument} {folder.path}: its checkpoint does not hold the model that config.json describes "
@@ -72,17 +78,37 @@ def load_method_run(folder: RunFolder, seed: int | None = None) -> tuple[Method,
     if settings.seeds > 1:
         params = jax.tree.map(lambda leaf: leaf[index], params)
     if method.second_stage is not None:
-        params = method.second_stage.load(folder, own, model, params)
-        model = method.second_stage.whole(own, model)
-    return method, _loaded(folder, method, own, model, params, image_shape)
+        # A run that stopped in its first stage draws its codes uniformly, as the model without a prior does.
+        if "unfinished" not in summary or method.second_stage.begun(folder, own):
+            try:
+                params = method.second_stage.load(folder, own, model, params)
+            except Damaged as error:
+                raise _restorable(folder, method.name, error) from error
+            model = method.second_stage.whole(own, model)
+        else:
+            summary["second_stage"] = False
+    return method, _loaded(folder, method, own, model, params, image_shape, summary)
+
+
+def _restorable(folder: RunFolder, experiment: str, error: Damaged) -> Damaged:
+    return Damaged(
+        f"{folder.argument} {folder.path}: {error}; train it again from the checkpoint before with: "
+        f"{to_finish(experiment, folder.path)}"
+    )
 
 
 def _loaded(
-    folder: RunFolder, method: Method, own: Settings, model: VAE, params: Params, image_shape: tuple[int, ...]
+    folder: RunFolder,
+    method: Method,
+    own: Settings,
+    model: VAE,
+    params: Params,
+    image_shape: tuple[int, ...],
+    summary: Mapping[str, Any],
 ) -> Loaded:
     command = as_command(method.name, own)
     config = run_config(method.name, own)
-    return Loaded(folder, method.title, method.description, command, config, model, params, image_shape, own)
+    return Loaded(folder, method.title, method.description, command, config, model, params, image_shape, own, summary)
 
 
 def exported_params(folder: RunFolder, model: VAE) -> Params:
@@ -95,11 +121,11 @@ def exported_params(folder: RunFolder, model: VAE) -> Params:
         raise ValueError(f"{folder.argument} {folder.path}: {error}") from error
 
 
-def checked_summary(folder: RunFolder, experiment: str) -> dict[str, Any]:
-    """The summary of a finished run, or of a model that was exported of one.
+def summary_so_far(folder: RunFolder) -> dict[str, Any]:
+    """The summary of a run or an export; of a run that has not finished, how far it has come as "unfinished".
 
     Raises:
-      ValueError: where the run has not finished, or the export is one that vae_jax does not read.
+      ValueError: the export is one that vae_jax does not read.
     """
     if (format := folder.export_format()) and not folder.params.exists():
         raise ValueError(
@@ -107,7 +133,20 @@ def checked_summary(folder: RunFolder, experiment: str) -> dict[str, Any]:
             "run, or export it as safetensors"
         )
     summary = folder.summary()
-    if summary is None:
+    if summary is not None:
+        return summary
+    epochs = max((int(row.get("epoch", 0)) for row in folder.metrics()), default=0)
+    return {"unfinished": f"{folder.argument} {folder.path} has not finished: this is its best epoch of {epochs} so far"}
+
+
+def checked_summary(folder: RunFolder, experiment: str) -> dict[str, Any]:
+    """The summary of a finished run, or of a model that was exported of one.
+
+    Raises:
+      ValueError: where the run has not finished, or the export is one that vae_jax does not read.
+    """
+    summary = summary_so_far(folder)
+    if "unfinished" in summary:
         raise ValueError(
             f"{folder.argument} {folder.path} has not finished (it has no summary.json); finish it with: "
             f"{to_finish(experiment, folder.path)}"

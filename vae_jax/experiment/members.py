@@ -16,7 +16,7 @@ from vae_jax.experiment.loggers import LOGGERS
 from vae_jax.experiment.prepared import Prepared
 from vae_jax.experiment.progress import ProgressDisplay
 from vae_jax.experiment.resumable import Training, train_in_folder
-from vae_jax.experiment.settings import run_config
+from vae_jax.experiment.settings import changeable, run_config
 from vae_jax.experiment.trained import keys_of
 from vae_jax.models.vae import Params
 from vae_jax.training import History, Progress, Row, fit, fit_ensemble, fit_stream
@@ -32,7 +32,16 @@ def train_members(
     seeds = range(settings.seed, settings.seed + settings.seeds)
     keys = jnp.stack([keys_of(dataclasses.replace(settings, seed=seed)).training for seed in seeds])
     log = LOGGERS[settings.log]
-    in_folder = partial(train_in_folder, prepared.folder, config, display, keys[0], prepared.started, log=log)
+    in_folder = partial(
+        train_in_folder,
+        prepared.folder,
+        config,
+        display,
+        keys[0],
+        prepared.started,
+        log=log,
+        changeable=changeable(settings),
+    )
     batch_size = settings.batch_size
     until: dict[str, Any] = {"epochs": settings.epochs, "patience": settings.patience}
     if settings.seeds > 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from datetime import datetime
 from pathlib import Path
@@ -11,14 +12,15 @@ import jax
 import optax
 from jax.sharding import Mesh
 
-from vae_jax.data import Images, ImageStream, load_images, stream_images
+from vae_jax.data import Images, ImageStream, fingerprint, load_images, stream_images
+from vae_jax.experiment.continued import check_versions, epochs_to_train, forget_the_end
 from vae_jax.experiment.devices import mesh_of
 from vae_jax.experiment.environment import versions
 from vae_jax.experiment.loggers import check_logger
 from vae_jax.experiment.method import Method
 from vae_jax.experiment.problem import Problem, make_problem
 from vae_jax.experiment.schedules import make_schedule
-from vae_jax.experiment.settings import Settings, resolve, run_config
+from vae_jax.experiment.settings import Settings, changeable, resolve, run_config
 from vae_jax.models.vae import VAE
 from vae_jax.objectives import Objective, accumulated, on_prepared
 from vae_jax.runs import RunFolder
@@ -52,20 +54,39 @@ def prepare(method: Method, settings: Settings) -> Prepared:
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
     default_path = Path("runs") / f"{method.name}-{Path(settings.data).stem}-{stamp}-seed{settings.seed}"
     folder = RunFolder(Path(from_writer(str(settings.run_dir or default_path))))
-    if not settings.resume and is_writer():
-        folder.check_new()
+    if is_writer():
+        folder.lock() if settings.resume else folder.check_new()
+    try:
+        return _prepare_in(folder, method, settings, started)
+    except BaseException:
+        folder.unlock()
+        raise
+
+
+def _prepare_in(folder: RunFolder, method: Method, settings: Settings, started: float) -> Prepared:
     images = (stream_images if settings.stream else load_images)(settings.data, settings.data_dir)
     settings = resolve(settings, images)
     check_same(run_config(method.name, settings) | versions())
     mesh = mesh_of(settings)
+    about = {"image_shape": images.train.shape[1:], "data_fingerprint": fingerprint(images), "versions": versions()}
+    trains_on = False
     if settings.resume:
-        folder.check_same(run_config(method.name, settings))
+        epochs = epochs_to_train(folder, settings.epochs, settings.patience, "epochs" in changeable(settings))
+        settings, trains_on = dataclasses.replace(settings, epochs=epochs.number), epochs.trains_on
+        folder.check_same(run_config(method.name, settings), changeable(settings))
+        folder.check_data(about["data_fingerprint"], settings.data)
+        check_versions(folder, settings.accept_versions)
     problem = make_problem(settings, images)
     model = method.model(settings, problem)
     jax.eval_shape(model.init, jax.random.key(0))
     objective = on_prepared(accumulated(method.objective(settings), settings.microbatches), problem.pixels.prepare)
     num_steps = settings.epochs * steps_per_epoch(problem.train.shape[0], settings.batch_size)
     optimizer = optax.adam(make_schedule(settings.schedule, settings.learning_rate, num_steps))
-    if not settings.resume and is_writer():
-        folder.create(run_config(method.name, settings), images.train.shape[1:])
+    if is_writer():
+        if not settings.resume:
+            folder.create(run_config(method.name, settings), **about)
+        else:
+            if trains_on:
+                forget_the_end(folder)
+            folder.keep_config(run_config(method.name, settings), about)
     return Prepared(method, settings, folder, images, problem, model, objective, optimizer, mesh, started)

@@ -60,6 +60,7 @@ def train_in_folder(
       OSError: the folder cannot be written to.
     """
     _check_not_lost(folder, display)
+    about = folder.about()
     rows = _rows_so_far(folder, display)
     seconds_at: dict[int, float] = {int(row["epoch"]): row["seconds"] for row in rows}
     spent = max(seconds_at.values(), default=0.0)
@@ -86,7 +87,7 @@ def train_in_folder(
 
     def notes(progress: Any) -> dict[str, Any]:
         epochs = sorted({int(row["epoch"]) for row in rows_of(progress.history)})
-        return {"seconds": {str(epoch): seconds_at.get(epoch, seconds()) for epoch in epochs}}
+        return {"seconds": {str(epoch): seconds_at.get(epoch, seconds()) for epoch in epochs}, "about": about}
 
     def write_rows(history: list[Row]) -> None:
         if is_writer():

@@ -14,6 +14,8 @@ def saved_fields(
 ) -> dict[str, Any]:
     """The fields of a settings dataclass as the run's configuration has them.
 
+    A run of an earlier version may lack fields that are new; it was made with their defaults.
+
     Args:
       folder: of the run, for messages.
       config: as config.json has it, without the name of the experiment.
@@ -23,8 +25,9 @@ def saved_fields(
     Raises:
       ValueError: where the fields are not this version's, or one holds what it cannot.
     """
-    if set(config) != set(expected):
-        names = ", ".join(sorted(set(config) ^ set(expected)))
+    others = set(config) - set(expected) if folder.is_earlier() else set(config) ^ set(expected)
+    if others:
+        names = ", ".join(sorted(others))
         raise ValueError(
             f"{folder.argument} {folder.path} holds a run of another version of vae_jax (fields that differ: {names}); "
             "use the version that made it"

@@ -15,6 +15,7 @@ import numpy as np
 import optax
 
 from vae_jax.evaluation import encode_sequences
+from vae_jax.experiment.continued import restore_if_damaged
 from vae_jax.experiment.loggers import LOGGERS
 from vae_jax.experiment.prepared import Prepared
 from vae_jax.experiment.problem import fitted_to
@@ -109,13 +110,31 @@ def train_prior(prepared: Prepared, settings: CodeSettings, params: Params) -> t
       ValueError: where the folder holds a prior of other settings.
       OtherCodes: where it is of other codes.
     """
-    started, model, key = time.monotonic(), prepared.model, keys_of(settings).fitting
+    model = prepared.model
     prior, folder = make_prior(settings, model), _folder_of(prepared.folder, settings)
     config = _config(settings, fingerprint(params, prior.num_codes))
     if folder.exists():
+        restore_if_damaged(folder)
         _check_same(folder, config)
+        folder.lock()
     else:
         folder.create(config)
+    try:
+        best = _train(prepared, settings, params, prior, folder, config)
+    finally:
+        folder.unlock()
+    return with_code_prior(model, prior), with_prior_params(params, best)
+
+
+def _train(
+    prepared: Prepared,
+    settings: CodeSettings,
+    params: Params,
+    prior: CodePrior,
+    folder: RunFolder,
+    config: dict[str, Any],
+) -> Params:
+    started, model, key = time.monotonic(), prepared.model, keys_of(settings).fitting
     pixels_key, training_key = jax.random.split(key)
     # Encoded once: the codes move no more.
     train = encode_sequences(model, params, fitted_to(prepared.problem, pixels_key))
@@ -139,7 +158,7 @@ def train_prior(prepared: Prepared, settings: CodeSettings, params: Params) -> t
             f"a prior over the {prior.length} codes of an image, of {max(prior.num_codes)} each; in {folder.path}"
         )
         trained = train_in_folder(folder, config, display, training_key, started, begin, log=LOGGERS[settings.log])
-    return with_code_prior(model, prior), with_prior_params(params, trained.progress.best_params)
+    return trained.progress.best_params
 
 
 def with_prior(settings: CodeSettings, model: VAE) -> VAE:
@@ -151,13 +170,19 @@ def load_prior(run: RunFolder, settings: CodeSettings, model: VAE, params: Param
     """The params that `train_prior` returned for this run, of `with_prior`.
 
     Raises:
-      ValueError: where there is none, or it has other settings.
+      ValueError: where it has other settings, or none of its checkpoints is whole.
       OtherCodes: where it is of other codes than these params give.
     """
     prior, folder = make_prior(settings, model), _folder_of(run, settings)
-    _check_same(folder, _config(settings, fingerprint(params, prior.num_codes)))
-    best = load_best(folder.checkpoints, jax.eval_shape(prior.init, jax.random.key(0)))
+    config = _config(settings, fingerprint(params, prior.num_codes))
+    _check_same(folder, config)
+    best = load_best(folder.checkpoints, jax.eval_shape(prior.init, jax.random.key(0)), config)
     return with_prior_params(params, best)
+
+
+def has_prior(run: RunFolder, settings: CodeSettings) -> bool:
+    """Returns whether the training of this run's prior has been saved at least once."""
+    return _folder_of(run, settings).has_checkpoint()
 
 
 def fingerprint(params: Params, sizes: Sequence[int]) -> str:

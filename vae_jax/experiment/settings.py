@@ -27,6 +27,7 @@ _PLACES = (
     "data_dir",
     "run_dir",
     "resume",
+    "accept_versions",
     "log",
     "devices",
     "distributed",
@@ -49,7 +50,10 @@ class Settings:
     run_dir: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
     """the run's own folder, made by the run; None: runs/EXPERIMENT-DATA-TIME"""
     resume: bool = False
-    """continue the run in --run-dir from its last checkpoint; its settings are the defaults"""
+    """continue the run in --run-dir from its last checkpoint; its settings are the defaults, and --epochs may differ
+    if --schedule is constant"""
+    accept_versions: bool = False
+    """resume a run that was begun with other versions of vae_jax, JAX, flax, optax or NumPy: it ends in other bits"""
     log: LogName = "none"
     """metrics go to metrics.jsonl, and to TensorBoard or Weights & Biases too; to be given again with --resume"""
     network: Literal["mlp", "conv"] = "mlp"
@@ -158,6 +162,11 @@ def resolve(settings: Settings, images: Images | ImageStream) -> Settings:
     return dataclasses.replace(
         settings, likelihood=likelihood, binarization=binarization, validation_size=validation_size
     )
+
+
+def changeable(settings: Settings) -> tuple[str, ...]:
+    """Settings that a run may be continued with other values of: its epochs, if nothing but its end depends on them."""
+    return ("epochs",) if settings.schedule == "constant" else ()
 
 
 def run_config(experiment: str, settings: Settings) -> dict[str, Any]:

@@ -22,7 +22,7 @@ def export_run(loaded: Loaded, format: str, folder: Path) -> list[Path]:
     """
     summary = defined(summary_of(loaded))
     beside = {
-        "config.json": config_text(loaded.config, loaded.image_shape),
+        "config.json": config_text(loaded.config, image_shape=loaded.image_shape),
         "summary.json": json.dumps(summary, indent=2, allow_nan=False) + "\n",
         NAME: model_card(loaded.title, loaded.description, loaded.config, summary, loaded.command),
     }
@@ -31,7 +31,7 @@ def export_run(loaded: Loaded, format: str, folder: Path) -> list[Path]:
 
 def summary_of(loaded: Loaded) -> dict[str, Any]:
     """The numbers of this model alone, where its run is of several."""
-    summary = dict(loaded.folder.summary() or {})
+    summary = dict(loaded.summary)
     seed, beta = loaded.settings.seed, getattr(loaded.settings, "betas", (None,))[0]
     own = [m for m in summary.pop("models", []) if m["seed"] == seed and m.get("beta") in (None, beta)]
     for name in ("shown_seed", "by_steps", "over_seeds", "seeds"):

@@ -13,6 +13,7 @@ import jax
 import numpy as np
 
 from vae_jax.evaluation import measure_vae
+from vae_jax.experiment.continued import restore_if_damaged
 from vae_jax.experiment.environment import device_name, versions
 from vae_jax.experiment.long_measurements import annealing_with_progress, nll_with_progress
 from vae_jax.experiment.progress import ProgressDisplay
@@ -121,11 +122,30 @@ def _run(
     runs: Path,
 ) -> dict[str, Any]:
     """One variant and seed: trained or continued, and measured unless the folder has the same measurement."""
+    folder, config = _folder_of(variant, recipe, seed, runs)
+    if folder.exists():
+        restore_if_damaged(folder)
+        folder.lock()
+    else:
+        folder.create(config)
+    try:
+        return _run_in(folder, config, variant, recipe, images, prepare, measuring, seed)
+    finally:
+        folder.unlock()
+
+
+def _run_in(
+    folder: RunFolder,
+    config: Mapping[str, Any],
+    variant: Variant,
+    recipe: Recipe,
+    images: Images,
+    prepare: Callable[[jax.Array, jax.Array], jax.Array],
+    measuring: Measuring,
+    seed: int,
+) -> dict[str, Any]:
     started = time.monotonic()
     key = jax.random.key(seed)
-    folder, config = _folder_of(variant, recipe, seed, runs)
-    if not folder.exists():
-        folder.create(config)
     with ProgressDisplay(recipe.epochs) as display:
         display.say(f"{variant.claim}, seed {seed}; in {folder.path}")
         training = train_in_folder(

@@ -14,7 +14,7 @@ import tyro
 from vae_jax.evaluation import measure_vq_vae
 from vae_jax.experiment.method import Method, SecondStage
 from vae_jax.experiment.problem import BITS_SEED, Problem, as_told
-from vae_jax.experiment.second_stage import CodeSettings, check_code_settings, load_prior, train_prior, with_prior
+from vae_jax.experiment.second_stage import CodeSettings, check_code_settings, has_prior, load_prior, train_prior, with_prior
 from vae_jax.models import VAE, output_bias, vq_vae, with_codes_fitted
 from vae_jax.networks import residual_decoder, residual_encoder
 from vae_jax.objectives import quantized
@@ -145,7 +145,7 @@ VQ_VAE = Method(
     make_vq_vae,
     lambda settings: quantized,
     measure_vq_vae,
-    second_stage=SecondStage(train_prior, load_prior, with_prior),
+    second_stage=SecondStage(train_prior, load_prior, with_prior, has_prior),
     defaults=VQSettings(),
     description="The VQ-VAE of van den Oord et al. 2017 (arXiv:1711.00937), and a prior over its codes.",
 )

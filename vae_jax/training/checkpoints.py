@@ -126,10 +126,13 @@ class OrbaxCheckpoints:
           ValueError: what was saved is of another model, optimizer, key or config.
         """
         assert isinstance(like, (Progress, EnsembleProgress))
-        number = from_writer(self._newest_whole())
-        if number is None:
+        path, faults = newest_whole(self._directory) if is_writer() else (None, [])
+        name = from_writer(None if path is None else path.name)
+        if name is None:
             return None
-        path = self._directory / str(number)
+        path = self._directory / name
+        for fault in faults:
+            self._say(f"{fault}: going on from the one before it, {path}")
         saved = read_progress(path)
         if differences := differing(saved["config"], self._config, self._changeable):
             raise ValueError(f"the checkpoint {path} was made with other settings: {differences}")
@@ -145,22 +148,6 @@ class OrbaxCheckpoints:
         self.restored_notes = saved.get("notes", {})
         state = type(like.state)(**restored.last["state"])
         return type(like)(state, restored.best, _as_tuples(saved["history"]))
-
-    def _newest_whole(self) -> int | None:
-        """The number of the newest save that is whole, after a word on those that are not."""
-        faults = []
-        for number in sorted(_numbers(self._directory), reverse=True):
-            try:
-                check_whole(self._directory / str(number), ("last", "best", "progress"))
-            except Damaged as error:
-                faults.append(str(error))
-                continue
-            for fault in faults:
-                self._say(f"{fault}: going on from the one before it, {self._directory / str(number)}")
-            return number
-        if faults:
-            raise Damaged(f"{faults[0]}, and there is no whole one before it; begin a new run")
-        return None
 
 
 def load_best(
@@ -195,6 +182,26 @@ def newest(directory: Path) -> Path | None:
     """The newest save in a folder of checkpoints, whole or not; None if there is none."""
     numbers = _numbers(directory)
     return directory.resolve() / str(max(numbers)) if numbers else None
+
+
+def newest_whole(directory: Path) -> tuple[Path | None, list[str]]:
+    """The newest save that is whole (None if there are none at all), and what is wrong with those after it.
+
+    Raises:
+      Damaged: there are saves, and none is whole.
+    """
+    faults = []
+    for number in sorted(_numbers(directory), reverse=True):
+        path = directory.resolve() / str(number)
+        try:
+            check_whole(path, ("last", "best", "progress"))
+        except Damaged as error:
+            faults.append(str(error))
+            continue
+        return path, faults
+    if faults:
+        raise Damaged(f"{faults[0]}, and there is no whole one before it; begin a new run")
+    return None, []
 
 
 def read_progress(path: Path) -> dict[str, Any]:

@@ -1,0 +1,102 @@
+"""A run folder that is opened to go on in it: what the run was begun with is what goes on, or nothing does."""
+
+from __future__ import annotations
+
+import shutil
+from typing import NamedTuple
+
+from vae_jax.checksums import Damaged
+from vae_jax.experiment.environment import versions
+from vae_jax.experiment.progress import say
+from vae_jax.runs import RunFolder
+from vae_jax.training.checkpoints import newest_whole, read_progress
+from vae_jax.training.loop import is_finished
+
+# Packages that decide the bits of a run.
+_DECIDING = ("vae_jax", "jax", "jaxlib", "flax", "optax", "numpy")
+
+
+def restore_if_damaged(folder: RunFolder) -> None:
+    """Restores a damaged config.json from the last whole checkpoint.
+
+    Raises:
+      Damaged: config.json is damaged, and no checkpoint holds its settings.
+      ValueError: the folder holds no run, or another process works in it.
+    """
+    try:
+        folder.config()
+    except Damaged as error:
+        folder.lock()
+        path, _ = newest_whole(folder.checkpoints)
+        saved = {} if path is None else read_progress(path)
+        if "about" not in saved.get("notes", {}):
+            raise
+        fault = str(error).removeprefix(f"{folder.argument} {folder.path}: ").partition(";")[0]
+        say(f"{fault}: restored from the checkpoint {path}")
+        folder.restore_config(saved["config"], saved["notes"]["about"])
+        folder.unlock()
+
+
+def check_versions(folder: RunFolder, accept: bool) -> None:
+    """Stops if a run is continued with other versions than it was begun with.
+
+    Args:
+      folder: of the run.
+      accept: whether the run goes on with other versions than it was begun with.
+
+    Raises:
+      ValueError: they differ, and are not accepted.
+    """
+    begun, now = folder.about().get("versions") or {}, versions()
+    others = {name: begun[name] for name in _DECIDING if name in begun and begun[name] != now.get(name)}
+    if others and not accept:
+        names = ", ".join(f"{name} {version} (now {now.get(name)})" for name, version in others.items())
+        raise ValueError(
+            f"{folder.argument} {folder.path} was begun with {names}: other versions end in other bits; install those, "
+            "or give --accept-versions to go on with these"
+        )
+
+
+class Epochs(NamedTuple):
+    """Where a continued run ends."""
+
+    number: int
+    trains_on: bool  # past the end that it was begun with, so that what was measured there is no longer true
+
+
+def epochs_to_train(folder: RunFolder, asked: int, patience: int | None, changeable: bool) -> Epochs:
+    """The epochs at which a run is to end that the user gives `asked` epochs.
+
+    Args:
+      folder: of the run.
+      asked: epochs that the user gives now.
+      patience: of the run.
+      changeable: whether nothing in the run but its end depends on the epochs.
+
+    Raises:
+      ValueError: they are not those of the run and may not differ.
+    """
+    saved = folder.config()["epochs"]
+    if asked == saved:
+        return Epochs(saved, False)
+    if not changeable:
+        raise ValueError(
+            f"--epochs {asked}: a run whose --schedule is not constant keeps its epochs, for the learning rate depends "
+            f"on them, and {folder.path} was begun with {saved}"
+        )
+    path, _ = newest_whole(folder.checkpoints)
+    history = [] if path is None else read_progress(path)["history"]
+    models = history if history and isinstance(history[0], list) else [history]
+    done = max(map(len, models))
+    epochs = max(asked, done)
+    if epochs > asked:
+        say(f"{folder.path} has trained {done} epochs already: it ends there, not at {asked}")
+    return Epochs(epochs, not all(is_finished(rows, epochs, patience) for rows in models))
+
+
+def forget_the_end(folder: RunFolder) -> None:
+    """Removes what was measured, and trained, after the epochs that the run was begun with: it trains on."""
+    folder.remove_summary()
+    for prior in folder.path.glob("prior_*"):
+        say(f"{prior} is removed: it is trained again on the codes of the longer run")
+        shutil.rmtree(prior)
