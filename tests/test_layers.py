@@ -19,7 +19,9 @@ ALLOWED = {
     "networks": {"distributions", "quantizers"},
     "models": {"distributions", "quantizers", "networks"},
     "objectives": {"distributions", "quantizers", "networks", "models"},
-    "training": {"distributions", "quantizers", "networks", "models", "objectives", "atomic", "checksums", "differences"},
+    "training": {
+        "distributions", "quantizers", "networks", "models", "objectives", "atomic", "checksums", "differences",
+    },
     "data": set(),
     "evaluation": {"distributions", "quantizers", "networks", "models", "objectives"},
     "visualization": {"atomic", "distributions", "quantizers", "networks", "models", "objectives"},

@@ -26,9 +26,9 @@ from vae_jax.commands.pictures import (
 )
 from vae_jax.commands.report import Report, prepare_report
 from vae_jax.commands.train import Train, is_recipe, train
-from vae_jax.experiment.command_line import exit_on_bad_input, exit_where_interrupted
 from vae_jax.experiment.environment import keep_compiled_programs
 from vae_jax.experiment.evaluate import Evaluate
+from vae_jax.experiment.exits import exit_in_a_line, exit_on_bad_input
 
 # Each command: its options, and what checks them and returns the work.
 COMMANDS: dict[str, tuple[type, Callable[[Any], Callable[[], None]]]] = {
@@ -57,7 +57,7 @@ def main() -> None:
     Progress and messages go to stderr, results to stdout. Exit codes: 0; 1 for a fault; 2 where an argument is not as
     it must be, with one line that says what would be right; 130 where the user interrupted.
     """
-    with exit_where_interrupted():
+    with exit_in_a_line():
         keep_compiled_programs()
         if is_recipe(sys.argv[1:]):
             train(sys.argv[1:])

@@ -22,6 +22,4 @@ def differing(existing: Mapping[str, Any], given: Mapping[str, Any], changeable:
     """
     now = as_json(given)
     names = sorted(name for name in existing.keys() | now.keys() if existing.get(name) != now.get(name))
-    return ", ".join(
-        f"{n} (the run: {existing.get(n)!r}, now: {now.get(n)!r})" for n in names if n not in changeable
-    )
+    return ", ".join(f"{n} (the run: {existing.get(n)!r}, now: {now.get(n)!r})" for n in names if n not in changeable)

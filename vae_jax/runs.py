@@ -253,9 +253,12 @@ class RunFolder:
 
     def write_metrics(self, rows: Iterable[Mapping[str, float]]) -> None:
         """Writes `metrics.jsonl` anew: after a resume it must not repeat the epochs since the last checkpoint."""
-        text = "".join(json.dumps(dict(row)) + "\n" for row in rows)
+        self.write_metrics_lines([json.dumps(dict(row)) for row in rows])
+
+    def write_metrics_lines(self, lines: Iterable[str]) -> None:
+        """`write_metrics` for rows that are JSON already."""
         # Not waited for: checkpoints hold the same rows.
-        self._write("metrics.jsonl", text, durable=False)
+        self._write("metrics.jsonl", "".join(f"{line}\n" for line in lines), durable=False)
 
     def summary(self) -> dict[str, Any] | None:
         """The numbers of a finished run; None if it has not finished.

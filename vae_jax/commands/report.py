@@ -14,6 +14,7 @@ from vae_jax.experiment.disentanglement.evaluate import open_disentangled
 from vae_jax.experiment.disentanglement.run import write_summary
 from vae_jax.experiment.disentanglement.settings import EXPERIMENT
 from vae_jax.experiment.evaluate import open_run
+from vae_jax.experiment.loaded import checked_summary
 from vae_jax.experiment.progress import say
 from vae_jax.experiment.trained import draw_figures, measure, write_trained_report
 from vae_jax.runs import RunFolder, check_writable
@@ -35,9 +36,13 @@ def prepare_report(options: Report) -> Callable[[], None]:
     folder = RunFolder(options.run, "RUN")
     write = _of_disentangled(options) if folder.config().get("experiment") == EXPERIMENT else _of_method(options)
     check_writable(folder.path, "RUN")
+    folder.lock()
 
     def work() -> None:
-        write()
+        try:
+            write()
+        finally:
+            folder.unlock()
         print(f"report: {folder.report}")
         if options.open:
             webbrowser.open(folder.report.resolve().as_uri())
@@ -46,8 +51,9 @@ def prepare_report(options: Report) -> Callable[[], None]:
 
 
 def _of_method(options: Report) -> Callable[[], object]:
+    folder = RunFolder(options.run, "RUN")
+    summary = checked_summary(folder, folder.config()["experiment"])
     trained = open_run(options.run, options.data_dir)
-    summary = trained.folder.summary() or {}
     own = next((model for model in summary.get("models", ()) if model["seed"] == trained.settings.seed), summary)
 
     def write() -> None:

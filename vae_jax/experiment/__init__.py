@@ -2,7 +2,6 @@
 
 from vae_jax.experiment.beta_vae import BETA_VAE as BETA_VAE
 from vae_jax.experiment.beta_vae import BetaSettings as BetaSettings
-from vae_jax.experiment.command_line import exit_on_bad_input as exit_on_bad_input
 from vae_jax.experiment.command_line import main as main
 from vae_jax.experiment.environment import device_name as device_name
 from vae_jax.experiment.environment import versions as versions
@@ -10,6 +9,7 @@ from vae_jax.experiment.evaluate import Evaluate as Evaluate
 from vae_jax.experiment.evaluate import open_run as open_run
 from vae_jax.experiment.evaluate import prepare_evaluation as prepare_evaluation
 from vae_jax.experiment.evaluate import run_evaluation as run_evaluation
+from vae_jax.experiment.exits import exit_on_bad_input as exit_on_bad_input
 from vae_jax.experiment.method import Method as Method
 from vae_jax.experiment.pipeline import run as run
 from vae_jax.experiment.prepared import prepare as prepare

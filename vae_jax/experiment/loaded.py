@@ -59,8 +59,8 @@ def load_method_run(folder: RunFolder, seed: int | None = None) -> tuple[Method,
     own = dataclasses.replace(settings, seed=settings.seed + index, seeds=1)
     if folder.params.exists():
         # What was exported of a run before its second stage has no prior to be read.
-        single = method.second_stage is None or summary.get("second_stage") is False
-        whole = model if single else method.second_stage.whole(own, model)
+        second_stage = None if summary.get("second_stage") is False else method.second_stage
+        whole = model if second_stage is None else second_stage.whole(own, model)
         params = exported_params(folder, whole)
         return method, _loaded(folder, method, own, whole, params, image_shape, summary)
     like = jax.eval_shape(model.init, jax.random.key(0))
@@ -136,7 +136,9 @@ def summary_so_far(folder: RunFolder) -> dict[str, Any]:
     if summary is not None:
         return summary
     epochs = max((int(row.get("epoch", 0)) for row in folder.metrics()), default=0)
-    return {"unfinished": f"{folder.argument} {folder.path} has not finished: this is its best epoch of {epochs} so far"}
+    return {
+        "unfinished": f"{folder.argument} {folder.path} has not finished: this is its best epoch of {epochs} so far"
+    }
 
 
 def checked_summary(folder: RunFolder, experiment: str) -> dict[str, Any]:

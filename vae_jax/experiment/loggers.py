@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
 from vae_jax.atomic import write_atomically
+from vae_jax.experiment.progress import say
 from vae_jax.runs import RunFolder, defined
 from vae_jax.training import Row
 
@@ -154,9 +155,16 @@ def _each_epoch_once(
 
 
 def _logged(path: Path) -> dict[str, Any]:
-    """What the folder notes of earlier processes."""
+    """What the folder notes about earlier processes; after a word, nothing if the note is damaged."""
     note = path / _STATE
-    return json.loads(note.read_text()) if note.exists() else {"epoch": 0}
+    try:
+        logged = json.loads(note.read_text()) if note.exists() else {"epoch": 0}
+        if not isinstance(logged["epoch"], int):
+            raise ValueError("it names no epoch")
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        say(f"{note} cannot be read ({error}): all epochs are logged again")
+        return {"epoch": 0}
+    return logged
 
 
 def _note(path: Path, logged: Mapping[str, Any]) -> None:

@@ -10,9 +10,8 @@ from vae_jax.experiment.members import train_members
 from vae_jax.experiment.prepared import Prepared
 from vae_jax.experiment.problem import fitted_to
 from vae_jax.experiment.progress import ProgressDisplay, say
-from vae_jax.experiment.summaries import combined, model_summary, shown_model
+from vae_jax.experiment.summaries import combined, model_summary, shown_model, summary_to_add_to
 from vae_jax.experiment.trained import Trained, draw_figures, keys_of, measure, write_trained_report
-from vae_jax.runs import RunFolder
 from vae_jax.training.processes import is_writer
 from vae_jax.training.sharding import gather
 
@@ -47,7 +46,7 @@ def _run(prepared: Prepared) -> dict[str, Any]:
     best_epochs = ", ".join(f"{member.best_epoch} of {len(member.history)}" for member in members)
     say(f"best epoch {best_epochs}")
 
-    earlier = _summary_so_far(folder)
+    earlier = summary_to_add_to(folder)
     models_before = earlier.get("models", [earlier])
     trained, measured, summaries = [], [], []
     for i, member in enumerate(members):
@@ -86,12 +85,3 @@ def _run(prepared: Prepared) -> dict[str, Any]:
     write_trained_report(trained[shown], summary, figures)
     folder.write_summary(summary)
     return summary
-
-
-def _summary_so_far(folder: RunFolder) -> dict[str, Any]:
-    try:
-        return folder.summary() or {}
-    except ValueError as error:
-        say(f"summary.json is measured anew, without what evaluate had added ({error})")
-        folder.remove_summary()
-        return {}

@@ -6,7 +6,7 @@ import dataclasses
 import time
 from datetime import datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import optax
@@ -68,7 +68,11 @@ def _prepare_in(folder: RunFolder, method: Method, settings: Settings, started: 
     settings = resolve(settings, images)
     check_same(run_config(method.name, settings) | versions())
     mesh = mesh_of(settings)
-    about = {"image_shape": images.train.shape[1:], "data_fingerprint": fingerprint(images), "versions": versions()}
+    about: dict[str, Any] = {
+        "image_shape": images.train.shape[1:],
+        "data_fingerprint": fingerprint(images),
+        "versions": versions(),
+    }
     trains_on = False
     if settings.resume:
         epochs = epochs_to_train(folder, settings.epochs, settings.patience, "epochs" in changeable(settings))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -14,11 +15,11 @@ from vae_jax.experiment.loggers import MakeLogger, no_logger
 from vae_jax.experiment.progress import ProgressDisplay
 from vae_jax.experiment.stopping import stopping
 from vae_jax.runs import RunFolder, defined
-from vae_jax.training import Row
+from vae_jax.training import EnsembleProgress, Progress, Row
 from vae_jax.training.checkpoints import OrbaxCheckpoints, newest
 from vae_jax.training.processes import is_writer
 
-ProgressT = TypeVar("ProgressT")  # Progress, or EnsembleProgress
+ProgressT = TypeVar("ProgressT", Progress, EnsembleProgress)
 
 
 class Training(NamedTuple, Generic[ProgressT]):
@@ -60,66 +61,87 @@ def train_in_folder(
       OSError: the folder cannot be written to.
     """
     _check_not_lost(folder, display)
-    about = folder.about()
-    rows = _rows_so_far(folder, display)
-    seconds_at: dict[int, float] = {int(row["epoch"]): row["seconds"] for row in rows}
-    spent = max(seconds_at.values(), default=0.0)
-    first_step: list[float] = []
+    about, rows = folder.about(), _rows_so_far(folder, display)
+    clock = _Clock(started, rows)
+    sorted_rows = lambda history: sorted(rows_of(history), key=lambda row: row["epoch"])
 
-    def seconds() -> float:
-        return round(spent + time.monotonic() - started, 2)
+    def notes(progress: ProgressT) -> dict[str, Any]:
+        return {"seconds": clock.seconds_of(rows_of(progress.history)), "about": about}
 
-    def recall() -> None:
-        """Takes the seconds of epochs whose rows are lost from the checkpoint, once it is restored."""
-        nonlocal spent
-        for epoch, at in checkpoints.restored_notes.get("seconds", {}).items():
-            seconds_at.setdefault(int(epoch), at)
-        spent = max(seconds_at.values(), default=0.0)
-
-    def on_start() -> None:
-        recall()
-        first_step.append(round(seconds_since_start(), 2))
-        display.say(f"first step {first_step[0]:.1f} s after the command began")
-        signals.begin()
-
-    def sorted_rows(history: Any) -> list[Row]:
-        return sorted(rows_of(history), key=lambda row: row["epoch"])
-
-    def notes(progress: Any) -> dict[str, Any]:
-        epochs = sorted({int(row["epoch"]) for row in rows_of(progress.history)})
-        return {"seconds": {str(epoch): seconds_at.get(epoch, seconds()) for epoch in epochs}, "about": about}
-
-    def write_rows(history: list[Row]) -> None:
-        if is_writer():
-            folder.write_metrics([defined(row) | {"seconds": seconds_at[int(row["epoch"])]} for row in history])
-            logger.log(history)
-
-    def on_epoch(history: Any) -> None:
-        rows = sorted_rows(history)
-        # Epochs after the last checkpoint are done again, in the same bits.
-        seconds_at[int(rows[-1]["epoch"])] = seconds()
-        write_rows(rows)
-        display.show([row for row in rows if row["epoch"] == rows[-1]["epoch"]])
-        if checkpoints.stopping:
-            signals.end()
-
-    logger = (log if is_writer() else no_logger)(folder, config)
     with stopping(display.say) as signals:
+        logger = (log if is_writer() else no_logger)(folder, config)
         checkpoints = OrbaxCheckpoints(
             folder.checkpoints, key, config, changeable=changeable, notes=notes, stop=signals.asked, say=display.say
         )
+        first_step: list[float] = []
+        lines: list[str] = []  # of metrics.jsonl: a row is turned into JSON once, for runs may have thousands
+
+        def on_start() -> None:
+            clock.recall(checkpoints.restored_notes)
+            first_step.append(round(seconds_since_start(), 2))
+            display.say(f"first step {first_step[0]:.1f} s after the command began")
+            signals.begin()
+
+        def write(history: list[Row]) -> None:
+            if is_writer():
+                lines.extend(json.dumps(defined(row) | {"seconds": clock.at(row)}) for row in history[len(lines) :])
+                folder.write_metrics_lines(lines)
+                logger.log(history)
+
+        def on_epoch(history: Any) -> None:
+            rows = sorted_rows(history)
+            clock.pass_epoch(rows[-1])
+            write(rows)
+            display.show([row for row in rows if row["epoch"] == rows[-1]["epoch"]])
+            if checkpoints.stopping:
+                signals.end()
+
         try:
             progress = begin(checkpoints=checkpoints, on_start=on_start, on_epoch=on_epoch)
             if not first_step:
-                recall()
+                clock.recall(checkpoints.restored_notes)
                 whole = sorted_rows(progress.history)
                 # A process that is killed right after its last save has not written its last row.
                 if [row["epoch"] for row in rows] != [row["epoch"] for row in whole]:
-                    write_rows(whole)
+                    write(whole)
         finally:
             logger.close()
         signals.end()
-    return Training(progress, checkpoints, seconds, first_step[0] if first_step else None)
+    return Training(progress, checkpoints, clock.now, first_step[0] if first_step else None)
+
+
+class _Clock:
+    """Seconds that a run has taken, over all processes that worked on it, at the end of each epoch.
+
+    Args:
+      started: `time.monotonic()` when this process began to work on the run.
+      rows: of `metrics.jsonl`, as far as earlier processes wrote them.
+    """
+
+    def __init__(self, started: float, rows: Iterable[Mapping[str, float]]):
+        self._started = started
+        self._at: dict[int, float] = {int(row["epoch"]): row["seconds"] for row in rows}
+        self._spent = max(self._at.values(), default=0.0)
+
+    def now(self) -> float:
+        return round(self._spent + time.monotonic() - self._started, 2)
+
+    def at(self, row: Row) -> float:
+        return self._at[int(row["epoch"])]
+
+    def pass_epoch(self, row: Row) -> None:
+        """Notes that an epoch has ended. Epochs after the last checkpoint are done again, in the same bits."""
+        self._at[int(row["epoch"])] = self.now()
+
+    def seconds_of(self, rows: Iterable[Row]) -> dict[str, float]:
+        """The seconds of each epoch, JSON-like, to be kept in a checkpoint; the last may be ending just now."""
+        return {str(epoch): self._at.get(epoch, self.now()) for epoch in sorted({int(row["epoch"]) for row in rows})}
+
+    def recall(self, notes: Mapping[str, Any]) -> None:
+        """Takes the epochs whose rows were lost from the notes of the checkpoint."""
+        for epoch, at in notes.get("seconds", {}).items():
+            self._at.setdefault(int(epoch), at)
+        self._spent = max(self._at.values(), default=0.0)
 
 
 def _check_not_lost(folder: RunFolder, display: ProgressDisplay) -> None:

@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from vae_jax.experiment.progress import say
 from vae_jax.runs import RunFolder, defined
 from vae_jax.training import Progress
 from vae_jax.training.loop import best_loss, is_finite
@@ -66,6 +67,16 @@ def add_to_summary(folder: RunFolder, seed: int, numbers: Mapping[str, Any]) -> 
     if models is None:
         return folder.add_to_summary(numbers)
     return folder.add_to_summary(combined([m | defined(numbers) if m["seed"] == seed else m for m in models]))
+
+
+def summary_to_add_to(folder: RunFolder) -> dict[str, Any]:
+    """The summary of a run that is being trained; {} if there is none, or, after a word, if it is damaged."""
+    try:
+        return folder.summary() or {}
+    except ValueError as error:
+        say(f"summary.json is measured anew, without what evaluate had added ({error})")
+        folder.remove_summary()
+        return {}
 
 
 def shown_model(members: Sequence[Progress]) -> int:

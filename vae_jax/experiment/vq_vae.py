@@ -14,7 +14,14 @@ import tyro
 from vae_jax.evaluation import measure_vq_vae
 from vae_jax.experiment.method import Method, SecondStage
 from vae_jax.experiment.problem import BITS_SEED, Problem, as_told
-from vae_jax.experiment.second_stage import CodeSettings, check_code_settings, has_prior, load_prior, train_prior, with_prior
+from vae_jax.experiment.second_stage import (
+    CodeSettings,
+    check_code_settings,
+    has_prior,
+    load_prior,
+    train_prior,
+    with_prior,
+)
 from vae_jax.models import VAE, output_bias, vq_vae, with_codes_fitted
 from vae_jax.networks import residual_decoder, residual_encoder
 from vae_jax.objectives import quantized

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 
 import tyro
 
-from vae_jax.experiment.command_line import exit_on_bad_input, exit_where_interrupted, exit_where_it_stops
+from vae_jax.experiment.command_line import exit_if_training_ends_early
 from vae_jax.experiment.disentanglement.run import prepare, run, saved_settings
 from vae_jax.experiment.disentanglement.settings import EXPERIMENT, DisentangleSettings
 from vae_jax.experiment.environment import keep_compiled_programs
+from vae_jax.experiment.exits import exit_in_a_line, exit_on_bad_input
+from vae_jax.experiment.stopping import terminated_as_interrupted
 
 
 def main(description: str | None, prog: str | None = None, arguments: Sequence[str] | None = None) -> None:
@@ -34,12 +36,13 @@ def main(description: str | None, prog: str | None = None, arguments: Sequence[s
         args=arguments,
     )
     settings = parse(DisentangleSettings())
-    with exit_where_interrupted(), exit_on_bad_input():
-        if settings.resume:
-            # Parsed again over the run's own settings, so that what differs now is what the user typed.
-            settings = parse(saved_settings(settings))
-        prepared = prepare(settings)
-    with exit_where_it_stops(prepared.folder, "--betas and --seeds", settings.resume):
-        summary = run(prepared)
-    print(f"report: {prepared.folder.report}")
-    print(json.dumps(summary, allow_nan=False))
+    with exit_in_a_line(), terminated_as_interrupted():
+        with exit_on_bad_input():
+            if settings.resume:
+                # Parsed again over the run's own settings, so that what differs now is what the user typed.
+                settings = parse(saved_settings(settings))
+            prepared = prepare(settings)
+        with exit_if_training_ends_early(prepared.folder, "--betas and --seeds", settings.resume):
+            summary = run(prepared)
+        print(f"report: {prepared.folder.report}")
+        print(json.dumps(summary, allow_nan=False))

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from vae_jax.data import FactorData, load_factor_data
+from vae_jax.data import FactorData, fingerprint, load_factor_data
 from vae_jax.data.factor_sets import NAMES
 from vae_jax.distributions import mean_of
 from vae_jax.evaluation import Measures
@@ -68,13 +68,15 @@ def open_disentangled(path: Path, data_dir: str | None = None) -> tuple[Prepared
     """A finished run of the disentanglement experiment with its data, and its summary.
 
     Raises:
-      ValueError: where the run has not finished, or its data cannot be loaded.
+      ValueError: where the run has not finished, or its data cannot be loaded or have changed.
     """
     folder = RunFolder(path, "RUN")
     settings = settings_of(folder, DisentangleSettings(run_dir=path, data_dir=data_dir))
     folder.check_no_export()
     summary = checked_summary(folder, EXPERIMENT)
-    return Prepared(settings, _factor_data(folder, settings.data, data_dir), folder), summary
+    data = _factor_data(folder, settings.data, data_dir)
+    folder.check_data(fingerprint(data), settings.data)
+    return Prepared(settings, data, folder), summary
 
 
 def _factor_data(folder: RunFolder, name: Any, data_dir: str | None) -> FactorData:

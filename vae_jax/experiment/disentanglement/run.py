@@ -10,9 +10,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from vae_jax.data import FactorData, load_factor_data
+from vae_jax.data import FactorData, fingerprint, load_factor_data
 from vae_jax.data.dsprites import agreement_with_sprites
 from vae_jax.evaluation.disentanglement import measure_references
+from vae_jax.experiment.continued import check_versions, restore_if_damaged
 from vae_jax.experiment.disentanglement.figures import run_figures
 from vae_jax.experiment.disentanglement.scoring import on_the_way, score_all
 from vae_jax.experiment.disentanglement.settings import (
@@ -32,6 +33,7 @@ from vae_jax.experiment.loggers import check_logger
 from vae_jax.experiment.model_card import write_model_card
 from vae_jax.experiment.progress import ProgressDisplay, say
 from vae_jax.experiment.settings import program_of
+from vae_jax.experiment.summaries import summary_to_add_to
 from vae_jax.runs import RunFolder, defined
 from vae_jax.visualization import ReportFigure, save_figure, write_report
 
@@ -71,16 +73,35 @@ def prepare(settings: DisentangleSettings) -> Prepared:
     default = Path("runs") / f"{EXPERIMENT}-{settings.objective}-{settings.data}-{stamp}"
     folder = RunFolder(settings.run_dir or default)
     if settings.resume:
-        folder.check_same(config_of(settings))
+        folder.lock()
     else:
         folder.check_new()
+    try:
+        return _prepare_in(folder, settings)
+    except BaseException:
+        folder.unlock()
+        raise
+
+
+def _prepare_in(folder: RunFolder, settings: DisentangleSettings) -> Prepared:
+    if settings.resume:
+        folder.check_same(config_of(settings))
     data = load_factor_data(settings.data, settings.data_dir)
     if settings.changed_factors is not None and not 1 <= settings.changed_factors < len(data.factor_sizes):
         raise ValueError(
             f"--changed-factors must be between 1 and {len(data.factor_sizes) - 1}, got {settings.changed_factors}"
         )
-    if not settings.resume:
-        folder.create(config_of(settings), data.image_shape)
+    about: dict[str, Any] = {
+        "image_shape": data.image_shape,
+        "data_fingerprint": fingerprint(data),
+        "versions": versions(),
+    }
+    if settings.resume:
+        folder.check_data(about["data_fingerprint"], settings.data)
+        check_versions(folder, settings.accept_versions)
+        folder.keep_config(config_of(settings), about)
+    else:
+        folder.create(config_of(settings), **about)
     return Prepared(settings, data, folder)
 
 
@@ -88,11 +109,20 @@ def saved_settings(settings: DisentangleSettings) -> DisentangleSettings:
     """Of a run to be resumed, its own settings, where it lies taken from `settings`."""
     if settings.run_dir is None:
         raise ValueError("--resume needs --run-dir, the folder of the run to continue")
-    return settings_of(RunFolder(settings.run_dir), settings)
+    folder = RunFolder(settings.run_dir)
+    restore_if_damaged(folder)
+    return settings_of(folder, settings)
 
 
 def run(prepared: Prepared) -> dict[str, Any]:
     """Trains all models at once, scores them, and writes the summary and the report; returns the summary."""
+    try:
+        return _run(prepared)
+    finally:
+        prepared.folder.unlock()
+
+
+def _run(prepared: Prepared) -> dict[str, Any]:
     settings, data, folder = prepared
     members = members_of(settings)
     with ProgressDisplay(settings.steps // steps_at_once(settings)) as display:
@@ -117,7 +147,7 @@ def write_summary(
 ) -> dict[str, Any]:
     """The summary and the report of a run whose models have these records."""
     settings, data, folder = prepared
-    earlier = folder.summary() or {}
+    earlier = summary_to_add_to(folder)
     reference_points = reference_dci_points(settings)
     references = {
         name: earlier[name]

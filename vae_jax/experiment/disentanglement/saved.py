@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 
 from vae_jax.experiment.disentanglement.methods import make_model
 from vae_jax.experiment.disentanglement.run import command_of
 from vae_jax.experiment.disentanglement.settings import (
     DESCRIPTION,
-    EXPERIMENT,
     TITLE,
     DisentangleSettings,
     config_of,
     members_of,
     settings_of,
 )
-from vae_jax.experiment.disentanglement.training import load_snapshot
-from vae_jax.experiment.loaded import Loaded, checked_summary, exported_params
+from vae_jax.experiment.disentanglement.training import load_latest, load_snapshot
+from vae_jax.experiment.loaded import Loaded, exported_params, summary_so_far
 from vae_jax.runs import RunFolder
 
 
@@ -24,10 +24,10 @@ def load_member(folder: RunFolder, seed: int | None = None, beta: float | None =
     """The model of that seed and weight; the first of those that are left where one of them is None.
 
     Raises:
-      ValueError: where the run has not finished, or has no such model.
+      ValueError: where nothing has been saved yet, or the run has no such model.
     """
     settings = settings_of(folder, DisentangleSettings(run_dir=folder.path))
-    checked_summary(folder, EXPERIMENT)
+    summary = summary_so_far(folder)
     members = members_of(settings)
     fitting = [m for m in members if seed in (None, m.seed) and beta in (None, m.beta)]
     if not fitting:
@@ -41,5 +41,7 @@ def load_member(folder: RunFolder, seed: int | None = None, beta: float | None =
     if folder.params.exists():
         params = exported_params(folder, model)
     else:
-        params = load_snapshot(settings, model, folder, settings.steps)[members.index(member)]
-    return Loaded(folder, TITLE, DESCRIPTION, command_of(own), config_of(own), model, params, shape, own)
+        at_the_end = partial(load_snapshot, steps=settings.steps)
+        of_all = (load_latest if "unfinished" in summary else at_the_end)(settings, model, folder)
+        params = of_all[members.index(member)]
+    return Loaded(folder, TITLE, DESCRIPTION, command_of(own), config_of(own), model, params, shape, own, summary)

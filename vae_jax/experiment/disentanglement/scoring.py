@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import functools
-import json
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vae_jax.atomic import write_atomically
+from vae_jax.checksums import Damaged
 from vae_jax.data import FactorData, factors_of
 from vae_jax.evaluation import kl_per_dimension, mean_over_examples, mean_over_samples, posterior_means
 from vae_jax.evaluation.disentanglement import (
@@ -74,27 +72,35 @@ def score_all(settings: DisentangleSettings, data: FactorData, folder: RunFolder
     model, members, keys = make_model(settings, data.image_shape), members_of(settings), keys_of(settings)
     records = []
     for steps in scored_steps(settings):
-        models = load_snapshot(settings, model, folder, steps)
+        models = functools.cache(partial(load_snapshot, settings, model, folder, steps))
         for index, member in enumerate(members):
             name = f"{settings.objective} {member.beta:g}, seed {member.seed}, {steps} steps"
             given = {"objective": settings.objective, "beta": member.beta, "seed": member.seed, "steps": steps}
-            of_model = model, models[index], data
-            fast = partial(_score_fast, *of_model, coarse_sizes(data.factor_sizes), keys.scoring, settings.points, name)
+            sizes = coarse_sizes(data.factor_sizes)
+            fast = partial(_score_fast, model, models, index, data, sizes, keys.scoring, settings.points, name)
             coarse = _done(folder, f"coarse-{steps}-{index}", given, fast)
             if steps == settings.steps:
-                measure = partial(score, settings, *of_model, keys.scoring, name)
+                measure = partial(_score_last, settings, model, models, index, data, keys.scoring, name)
                 records.append(_done(folder, f"final-{index}", given, measure) | {"coarse": coarse})
-    return with_udr(records, model, models, data, keys.scoring)
+    return with_udr(records, model, models(), data, keys.scoring)
 
 
 def on_the_way(settings: DisentangleSettings, folder: RunFolder) -> list[dict[str, Any]]:
-    """The coarse records of every number of scored steps, of all models."""
-    paths = [
-        _path(folder, f"coarse-{steps}-{index}")
+    """The coarse records of every number of scored steps, of all models.
+
+    Raises:
+      Damaged: one of them is gone or not what was written.
+    """
+    names = [
+        _name(f"coarse-{steps}-{index}")
         for steps in scored_steps(settings)
         for index in range(len(members_of(settings)))
     ]
-    return [json.loads(path.read_text()) for path in paths]
+    records = [folder.read_part(name) for name in names]
+    if None in records:
+        lost = names[records.index(None)]
+        raise Damaged(f"{folder.argument} {folder.path}: {lost} is missing; --resume measures it again")
+    return [record for record in records if record is not None]
 
 
 def score_table(
@@ -169,9 +175,29 @@ def _drawn(
     return labelled(jax.random.fold_in(key, 1), count), labelled(jax.random.fold_in(key, 2), max(count // 2, 2))
 
 
-def _score_fast(
-    model: VAE, params: Params, data: FactorData, sizes: Sequence[int], key: jax.Array, points: int, name: str
+def _score_last(
+    settings: DisentangleSettings,
+    model: VAE,
+    models: Callable[[], Sequence[Params]],
+    index: int,
+    data: FactorData,
+    key: jax.Array,
+    name: str,
 ) -> dict[str, Any]:
+    return score(settings, model, models()[index], data, key, name)
+
+
+def _score_fast(
+    model: VAE,
+    models: Callable[[], Sequence[Params]],
+    index: int,
+    data: FactorData,
+    sizes: Sequence[int],
+    key: jax.Array,
+    points: int,
+    name: str,
+) -> dict[str, Any]:
+    params = models()[index]
     if not _is_finite(params):
         return {}
     return measure_disentanglement(table_with_progress(model, params, data, sizes, name), key, points=points, fast=True)
@@ -196,16 +222,23 @@ def _is_finite(params: Params) -> bool:
     return all(bool(jnp.all(jnp.isfinite(leaf))) for leaf in jax.tree.leaves(params))
 
 
-def _path(folder: RunFolder, name: str) -> Path:
-    return folder.path / "scores" / f"{name}.json"
+def _name(record: str) -> str:
+    return f"scores/{record}.json"
 
 
 def _done(
-    folder: RunFolder, name: str, given: Mapping[str, Any], measure: Callable[[], dict[str, Any]]
+    folder: RunFolder, record: str, given: Mapping[str, Any], measure: Callable[[], dict[str, Any]]
 ) -> dict[str, Any]:
     """What was measured, with what is given, from the folder where it is there already."""
-    path = _path(folder, name)
-    if not path.exists():
-        path.parent.mkdir(exist_ok=True)
-        write_atomically(path, json.dumps(defined({**given, **measure()}), allow_nan=False))
-    return json.loads(path.read_text())
+    name = _name(record)
+    try:
+        done = folder.read_part(name)
+    except ValueError as error:
+        say(f"{name} is measured again ({error})")
+        done = None
+    if done is None:
+        done = defined({**given, **measure()})
+        folder.write_part(name, done)
+        # As it will be read back: a run that is resumed goes on with the same.
+        done = folder.read_part(name) or {}
+    return done

@@ -30,7 +30,7 @@ DEFAULT_WEIGHTS: dict[ObjectiveName, float] = {
     "ada_gvae": 1.0,
 }
 STEPS_AT_ONCE = 100  # at most, between two lines of metrics
-_PLACES = ("data_dir", "run_dir", "resume", "log")
+_PLACES = ("data_dir", "run_dir", "resume", "accept_versions", "log")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,6 +57,8 @@ class DisentangleSettings:
     """the run's own folder, made by the run; None: runs/disentangle-OBJECTIVE-DATA-TIME"""
     resume: bool = False
     """continue the run in --run-dir, all its models, from its last checkpoint; its settings are the defaults"""
+    accept_versions: bool = False
+    """resume a run that was begun with other versions of vae_jax, JAX, flax, optax or NumPy: it ends in other bits"""
     log: LogName = "none"
     """metrics go to metrics.jsonl, and to TensorBoard or Weights & Biases too; to be given again with --resume"""
     batch_size: int = 64

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from vae_jax.checksums import Damaged
 from vae_jax.data import FactorData
 from vae_jax.experiment.disentanglement.methods import make_model, make_objective, make_optimizer
 from vae_jax.experiment.disentanglement.settings import (
@@ -26,7 +27,7 @@ from vae_jax.experiment.resumable import Training, train_in_folder
 from vae_jax.models.vae import VAE, Params
 from vae_jax.runs import RunFolder
 from vae_jax.training import EnsembleProgress, History, Row, fit_ensemble
-from vae_jax.training.checkpoints import OrbaxCheckpoints, load_best
+from vae_jax.training.checkpoints import OrbaxCheckpoints, check_whole, load_best, newest
 
 _VALIDATION_BATCHES = 4
 
@@ -81,7 +82,9 @@ def train(
         )
         training = train_in_folder(folder, config, display, keys[0], time.monotonic(), begin, rows_of, log)
         progress = training.progress
-        if not is_whole(snapshot(folder, steps)):
+        # A snapshot that was lost on the way, and whose scores are there, stays lost: the training has gone beyond it.
+        at_these_steps = max(map(len, progress.history)) == steps // chunk
+        if at_these_steps and not is_whole(snapshot(folder, steps)):
             # The last parameters, as in the papers, not those of the lowest validation loss.
             last = progress._replace(best_params=progress.state.params)
             OrbaxCheckpoints(snapshot(folder, steps), keys[0], config).save(last)
@@ -89,16 +92,40 @@ def train(
 
 
 def is_whole(path: Path) -> bool:
-    """Whether a snapshot was saved to its end: orbax makes the folder first."""
-    return path.is_dir() and any(each.name.isdigit() for each in path.iterdir())
+    """Returns whether a snapshot was saved to its end and is what was written."""
+    saved = newest(path)
+    try:
+        if saved is not None:
+            check_whole(saved, ("last", "best", "progress"))
+    except Damaged:
+        return False
+    return saved is not None
 
 
 def load_snapshot(settings: DisentangleSettings, model: VAE, folder: RunFolder, steps: int) -> list[Params]:
     """The parameters of every model after so many steps.
 
     Raises:
-      ValueError: where there is no such snapshot, or one of another model.
+      Damaged: the snapshot is not what was written.
+      ValueError: there is no such snapshot, or one of another model or other settings.
     """
+    return _load(snapshot(folder, steps), settings, model, folder)
+
+
+def load_latest(settings: DisentangleSettings, model: VAE, folder: RunFolder) -> list[Params]:
+    """The parameters of every model of a run that has not finished: of its last snapshot, or else its best so far.
+
+    Raises:
+      ValueError: nothing has been saved yet.
+    """
+    paths = [snapshot(folder, steps) for steps in reversed(scored_steps(settings))]
+    return _load(next(filter(is_whole, paths), folder.checkpoints), settings, model, folder)
+
+
+def _load(path: Path, settings: DisentangleSettings, model: VAE, folder: RunFolder) -> list[Params]:
     keys = keys_of(settings).training
-    stacked = load_best(snapshot(folder, steps), jax.eval_shape(jax.vmap(model.init), keys))
+    try:
+        stacked = load_best(path, jax.eval_shape(jax.vmap(model.init), keys), folder.config())
+    except Damaged as error:
+        raise Damaged(f"{folder.argument} {folder.path}: {error}; --resume saves the last one again") from error
     return [jax.tree.map(lambda leaf, i=i: leaf[i], stacked) for i in range(len(keys))]
