@@ -247,8 +247,7 @@ class RunFolder:
         path = self.path / "metrics.jsonl"
         if path.exists():
             return [self._parse(path, line) for line in self._text(path).splitlines()]
-        if "metrics.jsonl" in (self._recorded() or {}):
-            raise self._damaged("metrics.jsonl is missing")
+        self._check_never_written("metrics.jsonl")
         return []
 
     def write_metrics(self, rows: Iterable[Mapping[str, float]]) -> None:
@@ -264,9 +263,12 @@ class RunFolder:
         """The numbers of a finished run; None if it has not finished.
 
         Raises:
-          Damaged: the file is not what was written.
+          Damaged: the file is not what was written, or is gone.
         """
-        return self._read(self._summary_path) if self._summary_path.exists() else None
+        if self._summary_path.exists():
+            return self._read(self._summary_path)
+        self._check_never_written("summary.json")
+        return None
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
         """Replaces the numbers of the run; those that are not finite must be None (see `defined`)."""
@@ -286,10 +288,13 @@ class RunFolder:
         """A JSON object that `write_part` wrote; None if there is none.
 
         Raises:
-          Damaged: the file is not what was written.
+          Damaged: the file is not what was written, or is gone.
         """
         path = self.path / name
-        return self._read(path) if path.exists() else None
+        if path.exists():
+            return self._read(path)
+        self._check_never_written(name)
+        return None
 
     def write_part(self, name: str, content: Mapping[str, Any]) -> None:
         """Replaces a JSON file of the run's own, such as `scores/final-0.json`."""
@@ -345,6 +350,10 @@ class RunFolder:
             raise
         except (OSError, ValueError) as error:
             raise ValueError(f"{self.argument} {self.path}: {name} cannot be read ({error})") from None
+
+    def _check_never_written(self, name: str) -> None:
+        if name in (self._recorded() or {}):
+            raise self._damaged(f"{name} is missing")
 
     def _check(self, name: str, content: bytes) -> None:
         try:
