@@ -12,6 +12,7 @@ import tyro
 
 from vae_jax.experiment.devices import join_processes
 from vae_jax.experiment.environment import keep_compiled_programs
+from vae_jax.experiment.exits import exit_on_bad_input, exit_where_interrupted
 from vae_jax.experiment.method import Method
 from vae_jax.experiment.pipeline import run
 from vae_jax.experiment.prepared import prepare
@@ -20,26 +21,6 @@ from vae_jax.experiment.settings import Settings, settings_of_run
 from vae_jax.runs import RunFolder
 from vae_jax.training import Diverged, DoesNotFit
 from vae_jax.training.processes import ending_together
-
-
-@contextlib.contextmanager
-def exit_on_bad_input() -> Iterator[None]:
-    """Turns a ValueError or TypeError into one line on stderr and exit code 2."""
-    try:
-        yield
-    except (ValueError, TypeError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-
-
-@contextlib.contextmanager
-def exit_where_interrupted() -> Iterator[None]:
-    """Turns Ctrl-C into a line on stderr and exit code 130."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        sys.exit(130)
 
 
 @contextlib.contextmanager
