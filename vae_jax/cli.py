@@ -71,7 +71,7 @@ def main() -> None:
 
 def parse(words: list[str]) -> Any:
     """The options of the command that the words are of."""
-    train: type[of.Train] = of.Train
+    train: type = of.Train
     # The flags of the recipes take JAX: they are there for who trains, and for a shell's completion.
     if words[:1] == ["train"] or any(word.startswith("--tyro-") for word in words):
         from vae_jax.commands.train import TrainByRecipe
