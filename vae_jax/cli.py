@@ -71,14 +71,14 @@ def main() -> None:
 
 def parse(words: list[str]) -> Any:
     """The options of the command that the words are of."""
-    train: type = of.Train
+    kinds: dict[str, Callable[..., Any]] = {"train": of.Train}
     # The flags of the recipes take JAX: they are there for who trains, and for a shell's completion.
     if words[:1] == ["train"] or any(word.startswith("--tyro-") for word in words):
         from vae_jax.commands.train import TrainByRecipe
 
-        train = TrainByRecipe
+        kinds = {"train": TrainByRecipe}
     return tyro.extras.subcommand_cli_from_dict(
-        {"train": train} | {name: command.options for name, command in COMMANDS.items()},
+        kinds | {name: command.options for name, command in COMMANDS.items()},
         prog="vae-jax",
         description=DESCRIPTION,
         args=words,
