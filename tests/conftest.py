@@ -2,8 +2,8 @@
 
 A silent broadcast is an error (`filterwarnings = error` is in pyproject.toml). Compiled programs are kept beside
 pytest's own cache, so that a second run of the tests spends its time on the tests. Nearly all of the first is LLVM's,
-which is told to optimise little (`training.subprocesses`); the commands of users that tests run as processes are
-compiled as everywhere.
+which is told to optimize little (`training.subprocesses`); the commands of users that tests run as processes are
+compiled as everywhere. With VAE_JAX_ORDINARY_COMPILATION=1 in the environment everything is compiled as users have it.
 """
 
 import os
@@ -12,14 +12,15 @@ from pathlib import Path
 import jax
 import pytest
 
-from training.subprocesses import SOON_COMPILED
+from training.subprocesses import ORDINARY, SOON_COMPILED
 
 # XLA reads its flags once, when the first client starts; processes that tests start do not inherit them.
 with pytest.MonkeyPatch.context() as patch:
-    patch.setenv("XLA_FLAGS", f"{os.environ.get('XLA_FLAGS', '')} {SOON_COMPILED}")
+    if SOON_COMPILED:  # XLA stops at a blank
+        patch.setenv("XLA_FLAGS", f"{os.environ.get('XLA_FLAGS', '')} {SOON_COMPILED}".strip())
     jax.devices()
 jax.config.update("jax_numpy_rank_promotion", "raise")
-jax.config.update("jax_disable_most_optimizations", True)
+jax.config.update("jax_disable_most_optimizations", not ORDINARY)
 jax.config.update("jax_compilation_cache_dir", str(Path(__file__).parents[1] / ".pytest_cache" / "jax"))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)

@@ -1,16 +1,20 @@
-"""What `import vae_jax` costs and gives."""
+"""What `import vae_jax` and the commands that only read files cost and give."""
 
+import ast
 import importlib
 import inspect
 import json
+import statistics
 import subprocess
 import sys
+import time
 import tomllib
 from pathlib import Path
 
 import pytest
 
 import vae_jax
+from vae_jax.runs import RunFolder
 
 # Design section 5, name by name, and what each paper's objective is built from.
 PUBLIC = [
@@ -41,11 +45,39 @@ PUBLIC = [
     "from_linen",
     "from_nnx",
 ]
-FOLDERS = ["distributions", "evaluation", "models", "networks", "objectives", "training"]
+FOLDERS = [
+    "data",
+    "distributions",
+    "evaluation",
+    "explorer",
+    "export",
+    "models",
+    "networks",
+    "objectives",
+    "quantizers",
+    "training",
+    "visualization",
+]
+ROOT = Path(__file__).parents[1]
 
 
 def public_names(module):
-    return [name for name in vars(module) if not name.startswith("_")]
+    return [name for name in dir(module) if not name.startswith("_")]
+
+
+@pytest.mark.parametrize("module", ["vae_jax", "vae_jax.experiment"])
+def test_type_checkers_see_the_names_that_programs_do(module):
+    module = importlib.import_module(module)
+    tree = ast.parse(Path(module.__file__).read_text())
+    (checked,) = [n.body for n in tree.body if isinstance(n, ast.If) and ast.unparse(n.test) == "TYPE_CHECKING"]
+    seen = {(node.module, alias.name) for node in checked for alias in node.names if alias.name == alias.asname}
+    assert len(seen) == len(checked) > 20
+    assert sorted(name for _, name in seen) == public_names(module)
+    for home, name in seen:
+        from_home = importlib.import_module(f"{home}.{name}" if home == module.__name__ else home)
+        assert getattr(module, name) is (from_home if home == module.__name__ else getattr(from_home, name))
+    with pytest.raises(AttributeError, match=f"module '{module.__name__}' has no attribute 'no_such_name'"):
+        module.no_such_name  # noqa: B018
 
 
 def test_every_promised_name_is_there_and_can_be_called():
@@ -53,7 +85,7 @@ def test_every_promised_name_is_there_and_can_be_called():
     assert [name for name in FOLDERS if not inspect.ismodule(getattr(vae_jax, name, None))] == []
 
 
-@pytest.mark.parametrize("module", ["vae_jax", *(f"vae_jax.{name}" for name in [*FOLDERS, "data", "visualization"])])
+@pytest.mark.parametrize("module", ["vae_jax", *(f"vae_jax.{name}" for name in FOLDERS)])
 def test_every_public_name_is_documented(module):
     module = importlib.import_module(module)
     # Type aliases and records such as likelihoods.bernoulli have no docstring of their own.
@@ -72,6 +104,8 @@ import json, sys, time
 import jax, flax.linen, flax.nnx, optax, chex
 before, start = set(sys.modules), time.process_time()
 import vae_jax
+apart = {"data", "explorer", "export", "visualization"}
+names = [name for name in dir(vae_jax) if name not in apart and getattr(vae_jax, name) is not None]
 print(json.dumps({"seconds": time.process_time() - start, "new": sorted(set(sys.modules) - before)}))
 """
 
@@ -86,11 +120,11 @@ def fresh_import():
     "package",
     ["tensorflow_datasets", "tensorflow", "orbax", "matplotlib", "grain", "PIL", "tyro", "vae_jax.data"],
 )
-def test_import_pulls_in_no_heavy_package(fresh_import, package):
+def test_the_names_pull_in_no_heavy_package(fresh_import, package):
     assert [name for name in fresh_import["new"] if name == package or name.startswith(package + ".")] == []
 
 
-def test_import_takes_under_a_second_beyond_its_dependencies(fresh_import):
+def test_the_names_take_under_a_second_beyond_their_dependencies(fresh_import):
     assert "vae_jax.training.fit" in fresh_import["new"]
     assert fresh_import["seconds"] < 1.0  # of processor time, so that a busy machine does not count
 
@@ -100,7 +134,61 @@ def test_the_version_is_the_installed_packages():
 
 
 def test_the_command_is_where_pyproject_says_it_is():
-    scripts = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]["scripts"]
+    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
     assert list(scripts) == ["vae-jax"]
     module, function = scripts["vae-jax"].split(":")
     assert callable(getattr(importlib.import_module(module), function))
+
+
+WITHOUT_JAX = """
+import json, sys, time
+start = time.process_time()
+from vae_jax import cli
+try:
+    cli.main()
+except SystemExit as stop:
+    code = stop.code or 0
+else:
+    code = 0
+heavy = [name for name in ("jax", "jaxlib", "flax", "numpy", "matplotlib", "onnx") if name in sys.modules]
+print(json.dumps([code, heavy, time.process_time() - start]), file=sys.stderr)
+"""
+
+
+def test_what_only_reads_files_needs_no_jax(tmp_path):
+    (run := RunFolder(tmp_path / "run")).create({"experiment": "vae", "data": "digits"})
+    run.write_summary({"negative_elbo": 100.25})
+    cases = [
+        (["--help"], 0, "usage: vae-jax"),
+        (["sample", "--help"], 0, "usage: vae-jax sample"),
+        (["evaluate", "--help"], 0, "usage: vae-jax evaluate"),
+        (["fly"], 2, ""),
+        (["list", tmp_path], 0, "100.25"),
+        (["list", tmp_path / "none"], 2, ""),
+        (["show", run.path], 0, "100.25"),
+        (["show", tmp_path], 2, ""),
+    ]
+    times = []
+    for words, code, said in cases:
+        command = [sys.executable, "-c", WITHOUT_JAX, *map(str, words)]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+        assert said in done.stdout, words
+        ended, heavy, seconds = json.loads(done.stderr.splitlines()[-1])
+        assert (ended, heavy) == (code, []), words
+        times.append(seconds)
+    assert statistics.median(times) < 0.5  # of processor time, so that a busy machine does not count
+
+
+def test_seconds_are_counted_from_the_import_and_not_from_what_ran_before():
+    # As a shell that installs first and then becomes Python.
+    program = (
+        "from vae_jax.experiment.environment import seconds_since_start as s; import time; "
+        "a = s(); time.sleep(0.3); print(a, s() - a)"
+    )
+    command = f"sleep 1; exec {sys.executable} -c '{program}'"
+    begun = time.monotonic()
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=ROOT, check=True)
+    whole = time.monotonic() - begun
+    first, slept = map(float, done.stdout.split())
+    assert 0 < first < whole - 1.3
+    assert 0.3 <= slept < whole

@@ -28,6 +28,14 @@ def test_the_citation_file_has_what_its_format_needs_and_says_what_the_package_s
     assert [author["name"] for author in text["authors"]] == [re.sub(r"[{}\\]", "", field_of(entry, "author"))]
 
 
+def test_the_pythons_that_pyproject_names_are_those_that_the_tests_run_on():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    named = [name.rsplit(" ", 1)[-1] for name in project["classifiers"] if re.search(r":: 3\.\d+$", name)]
+    (candidates,) = re.findall(r"for version in ([\d. ]+); do", (ROOT / ".ci/run").read_text())
+    assert f">={named[0]}" == project["requires-python"]
+    assert len(named) > 1 and set(named[1:]) <= set(candidates.split())
+
+
 def test_the_newest_version_of_the_changelog_is_this_one_or_to_come():
     text = (ROOT / "CHANGELOG.md").read_text()
     versions = re.findall(r"^## \[?([\w.]+)\]?(?: - (\d{4}-\d\d-\d\d))?$", text, re.M)

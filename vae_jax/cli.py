@@ -4,46 +4,43 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import Any
+from importlib import import_module
+from typing import Any, NamedTuple
 
 import tyro
 
-from vae_jax.commands.compare import Compare, prepare_compare
-from vae_jax.commands.doctor import Doctor, prepare_doctor
-from vae_jax.commands.evaluate import prepare_evaluate
-from vae_jax.commands.explore import Explore, prepare_explore
-from vae_jax.commands.exporting import Export, prepare_export
-from vae_jax.commands.listing import List, Show, prepare_list, prepare_show
-from vae_jax.commands.pictures import (
-    Interpolate,
-    Reconstruct,
-    Sample,
-    Traverse,
-    prepare_interpolate,
-    prepare_reconstruct,
-    prepare_sample,
-    prepare_traverse,
-)
-from vae_jax.commands.report import Report, prepare_report
-from vae_jax.commands.train import Train, is_recipe, train
-from vae_jax.experiment.environment import keep_compiled_programs
-from vae_jax.experiment.evaluate import Evaluate
+from vae_jax.commands import options as of
+from vae_jax.experiment.evaluate_options import Evaluate
 from vae_jax.experiment.exits import exit_in_a_line, exit_on_bad_input
 
-# Each command: its options, and what checks them and returns the work.
-COMMANDS: dict[str, tuple[type, Callable[[Any], Callable[[], None]]]] = {
-    "list": (List, prepare_list),
-    "show": (Show, prepare_show),
-    "evaluate": (Evaluate, prepare_evaluate),
-    "sample": (Sample, prepare_sample),
-    "reconstruct": (Reconstruct, prepare_reconstruct),
-    "interpolate": (Interpolate, prepare_interpolate),
-    "traverse": (Traverse, prepare_traverse),
-    "compare": (Compare, prepare_compare),
-    "report": (Report, prepare_report),
-    "export": (Export, prepare_export),
-    "explore": (Explore, prepare_explore),
-    "doctor": (Doctor, prepare_doctor),
+
+class Command(NamedTuple):
+    """A command: its options, and where its work is found, which is imported when it is done."""
+
+    options: type
+    module: str
+    function: str  # takes the options, checks them, and returns the work
+
+    def prepare(self, options: Any) -> Callable[[], None]:
+        prepare = getattr(import_module(self.module), self.function)
+        if "jax" in sys.modules:  # `list` and `show` do without
+            import_module("vae_jax.experiment.environment").keep_compiled_programs()
+        return prepare(options)
+
+
+COMMANDS = {
+    "list": Command(of.List, "vae_jax.commands.listing", "prepare_list"),
+    "show": Command(of.Show, "vae_jax.commands.listing", "prepare_show"),
+    "evaluate": Command(Evaluate, "vae_jax.commands.evaluate", "prepare_evaluate"),
+    "sample": Command(of.Sample, "vae_jax.commands.pictures", "prepare_sample"),
+    "reconstruct": Command(of.Reconstruct, "vae_jax.commands.pictures", "prepare_reconstruct"),
+    "interpolate": Command(of.Interpolate, "vae_jax.commands.pictures", "prepare_interpolate"),
+    "traverse": Command(of.Traverse, "vae_jax.commands.pictures", "prepare_traverse"),
+    "compare": Command(of.Compare, "vae_jax.commands.compare", "prepare_compare"),
+    "report": Command(of.Report, "vae_jax.commands.report", "prepare_report"),
+    "export": Command(of.Export, "vae_jax.commands.exporting", "prepare_export"),
+    "explore": Command(of.Explore, "vae_jax.commands.explore", "prepare_explore"),
+    "doctor": Command(of.Doctor, "vae_jax.commands.doctor", "prepare_doctor"),
 }
 DESCRIPTION = """Train variational autoencoders, and look at, measure, compare and share what the runs leave.
 
@@ -58,21 +55,30 @@ def main() -> None:
     it must be, with one line that says what would be right; 130 where the user interrupted.
     """
     with exit_in_a_line():
-        keep_compiled_programs()
-        if is_recipe(sys.argv[1:]):
-            train(sys.argv[1:])
-            return
-        options = parse(sys.argv[1:])
-        prepare = next(prepare for kind, prepare in COMMANDS.values() if isinstance(options, kind))
+        words = sys.argv[1:]
+        if words[:1] == ["train"]:
+            from vae_jax.commands.train import is_recipe, train
+
+            if is_recipe(words):
+                train(words)
+                return
+        options = parse(words)
+        command = next(command for command in COMMANDS.values() if isinstance(options, command.options))
         with exit_on_bad_input():
-            work = prepare(options)
+            work = command.prepare(options)
         work()
 
 
 def parse(words: list[str]) -> Any:
     """The options of the command that the words are of."""
+    kinds: dict[str, Callable[..., Any]] = {"train": of.Train}
+    # The flags of the recipes take JAX: they are there for who trains, and for a shell's completion.
+    if words[:1] == ["train"] or any(word.startswith("--tyro-") for word in words):
+        from vae_jax.commands.train import TrainByRecipe
+
+        kinds = {"train": TrainByRecipe}
     return tyro.extras.subcommand_cli_from_dict(
-        {"train": Train} | {name: kind for name, (kind, _) in COMMANDS.items()},
+        kinds | {name: command.options for name, command in COMMANDS.items()},
         prog="vae-jax",
         description=DESCRIPTION,
         args=words,

@@ -15,8 +15,10 @@ DIRECTIVE = re.compile(r"^(names|top): (\S+)$", re.MULTILINE)
 def exports(package):
     """(module, name) of each re-export of a package, in its own order, and the modules that it re-exports whole."""
     tree = ast.parse(_source(package).read_text())
-    imports = [node for node in tree.body if isinstance(node, ast.ImportFrom)]
-    return [(node.module, alias.asname) for node in imports for alias in node.names if alias.asname]
+    # What is imported lazily stands below `if TYPE_CHECKING`.
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    named = [(node.module, alias.asname) for node in imports for alias in node.names if alias.asname]
+    return [(module, name) for module, name in named if not name.startswith("_")]
 
 
 def on_page_markdown(markdown, page, config, files):

@@ -1,7 +1,9 @@
 """`vae-jax list`, `show`, `compare`: what is said is what the folders hold."""
 
 import json
+import re
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ from PIL import Image
 
 from commands.conftest import call
 from vae_jax.commands.compare import comparison, names_of
+from vae_jax.commands.output import print_table
 from vae_jax.runs import FORMAT, RunFolder
 
 pytestmark = pytest.mark.slow
@@ -108,3 +111,16 @@ def test_settings_that_differ_are_written_with_all_their_digits():
         [{"learning_rate": 1e-3, "hidden": [400]}, {"learning_rate": 3e-3, "hidden": [400, 200]}], [{}, {}]
     )
     assert ["learning_rate", "0.001", "0.003"] in rows and ["hidden", "400", "400 200"] in rows
+
+
+def test_a_table_fits_its_terminal_and_has_a_line_for_each_row_elsewhere(monkeypatch, capsys):
+    said = "twelve words that a terminal of forty columns has no room for"
+    rows = [["seed", "0"], ["data_note", said]]
+    print_table(("number", ""), rows, left=2)
+    assert capsys.readouterr().out == f"number\nseed       0\ndata_note  {said}\n"
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "40")
+    print_table(("number", ""), rows, left=2)
+    lines = re.sub(r"\x1b\[\d*m", "", capsys.readouterr().out).splitlines()
+    assert max(map(len, lines)) <= 40 and len(lines) == 5
+    assert " ".join(" ".join(lines[2:]).split()) == f"data_note {said}"

@@ -11,7 +11,7 @@ import pytest
 from commands.conftest import SMALL, call
 from experiment.commands import command
 from vae_jax import cli
-from vae_jax.commands import doctor
+from vae_jax.commands import doctor, listing
 from vae_jax.experiment import main, prepared
 from vae_jax.experiment.disentanglement import run as disentanglement_run
 from vae_jax.experiment.disentanglement.command_line import main as disentangled_main
@@ -102,7 +102,7 @@ def test_an_interruption_is_said_and_has_its_code(monkeypatch, capsys, tmp_path)
     def interrupted(options):
         raise KeyboardInterrupt
 
-    monkeypatch.setitem(cli.COMMANDS, "list", (cli.COMMANDS["list"][0], interrupted))
+    monkeypatch.setattr(listing, "prepare_list", interrupted)
     assert call("list", tmp_path) == 130
     assert capsys.readouterr().err == "interrupted\n"
 

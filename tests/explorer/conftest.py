@@ -1,5 +1,6 @@
 """Small models as pages, and one browser for all tests of a process."""
 
+import os
 import shutil
 import threading
 from typing import NamedTuple
@@ -75,7 +76,9 @@ def browser():
 
     path = next((found for name in BROWSERS if (found := shutil.which(name))), None)
     if path is None:
-        pytest.fail(f"these tests need one of {', '.join(BROWSERS)}; on Debian: apt-get install chromium")
+        missing = f"needs one of {', '.join(BROWSERS)}; on Debian: apt-get install chromium"
+        # A machine that is to test everything must not pass over this in silence.
+        (pytest.fail if os.environ.get("VAE_JAX_REQUIRE_BROWSER") == "1" else pytest.skip)(missing)
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
         yield browser

@@ -8,17 +8,20 @@ from importlib.metadata import version
 from pathlib import Path
 
 TESTS = Path(__file__).parents[1]
+# Whether programs are compiled as users have them: by XLA's ordinary emitters, with all optimizations.
+ORDINARY = os.environ.get("VAE_JAX_ORDINARY_COMPILATION") == "1"
 # XLA's former emitters of fused operations: LLVM compiles what they write in half of the time. A process stops at a
 # flag that its XLA does not know, so this is for the versions that have been seen to know it.
-SOON_COMPILED = "--xla_cpu_use_fusion_emitters=false" if version("jaxlib").startswith("0.10.") else ""
+_KNOWN = version("jaxlib").startswith(("0.8.", "0.10."))
+SOON_COMPILED = "--xla_cpu_use_fusion_emitters=false" if _KNOWN and not ORDINARY else ""
 
 
 def environment(devices=1):
     """Of a process with so many simulated devices, that finds this package, the tests and the compiled programs."""
     return os.environ | {
         "JAX_PLATFORMS": "cpu",
-        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices} {SOON_COMPILED}",
-        "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
+        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices} {SOON_COMPILED}".strip(),
+        "JAX_DISABLE_MOST_OPTIMIZATIONS": str(int(not ORDINARY)),
         "PYTHONPATH": os.pathsep.join([str(TESTS.parent), str(TESTS)]),
         "JAX_COMPILATION_CACHE_DIR": str(TESTS.parent / ".pytest_cache" / "jax"),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",

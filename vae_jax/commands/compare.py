@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import tyro
-
+from vae_jax.commands.options import Compare
 from vae_jax.commands.output import new_file, print_table
 from vae_jax.commands.pictures import write_picture
 from vae_jax.experiment.words import number, setting
@@ -34,16 +32,6 @@ _NUMBERS = (
     "wall_seconds",
 )
 _ABOUT = ("experiment", "data", "test_images", "device")
-
-
-@dataclasses.dataclass(frozen=True)
-class Compare:
-    """Compare runs: a table of their numbers and of the settings that differ, and their curves in one picture."""
-
-    runs: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="RUN")]
-    """folders of two runs or more; curves are drawn of unfinished ones too"""
-    output: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
-    """PNG to write; None: compare.png here, or the next free name"""
 
 
 def prepare_compare(options: Compare) -> Callable[[], None]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import importlib.util
 import os
 import time
@@ -12,6 +11,7 @@ from pathlib import Path
 import jax
 import optax
 
+from vae_jax.commands.options import Doctor
 from vae_jax.data import binarize, load_images
 from vae_jax.experiment.environment import device_name, versions
 from vae_jax.models import mlp_vae
@@ -27,14 +27,6 @@ EXTRAS = {
     "wandb": "wandb",
 }
 _BATCH = 128
-
-
-@dataclasses.dataclass(frozen=True)
-class Doctor:
-    """Check this machine: devices, versions, data folders, and five seconds of training on the embedded digits."""
-
-    seconds: float = 5.0
-    """of the training check, compilation apart"""
 
 
 def prepare_doctor(options: Doctor) -> Callable[[], None]:

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from vae_jax.experiment.disentanglement.evaluate import prepare_scoring
-from vae_jax.experiment.evaluate import Evaluate, prepare_evaluation, run_evaluation
+from vae_jax.experiment.evaluate import prepare_evaluation, run_evaluation
+from vae_jax.experiment.evaluate_options import Evaluate
 from vae_jax.experiment.progress import say
 from vae_jax.runs import RunFolder, check_writable
 

@@ -2,38 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
-from pathlib import Path
-from typing import Annotated
 
 import jax
-import tyro
 
-from vae_jax.commands.of_run import OfRun
+from vae_jax.commands.of_run import load
+from vae_jax.commands.options import Explore
 from vae_jax.experiment.load import images_of
 from vae_jax.experiment.progress import working
 from vae_jax.experiment.share import summary_of
 from vae_jax.explorer import explorer_page, payload_of, serve, write_page
 from vae_jax.explorer.serve import server_of
 from vae_jax.runs import check_writable
-
-
-@dataclasses.dataclass(frozen=True)
-class Explore(OfRun):
-    """Walk through the latent space of a trained model in the browser.
-
-    The page holds the model and runs it itself: it makes no request to anywhere.
-    """
-
-    export: Annotated[Path | None, tyro.conf.arg(metavar="PAGE.html")] = None
-    """write the page as one file, which works from disk and offline, in the place of serving it"""
-    port: int = 8000
-    """of this machine's loopback address; where it is in use, the next free one"""
-    browser: bool = True
-    """open the page in the browser"""
-    data_dir: str | None = None
-    """folder of TFDS datasets, for the test images; None: the environment's TFDS_DATA_DIR, else TFDS's own"""
 
 
 def prepare_explore(options: Explore) -> Callable[[], None]:
@@ -43,7 +23,7 @@ def prepare_explore(options: Explore) -> Callable[[], None]:
         raise ValueError(f"--export must be a file to write that ends in .html, got {options.export}")
     else:
         check_writable(options.export, "--export")
-    loaded = options.load()
+    loaded = load(options)
     images = images_of(loaded, options.data_dir)
     with working("building the page"):
         payload = payload_of(

@@ -2,40 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import tyro
-
+from vae_jax.commands.options import List, Show
 from vae_jax.commands.output import print_table
 from vae_jax.experiment.words import number, setting
 from vae_jax.runs import RunFolder
 
 NUMBERS = ("negative_elbo", "rate", "distortion", "nll")
-
-
-@dataclasses.dataclass(frozen=True)
-class List:
-    """List the runs below a folder, the latest last."""
-
-    folder: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="FOLDER")] = Path("runs")
-    """where to look, at any depth"""
-    json: bool = False
-    """a line of JSON for each run in the place of the table"""
-
-
-@dataclasses.dataclass(frozen=True)
-class Show:
-    """Say what a run is: its settings, its numbers, its files."""
-
-    run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
-    """folder of a run, finished or not"""
-    json: bool = False
-    """config and summary as one line of JSON"""
 
 
 def prepare_list(options: List) -> Callable[[], None]:

@@ -16,14 +16,20 @@ _UNBROKEN = 10_000
 
 
 def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> None:
-    """A table on stdout, the first `left` columns aligned to the left, the others, of numbers, to the right."""
+    """A table on stdout, the first `left` columns aligned to the left, the others, of numbers, to the right.
+
+    On a terminal it is no wider than that; elsewhere each row is one line, without blanks at its end.
+    """
     console = Console(width=None if sys.stdout.isatty() else _UNBROKEN, highlight=False, markup=False)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for place, header in enumerate(headers):
         table.add_column(header, justify="left" if place < left else "right", overflow="fold")
     for row in rows:
         table.add_row(*row)
-    console.print(table)
+    with console.capture() as text:
+        console.print(table)
+    for line in text.get().splitlines():
+        print(line.rstrip())  # else a long cell would make every line of a pager as long
 
 
 def new_file(output: Path | None, default: str) -> Path:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import tyro
 
-from vae_jax.commands.of_run import OfRun, WithImages
+from vae_jax.commands.of_run import images, load
+from vae_jax.commands.options import Interpolate, Reconstruct, Sample, Traverse
 from vae_jax.commands.output import new_file
 from vae_jax.distributions import Normal, UndefinedError
 from vae_jax.evaluation import kl_per_dimension
@@ -23,81 +22,27 @@ from vae_jax.models import great_circle, interpolate, reconstruct, sample, strai
 from vae_jax.visualization import image_grid, interpolations, reconstructions, save_figure, traversal
 
 _MOST = 10_000
-Output = Annotated[Path | None, tyro.conf.arg(metavar="FILE")]
-
-
-@dataclasses.dataclass(frozen=True)
-class Sample(OfRun):
-    """Draw images from the prior of a trained model, as one picture."""
-
-    count: int = 64
-    """images"""
-    random_seed: int = 0
-    """of the draws"""
-    output: Output = None
-    """PNG to write; None: sample.png here, or the next free name"""
-
-
-@dataclasses.dataclass(frozen=True)
-class Reconstruct(WithImages):
-    """Encode images and decode them again: originals above, reconstructions below."""
-
-    images_: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="IMAGE")]
-    """picture files, or numbers of test images"""
-    output: Output = None
-    """PNG to write; None: reconstruct.png here, or the next free name"""
-
-
-@dataclasses.dataclass(frozen=True)
-class Interpolate(WithImages):
-    """Decode along a path between the codes of two images: above a straight line, below a great circle."""
-
-    a: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="A")]
-    """picture file, or number of a test image, where the path starts"""
-    b: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="B")]
-    """the same, where it ends"""
-    steps: int = 11
-    """images on the path, both ends included"""
-    output: Output = None
-    """PNG to write; None: interpolate.png here, or the next free name"""
-
-
-@dataclasses.dataclass(frozen=True)
-class Traverse(WithImages):
-    """Move one dimension of the code of an image at a time, a row each: the 16 with the most KL.
-
-    Without a KL (an autoencoder), or where the data of the run is not here, the first 16.
-    """
-
-    image: str = "0"
-    """picture file, or number of a test image, whose code the other dimensions keep"""
-    span: float = 3.0
-    """how far to each side, in standard deviations of the prior"""
-    steps: int = 11
-    """images a row"""
-    output: Output = None
-    """PNG to write; None: traverse.png here, or the next free name"""
 
 
 def prepare_sample(options: Sample) -> Callable[[], None]:
     _check("count", options.count, 1, _MOST)
     _check("random-seed", options.random_seed, 0, 2**32 - 1)
-    loaded, output = options.load(), new_file(options.output, "sample.png")
+    loaded, output = load(options), new_file(options.output, "sample.png")
 
-    def images() -> jax.Array:
+    def drawn() -> jax.Array:
         keys = jax.random.split(jax.random.key(options.random_seed), options.count)
         draw_one = jax.jit(lambda key: sample(loaded.model, loaded.params, key))
         # One by one or all at once: a prior over codes is itself a program of many steps.
         return jax.lax.map(draw_one, keys, batch_size=min(64, options.count))
 
-    return lambda: write_picture(lambda: image_grid(images()), output)
+    return lambda: write_picture(lambda: image_grid(drawn()), output)
 
 
 def prepare_reconstruct(options: Reconstruct) -> Callable[[], None]:
     if not options.images_:
         raise ValueError("IMAGE: give at least one picture file, or the number of a test image")
-    loaded = options.load()
-    _, xs = options.images(loaded, options.images_)
+    loaded = load(options)
+    _, xs = images(options, loaded, options.images_)
     output = new_file(options.output, "reconstruct.png")
     back = lambda: jax.jit(jax.vmap(lambda x: reconstruct(loaded.model, loaded.params, x)))(xs)
     return lambda: write_picture(lambda: reconstructions(xs, back()), output)
@@ -105,8 +50,8 @@ def prepare_reconstruct(options: Reconstruct) -> Callable[[], None]:
 
 def prepare_interpolate(options: Interpolate) -> Callable[[], None]:
     _check("steps", options.steps, 2, 101)
-    loaded = options.load()
-    _, (x0, x1) = options.images(loaded, (options.a, options.b), "A or B")
+    loaded = load(options)
+    _, (x0, x1) = images(options, loaded, (options.a, options.b), "A or B")
     output = new_file(options.output, "interpolate.png")
 
     def along(path: Callable[..., jax.Array]) -> jax.Array:
@@ -121,14 +66,14 @@ def prepare_traverse(options: Traverse) -> Callable[[], None]:
     _check("steps", options.steps, 2, 101)
     if not 0 < options.span < float("inf"):
         raise ValueError(f"--span must be a number above 0, got {options.span}")
-    loaded = options.load()
+    loaded = load(options)
     prior = loaded.model.prior(loaded.params)
     if not (isinstance(prior, Normal) and prior.mean.ndim == 1):
         raise ValueError(
             f"RUN {options.run}: a traversal needs a code that is one vector with a Normal prior, got a "
             f"{type(prior).__name__} for its prior; take `vae-jax sample` or `vae-jax explore`"
         )
-    _, xs = options.images(loaded, (options.image,), "--image")
+    _, xs = images(options, loaded, (options.image,), "--image")
     output = new_file(options.output, "traverse.png")
     return lambda: write_picture(lambda: _traversal(options, loaded, prior, xs[0]), output)
 

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import webbrowser
 from collections.abc import Callable
-from pathlib import Path
-from typing import Annotated
 
-import tyro
-
+from vae_jax.commands.options import Report
 from vae_jax.experiment.disentanglement.evaluate import open_disentangled
 from vae_jax.experiment.disentanglement.run import write_summary
 from vae_jax.experiment.disentanglement.settings import EXPERIMENT
@@ -18,18 +14,6 @@ from vae_jax.experiment.loaded import checked_summary
 from vae_jax.experiment.progress import say
 from vae_jax.experiment.trained import draw_figures, measure, write_trained_report
 from vae_jax.runs import RunFolder, check_writable
-
-
-@dataclasses.dataclass(frozen=True)
-class Report:
-    """Draw the figures of a finished run again and write its report.html anew, from the numbers in summary.json."""
-
-    run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
-    """folder of a finished run"""
-    open: bool = False
-    """open the report in the browser"""
-    data_dir: str | None = None
-    """folder of TFDS datasets; None: the environment's TFDS_DATA_DIR, else TFDS's own"""
 
 
 def prepare_report(options: Report) -> Callable[[], None]:

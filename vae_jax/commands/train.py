@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import tyro
 
+from vae_jax.commands.options import Train
 from vae_jax.experiment.command_line import main as train_method
 from vae_jax.experiment.disentanglement.command_line import main as train_disentangled
 from vae_jax.experiment.disentanglement.settings import DESCRIPTION, EXPERIMENT, DisentangleSettings
@@ -25,8 +26,8 @@ else:
 
 
 @dataclasses.dataclass(frozen=True)
-class Train:
-    """Train a model by a recipe; it leaves a run folder for the other commands."""
+class TrainByRecipe(Train):
+    __doc__ = Train.__doc__
 
     recipe: Recipe
 

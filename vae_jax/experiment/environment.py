@@ -10,7 +10,8 @@ from pathlib import Path
 
 import jax
 
-_IMPORTED = time.monotonic()
+from vae_jax._clock import BEGAN
+
 _PACKAGES = ("vae_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
 
@@ -28,12 +29,11 @@ def versions() -> dict[str, str]:
 
 
 def seconds_since_start() -> float:
-    """Since this process began; since this module was imported where the system does not tell (it is not Linux)."""
-    try:
-        ticks = float(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
-        return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
-    except (OSError, AttributeError):
-        return time.monotonic() - _IMPORTED
+    """Seconds since this process began to import vae_jax.
+
+    The start of the process would count what a shell did before it became this program, such as an installation.
+    """
+    return time.monotonic() - BEGAN
 
 
 def keep_compiled_programs() -> None:

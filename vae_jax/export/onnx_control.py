@@ -28,7 +28,7 @@ def closed(graph: Graph, inputs: list[Value], outputs: list[Value], name: str) -
 
 def scan(call: Call) -> list[Value]:
     """ONNX's Scan: carried values, and sequences along axis 0 that are read and written row by row."""
-    num_consts, num_carry = call.params["num_consts"], call.params["num_carry"]
+    num_consts, num_carry = sizes_of_scan(call.params)
     jaxpr, length, backward = call.params["jaxpr"], call.params["length"], int(call.params["reverse"])
     consts, carry = call.inputs[:num_consts], call.inputs[num_consts : num_consts + num_carry]
     sequences, carried = call.inputs[num_consts + num_carry :], [spec_of(a) for a in jaxpr.out_avals[:num_carry]]
@@ -48,6 +48,14 @@ def scan(call: Call) -> list[Value]:
         scan_input_directions=[backward] * len(read),
         **written,
     )
+
+
+def sizes_of_scan(params: dict[str, Any]) -> tuple[int, int]:
+    """Numbers of the constants and of the carried values; behind them in its operands are the sequences."""
+    if "num_consts" in params:
+        return params["num_consts"], params["num_carry"]
+    consts, carry, _ = params["ft_in"].unpack()  # since JAX 0.12
+    return len(list(consts)), len(list(carry))
 
 
 def while_loop(call: Call) -> list[Value]:

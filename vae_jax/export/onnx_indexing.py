@@ -206,6 +206,13 @@ def stack(call: Call) -> Value:
     return parts[0] if len(parts) == 1 else call.node("Concat", parts, axis=axis)
 
 
+def unstack(call: Call) -> list[Value]:
+    (x,), axis = call.inputs, call.params["axis"]
+    specs = [Spec((*o.shape[:axis], 1, *o.shape[axis:]), o.dtype) for o in call.outputs]
+    parts = call.graph.emit("Split", [x, constant(np.ones(len(specs), np.int64))], specs, axis=axis)
+    return [call.graph.reshape(part, o.shape) for part, o in zip(parts, call.outputs, strict=True)]
+
+
 INDEXING: dict[str, Handler] = {
     "gather": gather,
     "dynamic_slice": dynamic_slice,
@@ -213,4 +220,5 @@ INDEXING: dict[str, Handler] = {
     "scatter": scatter,
     "sort": sort,
     "stack": stack,
+    "unstack": unstack,  # since JAX 0.12
 }

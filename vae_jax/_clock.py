@@ -1,0 +1,5 @@
+"""The moment at which this process began to import the package, which imports this file first."""
+
+import time
+
+BEGAN = time.monotonic()
