@@ -12,6 +12,8 @@ ROOT = Path(__file__).parent.parent
 # neither training nor data nor each other; runs and results, which hold no mathematics; experiment, which joins all.
 ALLOWED = {
     "atomic": set(),
+    "text": set(),
+    "json_files": set(),
     "distributions": set(),
     "quantizers": {"distributions"},
     "networks": {"distributions", "quantizers"},
@@ -20,18 +22,20 @@ ALLOWED = {
     "training": {"distributions", "quantizers", "networks", "models", "objectives"},
     "data": set(),
     "evaluation": {"distributions", "quantizers", "networks", "models", "objectives"},
-    "visualization": {"atomic", "distributions", "quantizers", "networks", "models", "objectives"},
-    "export": {"distributions", "quantizers", "networks", "models"},
-    "explorer": {"atomic", "distributions", "quantizers", "networks", "models", "objectives", "evaluation", "export"},
-    "runs": {"atomic"},
+    "visualization": {"atomic", "text", "distributions", "quantizers", "networks", "models", "objectives"},
+    "export": {"json_files", "distributions", "quantizers", "networks", "models"},
+    "explorer": {
+        "atomic", "text", "distributions", "quantizers", "networks", "models", "objectives", "evaluation", "export",
+    },
+    "runs": {"atomic", "json_files"},
     "results": {"atomic", "runs"},
     "experiment": {
         "distributions", "quantizers", "networks", "models", "objectives", "training", "data", "evaluation",
-        "visualization", "atomic", "runs", "results", "export",
+        "visualization", "atomic", "text", "runs", "results", "export",
     },
     "commands": {
         "distributions", "quantizers", "networks", "models", "objectives", "training", "data", "evaluation",
-        "visualization", "runs", "results", "experiment", "export", "explorer",
+        "visualization", "runs", "results", "experiment", "export", "explorer", "text",
     },
     "cli": {"commands", "experiment"},
     "benchmark": {
@@ -46,7 +50,7 @@ ALLOWED = {
         "citations", "saved", "hub",
     },
     # Both import what they need of experiment when they are called.
-    "hub": {"runs", "saved", "experiment"},
+    "hub": {"runs", "saved", "experiment", "export", "text"},
     # It knows docstrings; which parts a run uses, experiment tells it when asked.
     "citations": {"models", "objectives", "experiment"},
 }  # fmt: skip

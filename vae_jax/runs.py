@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from vae_jax.atomic import write_atomically
+from vae_jax.json_files import MAX_BYTES, parse_object, read_text
 
 # Of config.json and what lies beside it. It rises when an older version could no longer read a run.
 FORMAT = 2
+_METRICS_BYTES = 2**30  # a row for each epoch of each model
 
 
 class RunFolder:
@@ -132,7 +134,9 @@ class RunFolder:
     def metrics(self) -> list[dict[str, float]]:
         """The rows of `metrics.jsonl`; none where there is no such file yet."""
         path = self.path / "metrics.jsonl"
-        return [self._parse(path, line) for line in self._text(path).splitlines()] if path.exists() else []
+        return (
+            [self._parse(path, line) for line in self._text(path, _METRICS_BYTES).splitlines()] if path.exists() else []
+        )
 
     def write_metrics(self, rows: Iterable[Mapping[str, float]]) -> None:
         """Writes `metrics.jsonl` anew: after a resume it must not repeat the epochs since the last checkpoint."""
@@ -163,21 +167,17 @@ class RunFolder:
     def _read(self, path: Path) -> dict[str, Any]:
         return self._parse(path, self._text(path))
 
-    def _text(self, path: Path) -> str:
+    def _text(self, path: Path, max_bytes: int = MAX_BYTES) -> str:
         try:
-            return path.read_text()
-        except (OSError, UnicodeDecodeError) as error:
+            return read_text(path, max_bytes)
+        except (OSError, ValueError) as error:
             raise ValueError(f"{self.argument} {self.path}: {path.name} cannot be read ({error})") from None
 
     def _parse(self, path: Path, text: str) -> dict[str, Any]:
         try:
-            fields = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{self.argument} {self.path}: {path.name} is no valid JSON ({error})") from None
-        if not isinstance(fields, dict):
-            given = text.strip()[:40]
-            raise ValueError(f"{self.argument} {self.path}: {path.name} must hold a JSON object, got {given}")
-        return fields
+            return parse_object(text)
+        except ValueError as error:
+            raise ValueError(f"{self.argument} {self.path}: {path.name} {error}") from None
 
 
 def config_text(config: Mapping[str, Any], image_shape: Sequence[int] | None = None) -> str:

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vae_jax.models.vae import VAE, Params
 
+if TYPE_CHECKING:
+    from vae_jax.experiment.method import Method
 
-def load(path: str | Path, seed: int | None = None, beta: float | None = None) -> tuple[VAE, Params, dict[str, Any]]:
+
+def load(
+    path: str | Path, seed: int | None = None, beta: float | None = None, method: Method | None = None
+) -> tuple[VAE, Params, dict[str, Any]]:
     """The trained model of a run folder, or of a folder that was exported of one; neither needs its data.
 
     Args:
       path: the folder.
       seed: of a run of several models, the one to load; None: the one that the report shows.
       beta: of a disentanglement run, the weight of the model to load; None: the first.
+      method: METHOD of a script of your own that made the run; None: the recipe of that name. Nothing in the folder is
+        executed, so that a folder of anybody's can be opened.
 
     Returns:
       The model, its params, and the config that makes this model: experiment and settings, as config.json has them.
@@ -24,5 +31,5 @@ def load(path: str | Path, seed: int | None = None, beta: float | None = None) -
     """
     from vae_jax.experiment.load import load_run
 
-    loaded = load_run(Path(path), seed, beta, "path")
+    loaded = load_run(Path(path), seed, beta, "path", method)
     return loaded.model, loaded.params, loaded.config

@@ -29,5 +29,5 @@ def _tell(report: Any, evaluate: Callable[[], dict[str, Any]], kept: str) -> Non
     except KeyboardInterrupt:
         say(f"interrupted; {kept}")
         raise SystemExit(130) from None
-    print(f"report: {report}")
+    say(f"report: {report}")
     print(json.dumps(summary, allow_nan=False))

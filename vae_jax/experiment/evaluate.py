@@ -18,6 +18,7 @@ from vae_jax.evaluation.require import require_density
 from vae_jax.experiment.environment import device_name
 from vae_jax.experiment.loaded import load_method_run
 from vae_jax.experiment.long_measurements import annealing_with_progress, nll_with_progress
+from vae_jax.experiment.method import Method
 from vae_jax.experiment.problem import make_problem
 from vae_jax.experiment.progress import say
 from vae_jax.experiment.settings import Settings
@@ -111,7 +112,7 @@ def _has_real_code(trained: Trained) -> bool:
     return all(jnp.issubdtype(part.dtype, jnp.floating) for part in jax.tree.leaves(code))
 
 
-def open_run(path: Path, data_dir: str | None = None, seed: int | None = None) -> Trained:
+def open_run(path: Path, data_dir: str | None = None, seed: int | None = None, method: Method | None = None) -> Trained:
     """The run in a folder as it was when its training ended, with the parameters of its best epoch, and its data.
 
     Of a run of several models it is the one of that seed, or of the seed that the report shows.
@@ -121,7 +122,7 @@ def open_run(path: Path, data_dir: str | None = None, seed: int | None = None) -
         to be found.
     """
     folder = RunFolder(path, "RUN")
-    method, loaded = load_method_run(folder, seed)
+    method, loaded = load_method_run(folder, seed, method)
     folder.check_no_export()
     history = [row for row in folder.metrics() if row.get("seed", loaded.settings.seed) == loaded.settings.seed]
     if not history:

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
-import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -34,16 +31,17 @@ class Loaded(NamedTuple):
     settings: Any  # of this model alone; of the experiment's class
 
 
-def load_method_run(folder: RunFolder, seed: int | None = None) -> tuple[Method, Loaded]:
+def load_method_run(folder: RunFolder, seed: int | None = None, method: Method | None = None) -> tuple[Method, Loaded]:
     """The model of a recipe's run as it was when its training ended, with the parameters of its best epoch.
 
-    Of a run of several models it is the one of that seed, or of the seed that the report shows.
+    Of a run of several models it is the one of that seed, or of the seed that the report shows. A run of a script of
+    the user's own needs that script's method.
 
     Raises:
       ValueError: where the folder is not that of a finished run with a checkpoint, or its experiment is not found.
     """
     config = folder.config()
-    method = method_of(folder, config.get("experiment"))
+    method = method_of(folder, config.get("experiment"), method)
     summary = checked_summary(folder, method.name)
     if not folder.has_checkpoint() and not folder.params.exists():
         raise ValueError(
@@ -127,29 +125,18 @@ def _index_of_model(folder: RunFolder, settings: Settings, summary: Mapping[str,
     return seeds.index(seed)
 
 
-def method_of(folder: RunFolder, name: Any) -> Method:
-    """The recipe of that name, or METHOD of experiments/NAME.py, found as `python -m` finds it."""
-    if name in RECIPES:
-        return RECIPES[name]
-    if not (isinstance(name, str) and name.isidentifier()):
+def method_of(folder: RunFolder, name: Any, method: Method | None = None) -> Method:
+    """The recipe of that name; or the given method, if it is the one that config.json names.
+
+    What config.json says chooses among these and runs nothing: a folder from elsewhere is data.
+    """
+    if method is not None and method.name != name:
+        raise ValueError(f"{folder.argument} {folder.path} was made by experiment {name!r}, not by {method.name!r}")
+    found = method or (RECIPES.get(name) if isinstance(name, str) else None)
+    if found is None:
         raise ValueError(
-            f"{folder.argument} {folder.path} was made by no experiment whose model can be loaded: config.json names "
-            f"{name!r} (the rows of experiments.burda are measured by the command that trains them)"
+            f"{folder.argument} {folder.path} was made by experiment {name!r}, which is none of vae_jax's recipes "
+            f"({', '.join(RECIPES)}): if it is of a script of your own, load it with "
+            "vae_jax.load(path, method=METHOD) there"
         )
-    if "" not in sys.path and str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
-    try:
-        module = importlib.import_module(f"experiments.{name}")
-    except ModuleNotFoundError as error:
-        if error.name not in ("experiments", f"experiments.{name}"):
-            raise
-        raise ValueError(
-            f"{folder.argument} {folder.path} was made by experiments.{name}, which is not to be found from "
-            f"{Path.cwd()}: run this in the folder that holds experiments/{name}.py"
-        ) from None
-    method = getattr(module, "METHOD", None)
-    if not isinstance(method, Method):
-        raise ValueError(
-            f"{folder.argument} {folder.path} was made by experiments.{name}, which has no METHOD to load its model by"
-        )
-    return method
+    return found

@@ -84,8 +84,9 @@ class Settings:
     """images held out of train to choose the best epoch; None: a tenth of them, at most 1,000"""
     elbo_samples: int = 16
     """draws of z a test image, for the ELBO, in nats"""
-    nll_samples: int = 100
-    """importance samples a test image, for the negative log-likelihood (nll), in nats; 0: leave it out"""
+    nll_samples: int = 0
+    """importance samples a test image, for the negative log-likelihood (nll), in nats; 0: leave it to `vae-jax
+    evaluate`, as it takes thousands of samples to be trusted"""
     seed: int = 0
     """of parameters, shuffling and noise"""
     seeds: int = 1

@@ -11,13 +11,14 @@ from vae_jax.experiment.command_line import exit_on_bad_input, exit_where_interr
 from vae_jax.experiment.disentanglement.run import prepare, run, saved_settings
 from vae_jax.experiment.disentanglement.settings import EXPERIMENT, DisentangleSettings
 from vae_jax.experiment.environment import keep_compiled_programs
+from vae_jax.experiment.progress import say
 
 
 def main(description: str | None, prog: str | None = None, arguments: Sequence[str] | None = None) -> None:
     """Runs it, as `python -m experiments.disentangle` or `vae-jax train disentangle`.
 
-    Progress, messages and a table of the scores go to stderr. On stdout come the place of the report and, last, the
-    summary as one line of JSON. Exit codes: 0; 1 where every model diverged; 2 where a setting, the data or the run
+    Progress, messages, a table of the scores and the place of the report go to stderr; on stdout comes the summary, one
+    line of JSON, and nothing else. Exit codes: 0; 1 where every model diverged; 2 where a setting, the data or the run
     folder is not as it must be; 130 where the user interrupted.
 
     Args:
@@ -41,5 +42,5 @@ def main(description: str | None, prog: str | None = None, arguments: Sequence[s
         prepared = prepare(settings)
     with exit_where_it_stops(prepared.folder, "--betas and --seeds", settings.resume):
         summary = run(prepared)
-    print(f"report: {prepared.folder.report}")
+    say(f"report: {prepared.folder.report}")
     print(json.dumps(summary, allow_nan=False))
