@@ -29,6 +29,7 @@ from vae_jax.commands.train import Train, is_recipe, train
 from vae_jax.experiment.command_line import exit_on_bad_input, exit_where_interrupted
 from vae_jax.experiment.environment import keep_compiled_programs
 from vae_jax.experiment.evaluate import Evaluate
+from vae_jax.experiment.limits import check_numbers
 
 # Each command: its options, and what checks them and returns the work.
 COMMANDS: dict[str, tuple[type, Callable[[Any], Callable[[], None]]]] = {
@@ -65,6 +66,7 @@ def main() -> None:
         options = parse(sys.argv[1:])
         prepare = next(prepare for kind, prepare in COMMANDS.values() if isinstance(options, kind))
         with exit_on_bad_input():
+            check_numbers(options)
             work = prepare(options)
         work()
 

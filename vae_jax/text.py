@@ -20,7 +20,7 @@ def printable(text: object) -> str:
 
 
 def printable_lines(text: object) -> str:
-    """The text as `printable` makes it, but with its line breaks: for messages of the program's own of several lines."""
+    """The text as `printable` makes it, but with its line breaks: for messages of several lines."""
     return "\n".join(map(printable, str(text).split("\n")))
 
 

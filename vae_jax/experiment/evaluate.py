@@ -16,6 +16,7 @@ from vae_jax.data import load_images, stream_images
 from vae_jax.evaluation import from_posterior, from_prior, measure_surgery
 from vae_jax.evaluation.require import require_density
 from vae_jax.experiment.environment import device_name
+from vae_jax.experiment.limits import check_numbers
 from vae_jax.experiment.loaded import load_method_run
 from vae_jax.experiment.long_measurements import annealing_with_progress, nll_with_progress
 from vae_jax.experiment.method import Method
@@ -84,11 +85,7 @@ def prepare_evaluation(options: Evaluate) -> Trained:
     Raises:
       ValueError, TypeError: where an option is out of range, or RUN is not the folder of a run that can be measured.
     """
-    at_least = {"nll_samples": 0, "ais_images": 0, "ais_chains": 1, "ais_temperatures": 1, "surgery_points": 1}
-    for name, least in at_least.items():
-        value = getattr(options, name)
-        if value is not None and value < least:
-            raise ValueError(f"--{name.replace('_', '-')} must be at least {least}, got {value}")
+    check_numbers(options)
     trained = open_run(options.run, options.data_dir, options.seed)
     if options.ais_images is not None and options.ais_images > len(trained.problem.test):
         raise ValueError(
