@@ -14,6 +14,7 @@ import tyro
 from vae_jax.evaluation import measure_vae
 from vae_jax.experiment.devices import join_processes
 from vae_jax.experiment.environment import keep_compiled_programs
+from vae_jax.experiment.limits import check_numbers
 from vae_jax.experiment.method import Method
 from vae_jax.experiment.pipeline import run
 from vae_jax.experiment.prepared import prepare
@@ -102,6 +103,7 @@ def main(
 
 def _run(method: Method, settings: Settings, parse: Callable[[Settings], Settings]) -> None:
     with exit_on_bad_input():
+        check_numbers(settings)
         join_processes(settings)
         if settings.resume:
             if settings.run_dir is None:
