@@ -14,6 +14,7 @@ ALLOWED = {
     "atomic": set(),
     "text": set(),
     "json_files": set(),
+    "memory": set(),
     "distributions": set(),
     "quantizers": {"distributions"},
     "networks": {"distributions", "quantizers"},
@@ -23,7 +24,7 @@ ALLOWED = {
     "data": set(),
     "evaluation": {"distributions", "quantizers", "networks", "models", "objectives"},
     "visualization": {"atomic", "text", "distributions", "quantizers", "networks", "models", "objectives"},
-    "export": {"json_files", "distributions", "quantizers", "networks", "models"},
+    "export": {"json_files", "memory", "distributions", "quantizers", "networks", "models"},
     "explorer": {
         "atomic", "text", "distributions", "quantizers", "networks", "models", "objectives", "evaluation", "export",
     },
@@ -31,7 +32,7 @@ ALLOWED = {
     "results": {"atomic", "runs"},
     "experiment": {
         "distributions", "quantizers", "networks", "models", "objectives", "training", "data", "evaluation",
-        "visualization", "atomic", "text", "runs", "results", "export",
+        "visualization", "atomic", "text", "memory", "runs", "results", "export",
     },
     "commands": {
         "distributions", "quantizers", "networks", "models", "objectives", "training", "data", "evaluation",
@@ -50,7 +51,7 @@ ALLOWED = {
         "citations", "saved", "hub",
     },
     # Both import what they need of experiment when they are called.
-    "hub": {"runs", "saved", "experiment", "export", "text"},
+    "hub": {"runs", "saved", "experiment", "export", "text", "json_files"},
     # It knows docstrings; which parts a run uses, experiment tells it when asked.
     "citations": {"models", "objectives", "experiment"},
 }  # fmt: skip

@@ -16,6 +16,7 @@ from vae_jax.json_files import MAX_BYTES, parse_object, read_text
 
 # Of config.json and what lies beside it. It rises when an older version could no longer read a run.
 FORMAT = 2
+_MOST_PIXELS = 2**26  # of one image: a model is built of its shape before its parameters are seen
 _METRICS_BYTES = 2**30  # a row for each epoch of each model
 
 
@@ -78,6 +79,11 @@ class RunFolder:
         if not (isinstance(shape, list) and shape and all(isinstance(n, int) and n > 0 for n in shape)):
             raise ValueError(
                 f"{self.argument} {self.path}: config.json must hold the image_shape of its model, got {shape}"
+            )
+        if math.prod(shape) > _MOST_PIXELS:
+            raise ValueError(
+                f"{self.argument} {self.path}: config.json must hold an image_shape of at most {_MOST_PIXELS:,} "
+                f"numbers, got {shape}"
             )
         return tuple(shape)
 

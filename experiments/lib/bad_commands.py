@@ -194,7 +194,7 @@ BAD_COMMANDS: list[BadCommand] = [
     BadCommand("show {new}", "RUN must be the folder of a run"),
     BadCommand("list {new}", "FOLDER must be a folder with runs in it"),
     BadCommand("report {new}", "RUN must be the folder of a run"),
-    BadCommand("train", "train"),
+    BadCommand("train", "Expected one of {vae, beta_vae"),
     BadCommand("train gan", "gan"),
     BadCommand("fly", "fly"),
 ]

@@ -85,9 +85,10 @@ def _loaded(
 
 def exported_params(folder: RunFolder, model: VAE) -> Params:
     """The parameters of a model that was exported to the folder as safetensors."""
-    from vae_jax.export import read_params  # only here is its package needed
+    from vae_jax.export import read_params, verify  # only here is its package needed
 
     try:
+        verify(folder.path)
         return read_params(model, folder.params)
     except ValueError as error:
         raise ValueError(f"{folder.argument} {folder.path}: {error}") from error

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable
 
 import jax
 
+from vae_jax.memory import memory_bytes
 from vae_jax.models.vae import Params
 
 _COPIES = 4  # of the parameters: themselves, their gradient, and the two moments of Adam
@@ -33,14 +33,3 @@ def check_fits(init: Callable[[jax.Array], Params], models: int, flags: str) -> 
             f"{flags}: the {numbers:,} parameters need {needed / 2**30:,.0f} GiB to be trained, and there are "
             f"{available / 2**30:,.0f} GiB of memory: give smaller numbers"
         )
-
-
-def memory_bytes() -> int | None:
-    """Memory of the first device, or of this machine if that is the device; None if it is not known."""
-    statistics = jax.local_devices()[0].memory_stats()
-    if statistics and "bytes_limit" in statistics:
-        return int(statistics["bytes_limit"])
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):  # not on every system
-        return None
