@@ -6,13 +6,20 @@ from pathlib import Path
 from typing import get_args, get_type_hints
 
 import pytest
+from markdown_it import MarkdownIt
 
 from commands.conftest import call
 from experiments.lib.bad_commands import BAD_COMMANDS
 from vae_jax import cli
 from vae_jax.experiment.disentanglement.settings import DisentangleSettings
 from vae_jax.experiment.limits import LIMITS, check_numbers
+from vae_jax.experiment.load import load_run
+from vae_jax.experiment.progress import say
 from vae_jax.experiment.recipes import RECIPES
+from vae_jax.experiment.share import export_run
+from vae_jax.hub import model_card
+from vae_jax.runs import RunFolder
+from vae_jax.visualization import write_report
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +71,54 @@ def test_every_number_that_can_be_given_has_its_limits():
     assert numbers - set(LIMITS) == set()
     for kind in told:
         check_numbers(kind())
+
+
+ESCAPES = "\x1b]0;owned\x07\x1b[31m[red]\u202e<img src=x>"
+
+
+def test_text_of_a_run_reaches_no_terminal_and_no_page_as_it_is(run, tmp_path, capsys):
+    folder = RunFolder(tmp_path / "run$x^$", "RUN")
+    shutil.copytree(run, folder.path)
+    (folder.path / "checksums.json").unlink(missing_ok=True)
+    config, summary = (json.loads((folder.path / name).read_text()) for name in ("config.json", "summary.json"))
+    hostile = dict.fromkeys(("data", "data_note", "device", "posterior_collapse", "nll_warning", ESCAPES), ESCAPES)
+    (folder.path / "config.json").write_text(json.dumps(config | {"data": ESCAPES, "likelihood": "bernoulli"}))
+    (folder.path / "summary.json").write_text(json.dumps(summary | hostile | {"versions": {ESCAPES: ESCAPES}}))
+    other = tmp_path / "other"
+    shutil.copytree(run, other)
+    picture = ["--output", tmp_path / "x.png"]
+    for words in (
+        ["show", folder.path],
+        ["show", folder.path, "--json"],
+        ["list", tmp_path],
+        ["list", tmp_path, "--json"],
+        ["compare", folder.path, other, *picture],
+        ["evaluate", folder.path],
+        ["report", folder.path],
+        ["traverse", folder.path, *picture],
+        ["train", "vae", "--resume", "--run-dir", folder.path],
+        ["train", "vae", "--resume", "--run-dir", folder.path, "--latent-dim", 3],
+    ):
+        capsys.readouterr()
+        call(*words)
+        out, err = capsys.readouterr()
+        # A picture's path, which the user gave, is said as it is.
+        assert not set("\x1b\x07\u202e") & set(out + err), (words, out, err)
+        assert words[0] in ("compare", "traverse") or "owned" in out + err, (words, out, err)
+    loaded = load_run(folder.path)
+    paths = export_run(loaded, "safetensors", tmp_path / "export")
+    card = next(path for path in paths if path.name == "MODEL.md").read_text()
+    header = model_card(card, loaded.config).split("---")[1]
+    write_report(tmp_path / "r.html", title="VAE", summary=folder.summary(), config=folder.config(), figures=[])
+    for text in (card, header, (tmp_path / "r.html").read_text()):
+        assert "owned" in text and not set("\x1b\x07\u202e") & set(text)
+    shown = MarkdownIt("commonmark").enable("table").render(card)
+    assert "<img" not in shown and "<img src=x" not in (tmp_path / "r.html").read_text()
+
+
+def test_what_is_said_is_text_and_no_markup(capsys):
+    say("[red]a[/red] [/b] \x1b[31m\nsecond line")
+    assert capsys.readouterr().err == "[red]a[/red] [/b] \\x1b[31m\nsecond line\n"
 
 
 def test_numbers_of_a_config_that_cannot_be_are_refused_by_the_name_of_the_file(run, tmp_path, capsys):
