@@ -203,7 +203,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def info(self, body, name, revision="main"):
         if sha := self.at(name, revision):
-            siblings = [{"rfilename": path} for path in sorted(self.hub.files(name, sha))]
+            files = sorted(self.hub.files(name, sha).items())
+            siblings = [{"rfilename": path, "size": len(data)} for path, data in files]
             private = self.hub.about(name)["private"]
             self.answer(200, {"id": name, "modelId": name, "sha": sha, "private": private, "siblings": siblings})
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from safetensors.numpy import load_file, save_file
 from fresh import some_params
 from hub_stand_in import serving
 from vae_jax import mlp_vae
+from vae_jax.export import manifest
 from vae_jax.hub import load_from_hub, model_card, push_to_hub
 from vae_jax.runs import FORMAT, RunFolder
 
@@ -38,6 +40,8 @@ def write_folder(run, folder):
     for name in ("config.json", "summary.json"):
         (folder / name).write_bytes((run / name).read_bytes())
     (folder / "MODEL.md").write_text("# A VAE\n\n![digits](figures/samples.png)\n")
+    names = [path.name for path in folder.iterdir()]
+    (folder / manifest.NAME).write_text(json.dumps(manifest.with_checksums({"files": names}, folder, names)))
 
 
 def load(folder):
@@ -97,7 +101,9 @@ def test_a_fresh_process_loads_the_bits_that_were_pushed(hub, run, tmp_path):
     served, url, requests = hub
     assert push(hub, run) == f"{url}/ada/blobs"
     files = served.files("ada/blobs", served.resolve("ada/blobs", "main"))
-    assert set(files) == {"README.md", "config.json", "figures/samples.png", "params.safetensors", "summary.json"}
+    read = {"config.json", "params.safetensors", "summary.json"}
+    assert set(files) == {"README.md", "figures/samples.png", "manifest.json", *read}
+    assert set(json.loads(files["manifest.json"])["checksums"]) == read
     assert json.loads(files["config.json"]) == {"format": FORMAT} | CONFIG
     assert any(request.startswith("PUT /lfs/") for request in requests)  # the parameters went as a large file
     environment = os.environ | {
@@ -121,6 +127,43 @@ def test_a_fresh_process_loads_the_bits_that_were_pushed(hub, run, tmp_path):
     code = model.encode(params, np.full((4, 4, 1), 0.5, np.float32)).mean
     np.testing.assert_allclose(there["code"], code, rtol=1e-6)
     assert not (tmp_path / "cache").exists()
+
+
+def test_only_the_files_of_the_manifest_are_read_and_only_as_it_describes_them(hub, run):
+    served = hub[0]
+    push(hub, run)
+    good = served.files("ada/blobs", served.resolve("ada/blobs", "main"))
+    named = lambda files: {name.replace("__", "."): data for name, data in files.items()}
+    commit = lambda **files: served.commit("ada/blobs", good | named(files), [], "x")
+    said = lambda **changes: json.dumps(json.loads(good["manifest.json"]) | changes).encode()
+    params = bytearray(good["params.safetensors"])
+    params[-3] ^= 0x10
+    # Nothing else is even fetched.
+    commit(setup__py=b"raise SystemExit", evil__pkl=b"x", more__safetensors=b"x")
+    seen = load_from_hub("ada/blobs", endpoint=hub[1], load=lambda path: {p.name for p in path.iterdir()})
+    assert seen == {"config.json", "manifest.json", "params.safetensors", "summary.json"}
+    for message, files in {
+        "params.safetensors is not the file that manifest.json describes": {"params__safetensors": bytes(params)},
+        "summary.json is not the file that manifest.json": {"summary__json": b'{"negative_elbo": 0.5}'},
+        "must name files of its own folder alone, got '../x'": {"manifest__json": said(files=["../x"])},
+        "must name files of its own folder alone, got '..\\\\x'": {"manifest__json": said(checksums={"..\\x": {}})},
+        "manifest.json has no checksum of config.json": {"manifest__json": said(checksums={})},
+        "must hold files as a list, and checksums as an object": {"manifest__json": said(checksums=[])},
+        "must be nested at most 64 deep": {"manifest__json": b'{"a":' + b"[" * 10_000 + b"]" * 10_000 + b"}"},
+    }.items():
+        commit(**files)
+        with pytest.raises(ValueError, match=re.escape(message)):
+            pull(hub)
+    commit(manifest__json=json.dumps({"files": []}).encode())  # of an earlier version: nothing to compare with
+    assert pull(hub)[2] == {"format": FORMAT} | CONFIG
+
+
+def test_a_file_that_is_too_large_to_be_read_is_not_downloaded(hub, run, monkeypatch):
+    push(hub, run)
+    monkeypatch.setattr("vae_jax.hub.MAX_BYTES", 30)
+    with pytest.raises(ValueError, match=r"repo_id ada/blobs: config.json must be at most 30 bytes, has \d+"):
+        pull(hub)
+    assert not [request for request in hub[2] if request.startswith("GET /ada/blobs/resolve")]
 
 
 def test_the_card_has_a_header_for_the_hub_before_its_text():

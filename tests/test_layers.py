@@ -16,6 +16,9 @@ ALLOWED = {
     "atomic": set(),
     "checksums": {"atomic"},
     "differences": set(),
+    "text": set(),
+    "json_files": set(),
+    "memory": set(),
     "distributions": set(),
     "quantizers": {"distributions"},
     "networks": {"distributions", "quantizers"},
@@ -26,18 +29,20 @@ ALLOWED = {
     },
     "data": set(),
     "evaluation": {"distributions", "quantizers", "networks", "models", "objectives"},
-    "visualization": {"atomic", "distributions", "quantizers", "networks", "models", "objectives"},
-    "export": {"distributions", "quantizers", "networks", "models"},
-    "explorer": {"atomic", "distributions", "quantizers", "networks", "models", "objectives", "evaluation", "export"},
-    "runs": {"atomic", "checksums", "differences"},
+    "visualization": {"atomic", "text", "distributions", "quantizers", "networks", "models", "objectives"},
+    "export": {"json_files", "memory", "distributions", "quantizers", "networks", "models"},
+    "explorer": {
+        "atomic", "text", "distributions", "quantizers", "networks", "models", "objectives", "evaluation", "export",
+    },
+    "runs": {"atomic", "checksums", "differences", "json_files"},
     "results": {"atomic", "runs"},
     "experiment": {
         "distributions", "quantizers", "networks", "models", "objectives", "training", "data", "evaluation",
-        "visualization", "atomic", "checksums", "runs", "results", "export", "_clock", "_lazy",
+        "visualization", "atomic", "checksums", "text", "memory", "runs", "results", "export", "_clock", "_lazy",
     },
     "commands": {
         "distributions", "quantizers", "networks", "models", "objectives", "training", "data", "evaluation",
-        "visualization", "runs", "results", "experiment", "export", "explorer",
+        "visualization", "runs", "results", "experiment", "export", "explorer", "text",
     },
     "cli": {"commands", "experiment"},
     "benchmark": {
@@ -52,7 +57,7 @@ ALLOWED = {
         "evaluation", "visualization", "export", "explorer", "citations", "saved", "hub",
     },
     # Both import what they need of experiment when they are called.
-    "hub": {"runs", "saved", "experiment"},
+    "hub": {"runs", "saved", "experiment", "export", "text", "json_files"},
     # It knows docstrings; which parts a run uses, experiment tells it when asked.
     "citations": {"models", "objectives", "experiment"},
 }  # fmt: skip

@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from vae_jax.runs import FORMAT, RunFolder, check_writable
+from vae_jax.atomic import check_writable
+from vae_jax.runs import FORMAT, RunFolder
 
 CONFIG = {"experiment": "vae", "hidden": (400, 200), "data": Path("a/b"), "seed": 0}
 

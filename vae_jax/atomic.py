@@ -1,8 +1,9 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all, and whether they can be."""
 
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 
@@ -42,3 +43,20 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def check_writable(path: Path, argument: str) -> None:
+    """Raises ValueError, naming the argument, where no file or folder could be made at the path; its parents may lack.
+
+    What can be written is tried rather than asked for: rights alone say little of root, or of such folders as /proc.
+    """
+    whole = path.absolute()
+    place = next(place for place in (whole, *whole.parents) if os.path.exists(place))
+    try:
+        if place == whole and not place.is_dir():
+            with place.open("r+b"):
+                return
+        with tempfile.TemporaryFile(dir=place):
+            return
+    except OSError as error:
+        raise ValueError(f"{argument} {path} cannot be written ({place}: {error.strerror}): give another") from None

@@ -12,6 +12,7 @@ import tyro
 from vae_jax.commands import options as of
 from vae_jax.experiment.evaluate_options import Evaluate
 from vae_jax.experiment.exits import exit_in_a_line, exit_on_bad_input
+from vae_jax.experiment.limits import check_numbers
 
 
 class Command(NamedTuple):
@@ -65,6 +66,7 @@ def main() -> None:
         options = parse(words)
         command = next(command for command in COMMANDS.values() if isinstance(options, command.options))
         with exit_on_bad_input():
+            check_numbers(options)
             work = command.prepare(options)
         work()
 

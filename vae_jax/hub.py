@@ -10,12 +10,14 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from vae_jax.json_files import MAX_BYTES
 from vae_jax.runs import RunFolder
+from vae_jax.text import printable
 
 INSTALL = 'pip install "vae_jax[hub]"'
 _SECONDS = 5.0  # that a hub may take to answer at all
-# What a repository is read for; its pictures stay there.
-_OF_A_MODEL = ["config.json", "summary.json", "*.safetensors"]
+# What a repository is read for; all else stays there.
+_OF_A_MODEL = ["manifest.json", "config.json", "summary.json", "params.safetensors"]
 
 
 def push_to_hub(
@@ -30,7 +32,7 @@ def push_to_hub(
     endpoint: str | None = None,
     write_folder: Callable[[Path, Path], Any] | None = None,
 ) -> str:
-    """Uploads the model of a run: config.json, params.safetensors, summary.json, figures, and README.md about it.
+    """Uploads the model of a run: manifest.json and the files it lists, figures, and README.md about it.
 
     Args:
       run: the folder of a finished run.
@@ -41,8 +43,8 @@ def push_to_hub(
       license: of the model, by the Hub's identifier of it, such as "cc-by-4.0"; None: the repository states none.
       exist_ok: whether a repository that is there is given a new version; its earlier ones stay.
       endpoint: of the hub; None: HF_ENDPOINT of the environment, or Hugging Face's.
-      write_folder: (folder of the run, a new folder): writes config.json, params.safetensors, summary.json and
-        MODEL.md; None: of the model that the run's report shows.
+      write_folder: (folder of the run, a new folder): writes config.json, params.safetensors, summary.json,
+        manifest.json and MODEL.md; None: of the model that the run's report shows.
 
     Returns:
       The address of the repository.
@@ -61,6 +63,7 @@ def push_to_hub(
         (write_folder or _write_folder)(folder.path, upload)
         (upload / "README.md").write_text(model_card((upload / "MODEL.md").read_text(), config, license))
         (upload / "MODEL.md").unlink()
+        _leave_out_of_manifest(upload, "MODEL.md")
         if folder.figures.is_dir() and not (upload / "figures").exists():
             shutil.copytree(folder.figures, upload / "figures")
         if silence := _silence(api):
@@ -82,7 +85,9 @@ def load_from_hub(
 ) -> Any:
     """The model, its params and its config, of a repository that `push_to_hub` has made.
 
-    What has been downloaded is kept, and is used again where the hub cannot be reached.
+    Only manifest.json, config.json, summary.json and params.safetensors are read, and nothing of them is executed. They
+    are compared with the sizes and checksums in the manifest, which a repository of an earlier version has not. What
+    has been downloaded is kept, and is used again where the hub cannot be reached.
 
     Args:
       repo_id: "USER/NAME".
@@ -97,12 +102,17 @@ def load_from_hub(
 
     Raises:
       ValueError: where the extra `hub` is not installed, there is no such repository or revision, it may not be seen
-        with this token, it holds no model of vae_jax, or the hub cannot be reached.
+        with this token, it holds no model of vae_jax or one whose files are not those of its manifest, or the hub
+        cannot be reached.
     """
+    from vae_jax.export.manifest import verify  # only here are its packages needed
+
     api = _api(token, endpoint)
     silence = _silence(api)
     kept: dict[str, Any] = {"cache_dir": cache_dir, "allow_patterns": _OF_A_MODEL}
     with _explained(api.endpoint, repo_id, revision):
+        if silence is None:
+            _check_sizes(api.model_info(repo_id, revision=revision, files_metadata=True), repo_id)
         try:
             path = api.snapshot_download(repo_id, revision=revision, local_files_only=silence is not None, **kept)
         except FileNotFoundError:
@@ -113,7 +123,17 @@ def load_from_hub(
             ) from None
     if not (Path(path) / "config.json").exists():
         raise ValueError(f"repo_id {repo_id} holds no model of vae_jax: it has no config.json")
+    verify(Path(path))
     return (load or _load)(Path(path))
+
+
+def _check_sizes(info: Any, repo_id: str) -> None:
+    """Stops before a file is downloaded that would not be read."""
+    for file in info.siblings or ():
+        if file.rfilename in _OF_A_MODEL and file.rfilename.endswith(".json") and (file.size or 0) > MAX_BYTES:
+            raise ValueError(
+                f"repo_id {repo_id}: {file.rfilename} must be at most {MAX_BYTES:,} bytes, has {file.size:,}"
+            )
 
 
 def _load(folder: Path) -> Any:
@@ -129,6 +149,16 @@ def _write_folder(run: Path, folder: Path) -> None:
     export_run(load_run(run, argument="run"), "safetensors", folder)
 
 
+def _leave_out_of_manifest(folder: Path, name: str) -> None:
+    """Strikes a file that has become another out of the manifest, if there is one."""
+    from vae_jax.export.manifest import NAME, read_manifest
+
+    if (manifest := read_manifest(folder)) is not None:
+        manifest["files"] = [file for file in manifest.get("files", []) if file != name]
+        manifest.get("checksums", {}).pop(name, None)
+        (folder / NAME).write_text(json.dumps(manifest, indent=2) + "\n")
+
+
 def model_card(text: str, config: Mapping[str, Any], license: str | None = None) -> str:
     """README.md of a repository: the text, behind what the Hub reads.
 
@@ -138,10 +168,11 @@ def model_card(text: str, config: Mapping[str, Any], license: str | None = None)
       license: of the model; None: not stated.
     """
     names = [config.get(field) for field in ("experiment", "objective", "data", "quantizer", "prior")]
-    tags = ["vae_jax", "jax", "variational-autoencoder", *(Path(str(name)).stem for name in names if name)]
-    # JSON's strings are YAML's, whatever is in them.
+    named = (printable(Path(str(name)).stem) for name in names if name)
+    tags = ["vae_jax", "jax", "variational-autoencoder", *named]
+    # JSON's strings are YAML's, but for characters that JSON would escape in two parts.
     header = {"library_name": "vae_jax", "license": license, "tags": list(dict.fromkeys(tags))}
-    lines = [f"{name}: {json.dumps(value)}" for name, value in header.items() if value is not None]
+    lines = [f"{name}: {json.dumps(value, ensure_ascii=False)}" for name, value in header.items() if value is not None]
     return "\n".join(["---", *lines, "---", "", text])
 
 

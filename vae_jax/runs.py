@@ -6,15 +6,15 @@ import json
 import math
 import os
 import shutil
-import tempfile
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vae_jax.atomic import is_left_over
+from vae_jax.atomic import check_writable, is_left_over
 from vae_jax.checksums import NAME as CHECKSUMS
 from vae_jax.checksums import Damaged, check_content, recorded, remove_recorded, write_recorded
 from vae_jax.differences import as_json, differing
+from vae_jax.json_files import MAX_BYTES, parse_object, read_text
 
 if TYPE_CHECKING:
     from filelock import FileLock
@@ -26,7 +26,8 @@ READABLE = (2, FORMAT)
 # What config.json holds about a run beside its settings.
 _ABOUT = ("format", "image_shape", "data_fingerprint", "versions")
 _LOCK = ".lock"
-_MOST_BYTES = 2**28  # of a JSON file that is read into memory
+_MOST_PIXELS = 2**26  # of one image: a model is built of its shape before its parameters are seen
+_METRICS_BYTES = 2**30  # a row for each epoch of each model
 
 
 class RunFolder:
@@ -138,6 +139,11 @@ class RunFolder:
             raise ValueError(
                 f"{self.argument} {self.path}: config.json must hold the image_shape of its model, got {shape}"
             )
+        if math.prod(shape) > _MOST_PIXELS:
+            raise ValueError(
+                f"{self.argument} {self.path}: config.json must hold an image_shape of at most {_MOST_PIXELS:,} "
+                f"numbers, got {shape}"
+            )
         return tuple(shape)
 
     def check_data(self, fingerprint: str, data: str) -> None:
@@ -246,7 +252,7 @@ class RunFolder:
         """
         path = self.path / "metrics.jsonl"
         if path.exists():
-            return [self._parse(path, line) for line in self._text(path).splitlines()]
+            return [self._parse(path, line) for line in self._text(path, _METRICS_BYTES).splitlines()]
         self._check_never_written("metrics.jsonl")
         return []
 
@@ -328,28 +334,23 @@ class RunFolder:
 
     def _damaged(self, fault: str) -> Damaged:
         return Damaged(
-            f"{self.argument} {self.path}: {fault}; put back a copy of it, or let the run's own command with "
+            f"{self._named(fault)}; put back a copy of it, or let the run's own command with "
             f"--run-dir {self.path} --resume restore it from the last checkpoint"
         )
 
     def _read(self, path: Path) -> dict[str, Any]:
         return self._parse(path, self._text(path))
 
-    def _text(self, path: Path) -> str:
+    def _text(self, path: Path, max_bytes: int = MAX_BYTES) -> str:
         name = path.relative_to(self.path).as_posix()
         try:
-            if not path.is_file():
-                raise ValueError("it is no file")
-            if path.stat().st_size > _MOST_BYTES:
-                raise ValueError(f"it is larger than {_MOST_BYTES:,} bytes")
-            content = path.read_bytes()
-            if name != "manifest.json":
-                self._check(name, content)
-            return content.decode()
-        except Damaged:
-            raise
+            text = read_text(path, max_bytes)
         except (OSError, ValueError) as error:
-            raise ValueError(f"{self.argument} {self.path}: {name} cannot be read ({error})") from None
+            fault = f"{name} cannot be read ({error})"
+            raise self._damaged(fault) if self._recorded() else ValueError(self._named(fault)) from None
+        if name != "manifest.json":
+            self._check(name, text.encode())
+        return text
 
     def _check_never_written(self, name: str) -> None:
         if name in (self._recorded() or {}):
@@ -363,13 +364,12 @@ class RunFolder:
 
     def _parse(self, path: Path, text: str) -> dict[str, Any]:
         try:
-            fields = json.loads(text)
-        except (json.JSONDecodeError, RecursionError) as error:
-            raise ValueError(f"{self.argument} {self.path}: {path.name} is no valid JSON ({error})") from None
-        if not isinstance(fields, dict):
-            given = text.strip()[:40]
-            raise ValueError(f"{self.argument} {self.path}: {path.name} must hold a JSON object, got {given}")
-        return fields
+            return parse_object(text)
+        except ValueError as error:
+            raise ValueError(self._named(f"{path.name} {error}")) from None
+
+    def _named(self, fault: str) -> str:
+        return f"{self.argument} {self.path}: {fault}"
 
 
 def config_text(config: Mapping[str, Any], **about: Any) -> str:
@@ -385,20 +385,3 @@ def defined(numbers: Any) -> Any:
     if isinstance(numbers, list):
         return [defined(value) for value in numbers]
     return None if isinstance(numbers, float) and not math.isfinite(numbers) else numbers
-
-
-def check_writable(path: Path, argument: str) -> None:
-    """Raises ValueError, naming the argument, where no file or folder could be made at the path; its parents may lack.
-
-    What can be written is tried rather than asked for: rights alone say little of root, or of such folders as /proc.
-    """
-    whole = path.absolute()
-    place = next(place for place in (whole, *whole.parents) if os.path.exists(place))
-    try:
-        if place == whole and not place.is_dir():
-            with place.open("r+b"):
-                return
-        with tempfile.TemporaryFile(dir=place):
-            return
-    except OSError as error:
-        raise ValueError(f"{argument} {path} cannot be written ({place}: {error.strerror}): give another") from None

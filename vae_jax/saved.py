@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vae_jax.models.vae import VAE, Params
 
+if TYPE_CHECKING:
+    from vae_jax.experiment.method import Method
 
-def load(path: str | Path, seed: int | None = None, beta: float | None = None) -> tuple[VAE, Params, dict[str, Any]]:
+
+def load(
+    path: str | Path, seed: int | None = None, beta: float | None = None, method: Method | None = None
+) -> tuple[VAE, Params, dict[str, Any]]:
     """The trained model of a run folder, or of a folder that was exported of one; neither needs its data.
 
     A run that has not finished gives its best epoch so far, with a warning.
@@ -18,6 +23,8 @@ def load(path: str | Path, seed: int | None = None, beta: float | None = None) -
       path: the folder.
       seed: of a run of several models, the one to load; None: the one that the report shows.
       beta: of a disentanglement run, the weight of the model to load; None: the first.
+      method: METHOD of a script of your own that made the run; None: the recipe of that name. Nothing in the folder is
+        executed, so that a folder of anybody's can be opened.
 
     Returns:
       The model, its params, and the config that makes this model: experiment and settings, as config.json has them.

@@ -11,9 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import vae_jax
 from vae_jax import cli
 from vae_jax.experiment import evaluate as evaluate_module
 from vae_jax.experiment import main, open_run, trained
+from vae_jax.experiment.recipes import RECIPES
 
 ROOT = Path(__file__).parent.parent.parent
 SMALL = "--hidden 8 --latent-dim 2 --epochs 3 --batch-size 10 --elbo-samples 2 --nll-samples 0 --validation-size 10"
@@ -217,10 +219,11 @@ def empty_checkpoint():
         (empty_checkpoint, "is not whole"),
         (
             lambda: spoil(None, experiment="no_such"),
-            "RUN vae was made by experiments.no_such, which is not to be found",
+            "RUN vae was made by experiment 'no_such', which is none of vae_jax's recipes (vae, beta_vae, autoencoder, "
+            "vq_vae): if it is of a script of your own, load it with vae_jax.load(path, method=METHOD) there",
         ),
-        (lambda: spoil(None, experiment=None), "RUN vae was made by no experiment whose model can be loaded"),
-        (lambda: spoil(None, experiment="flax_example"), "RUN vae was made by experiments.flax_example, which has no"),
+        (lambda: spoil(None, experiment=None), "RUN vae was made by experiment None, which is none of vae_jax's"),
+        (lambda: spoil(None, experiment="\x1b[31mred"), r"RUN vae was made by experiment '\x1b[31mred'"),
         (
             lambda: spoil(None, latent_dim="x"),
             "RUN vae: config.json must hold for latent_dim a value of the type int, got 'x'",
@@ -317,24 +320,49 @@ def run_command(folder, *words, **environment):
 
 
 @pytest.mark.slow
-def test_the_command_finds_the_experiments_of_the_folder_it_runs_in(runs, tmp_path):
+def test_the_command_draws_the_figures_and_prints_the_summary_alone(runs, tmp_path):
     shutil.copytree(runs / "vae", tmp_path / "vae")
     shutil.copy(runs / "blobs.npz", tmp_path)
-    # A user's own experiment, which is nowhere else.
-    (tmp_path / "experiments").mkdir()
-    script = (ROOT / "experiments/vae.py").read_text()
-    (tmp_path / "experiments/mine.py").write_text(script.replace("METHOD = VAE", 'METHOD = VAE._replace(name="mine")'))
-    config = tmp_path / "vae/config.json"
-    config.write_text(config.read_text().replace('"experiment": "vae"', '"experiment": "mine"'))
     finished = run_command(tmp_path, "evaluate", "vae", "--nll-samples", "50", "--ais-images", "0")
     assert finished.returncode == 0, finished.stderr
-    *_, place, last = finished.stdout.splitlines()
-    assert place == "report: vae/report.html"
-    assert json.loads(last) == summary_of(tmp_path / "vae")
+    assert json.loads(finished.stdout) == summary_of(tmp_path / "vae")
+    assert finished.stdout.count("\n") == 1 and "report: vae/report.html\n" in finished.stderr
     report = (tmp_path / "vae/report.html").read_text()
     figures = sorted((tmp_path / "vae/figures").glob("*.png"))
     assert {"training_curves.png", "kl_per_dimension.png", "elbo_surgery.png"} <= {path.name for path in figures}
     assert report.count("data:image/png;base64,") == len(figures)
+
+
+@pytest.mark.slow
+def test_no_code_of_a_folder_runs_whatever_the_current_folder_is_and_a_method_is_named_by_the_user(
+    runs, tmp_path, monkeypatch
+):
+    shutil.copytree(runs / "vae", tmp_path / "vae")
+    shutil.copy(runs / "blobs.npz", tmp_path)
+    config = tmp_path / "vae/config.json"
+    config.write_text(config.read_text().replace('"experiment": "vae"', '"experiment": "mine"'))
+    (tmp_path / "vae/checksums.json").unlink(missing_ok=True)  # as whoever sends it may
+    for place in (tmp_path, tmp_path / "vae"):
+        (place / "experiments").mkdir()
+        for name in ("mine.py", "__init__.py"):
+            (place / "experiments" / name).write_text('open("RAN", "w")')
+    for place, words in ((tmp_path, ["evaluate", "vae"]), (tmp_path / "vae", ["sample", "."])):
+        finished = run_command(place, *words, PYTHONSAFEPATH="")
+        assert finished.returncode == 2 and finished.stderr.startswith("error: RUN "), finished.stderr
+        assert finished.stderr.count("\n") == 1 and "'mine', which is none of" in finished.stderr
+    assert not list(tmp_path.rglob("RAN"))
+    monkeypatch.chdir(tmp_path)
+    before = list(sys.path)
+    mine = RECIPES["vae"]._replace(name="mine")
+    model, params, settings = vae_jax.load("vae", method=mine)
+    assert settings["experiment"] == "mine"
+    code = vae_jax.encode(model, params, np.zeros((6, 6, 1), np.float32)).mean
+    expected = vae_jax.load(runs / "vae")
+    np.testing.assert_array_equal(code, vae_jax.encode(*expected[:2], np.zeros((6, 6, 1), np.float32)).mean)
+    assert open_run(Path("vae"), method=mine).method is mine
+    with pytest.raises(ValueError, match="path vae was made by experiment 'mine', not by 'vae'"):
+        vae_jax.load("vae", method=RECIPES["vae"])
+    assert sys.path == before
 
 
 @pytest.mark.slow

@@ -154,7 +154,7 @@ def test_levels_are_the_nearest_of_the_papers():
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        ("--num-codes 0", "num_codes (K) must be at least 1, got 0"),
+        ("--num-codes 0", "--num-codes must be at least 1, got 0"),
         ("--quantizer product --latent-dim 5", "num_heads must divide the length of a code, dim = 5, got 2"),
         ("--quantizer lookup_free --num-codes 5", "--num-codes must be a power of 2 for codes of signs, got 5"),
         ("--prior-heads 3", "--prior-heads must divide --prior-width 8, got 3"),
@@ -162,7 +162,7 @@ def test_levels_are_the_nearest_of_the_papers():
         ("--channels 4 4", "channels=(4, 4)"),  # of 6 x 6 pixels
         ("--microbatches 2", "--microbatches 2: codebooks are updated by a batch as a whole; leave it at 1"),
         ("--k-means-images -1", "--k-means-images must be at least 0, got -1"),
-        ("--commitment -1", "commitment must be a weight of at least 0, got -1"),
+        ("--commitment -1", "--commitment must be at least 0, got -1"),
     ],
 )
 def test_what_cannot_be_is_refused_in_one_line_before_anything_is_written(

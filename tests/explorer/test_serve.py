@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -65,6 +66,52 @@ def test_a_name_that_was_made_to_point_here_gets_nothing(host):
         assert status == 421
         assert PAGE.encode() not in body
         assert answer(port, host=f"localhost:{port}")[0] == 200
+
+
+def sent(port, data, wait=10.0):
+    """What comes back of a connection that sends these bytes and then nothing, until the server ends it."""
+    with socket.create_connection(("127.0.0.1", port), timeout=wait) as connection, suppress(ConnectionError):
+        connection.sendall(data)
+        return b"".join(iter(lambda: connection.recv(65536), b""))
+    return b""
+
+
+def test_a_connection_that_says_nothing_or_never_ends_is_closed(monkeypatch):
+    monkeypatch.setattr(serve, "SECONDS_IDLE", 0.3)
+    with running() as port:
+        for data in (b"", b"GET", b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n"):
+            started = time.monotonic()
+            assert sent(port, data) == b""
+            assert 0.2 < time.monotonic() - started < 5
+        assert answer(port)[0] == 200
+    monkeypatch.setattr(serve, "SECONDS_IDLE", 10.0)
+    monkeypatch.setattr(serve, "SECONDS_IN_ALL", 0.4)
+    with running() as port, socket.create_connection(("127.0.0.1", port), timeout=10) as slow:
+        started = time.monotonic()
+        with suppress(ConnectionError):
+            while time.monotonic() - started < 5:  # a byte now and then
+                slow.sendall(b"G")
+                time.sleep(0.05)
+        assert time.monotonic() - started < 5
+
+
+def test_a_request_is_bounded_and_so_is_their_number(monkeypatch):
+    monkeypatch.setattr(serve, "MOST_CONNECTIONS", 2)
+    with running() as port:
+        head = f"GET / HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n".encode()
+        long = b"".join(b"X-%d: %s\r\n" % (i, b"a" * 60_000) for i in range(50))
+        for request in (head + long + b"\r\n", head + 70_000 * b"a", b"GET /" + b"a" * 200_000):
+            assert PAGE.encode() not in sent(port, request)
+        assert PAGE.encode() in sent(port, head + b"\r\n")
+        idle = [socket.create_connection(("127.0.0.1", port), timeout=10) for _ in range(2)]
+        time.sleep(0.2)  # both are served
+        assert sent(port, head + b"\r\n") == b""
+        for connection in idle:
+            connection.close()
+        started = time.monotonic()
+        while not sent(port, head + b"\r\n") and time.monotonic() - started < 5:
+            time.sleep(0.05)
+        assert PAGE.encode() in sent(port, head + b"\r\n")
 
 
 def test_only_loopback_is_bound():

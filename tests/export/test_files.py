@@ -1,5 +1,6 @@
 """The folder of an export: its manifest, what may be replaced, and that nothing is left half written."""
 
+import hashlib
 import json
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from export.small_models import IMAGE_SHAPE, made
-from vae_jax.export import FORMATS, check_can_write, export, read_params, to_stablehlo, write_params
+from vae_jax.export import FORMATS, check_can_write, export, read_params, to_stablehlo, verify, write_params
 from vae_jax.models import VAE
 
 NAME = "mlp-bernoulli"
@@ -161,6 +162,85 @@ def test_parameters_of_another_model_are_refused(tmp_path, change, message):
     save_file(arrays, path)
     with pytest.raises(ValueError, match=message):
         read_params(MODEL, path)
+
+
+def saved(tmp_path, header=None, data=b"", **arrays):
+    """A file with this header, or of these arrays."""
+    path = tmp_path / "params.safetensors"
+    if header is None:
+        save_file(arrays, path)
+    else:
+        text = header if isinstance(header, bytes) else json.dumps(header).encode()
+        path.write_bytes(len(text).to_bytes(8, "little") + text + data)
+    return path
+
+
+def test_a_file_that_lies_about_its_size_is_refused_before_memory_is_taken(tmp_path, monkeypatch):
+    one = VAE(lambda key: {"a": jnp.zeros(3)}, None, None, None)
+    entry = lambda shape, offsets, dtype="F32": {"a": {"dtype": dtype, "shape": shape, "data_offsets": offsets}}
+    np.testing.assert_array_equal(read_params(one, saved(tmp_path, entry([3], [0, 12]), bytes(12)))["a"], np.zeros(3))
+    monkeypatch.setattr("safetensors.numpy.load_file", None)  # called by none of these
+    huge, whole = 10**12, 2**63 - 1
+    for message, header, data in (
+        ("places arrays over one another, with gaps, or in another size", entry([huge], [0, 12]), bytes(12)),
+        ("bytes long, and by its header 4,000,000,000,0", entry([huge], [0, 4 * huge]), b""),
+        (r"a is float32\[4\] in the file, the model has float32\[3\]", entry([4], [0, 16]), bytes(16)),
+        ("no type, shape and place of 'a' that this version reads", entry([-1], [0, 4]), bytes(4)),
+        ("no type, shape and place of 'a'", entry([3], [0, 12], "F7"), bytes(12)),
+        ("no type, shape and place of 'a'", entry([whole + 1], [0, 12]), bytes(12)),
+        ("no type, shape and place of 'a'", {"a": [1]}, b""),
+        ("must be nested at most 64 deep", b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}", b""),
+        ("is no valid JSON", b"{" * 10, b""),
+        ("can't decode byte", b"\xff" * 10, b""),
+    ):
+        with pytest.raises(ValueError, match=message):
+            read_params(one, saved(tmp_path, header, data))
+    path = saved(tmp_path, entry([3], [0, 12]), bytes(12))
+    path.write_bytes((10**15).to_bytes(8, "little") + path.read_bytes()[8:])
+    with pytest.raises(ValueError, match="its header says that it is 1,000,000,000,000,000 bytes long, of a file of"):
+        read_params(one, path)
+    monkeypatch.setattr("vae_jax.export.safetensors_files.memory_bytes", lambda: 50)
+    with pytest.raises(ValueError, match="bytes of memory, and there are 50"):
+        read_params(one, saved(tmp_path, entry([3], [0, 12]), bytes(12)))
+
+
+def test_numbers_that_are_not_finite_are_refused_by_the_name_of_their_array(tmp_path):
+    path = saved(tmp_path, a=np.array([1, np.nan, -np.inf], np.float32))
+    with pytest.raises(ValueError, match=r"params.safetensors: a holds 2 numbers that are not finite"):
+        read_params(VAE(lambda key: {"a": jnp.zeros(3)}, None, None, None), path)
+
+
+def test_an_export_is_compared_with_the_checksums_of_its_manifest(tmp_path):
+    folder = tmp_path / "model"
+    beside = {"config.json": "{}", "summary.json": '{"a": 1}', "MODEL.md": "# A"}
+    exported(folder, beside=beside)
+    said = json.loads((folder / "manifest.json").read_text())
+    assert set(said["checksums"]) == set(said["files"]) == {*beside, "params.safetensors"}
+    digest = hashlib.sha256(b"{}").hexdigest()
+    assert said["checksums"]["config.json"] == {"size": 2, "sha256": digest}
+    assert verify(folder)
+    (folder / "MODEL.md").write_text("my own words")  # it is for people
+    assert verify(folder)
+    for name in ("params.safetensors", "config.json", "summary.json"):
+        whole = (folder / name).read_bytes()
+        changed = bytes([whole[0] ^ 1]) + whole[1:]
+        for damage in (whole[:-1], whole + b" ", b"", changed):
+            (folder / name).write_bytes(damage)
+            with pytest.raises(ValueError, match=f"{name} is not the file that manifest.json describes"):
+                verify(folder)
+        (folder / name).unlink()
+        with pytest.raises(ValueError, match=f"{name} cannot be read"):
+            verify(folder)
+        (folder / name).write_bytes(whole)
+    for manifest in ("", "[]", '{"files": 3}', '{"files": ["a/b"]}', '{"files": [3]}', '{"checksums": {"/etc": {}}}'):
+        (folder / "manifest.json").write_text(manifest)
+        with pytest.raises(ValueError, match=r"manifest\.json"):
+            verify(folder)
+    del said["checksums"]
+    (folder / "manifest.json").write_text(json.dumps(said))
+    assert not verify(folder)  # of an earlier version
+    (folder / "manifest.json").unlink()
+    assert not verify(folder)
 
 
 def test_what_is_no_file_of_parameters_is_refused(tmp_path):

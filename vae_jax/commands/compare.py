@@ -11,6 +11,7 @@ from vae_jax.commands.output import new_file, print_table
 from vae_jax.commands.pictures import write_picture
 from vae_jax.experiment.words import number, setting
 from vae_jax.runs import RunFolder
+from vae_jax.text import printable
 from vae_jax.visualization import compared_curves
 
 # Of a summary, where any of the runs has it.
@@ -42,10 +43,11 @@ def prepare_compare(options: Compare) -> Callable[[], None]:
     folders = [RunFolder(path, "RUN") for path in options.runs]
     configs = [folder.config() for folder in folders]
     summaries = [folder.summary() or {} for folder in folders]
-    names = names_of(options.runs)
+    names = [printable(name) for name in names_of(options.runs)]
     histories = {name: folder.metrics() for name, folder in zip(names, folders, strict=True)}
     try:
-        figure = compared_curves({name: rows for name, rows in histories.items() if rows})
+        # A dollar would begin a formula.
+        figure = compared_curves({name.replace("$", r"\$"): rows for name, rows in histories.items() if rows})
     except ValueError as error:
         raise ValueError(f"RUN: there is no curve to draw of their metrics.jsonl: {error}") from error
     output = new_file(options.output, "compare.png")

@@ -6,11 +6,12 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from vae_jax.atomic import check_writable
 from vae_jax.experiment.disentanglement.evaluate import prepare_scoring
 from vae_jax.experiment.evaluate import prepare_evaluation, run_evaluation
 from vae_jax.experiment.evaluate_options import Evaluate
 from vae_jax.experiment.progress import say
-from vae_jax.runs import RunFolder, check_writable
+from vae_jax.runs import RunFolder
 
 
 def prepare_evaluate(options: Evaluate) -> Callable[[], None]:
@@ -40,5 +41,5 @@ def _tell(folder: RunFolder, evaluate: Callable[[], dict[str, Any]], kept: str) 
     finally:
         folder.unlock()
     if "unfinished" not in summary:
-        print(f"report: {folder.report}")
+        say(f"report: {folder.report}")
     print(json.dumps(summary, allow_nan=False))

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import jax
 
+from vae_jax.atomic import check_writable
 from vae_jax.commands.of_run import load
 from vae_jax.commands.options import Explore
 from vae_jax.experiment.load import images_of
@@ -13,7 +14,6 @@ from vae_jax.experiment.progress import working
 from vae_jax.experiment.share import summary_of
 from vae_jax.explorer import explorer_page, payload_of, serve, write_page
 from vae_jax.explorer.serve import server_of
-from vae_jax.runs import check_writable
 
 
 def prepare_explore(options: Explore) -> Callable[[], None]:

@@ -12,6 +12,7 @@ from vae_jax.commands.options import List, Show
 from vae_jax.commands.output import print_table
 from vae_jax.experiment.words import number, setting
 from vae_jax.runs import RunFolder
+from vae_jax.text import printable
 
 NUMBERS = ("negative_elbo", "rate", "distortion", "nll")
 
@@ -81,7 +82,7 @@ def _show(options: Show, run: RunFolder, config: dict[str, Any], summary: dict[s
     if options.json:
         print(json.dumps({"run": str(run.path), "state": state, "config": config, "summary": summary}))
         return
-    print(f"{run.path}: {config.get('experiment')} on {config.get('data')}, {state}\n")
+    print(printable(f"{run.path}: {config.get('experiment')} on {config.get('data')}, {state}") + "\n")
     print_table(("setting", ""), [[name, setting(value)] for name, value in config.items()], left=2)
     if summary:
         print()
@@ -90,4 +91,4 @@ def _show(options: Show, run: RunFolder, config: dict[str, Any], summary: dict[s
     files = [
         path for path in (run.report, run.figures, run.checkpoints, run.params, run.path / "MODEL.md") if path.exists()
     ]
-    print("\nfiles: " + ", ".join(str(path) for path in files))
+    print("\nfiles: " + ", ".join(printable(path) for path in files))

@@ -9,7 +9,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from vae_jax.runs import check_writable
+from vae_jax.atomic import check_writable
+from vae_jax.text import printable
 
 # Where there is no terminal to fit: a line of the table is a line of the output.
 _UNBROKEN = 10_000
@@ -23,9 +24,9 @@ def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]], left: int
     console = Console(width=None if sys.stdout.isatty() else _UNBROKEN, highlight=False, markup=False)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for place, header in enumerate(headers):
-        table.add_column(header, justify="left" if place < left else "right", overflow="fold")
+        table.add_column(printable(header), justify="left" if place < left else "right", overflow="fold")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(printable, row))
     with console.capture() as text:
         console.print(table)
     for line in text.get().splitlines():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import webbrowser
 from collections.abc import Callable
 
+from vae_jax.atomic import check_writable
 from vae_jax.commands.options import Report
 from vae_jax.experiment.disentanglement.evaluate import open_disentangled
 from vae_jax.experiment.disentanglement.run import write_summary
@@ -13,7 +14,7 @@ from vae_jax.experiment.evaluate import open_run
 from vae_jax.experiment.loaded import checked_summary
 from vae_jax.experiment.progress import say
 from vae_jax.experiment.trained import draw_figures, measure, write_trained_report
-from vae_jax.runs import RunFolder, check_writable
+from vae_jax.runs import RunFolder
 
 
 def prepare_report(options: Report) -> Callable[[], None]:

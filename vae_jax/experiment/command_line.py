@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import tyro
 
+from vae_jax.evaluation import measure_vae
 from vae_jax.experiment.continued import restore_if_damaged
 from vae_jax.experiment.devices import join_processes
 from vae_jax.experiment.environment import keep_compiled_programs
 from vae_jax.experiment.exits import exit_in_a_line, exit_on_bad_input
+from vae_jax.experiment.limits import check_numbers
 from vae_jax.experiment.method import Method
 from vae_jax.experiment.pipeline import run
 from vae_jax.experiment.prepared import prepare
+from vae_jax.experiment.progress import say
+from vae_jax.experiment.recipes import RECIPES
 from vae_jax.experiment.second_stage import OtherCodes
 from vae_jax.experiment.settings import Settings, settings_of_run
 from vae_jax.experiment.stopping import terminated_as_interrupted
 from vae_jax.runs import RunFolder
+from vae_jax.text import printable
 from vae_jax.training import Diverged, DoesNotFit
 from vae_jax.training.processes import ending_together
 
@@ -35,16 +41,19 @@ def exit_if_training_ends_early(folder: RunFolder, flags: str, resumed: bool) ->
       flags: that decide how many models there are, for the message that they do not fit.
       resumed: whether the run was there before.
     """
-    with exit_in_a_line(f"--run-dir {folder.path} --resume continues"):
+    with exit_in_a_line(f"--run-dir {printable(folder.path)} --resume continues"):
         try:
             yield
         except Diverged as error:
-            print(f"error: {error}\nIts last finite parameters are in {folder.path}.", file=sys.stderr)
+            print(
+                f"error: {printable(error)}\nIts last finite parameters are in {printable(folder.path)}.",
+                file=sys.stderr,
+            )
             sys.exit(1)
         except DoesNotFit as error:
             if not resumed:
                 folder.remove_unless_trained()
-            print(f"error: {flags}: {error}", file=sys.stderr)
+            print(f"error: {flags}: {printable(error)}", file=sys.stderr)
             sys.exit(2)
 
 
@@ -53,10 +62,10 @@ def main(
 ) -> None:
     """Runs an experiment, as `python -m experiments.NAME` or `vae-jax train NAME`.
 
-    Progress and messages go to stderr. On stdout come the place of the report and, last, the summary as one line of
-    JSON. Exit codes: 0; 1 where training diverged; 2 where a setting, the data or the run folder is not as it must
-    be, with one line that says what would be right; 130 where the user interrupted. Of several processes only the first
-    writes to stdout.
+    Progress, messages and the place of the report go to stderr; on stdout comes the summary, one line of JSON, and
+    nothing else. Exit codes: 0; 1 where training diverged; 2 where a setting, the data or the run folder is not as it
+    must be, with one line that says what would be right; 130 where the user interrupted. Of several processes only the
+    first writes to stdout.
 
     Args:
       method: the experiment.
@@ -79,6 +88,7 @@ def main(
 
 def _run(method: Method, settings: Settings, parse: Callable[[Settings], Settings]) -> None:
     with exit_on_bad_input():
+        check_numbers(settings)
         join_processes(settings)
         if settings.resume:
             if settings.run_dir is None:
@@ -93,8 +103,10 @@ def _run(method: Method, settings: Settings, parse: Callable[[Settings], Setting
         try:
             summary = run(prepared)
         except OtherCodes as error:
-            print(f"error: {error}", file=sys.stderr)
+            print(f"error: {printable(error)}", file=sys.stderr)
             sys.exit(2)
     if summary:
-        print(f"report: {prepared.folder.report}")
+        say(f"report: {prepared.folder.report}")
+        if method.measure is measure_vae and method.name in RECIPES and summary.get("nll") is None:
+            say(f"likelihood: vae-jax evaluate {shlex.quote(str(prepared.folder.path))}")
         print(json.dumps(summary, allow_nan=False))

@@ -16,8 +16,10 @@ from vae_jax.evaluation import from_posterior, from_prior, measure_surgery
 from vae_jax.evaluation.require import require_density
 from vae_jax.experiment.environment import device_name
 from vae_jax.experiment.evaluate_options import Evaluate
+from vae_jax.experiment.limits import check_numbers
 from vae_jax.experiment.loaded import load_method_run
 from vae_jax.experiment.long_measurements import annealing_with_progress, nll_with_progress
+from vae_jax.experiment.method import Method
 from vae_jax.experiment.problem import make_problem
 from vae_jax.experiment.progress import say
 from vae_jax.experiment.settings import Settings
@@ -41,11 +43,7 @@ def prepare_evaluation(options: Evaluate) -> Trained:
     Raises:
       ValueError, TypeError: where an option is out of range, or RUN is not the folder of a run that can be measured.
     """
-    at_least = {"nll_samples": 0, "ais_images": 0, "ais_chains": 1, "ais_temperatures": 1, "surgery_points": 1}
-    for name, least in at_least.items():
-        value = getattr(options, name)
-        if value is not None and value < least:
-            raise ValueError(f"--{name.replace('_', '-')} must be at least {least}, got {value}")
+    check_numbers(options)
     trained = open_run(options.run, options.data_dir, options.seed)
     if options.ais_images is not None and options.ais_images > len(trained.problem.test):
         raise ValueError(
@@ -69,7 +67,7 @@ def _has_real_code(trained: Trained) -> bool:
     return all(jnp.issubdtype(part.dtype, jnp.floating) for part in jax.tree.leaves(code))
 
 
-def open_run(path: Path, data_dir: str | None = None, seed: int | None = None) -> Trained:
+def open_run(path: Path, data_dir: str | None = None, seed: int | None = None, method: Method | None = None) -> Trained:
     """The run in a folder with the parameters of its best epoch, and its data; of an unfinished run so far.
 
     Of a run of several models it is the one of that seed, or of the seed that the report shows.
@@ -79,7 +77,7 @@ def open_run(path: Path, data_dir: str | None = None, seed: int | None = None) -
         data are not to be found or have changed.
     """
     folder = RunFolder(path, "RUN")
-    method, loaded = load_method_run(folder, seed)
+    method, loaded = load_method_run(folder, seed, method)
     folder.check_no_export()
     history = [row for row in folder.metrics() if row.get("seed", loaded.settings.seed) == loaded.settings.seed]
     if not history:

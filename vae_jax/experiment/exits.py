@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from vae_jax.checksums import Damaged
 from vae_jax.experiment.stopping import Interrupted
+from vae_jax.text import printable
 
 
 @contextlib.contextmanager
@@ -18,7 +19,7 @@ def exit_on_bad_input() -> Iterator[None]:
     try:
         yield
     except (ValueError, TypeError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable(error)}", file=sys.stderr)
         sys.exit(2)
 
 
@@ -45,9 +46,9 @@ def exit_in_a_line(advice: str = "") -> Iterator[None]:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except Damaged as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable(error)}", file=sys.stderr)
         sys.exit(2)
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
-        print(f"error: {place}{error.strerror or error}{behind}", file=sys.stderr)
+        print(f"error: {printable(f'{place}{error.strerror or error}{behind}')}", file=sys.stderr)
         sys.exit(1)

@@ -15,6 +15,7 @@ from vae_jax.data.factors import factors_of
 from vae_jax.experiment.disentanglement.saved import load_member
 from vae_jax.experiment.disentanglement.settings import EXPERIMENT
 from vae_jax.experiment.loaded import Loaded, load_method_run
+from vae_jax.experiment.method import Method
 from vae_jax.experiment.problem import make_problem, without_data
 from vae_jax.runs import RunFolder
 
@@ -29,7 +30,13 @@ class ShownImages(NamedTuple):
     labels: np.ndarray | None  # [N]
 
 
-def load_run(path: Path, seed: int | None = None, beta: float | None = None, argument: str = "RUN") -> Loaded:
+def load_run(
+    path: Path,
+    seed: int | None = None,
+    beta: float | None = None,
+    argument: str = "RUN",
+    method: Method | None = None,
+) -> Loaded:
     """The trained model in a run folder, or in a folder that was exported of one.
 
     Args:
@@ -37,6 +44,7 @@ def load_run(path: Path, seed: int | None = None, beta: float | None = None, arg
       seed: of a run of several models, the one to load; None: the one that the report shows.
       beta: of a disentanglement run, the weight of the model to load; None: the first.
       argument: what the user named the folder by, for messages.
+      method: METHOD of the user's own script, if that made the run; None: the recipe that config.json names.
 
     Raises:
       ValueError: where the folder is not that of a run with a checkpoint, or holds no such model.
@@ -48,7 +56,7 @@ def load_run(path: Path, seed: int | None = None, beta: float | None = None, arg
         raise ValueError(
             f"--beta chooses a model of experiments.{EXPERIMENT}, which {argument} {path} is not: leave it out"
         )
-    return load_method_run(folder, seed)[1]
+    return load_method_run(folder, seed, method)[1]
 
 
 def images_of(loaded: Loaded, data_dir: str | None = None) -> ShownImages:

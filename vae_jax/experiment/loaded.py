@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
-import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -36,16 +33,17 @@ class Loaded(NamedTuple):
     summary: Mapping[str, Any]  # of the run; with "unfinished", how far it has come, if it has not finished
 
 
-def load_method_run(folder: RunFolder, seed: int | None = None) -> tuple[Method, Loaded]:
-    """The model of a recipe's run, with the parameters of its best epoch; of an unfinished run, so far.
+def load_method_run(folder: RunFolder, seed: int | None = None, method: Method | None = None) -> tuple[Method, Loaded]:
+    """The model of a recipe's run as it was when its training ended, with the parameters of its best epoch.
 
-    Of a run of several models it is the one of that seed, or of the seed that the report shows.
+    Of a run of several models it is the one of that seed, or of the seed that the report shows. A run of a script of
+    the user's own needs that script's method.
 
     Raises:
       ValueError: where the folder is not that of a run with a checkpoint, or its experiment is not found.
     """
     config = folder.config()
-    method = method_of(folder, config.get("experiment"))
+    method = method_of(folder, config.get("experiment"), method)
     summary = summary_so_far(folder)
     if not folder.has_checkpoint() and not folder.params.exists():
         raise ValueError(
@@ -113,9 +111,10 @@ def _loaded(
 
 def exported_params(folder: RunFolder, model: VAE) -> Params:
     """The parameters of a model that was exported to the folder as safetensors."""
-    from vae_jax.export import read_params  # only here is its package needed
+    from vae_jax.export import read_params, verify  # only here is its package needed
 
     try:
+        verify(folder.path)
         return read_params(model, folder.params)
     except ValueError as error:
         raise ValueError(f"{folder.argument} {folder.path}: {error}") from error
@@ -168,29 +167,18 @@ def _index_of_model(folder: RunFolder, settings: Settings, summary: Mapping[str,
     return seeds.index(seed)
 
 
-def method_of(folder: RunFolder, name: Any) -> Method:
-    """The recipe of that name, or METHOD of experiments/NAME.py, found as `python -m` finds it."""
-    if name in RECIPES:
-        return RECIPES[name]
-    if not (isinstance(name, str) and name.isidentifier()):
+def method_of(folder: RunFolder, name: Any, method: Method | None = None) -> Method:
+    """The recipe of that name; or the given method, if it is the one that config.json names.
+
+    What config.json says chooses among these and runs nothing: a folder from elsewhere is data.
+    """
+    if method is not None and method.name != name:
+        raise ValueError(f"{folder.argument} {folder.path} was made by experiment {name!r}, not by {method.name!r}")
+    found = method or (RECIPES.get(name) if isinstance(name, str) else None)
+    if found is None:
         raise ValueError(
-            f"{folder.argument} {folder.path} was made by no experiment whose model can be loaded: config.json names "
-            f"{name!r} (the rows of experiments.burda are measured by the command that trains them)"
+            f"{folder.argument} {folder.path} was made by experiment {name!r}, which is none of vae_jax's recipes "
+            f"({', '.join(RECIPES)}): if it is of a script of your own, load it with "
+            "vae_jax.load(path, method=METHOD) there"
         )
-    if "" not in sys.path and str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
-    try:
-        module = importlib.import_module(f"experiments.{name}")
-    except ModuleNotFoundError as error:
-        if error.name not in ("experiments", f"experiments.{name}"):
-            raise
-        raise ValueError(
-            f"{folder.argument} {folder.path} was made by experiments.{name}, which is not to be found from "
-            f"{Path.cwd()}: run this in the folder that holds experiments/{name}.py"
-        ) from None
-    method = getattr(module, "METHOD", None)
-    if not isinstance(method, Method):
-        raise ValueError(
-            f"{folder.argument} {folder.path} was made by experiments.{name}, which has no METHOD to load its model by"
-        )
-    return method
+    return found

@@ -24,7 +24,7 @@ class SecondStage(NamedTuple):
 
 
 class Method(NamedTuple):
-    """An experiment on images. A script in experiments/ has one as METHOD; its runs are evaluated by way of it."""
+    """An experiment on images. A script in experiments/ has one as METHOD, by which its runs are loaded."""
 
     name: str  # of the module in experiments/
     title: str  # of the report

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vae_jax.atomic import write_atomically
-from vae_jax.experiment.words import number, setting
+from vae_jax.experiment.words import listed, mapping, number, setting
 from vae_jax.runs import RunFolder
+from vae_jax.text import as_markdown, printable
 from vae_jax.visualization.report import NOTES
 
 NAME = "MODEL.md"
@@ -46,14 +47,14 @@ def model_card(
       command: that gives the run again.
     """
     settings = [(name, setting(value)) for name, value in config.items() if name not in _PLACES and value is not None]
-    versions = ", ".join(f"{name} {version}" for name, version in summary.get("versions", {}).items())
+    versions = ", ".join(f"{name} {version}" for name, version in mapping(summary.get("versions")).items())
     note = summary.get("data_note", config.get("data"))
-    return f"""# {title} on {config.get("data")}
+    return f"""# {title} on {as_markdown(config.get("data"))}
 
 {description}
 
-- **Data**: {note}.
-- **Trained on** {summary.get("device", "an unknown device")}, with {versions}.
+- **Data**: {as_markdown(note)}.
+- **Trained on** {as_markdown(summary.get("device", "an unknown device"))}, with {as_markdown(versions)}.
 - **Licence**: the code that made it is Apache-2.0; what may be done with the parameters depends on the data's licence.
 
 ## Numbers
@@ -72,7 +73,7 @@ image = vae_jax.sample(model, params, jax.random.key(0))
 Train it again:
 
 ```sh
-{command}
+{printable(command)}
 ```
 
 ## Settings
@@ -82,11 +83,14 @@ Train it again:
 
 def _numbers(summary: Mapping[str, Any]) -> str:
     """Of what they are, the table (a column, or one for each weight), and the cautions that the report has."""
-    models, by_weight = summary.get("models") or [], summary.get("over_seeds")
-    said = [f"On the {summary['test_images']} test images."] if "test_images" in summary else []
+    models, by_weight = listed(summary.get("models")), mapping(summary.get("over_seeds"))
+    said = [f"On the {as_markdown(summary['test_images'])} test images."] if "test_images" in summary else []
     if by_weight:
         header = ("number", *(f"weight {weight}" for weight in by_weight))
-        medians = {name: [spread.get(name, {}).get("median") for spread in by_weight.values()] for name in _NUMBERS}
+        medians = {
+            name: [mapping(mapping(spread).get(name)).get("median") for spread in by_weight.values()]
+            for name in _NUMBERS
+        }
         rows = [(_NUMBERS[name], *map(number, of)) for name, of in medians.items() if any(v is not None for v in of)]
         said.append(f"The numbers are of {len(models)} models: of each weight the median over its seeds.")
     else:
@@ -94,7 +98,9 @@ def _numbers(summary: Mapping[str, Any]) -> str:
         rows = [(words, number(summary[name])) for name, words in _NUMBERS.items() if summary.get(name) is not None]
         if models:
             said.append(f"The numbers are of {len(models)} models: means, or see summary.json.")
-    notes = [f"{before}{summary[name].rstrip('.')}.\n" for name, before in NOTES.items() if summary.get(name)]
+    notes = [
+        f"{before}{as_markdown(summary[name]).rstrip('.')}.\n" for name, before in NOTES.items() if summary.get(name)
+    ]
     return "\n\n".join([*([" ".join(said)] if said else []), "\n".join([_table(header, rows), *notes])])
 
 
@@ -111,6 +117,6 @@ def write_model_card(
 
 
 def _table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
-    cells = [[cell.replace("|", "\\|") for cell in row] for row in (header, *rows)]
+    cells = [[as_markdown(cell) for cell in row] for row in (header, *rows)]
     lines = [f"| {' | '.join(row)} |" for row in cells]
     return "\n".join([lines[0], "|---" * len(header) + "|", *lines[1:]]) + "\n"

@@ -110,13 +110,15 @@ def parts_of_run(path: Path) -> Parts:
     Raises:
       ValueError: where the folder holds no run, or one of an experiment that this version does not know.
     """
-    config = RunFolder(path, "the run").config()
+    folder = RunFolder(path, "the run")
+    config, summary = folder.config(), folder.summary() or {}
     if config.get("experiment") not in BY_NAME["experiment"]:
         known = ", ".join(BY_NAME["experiment"])
         raise ValueError(
             f"what the run {path} uses is known for the experiments {known}, got {config.get('experiment')}"
         )
-    return parts_of(config)
+    # The likelihood may have been measured after the training.
+    return parts_of(config | {name: summary[name] for name in _COUNTS if name in summary})
 
 
 def parts_of(config: Mapping[str, Any]) -> Parts:

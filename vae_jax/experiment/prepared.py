@@ -8,7 +8,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
 import optax
 from jax.sharding import Mesh
 
@@ -16,7 +15,9 @@ from vae_jax.data import Images, ImageStream, fingerprint, load_images, stream_i
 from vae_jax.experiment.continued import check_versions, epochs_to_train, forget_the_end
 from vae_jax.experiment.devices import mesh_of
 from vae_jax.experiment.environment import versions
+from vae_jax.experiment.limits import check_numbers
 from vae_jax.experiment.loggers import check_logger
+from vae_jax.experiment.memory import check_fits
 from vae_jax.experiment.method import Method
 from vae_jax.experiment.problem import Problem, make_problem
 from vae_jax.experiment.schedules import make_schedule
@@ -50,6 +51,7 @@ def prepare(method: Method, settings: Settings) -> Prepared:
       ValueError, TypeError: where a setting, the data or the run folder is not as it must be; nothing is written.
     """
     started = time.monotonic()
+    check_numbers(settings)
     check_logger(settings.log)
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
     default_path = Path("runs") / f"{method.name}-{Path(settings.data).stem}-{stamp}-seed{settings.seed}"
@@ -82,7 +84,8 @@ def _prepare_in(folder: RunFolder, method: Method, settings: Settings, started: 
         check_versions(folder, settings.accept_versions)
     problem = make_problem(settings, images)
     model = method.model(settings, problem)
-    jax.eval_shape(model.init, jax.random.key(0))
+    whole = model if method.second_stage is None else method.second_stage.whole(settings, model)
+    check_fits(whole.init, settings.seeds, "the sizes of the networks and --seeds")
     objective = on_prepared(accumulated(method.objective(settings), settings.microbatches), problem.pixels.prepare)
     num_steps = settings.epochs * steps_per_epoch(problem.train.shape[0], settings.batch_size)
     optimizer = optax.adam(make_schedule(settings.schedule, settings.learning_rate, num_steps))

@@ -13,6 +13,7 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from vae_jax.text import printable, printable_lines
 from vae_jax.training.loop import Row
 from vae_jax.training.processes import is_writer
 
@@ -20,8 +21,8 @@ _SECONDS_BETWEEN_LINES = 10.0
 
 
 def say(text: str) -> None:
-    """A line on stderr."""
-    Console(stderr=True).print(text, highlight=False, soft_wrap=True)
+    """A line on stderr, or some; what is not printable in it is escaped."""
+    Console(stderr=True).print(printable_lines(text), highlight=False, markup=False, soft_wrap=True)
 
 
 @contextlib.contextmanager
@@ -30,7 +31,7 @@ def working(text: str) -> Iterator[None]:
     console, words = Console(stderr=True), TextColumn("{task.description}", markup=False)
     columns = (words, BarColumn(bar_width=24), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        bar.add_task(text, total=None)
+        bar.add_task(printable(text), total=None)
         yield
 
 
@@ -67,7 +68,7 @@ class _Bar:
 
     def say(self, text: str) -> None:
         """A line above the bar."""
-        self._bar.console.print(text, highlight=False, soft_wrap=True)
+        self._bar.console.print(printable_lines(text), highlight=False, markup=False, soft_wrap=True)
 
     def _advance(self, done: int, description: str) -> None:
         self._bar.update(self._task, completed=done, description=description)

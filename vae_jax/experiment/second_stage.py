@@ -16,6 +16,7 @@ import optax
 
 from vae_jax.evaluation import encode_sequences
 from vae_jax.experiment.continued import restore_if_damaged
+from vae_jax.experiment.limits import check_numbers
 from vae_jax.experiment.loggers import LOGGERS
 from vae_jax.experiment.prepared import Prepared
 from vae_jax.experiment.problem import fitted_to
@@ -69,11 +70,7 @@ class CodeSettings(Settings):
 
 def check_code_settings(settings: CodeSettings) -> None:
     """Raises ValueError where a number of the prior's is out of range."""
-    for name in ("prior_epochs", "prior_batch_size", "prior_layers", "prior_width", "prior_heads"):
-        if getattr(settings, name) < 1:
-            raise ValueError(f"--{name.replace('_', '-')} must be at least 1, got {getattr(settings, name)}")
-    if not 0 < settings.prior_learning_rate < float("inf"):
-        raise ValueError(f"--prior-learning-rate must be a number above 0, got {settings.prior_learning_rate}")
+    check_numbers(settings)
     if settings.prior_width % settings.prior_heads:
         raise ValueError(f"--prior-heads must divide --prior-width {settings.prior_width}, got {settings.prior_heads}")
 

@@ -13,10 +13,12 @@ from typing import Annotated, Any, Literal, TypeVar
 import tyro
 
 from vae_jax.data import Images, ImageStream
+from vae_jax.experiment.limits import MOST_STEPS, check_numbers
 from vae_jax.experiment.loggers import LogName
 from vae_jax.experiment.saved_settings import saved_fields
 from vae_jax.experiment.schedules import Schedule
 from vae_jax.runs import RunFolder
+from vae_jax.training import steps_per_epoch
 
 LikelihoodName = Literal["auto", "bernoulli", "continuous_bernoulli", "logistic", "normal", "laplace"]
 Binarization = Literal["auto", "static", "dynamic", "none"]
@@ -88,8 +90,9 @@ class Settings:
     """images held out of train to choose the best epoch; None: a tenth of them, at most 1,000"""
     elbo_samples: int = 16
     """draws of z a test image, for the ELBO, in nats"""
-    nll_samples: int = 100
-    """importance samples a test image, for the negative log-likelihood (nll), in nats; 0: leave it out"""
+    nll_samples: int = 0
+    """importance samples a test image, for the negative log-likelihood (nll), in nats; 0: leave it to `vae-jax
+    evaluate`, as it takes thousands of samples to be trusted"""
     seed: int = 0
     """of parameters, shuffling and noise"""
     seeds: int = 1
@@ -112,18 +115,7 @@ def resolve(settings: Settings, images: Images | ImageStream) -> Settings:
     Raises:
       ValueError: where a number is out of range, or two settings contradict each other or the images.
     """
-    for name in ("latent_dim", "epochs", "batch_size", "microbatches", "elbo_samples", "seeds"):
-        if getattr(settings, name) < 1:
-            raise ValueError(f"--{name.replace('_', '-')} must be at least 1, got {getattr(settings, name)}")
-    for name in ("hidden", "channels"):
-        if any(width < 1 for width in getattr(settings, name)):
-            raise ValueError(f"--{name} must be widths of at least 1, got {getattr(settings, name)}")
-    if not 0 < settings.learning_rate < float("inf"):
-        raise ValueError(f"--learning-rate must be a number above 0, got {settings.learning_rate}")
-    if settings.patience is not None and settings.patience < 1:
-        raise ValueError(f"--patience must be at least 1 epoch, or None, got {settings.patience}")
-    if settings.nll_samples < 0:
-        raise ValueError(f"--nll-samples must be at least 0, got {settings.nll_samples}")
+    check_numbers(settings)
     if not 0 <= settings.seed <= 2**32 - 1 - settings.seeds:
         raise ValueError(f"--seed must be between 0 and 2**32 - {settings.seeds + 1}, got {settings.seed}")
     if settings.network == "conv" and len(settings.hidden) != 1:
@@ -157,6 +149,10 @@ def resolve(settings: Settings, images: Images | ImageStream) -> Settings:
             f"--batch-size {settings.batch_size} is larger than the {total - validation_size} training images "
             f"({total} less {validation_size} for validation)"
         )
+    steps = settings.epochs * steps_per_epoch(total - validation_size, settings.batch_size)
+    if steps > MOST_STEPS:
+        most = MOST_STEPS * settings.epochs // steps
+        raise ValueError(f"--epochs must be at most {most:,} here ({MOST_STEPS:,} steps), got {settings.epochs}")
     if settings.batch_size % settings.microbatches:
         raise ValueError(f"--microbatches must divide --batch-size {settings.batch_size}, got {settings.microbatches}")
     return dataclasses.replace(
@@ -193,7 +189,9 @@ def settings_of_run(experiment: str, places: SettingsT, folder: RunFolder) -> Se
         raise ValueError(f"{folder.argument} {folder.path} holds a run of experiments.{other}, not of {experiment}")
     fields = set(run_config(experiment, places)) - {"experiment"}
     del config["experiment"]
-    return dataclasses.replace(places, **saved_fields(folder, config, type(places), fields))
+    settings = dataclasses.replace(places, **saved_fields(folder, config, type(places), fields))
+    check_numbers(settings, f"{folder.argument} {folder.path}: config.json")
+    return settings
 
 
 def program_of(experiment: str) -> list[str]:

@@ -137,8 +137,6 @@ def make_vq_vae(settings: VQSettings, problem: Problem) -> VAE:
     grid = image_shape[0] // factor, image_shape[1] // factor
     networks = as_told(settings, encoder), as_told(settings, decoder)
     model = vq_vae(*networks, make_quantizer(settings), grid, problem.likelihood)
-    if settings.k_means_images < 0:
-        raise ValueError(f"--k-means-images must be at least 0, got {settings.k_means_images}")
     if not settings.k_means_images:
         return model
     count = min(settings.k_means_images, problem.train.shape[0])

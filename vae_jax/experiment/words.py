@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 
@@ -14,6 +15,16 @@ def number(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:,.2f}" if abs(value) >= 1 else f"{value:.4g}"
     return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def mapping(value: Any) -> Mapping[str, Any]:
+    """A part of a summary that must be a mapping; an empty one in place of anything else."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def listed(value: Any) -> list[Mapping[str, Any]]:
+    """A part of a summary that must be a list of mappings; an empty one in place of anything else."""
+    return value if isinstance(value, list) and all(isinstance(each, Mapping) for each in value) else []
 
 
 def setting(value: Any) -> str:

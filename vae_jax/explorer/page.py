@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import html
 import json
 import re
 from functools import cache
@@ -19,6 +18,7 @@ from typing import Any
 
 from vae_jax.atomic import write_atomically
 from vae_jax.explorer.payload import Payload
+from vae_jax.text import as_html
 
 _IMPORT = re.compile(r'from "\./([\w-]+)\.mjs"')
 VENDORED = {
@@ -43,7 +43,7 @@ def explorer_page(payload: Payload) -> str:
         "img-src data: blob:; connect-src 'none'; base-uri 'none'; form-action 'none'"
     )
     filling = {
-        "TITLE": html.escape(f"{payload.title} on {payload.data}: latent explorer"),
+        "TITLE": as_html(f"{payload.title} on {payload.data}: latent explorer"),
         "POLICY": policy,
         "STYLE": style,
         "PAYLOAD": _json(payload.as_json()),

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import errno
+import io
+import socket
 import sys
+import threading
 import webbrowser
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BufferedIOBase, BufferedReader
+from typing import Any, cast
 
 HOST = "127.0.0.1"
+MOST_CONNECTIONS = 32
+MOST_BYTES = 64 * 2**10  # of a request: its line and headers, for it has nothing else
+SECONDS_IDLE = 10.0
+SECONDS_IN_ALL = 60.0
 _TRIES = 100  # ports after the one that was asked for
 
 
@@ -64,21 +73,82 @@ def server_of(page: str, port: int, argument: str = "port") -> ThreadingHTTPServ
 
 
 class _Server(ThreadingHTTPServer):
+    """Serves at most so many connections at once, each for at most so long: a browser needs one or two."""
+
     daemon_threads = True
     # With the standard library's True, Windows would bind a port that another program serves.
     allow_reuse_address = sys.platform != "win32"
+
+    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]):
+        self._free = threading.BoundedSemaphore(MOST_CONNECTIONS)
+        super().__init__(address, handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        if not self._free.acquire(blocking=False):
+            self.shutdown_request(request)
+            return
+        try:
+            super().process_request(request, client_address)
+        except BaseException:  # no thread was made
+            self._free.release()
+            raise
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        # A client that sends or takes a byte now and then is never idle, and must not hold a thread for ever.
+        end = threading.Timer(SECONDS_IN_ALL, self._end, [request])
+        end.daemon = True
+        end.start()
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            end.cancel()
+            self._free.release()
+
+    @staticmethod
+    def _end(request: socket.socket) -> None:
+        with suppress(OSError):  # it has ended by itself
+            request.shutdown(socket.SHUT_RDWR)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exception(), OSError):  # the client has gone, or was too slow
+            super().handle_error(request, client_address)
+
+
+class _Bounded(io.RawIOBase):
+    """Lines of a request, until there have been too many bytes; then it ends."""
+
+    def __init__(self, stream: BufferedIOBase, most: int):
+        self._stream, self.left = stream, most
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        asked = self.left if size is None or size < 0 else min(size, self.left)
+        line = self._stream.readline(asked)
+        self.left -= len(line)
+        return line
+
+    def close(self) -> None:
+        self._stream.close()
+        super().close()
 
 
 def _handler_of(page: bytes) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         server_version = "vae_jax"
         sys_version = ""
+        timeout = SECONDS_IDLE
+
+        def setup(self) -> None:
+            super().setup()
+            self._request = _Bounded(self.rfile, MOST_BYTES)
+            self.rfile = cast(BufferedReader, self._request)
 
         def do_GET(self) -> None:
             # Another site whose name is made to point to this machine (DNS rebinding) sends its own name as host.
             assert isinstance(self.server, ThreadingHTTPServer)
             port = self.server.server_port
-            if self.headers.get("Host") not in (f"{HOST}:{port}", f"localhost:{port}"):
+            if not self._request.left:
+                self._answer(431, b"the request is too long\n", "text/plain")
+            elif self.headers.get("Host") not in (f"{HOST}:{port}", f"localhost:{port}"):
                 self._answer(421, b"this server answers to 127.0.0.1 and localhost alone\n", "text/plain")
             elif self.path.partition("?")[0] == "/":
                 self._answer(200, page, "text/html; charset=utf-8")

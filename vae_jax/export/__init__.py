@@ -8,6 +8,7 @@ from vae_jax.export.functions import Function as Function
 from vae_jax.export.functions import Functions as Functions
 from vae_jax.export.functions import Tensor as Tensor
 from vae_jax.export.functions import functions_of as functions_of
+from vae_jax.export.manifest import verify as verify
 from vae_jax.export.onnx_convert import to_onnx as to_onnx
 from vae_jax.export.safetensors_files import read_params as read_params
 from vae_jax.export.safetensors_files import write_params as write_params

@@ -118,6 +118,7 @@ def export(
             (partial / name).write_text(text)
             files[name] = name
         record = manifest.manifest_of(format, functions, files, shape, config, FORMATS[format].packages)
+        record = manifest.with_checksums(record, partial, files.values())
         (partial / manifest.NAME).write_text(json.dumps(record, indent=2) + "\n")
     return [folder / name for name in (*files.values(), manifest.NAME)]
 

@@ -11,6 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from vae_jax.export.safetensors_header import Stored, read_header
+from vae_jax.memory import memory_bytes
 from vae_jax.models import VAE
 from vae_jax.models.vae import Params
 
@@ -33,38 +35,56 @@ def write_params(params: Params, path: str | Path, metadata: Mapping[str, str] |
 
 
 def read_params(model: VAE, path: str | Path) -> Params:
-    """The parameters of a model from a file of `write_params`, as it has them.
+    """Reads the parameters of a model from a file of `write_params`.
+
+    Names, shapes and types are compared with the model's, and the file's size with theirs, before any memory is taken.
 
     Args:
-      model: whose `init` says which arrays there must be, with their shapes and types.
-      path: of the file.
+      model: the model; its `init` says which arrays there must be.
+      path: the file.
 
     Returns:
       The tree, with buffers.
 
     Raises:
-      ValueError: where there is no such file, the package safetensors is missing, or the file holds other names,
-        shapes or types than the model.
+      ValueError: there is no such file, the package safetensors is missing, the file holds other names, shapes or
+        types than the model, or numbers that are not finite, or is larger than the memory of this machine.
     """
     package, path = require_safetensors(), Path(path)
     if not path.is_file():
         raise ValueError(f"path must be a safetensors file, got {path}: there is no such file")
+    template = jax.eval_shape(model.init, jax.random.key(0))
+    expected = _by_path(template)
+    try:
+        stored = read_header(path)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"path must be a safetensors file, got {path}: {error}") from error
+    _check_belongs(path, stored, expected)
     try:
         arrays = package.numpy.load_file(path)
     except package.SafetensorError as error:
         raise ValueError(f"path must be a safetensors file, got {path}: {error}") from error
-    template = jax.eval_shape(model.init, jax.random.key(0))
-    expected = _by_path(template)
-    _check_names(path, expected.keys() - arrays.keys(), "lacks", "has")
-    _check_names(path, arrays.keys() - expected.keys(), "has", "lacks")
-    for name, leaf in expected.items():
-        found = arrays[name]
-        if (found.shape, found.dtype) != (leaf.shape, leaf.dtype):
-            raise ValueError(
-                f"{path} does not belong to this model: {name} is {found.dtype}{list(found.shape)} in the file, the "
-                f"model has {leaf.dtype}{list(leaf.shape)}"
-            )
+    for name, array in arrays.items():
+        if np.issubdtype(array.dtype, np.inexact) or array.dtype == jnp.bfloat16:
+            wrong = array.size - int(np.count_nonzero(np.isfinite(array)))
+            if wrong:
+                raise ValueError(f"{path}: {name} holds {wrong:,} numbers that are not finite")
     return jax.tree.unflatten(jax.tree.structure(template), [jnp.asarray(arrays[name]) for name in expected])
+
+
+def _check_belongs(path: Path, stored: Mapping[str, Stored], expected: Mapping[str, Any]) -> None:
+    """Checks that a file of these arrays holds the parameters of the model, and that they fit in memory."""
+    _check_names(path, expected.keys() - stored.keys(), "lacks", "has")
+    _check_names(path, stored.keys() - expected.keys(), "has", "lacks")
+    for name, leaf in expected.items():
+        wanted = Stored(str(leaf.dtype), leaf.shape)
+        if stored[name] != wanted:
+            raise ValueError(
+                f"{path} does not belong to this model: {name} is {stored[name]} in the file, the model has {wanted}"
+            )
+    size, available = path.stat().st_size, memory_bytes()
+    if available is not None and size > available:
+        raise ValueError(f"{path} needs {size:,} bytes of memory, and there are {available:,}")
 
 
 def _by_path(tree: Any) -> dict[str, Any]:

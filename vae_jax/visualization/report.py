@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import html
 import io
 import numbers
 import os
@@ -15,6 +14,7 @@ from typing import Any, NamedTuple
 from matplotlib.figure import Figure
 
 from vae_jax.atomic import write_atomically
+from vae_jax.text import as_html as _escape
 from vae_jax.visualization.page import STYLESHEET
 from vae_jax.visualization.style import DPI, styled
 
@@ -192,10 +192,6 @@ def write_report(
         ]
     )
     write_atomically(Path(path), page.encode())
-
-
-def _escape(value: object) -> str:
-    return html.escape(str(value), quote=True)
 
 
 def _is_number(value: object) -> bool:

@@ -12,14 +12,15 @@ from vae_jax.experiment.disentanglement.run import prepare, run, saved_settings
 from vae_jax.experiment.disentanglement.settings import EXPERIMENT, DisentangleSettings
 from vae_jax.experiment.environment import keep_compiled_programs
 from vae_jax.experiment.exits import exit_in_a_line, exit_on_bad_input
+from vae_jax.experiment.progress import say
 from vae_jax.experiment.stopping import terminated_as_interrupted
 
 
 def main(description: str | None, prog: str | None = None, arguments: Sequence[str] | None = None) -> None:
     """Runs it, as `python -m experiments.disentangle` or `vae-jax train disentangle`.
 
-    Progress, messages and a table of the scores go to stderr. On stdout come the place of the report and, last, the
-    summary as one line of JSON. Exit codes: 0; 1 where every model diverged; 2 where a setting, the data or the run
+    Progress, messages, a table of the scores and the place of the report go to stderr; on stdout comes the summary, one
+    line of JSON, and nothing else. Exit codes: 0; 1 where every model diverged; 2 where a setting, the data or the run
     folder is not as it must be; 130 where the user interrupted.
 
     Args:
@@ -44,5 +45,5 @@ def main(description: str | None, prog: str | None = None, arguments: Sequence[s
             prepared = prepare(settings)
         with exit_if_training_ends_early(prepared.folder, "--betas and --seeds", settings.resume):
             summary = run(prepared)
-        print(f"report: {prepared.folder.report}")
+        say(f"report: {prepared.folder.report}")
         print(json.dumps(summary, allow_nan=False))

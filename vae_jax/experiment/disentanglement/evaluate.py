@@ -23,6 +23,7 @@ from vae_jax.experiment.disentanglement.settings import EXPERIMENT, DisentangleS
 from vae_jax.experiment.disentanglement.training import keys_of, load_snapshot
 from vae_jax.experiment.environment import device_name
 from vae_jax.experiment.evaluate import Evaluate, open_run
+from vae_jax.experiment.limits import check_numbers
 from vae_jax.experiment.loaded import checked_summary
 from vae_jax.experiment.progress import say
 from vae_jax.experiment.summaries import add_to_summary
@@ -45,9 +46,7 @@ def prepare_scoring(options: Evaluate) -> Scoring:
     Raises:
       ValueError: where an option is out of range, RUN is not the folder of a finished run, or its data has no factors.
     """
-    for name, value in (("points", options.points), ("dci-points", options.dci_points)):
-        if value is not None and value < 100:
-            raise ValueError(f"--{name} must be at least 100, got {value}")
+    check_numbers(options)
     folder = RunFolder(options.run, "RUN")
     config = folder.config()
     if config.get("experiment") == EXPERIMENT:

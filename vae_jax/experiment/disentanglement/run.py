@@ -15,6 +15,7 @@ from vae_jax.data.dsprites import agreement_with_sprites
 from vae_jax.evaluation.disentanglement import measure_references
 from vae_jax.experiment.continued import check_versions, restore_if_damaged
 from vae_jax.experiment.disentanglement.figures import run_figures
+from vae_jax.experiment.disentanglement.methods import make_model
 from vae_jax.experiment.disentanglement.scoring import on_the_way, score_all
 from vae_jax.experiment.disentanglement.settings import (
     DESCRIPTION,
@@ -30,6 +31,7 @@ from vae_jax.experiment.disentanglement.settings import (
 from vae_jax.experiment.disentanglement.training import train
 from vae_jax.experiment.environment import device_name, versions
 from vae_jax.experiment.loggers import check_logger
+from vae_jax.experiment.memory import check_fits
 from vae_jax.experiment.model_card import write_model_card
 from vae_jax.experiment.progress import ProgressDisplay, say
 from vae_jax.experiment.settings import program_of
@@ -91,6 +93,8 @@ def _prepare_in(folder: RunFolder, settings: DisentangleSettings) -> Prepared:
         raise ValueError(
             f"--changed-factors must be between 1 and {len(data.factor_sizes) - 1}, got {settings.changed_factors}"
         )
+    model = make_model(settings, data.image_shape)
+    check_fits(model.init, len(members_of(settings)), "--latent-dim, --betas and --seeds")
     about: dict[str, Any] = {
         "image_shape": data.image_shape,
         "data_fingerprint": fingerprint(data),

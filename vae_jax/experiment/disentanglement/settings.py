@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 import tyro
 
 from vae_jax.data.factor_sets import NAMES
+from vae_jax.experiment.limits import check_numbers
 from vae_jax.experiment.loggers import LogName
 from vae_jax.experiment.saved_settings import saved_fields
 from vae_jax.runs import RunFolder
@@ -31,6 +32,7 @@ DEFAULT_WEIGHTS: dict[ObjectiveName, float] = {
 }
 STEPS_AT_ONCE = 100  # at most, between two lines of metrics
 _PLACES = ("data_dir", "run_dir", "resume", "accept_versions", "log")
+_MOST_SCORINGS = 1_000  # of all models, a minute or more each
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,31 +106,28 @@ def resolve(settings: DisentangleSettings) -> DisentangleSettings:
         raise ValueError(f"--objective must be one of {', '.join(DEFAULT_WEIGHTS)}, got {settings.objective}")
     if settings.data not in NAMES:
         raise ValueError(f"--data must be one with known factors, {', '.join(NAMES)}, got {settings.data}")
-    for name, least in {"seeds": 1, "steps": 1, "batch_size": 2, "latent_dim": 2, "points": 100}.items():
+    check_numbers(settings)
+    for name, least in {"batch_size": 2, "latent_dim": 2}.items():
         if getattr(settings, name) < least:
             flag = name.replace("_", "-")
             raise ValueError(f"--{flag} must be at least {least}, got {getattr(settings, name)}")
-    if not 0 < settings.learning_rate < float("inf"):
-        raise ValueError(f"--learning-rate must be a number above 0, got {settings.learning_rate}")
-    if settings.max_capacity < 0:
-        raise ValueError(f"--max-capacity must be at least 0 nats, got {settings.max_capacity}")
     if settings.points <= settings.latent_dim:
         raise ValueError(f"--points must be above --latent-dim {settings.latent_dim}, got {settings.points}")
-    if settings.dci_points is not None and settings.dci_points < 100:
-        raise ValueError(f"--dci-points must be at least 100, got {settings.dci_points}")
     if not 0 <= settings.seed <= 2**32 - 1 - settings.seeds:
         raise ValueError(f"--seed must be between 0 and 2**32 - {settings.seeds + 1}, got {settings.seed}")
     every = settings.steps if settings.score_every is None else settings.score_every
     if every < 1 or settings.steps % every:
         raise ValueError(f"--score-every must divide --steps {settings.steps}, got {every}")
+    if settings.steps // every > _MOST_SCORINGS:
+        raise ValueError(f"--score-every must be at least {-(-settings.steps // _MOST_SCORINGS)}, got {every}")
     if every > STEPS_AT_ONCE > 10 * steps_at_once(settings):
         flag = "--steps" if settings.score_every is None else "--score-every"
         raise ValueError(
             f"{flag} must have a divisor between 10 and {STEPS_AT_ONCE}, as multiples of 100 do, got {every}"
         )
     betas = settings.betas or (DEFAULT_WEIGHTS[settings.objective],)
-    if len(set(betas)) < len(betas) or not all(0 <= beta < float("inf") for beta in betas):
-        raise ValueError(f"--betas must be different numbers of at least 0, got {betas}")
+    if len(set(betas)) < len(betas):
+        raise ValueError(f"--betas must be different numbers, got {betas}")
     return dataclasses.replace(settings, betas=tuple(map(float, betas)))
 
 
@@ -161,4 +160,6 @@ def settings_of(folder: RunFolder, places: DisentangleSettings) -> DisentangleSe
     if config.pop("experiment", None) != EXPERIMENT:
         raise ValueError(f"{folder.argument} {folder.path} holds no run of experiments.{EXPERIMENT}")
     expected = set(config_of(places)) - {"experiment"}
-    return dataclasses.replace(places, **saved_fields(folder, config, type(places), expected))
+    settings = dataclasses.replace(places, **saved_fields(folder, config, type(places), expected))
+    check_numbers(settings, f"{folder.argument} {folder.path}: config.json")
+    return settings

@@ -1,0 +1,61 @@
+"""JSON out of files that anyone may have written: bounded in size and in depth before anything is made of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+MAX_BYTES = 64 * 2**20
+MAX_DEPTH = 64  # of lists and objects in one another: what follows references by recursion stays far from its limit
+
+
+def read_text(path: str | os.PathLike[str], max_bytes: int = MAX_BYTES) -> str:
+    """Reads a text file in UTF-8.
+
+    Args:
+      path: the file.
+      max_bytes: the largest size.
+
+    Raises:
+      OSError: the file cannot be read.
+      ValueError: it is not a regular file (a pipe would be waited for), is larger, or is not UTF-8.
+    """
+    about = os.stat(path)
+    if not stat.S_ISREG(about.st_mode):
+        raise ValueError("it must be a regular file")
+    with Path(path).open("rb") as file:
+        content = file.read(max_bytes + 1)
+    if len(content) > max_bytes:
+        raise ValueError(f"it must be at most {max_bytes:,} bytes, got {max(about.st_size, len(content)):,}")
+    return content.decode("utf-8")
+
+
+def parse_object(text: str) -> dict[str, Any]:
+    """Parses a JSON object.
+
+    Raises:
+      ValueError: the text is not valid JSON, is nested too deeply, or holds something else than an object.
+    """
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"is no valid JSON ({error})") from None
+    except RecursionError:
+        raise ValueError(f"must be nested at most {MAX_DEPTH} deep") from None
+    if not isinstance(value, dict):
+        raise ValueError(f"must hold a JSON object, got {text.strip()[:40]}")
+    level: list[Any] = [value]
+    for _ in range(MAX_DEPTH):
+        level = [part for each in level for part in _parts(each)]
+        if not level:
+            return value
+    raise ValueError(f"must be nested at most {MAX_DEPTH} deep")
+
+
+def _parts(value: Any) -> list[Any]:
+    """The lists and objects directly inside a list or an object."""
+    parts = value.values() if isinstance(value, dict) else value
+    return [part for part in parts if isinstance(part, (dict, list))]
