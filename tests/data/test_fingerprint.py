@@ -34,7 +34,8 @@ def test_every_pixel_label_and_split_counts():
     others = [
         dataclasses.replace(digits, **change)
         for change in (
-            {"train": pixel}, {"test_labels": label}, {"validation": digits.test}, {"train_labels": None}, {"train": digits.train[:-1]},
+            {"train": pixel}, {"test_labels": label}, {"validation": digits.test},
+            {"train_labels": None}, {"train": digits.train[:-1]},
             {**swapped, "test_labels": digits.train_labels},
         )
     ]  # fmt: skip
