@@ -153,7 +153,7 @@ def test_an_image_that_cannot_be_read_stops_the_stream_at_its_batch(threads):
         ({"process_index": 2, "process_count": 2}, "process_index must be between 0 and 1, got 2"),
         ({"seed": -1}, "seed must be between 0 and"),
         ({"threads": 0}, "threads must be at least 1"),
-        ({"threads": 4, "read_ahead": 2}, "read_ahead at least threads, got 4 and 2"),
+        ({"threads": 4, "read_ahead": 2}, "read_ahead at least threads and at most 10,000, got 4 and 2"),
     ],
     ids=str,
 )

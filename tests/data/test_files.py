@@ -1,7 +1,10 @@
+import io
+import zipfile
+
 import numpy as np
 import pytest
 
-from vae_jax.data import load_array_file
+from vae_jax.data import load_array_file, load_images, stream_images
 
 GREY = np.arange(12 * 4, dtype=np.uint8).reshape(12, 2, 2)
 
@@ -85,7 +88,7 @@ def test_missing_foreign_truncated_and_pickled_files_are_refused(tmp_path):
     content = bytearray((tmp_path / "flipped.npz").read_bytes())
     content[content.index(GREY.tobytes())] ^= 255  # the archive's checksum notices
     (tmp_path / "flipped.npz").write_bytes(bytes(content))
-    for name in ("text.npz", "empty.npy", "cut.npy", "flipped.npz"):
+    for name in ("text.npz", "empty.npy", "flipped.npz", "cut.npy"):
         with pytest.raises(ValueError, match=f"{name}: expected a file written by numpy.savez or numpy.save"):
             load_array_file(str(tmp_path / name))
     with pytest.raises(ValueError, match=r"objects\.npy: expected an array of numbers, got dtype object"):
@@ -102,3 +105,81 @@ def test_a_compression_that_zipfile_does_not_know_is_named(tmp_path):
     (tmp_path / "odd.npz").write_bytes(bytes(content))
     with pytest.raises(ValueError, match=r"odd\.npz: expected a file .*: That compression method is not supported"):
         load_array_file(str(tmp_path / "odd.npz"))
+
+
+def test_validation_images_are_a_split_of_their_own_and_arrays_that_are_not_used_are_named(tmp_path):
+    labels = {"y_train": np.arange(6), "y_val": np.arange(2) + 3, "y_test": np.arange(4)}
+    more = {"weights": np.zeros(3), "names": np.array(["a", None], object)}
+    path = save(tmp_path / "a.npz", x_train=GREY[:6], x_val=GREY[6:8], x_test=GREY[8:], **labels, **more)
+    images = load_array_file(tmp_path / "a.npz")
+    np.testing.assert_array_equal(images.validation, GREY[6:8, ..., None])
+    assert images.validation_labels.tolist() == [3, 4]
+    assert images.note == (
+        "a.npz: 6 train, 2 validation and 4 test images, the source's own splits; not used: weights, names"
+    )
+    assert load_images(path).note == images.note
+    binary = load_array_file(save(tmp_path / "b.npz", train=GREY[:6] % 2, val=GREY[6:] % 2))
+    assert {*np.unique(binary.train), *np.unique(binary.validation)} == {0, 255}
+    assert binary.note.endswith("a random tenth held out as test (seed 0); validation is the source's own")
+    with pytest.raises(ValueError, match="key 'y_val': expected validation images under validation or valid or val"):
+        load_array_file(save(tmp_path / "c.npz", train=GREY, y_val=np.arange(3)))
+
+
+def header(shape, dtype="|u1"):
+    file = io.BytesIO()
+    np.lib.format.write_array_header_1_0(file, {"descr": dtype, "fortran_order": False, "shape": shape})
+    return file.getvalue()
+
+
+def test_files_that_lie_about_their_size_are_refused_before_memory_is_taken(tmp_path, monkeypatch):
+    claims = {"large": (10**6, 1000, 1000), "negative": (-4, 2, 2), "beyond": (2**40, 2**40, 2**40)}
+    for name, shape in claims.items():
+        (tmp_path / f"{name}.npy").write_bytes(header(shape) + bytes(100))
+        with pytest.raises(
+            ValueError, match=rf"{name}\.npy: .*header claims an array of shape \(.*and there are 100: "
+        ):
+            load_array_file(tmp_path / f"{name}.npy")
+        with pytest.raises(ValueError, match=rf"{name}\.npy: expected an array of shape .*cut short"):
+            stream_images(tmp_path / f"{name}.npy")
+        with zipfile.ZipFile(tmp_path / f"{name}.npz", "w") as archive:
+            archive.writestr("train.npy", header(shape) + bytes(100))
+        with pytest.raises(ValueError, match=rf"{name}\.npz, key 'train': .*header claims .* there are 100: the file"):
+            load_array_file(tmp_path / f"{name}.npz")
+    # An archive's own directory claims as much as the header does.
+    with zipfile.ZipFile(tmp_path / "liar.npz", "w") as archive:
+        archive.writestr("train.npy", header((2000, 1000, 1000)) + bytes(100))
+    content = bytearray((tmp_path / "liar.npz").read_bytes())
+    at = content.rindex(b"PK\x01\x02") + 24
+    content[at : at + 4] = (2**31).to_bytes(4, "little")
+    (tmp_path / "liar.npz").write_bytes(bytes(content))
+    with pytest.raises(
+        ValueError, match=r"liar\.npz, key 'train': .*claims 2,147,483,520 bytes in 228 compressed ones"
+    ):
+        load_array_file(tmp_path / "liar.npz")
+    # A true one that is larger than the memory.
+    np.savez_compressed(tmp_path / "true.npz", train=np.zeros((1000, 10, 10), np.uint8))
+    monkeypatch.setattr("vae_jax.data.checks._free_memory", lambda: 99_999)
+    with pytest.raises(
+        ValueError, match=r"key 'train': an array .* takes 100,000 bytes, and 99,999 bytes of memory ar"
+    ):
+        load_array_file(tmp_path / "true.npz")
+
+
+def test_damaged_files_are_one_line(tmp_path):
+    save(tmp_path / "a.npz", images=GREY, labels=np.arange(12))
+    np.savez_compressed(tmp_path / "b.npz", images=GREY, labels=np.arange(12))
+    np.save(tmp_path / "c.npy", GREY)
+    rng, messages = np.random.RandomState(0), []
+    for name in ("a.npz", "b.npz", "c.npy"):
+        content = (tmp_path / name).read_bytes()
+        for _ in range(100):
+            damaged = bytearray(content)
+            for place in rng.randint(0, len(content), 3):
+                damaged[place] = rng.randint(256)
+            (tmp_path / f"damaged_{name}").write_bytes(bytes(damaged))
+            try:
+                load_array_file(tmp_path / f"damaged_{name}")
+            except (ValueError, TypeError) as error:
+                messages.append(str(error))
+    assert len(messages) > 100
+    assert all("damaged_" in message and "\n" not in message for message in messages)

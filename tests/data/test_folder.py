@@ -1,8 +1,11 @@
+import os
+import re
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from vae_jax.data import load_folder
+from vae_jax.data import fingerprint, load_folder, load_images, stream_images
 
 GREY = np.random.RandomState(0).randint(0, 256, (6, 5, 4)).astype(np.uint8)
 
@@ -75,7 +78,8 @@ def test_bad_folders_are_refused_naming_file_and_both_sizes(tmp_path):
         load_folder(str(tmp_path))
     write(tmp_path / "b.png", GREY[0, :, :3])
     with pytest.raises(
-        ValueError, match=r"b\.png: expected all images to have one size, got 3 x 5 where .*a\.png is 4 x 5"
+        ValueError,
+        match=r"b\.png: expected all images to have one size, got 3 x 5 where .*a\.png is 4 x 5; give --size HE",
     ):
         load_folder(str(tmp_path))
     (tmp_path / "b.png").write_text("no image")
@@ -96,3 +100,128 @@ def test_bad_folders_are_refused_naming_file_and_both_sizes(tmp_path):
     frames[0].save(tmp_path / "b.gif", save_all=True, append_images=frames[1:])
     with pytest.raises(ValueError, match=r"b\.gif: expected a still image, got 6 frames"):
         load_folder(str(tmp_path))
+
+
+def write_splits(root, *names, suffix="png", count=3):
+    """Pictures whose grey tells the folder that they lie in: 10, 20, ..."""
+    for level, name in enumerate(names):
+        for i in range(count):
+            write(root / name / f"{i}.{suffix}", np.full((5, 4), 10 * (level + 1), np.uint8))
+
+
+def greys(pixels):
+    return None if pixels is None else sorted(set(pixels.ravel().tolist()))
+
+
+@pytest.mark.parametrize(
+    ("names", "test", "validation", "note"),
+    [
+        (("train", "valid", "test"), 30, 20, "3 train, 3 validation and 3 test images, the source's own splits"),
+        (("Training", "TESTING", "Val"), 20, 30, "3 train, 3 validation and 3 test images, the source's own splits"),
+        (("TRAIN", "Test", "__MACOSX", ".hidden", "@eaDir"), 20, None, "3 train and 3 test images, the source's own s"),
+        (("train", "val"), 20, None, "3 train and 3 test images, the source's own splits; test is its folder val"),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, tuple) else "",
+)
+def test_folders_named_like_splits_are_splits_in_any_case_and_spelling(tmp_path, names, test, validation, note):
+    write_splits(tmp_path, *names)
+    (tmp_path / "annotations").mkdir()  # without pictures
+    (tmp_path / "Thumbs.db").write_text("")
+    images, stream = load_folder(tmp_path), stream_images(tmp_path)
+    held = None if validation is None else [validation]
+    assert (greys(images.train), greys(images.test), greys(images.validation)) == ([10], [test], held)
+    assert (greys(stream.train.read(range(3))), greys(stream.test), greys(stream.validation)) == ([10], [test], held)
+    assert images.note.startswith(f"{tmp_path.name}: {note}")
+    assert stream.note == images.note
+
+
+def test_labels_of_three_splits_are_of_the_same_classes(tmp_path):
+    write_splits(tmp_path, "train/b", "train/c", "val/a", "val/c", "test/c", count=2)
+    images = load_folder(tmp_path)
+    assert images.train_labels.tolist() == [1, 1, 2, 2]
+    assert images.validation_labels.tolist() == [0, 0, 2, 2]
+    assert images.test_labels.tolist() == [2, 2]
+    assert images.note.endswith(
+        "4 train, 4 validation and 2 test images, the source's own splits; labels: 0 a, 1 b, 2 c"
+    )
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (("test", "val"), "expected a folder train beside test and val, got none; if all of them are classes, move "),
+        (("train", "Train", "test"), "expected one folder of train images, got Train and train."),
+        (("train", "val", "validation"), "expected one folder of validation images, got val and validation."),
+        (
+            ("train", "car", "bus"),
+            "expected all pictures in the split folders train, got also pictures in bus, car; mo",
+        ),
+        (("train", "test", "."), "expected all pictures in the split folders train, test, got also 3 pictures outside"),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, tuple) else "",
+)
+def test_folders_that_are_partly_splits_are_refused_by_their_names(tmp_path, names, message):
+    write_splits(tmp_path, *names)
+    with pytest.raises(ValueError, match=re.escape(f"{tmp_path}: {message}")):
+        load_images(tmp_path)
+
+
+def test_an_empty_split_is_refused(tmp_path):
+    write_splits(tmp_path, "train")
+    (tmp_path / "test").mkdir()
+    with pytest.raises(ValueError, match="test: expected at least one image file"):
+        load_folder(tmp_path)
+
+
+def test_links_are_followed_without_loops_and_nothing_is_passed_over_in_silence(tmp_path):
+    root, outside = tmp_path / "set", tmp_path / "outside"
+    write_splits(root, "b", suffix="png")
+    write_splits(root, "b", suffix="tif")
+    write_splits(outside, "deep", ".")
+    (root / "a").symlink_to(outside)
+    (root / "again").symlink_to(outside / "deep")  # is read as a/deep
+    (root / "b" / "up").symlink_to("..")
+    (root / "b" / "self").symlink_to("self")
+    os.symlink(outside / "0.png", root / "b" / "linked.png")
+    for name in ("1.heic", "2.HEIC", "3.svg"):
+        (root / "b" / name).write_text("")
+    images = load_folder(root)
+    assert len(images.train) + len(images.test) == 13
+    assert np.bincount(np.concatenate([images.train_labels, images.test_labels])).tolist() == [6, 7]
+    assert images.note.endswith(
+        "; labels: 0 a, 1 b; passed over: 2 .heic files, 1 .svg file, 1 link that leads nowhere (b/self), "
+        "1 link to a folder that is read already (again), 1 link to a folder that is read already (b/up)"
+    )
+    assert stream_images(root).note == images.note
+    (tmp_path / "links").mkdir()
+    (tmp_path / "links" / "all").symlink_to(root)
+    assert len(load_folder(tmp_path / "links").train) == 12
+
+
+def test_pictures_of_several_sizes_are_resized_and_cropped_if_a_size_is_given(tmp_path):
+    wide = np.zeros((8, 32), np.uint8)
+    wide[:, 12:20] = 200
+    for i in range(4):
+        write(tmp_path / f"{i}.png", (wide, wide.T, wide[:, 12:20], wide[::2, ::2])[i])
+    with pytest.raises(ValueError, match=r"1\.png: expected all images to have one size, got 8 x 32 where .*--size HE"):
+        load_images(tmp_path)
+    images, stream = load_images(tmp_path, size=(8, 8)), stream_images(tmp_path, size=[8, 8])
+    everything = np.concatenate([images.train, images.test]).astype(int)
+    assert everything.shape == (4, 8, 8, 1)
+    np.testing.assert_allclose(everything, 200, atol=50)  # the middle of all four; one of them is enlarged
+    assert "; 3 images resized and cropped to 8 x 8 (height x width)" in images.note
+    np.testing.assert_array_equal(stream.train.read(range(3)), images.train)
+    assert fingerprint(stream) != fingerprint(stream_images(tmp_path, size=(8, 6)))
+    for data in ("digits", "mnist", "x.npz", "sprites"):
+        with pytest.raises(
+            ValueError, match=f"size .--size. resizes the pictures of a folder, and data '{data}' is no"
+        ):
+            load_images(data, size=(8, 8))
+
+
+def test_images_that_do_not_fit_into_memory_are_refused_before_they_are_read(tmp_path, monkeypatch):
+    write_splits(tmp_path, ".")
+    monkeypatch.setattr("vae_jax.data.checks._free_memory", lambda: 59)
+    with pytest.raises(ValueError, match=r"3 images of \(5, 4, 1\) takes 60 bytes, and 59 bytes of memory are free"):
+        load_folder(tmp_path)
+    assert len(stream_images(tmp_path).test) == 1

@@ -27,6 +27,7 @@ from vae_jax.models import (
 from vae_jax.networks import (
     conv_decoder,
     conv_encoder,
+    halved,
     in_precision,
     mlp_decoder,
     mlp_encoder,
@@ -36,13 +37,14 @@ from vae_jax.networks import (
 )
 
 IMAGE_SHAPE = (8, 8, 1)
+ODD_SHAPE = (5, 7, 1)
 EMA = q.ema_vector_quantizer(7, 4)
 
 
-def vq(quantizer=EMA):
-    encoder = residual_encoder(IMAGE_SHAPE, 4, (3, 5), parts=1, residual_hidden=3, residual_layers=1)
-    decoder = residual_decoder(4, (*IMAGE_SHAPE, 1), (3, 5), residual_hidden=3, residual_layers=1)
-    return vq_vae(encoder, decoder, quantizer, (2, 2))
+def vq(quantizer=EMA, image_shape=IMAGE_SHAPE):
+    encoder = residual_encoder(image_shape, 4, (3, 5), parts=1, residual_hidden=3, residual_layers=1)
+    decoder = residual_decoder(4, (*image_shape, 1), (3, 5), residual_hidden=3, residual_layers=1)
+    return vq_vae(encoder, decoder, quantizer, halved(image_shape, 2))
 
 
 def with_prior(make):
@@ -86,11 +88,16 @@ MODELS = {
     "transformer": lambda: with_prior(lambda sizes: transformer_prior(sizes, 4, layers=2, width=8, heads=2)),
     "pixel_cnn": lambda: with_prior(lambda sizes: pixel_cnn_prior(sizes, (2, 2), layers=2, channels=4)),
     "masked": lambda: with_prior(lambda sizes: masked_prior(sizes, 4, layers=1, width=8, heads=2, steps=2)),
+    "conv of odd sides": lambda: conv_vae(ODD_SHAPE, 3, (3, 4), 6),
+    "ema of odd sides": lambda: vq(image_shape=ODD_SHAPE),
+    "vq_vae_2 of odd sides": lambda: vq_vae_2(ODD_SHAPE, EMA, q.ema_vector_quantizer(5, 4), (4,), 3, 1),
     "bfloat16": lambda: of_convolutions(in_bfloat16),
 }
 
 
 def shape_of(name):
+    if "odd sides" in name:
+        return ODD_SHAPE
     return (8, 8, 3) if "three channels" in name else IMAGE_SHAPE
 
 

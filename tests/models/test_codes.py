@@ -170,8 +170,8 @@ def test_a_model_without_codes_is_refused():
 
 
 def test_an_image_that_cannot_be_halved_so_often_is_refused():
-    with pytest.raises(ValueError, match=r"image_shape \(12, 12, 1\): height and width must be divisible by 8"):
-        vq_vae_2((12, 12, 1), vector_quantizer(6, 3), vector_quantizer(6, 3), (4, 4))
+    with pytest.raises(ValueError, match=r"image_shape \(4, 12, 1\) cannot be halved 3 times: height and width must be a"):
+        vq_vae_2((4, 12, 1), vector_quantizer(6, 3), vector_quantizer(6, 3), (4, 4))
 
 
 def test_the_priors_of_a_model_are_of_its_class():

@@ -97,14 +97,31 @@ def test_with_no_weight_on_its_inputs_the_decoder_gives_the_bias_of_each_channel
 
 
 @pytest.mark.parametrize(
-    ("size", "channels", "divisor"), [((28, 28), (8, 8, 8), 8), ((6, 8), (8, 8), 4), ((8, 5), (8,), 2)]
+    ("size", "channels", "least"), [((28, 4), (8, 8, 8), 4), ((1, 8), (8,), 1), ((8, 2), (8, 8), 2)]
 )
-def test_a_size_that_cannot_be_halved_so_often_is_refused_by_size_and_divisor(size, channels, divisor):
-    message = rf"image_shape \({size[0]}, {size[1]}, 1.*channels=.*divisible by {divisor};"
+def test_a_size_that_cannot_be_halved_so_often_is_refused(size, channels, least):
+    message = (
+        rf"image_shape \({size[0]}, {size[1]}, 1.* cannot be halved {len(channels)} times: height and width must be "
+        rf"above {least}; give fewer channels"
+    )
     with pytest.raises(ValueError, match=message):
         conv_encoder((*size, 1), 4, channels)
     with pytest.raises(ValueError, match=message):
         conv_decoder(4, (*size, 1, 1), channels)
+
+
+@pytest.mark.slow
+def test_sides_that_the_halvings_do_not_divide_are_padded_and_cropped():
+    encoder, whole = (conv_encoder((*size, 1), 6, channels=(4, 5), hidden=7) for size in ((7, 9), (8, 12)))
+    params = perturbed(jax.jit(encoder.init)(jax.random.key(0)))
+    x = jax.random.normal(jax.random.key(1), (7, 9, 1))
+    padded = np.pad(x, ((0, 1), (0, 3), (0, 0)))
+    np.testing.assert_array_equal(jax.jit(encoder.apply)(params, x), jax.jit(whole.apply)(params, padded))
+    decoder, whole = (conv_decoder(3, (*size, 1, 2), channels=(4, 5), hidden=7) for size in ((7, 9), (8, 12)))
+    params = perturbed(jax.jit(decoder.init)(jax.random.key(0)))
+    z = jnp.asarray([1.0, -2.0, 0.5])
+    outputs = jax.jit(decoder.apply)(params, z)
+    np.testing.assert_array_equal(outputs, jax.jit(whole.apply)(params, z)[:7, :9])
 
 
 def test_no_convolutions_at_all_are_refused():

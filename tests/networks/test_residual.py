@@ -86,7 +86,22 @@ def test_parameters_are_those_of_the_published_network():
 
 
 def test_a_size_that_cannot_be_halved_is_refused():
-    with pytest.raises(ValueError, match="must be divisible by 4"):
-        residual_encoder((30, 32, 3), 4)
-    with pytest.raises(ValueError, match="must be divisible by 4"):
-        residual_decoder(4, (32, 30, 3, 1))
+    for call in (lambda: residual_encoder((2, 32, 3), 4), lambda: residual_decoder(4, (32, 1, 3, 1))):
+        with pytest.raises(ValueError, match="cannot be halved 2 times: height and width must be above 2"):
+            call()
+
+
+@pytest.mark.slow
+def test_sides_that_the_halvings_do_not_divide_are_padded_and_cropped():
+    options = {"channels": (4, 6), "residual_hidden": 3, "residual_layers": 1}
+    encoder, whole = (residual_encoder((*size, 1), 2, **options) for size in ((7, 9), (8, 12)))
+    params = perturbed(jax.jit(encoder.init)(jax.random.key(0)))
+    x = jax.random.normal(jax.random.key(1), (7, 9, 1))
+    padded = np.pad(x, ((0, 1), (0, 3), (0, 0)))
+    codes = jax.jit(encoder.apply)(params, x)
+    np.testing.assert_array_equal(codes, jax.jit(whole.apply)(params, padded))
+    decoder, whole = (residual_decoder(4, (*size, 1, 2), **options) for size in ((7, 9), (8, 12)))
+    params = perturbed(jax.jit(decoder.init)(jax.random.key(0)))
+    outputs = jax.jit(decoder.apply)(params, codes)
+    assert outputs.shape == (7, 9, 1, 2)
+    np.testing.assert_array_equal(outputs, jax.jit(whole.apply)(params, codes)[:7, :9])

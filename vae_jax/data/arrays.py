@@ -12,7 +12,7 @@ HOLD_OUT_NOTE = f"a random tenth held out as test (seed {HOLD_OUT_SEED})"
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Images:
-    """Images of one shape, in two splits, as they travel: 8-bit, on the host.
+    """Images of one shape, in two or three splits, as they travel: 8-bit, on the host.
 
     Attributes:
       name: What was asked for, e.g. `digits`, `cifar10`, `my_images.npz`.
@@ -21,6 +21,9 @@ class Images:
       test: uint8 `[M, H, W, C]`, M >= 1.
       test_labels: int32 `[M]`, or None.
       note: Provenance and protocol in a sentence, to stand beside any number measured on the images.
+      validation: uint8 `[K, H, W, C]`, K >= 1, if the source has a split to choose the best epoch by; else None, and
+        some of train can be held out (`hold_out`).
+      validation_labels: int32 `[K]`, or None.
     """
 
     name: str
@@ -29,6 +32,8 @@ class Images:
     test: np.ndarray
     test_labels: np.ndarray | None
     note: str
+    validation: np.ndarray | None = None
+    validation_labels: np.ndarray | None = None
 
 
 def as_pixels(images: np.ndarray, where: str) -> np.ndarray:
@@ -97,14 +102,14 @@ def as_labels(labels: np.ndarray, count: int, where: str) -> np.ndarray:
     return labels.astype(np.int32)
 
 
-def spread_binary(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def spread_binary(*splits: np.ndarray) -> list[np.ndarray]:
     """uint8 splits whose only values are 0 and 1 become 0 and 255; all others stay as they are.
 
     Binary sets are stored both ways. Read as 8-bit intensities, 0 and 1 would be two blacks that no eye tells apart.
     """
-    if train.max() <= 1 and test.max() <= 1:
-        return train * np.uint8(255), test * np.uint8(255)
-    return train, test
+    if all(split.max() <= 1 for split in splits):
+        return [split * np.uint8(255) for split in splits]
+    return list(splits)
 
 
 def held_out(total: int, count: int, seed: int) -> np.ndarray:
@@ -154,12 +159,23 @@ def from_splits(
     test: np.ndarray | None,
     test_labels: np.ndarray | None,
     extra: str = "",
+    validation: np.ndarray | None = None,
+    validation_labels: np.ndarray | None = None,
 ) -> Images:
-    """`Images` from a source's splits: holds out a tenth where `test` is None, spreads 0/1, writes the note."""
+    """`Images` from a source's splits: holds out a tenth if `test` is None, spreads 0/1, writes the note."""
     protocol = "the source's own splits"
     if test is None:
         train, train_labels, test, test_labels = hold_out_tenth(train, train_labels, name)
-        protocol = HOLD_OUT_NOTE
-    train, test = spread_binary(train, test)
-    note = f"{name}: {len(train):,} train and {len(test):,} test images, {protocol}{extra}"
-    return Images(name, train, train_labels, test, test_labels, note)
+        protocol = HOLD_OUT_NOTE if validation is None else f"{HOLD_OUT_NOTE}; validation is the source's own"
+    if validation is None:
+        train, test = spread_binary(train, test)
+    else:
+        train, test, validation = spread_binary(train, test, validation)
+    note = f"{name}: {sizes_of(len(train), len(test), None if validation is None else len(validation))}, {protocol}"
+    return Images(name, train, train_labels, test, test_labels, note + extra, validation, validation_labels)
+
+
+def sizes_of(train: int, test: int, validation: int | None = None) -> str:
+    """How many images the splits have, in words."""
+    between = "" if validation is None else f", {validation:,} validation"
+    return f"{train:,} train{between} and {test:,} test images"

@@ -9,7 +9,10 @@ from typing import Any, Self
 
 import numpy as np
 
+from vae_jax.data.checks import whole, whole_number
 from vae_jax.data.sources import ImageSource
+
+_MOST_AHEAD = 10_000  # batches that wait in memory
 
 
 class Batches:
@@ -31,7 +34,7 @@ class Batches:
       process_count: `jax.process_count()`; divides batch_size.
       threads: that read, each a batch. More than one helps where reading waits (a network disk, large pictures); with
         small pictures they wait for each other at the interpreter's lock.
-      read_ahead: batches that are read before they are asked for.
+      read_ahead: batches that are read before they are asked for, at most 10,000.
 
     Raises:
       ValueError: where a number is out of range.
@@ -50,17 +53,22 @@ class Batches:
         read_ahead: int = 16,
     ):
         total = source.shape[0]
+        batch_size, seed = whole("batch_size", batch_size), whole("seed", seed)
         if not 1 <= batch_size <= total:
             raise ValueError(f"batch_size must be between 1 and the {total} training examples, got {batch_size}")
         if not 0 <= seed < 2**32:
             raise ValueError(f"seed must be between 0 and 2**32 - 1, got {seed}")
+        process_count = whole_number("process_count", process_count, 1, 2**31 - 1)
+        process_index = whole("process_index", process_index)
         if not 0 <= process_index < process_count:
             raise ValueError(f"process_index must be between 0 and {process_count - 1}, got {process_index}")
         if batch_size % process_count:
             raise ValueError(f"batch_size must be a multiple of the {process_count} processes, got {batch_size}")
-        if threads < 1 or read_ahead < threads:
+        threads, read_ahead = whole("threads", threads), whole("read_ahead", read_ahead)
+        if not 1 <= threads <= read_ahead <= _MOST_AHEAD:
             raise ValueError(
-                f"threads must be at least 1 and read_ahead at least threads, got {threads} and {read_ahead}"
+                f"threads must be at least 1, and read_ahead at least threads and at most {_MOST_AHEAD:,}, got "
+                f"{threads} and {read_ahead}"
             )
         import grain
         from grain.experimental import get_next_index, index_shuffle, set_next_index
@@ -93,9 +101,7 @@ class Batches:
 
     def seek(self, batch: int) -> None:
         """Makes batch number `batch`, from 0, the next one."""
-        if batch < 0:
-            raise ValueError(f"batch must be at least 0, got {batch}")
-        self._seek(batch)
+        self._seek(whole_number("batch", batch, 0, sys.maxsize - 1))
 
     def state(self) -> dict[str, Any]:
         """The position, and what it is a position in; JSON-like, the same in every process."""

@@ -11,7 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
+from vae_jax.data.checks import whole, whole_number
+
 _IMAGES_AT_ONCE = 8  # of a batch, on a CPU
+_MOST_DRAWN = 2**24  # images of a batch
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -51,7 +54,13 @@ class FactorData:
         return _rendered(self.render, keys, indices)
 
     def draw(self, key: jax.Array, count: int) -> jax.Array:
-        """`count` images, all combinations equally likely, float32 `[count, H, W, C]`: a batch for a training step."""
+        """`count` images, all combinations equally likely, float32 `[count, H, W, C]`: a batch for a training step.
+
+        Raises:
+          ValueError: If count is below 1 or no batch has so many.
+          TypeError: If it is no whole number.
+        """
+        count = whole_number("count", count, 1, _MOST_DRAWN)
         draw_key, render_key = jax.random.split(key)
         indices = jax.random.randint(draw_key, (count,), 0, self.num_images)
         return _rendered(self.render, jax.random.split(render_key, count), indices)
@@ -67,11 +76,13 @@ class FactorData:
           num_changed: how many factors may differ, 1 to K - 1; None: a number between those, drawn for each pair.
 
         Raises:
-          ValueError: where num_changed is outside.
+          ValueError: If count or num_changed is out of range.
 
         Source: Locatello et al. 2020 (arXiv:2002.02886), section 5.
         """
-        total = len(self.factor_sizes)
+        total, count = len(self.factor_sizes), whole_number("count", count, 1, _MOST_DRAWN)
+        if num_changed is not None:
+            num_changed = whole("num_changed", num_changed)
         if num_changed is not None and not 1 <= num_changed < total:
             raise ValueError(f"num_changed must be between 1 and {total - 1}, of {total} factors, got {num_changed}")
 
@@ -100,7 +111,13 @@ def _rendered(render: Callable[[jax.Array, jax.Array], jax.Array], keys: jax.Arr
 
 
 def factors_of(index: ArrayLike, factor_sizes: Sequence[int]) -> jax.Array:
-    """The factors at flat indices `[...]`, int32 `[K, ...]`: row-major, the last factor fastest."""
+    """The factors at flat indices `[...]`, int32 `[K, ...]`: row-major, the last factor fastest.
+
+    Raises:
+      ValueError: If an index that is not traced is outside the data set.
+      TypeError: If the indices are no whole numbers.
+    """
+    check_indices("index", index, math.prod(factor_sizes))
     return jnp.stack([part.astype(jnp.int32) for part in jnp.unravel_index(jnp.asarray(index), tuple(factor_sizes))])
 
 
@@ -108,25 +125,29 @@ def index_of(factors: ArrayLike, factor_sizes: Sequence[int]) -> jax.Array:
     """The flat index of factors `[K, ...]`, the inverse of `factors_of`.
 
     Raises:
-      ValueError: where a factor that is not traced is outside its range.
+      ValueError: If a factor that is not traced is outside its range.
+      TypeError: If the factors are no whole numbers.
     """
-    factors = jnp.asarray(factors)
+    if not isinstance(factors, jax.core.Tracer):
+        factors = np.asarray(factors)
+        if not np.issubdtype(factors.dtype, np.integer) and np.isfinite(np.asarray(factors, float)).all():
+            raise TypeError(f"factors must be whole numbers, got {factors.dtype}")
     if factors.shape[:1] != (len(factor_sizes),):
         raise ValueError(f"factors must begin with an axis of {len(factor_sizes)} factors, got shape {factors.shape}")
     if not isinstance(factors, jax.core.Tracer):
         for place, (values, size) in enumerate(zip(np.asarray(factors), factor_sizes, strict=True)):
             if values.size and not (values.min() >= 0 and values.max() < size):
                 raise ValueError(f"factors[{place}] must be between 0 and {size - 1}, got {values}")
-    return jnp.ravel_multi_index(tuple(factors), tuple(factor_sizes), mode="clip")
+    return jnp.ravel_multi_index(tuple(jnp.asarray(factors)), tuple(factor_sizes), mode="clip")
 
 
 def check_indices(name: str, indices: ArrayLike, count: int) -> None:
     """Raises where flat indices are no whole numbers, or, where they are not traced, outside a data set of `count`."""
-    dtype = jnp.result_type(indices)
-    if not jnp.issubdtype(dtype, jnp.integer):
-        raise TypeError(f"{name} must be whole numbers, got {dtype}")
-    if isinstance(indices, jax.core.Tracer):
-        return
-    values = np.asarray(indices)
+    traced = isinstance(indices, jax.core.Tracer)
+    values = np.zeros(0, jnp.result_type(indices)) if traced else np.asarray(indices)
+    if not np.issubdtype(values.dtype, np.integer):
+        if values.dtype != object and np.isnan(values).any():
+            raise ValueError(f"{name} must be between 0 and {count - 1}, got NaN")
+        raise TypeError(f"{name} must be whole numbers, got {values.dtype}")
     if values.size and not (values.min() >= 0 and values.max() < count):
         raise ValueError(f"{name} must be between 0 and {count - 1}, got values from {values.min()} to {values.max()}")

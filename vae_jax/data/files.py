@@ -2,30 +2,39 @@
 
 from __future__ import annotations
 
+import math
 import os
 import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import IO
+from pathlib import Path
+from typing import IO, NamedTuple
 
 import numpy as np
 
 from vae_jax.data.arrays import Images, as_labels, as_pixels, from_splits
+from vae_jax.data.checks import require_memory
 
 TRAIN_KEYS = ("train", "x_train", "images", "x")
 TEST_KEYS = ("test", "x_test")
+VALIDATION_KEYS = ("validation", "valid", "val", "x_validation", "x_valid", "x_val")
 TRAIN_LABEL_KEYS = ("train_labels", "y_train", "labels", "y")
 TEST_LABEL_KEYS = ("test_labels", "y_test")
+VALIDATION_LABEL_KEYS = tuple(
+    label for name in ("validation", "valid", "val") for label in (f"{name}_labels", f"y_{name}")
+)
+# Deflate makes at most 1,032 bytes of one, bzip2 and LZMA more: archives of numpy are deflated or stored.
+_MOST_EXPANSION = 1_100
 
 
-def load_array_file(path: str) -> Images:
+def load_array_file(path: str | Path) -> Images:
     """Images from an `.npz` or `.npy` file.
 
     An `.npy` file holds the images. In an `.npz` file they are under the first of `train`, `x_train`, `images`, `x`
-    that is there, or are its only array of 3 or 4 axes; test images under `test` or `x_test`; labels under
-    `train_labels`, `y_train`, `labels` or `y`, and `test_labels` or `y_test`. Without test images a fixed tenth of the
-    images is held out (`numpy.random.RandomState(0)`).
+    that is there, or are its only array of 3 or 4 axes; test images under `test` or `x_test`, validation images under
+    `validation`, `valid`, `val`, `x_validation`, `x_valid` or `x_val`; labels under `train_labels`, `y_train`, `labels`
+    or `y`, `test_labels` or `y_test`, and so on. Without test images a fixed tenth of the images is held out
+    (`numpy.random.RandomState(0)`). The note names the arrays that are not used.
 
     Args:
       path: The file. Images are `[N, H, W]` or `[N, H, W, C]` with C = 1 or 3, of dtype uint8 (0 to 255), bool, or
@@ -35,19 +44,21 @@ def load_array_file(path: str) -> Images:
       `Images`.
 
     Raises:
-      ValueError: where the file is missing or unreadable, holds no images or too few, pixels that are not finite or lie
-        outside [0, 1], labels of another length, or Python objects (which would have to be unpickled).
+      ValueError: for a file that is missing or unreadable, holds no images or too few, pixels that are not finite or
+        lie outside [0, 1], labels of another length, or Python objects (which would have to be unpickled), one whose
+        header claims more than the file holds, and one that does not fit into the memory that is free.
       TypeError: for another dtype of pixels or labels.
     """
+    path = os.fspath(path)
     if not os.path.isfile(path):
         raise ValueError(f"{path}: expected an .npz or .npy file, got a path with no file there.")
     headers = _headers(path)
+    used: list[str] = []
     train_key = "" if "" in headers else _train_key(path, headers)
-    test_key = _first(TEST_KEYS, headers)
 
     def read(key: str) -> np.ndarray:
-        if headers[key][1].hasobject:
-            raise ValueError(_objects(_where(path, key), headers[key][1]))
+        used.append(key)
+        _check(_where(path, key), headers[key])
         with _reporting(path), _open(path, key) as file:
             return np.lib.format.read_array(file, allow_pickle=False)
 
@@ -55,24 +66,46 @@ def load_array_file(path: str) -> Images:
         key = _first(keys, headers)
         return None if key is None else as_labels(read(key), count, _where(path, key))
 
-    train, test, test_labels = as_pixels(read(train_key), _where(path, train_key)), None, None
-    train_labels = read_labels(TRAIN_LABEL_KEYS, len(train))
-    if test_key is not None:
-        test = as_pixels(read(test_key), _where(path, test_key))
-        test_labels = read_labels(TEST_LABEL_KEYS, len(test))
-        if test.shape[1:] != train.shape[1:]:
+    def read_split(
+        keys: tuple[str, ...], label_keys: tuple[str, ...], what: str
+    ) -> tuple[np.ndarray | None, np.ndarray | None]:
+        key = _first(keys, headers)
+        if key is None:
+            if orphan := _first(label_keys, headers):
+                raise ValueError(
+                    f"{_where(path, orphan)}: expected {what} images under {' or '.join(keys)} beside {what} labels, "
+                    "got none."
+                )
+            return None, None
+        images = as_pixels(read(key), _where(path, key))
+        if images.shape[1:] != train.shape[1:]:
             raise ValueError(
-                f"{_where(path, test_key)}: expected test images of the shape of the train images, "
-                f"{train.shape[1:]}, got {test.shape[1:]}."
+                f"{_where(path, key)}: expected {what} images of the shape of the train images, {train.shape[1:]}, "
+                f"got {images.shape[1:]}."
             )
-    elif orphan := _first(TEST_LABEL_KEYS, headers):
-        raise ValueError(
-            f"{_where(path, orphan)}: expected test images under {' or '.join(TEST_KEYS)} beside test labels, got none."
-        )
-    return from_splits(os.path.basename(path), train, train_labels, test, test_labels)
+        return images, read_labels(label_keys, len(images))
+
+    train = as_pixels(read(train_key), _where(path, train_key))
+    train_labels = read_labels(TRAIN_LABEL_KEYS, len(train))
+    test = read_split(TEST_KEYS, TEST_LABEL_KEYS, "test")
+    validation = read_split(VALIDATION_KEYS, VALIDATION_LABEL_KEYS, "validation")
+    unused = [key for key in headers if key not in used]
+    note = f"; not used: {', '.join(unused[:5])}{', ...' if len(unused) > 5 else ''}" if unused else ""
+    return from_splits(os.path.basename(path), train, train_labels, *test, note, *validation)
 
 
-Headers = dict[str, tuple[tuple[int, ...], np.dtype]]
+class Header(NamedTuple):
+    """What a file says of one of its arrays."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    by_column: bool
+    start: int  # bytes before the array's own
+    stored: int  # bytes of the array that are there, or that an archive claims to hold
+    packed: int | None  # bytes that they take in an archive
+
+
+Headers = dict[str, Header]
 
 
 def _first(keys: tuple[str, ...], headers: Headers) -> str | None:
@@ -86,10 +119,11 @@ def _where(path: str, key: str) -> str:
 def _train_key(path: str, headers: Headers) -> str:
     if key := _first(TRAIN_KEYS, headers):
         return key
-    candidates = [key for key, (shape, _) in headers.items() if len(shape) in (3, 4) and key not in TEST_KEYS]
+    others = (*TEST_KEYS, *VALIDATION_KEYS)
+    candidates = [key for key, header in headers.items() if len(header.shape) in (3, 4) and key not in others]
     if len(candidates) == 1:
         return candidates[0]
-    given = ", ".join(f"'{key}' {dtype} {list(shape)}" for key, (shape, dtype) in headers.items())
+    given = ", ".join(f"'{key}' {header.dtype} {list(header.shape)}" for key, header in headers.items())
     raise ValueError(
         f"{path}: expected images under one of the keys {', '.join(TRAIN_KEYS)}, or one single array of 3 or 4 axes, "
         f"got {given or 'an empty file'}."
@@ -101,9 +135,8 @@ def _reporting(path: str) -> Iterator[None]:
     """Turns what a damaged or foreign file makes numpy and zipfile raise into one sentence."""
     try:
         yield
-    # NotImplementedError is zipfile's own, for a compression method that it does not know.
-    except (ValueError, EOFError, OSError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
-        reason = str(error).split("\n")[0]
+    except Exception as error:  # numpy, zipfile and the decompressors raise whatever a damaged file leads them to
+        reason = str(error).split("\n")[0] or type(error).__name__
         raise ValueError(
             f"{path}: expected a file written by numpy.savez or numpy.save; cannot read it: {reason}"
         ) from error
@@ -121,18 +154,41 @@ def _open(path: str, key: str) -> Iterator[IO[bytes]]:
 
 
 def _headers(path: str) -> Headers:
-    """Shape and dtype of every array, without reading (let alone unpickling) its contents."""
+    """The header of every array, without reading (let alone unpickling) its contents."""
     with _reporting(path):
-        keys = [""]
+        members: dict[str, zipfile.ZipInfo | None] = {"": None}
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
-                keys = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
+                named = {info.filename: info for info in archive.infolist()}
+            members = {name.removesuffix(".npy"): info for name, info in named.items() if name.endswith(".npy")}
         headers = {}
-        for key in keys:
+        for key, info in members.items():
             with _open(path, key) as file:
-                shape, _, dtype = _read_header(file)
-                headers[key] = (shape, dtype)
+                shape, by_column, dtype = _read_header(file)
+                start = file.tell()
+            size, packed = (os.path.getsize(path), None) if info is None else (info.file_size, info.compress_size)
+            headers[key] = Header(shape, dtype, by_column, start, size - start, packed)
         return headers
+
+
+def _check(where: str, header: Header) -> None:
+    """Refuses an array that cannot be what its header says, before memory is taken for it."""
+    if header.dtype.hasobject:
+        raise ValueError(_objects(where, header.dtype))
+    needed = math.prod(header.shape) * header.dtype.itemsize
+    if min(header.shape, default=0) < 0 or needed > header.stored:
+        raise ValueError(
+            f"{where}: expected a file written by numpy.savez or numpy.save; cannot read it: its header claims an "
+            f"array of shape {header.shape}, {needed:,} bytes, and there are {max(0, header.stored):,}: the file has "
+            "been cut short or is damaged."
+        )
+    if header.packed is not None and header.stored > _MOST_EXPANSION * (header.packed + 1):
+        raise ValueError(
+            f"{where}: expected a file written by numpy.savez; cannot read it: it claims {header.stored:,} bytes in "
+            f"{header.packed:,} compressed ones, more than {_MOST_EXPANSION:,} times as many."
+        )
+    remedy = "save fewer or smaller images, or save them as an .npy file and --stream it"
+    require_memory(f"{where}: an array of shape {header.shape}", needed, remedy)
 
 
 def _read_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
@@ -154,8 +210,8 @@ def npy_layout(path: str) -> tuple[tuple[int, ...], np.dtype, int]:
     """Shape, dtype and offset in bytes of the array of an `.npy` file, from its header.
 
     Raises:
-      ValueError: where there is no such file, or one that holds Python objects, is stored column by column, or is
-        shorter than its header says.
+      ValueError: for no such file, or one that holds Python objects, is stored column by column, or is shorter than its
+        header says.
     """
     if not os.path.isfile(path):
         raise ValueError(f"{path}: expected an .npy file, got a path with no file there.")
@@ -169,6 +225,6 @@ def npy_layout(path: str) -> tuple[tuple[int, ...], np.dtype, int]:
             f"{path}: expected images one after the other, got an array in Fortran order; save it again "
             "with numpy.ascontiguousarray."
         )
-    if end - start < int(np.prod(shape)) * dtype.itemsize:
+    if min(shape, default=0) < 0 or end - start < math.prod(shape) * dtype.itemsize:
         raise ValueError(f"{path}: expected an array of shape {shape}, got a file that has been cut short.")
     return shape, dtype, start

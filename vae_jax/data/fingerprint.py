@@ -26,10 +26,10 @@ def fingerprint(source: Images | ImageStream | FactorData) -> str:
     folder or file, or on times. It covers
 
     * of `Images`, every pixel and label of every split;
-    * of an `ImageStream`, the shapes, every test image and its label, 1,000 evenly spaced training images, and what the
-      source knows of all its images without reading them: the name below its folder and the size of every picture file,
-      the size of an `.npy` file, the name and version of a TFDS data set. It cannot see another training image that is
-      none of the 1,000, if its file keeps its name and size;
+    * of an `ImageStream`, the shapes, every test and validation image, the test labels, 1,000 evenly spaced training
+      images, and what the source knows of all its images without reading them: the name below its folder and the size
+      of every picture file, the size of an `.npy` file, the name and version of a TFDS data set. It cannot see another
+      training image that is none of the 1,000, if its file keeps its name and size;
     * of `FactorData` (and of a stream that renders it), its name, factors and image shape, and 8 rendered images.
 
     Args:
@@ -48,6 +48,7 @@ def fingerprint(source: Images | ImageStream | FactorData) -> str:
         for pixels, labels in (
             (source.train, source.train_labels),
             (source.test, source.test_labels),
+            (source.validation, source.validation_labels),
         ):
             digest.pixels(pixels)
             digest.labels(labels)
@@ -59,6 +60,7 @@ def fingerprint(source: Images | ImageStream | FactorData) -> str:
             _add_factor_data(digest, data)
         else:
             digest.pixels(source.test)
+            digest.pixels(source.validation)
             _add_source(digest, source.train)
     elif isinstance(source, FactorData):
         digest.add("factors")
@@ -79,9 +81,11 @@ class _Digest:
         content = json.dumps(part, sort_keys=True).encode()
         self._hash.update(b"json %d " % len(content) + content)
 
-    def pixels(self, images: np.ndarray) -> None:
+    def pixels(self, images: np.ndarray | None) -> None:
         """An array of pixels, a part of its bytes at a time."""
-        self.add([str(images.dtype), images.shape])
+        self.add(None if images is None else [str(images.dtype), images.shape])
+        if images is None:
+            return
         for start in range(0, len(images), 4096):
             self._hash.update(np.ascontiguousarray(images[start : start + 4096]).data)
 

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
+from vae_jax.data.checks import whole_number
 from vae_jax.data.threefry import random_words
 
 
@@ -107,13 +108,15 @@ def static_binarization(images: np.ndarray, seed: int) -> np.ndarray:
       uint8 `[...]` of 0 and 255, so that `scale` and `binarize` both leave exactly these bits.
 
     Raises:
-      TypeError: for another dtype than uint8.
+      TypeError: for another dtype than uint8, and a seed that is no whole number.
+      ValueError: for a seed that is out of range.
 
     Source: Larochelle & Murray 2011 [larochelle2011neural] fixed one such
     draw of MNIST. Theirs is the file TFDS calls `binarized_mnist`; a draw made here is another one: say "own draw".
     """
     if images.dtype != np.uint8:
         raise TypeError(f"images: expected dtype uint8 (0 to 255), got {images.dtype}.")
+    seed = whole_number("seed", seed, 0, 2**32 - 1)
     # Uniform integers of 0..254 lie below k with probability exactly k / 255. RandomState: its stream never changes.
     threshold = np.random.RandomState(seed).randint(0, 255, images.shape, dtype=np.uint8)
     return np.where(threshold < images, np.uint8(255), np.uint8(0))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
 
 from vae_jax.data.arrays import as_pixels, held_out
+from vae_jax.data.checks import whole, whole_number
 from vae_jax.data.files import npy_layout
 
 
@@ -134,7 +136,7 @@ def hold_out(source: ImageSource, count: int, seed: int) -> tuple[ImageSource, n
     Raises:
       ValueError: for another count.
     """
-    total = source.shape[0]
+    total, count, seed = source.shape[0], whole("count", count), whole_number("seed", seed, 0, 2**32 - 1)
     if not 1 <= count < total:
         raise ValueError(f"count must be between 1 and {total - 1}, of {total} images, got {count}")
     places = held_out(total, count, seed)
@@ -152,7 +154,7 @@ def mean_image(source: ImageSource, most: int = 10_000) -> np.ndarray:
 
     What a decoder's output bias begins at. The standard error of a random sample's is at most 255 / (2 sqrt(most)).
     """
-    places, block = evenly_spaced(source.shape[0], most), 500
+    places, block = evenly_spaced(source.shape[0], whole_number("most", most, 1, sys.maxsize)), 500
     total = np.zeros(source.shape[1:])
     for start in range(0, len(places), block):
         total += source.read(places[start : start + block]).sum(axis=0, dtype=np.float64)

@@ -60,7 +60,7 @@ def render_factors(
       position_y: the same, from the top.
 
     Raises:
-      ValueError: where a factor that is not traced is outside its range.
+      ValueError: If a factor that is not traced is outside its range or not finite, or the shape no whole number.
     """
     ranges = {
         "shape": (shape, 0, 2),
@@ -70,8 +70,12 @@ def render_factors(
         "position_y": (position_y, 0, 1),
     }
     for name, (value, low, high) in ranges.items():
-        if not isinstance(value, jax.core.Tracer) and not low <= float(np.asarray(value)) <= high:
-            raise ValueError(f"{name} must be between {low:g} and {high:g}, got {value}")
+        if isinstance(value, jax.core.Tracer):
+            continue
+        number = float(np.asarray(value))
+        if not (math.isfinite(number) and low <= number <= high) or (name == "shape" and number % 1):
+            whole = "a whole number " if name == "shape" else ""
+            raise ValueError(f"{name} must be {whole}between {low:g} and {high:g}, got {value}")
     return _render(shape, scale, orientation, position_x, position_y)
 
 

@@ -5,14 +5,18 @@ from __future__ import annotations
 import dataclasses
 import os
 import shutil
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
-from vae_jax.data.arrays import HOLD_OUT_NOTE, held_out_tenth
+from vae_jax.data.arrays import HOLD_OUT_NOTE, held_out_tenth, sizes_of
+from vae_jax.data.checks import whole_number
 from vae_jax.data.digits import load_digits
 from vae_jax.data.factor_sets import RENDERED
 from vae_jax.data.factors import FactorData, factors_of
 from vae_jax.data.folder import PictureFiles, list_folder
+from vae_jax.data.kinds import kind_of
 from vae_jax.data.rendered import RenderedImages
 from vae_jax.data.sources import ArrayImages, ImageSource, NpyImages, Spread, Without, evenly_spaced
 from vae_jax.data.tfds_images import open_tfds
@@ -30,6 +34,7 @@ class ImageStream:
       test: uint8 `[M, H, W, C]`, in memory.
       test_labels: int32 `[M]`, or None.
       note: Provenance and protocol in a sentence, to stand beside any number measured on the images.
+      validation: uint8 `[K, H, W, C]`, in memory, if the source has a split to choose the best epoch by; else None.
     """
 
     name: str
@@ -37,9 +42,16 @@ class ImageStream:
     test: np.ndarray
     test_labels: np.ndarray | None
     note: str
+    validation: np.ndarray | None = None
 
 
-def stream_images(data: str, data_dir: str | None = None, *, most_test: int = 10_000) -> ImageStream:
+def stream_images(
+    data: str | Path,
+    data_dir: str | Path | None = None,
+    *,
+    size: Sequence[int] | None = None,
+    most_test: int = 10_000,
+) -> ImageStream:
     """Opens the images that `data` names, as `load_images` would load them, without reading the training images.
 
     Splits, order and pixels are those of `load_images`. What grows with the data set is a few bytes an image, or its
@@ -50,31 +62,46 @@ def stream_images(data: str, data_dir: str | None = None, *, most_test: int = 10
       data: `digits`, a set that is rendered (`sprites`, ...), a path ending in `.npy`, a folder or a TFDS name; an
         `.npz` file has to be read whole.
       data_dir: The TFDS data directory, as for `load_images`.
-      most_test: Of a larger test split only so many images, evenly spaced, are taken; the note says so.
+      size: (height, width) that the pictures of a folder are brought to; None: as they are.
+      most_test: Of a larger test or validation split only so many images, evenly spaced, are taken; the note says so.
 
     Raises:
       ValueError, TypeError: as `load_images`; for an `.npz` file.
     """
-    if most_test < 1:
-        raise ValueError(f"most_test must be at least 1, got {most_test}")
-    if data == "digits":
+    most_test = whole_number("most_test", most_test, 1, 2**31 - 1)
+    kind, path = kind_of(data, size), os.fspath(data)
+    if kind == "digits":
         digits = load_digits()
-        return ImageStream(data, ArrayImages(digits.train), digits.test, digits.test_labels, digits.note)
-    if data in RENDERED:
-        return _rendered(RENDERED[data], most_test)
-    if data.lower().endswith(".npz"):
-        raise ValueError(f"{data}: an .npz file cannot be streamed; save its images with numpy.save as an .npy file.")
-    if data.lower().endswith(".npy"):
-        source = NpyImages(data)
-        places = held_out_tenth(source.shape[0], data)
-        return _stream(os.path.basename(data), source, places, None, HOLD_OUT_NOTE, most_test)
-    if data.endswith(("/", os.sep)) or os.path.isdir(data):
-        folder = list_folder(data)
-        files = PictureFiles((*folder.train, *folder.test))
-        places, protocol = np.arange(len(folder.train), files.shape[0]), "the source's own splits"
-        if not folder.test:
-            places, protocol = held_out_tenth(files.shape[0], folder.name), HOLD_OUT_NOTE
-        return _stream(folder.name, files, places, folder.labels, protocol + folder.note, most_test)
+        return ImageStream(path, ArrayImages(digits.train), digits.test, digits.test_labels, digits.note)
+    if kind == "rendered":
+        return _rendered(RENDERED[path], most_test)
+    if kind == "array file":
+        if not path.lower().endswith(".npy"):
+            raise ValueError(
+                f"{path}: an .npz file cannot be streamed; save its images with numpy.save as an .npy file."
+            )
+        source = NpyImages(path)
+        places = held_out_tenth(source.shape[0], path)
+        return _stream(os.path.basename(path), source, places, None, HOLD_OUT_NOTE, most_test)
+    if kind == "folder":
+        folder = list_folder(path)
+        files = PictureFiles(folder.files, size)
+        places, protocol = _places(folder.test), "the source's own splits"
+        if not len(places):
+            places = held_out_tenth(folder.train.stop, folder.name)
+            protocol = HOLD_OUT_NOTE
+        validation = _places(folder.validation)
+        return _stream(
+            folder.name, files, places, folder.labels, protocol + folder.note + files.note, most_test, validation
+        )
+    return _of_tfds(path, None if data_dir is None else os.fspath(data_dir), most_test)
+
+
+def _places(part: slice) -> np.ndarray:
+    return np.arange(part.start, part.stop)
+
+
+def _of_tfds(data: str, data_dir: str | None, most_test: int) -> ImageStream:
     opened = open_tfds(data, data_dir)
     train: ImageSource = opened.train
     if opened.test is None:
@@ -96,14 +123,31 @@ def _rendered(data: FactorData, most_test: int) -> ImageStream:
 
 
 def _stream(
-    name: str, source: ImageSource, places: np.ndarray, labels: np.ndarray | None, protocol: str, most_test: int
+    name: str,
+    source: ImageSource,
+    places: np.ndarray,
+    labels: np.ndarray | None,
+    protocol: str,
+    most_test: int,
+    validation: np.ndarray | None = None,
 ) -> ImageStream:
-    """The stream of a source whose images at `places` are the test images."""
+    """The stream of a source whose images at `places` are the test images, and at `validation` the validation images.
+
+    Of both the places are in ascending order.
+    """
+    validation = np.arange(0) if validation is None else validation
     kept = places[evenly_spaced(len(places), most_test)]
-    train = Without(source, places)
-    note = f"{name}: {train.shape[0]:,} train and {len(places):,} test images, {protocol}"
+    train = Without(source, np.sort(np.concatenate([places, validation])))
+    note = f"{name}: {sizes_of(train.shape[0], len(places), len(validation) or None)}, {protocol}"
     note += _of_test(len(kept), len(places))
-    return _spread(ImageStream(name, train, source.read(kept), None if labels is None else labels[kept], note))
+    held = None
+    if len(validation):
+        held_places = validation[evenly_spaced(len(validation), most_test)]
+        held = source.read(held_places)
+        if len(held) < len(validation):
+            note += f"; of the validation images {len(held):,} are used"
+    own_labels = None if labels is None else labels[kept]
+    return _spread(ImageStream(name, train, source.read(kept), own_labels, note, held))
 
 
 def _of_test(kept: int, total: int) -> str:
@@ -111,16 +155,18 @@ def _of_test(kept: int, total: int) -> str:
 
 
 def _spread(stream: ImageStream) -> ImageStream:
-    if stream.test.max() > 1 or _sample(stream.train, 1_000).max() > 1:
+    held = stream.test[:0] if stream.validation is None else stream.validation
+    if max(stream.test.max(), held.max(initial=0)) > 1 or _sample(stream.train, 1_000).max() > 1:
         return stream
-    return dataclasses.replace(stream, train=Spread(stream.train, stream.name), test=stream.test * np.uint8(255))
+    test, validation = stream.test * np.uint8(255), None if stream.validation is None else held * np.uint8(255)
+    return dataclasses.replace(stream, train=Spread(stream.train, stream.name), test=test, validation=validation)
 
 
 def _sample(source: ImageSource, most: int) -> np.ndarray:
     return source.read(evenly_spaced(source.shape[0], most))
 
 
-def decoded(stream: ImageStream, path: str) -> ImageStream:
+def decoded(stream: ImageStream, path: str | Path) -> ImageStream:
     """The same stream, its training images read from an `.npy` file of their pixels, written first where there is none.
 
     Decoding a small picture takes longer than a small model's whole training step takes for it
@@ -134,7 +180,7 @@ def decoded(stream: ImageStream, path: str) -> ImageStream:
     Raises:
       ValueError: for another ending, a folder that is not there, too small a disk, and a file of other images.
     """
-    train = stream.train
+    train, path = stream.train, os.fspath(path)
     if not path.lower().endswith(".npy"):
         raise ValueError(f"{path}: expected a path ending in .npy.")
     if not os.path.exists(path):

@@ -92,7 +92,9 @@ def open_tfds(name: str, data_dir: str | None = None) -> Opened:
         if "test" in splits:
             sizes = _sizes(builder.name, num_train, num_test)
         protocol = f"TFDS's {splits[1]} split" if test else f"a random tenth of train held out (seed {HOLD_OUT_SEED})"
-        return f"{builder.info.full_name} by TFDS: {sizes} images; test is {protocol}"
+        unused = sorted(set(builder.info.splits) - set(splits[:2]))
+        not_used = f"; not used: {', '.join(unused)}" if unused else ""
+        return f"{builder.info.full_name} by TFDS: {sizes} images; test is {protocol}{not_used}"
 
     return Opened(train, test, note)
 

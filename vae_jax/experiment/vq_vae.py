@@ -23,7 +23,7 @@ from vae_jax.experiment.second_stage import (
     with_prior,
 )
 from vae_jax.models import VAE, output_bias, vq_vae, with_codes_fitted
-from vae_jax.networks import residual_decoder, residual_encoder
+from vae_jax.networks import halved, residual_decoder, residual_encoder
 from vae_jax.objectives import quantized
 from vae_jax.quantizers import (
     Quantizer,
@@ -120,7 +120,7 @@ def make_vq_vae(settings: VQSettings, problem: Problem) -> VAE:
     """The VQ-VAE that the settings describe.
 
     Raises:
-      ValueError: where a number is out of range, or the image's size is not divisible.
+      ValueError: If a number is out of range, or the images are too small.
     """
     check_code_settings(settings)
     if settings.microbatches > 1:
@@ -133,8 +133,7 @@ def make_vq_vae(settings: VQSettings, problem: Problem) -> VAE:
     outputs = (*image_shape, problem.likelihood.num_outputs)
     bias = output_bias(problem.likelihood, problem.mean_image)
     decoder = residual_decoder(settings.latent_dim, outputs, settings.channels, output_bias=bias, **layers)
-    factor = 2 ** len(settings.channels)
-    grid = image_shape[0] // factor, image_shape[1] // factor
+    grid = halved(image_shape, len(settings.channels))
     networks = as_told(settings, encoder), as_told(settings, decoder)
     model = vq_vae(*networks, make_quantizer(settings), grid, problem.likelihood)
     if not settings.k_means_images:

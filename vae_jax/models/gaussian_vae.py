@@ -81,7 +81,7 @@ def conv_vae(
     """A Gaussian VAE with convolutions of stride 2, 4x4 by default; arguments as in `mlp_vae` and `conv_encoder`.
 
     Raises:
-      ValueError: where height or width is not divisible by 2 to the number of channels, or a kernel size is odd.
+      ValueError: If height or width is 1 before the last halving, or a kernel size is odd.
     """
     check_latent_dim(latent_dim)
     encoder = conv_encoder(image_shape, 2 * latent_dim, channels, hidden, kernel_sizes=kernel_sizes)

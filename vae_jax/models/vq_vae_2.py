@@ -12,7 +12,7 @@ from vae_jax.models.codes import CodebookPrior, Codes, Level, QuantizedPosterior
 from vae_jax.models.gaussian_vae import output_bias
 from vae_jax.models.likelihoods import Likelihood, bernoulli
 from vae_jax.models.vae import VAE, Params, join_buffers
-from vae_jax.networks import pointwise, residual_decoder, residual_encoder
+from vae_jax.networks import halved, pointwise, residual_decoder, residual_encoder
 from vae_jax.quantizers import Quantizer
 
 
@@ -26,14 +26,14 @@ def vq_vae_2(
     likelihood: Likelihood = bernoulli,
     data_mean: jax.Array | None = None,
 ) -> VAE:
-    """z = (bottom codes `[h, w]`, top codes `[h / 2, w / 2]`), h = H / 2^len(channels); p(z) uniform.
+    """z = (bottom codes `[h, w]`, top codes `[h / 2, w / 2]`), h = H / 2^len(channels), p(z) uniform; halves are rounded up.
 
     Features f of the image at the bottom's grid; top codes of f, halved again; bottom codes of f together with what the
     top's decoder makes of its codes; the image from both. Train it with `objectives.quantized`; `with_code_prior`
     gives one prior over both grids, top first, so that the bottom is conditioned on it.
 
     Args:
-      image_shape: `[H, W, C]`, H and W divisible by 2^(len(channels) + 1).
+      image_shape: `[H, W, C]`, H and W above 2^len(channels).
       bottom: quantiser of the fine grid.
       top: of the coarse one.
       channels: of the layers that halve the image down to the bottom's grid.
@@ -43,20 +43,17 @@ def vq_vae_2(
       data_mean: the mean training image `[H, W, C]`, where the output's bias starts; zeros if None.
 
     Raises:
-      ValueError: where the image's size is not divisible.
+      ValueError: If the image is too small for so many halvings and one more to the top's grid.
 
     Source: Razavi et al. 2019 (arXiv:1906.00446), section 3.1 and algorithm 1.
     """
-    factor, width = 2 ** len(channels), channels[-1]
-    if any(side % (2 * factor) for side in image_shape[:2]):
-        raise ValueError(
-            f"image_shape {tuple(image_shape)}: height and width must be divisible by {2 * factor}, of the "
-            f"{len(channels)} halvings to the bottom's grid and one more to the top's; give fewer channels or resize"
-        )
-    height, breadth = (side // factor for side in image_shape[:2])
+    if not channels:
+        raise ValueError("channels must name at least one layer, for example (64, 128)")
+    width, top_grid = channels[-1], halved(image_shape, len(channels) + 1)
+    height, breadth = halved(image_shape, len(channels))
     layers = {"residual_hidden": residual_hidden, "residual_layers": residual_layers}
     grid = (height, breadth, width)
-    levels = (Level("level_1", bottom, (height, breadth)), Level("level_2", top, (height // 2, breadth // 2)))
+    levels = (Level("level_1", bottom, (height, breadth)), Level("level_2", top, top_grid))
     networks = {
         "features": residual_encoder(image_shape, width, channels, parts=1, **layers),
         "top_encoder": residual_encoder(grid, top.dim, (width,), parts=1, **layers),

@@ -13,6 +13,7 @@ from vae_jax.networks.mlp import mlp_encoder as mlp_encoder
 from vae_jax.networks.network import Network as Network
 from vae_jax.networks.network import from_linen as from_linen
 from vae_jax.networks.network import from_nnx as from_nnx
+from vae_jax.networks.odd_sizes import halved as halved
 from vae_jax.networks.precision import in_precision as in_precision
 from vae_jax.networks.rematerialization import rematerialized as rematerialized
 from vae_jax.networks.residual import pointwise as pointwise

@@ -13,10 +13,11 @@ from jax.typing import ArrayLike
 from vae_jax.networks.convolutions import Conv, ConvTranspose, padding_of
 from vae_jax.networks.mlp import Activation
 from vae_jax.networks.network import Network, from_linen
+from vae_jax.networks.odd_sizes import cropped, halved, padded
 
 
 class ConvEncoder(nn.Module):
-    """Layers `conv_0`, `conv_1`, ... that halve the image, a dense layer `hidden`, then `output`."""
+    """Layers `conv_0`, `conv_1`, ... that halve the padded image, a dense layer `hidden`, then `output`."""
 
     channels: Sequence[int]
     kernel_sizes: Sequence[int]
@@ -26,6 +27,7 @@ class ConvEncoder(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
+        x = padded(x, len(self.channels))
         for i, (features, size) in enumerate(zip(self.channels, self.kernel_sizes, strict=True)):
             x = self.activation(Conv(features, size, name=f"conv_{i}")(x))
         x = self.activation(nn.Dense(self.hidden, name="hidden")(x.ravel()))
@@ -45,29 +47,21 @@ class ConvDecoder(nn.Module):
     @nn.compact
     def __call__(self, z: jax.Array) -> jax.Array:
         height, width, *pixel = self.output_shape
-        factor = 2 ** len(self.channels)
-        grid = (height // factor, width // factor, self.channels[-1])
+        grid = (*halved(self.output_shape, len(self.channels)), self.channels[-1])
         x = self.activation(nn.Dense(self.hidden, name="hidden")(z))
         x = self.activation(nn.Dense(math.prod(grid), name="grid")(x)).reshape(grid)
         *sizes, output_size = reversed(self.kernel_sizes)
         for i, (features, size) in enumerate(zip(reversed(self.channels[:-1]), sizes, strict=True)):
             x = self.activation(ConvTranspose(features, size, name=f"conv_{i}")(x))
         output = ConvTranspose(math.prod(pixel), output_size, bias_init=self.output_bias_init, name="output")
-        return output(x).reshape(height, width, *pixel)
+        return cropped(output(x), height, width).reshape(height, width, *pixel)
 
 
-def check_divisible(image_shape: Sequence[int], channels: Sequence[int]) -> None:
-    """Refuses an image that as many halvings as there are channels would not divide."""
-    height, width = image_shape[:2]
-    factor = 2 ** len(channels)
+def check_halvings(image_shape: Sequence[int], channels: Sequence[int]) -> None:
+    """Refuses an image that is too small for as many halvings as there are channels."""
     if not channels:
         raise ValueError("channels must name at least one layer, for example (32, 64)")
-    if height % factor or width % factor:
-        raise ValueError(
-            f"image_shape {tuple(image_shape)} cannot be halved by each of {len(channels)} convolutions "
-            f"(channels={tuple(channels)}): height and width must be divisible by {factor}; "
-            "give fewer channels, resize the images, or use an MLP"
-        )
+    halved(image_shape, len(channels))
 
 
 def _kernel_sizes(channels: Sequence[int], kernel_sizes: Sequence[int] | None) -> tuple[int, ...]:
@@ -89,6 +83,8 @@ def conv_encoder(
 ) -> Network:
     """Image `[H, W, C]` -> vector `[num_outputs]`.
 
+    An image whose sides the halvings do not divide is padded with zeros below and on the right.
+
     Args:
       image_shape: of one example.
       num_outputs: length of the result.
@@ -98,11 +94,11 @@ def conv_encoder(
       kernel_sizes: of the same layers, each even; 4 where None.
 
     Raises:
-      ValueError: where H or W is not divisible by 2 to the number of channels, or a kernel size does not suit.
+      ValueError: If H or W is 1 before the last halving, or a kernel size does not suit.
 
     Source: Burgess et al. 2018 (arXiv:1804.03599).
     """
-    check_divisible(image_shape, channels)
+    check_halvings(image_shape, channels)
     sizes = _kernel_sizes(channels, kernel_sizes)
     return from_linen(ConvEncoder(tuple(channels), sizes, hidden, num_outputs, activation), image_shape)
 
@@ -118,6 +114,8 @@ def conv_decoder(
 ) -> Network:
     """Code `[latent_dim]` -> array `[H, W, ...]`; the encoder's channels in reverse.
 
+    If the halvings do not divide H or W, the last layer gives a larger array, of which `[H, W]` are kept.
+
     Args:
       latent_dim: D, the length of the code.
       output_shape: `[H, W, ...]`, for example `[H, W, C, 1]` for one parameter a pixel.
@@ -129,11 +127,11 @@ def conv_decoder(
       kernel_sizes: of the encoder's layers, from the image to the code, each even; 4 where None.
 
     Raises:
-      ValueError: where H or W is not divisible by 2 to the number of channels, or a kernel size does not suit.
+      ValueError: If H or W is 1 before the last halving, or a kernel size does not suit.
 
     Source: Burgess et al. 2018 (arXiv:1804.03599).
     """
-    check_divisible(output_shape, channels)
+    check_halvings(output_shape, channels)
     sizes = _kernel_sizes(channels, kernel_sizes)
     per_pixel = 0.0 if output_bias is None else jnp.asarray(output_bias).mean(axis=(0, 1)).ravel()
     bias_init = nn.initializers.constant(per_pixel)

@@ -10,9 +10,10 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import ArrayLike
 
-from vae_jax.networks.convolutional import check_divisible
+from vae_jax.networks.convolutional import check_halvings
 from vae_jax.networks.convolutions import Conv, ConvTranspose
 from vae_jax.networks.network import Network, from_linen
+from vae_jax.networks.odd_sizes import cropped, halved, padded
 
 
 class ResidualLayers(nn.Module):
@@ -40,6 +41,7 @@ class ResidualEncoder(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
+        x = padded(x, len(self.channels))
         for i, features in enumerate(self.channels):
             x = nn.relu(Conv(features, name=f"conv_{i}")(x))
         x = nn.relu(Conv(self.channels[-1], kernel_size=3, stride=1, name="features")(x))
@@ -62,14 +64,13 @@ class ResidualDecoder(nn.Module):
     @nn.compact
     def __call__(self, z: jax.Array) -> jax.Array:
         height, width, *pixel = self.output_shape
-        factor = 2 ** len(self.channels)
-        x = z.reshape(height // factor, width // factor, self.code_channels)
+        x = z.reshape(*halved(self.output_shape, len(self.channels)), self.code_channels)
         x = Conv(self.channels[-1], kernel_size=3, stride=1, name="features")(x)
         x = ResidualLayers(self.residual_hidden, self.residual_layers, name="residual")(x)
         for i, features in enumerate(reversed(self.channels[:-1])):
             x = nn.relu(ConvTranspose(features, name=f"conv_{i}")(x))
         output = ConvTranspose(math.prod(pixel), bias_init=self.output_bias_init, name="output")
-        return output(x).reshape(height, width, *pixel)
+        return cropped(output(x), height, width).reshape(height, width, *pixel)
 
 
 def residual_encoder(
@@ -80,7 +81,7 @@ def residual_encoder(
     residual_layers: int = 2,
     parts: int = 2,
 ) -> Network:
-    """Image `[H, W, C]` -> vector `[parts * h * w * D]`, h = H / 2^len(channels).
+    """Image `[H, W, C]` -> vector `[parts * h * w * D]`, h = H / 2^len(channels), rounded up.
 
     With parts = 2 it is the encoder of `gaussian_vae(encoder, decoder, latent_dim=h * w * D)`.
 
@@ -93,12 +94,12 @@ def residual_encoder(
       parts: arrays `[h, w, D]`, one after the other: 2 for a mean and a log-variance, 1 for a code alone.
 
     Raises:
-      ValueError: where H or W is not divisible by 2 to the number of channels.
+      ValueError: If H or W is 1 before the last halving.
 
     Source: van den Oord et al. 2017 (arXiv:1711.00937), section 4.1, with the channels and the ReLU
     after the 3x3 convolution of DeepMind's published example (Sonnet 2, `vqvae_example.ipynb`).
     """
-    check_divisible(image_shape, channels)
+    check_halvings(image_shape, channels)
     encoder = ResidualEncoder(tuple(channels), residual_hidden, residual_layers, code_channels, parts)
     return from_linen(encoder, image_shape)
 
@@ -115,7 +116,7 @@ def residual_decoder(
 
     Source: van den Oord et al. 2017 (arXiv:1711.00937), section 4.1.
     """
-    check_divisible(output_shape, channels)
+    check_halvings(output_shape, channels)
     per_pixel = 0.0 if output_bias is None else jnp.asarray(output_bias).mean(axis=(0, 1)).ravel()
     decoder = ResidualDecoder(
         tuple(channels),
@@ -125,7 +126,7 @@ def residual_decoder(
         tuple(output_shape),
         nn.initializers.constant(per_pixel),
     )
-    grid = [n // 2 ** len(channels) for n in output_shape[:2]]
+    grid = halved(output_shape, len(channels))
     return from_linen(decoder, (math.prod(grid) * code_channels,))
 
 
