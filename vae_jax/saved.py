@@ -34,7 +34,7 @@ def load(
     """
     from vae_jax.experiment.load import load_run
 
-    loaded = load_run(Path(path), seed, beta, "path")
+    loaded = load_run(Path(path), seed, beta, "path", method)
     if "unfinished" in loaded.summary:
         warnings.warn(loaded.summary["unfinished"], stacklevel=2)
     return loaded.model, loaded.params, loaded.config

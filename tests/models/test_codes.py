@@ -170,7 +170,9 @@ def test_a_model_without_codes_is_refused():
 
 
 def test_an_image_that_cannot_be_halved_so_often_is_refused():
-    with pytest.raises(ValueError, match=r"image_shape \(4, 12, 1\) cannot be halved 3 times: height and width must be a"):
+    with pytest.raises(
+        ValueError, match=r"image_shape \(4, 12, 1\) cannot be halved 3 times: height and width must be a"
+    ):
         vq_vae_2((4, 12, 1), vector_quantizer(6, 3), vector_quantizer(6, 3), (4, 4))
 
 

@@ -45,10 +45,8 @@ def exit_if_training_ends_early(folder: RunFolder, flags: str, resumed: bool) ->
         try:
             yield
         except Diverged as error:
-            print(
-                f"error: {printable(error)}\nIts last finite parameters are in {printable(folder.path)}.",
-                file=sys.stderr,
-            )
+            place = printable(folder.path)
+            print(f"error: {printable(error)}\nIts last finite parameters are in {place}.", file=sys.stderr)
             sys.exit(1)
         except DoesNotFit as error:
             if not resumed:
