@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from vae_jax.atomic import check_writable
+from vae_jax.checksums import Damaged, write_recorded
 from vae_jax.runs import FORMAT, RunFolder
 
 CONFIG = {"experiment": "vae", "hidden": (400, 200), "data": Path("a/b"), "seed": 0}
@@ -69,9 +70,14 @@ def test_the_configuration_is_read_back_as_json_has_it(folder):
 
 def test_the_shape_of_the_images_is_kept_beside_the_settings(tmp_path):
     folder = RunFolder(tmp_path / "run")
-    folder.create(CONFIG, (28, 28, 1))
+    about = {"image_shape": (28, 28, 1), "data_fingerprint": "ab12", "versions": {"jax": "0.10.2"}}
+    folder.create(CONFIG, **about)
     assert folder.image_shape() == (28, 28, 1)
-    assert "image_shape" not in folder.config()
+    assert folder.about() == about | {"image_shape": [28, 28, 1]}
+    assert not folder.config().keys() & about.keys()
+    folder.check_data("ab12", "a/b")
+    with pytest.raises(ValueError, match=r"--data a/b has changed since \(fingerprint ab12 then, cd34 now\)"):
+        folder.check_data("cd34", "a/b")
     other = RunFolder(tmp_path / "other")
     other.create(CONFIG)
     with pytest.raises(ValueError, match=r"config.json must hold the image_shape of its model, got None"):
@@ -85,7 +91,7 @@ def test_the_shape_of_the_images_is_kept_beside_the_settings(tmp_path):
 def test_a_run_of_another_version_is_refused_and_left_as_it_is(folder, number, words):
     folder.create(CONFIG)
     config = folder.path / "config.json"
-    config.write_text(json.dumps(json.loads(config.read_text()) | {"format": number}))
+    write_recorded(folder.path, "config.json", json.dumps(json.loads(config.read_text()) | {"format": number}))
     before = contents(folder.path)
     with pytest.raises(ValueError, match=rf"run was made by {words} .*format {number} .*this one reads {FORMAT}\)"):
         folder.config()
@@ -106,7 +112,7 @@ def test_a_folder_without_a_run_has_no_configuration(tmp_path, argument):
 
 def test_a_file_that_is_no_json_is_named(folder):
     folder.create(CONFIG)
-    (folder.path / "config.json").write_text('{"seed": ')
+    write_recorded(folder.path, "config.json", '{"seed": ')
     with pytest.raises(ValueError, match=r"^--run-dir .*run: config.json is no valid JSON \(Expecting value"):
         folder.config()
 
@@ -201,3 +207,65 @@ def test_a_run_that_could_not_begin_leaves_no_folder_and_one_that_did_is_kept(tm
             folder.write_metrics([{"epoch": 1}])
         folder.remove_unless_trained()
         assert folder.exists()
+
+
+def test_what_a_kill_leaves_before_a_run_has_begun_can_be_begun_in(folder):
+    folder.create(CONFIG)
+    folder.unlock()
+    (folder.path / "config.json").unlink()
+    RunFolder(folder.path).check_new()
+    (folder.path / "config.json").write_text("")  # of a full disk
+    (folder.path / ".config.json.123.tmp").write_text("{")
+    again = RunFolder(folder.path)
+    assert not again.exists()
+    again.check_new()
+    again.create(CONFIG)
+    assert again.config()["hidden"] == [400, 200]
+    again.unlock()
+    (folder.path / "config.json").unlink()
+    (folder.figures / "a.png").write_bytes(b"png")
+    with pytest.raises(ValueError, match="is not an empty folder"):
+        RunFolder(folder.path).check_new()
+
+
+@pytest.mark.parametrize("name", ["config.json", "metrics.jsonl", "summary.json", "checksums.json"])
+def test_every_damage_of_a_file_is_named_with_what_can_be_done(folder, name):
+    folder.create(CONFIG)
+    folder.write_metrics([{"epoch": 1, "loss": 0.1}])
+    folder.write_summary({"nll": 85.25})
+    read = {"metrics.jsonl": folder.metrics, "summary.json": folder.summary}.get(name, folder.config)
+    whole = (folder.path / name).read_bytes()
+    read()
+    flip = bytearray(whole)
+    flip[whole.index(b"json" if name == "checksums.json" else b":") + 1] ^= 4
+    for content in (whole[:-9], bytes(len(whole)), b"", bytes(flip), None):
+        (folder.path / name).unlink() if content is None else (folder.path / name).write_bytes(content)
+        with pytest.raises(Damaged, match=r"^--run-dir .*run: .*(damaged|missing|cannot be read).*--resume restore it"):
+            read()
+        (folder.path / name).write_bytes(whole)
+    assert read()
+
+
+def test_a_second_process_is_told_of_the_first_and_the_lock_ends_with_it(folder):
+    folder.create(CONFIG)
+    other = RunFolder(folder.path, "RUN")
+    with pytest.raises(ValueError, match=r"^RUN .*run: another process is at work in this folder"):
+        other.lock()
+    folder.unlock()
+    other.lock()
+    other.lock()
+    with pytest.raises(ValueError, match="another process"):
+        folder.lock()
+    other.unlock()
+
+
+def test_a_run_of_an_earlier_version_is_read_as_it_is_and_has_checksums_from_its_next_write_on(folder):
+    folder.path.mkdir()
+    (folder.path / "config.json").write_text(json.dumps({"format": 2, "seed": 3}))
+    (folder.path / "summary.json").write_text(json.dumps({"nll": 85.25}))
+    assert (folder.config(), folder.is_earlier(), folder.about()) == ({"seed": 3}, True, {})
+    folder.add_to_summary({"rate": 20.0})
+    assert (folder.config(), folder.summary()) == ({"seed": 3}, {"nll": 85.25, "rate": 20.0})
+    (folder.path / "config.json").write_text(json.dumps({"format": 2, "seed": 4}))
+    with pytest.raises(Damaged, match=r"config.json is damaged or was changed by hand"):
+        folder.config()

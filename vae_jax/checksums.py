@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Collection
 from pathlib import Path
 
 from vae_jax.atomic import sync_folder, write_atomically
@@ -88,12 +88,12 @@ def seal(folder: Path) -> None:
     _write_record(folder, files, durable=True)
 
 
-def check_sealed(folder: Path, items: Iterable[str]) -> None:
-    """Checks the files below some items of a sealed folder.
+def check_sealed(folder: Path, items: Collection[str]) -> None:
+    """Checks the files directly in a sealed folder, and those below some of its folders.
 
     Args:
       folder: of `seal`.
-      items: names of files or folders in it.
+      items: names of the folders in it.
 
     Raises:
       Damaged: a file is missing or differs, or the folder has no record.
@@ -102,20 +102,21 @@ def check_sealed(folder: Path, items: Iterable[str]) -> None:
     if files is None:
         raise Damaged(f"{NAME} is missing")
     for item in items:
-        below = [name for name in files if name == item or name.startswith(f"{item}/")]
-        if not below:
+        if not any(name.startswith(f"{item}/") for name in files):
             raise Damaged(f"{item} is not in {NAME}")
-        for name in below:
-            # A stranger's record may name a device, or a file elsewhere.
-            if ".." in Path(name).parts or not (folder / name).is_file():
-                raise Damaged(f"{name} is missing")
-            try:
-                with (folder / name).open("rb") as file:
-                    digest = hashlib.file_digest(file, "sha256").hexdigest()
-            except OSError as error:
-                raise Damaged(f"{name} cannot be read ({_line(error)})") from None
-            if digest not in files[name]:
-                raise Damaged(f"{name} is damaged (its checksum differs)")
+    for name, digests in files.items():
+        if "/" in name and name.partition("/")[0] not in items:
+            continue
+        # A stranger's record may name a device, or a file elsewhere.
+        if ".." in Path(name).parts or not (folder / name).is_file():
+            raise Damaged(f"{name} is missing")
+        try:
+            with (folder / name).open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise Damaged(f"{name} cannot be read ({_line(error)})") from None
+        if digest not in digests:
+            raise Damaged(f"{name} is damaged (its checksum differs)")
 
 
 def _write_record(folder: Path, files: dict[str, list[str]], durable: bool) -> None:

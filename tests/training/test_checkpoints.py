@@ -1,3 +1,6 @@
+import itertools
+import json
+import re
 import time
 
 import chex
@@ -8,10 +11,11 @@ import orbax.checkpoint as ocp
 import pytest
 
 from fresh import some_params, some_state, soon_started
+from vae_jax.checksums import Damaged
 from vae_jax.models import mlp_vae
 from vae_jax.objectives import negative_elbo
 from vae_jax.training import Progress, fit
-from vae_jax.training.checkpoints import OrbaxCheckpoints, load_best
+from vae_jax.training.checkpoints import OrbaxCheckpoints, load_best, newest_whole
 from vae_jax.training.loop import IN_MEMORY
 
 EPOCHS, BATCH_SIZE = 5, 8
@@ -38,8 +42,11 @@ def train(checkpoints=IN_MEMORY, stop_after=None, epochs=EPOCHS):
     )  # fmt: skip
 
 
-def checkpoints_in(folder, key=KEY, config=None, every_seconds=0.0):
-    return OrbaxCheckpoints(folder, key, config or {"learning_rate": 0.1}, every_seconds)
+CONFIG = {"learning_rate": 0.1, "hidden": [6]}
+
+
+def checkpoints_in(folder, key=KEY, config=CONFIG, every_seconds=0.0, **others):
+    return OrbaxCheckpoints(folder, key, config, every_seconds, **others)
 
 
 def like(seed=9):
@@ -77,7 +84,7 @@ def test_a_run_that_was_stopped_and_resumed_ends_in_the_same_bits(tmp_path, unin
 def saved(tmp_path_factory):
     """A folder with the checkpoint of a run of two epochs, and what that run returned."""
     folder = tmp_path_factory.mktemp("saved") / "checkpoints"
-    return folder, train(checkpoints_in(folder, config={"learning_rate": 0.1, "hidden": [6]}), epochs=2)
+    return folder, train(checkpoints_in(folder), epochs=2)
 
 
 def test_where_nothing_was_saved_nothing_is_restored(tmp_path):
@@ -104,7 +111,7 @@ def test_the_folder_says_by_itself_what_it_is_of(saved):
     with ocp.CheckpointManager(folder) as manager:
         items = ocp.args.Composite(last=ocp.args.StandardRestore(), progress=ocp.args.JsonRestore())
         found = manager.restore(manager.latest_step(), args=items)
-    assert found.progress["config"] == {"learning_rate": 0.1, "hidden": [6]}
+    assert found.progress["config"] == CONFIG
     assert found.progress["history"] == list(progress.history)
     assert int(found.last["state"]["step"]) == 10
     np.testing.assert_array_equal(found.last["key"], jax.random.key_data(KEY))
@@ -151,15 +158,102 @@ def test_a_save_that_is_interrupted_leaves_the_one_before_usable(tmp_path, unint
     assert checkpoints_in(tmp_path / "c").restore(like()).history == uninterrupted.history[:1]
 
 
-def test_a_save_is_due_once_the_time_has_passed_and_the_last_stays_alone(tmp_path, uninterrupted):
+def test_a_save_is_due_at_once_and_then_when_the_time_has_passed_and_the_last_two_stay(tmp_path, uninterrupted):
     checkpoints = checkpoints_in(tmp_path / "c", every_seconds=3600.0)
-    assert not checkpoints.due()
-    checkpoints.save(uninterrupted)
+    assert checkpoints.due()
+    for kept in (["1"], ["1", "2"], ["2", "3"]):
+        checkpoints.save(uninterrupted)
+        assert sorted(path.name for path in (tmp_path / "c").iterdir()) == kept
+        assert not checkpoints.due()
     assert checkpoints.restore(like()).history == uninterrupted.history
-    assert [path.name for path in (tmp_path / "c").iterdir()] == ["1"]
-    checkpoints.save(uninterrupted)
-    assert [path.name for path in (tmp_path / "c").iterdir()] == ["2"]  # one at a time
     hasty = checkpoints_in(tmp_path / "h", every_seconds=0.02)
-    assert [hasty.due(), time.sleep(0.03), hasty.due()] == [False, None, True]
     hasty.save(uninterrupted)
-    assert not hasty.due()
+    assert [hasty.due(), time.sleep(0.03), hasty.due()] == [False, None, True]
+
+
+def test_a_fit_that_is_asked_to_stop_is_saved_first(tmp_path):
+    asked = []
+    checkpoints = checkpoints_in(tmp_path / "c", every_seconds=3600.0, stop=lambda: bool(asked))
+
+    def on_epoch(history):
+        if len(history) == 2:
+            asked.append(True)
+        if checkpoints.stopping:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        fit(
+            MODEL, negative_elbo, OPTIMIZER, TRAIN, VALIDATION, KEY,
+            epochs=EPOCHS, batch_size=BATCH_SIZE, checkpoints=checkpoints, on_epoch=on_epoch,
+        )  # fmt: skip
+    # The epoch that the device was at when it was asked.
+    assert len(checkpoints_in(tmp_path / "c").restore(like()).history) == 3
+
+
+DAMAGES = {
+    "cut": lambda file: file.write_bytes(file.read_bytes()[:-2]),
+    "zeroed": lambda file: file.write_bytes(bytes(max(1, file.stat().st_size))),
+    "emptied": lambda file: file.write_bytes(b"x" if not file.stat().st_size else b""),
+    "flipped": lambda file: file.write_bytes(bytes([(file.read_bytes() or b"\0")[0] ^ 16]) + file.read_bytes()[1:]),
+    "deleted": lambda file: file.unlink(),
+}
+
+
+@pytest.mark.slow
+def test_any_damage_to_the_last_save_is_found_and_the_one_before_is_used(tmp_path, uninterrupted):
+    folder = tmp_path / "c"
+    checkpoints_in(folder).save(uninterrupted._replace(history=uninterrupted.history[:1]))
+    checkpoints_in(folder).save(uninterrupted)
+    files = [file for file in (folder / "2").rglob("*") if file.is_file()]
+    assert len(files) > 15
+    for file, damage in itertools.product(files, DAMAGES.values()):
+        content = file.read_bytes()
+        damage(file)
+        if file.exists() and file.read_bytes() == content:  # an empty file cannot be cut
+            continue
+        said = []
+        whole, faults = newest_whole(folder)
+        assert (whole.name, len(faults)) == ("1", 1)
+        if file.parent.name in ("2", "progress"):  # one of each kind is restored too
+            assert len(checkpoints_in(folder, say=said.append).restore(like()).history) == 1
+            assert re.match(r"the checkpoint .*c/2 is not whole: .*: going on from the one before it, .*c/1$", said[0])
+        if file.relative_to(folder / "2").parts[0] in ("best", "progress", "checksums.json"):
+            with pytest.raises(Damaged, match=r"the checkpoint .*c/2 (is not whole|cannot be read)"):
+                load_best(folder, like().best_params)
+        file.write_bytes(content)
+    assert newest_whole(folder)[0].name == "2"
+
+
+def test_where_no_save_is_whole_nothing_begins_again_in_silence(tmp_path, uninterrupted):
+    checkpoints_in(tmp_path / "c").save(uninterrupted)
+    (tmp_path / "c/1/best/_METADATA").write_text("{}")
+    with pytest.raises(Damaged, match=r"best/_METADATA is damaged .*and there is no whole one before it"):
+        checkpoints_in(tmp_path / "c").restore(like())
+    (tmp_path / "c/99").mkdir()  # and a stray folder is no save
+    with pytest.raises(Damaged, match=r"c/99 is not whole: .*and there is no whole one"):
+        checkpoints_in(tmp_path / "c").restore(like())
+
+
+def test_a_save_of_other_settings_is_refused_unless_they_may_change(saved):
+    folder, progress = saved
+    other = CONFIG | {"learning_rate": 0.2}
+    message = r"was made with other settings: learning_rate \(the run: 0.1, now: 0.2\)"
+    with pytest.raises(ValueError, match=message):
+        checkpoints_in(folder, config=other).restore(like())
+    with pytest.raises(ValueError, match=message):
+        load_best(folder, like().best_params, other)
+    restored = checkpoints_in(folder, config=other, changeable=("learning_rate",)).restore(like())
+    assert restored.history == progress.history
+
+
+def test_a_save_of_an_earlier_version_is_read_without_checksums(tmp_path, uninterrupted):
+    checkpoints_in(tmp_path / "c").save(uninterrupted)
+    (tmp_path / "c/1/checksums.json").unlink()
+    with pytest.raises(Damaged, match=r"checksums.json is missing"):
+        load_best(tmp_path / "c", like().best_params)
+    note = tmp_path / "c/1/progress/metadata"
+    earlier = json.loads(note.read_text())
+    del earlier["format"], earlier["notes"]
+    note.write_text(json.dumps(earlier))
+    chex.assert_trees_all_equal(load_best(tmp_path / "c", like().best_params), uninterrupted.best_params)
+    assert checkpoints_in(tmp_path / "c").restore(like()).history == uninterrupted.history
