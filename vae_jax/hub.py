@@ -7,7 +7,9 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from vae_jax.json_files import MAX_BYTES
@@ -184,14 +186,22 @@ def _api(token: str | None, endpoint: str | None) -> Any:
     return HfApi(endpoint=endpoint, token=token, library_name="vae_jax")
 
 
+def _http_client() -> ModuleType:
+    """The HTTP library of huggingface_hub: httpx, of its later versions httpx2."""
+    from huggingface_hub import errors
+
+    bases = (base.__module__.partition(".")[0] for base in errors.HfHubHTTPError.__mro__)
+    return import_module(next(name for name in bases if name.startswith("httpx")))
+
+
 def _silence(api: Any) -> str | None:
     """Why the hub gives no answer within seconds, for the client itself waits for ever; None where it gives one."""
-    import httpx2
     from huggingface_hub import errors, get_session
 
+    http = _http_client()
     try:
         get_session().head(api.endpoint, timeout=_SECONDS)
-    except (httpx2.TransportError, httpx2.InvalidURL, errors.OfflineModeIsEnabled) as error:
+    except (http.TransportError, http.InvalidURL, errors.OfflineModeIsEnabled) as error:
         return (str(error) or type(error).__name__).splitlines()[0]
     return None
 
@@ -199,9 +209,9 @@ def _silence(api: Any) -> str | None:
 @contextlib.contextmanager
 def _explained(hub: str, repo_id: str, revision: str | None) -> Iterator[None]:
     """Turns what the client raises into a ValueError that says what would be right."""
-    import httpx2
     from huggingface_hub import errors
 
+    http = _http_client()
     login = "give token, set HF_TOKEN, or run hf auth login"
     try:
         yield
@@ -221,7 +231,7 @@ def _explained(hub: str, repo_id: str, revision: str | None) -> Iterator[None]:
             fault = "there is none, or it is not accepted" if status == 401 else "it has not the right to do that"
             raise ValueError(f"token: {fault} at {hub}, for {repo_id}: {login}") from None
         raise ValueError(f"endpoint {hub} answers {status} for {repo_id}: {error.server_message or error}") from None
-    except (errors.LocalEntryNotFoundError, httpx2.TransportError, RuntimeError) as error:
+    except (errors.LocalEntryNotFoundError, http.TransportError, RuntimeError) as error:
         # An upload that fails is a RuntimeError of the client's.
         cause = error.__cause__ or error
         reason = (str(cause) or type(cause).__name__).splitlines()[0]

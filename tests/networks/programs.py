@@ -1,7 +1,6 @@
 """What a traced program is made of."""
 
 import jax
-from jax.extend.core import jaxprs_in_params
 
 # To compile a program that is read and never run: what XLA plans is the same, the machine code is not optimised.
 UNRUN = {"xla_backend_optimization_level": "0", "xla_llvm_disable_expensive_passes": True}
@@ -11,8 +10,11 @@ def equations(jaxpr):
     """All equations of a jaxpr, those of the programs inside it too (a loop's body once)."""
     for equation in jaxpr.eqns:
         yield equation
-        for inner in jaxprs_in_params(equation.params):
-            yield from equations(inner)
+        for value in equation.params.values():
+            for inner in value if isinstance(value, tuple | list) else [value]:
+                inner = getattr(inner, "jaxpr", inner)
+                if hasattr(inner, "eqns"):
+                    yield from equations(inner)
 
 
 def equations_of(function, *args):
