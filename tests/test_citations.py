@@ -213,7 +213,7 @@ def run_with(path, config):
     ("config", "expected"),
     [
         (
-            run_config("vae", Settings(likelihood="bernoulli", binarization="dynamic")),
+            run_config("vae", Settings(likelihood="bernoulli", binarization="dynamic", nll_samples=100)),
             {"kingma2014auto", "salakhutdinov2008quantitative", "lecun1998gradient", "burda2016importance",
              "vehtari2024pareto"},
         ),
@@ -243,9 +243,16 @@ def test_a_run_has_the_papers_of_what_its_configuration_names(tmp_path, capsys, 
     assert set(cited(capsys, str(tmp_path / "run"))) == expected | {"vae_jax"}
 
 
+def test_a_likelihood_that_was_measured_after_the_training_is_cited_too(tmp_path, capsys):
+    path = run_with(tmp_path, run_config("vae", Settings(likelihood="bernoulli", binarization="dynamic")))
+    assert "burda2016importance" not in cited(capsys, path)
+    RunFolder(path).write_summary({"nll": 90.0, "nll_samples": 5000})
+    assert {"burda2016importance", "vehtari2024pareto"} <= set(cited(capsys, path))
+
+
 def test_a_run_of_an_unknown_experiment_is_refused(tmp_path):
     with pytest.raises(
-        ValueError, match="is known for the experiments vae, beta_vae, autoencoder, vq_vae, disentangle, got gan"
+        ValueError, match="is known for the experiments vae, beta_vae, autoencoder, vq_vae, disentangle, got 'gan'"
     ):
         citation(run_with(tmp_path, {"experiment": "gan"}))
 

@@ -17,7 +17,7 @@ ALLOWED = {
     "checksums": {"atomic"},
     "differences": set(),
     "text": set(),
-    "json_files": set(),
+    "json_files": {"text"},
     "memory": set(),
     "distributions": set(),
     "quantizers": {"distributions"},

@@ -8,6 +8,8 @@ import stat
 from pathlib import Path
 from typing import Any
 
+from vae_jax.text import printable
+
 MAX_BYTES = 64 * 2**20
 MAX_DEPTH = 64  # of lists and objects in one another: what follows references by recursion stays far from its limit
 
@@ -46,7 +48,7 @@ def parse_object(text: str) -> dict[str, Any]:
     except RecursionError:
         raise ValueError(f"must be nested at most {MAX_DEPTH} deep") from None
     if not isinstance(value, dict):
-        raise ValueError(f"must hold a JSON object, got {text.strip()[:40]}")
+        raise ValueError(f"must hold a JSON object, got {printable(text.strip()[:40])}")
     level: list[Any] = [value]
     for _ in range(MAX_DEPTH):
         level = [part for each in level for part in _parts(each)]

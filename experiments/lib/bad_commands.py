@@ -103,7 +103,7 @@ BAD_COMMANDS: list[BadCommand] = [
     *_of(
         f"train vq_vae {_CODES}",
         ("--num-codes 0", "--num-codes must be at least 1, got 0"),
-        (f"--num-codes {_HUGE}", f"--num-codes must be at most 16,777,216, got {_HUGE}"),
+        (f"--num-codes {_HUGE}", f"--num-codes must be at most 1,048,576, got {_HUGE}"),
         ("--num-codes 6 --quantizer lookup_free", "--num-codes must be a power of 2 for codes of signs, got 6"),
         ("--latent-dim 3 --quantizer product", "3"),
         ("--commitment nan", "--commitment must be a finite number, got nan"),

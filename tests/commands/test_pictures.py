@@ -112,13 +112,13 @@ def vae_jax_rate():
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["sample", "runs/vae", "--count", 0], "--count must be between 1 and 10000, got 0"),
+        (["sample", "runs/vae", "--count", 0], "--count must be at least 1, got 0"),
         (["sample", "runs/vae", "--seed", 9], "--seed must be one of the seeds of RUN runs/vae, 0, 1, got 9"),
         (["sample", "runs/vae", "--beta", 4], "--beta chooses a model of experiments.disentangle"),
         (["sample", "runs/vae", "--output", "blobs.npz/a.png"], "--output blobs.npz/a.png cannot be written"),
         (["explore", "runs/vae", "--export", "blobs.npz/a.html"], "--export blobs.npz/a.html cannot be written"),
         (["compare", "runs/vae", "runs/codes", "--output", "blobs.npz/a.png"], "--output blobs.npz/a.png cannot be"),
-        (["explore", "runs/vae", "--port", 70000], "--port must be between 0 and 65535, got 70000"),
+        (["explore", "runs/vae", "--port", 70000], "--port must be at most 65,535, got 70000"),
         (["sample", "runs"], "RUN must be the folder of a run, got runs: it has no config.json"),
         (["reconstruct", "runs/vae"], "IMAGE: give at least one picture file"),
         (["reconstruct", "runs/vae", 99], "the number of a test image from 0 to 19, got 99"),

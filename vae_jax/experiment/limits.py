@@ -47,7 +47,7 @@ LIMITS: dict[str, Limit | Above] = {
     # beta_vae; and the weight by which a command chooses a model of a disentanglement run
     "beta": Limit(0),
     # vq_vae
-    "num_codes": Limit(1, 16_777_216),
+    "num_codes": Limit(1, 1_048_576),
     "commitment": Limit(0),
     "revival": Limit(0, 1),
     "k_means_images": Limit(0, 10_000_000),

@@ -30,6 +30,6 @@ def check_fits(init: Callable[[jax.Array], Params], models: int, flags: str) -> 
     available = memory_bytes()
     if available is not None and needed > available:
         raise ValueError(
-            f"{flags}: the {numbers:,} parameters need {needed / 2**30:,.0f} GiB to be trained, and there are "
-            f"{available / 2**30:,.0f} GiB of memory: give smaller numbers"
+            f"{flags}: the {numbers:,} parameters need {needed / 2**30:,.1f} GiB to be trained, and there are "
+            f"{available / 2**30:,.1f} GiB of memory: give smaller numbers"
         )

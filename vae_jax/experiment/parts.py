@@ -112,10 +112,10 @@ def parts_of_run(path: Path) -> Parts:
     """
     folder = RunFolder(path, "the run")
     config, summary = folder.config(), folder.summary() or {}
-    if config.get("experiment") not in BY_NAME["experiment"]:
+    if not isinstance(config.get("experiment"), str) or config["experiment"] not in BY_NAME["experiment"]:
         known = ", ".join(BY_NAME["experiment"])
         raise ValueError(
-            f"what the run {path} uses is known for the experiments {known}, got {config.get('experiment')}"
+            f"what the run {path} uses is known for the experiments {known}, got {config.get('experiment')!r}"
         )
     # The likelihood may have been measured after the training.
     return parts_of(config | {name: summary[name] for name in _COUNTS if name in summary})
@@ -125,7 +125,7 @@ def parts_of(config: Mapping[str, Any]) -> Parts:
     """The same of a configuration."""
     parts: list[Any] = []
     for field, table in BY_NAME.items():
-        if field in config:
+        if isinstance(config.get(field), (str, bool, int)):
             parts += table.get(config[field], ())
     for field, used in _COUNTS.items():
         if config.get(field):

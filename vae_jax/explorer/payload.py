@@ -19,6 +19,7 @@ from vae_jax.explorer.vectors import VectorSpace, vector_space
 from vae_jax.export import functions_of, onnx_bytes
 from vae_jax.models import VAE
 from vae_jax.models.vae import Params
+from vae_jax.text import printable
 
 MAX_IMAGES = 1000
 
@@ -51,13 +52,13 @@ class Payload(NamedTuple):
         """What the page reads; arrays are little-endian bytes, gzipped, in base64."""
         _, height, width, channels = self.images.shape
         return {
-            "title": self.title,
-            "data": self.data,
+            "title": printable(self.title),
+            "data": printable(self.data),
             "facts": [{"name": name, "value": value, "unit": unit} for name, value, unit in self.facts],
             "image": {"height": height, "width": width, "channels": channels},
             "images": packed_array(self.images),
             "labels": None if self.labels is None else self.labels.tolist(),
-            "labelNames": self.label_names,
+            "labelNames": None if self.label_names is None else [printable(name) for name in self.label_names],
             "encoder": packed_bytes(self.encoder),
             "decoder": packed_bytes(self.decoder),
             "space": self.space.as_json(),

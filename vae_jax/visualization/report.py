@@ -270,7 +270,7 @@ def _tiles(summary: Mapping[str, Any]) -> str:
 def _models(summary: Mapping[str, Any]) -> str:
     """A row for each of several models, and which of them the figures show."""
     models = summary.get("models")
-    if not models:
+    if not models or not isinstance(models, list) or not all(isinstance(model, Mapping) for model in models):
         return ""
     columns = [(key, heading) for key, heading in MODEL_COLUMNS if any(model.get(key) is not None for model in models)]
     headings = "".join(f'<th scope="col">{_escape(heading)}</th>' for _, heading in columns)
@@ -330,8 +330,8 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, object
     return rows
 
 
-def _table(heading: str, values: Mapping[str, Any] | None) -> str:
-    if not values:
+def _table(heading: str, values: object) -> str:
+    if not values or not isinstance(values, Mapping):
         return ""
     rows = "".join(f'<tr><th scope="row">{_escape(k)}</th><td>{_escape(v)}</td></tr>' for k, v in _flat(values))
     return f"<section><h2>{heading}</h2><table>{rows}</table></section>\n"
