@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import ClassVar
 
 import chex
 import jax
@@ -44,6 +45,7 @@ class OneHotCategorical(Distribution):
     """
 
     logits: jax.Array
+    support: ClassVar[str] = "the one-hot vectors"
 
     @property
     def mean(self) -> jax.Array:
@@ -54,10 +56,14 @@ class OneHotCategorical(Distribution):
         categories = Categorical(self.logits).sample(key)
         return jax.nn.one_hot(categories, self.logits.shape[-1], dtype=jnp.float32)
 
+    def supports(self, value: ArrayLike) -> jax.Array:
+        value = jnp.asarray(value)
+        return jnp.all((value == 0) | (value == 1)) & jnp.all(jnp.sum(value, axis=-1) == 1)
+
     def log_prob(self, value: ArrayLike) -> jax.Array:
         """sum(value * log softmax(logits)) in nats; -inf where a place is not one-hot."""
         value, logits = event_arrays(value, self.logits)
-        is_one_hot = jnp.all((value == 0) | (value == 1)) & jnp.all(jnp.sum(value, axis=-1) == 1)
+        is_one_hot = self.supports(value)
         log_probs = jax.nn.log_softmax(logits, axis=-1)
         # The place of the 1 is chosen, not multiplied by: a logit of -inf elsewhere would make it NaN.
         return jnp.where(is_one_hot, jnp.sum(jnp.where(value == 1, log_probs, 0.0)), -jnp.inf)

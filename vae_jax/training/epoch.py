@@ -7,6 +7,7 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from vae_jax.models.vae import VAE, Params
 from vae_jax.objectives import Objective
@@ -32,10 +33,7 @@ def make_train_epoch(
 
     @partial(jax.jit, donate_argnums=0)
     def train_epoch(state: TrainState, key: jax.Array, examples: jax.Array) -> tuple[TrainState, Metrics]:
-        num_steps = steps_per_epoch(examples.shape[0], batch_size)
-        shuffling_key = jax.random.fold_in(jax.random.fold_in(key, _SHUFFLING), state.step // num_steps)
-        order = jax.random.permutation(shuffling_key, examples.shape[0])
-        batches = order[: num_steps * batch_size].reshape(num_steps, batch_size)
+        batches = batches_of_epoch(key, state.step, examples.shape[0], batch_size)
 
         def body(state: TrainState, indices: jax.Array) -> tuple[TrainState, Metrics]:
             return step(state, key, examples[indices])
@@ -44,6 +42,21 @@ def make_train_epoch(
         return state, jax.tree.map(jnp.mean, metrics)
 
     return train_epoch
+
+
+def batches_of_epoch(key: jax.Array, step: ArrayLike, num_examples: int, batch_size: int) -> jax.Array:
+    """Indices `[steps, batch_size]` of the examples that each step of an epoch is given.
+
+    Args:
+      key: the run's key.
+      step: any step of the epoch, counted from the start of the run.
+      num_examples: N.
+      batch_size: examples a step, at most N.
+    """
+    num_steps = steps_per_epoch(num_examples, batch_size)
+    shuffling_key = jax.random.fold_in(jax.random.fold_in(key, _SHUFFLING), step // num_steps)
+    order = jax.random.permutation(shuffling_key, num_examples)
+    return order[: num_steps * batch_size].reshape(num_steps, batch_size)
 
 
 def steps_per_epoch(num_examples: int, batch_size: int) -> int:
