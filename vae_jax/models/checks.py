@@ -11,6 +11,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from vae_jax.distributions import Distribution, outside_support
+from vae_jax.distributions.checks import wrong_shape
 from vae_jax.models.vae import VAE
 
 
@@ -35,7 +36,11 @@ def check_examples(model: VAE, xs: ArrayLike, name: str, one: bool = False) -> N
     Raises:
       ValueError: if a value is outside the support, or the shape is not that of what the model decodes.
     """
-    if isinstance(xs, jax.core.Tracer) or not xs.shape[0] or not (hasattr(model, "encode") and hasattr(model, "decode")):
+    if (
+        isinstance(xs, jax.core.Tracer)
+        or not xs.shape[0]
+        or not (hasattr(model, "encode") and hasattr(model, "decode"))
+    ):
         return
     try:
         likelihood, shape = _likelihood(model, xs.shape[1:], jnp.dtype(xs.dtype))
@@ -53,16 +58,6 @@ def check_examples(model: VAE, xs: ArrayLike, name: str, one: bool = False) -> N
         first = int(np.argmin(supported))
         where = "" if one else f" (first at example {first})"
         raise ValueError(f"{outside_support(likelihood, np.asarray(xs), name)}{where}")
-
-
-def wrong_shape(name: str, expected: tuple[int, ...], given: tuple[int, ...]) -> str:
-    """The message for an array that is not of the shape of one example, and the likely reason."""
-    message = f"{name}: expected one example of shape {expected}, got {given}"
-    if len(given) == len(expected) + 1 and given[1:] == expected:
-        return f"{name}: got a batch {given}: the function takes one example of shape {expected}: map it with jax.vmap"
-    if len(given) == len(expected) == 3 and (given[1], given[2], given[0]) == expected:
-        return f"{message}: channels come last"
-    return message
 
 
 @lru_cache(maxsize=64)

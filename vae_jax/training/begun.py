@@ -125,9 +125,7 @@ def run_to_end(
         if not history or is_finite(history[-1]):
             return fitting
         init = lambda: begun.init(begun.keys.init).state
-        replay = Replay(
-            begun.model, begun.objective, begun.step, begun.keys.train, init, batch_of, steps_per_epoch
-        )
+        replay = Replay(begun.model, begun.objective, begun.step, begun.keys.train, init, batch_of, steps_per_epoch)
         state, divergence = explain(replay, fitting.state, history[-1])
         diverged.append(divergence)
         return fitting._replace(state=state)

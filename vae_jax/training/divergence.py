@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -78,6 +79,7 @@ def explain(replay: Replay, state: TrainState, last_row: Row) -> tuple[TrainStat
     batch, indices = replay.batch(number)
     term, value, position = _cause(replay, state, batch)
     epoch, of_epoch = divmod(number, replay.steps_per_epoch)
+    what = "batch" if position is None else "example"
     example = None if indices is None or position is None else int(indices[position])
     whose = "for its batch as a whole"
     if position is not None:
@@ -86,7 +88,7 @@ def explain(replay: Replay, state: TrainState, last_row: Row) -> tuple[TrainStat
     message = (
         f"training diverged in epoch {epoch + 1} at step {number + 1} (step {of_epoch + 1} of "
         f"{replay.steps_per_epoch}): {term} is not finite ({value:g}), {whose}; the parameters before that step are "
-        f"kept: {_advice(replay, state, batch)}"
+        f"kept: {_advice(replay, state, batch, what)}"
     )
     return state, Divergence(epoch + 1, number + 1, term.rstrip(","), example, position, message)
 
@@ -155,30 +157,34 @@ def _first_example(replay: Replay, state: TrainState, batch: jax.Array, with_gra
     trained, buffers = split_buffers(state.params)
 
     def is_finite(trained: Any, objective: Objective, key: jax.Array, x: jax.Array) -> jax.Array:
-        loss_of = lambda trained: objective(replay.model, join_buffers(trained, buffers), key[None], x[None])
+        loss_of = lambda trained: objective(replay.model, join_buffers(trained, buffers), key, x[None])
         if not with_gradient:
             return jnp.isfinite(loss_of(trained)[0])
         gradient = jax.grad(loss_of, has_aux=True)(trained)[0]
         return jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(gradient)]))
 
-    @jax.jit
-    def of_all(trained: Any, batch: jax.Array) -> jax.Array:
+    @partial(jax.jit, static_argnums=2)
+    def of_all(trained: Any, batch: jax.Array, own_keys: bool) -> jax.Array:
         key = jax.random.fold_in(replay.key, state.step)
         objective, key, prepared = preprocessed(at_step(replay.objective, state.step), key, batch)
-        keys = keys_of_examples(key, batch.shape[0])
-        return jax.lax.map(lambda args: is_finite(trained, objective, *args), (keys, prepared))
+        keys = keys_of_examples(key, batch.shape[0])[:, None]
+        key_of = lambda keys: keys if own_keys else key
+        return jax.lax.map(lambda args: is_finite(trained, objective, key_of(args[0]), args[1]), (keys, prepared))
 
-    try:
-        finite = np.asarray(of_all(trained, batch))
-    except Exception:  # whatever an objective of the user's raises that needs more than one example, or one key
-        return None
-    return None if finite.all() else int(np.argmin(finite))
+    # With the key that each example has in the batch, or for an objective that takes but one key, with that.
+    for own_keys in (True, False):
+        try:
+            finite = np.asarray(of_all(trained, batch, own_keys))
+        except Exception:  # whatever an objective of the user's raises that takes one key, or more than one example
+            continue
+        return None if finite.all() else int(np.argmin(finite))
+    return None
 
 
-def _advice(replay: Replay, state: TrainState, batch: jax.Array) -> str:
+def _advice(replay: Replay, state: TrainState, batch: jax.Array, what: str) -> str:
     key = jax.random.fold_in(replay.key, state.step)
     seen = preprocessed(at_step(replay.objective, state.step), key, batch)[2]
-    general = "lower the learning rate, clip the gradient (optax.clip_by_global_norm), or look at that example"
+    general = f"lower the learning rate, clip the gradient (optax.clip_by_global_norm), or look at that {what}"
     if not jnp.issubdtype(seen.dtype, jnp.floating):
         return general
     mean, deviation = float(jnp.mean(seen)), float(jnp.std(seen))

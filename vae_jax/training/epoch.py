@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from vae_jax.distributions.checks import LARGEST_COUNT, check_count
 from vae_jax.models.vae import VAE, Params
 from vae_jax.objectives import Objective
 from vae_jax.objectives.batch import Metrics
@@ -65,6 +66,7 @@ def steps_per_epoch(num_examples: int, batch_size: int) -> int:
     Raises:
       ValueError: where the batch size is below 1 or above the number of examples.
     """
+    check_count("batch_size", batch_size, -LARGEST_COUNT)
     if not 1 <= batch_size <= num_examples:
         raise ValueError(f"batch_size must be between 1 and the {num_examples} training examples, got {batch_size}")
     return num_examples // batch_size
@@ -83,8 +85,7 @@ def make_evaluate(
     Raises:
       ValueError: where the batch size is below 1.
     """
-    if batch_size < 1:
-        raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+    check_count("batch_size", batch_size)
 
     def metrics_of(params: Params, key: jax.Array, batch: jax.Array) -> Metrics:
         loss, aux = objective(model, params, key, batch)

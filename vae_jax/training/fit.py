@@ -14,6 +14,7 @@ import optax
 from jax.sharding import Mesh
 from jax.typing import ArrayLike
 
+from vae_jax.distributions.checks import check_count
 from vae_jax.models.vae import VAE
 from vae_jax.objectives import Objective, warm_up_steps_of
 from vae_jax.objectives.batch import Metrics
@@ -160,8 +161,10 @@ def check_numbers(
     stacklevel: int = 3,
 ) -> None:
     """Raises or warns as `fit` says; num_steps are those of an epoch."""
-    if epochs < 1:
-        raise ValueError(f"epochs must be at least 1, got {epochs}")
+    check_count("epochs", epochs)
+    check_count("the number of training steps, epochs times those of an epoch,", epochs * num_steps)
+    if patience is not None:
+        check_count("patience", patience, least=0)
     if patience is not None and patience < 1:
         raise ValueError(f"patience must be at least 1 epoch (or None), got {patience}")
     if not validation.shape[0]:

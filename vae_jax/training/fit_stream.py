@@ -103,7 +103,7 @@ def fit_stream(
         batches.seek(int(begun.fitting.state.step))
         epoch = make_train_stream_epoch(begun.step, num_steps, put=put, on_chunk=on_chunk)
         judge = make_judge(begun.evaluate, num_steps, warm_up_steps_of(objective), patience)
-        judge = jax.jit(judge, donate_argnums=(0, 1), out_shardings=begun.out_shardings)
+        judge = jax.jit(judge, donate_argnums=0, out_shardings=begun.out_shardings)
         held_out = begun.everywhere(validation)
 
         def program(fitting: Fitting) -> tuple[Fitting, Metrics]:
