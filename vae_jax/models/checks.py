@@ -36,11 +36,10 @@ def check_examples(model: VAE, xs: ArrayLike, name: str, one: bool = False) -> N
     Raises:
       ValueError: if a value is outside the support, or the shape is not that of what the model decodes.
     """
-    if (
-        isinstance(xs, jax.core.Tracer)
-        or not xs.shape[0]
-        or not (hasattr(model, "encode") and hasattr(model, "decode"))
-    ):
+    if isinstance(xs, jax.core.Tracer) or not hasattr(model, "decode"):
+        return
+    xs = xs if isinstance(xs, jax.Array) else np.asarray(xs)
+    if not xs.ndim or not xs.shape[0]:
         return
     try:
         likelihood, shape = _likelihood(model, xs.shape[1:], jnp.dtype(xs.dtype))

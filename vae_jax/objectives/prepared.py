@@ -42,8 +42,9 @@ def on_prepared(objective: Objective, prepare: Prepare) -> Objective:
 
 
 def preprocessed(objective: Objective, key: jax.Array, batch: jax.Array) -> tuple[Objective, jax.Array, jax.Array]:
-    """(objective of what the model sees, its key, the batch as the model sees it) of an objective, `Prepared` or not."""
+    """(objective of what the model sees, its key, the batch as the model sees it), of any objective."""
     while isinstance(objective, Prepared):
         prepare_key, key = jax.random.split(key)
-        objective, batch = objective.objective, objective.prepare(prepare_key, batch)
+        batch = objective.prepare(prepare_key, batch)
+        objective = objective.objective
     return objective, key, batch

@@ -1,4 +1,4 @@
-"""Where and why a model diverged: the step that is not finite, found from the last state that is kept, and its cause."""
+"""Where and why a model diverged: the step that is not finite, found from the last state that is kept."""
 
 from __future__ import annotations
 

@@ -7,7 +7,6 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
-from jax.typing import ArrayLike
 
 from vae_jax.distributions.checks import LARGEST_COUNT, check_count
 from vae_jax.models.vae import VAE, Params
@@ -45,7 +44,7 @@ def make_train_epoch(
     return train_epoch
 
 
-def batches_of_epoch(key: jax.Array, step: ArrayLike, num_examples: int, batch_size: int) -> jax.Array:
+def batches_of_epoch(key: jax.Array, step: jax.Array | int, num_examples: int, batch_size: int) -> jax.Array:
     """Indices `[steps, batch_size]` of the examples that each step of an epoch is given.
 
     Args:

@@ -7,7 +7,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.typing import ArrayLike
 
 from vae_jax.models.checks import check_examples
 from vae_jax.models.vae import VAE
@@ -15,7 +14,7 @@ from vae_jax.objectives import Objective, at_step
 from vae_jax.objectives.prepared import preprocessed
 
 
-def check_finite(name: str, examples: ArrayLike) -> None:
+def check_finite(name: str, examples: jax.Array | np.ndarray) -> None:
     """Refuses `[N, ...]` examples with a value that is not finite, saying where the first is.
 
     Raises:

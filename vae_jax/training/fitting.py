@@ -57,9 +57,10 @@ def make_judge(evaluate: Evaluate, steps_per_epoch: int, warm_up_steps: int, pat
     The fitting that goes in has the state before the epoch, and the state is the one after it. If training was not
     finite the fitting comes back with the state before the epoch, from which `divergence` finds the step that failed:
     a check of every step would cost 3 to 8 percent of its time, one copy of the state an epoch costs next to nothing.
-    The row's train/loss is then not finite, even if only a parameter was not. The row holds `epoch` and `step`, `train/...` and
-    `validation/...`, the means of the metrics, and for an objective that warms up `warm_up`, 1 where the epoch ended
-    before the warm-up did.
+    The row's train/loss is then not finite, even if only a parameter was not.
+
+    The row holds `epoch` and `step`, `train/...` and `validation/...`, the means of the metrics, and for an objective
+    that warms up `warm_up`, 1 where the epoch ended before the warm-up did.
 
     Args:
       evaluate: of `make_evaluate`.
