@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 from typing import ClassVar
 
-import chex
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from vae_jax.distributions.categorical import Categorical
+from vae_jax.distributions.checks import check_number
 from vae_jax.distributions.distribution import Distribution, event_arrays
 
 
@@ -31,7 +31,7 @@ def gumbel_softmax(key: jax.Array, logits: ArrayLike, temperature: ArrayLike) ->
     Source: Jang et al. 2017 (arXiv:1611.01144), eq. 2; Maddison et al. 2017 (arXiv:1611.00712).
     """
     (logits,) = event_arrays(logits)
-    chex.assert_rank(temperature, 0)
+    check_number("temperature", temperature, 0.0, above=True)
     noise = jax.random.gumbel(key, logits.shape, logits.dtype)
     return jax.nn.softmax((logits + noise) / temperature, axis=-1)
 

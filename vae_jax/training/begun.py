@@ -27,6 +27,7 @@ from vae_jax.training.loop import (
     row_of,
     run_epochs,
 )
+from vae_jax.training.memory import check_state_fits
 from vae_jax.training.sharding import Rules, keep_shardings, place, replicated, shardings_of
 from vae_jax.training.step import TrainState, TrainStep, make_train_step
 
@@ -74,7 +75,9 @@ def begin(
     keys, step, evaluated = split_key(key), make_train_step(model, objective, optimizer), objective
     init = jax.jit(lambda k: init_fitting(model, optimizer, k))
     everywhere, out_shardings = lambda tree: tree, None
-    if mesh is not None:
+    if mesh is None:
+        check_state_fits(jax.eval_shape(init, keys.init))
+    else:
         examples_per_device(batch_size, mesh)
         everywhere = lambda tree: place(tree, replicated(mesh))
         shardings = shardings_of(jax.eval_shape(init, keys.init), mesh, rules)
