@@ -94,6 +94,7 @@ def nothing(*_):
 COUNTER = VAE(lambda key: {"w": jnp.zeros(())}, nothing, nothing, nothing)
 NAN = float("nan")
 LONGEST = 6  # epochs of a script
+HUGE = np.float32(1e38)  # in a script: a loss that is not finite
 
 
 def scripted(tables, train_tables=None, **options):
@@ -107,12 +108,14 @@ def scripted(tables, train_tables=None, **options):
     def examples(number, validation, losses):
         """All alike: whether they are of validation, and the losses of each model at each number of epochs."""
         losses = np.pad(losses, ((0, 0), (0, 1 + LONGEST - np.shape(losses)[1])), constant_values=99.0)
+        losses = np.where(np.isfinite(losses), losses, HUGE)  # data that are not finite are refused
         return np.tile(np.array([validation, *losses.ravel()], np.float32), (number, 1))
 
     def setup_of(which):
         def objective(model, params, key, batch):
             w = jax.lax.stop_gradient(params["w"])
             loss = batch[0, 1 + which * (1 + LONGEST) + w.astype(int)]
+            loss = jnp.where(loss == HUGE, jnp.nan, loss)
             return loss + jnp.where(batch[0, 0] > 0.5, 0.0, w - params["w"]), Aux({}, None)
 
         return objective, optax.sgd(1.0)
@@ -157,7 +160,13 @@ def test_a_model_that_diverges_stays_at_its_best_and_says_so_in_its_last_row(whe
         losses[1][2] = NAN
     progress = scripted(losses, train)
     assert ends(progress)[0] == (4, 4, 4.0, 4.0)
-    assert ends(progress)[1] == (3, 2, 3.0, 2.0)
+    # The last finite parameters: those before the step, or after it if only validation is not finite.
+    assert ends(progress)[1] == (3, 2, 2.0 if where == "train" else 3.0, 2.0)
+    assert progress.diverged[0] is None
+    divergence = progress.diverged[1]
+    assert (divergence.epoch, divergence.step) == (3, 3)
+    assert divergence.term == ("the loss" if where == "train" else "the loss of the validation examples")
+    assert divergence.position == (0 if where == "train" else None)
     last = progress.history[1][-1]
     assert not np.isfinite(last[f"{where}/loss"])
     assert [row["epoch"] for row in progress.history[1]] == [1, 2, 3]
@@ -165,7 +174,7 @@ def test_a_model_that_diverges_stays_at_its_best_and_says_so_in_its_last_row(whe
 
 def test_where_all_diverge_at_once_it_ends_and_where_none_has_an_epoch_it_fails():
     assert ends(scripted([[5.0, NAN, 1.0], [4.0, NAN, 1.0]])) == [(2, 1, 2.0, 1.0), (2, 1, 2.0, 1.0)]
-    with pytest.raises(Diverged, match="the loss of every model is not finite after its first epoch"):
+    with pytest.raises(Diverged, match=r"no model has an epoch of finite loss; the first: .* after epoch 1"):
         scripted([[NAN, 1.0], [NAN, 1.0]])
 
 

@@ -16,11 +16,13 @@ def no_distribution(*_):
 
 COUNTER = VAE(lambda key: {"w": jnp.zeros(())}, no_distribution, no_distribution, no_distribution)
 LONGEST = 10  # epochs of a script
+HUGE = np.float32(1e38)  # in a script: a loss that is not finite
 
 
 def examples(count, validation, losses):
     """All alike: whether they are of validation, and the loss at each number of epochs, from 0."""
     losses = np.pad(losses, (0, 1 + LONGEST - len(losses)), constant_values=99.0)
+    losses = np.where(np.isfinite(losses), losses, HUGE)  # data that are not finite are refused
     return np.tile(np.array([validation, *losses], np.float32), (count, 1))
 
 
@@ -31,6 +33,7 @@ def scripted(model, params, key, batch):
     """
     w = jax.lax.stop_gradient(params["w"])
     validation, loss = batch[0, 0] > 0.5, batch[0, 1 + w.astype(int)]
+    loss = jnp.where(loss == HUGE, jnp.nan, loss)
     loss += jnp.where(validation, 0.0, w - params["w"])
     return loss, Aux({"noise": jax.random.normal(key)}, None)
 
@@ -235,25 +238,33 @@ def test_progress_is_saved_where_it_is_due_and_at_the_end(due_after, patience, s
 @pytest.mark.slow
 @pytest.mark.parametrize("split", ["train", "validation"])
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_a_loss_that_is_no_number_stops_the_run_and_leaves_the_checkpoints_of_the_epochs_before(tmp_path, split, value):
+def test_a_loss_that_is_no_number_stops_the_run_and_the_last_finite_parameters_are_saved(tmp_path, split, value):
     losses = [9.0, 5.0, value, 4.0] if split == "validation" else [9.0, 5.0, 3.0, 4.0]
     train_losses = [0.0, 0.0, value, 0.0] if split == "train" else None
     seen = []
     checkpoints = OrbaxCheckpoints(tmp_path / "checkpoints", jax.random.key(0), {}, every_seconds=0.0)
-    with pytest.raises(Diverged, match=r"not finite after epoch 3 .*lower the learning rate"):
-        run(
-            losses,
-            train_losses=train_losses,
-            checkpoints=checkpoints,
-            on_epoch=lambda history: seen.append(len(history)),
-        )
-    assert seen == [1, 2]
+    message = {
+        "train": r"training diverged in epoch 3 at step 3 \(step 1 of 1\): the loss is not finite \(nan\), at example "
+        r"\d of train \(position 0 of the batch\); the parameters before that step are kept: lower the learning rate",
+        "validation": r"the validation loss is not finite after epoch 3 \(step 3\), though the training loss is \(0\)",
+    }[split]
+    for _ in range(2):  # the second is restored, and ends in the same way at once
+        with pytest.raises(Diverged, match=message):
+            run(
+                losses,
+                train_losses=train_losses,
+                checkpoints=checkpoints,
+                on_epoch=lambda history: seen.append(len(history)),
+            )
+    assert seen == [1, 2, 3]
     like = init_train_state(COUNTER, optax.sgd(1.0), jax.random.key(0))
     restored = OrbaxCheckpoints(tmp_path / "checkpoints", jax.random.key(0), {}).restore(
         Progress(like, like.params, ())
     )
-    assert validation_losses(restored) == [9.0, 5.0]
-    assert float(restored.state.params["w"]) == float(restored.best_params["w"]) == 2.0
+    assert validation_losses(restored)[:2] == [9.0, 5.0] and len(restored.history) == 3
+    # The parameters before the step that is not finite; those after it, if only validation is not.
+    assert float(restored.state.params["w"]) == (2.0 if split == "train" else 3.0)
+    assert float(restored.best_params["w"]) == 2.0
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -8,8 +10,7 @@ import pytest
 from fresh import soon_started
 from vae_jax.models import mlp_vae
 from vae_jax.objectives import negative_elbo
-from vae_jax.training import fit_stream, make_evaluate, make_train_step
-from vae_jax.training.begun import Diverged
+from vae_jax.training import Diverged, fit_stream, make_evaluate, make_train_step
 from vae_jax.training.checkpoints import OrbaxCheckpoints
 from vae_jax.training.fitting import split_key
 from vae_jax.training.step import init_train_state
@@ -110,9 +111,16 @@ def test_patience_ends_it_without_reading_on_and_keeps_the_best():
     np.testing.assert_allclose(best["loss"], min(losses), rtol=1e-5)
 
 
-def test_a_stream_of_no_numbers_diverges_and_numbers_out_of_range_are_refused():
-    with pytest.raises(Diverged, match="not finite after epoch 1"):
+def test_a_stream_that_diverges_says_at_which_step_and_numbers_out_of_range_are_refused():
+    with pytest.raises(ValueError, match=r"the next chunk of the stream holds \d+ values that are not finite \(first"):
         train(Stream(scale=np.nan))
+    saved = []
+    checkpoints = SimpleNamespace(restore=lambda like: None, due=lambda: False, save=saved.append)
+    message = r"diverged in epoch 1 at step 2 \(step 2 of 5\): the .* is not finite .* at position \d of the batch; the"
+    with pytest.raises(Diverged, match=message):
+        fit_stream(MODEL, negative_elbo, optax.sgd(1e30), Stream(), VALIDATION, KEY, epochs=4, checkpoints=checkpoints)
+    assert int(saved[0].state.step) == 1
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(saved[0].state.params))
     stream = Stream()
     with pytest.raises(ValueError, match="epochs must be at least 1, got 0"):
         train(stream, epochs=0)

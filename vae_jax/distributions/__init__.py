@@ -29,3 +29,5 @@ from vae_jax.distributions.normal import reparameterize as reparameterize
 from vae_jax.distributions.normal import standard_normal as standard_normal
 from vae_jax.distributions.one_hot import OneHotCategorical as OneHotCategorical
 from vae_jax.distributions.one_hot import gumbel_softmax as gumbel_softmax
+from vae_jax.distributions.support import check_support as check_support
+from vae_jax.distributions.support import outside_support as outside_support

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from vae_jax.distributions.distribution import Distribution, discrete_kl_terms, event_arrays
+from vae_jax.distributions.distribution import Distribution, discrete_kl_terms, event_arrays, in_unit_interval
 
 
 def bernoulli_log_prob(x: ArrayLike, logits: ArrayLike) -> jax.Array:
@@ -39,6 +40,8 @@ class Bernoulli(Distribution):
 
     logits: jax.Array
 
+    support: ClassVar[str] = "[0, 1]"
+
     @property
     def mean(self) -> jax.Array:
         (logits,) = event_arrays(self.logits)
@@ -46,6 +49,9 @@ class Bernoulli(Distribution):
 
     def sample(self, key: jax.Array) -> jax.Array:
         return jax.random.bernoulli(key, self.mean).astype(jnp.float32)
+
+    def supports(self, value: ArrayLike) -> jax.Array:
+        return in_unit_interval(value)
 
     def log_prob(self, value: ArrayLike) -> jax.Array:
         return bernoulli_log_prob(value, self.logits)

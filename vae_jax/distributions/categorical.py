@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import ClassVar
 
 import chex
 import jax
@@ -41,10 +42,17 @@ class Categorical(Distribution):
     """Categorical(softmax(logits)) at each place of one event; logits `[..., K]`, a draw is int32 `[...]`."""
 
     logits: jax.Array
+    support: ClassVar[str] = "the integers from 0 to K - 1"
 
     def sample(self, key: jax.Array) -> jax.Array:
         (logits,) = event_arrays(self.logits)  # bfloat16 noise would bias the draw
         return jax.random.categorical(key, logits, axis=-1).astype(jnp.int32)
+
+    def supports(self, value: ArrayLike) -> jax.Array:
+        value = jnp.asarray(value)
+        if not jnp.issubdtype(value.dtype, jnp.integer):
+            return jnp.bool_(False)
+        return jnp.all((value >= 0) & (value < self.logits.shape[-1]))
 
     def log_prob(self, value: ArrayLike) -> jax.Array:
         return categorical_log_prob(value, self.logits)

@@ -51,6 +51,11 @@ class Chain(Distribution):
         keys = self._split(key)
         return self._walk(lambda index, part: (part.sample(keys[index]), None))[0]
 
+    def supports(self, value: tuple[Any, ...]) -> jax.Array:
+        values = self._in_order_of_drawing(self._checked(value))
+        _, supported = self._walk(lambda index, part: (values[index], part.supports(values[index])))
+        return jnp.all(jnp.stack(supported))
+
     def log_prob(self, value: tuple[Any, ...]) -> jax.Array:
         values = self._in_order_of_drawing(self._checked(value))
         _, log_probs = self._walk(lambda index, part: (values[index], part.log_prob(values[index])))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from vae_jax.distributions.distribution import Distribution, event_arrays
+from vae_jax.distributions.distribution import Distribution, event_arrays, in_unit_interval
 
 
 def continuous_bernoulli_log_prob(x: ArrayLike, logits: ArrayLike) -> jax.Array:
@@ -47,6 +48,8 @@ class ContinuousBernoulli(Distribution):
 
     logits: jax.Array
 
+    support: ClassVar[str] = "[0, 1]"
+
     @property
     def mean(self) -> jax.Array:
         """1/2 + (coth(l/2) - 2/l) / 2, the derivative of the log-normaliser; not sigmoid(l)."""
@@ -66,6 +69,9 @@ class ContinuousBernoulli(Distribution):
         # To first order in l, which leaves less than float32 resolves.
         near_uniform = u + 0.5 * logits * u * (1.0 - u)
         return jnp.clip(jnp.where(small, near_uniform, mirrored), 0.0, 1.0)
+
+    def supports(self, value: ArrayLike) -> jax.Array:
+        return in_unit_interval(value)
 
     def log_prob(self, value: ArrayLike) -> jax.Array:
         return continuous_bernoulli_log_prob(value, self.logits)

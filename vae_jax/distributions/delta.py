@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import ClassVar
 
 import chex
 import jax
@@ -23,6 +24,7 @@ class Delta(Distribution):
     """
 
     value: jax.Array
+    support: ClassVar[str] = "its one point"
 
     @property
     def mean(self) -> jax.Array:
@@ -31,6 +33,9 @@ class Delta(Distribution):
     def sample(self, key: jax.Array) -> jax.Array:
         del key  # nothing is random
         return self.value
+
+    def supports(self, value: ArrayLike) -> jax.Array:
+        return jnp.all(jnp.asarray(value) == jnp.asarray(self.value))
 
     def log_prob(self, value: ArrayLike) -> jax.Array:
         value, point = jnp.asarray(value), self._discrete()

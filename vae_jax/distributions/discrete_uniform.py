@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import ClassVar
 
 import chex
 import jax
@@ -21,10 +22,17 @@ class DiscreteUniform(Distribution):
     """
 
     sizes: jax.Array
+    support: ClassVar[str] = "the integers from 0 to K - 1"
 
     def sample(self, key: jax.Array) -> jax.Array:
         sizes = jnp.asarray(self.sizes)
         return jax.random.randint(key, sizes.shape, 0, sizes, jnp.int32)
+
+    def supports(self, value: ArrayLike) -> jax.Array:
+        value, sizes = jnp.asarray(value), jnp.asarray(self.sizes)
+        if not jnp.issubdtype(value.dtype, jnp.integer):
+            return jnp.bool_(False)
+        return jnp.all((value >= 0) & (value < sizes))
 
     def log_prob(self, value: ArrayLike) -> jax.Array:
         """-sum log K in nats; -inf where a place lies outside [0, K).

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from vae_jax.distributions.distribution import Distribution, event_arrays
+from vae_jax.distributions.distribution import Distribution, event_arrays, in_unit_interval
 
 LEVELS = 256
 
@@ -51,6 +52,8 @@ class DiscretizedLogistic(Distribution):
     location: jax.Array
     log_scale: jax.Array
 
+    support: ClassVar[str] = "[0, 1]"
+
     @property
     def mean(self) -> jax.Array:
         """E[x] = sum over k = 1 .. 255 of P(x >= k / 255) / 255, exactly (not the logistic's own mean)."""
@@ -67,6 +70,9 @@ class DiscretizedLogistic(Distribution):
         location, log_scale = event_arrays(self.location, self.log_scale)
         continuous = location + jnp.exp(log_scale) * jax.random.logistic(key, location.shape, location.dtype)
         return jnp.round(jnp.clip(continuous, 0.0, 1.0) * (LEVELS - 1)) / (LEVELS - 1)
+
+    def supports(self, value: ArrayLike) -> jax.Array:
+        return in_unit_interval(value)
 
     def log_prob(self, value: ArrayLike) -> jax.Array:
         return discretized_logistic_log_prob(value, self.location, self.log_scale)

@@ -6,7 +6,7 @@ no batch axis to get wrong: map over a batch with `jax.vmap`.
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import chex
 import jax
@@ -25,6 +25,8 @@ class Distribution(Protocol):
     it returns None for an `other` to which it has none.
     """
 
+    support: ClassVar[str] = "the finite numbers"  # in words, for messages
+
     def sample(self, key: jax.Array) -> Any:
         """One draw, differentiable in the parameters where the distribution can be reparameterised."""
         ...
@@ -36,6 +38,10 @@ class Distribution(Protocol):
           UndefinedError: where there is none: a class that leaves this out can be drawn from, and no more.
         """
         raise UndefinedError(f"{type(self).__name__} has no log_prob")
+
+    def supports(self, value: Any) -> jax.Array:
+        """A boolean scalar: the event has a density, or a probability, above 0 under some parameters."""
+        return all_finite(value)
 
     def sample_and_log_prob(self, key: jax.Array) -> tuple[Any, jax.Array]:
         """One draw and its own log-density; overridden where the value alone has lost digits that the noise had."""
@@ -95,6 +101,17 @@ def mean_of(distribution: Distribution) -> Any:
     if not hasattr(distribution, "mean"):
         raise UndefinedError(f"{type(distribution).__name__} has no mean; draw from it with .sample(key) instead")
     return distribution.mean
+
+
+def all_finite(value: Any) -> jax.Array:
+    """A boolean scalar: every number of a pytree of arrays is finite."""
+    return jnp.all(jnp.stack([jnp.all(jnp.isfinite(jnp.asarray(leaf))) for leaf in jax.tree.leaves(value)]))
+
+
+def in_unit_interval(value: ArrayLike) -> jax.Array:
+    """A boolean scalar: every number is in [0, 1]."""
+    value = jnp.asarray(value)
+    return jnp.all((value >= 0) & (value <= 1))
 
 
 def discrete_kl_terms(log_p: jax.Array, log_other: jax.Array) -> jax.Array:

@@ -42,6 +42,9 @@ class Mixture(Distribution):
         _, component, key = self._choose(key)
         return component.sample(key)
 
+    def supports(self, value: Any) -> jax.Array:
+        return jnp.any(jax.vmap(lambda component: component.supports(value))(self.components))
+
     def log_prob(self, value: Any) -> jax.Array:
         return jax.nn.logsumexp(self._log_joint(value))
 

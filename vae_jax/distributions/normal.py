@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from vae_jax.distributions.checks import LARGEST_SIZE, check_count
 from vae_jax.distributions.distribution import Distribution, event_arrays
 
 LOG_2PI = 1.8378770664093453
@@ -149,4 +150,5 @@ class Normal(Distribution):
 
 def standard_normal(dim: int) -> Normal:
     """N(0, I) over `[dim]`: the prior p(z) of Kingma & Welling 2014."""
+    check_count("dim", dim, most=LARGEST_SIZE)
     return Normal(jnp.zeros(dim), jnp.zeros(dim))

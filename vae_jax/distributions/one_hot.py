@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import ClassVar
 
-import chex
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from vae_jax.distributions.categorical import Categorical
+from vae_jax.distributions.checks import check_number
 from vae_jax.distributions.distribution import Distribution, event_arrays
 
 
@@ -30,7 +31,7 @@ def gumbel_softmax(key: jax.Array, logits: ArrayLike, temperature: ArrayLike) ->
     Source: Jang et al. 2017 (arXiv:1611.01144), eq. 2; Maddison et al. 2017 (arXiv:1611.00712).
     """
     (logits,) = event_arrays(logits)
-    chex.assert_rank(temperature, 0)
+    check_number("temperature", temperature, 0.0, above=True)
     noise = jax.random.gumbel(key, logits.shape, logits.dtype)
     return jax.nn.softmax((logits + noise) / temperature, axis=-1)
 
@@ -44,6 +45,7 @@ class OneHotCategorical(Distribution):
     """
 
     logits: jax.Array
+    support: ClassVar[str] = "the one-hot vectors"
 
     @property
     def mean(self) -> jax.Array:
@@ -54,10 +56,14 @@ class OneHotCategorical(Distribution):
         categories = Categorical(self.logits).sample(key)
         return jax.nn.one_hot(categories, self.logits.shape[-1], dtype=jnp.float32)
 
+    def supports(self, value: ArrayLike) -> jax.Array:
+        value = jnp.asarray(value)
+        return jnp.all((value == 0) | (value == 1)) & jnp.all(jnp.sum(value, axis=-1) == 1)
+
     def log_prob(self, value: ArrayLike) -> jax.Array:
         """sum(value * log softmax(logits)) in nats; -inf where a place is not one-hot."""
         value, logits = event_arrays(value, self.logits)
-        is_one_hot = jnp.all((value == 0) | (value == 1)) & jnp.all(jnp.sum(value, axis=-1) == 1)
+        is_one_hot = self.supports(value)
         log_probs = jax.nn.log_softmax(logits, axis=-1)
         # The place of the 1 is chosen, not multiplied by: a logit of -inf elsewhere would make it NaN.
         return jnp.where(is_one_hot, jnp.sum(jnp.where(value == 1, log_probs, 0.0)), -jnp.inf)

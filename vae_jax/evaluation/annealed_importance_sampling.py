@@ -30,6 +30,7 @@ from vae_jax.evaluation.batches import in_batches
 from vae_jax.evaluation.hmc import point_at
 from vae_jax.evaluation.require import require_at_least_one, require_density
 from vae_jax.evaluation.temperatures import checked_temperatures, sigmoid_temperatures
+from vae_jax.models.checks import check_examples
 from vae_jax.models.vae import VAE, Params, model_input
 
 # (model, params, x) -> q0(z), where the path begins
@@ -125,6 +126,7 @@ def annealed_importance_sampling(
     require_at_least_one(num_chains=num_chains, num_leapfrog=num_leapfrog, batch_size=batch_size)
     schedule = checked_temperatures(sigmoid_temperatures(DEFAULT_STEPS) if temperatures is None else temperatures)
     xs = model_input("xs", xs)
+    check_examples(model, xs, "xs")
     require_at_least_one(**{"the number of examples in xs": xs.shape[0]})
     _require_annealable(model, params, start, xs[0])
     program = lambda indices: _forward(

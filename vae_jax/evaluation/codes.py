@@ -15,9 +15,10 @@ from vae_jax.distributions import UndefinedError, kl_divergence
 from vae_jax.evaluation.bits import bits_per_dimension
 from vae_jax.evaluation.examples import mean_over_examples, over_examples
 from vae_jax.evaluation.measures import Measures
+from vae_jax.models.checks import check_examples
 from vae_jax.models.codes import Level, sequence_of
 from vae_jax.models.use import code, reconstruct
-from vae_jax.models.vae import VAE, Params
+from vae_jax.models.vae import VAE, Params, model_input
 from vae_jax.models.with_code_prior import levels_of
 from vae_jax.objectives import distortion as distortion_of
 from vae_jax.quantizers import code_counts, code_entropy, code_usage, perplexity
@@ -52,6 +53,7 @@ def measure_vq_vae(
     A prior without a likelihood leaves what needs one undefined. Nothing is random: the numbers of samples are unused.
     """
     del key, elbo_samples, nll_samples
+    check_examples(model, model_input("xs", xs), "xs")
     sequences = np.asarray(encode_sequences(model, params, xs))
     codebooks = codebook_counts(sequences, levels_of(model))
     length, pixels = sequences.shape[1], math.prod(xs.shape[1:])

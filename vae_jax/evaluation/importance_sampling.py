@@ -14,6 +14,7 @@ from jax.typing import ArrayLike
 from vae_jax.evaluation.batches import in_batches
 from vae_jax.evaluation.pareto import MIN_TAIL, pareto_k, pareto_k_limit, tail_length
 from vae_jax.evaluation.require import require_at_least_one, require_density
+from vae_jax.models.checks import check_examples
 from vae_jax.models.vae import VAE, Params, model_input
 
 SAMPLES_PER_BATCH = 500_000
@@ -70,6 +71,7 @@ def importance_sampling(
     Source: Burda et al. 2016 (arXiv:1509.00519), section 5; diagnostics: Vehtari et al. 2024 (arXiv:1507.02646).
     """
     xs = model_input("xs", xs)
+    check_examples(model, xs, "xs")
     require_at_least_one(**{"num_samples": num_samples, "the number of examples in xs": xs.shape[0]})
     if chunk_size is None:
         chunk_size = min(max(1, PIXELS_PER_CHUNK // max(1, xs[0].size)), LARGEST_CHUNK)

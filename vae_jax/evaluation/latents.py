@@ -12,6 +12,7 @@ from jax.typing import ArrayLike
 
 from vae_jax.distributions import Distribution, Normal, UndefinedError, kl_divergence, mean_of
 from vae_jax.evaluation.examples import over_examples
+from vae_jax.evaluation.require import require_at_least_one
 from vae_jax.models.vae import VAE, Params
 
 ACTIVE_THRESHOLD = 0.01  # Burda et al.'s, in units of the prior's variance
@@ -72,6 +73,7 @@ def variances_of_means(
     Source: Burda et al. 2016 (arXiv:1509.00519), section 5.2, which counts the units of each stochastic layer.
     """
 
+    require_at_least_one(num_samples=num_samples)
     if num_samples < 2:
         raise ValueError(f"num_samples must be at least 2, got {num_samples}")
 

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from vae_jax.distributions import UndefinedError
+from vae_jax.distributions.checks import check_count
 from vae_jax.evaluation.collapse import collapse_by_activity, collapse_by_kl
 from vae_jax.evaluation.elbo import mean_over_samples
 from vae_jax.evaluation.examples import mean_over_examples
@@ -19,7 +20,9 @@ from vae_jax.evaluation.latents import (
     variances_of_means,
 )
 from vae_jax.evaluation.parts import measure_nll
-from vae_jax.models.vae import VAE, Params
+from vae_jax.evaluation.require import require_at_least_one
+from vae_jax.models.checks import check_examples
+from vae_jax.models.vae import VAE, Params, model_input
 from vae_jax.objectives import ElboTerms, distortion, elbo_from_terms, elbo_terms, sampled_elbo_terms
 
 
@@ -39,7 +42,12 @@ def measure_vae(
     The rate is the KL divergence in closed form, or where it has none (a mixture prior, several stochastic layers) its
     estimate by the samples of z that the distortion is measured with. "active_units" is a number, or a list of one for
     each stochastic layer, next to the data first. "posterior_collapse" says the last two in words.
+
+    Raises:
+      ValueError: if a number is out of range, or xs are of another shape than the model's examples or outside the
+        support of its likelihood; `measure_autoencoder` too.
     """
+    _check(model, xs, elbo_samples, nll_samples)
     elbo_key, nll_key, units_key = jax.random.split(key, 3)
     terms = mean_over_samples(_elbo_terms, model, params, elbo_key, xs, elbo_samples)
     negative_elbo = mean_over_examples(-elbo_from_terms(*terms))
@@ -69,7 +77,7 @@ def measure_autoencoder(
 
     Its codes have no fixed scale, so active units (a threshold on their variance) mean nothing either.
     """
-    del elbo_samples, nll_samples  # nothing is random
+    _check(model, xs, elbo_samples, nll_samples)  # of which none are drawn: nothing is random
     values = mean_over_examples(mean_over_samples(distortion, model, params, key, xs))
     summary = {
         "negative_elbo": None,
@@ -79,6 +87,12 @@ def measure_autoencoder(
         "active_units": None,
     }
     return Measures(summary, posterior_means(model, params, xs), None)
+
+
+def _check(model: VAE, xs: jax.Array, elbo_samples: int, nll_samples: int) -> None:
+    require_at_least_one(elbo_samples=elbo_samples)
+    check_count("nll_samples", nll_samples, 0)
+    check_examples(model, model_input("xs", xs), "xs")
 
 
 def _elbo_terms(model: VAE, params: Params, key: jax.Array, x: jax.Array) -> ElboTerms:

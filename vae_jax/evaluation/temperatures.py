@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
+from vae_jax.distributions.checks import check_number
 from vae_jax.evaluation.require import require_at_least_one
 
 
@@ -16,6 +17,7 @@ def sigmoid_temperatures(num_steps: int, steepness: float = 4.0) -> np.ndarray:
     Source: Wu et al. 2017 (arXiv:1611.04273), whose code takes a steepness of 4.
     """
     require_at_least_one(num_steps=num_steps)
+    check_number("steepness", steepness, 0.0, above=True)
     curve = 1.0 / (1.0 + np.exp(-steepness * np.linspace(-1.0, 1.0, num_steps + 1)))
     return (curve - curve[0]) / (curve[-1] - curve[0])
 

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from vae_jax.distributions import Distribution, OneHotCategorical
+from vae_jax.distributions.checks import LARGEST_SIZE, check_count
 from vae_jax.models.likelihoods import Likelihood, bernoulli
 from vae_jax.models.vae import VAE, Params
 from vae_jax.networks import Network
@@ -30,6 +31,8 @@ def categorical_vae(
 
     Source: Jang et al. 2017 (arXiv:1611.01144); Maddison et al. 2017 (arXiv:1611.00712).
     """
+    check_count("num_variables", num_variables, 0, LARGEST_SIZE)
+    check_count("num_categories", num_categories, 0, LARGEST_SIZE)
     if num_variables < 1 or num_categories < 2:
         raise ValueError(
             f"num_variables must be at least 1 and num_categories at least 2, got {num_variables} and {num_categories}"

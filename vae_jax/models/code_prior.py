@@ -18,6 +18,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from vae_jax.distributions import Categorical
+from vae_jax.distributions.checks import LARGEST_SIZE, check_count, check_number
 from vae_jax.models.logits import guided, keep_nucleus, keep_top_k, with_temperature
 from vae_jax.models.vae import Params
 
@@ -58,8 +59,7 @@ def sizes_of(num_codes: int | Sequence[int], length: int) -> tuple[int, ...]:
     Raises:
       ValueError: where length is below 1, num_codes is neither one number nor one for each place, or one is below 1.
     """
-    if length < 1:
-        raise ValueError(f"length must be at least 1, got {length}")
+    check_count("length", length, most=LARGEST_SIZE)
     sizes = np.atleast_1d(np.asarray(num_codes))
     if sizes.shape not in [(1,), (length,)]:
         raise ValueError(f"num_codes must be one number or one for each of {length} places, got {sizes.size}")
@@ -120,6 +120,7 @@ def drop_label(key: jax.Array, label: jax.Array, num_classes: int, probability: 
 
 
 def check_label_dropout(label_dropout: float) -> None:
+    check_number("label_dropout", label_dropout)
     if not 0 <= label_dropout < 1:
         raise ValueError(f"label_dropout must be in [0, 1), got {label_dropout}")
 

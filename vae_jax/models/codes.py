@@ -110,6 +110,9 @@ class QuantizedPosterior(Distribution):
         del key  # nothing is random
         return self.mean
 
+    def supports(self, value: tuple[Codes, ...]) -> jax.Array:
+        return self.log_prob(value) == 0.0
+
     def log_prob(self, value: tuple[Codes, ...]) -> jax.Array:
         same = [jnp.all(own.indices == other.indices) for own, other in zip(self.mean, value, strict=True)]
         return jnp.where(jnp.all(jnp.stack(same)), 0.0, -jnp.inf)
@@ -171,6 +174,9 @@ class CodebookPrior(Distribution):
 
     def sample(self, key: jax.Array) -> tuple[Codes, ...]:
         return self.lookup(self.sequence.sample(key))
+
+    def supports(self, value: tuple[Codes, ...]) -> jax.Array:
+        return self.sequence.supports(sequence_of(value))
 
     def log_prob(self, value: tuple[Codes, ...]) -> jax.Array:
         return self.sequence.log_prob(sequence_of(value))

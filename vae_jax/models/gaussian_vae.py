@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from vae_jax.distributions import Normal, standard_normal
+from vae_jax.distributions.checks import LARGEST_SIZE, check_count, check_sizes
 from vae_jax.models.likelihoods import Likelihood, bernoulli
 from vae_jax.models.vae import VAE, Params
 from vae_jax.networks import Network, conv_decoder, conv_encoder, mlp_decoder, mlp_encoder
@@ -63,6 +64,8 @@ def mlp_vae(
       data_mean: the mean training image `[H, W, C]` in [0, 1], where the decoder's output bias starts; zeros if None.
     """
     check_latent_dim(latent_dim)
+    check_sizes("hidden", hidden)
+    check_sizes("image_shape", image_shape)
     encoder = mlp_encoder(image_shape, 2 * latent_dim, hidden)
     outputs = (*image_shape, likelihood.num_outputs)
     decoder = mlp_decoder(latent_dim, outputs, tuple(hidden)[::-1], output_bias(likelihood, data_mean))
@@ -97,5 +100,4 @@ def output_bias(likelihood: Likelihood, data_mean: ArrayLike | None) -> jax.Arra
 
 
 def check_latent_dim(latent_dim: int) -> None:
-    if latent_dim < 1:
-        raise ValueError(f"latent_dim must be at least 1, got {latent_dim}")
+    check_count("latent_dim", latent_dim, most=LARGEST_SIZE // 2)  # a network gives twice as many numbers

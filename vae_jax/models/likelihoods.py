@@ -21,6 +21,7 @@ from vae_jax.distributions import (
     Laplace,
     Normal,
 )
+from vae_jax.distributions.checks import check_number
 
 # The starting width of a pixel's density, about a tenth of the range [0, 1].
 INITIAL_LOG_SCALE = -2.0
@@ -72,8 +73,7 @@ def fixed_normal(variance: float) -> Likelihood:
     Raises:
       ValueError: where variance is not above 0.
     """
-    if not variance > 0.0:
-        raise ValueError(f"variance must be above 0, got {variance}")
+    check_number("variance", variance, 0.0, above=True)
     log_variance = math.log(variance)
     distribution = lambda outputs: Normal(outputs[..., 0], jnp.full(outputs.shape[:-1], log_variance))
     return Likelihood(1, distribution, lambda mean: mean[..., None])

@@ -6,6 +6,8 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from vae_jax.distributions.checks import LARGEST_COUNT, check_count, check_number
+
 
 def guided(conditional: jax.Array, unconditional: jax.Array, guidance: float) -> jax.Array:
     """unconditional + (1 + w) (conditional - unconditional), w = guidance: classifier-free guidance.
@@ -34,8 +36,7 @@ def with_temperature(logits: jax.Array, temperature: float) -> jax.Array:
       ValueError: where temperature is below 0.
     """
     chex.assert_rank(logits, 1)
-    if not temperature >= 0:
-        raise ValueError(f"temperature must be at least 0, got {temperature}")
+    check_number("temperature", temperature, 0.0)
     if temperature == 0:
         return jnp.where(jnp.arange(logits.shape[0]) == jnp.argmax(logits), 0.0, -jnp.inf).astype(logits.dtype)
     return logits / temperature
@@ -52,6 +53,7 @@ def keep_top_k(logits: jax.Array, top_k: int) -> jax.Array:
       ValueError: where top_k lies outside [1, K].
     """
     chex.assert_rank(logits, 1)
+    check_count("top_k", top_k, -LARGEST_COUNT)
     if not 1 <= top_k <= logits.shape[0]:
         raise ValueError(f"top_k must be in [1, K] = [1, {logits.shape[0]}], got {top_k}")
     return _keep(logits, _descending(logits), jnp.arange(logits.shape[0]) < top_k)
@@ -72,6 +74,7 @@ def keep_nucleus(logits: jax.Array, top_p: float) -> jax.Array:
     Source: Holtzman et al. 2020 (arXiv:1904.09751), eq. 2.
     """
     chex.assert_rank(logits, 1)
+    check_number("top_p", top_p)
     if not 0 < top_p <= 1:
         raise ValueError(f"top_p must be in (0, 1], got {top_p}")
     if top_p == 1:  # where rounding may bring the sum to 1 before the last code

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from vae_jax.distributions import Distribution, Mixture, Normal
+from vae_jax.distributions.checks import LARGEST_SIZE, check_count
 from vae_jax.models.gaussian_vae import check_latent_dim
 from vae_jax.models.vae import VAE, Params
 
@@ -115,5 +116,4 @@ def _alive(images: ArrayLike, shape: tuple[int, ...]) -> jax.Array:
 
 
 def _check_count(name: str, count: int) -> None:
-    if count < 1:
-        raise ValueError(f"{name} must be at least 1, got {count}")
+    check_count(name, count, most=LARGEST_SIZE)

@@ -13,14 +13,25 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from vae_jax.distributions import Chain, Distribution, mean_of
+from vae_jax.distributions.checks import LARGEST_SIZE, check_count
+from vae_jax.models.checks import check_example
 from vae_jax.models.vae import VAE, Params, model_input
 
 Path = Callable[[Any, Any, jax.Array], Any]  # (z0, z1, t in [0, 1]) -> z
 
 
 def encode(model: VAE, params: Params, x: ArrayLike) -> Distribution:
-    """q(z | x); its `mean`, where it has one, is the code of x."""
-    return model.encode(params, model_input("x", x))
+    """q(z | x); its `mean`, where it has one, is the code of x.
+
+    Raises:
+      TypeError: if x holds raw uint8 pixels.
+      ValueError: if x is of another shape than the model's examples, or outside the support of its likelihood. Under
+        the caller's `jit`, `grad` or `vmap` values cannot be seen, and shapes and dtypes alone are checked. All
+        functions here that take an x raise the same.
+    """
+    x = model_input("x", x)
+    check_example(model, x)
+    return model.encode(params, x)
 
 
 def code(model: VAE, params: Params, x: ArrayLike) -> Any:
@@ -98,6 +109,7 @@ def interpolate(
     Returns:
       `[num_steps, *x0.shape]`; the first and the last are the reconstructions of x0 and x1.
     """
+    check_count("num_steps", num_steps, 0, LARGEST_SIZE)
     if num_steps < 2:
         raise ValueError(f"num_steps must be at least 2 (both ends are included), got {num_steps}")
     z0, z1 = code(model, params, x0), code(model, params, x1)

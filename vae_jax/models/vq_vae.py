@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import jax
 
 from vae_jax.distributions import Distribution
+from vae_jax.distributions.checks import check_sizes
 from vae_jax.models.codes import (
     CodebookPrior,
     Codes,
@@ -46,6 +47,7 @@ def vq_vae(
 
     Source: van den Oord et al. 2017 (arXiv:1711.00937).
     """
+    check_sizes("grid", grid, least=0)
     if len(grid) != 2 or min(grid) < 1:
         raise ValueError(f"grid must be (h, w), two numbers of at least 1, got {tuple(grid)}")
     height, width = grid

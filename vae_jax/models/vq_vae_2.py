@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from vae_jax.distributions import Distribution
+from vae_jax.distributions.checks import check_sizes
 from vae_jax.models.codes import CodebookPrior, Codes, Level, QuantizedPosterior, init_quantizers, uniform_sequence
 from vae_jax.models.gaussian_vae import output_bias
 from vae_jax.models.likelihoods import Likelihood, bernoulli
@@ -47,6 +48,8 @@ def vq_vae_2(
 
     Source: Razavi et al. 2019 (arXiv:1906.00446), section 3.1 and algorithm 1.
     """
+    check_sizes("image_shape", image_shape)
+    check_sizes("channels", channels)
     if not channels:
         raise ValueError("channels must name at least one layer, for example (64, 128)")
     width, top_grid = channels[-1], halved(image_shape, len(channels) + 1)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 
 import jax
+import jax.numpy as jnp
 
-from vae_jax.distributions import Distribution, UndefinedError
+from vae_jax.distributions import DiscreteUniform, Distribution, UndefinedError
 from vae_jax.models.code_prior import CodePrior, Sampling, label_of
 from vae_jax.models.codes import CodebookPrior, Level, QuantizedPosterior, sequence_sizes
 from vae_jax.models.vae import VAE, Params, join_buffers, split_buffers
@@ -125,6 +126,9 @@ class PriorSequence(Distribution):
 
     def sample(self, key: jax.Array) -> jax.Array:
         return self.prior.sample(self.params, key, self.label, self.how)
+
+    def supports(self, value: jax.Array) -> jax.Array:
+        return DiscreteUniform(jnp.asarray(self.prior.num_codes, jnp.int32)).supports(value)
 
     def log_prob(self, value: jax.Array) -> jax.Array:
         if self.prior.log_prob is None:

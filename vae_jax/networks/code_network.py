@@ -9,6 +9,8 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from vae_jax.distributions.checks import LARGEST_SIZE, check_count
+
 
 class CodeNetwork(NamedTuple):
     """A network from codes to logits as two pure functions on one example (no batch axis).
@@ -39,7 +41,7 @@ def check_at_least(name: str, value: int, least: int) -> None:
     """Refuses a count that is too small.
 
     Raises:
-      ValueError: where value is below least.
+      TypeError: if value is no whole number.
+      ValueError: if it is below least, or too large for any device.
     """
-    if value < least:
-        raise ValueError(f"{name} must be at least {least}, got {value}")
+    check_count(name, value, least, LARGEST_SIZE)

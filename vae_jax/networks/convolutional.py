@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import ArrayLike
 
+from vae_jax.distributions.checks import check_counts, check_sizes
 from vae_jax.networks.convolutions import Conv, ConvTranspose, padding_of
 from vae_jax.networks.mlp import Activation
 from vae_jax.networks.network import Network, from_linen
@@ -98,6 +99,9 @@ def conv_encoder(
 
     Source: Burgess et al. 2018 (arXiv:1804.03599).
     """
+    check_sizes("image_shape", image_shape)
+    check_sizes("channels", channels)
+    check_counts(num_outputs=num_outputs, hidden=hidden)
     check_halvings(image_shape, channels)
     sizes = _kernel_sizes(channels, kernel_sizes)
     return from_linen(ConvEncoder(tuple(channels), sizes, hidden, num_outputs, activation), image_shape)
@@ -131,6 +135,9 @@ def conv_decoder(
 
     Source: Burgess et al. 2018 (arXiv:1804.03599).
     """
+    check_sizes("output_shape", output_shape)
+    check_sizes("channels", channels)
+    check_counts(latent_dim=latent_dim, hidden=hidden)
     check_halvings(output_shape, channels)
     sizes = _kernel_sizes(channels, kernel_sizes)
     per_pixel = 0.0 if output_bias is None else jnp.asarray(output_bias).mean(axis=(0, 1)).ravel()

@@ -10,6 +10,7 @@ from flax import linen as nn
 from jax.nn.initializers import Initializer
 from jax.typing import ArrayLike
 
+from vae_jax.distributions.checks import LARGEST_SIZE, check_count, check_sizes
 from vae_jax.networks.mlp import LECUN_NORMAL, bias_init
 from vae_jax.networks.network import Network, from_linen
 
@@ -52,6 +53,9 @@ def gated_mlp_encoder(
 
     Source: Tomczak & Welling 2018 (arXiv:1705.07120), the experiments.
     """
+    check_count("num_outputs", num_outputs, most=LARGEST_SIZE)
+    check_sizes("image_shape", image_shape)
+    check_sizes("hidden", hidden)
     return from_linen(GatedMLP(tuple(hidden), (num_outputs,), kernel_init=kernel_init), image_shape)
 
 
@@ -66,4 +70,7 @@ def gated_mlp_decoder(
 
     Source: Tomczak & Welling 2018 (arXiv:1705.07120), the experiments.
     """
+    check_count("latent_dim", latent_dim, most=LARGEST_SIZE)
+    check_sizes("output_shape", output_shape)
+    check_sizes("hidden", hidden)
     return from_linen(GatedMLP(tuple(hidden), tuple(output_shape), bias_init(output_bias), kernel_init), (latent_dim,))

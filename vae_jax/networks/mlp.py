@@ -11,6 +11,7 @@ from flax import linen as nn
 from jax.nn.initializers import Initializer
 from jax.typing import ArrayLike
 
+from vae_jax.distributions.checks import LARGEST_SIZE, check_count, check_sizes
 from vae_jax.networks.network import Network, from_linen
 
 Activation = Callable[[jax.Array], jax.Array]
@@ -60,6 +61,9 @@ def mlp_encoder(
 
     Source: Kingma & Welling 2014 (arXiv:1312.6114), appendix C.
     """
+    check_count("num_outputs", num_outputs, most=LARGEST_SIZE)
+    check_sizes("image_shape", image_shape)
+    check_sizes("hidden", hidden)
     return from_linen(MLP(tuple(hidden), (num_outputs,), activation, kernel_init=kernel_init), image_shape)
 
 
@@ -83,6 +87,9 @@ def mlp_decoder(
 
     Source: Kingma & Welling 2014 (arXiv:1312.6114), appendix C.
     """
+    check_count("latent_dim", latent_dim, most=LARGEST_SIZE)
+    check_sizes("output_shape", output_shape)
+    check_sizes("hidden", hidden)
     mlp = MLP(tuple(hidden), tuple(output_shape), activation, bias_init(output_bias), kernel_init)
     return from_linen(mlp, (latent_dim,))
 

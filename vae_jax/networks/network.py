@@ -9,6 +9,8 @@ import jax
 import jax.numpy as jnp
 from flax import linen, nnx
 
+from vae_jax.distributions.checks import wrong_shape
+
 
 class Network(NamedTuple):
     """A network as two pure functions on one example (no batch axis)."""
@@ -25,7 +27,8 @@ def from_linen(module: linen.Module, input_shape: Sequence[int]) -> Network:
       input_shape: the shape of one example, without a batch axis.
 
     Raises:
-      ValueError: at `init`, where the module owns collections other than "params".
+      ValueError: at `init`, where the module owns collections other than "params"; by `apply`, for an input of another
+        shape than input_shape.
     """
 
     def init(key: jax.Array) -> Any:
@@ -38,7 +41,11 @@ def from_linen(module: linen.Module, input_shape: Sequence[int]) -> Network:
             )
         return variables["params"]
 
+    shape = tuple(input_shape)
+
     def apply(params: Any, x: jax.Array) -> jax.Array:
+        if jnp.shape(x) != shape:
+            raise ValueError(wrong_shape("input", shape, jnp.shape(x)))
         outputs = module.apply({"params": params}, x)
         if not isinstance(outputs, jax.Array):
             raise TypeError(

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import ArrayLike
 
+from vae_jax.distributions.checks import check_count, check_counts, check_sizes
 from vae_jax.networks.convolutional import check_halvings
 from vae_jax.networks.convolutions import Conv, ConvTranspose
 from vae_jax.networks.network import Network, from_linen
@@ -99,6 +100,10 @@ def residual_encoder(
     Source: van den Oord et al. 2017 (arXiv:1711.00937), section 4.1, with the channels and the ReLU
     after the 3x3 convolution of DeepMind's published example (Sonnet 2, `vqvae_example.ipynb`).
     """
+    check_sizes("image_shape", image_shape)
+    check_sizes("channels", channels)
+    check_counts(code_channels=code_channels, residual_hidden=residual_hidden, parts=parts)
+    check_count("residual_layers", residual_layers, 0)
     check_halvings(image_shape, channels)
     encoder = ResidualEncoder(tuple(channels), residual_hidden, residual_layers, code_channels, parts)
     return from_linen(encoder, image_shape)
@@ -116,6 +121,10 @@ def residual_decoder(
 
     Source: van den Oord et al. 2017 (arXiv:1711.00937), section 4.1.
     """
+    check_sizes("output_shape", output_shape)
+    check_sizes("channels", channels)
+    check_counts(code_channels=code_channels, residual_hidden=residual_hidden)
+    check_count("residual_layers", residual_layers, 0)
     check_halvings(output_shape, channels)
     per_pixel = 0.0 if output_bias is None else jnp.asarray(output_bias).mean(axis=(0, 1)).ravel()
     decoder = ResidualDecoder(
@@ -142,4 +151,6 @@ class Pointwise(nn.Module):
 
 def pointwise(grid_shape: Sequence[int], features: int) -> Network:
     """Grid `[h, w, C]` -> vector `[h * w * features]`: the same linear map at every place."""
+    check_sizes("grid_shape", grid_shape)
+    check_counts(features=features)
     return from_linen(Pointwise(features), grid_shape)

@@ -51,6 +51,8 @@ def minibatch_log_weights(batch_size: int, num_examples: int) -> jax.Array:
 
     Source: Chen et al. 2018 (arXiv:1802.04942), eq. 3 and appendix C.1.
     """
+    check_at_least_1("batch_size", batch_size)
+    check_at_least_1("num_examples", num_examples)
     return jnp.full((batch_size, batch_size), -math.log(num_examples) - math.log(batch_size), jnp.float32)
 
 

@@ -9,7 +9,13 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from vae_jax.distributions import UndefinedError, kl_divergence, sample_and_log_prob_of
+from vae_jax.distributions import (
+    Distribution,
+    UndefinedError,
+    check_support,
+    kl_divergence,
+    sample_and_log_prob_of,
+)
 from vae_jax.models.vae import VAE, Params, model_input
 from vae_jax.objectives.batch import Metrics, mean_over_batch
 
@@ -32,12 +38,14 @@ def elbo_terms(model: VAE, params: Params, key: jax.Array, x: ArrayLike) -> Elbo
     Raises:
       UndefinedError: where the KL divergence has no closed form; `sampled_elbo_terms` needs none.
       TypeError: where x is raw uint8 pixels.
+      ValueError: if x is of another shape than the model's, or outside the support of the likelihood; under the
+        caller's `jit`, `grad` or `vmap` values cannot be seen, and shapes and dtypes alone are checked.
       AssertionError: where a density of one example is not a scalar.
 
     Source: Kingma & Welling 2014 (arXiv:1312.6114), eq. 7 (estimator B).
     """
     posterior = model.encode(params, model_input("x", x))
-    log_likelihood = model.decode(params, posterior.sample(key)).log_prob(x)
+    log_likelihood = log_likelihood_of(model.decode(params, posterior.sample(key)), x)
     try:
         kl = kl_divergence(posterior, model.prior(params))
     except UndefinedError as error:
@@ -55,6 +63,8 @@ def sampled_elbo_terms(model: VAE, params: Params, key: jax.Array, x: ArrayLike)
     Raises:
       UndefinedError: where the posterior has no density.
       TypeError: where x is raw uint8 pixels.
+      ValueError: if x is of another shape than the model's, or outside the support of the likelihood; under the
+        caller's `jit`, `grad` or `vmap` values cannot be seen, and shapes and dtypes alone are checked.
       AssertionError: where a density of one example is not a scalar.
 
     Source: Kingma & Welling 2014 (arXiv:1312.6114), eq. 6 (estimator A).
@@ -67,7 +77,18 @@ def sampled_elbo_terms(model: VAE, params: Params, key: jax.Array, x: ArrayLike)
             "model: this objective needs log q(z | x) at a draw from what model.encode returns, and there is none: "
             f"{error}; objectives.reconstruction needs none"
         ) from error
-    return _scalars(ElboTerms(model.decode(params, z).log_prob(x), log_q - model.prior(params).log_prob(z)))
+    log_likelihood = log_likelihood_of(model.decode(params, z), x)
+    return _scalars(ElboTerms(log_likelihood, log_q - model.prior(params).log_prob(z)))
+
+
+def log_likelihood_of(likelihood: Distribution, x: ArrayLike) -> jax.Array:
+    """log p(x | z), for an x that the likelihood supports as far as can be seen: not under `jit`, `grad` or `vmap`.
+
+    Raises:
+      ValueError: if x is there to be seen and outside the support.
+    """
+    check_support(likelihood, x, "x")
+    return likelihood.log_prob(x)
 
 
 def _scalars(terms: ElboTerms) -> ElboTerms:

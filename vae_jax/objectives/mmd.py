@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from vae_jax.distributions.checks import check_number
 from vae_jax.models.vae import VAE, Params, split_buffers
 from vae_jax.objectives.batch import Aux, Objective, keys_of_examples, map_over_batch
 from vae_jax.objectives.checks import check_between
@@ -20,11 +21,15 @@ Kernel = Callable[[jax.Array], jax.Array]  # of squared distances, elementwise
 
 def gaussian_kernel(variance: float) -> Kernel:
     """k(d^2) = exp(-d^2 / (2 variance)). Zhao et al. use variance = D^2 / 2 for codes of D dimensions."""
+    check_number("variance", variance, 0.0, above=True)
     return lambda squared: jnp.exp(-squared / (2 * variance))
 
 
 def inverse_multiquadratic_kernel(scale: float, factors: Sequence[float] = (0.1, 0.2, 0.5, 1, 2, 5, 10)) -> Kernel:
     """k(d^2) = sum_f C f / (C f + d^2), whose tails reach far. Tolstikhin et al. use C = 2 D for a prior N(0, I)."""
+    check_number("scale", scale, 0.0, above=True)
+    for factor in factors:
+        check_number("factors", factor, 0.0, above=True)
     return lambda squared: sum((scale * f / (scale * f + squared) for f in factors), jnp.zeros_like(squared))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 import jax
@@ -10,8 +11,22 @@ from vae_jax.models.vae import VAE, Params
 from vae_jax.objectives.batch import Aux, Objective
 from vae_jax.objectives.scheduled import Scheduled
 
+Prepare = Callable[[jax.Array, jax.Array], jax.Array]  # (key, raw batch) -> the batch as the model sees it
 
-def on_prepared(objective: Objective, prepare: Callable[[jax.Array, jax.Array], jax.Array]) -> Objective:
+
+@dataclasses.dataclass(frozen=True)
+class Prepared:
+    """An objective on preprocessed batches, called like any objective; see `on_prepared`."""
+
+    objective: Objective
+    prepare: Prepare
+
+    def __call__(self, model: VAE, params: Params, key: jax.Array, batch: jax.Array) -> tuple[jax.Array, Aux]:
+        objective, key, batch = preprocessed(self, key, batch)
+        return objective(model, params, key, batch)
+
+
+def on_prepared(objective: Objective, prepare: Prepare) -> Objective:
     """The objective on `prepare(key, batch)`: scaling, binarisation or noise inside the jitted step.
 
     Of a `Scheduled` objective it is one again, with the same warm-up.
@@ -23,9 +38,13 @@ def on_prepared(objective: Objective, prepare: Callable[[jax.Array, jax.Array], 
     if isinstance(objective, Scheduled):
         scheduled = objective
         return Scheduled(lambda step: on_prepared(scheduled.at(step), prepare), scheduled.warm_up_steps)
+    return Prepared(objective, prepare)
 
-    def prepared(model: VAE, params: Params, key: jax.Array, batch: jax.Array) -> tuple[jax.Array, Aux]:
-        prepare_key, objective_key = jax.random.split(key)
-        return objective(model, params, objective_key, prepare(prepare_key, batch))
 
-    return prepared
+def preprocessed(objective: Objective, key: jax.Array, batch: jax.Array) -> tuple[Objective, jax.Array, jax.Array]:
+    """(objective of what the model sees, its key, the batch as the model sees it), of any objective."""
+    while isinstance(objective, Prepared):
+        prepare_key, key = jax.random.split(key)
+        batch = objective.prepare(prepare_key, batch)
+        objective = objective.objective
+    return objective, key, batch

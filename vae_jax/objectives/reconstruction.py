@@ -8,12 +8,13 @@ from jax.typing import ArrayLike
 
 from vae_jax.models.vae import VAE, Params, model_input
 from vae_jax.objectives.batch import Metrics, mean_over_batch
+from vae_jax.objectives.elbo import log_likelihood_of
 
 
 def distortion(model: VAE, params: Params, key: jax.Array, x: ArrayLike) -> jax.Array:
     """-log p(x | z) at one z ~ q(z | x) (the code itself, where q is a Delta): a scalar in nats."""
     x = model_input("x", x)
-    log_likelihood = model.decode(params, model.encode(params, x).sample(key)).log_prob(x)
+    log_likelihood = log_likelihood_of(model.decode(params, model.encode(params, x).sample(key)), x)
     chex.assert_rank(log_likelihood, 0)  # it must be summed over the event
     return -log_likelihood
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from functools import partial
 
 import chex
@@ -10,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from vae_jax.distributions.checks import check_number
 from vae_jax.models.vae import VAE, Params
 from vae_jax.objectives.batch import Objective
 from vae_jax.objectives.iwae import log_weights, negative_bound
@@ -78,5 +78,4 @@ def negative_renyi(num_samples: int, alpha: float) -> Objective:
 
 
 def _check(alpha: float) -> None:
-    if not math.isfinite(alpha):
-        raise ValueError(f"alpha must be a finite number, got {alpha}")
+    check_number("alpha", alpha)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import jax
 from jax.typing import ArrayLike
 
+from vae_jax.distributions.checks import check_count
 from vae_jax.models.vae import VAE, Params
 from vae_jax.objectives.batch import Aux, Objective
 from vae_jax.objectives.beta import beta, sampled_beta
@@ -29,8 +30,7 @@ class Scheduled:
     warm_up_steps: int  # at(step) is the same objective for every step from this one on
 
     def __post_init__(self) -> None:
-        if self.warm_up_steps < 0:
-            raise ValueError(f"warm_up_steps must be at least 0, got {self.warm_up_steps}")
+        check_count("warm_up_steps", self.warm_up_steps, 0)
 
     def __call__(self, model: VAE, params: Params, key: jax.Array, batch: jax.Array) -> tuple[jax.Array, Aux]:
         return self.at(self.warm_up_steps)(model, params, key, batch)

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from vae_jax.distributions.checks import check_number
 from vae_jax.objectives.checks import check_at_least_1
 
 
@@ -32,6 +33,7 @@ def linear(num_steps: int, start: float = 0.0, end: float = 1.0) -> Schedule:
       ValueError: where num_steps is below 1.
     """
     check_at_least_1("num_steps", num_steps)
+    _check_ends(start, end)
     return Schedule(lambda step: _between(start, end, jnp.asarray(step) / num_steps), num_steps)
 
 
@@ -56,6 +58,8 @@ def cyclical(
     """
     check_at_least_1("num_cycles", num_cycles)
     check_at_least_1("steps_per_cycle", steps_per_cycle)
+    _check_ends(start, end)
+    check_number("rise", rise)
     if not 0 < rise <= 1:
         raise ValueError(f"rise must be above 0 and at most 1, got {rise}")
     # The last cycle's rise is the last change.
@@ -67,6 +71,11 @@ def cyclical(
         return _between(start, end, jnp.where(step < num_steps, position / rise, 1.0))
 
     return Schedule(at, num_steps)
+
+
+def _check_ends(start: float, end: float) -> None:
+    check_number("start", start)
+    check_number("end", end)
 
 
 def _between(start: float, end: float, fraction: jax.Array) -> jax.Array:

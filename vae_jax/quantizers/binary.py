@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from vae_jax.distributions.checks import check_count, check_number
 from vae_jax.quantizers.bit_entropy import batch_bit_entropies, check_bits
 from vae_jax.quantizers.buffers import Params
 from vae_jax.quantizers.gradients import straight_through
@@ -91,6 +92,8 @@ def _binary(
     diversity: float,
     group: int,
 ) -> Quantizer:
+    for name, value in (("commitment", commitment), ("entropy_weight", entropy_weight), ("diversity", diversity)):
+        check_number(name, value)
     if min(commitment, entropy_weight, diversity) < 0.0:
         raise ValueError(
             f"commitment, entropy_weight and diversity must be at least 0, got {commitment}, {entropy_weight} and "
@@ -121,6 +124,7 @@ def _binary(
 
 
 def _group(dim: int, group: int | None) -> int:
+    check_count("dim", dim, least=0)
     check_bits(dim, 1)
     if group is None:
         group = max(size for size in range(1, min(dim, 10) + 1) if dim % size == 0)
@@ -129,6 +133,5 @@ def _group(dim: int, group: int | None) -> int:
 
 
 def _positive(temperature: float) -> float:
-    if not temperature > 0.0:
-        raise ValueError(f"temperature must be above 0, got {temperature}")
+    check_number("temperature", temperature, 0.0, above=True)
     return temperature

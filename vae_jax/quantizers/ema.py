@@ -6,6 +6,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from vae_jax.distributions.checks import check_number
 from vae_jax.quantizers.buffers import Params
 from vae_jax.quantizers.gradients import Estimator, straight_through
 from vae_jax.quantizers.k_means import k_means
@@ -47,6 +48,9 @@ def ema_vector_quantizer(
     """
     check_sizes(num_codes, dim)
     check_commitment(commitment)
+    check_number("epsilon", epsilon, 0.0)
+    for name, value in (("decay", decay), ("revival", revival)):
+        check_number(name, value)
     if not 0.0 <= decay < 1.0:
         raise ValueError(f"decay must be in [0, 1), got {decay}")
     if epsilon < 0.0 or not 0.0 <= revival < 1.0:

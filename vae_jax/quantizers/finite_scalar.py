@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from vae_jax.distributions.checks import check_sizes
 from vae_jax.quantizers.buffers import Params
 from vae_jax.quantizers.gradients import straight_through
 from vae_jax.quantizers.quantizer import Quantized, Quantizer
@@ -34,6 +35,7 @@ def finite_scalar_quantizer(levels: Sequence[int]) -> Quantizer:
 
     Source: Mentzer et al. 2023 (arXiv:2309.15505), section 3 and appendix A.1.
     """
+    check_sizes("levels", levels)
     if not levels or any(level < 2 for level in levels):
         raise ValueError(f"levels must be at least one number of at least 2 (one level says nothing), got {levels}")
     size = math.prod(levels)

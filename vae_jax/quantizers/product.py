@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from vae_jax.distributions.checks import LARGEST_SIZE, check_count
 from vae_jax.quantizers.buffers import Params, split_buffers
 from vae_jax.quantizers.quantizer import Quantized, Quantizer, check_dim
 
@@ -26,8 +27,7 @@ def product_quantizer(quantizer: Quantizer, num_heads: int) -> Quantizer:
     Source: Jegou et al. 2011 [jegou2011product], section II.B; multi-head codes as in Mama et al. 2021
     (arXiv:2106.04283).
     """
-    if num_heads < 1:
-        raise ValueError(f"num_heads must be at least 1, got {num_heads}")
+    check_count("num_heads", num_heads, most=LARGEST_SIZE)
 
     def init(key: jax.Array) -> Params:
         return _nested(jax.vmap(quantizer.init)(jax.random.split(key, num_heads)))

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from vae_jax.distributions.checks import LARGEST_SIZE, check_count
 from vae_jax.quantizers.buffers import Params, split_buffers
 
 
@@ -53,12 +54,10 @@ class Quantizer(NamedTuple):
 
 def check_sizes(num_codes: int, dim: int) -> None:
     """Raises ValueError where a codebook would be empty."""
-    if num_codes < 1:
-        raise ValueError(f"num_codes (K) must be at least 1, got {num_codes}")
+    check_count("num_codes (K)", num_codes, most=LARGEST_SIZE)
     check_dim(dim)
 
 
 def check_dim(dim: int) -> None:
     """Raises ValueError where a vector would have no component."""
-    if dim < 1:
-        raise ValueError(f"dim (D, the length of a code) must be at least 1, got {dim}")
+    check_count("dim (D, the length of a code)", dim, most=LARGEST_SIZE)

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from vae_jax.distributions.checks import check_count
 from vae_jax.quantizers.buffers import Params, join_buffers, split_buffers
 from vae_jax.quantizers.gradients import Estimator, straight_through
 from vae_jax.quantizers.quantizer import Quantized, Quantizer
@@ -29,8 +30,7 @@ def residual_quantizer(quantizer: Quantizer, num_stages: int, gradient: Estimato
 
     Source: Zeghidour et al. 2021 (arXiv:2107.03312), section III.C; Yang et al. 2023 (arXiv:2305.02765), for groups.
     """
-    if num_stages < 1:
-        raise ValueError(f"num_stages must be at least 1, got {num_stages}")
+    check_count("num_stages", num_stages, most=1024)
     parts = len(quantizer.num_codes)
 
     def init(key: jax.Array) -> Params:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
+from vae_jax.distributions.checks import check_number
 from vae_jax.quantizers.gradients import Estimator, straight_through
 from vae_jax.quantizers.k_means import k_means
 from vae_jax.quantizers.nearest import (
@@ -82,5 +83,4 @@ def initial_codes(key: jax.Array, num_codes: int, dim: int) -> jax.Array:
 
 def check_commitment(commitment: float) -> None:
     """Raises ValueError where the weight of the commitment loss is negative."""
-    if not commitment >= 0.0:
-        raise ValueError(f"commitment must be a weight of at least 0, got {commitment}")
+    check_number("commitment", commitment, 0.0)

@@ -1,7 +1,8 @@
 """Training as pure functions; `vae_jax.training.checkpoints`, which needs orbax, is imported by name."""
 
-from vae_jax.training.begun import Diverged as Diverged
 from vae_jax.training.begun import Progress as Progress
+from vae_jax.training.divergence import Diverged as Diverged
+from vae_jax.training.divergence import Divergence as Divergence
 from vae_jax.training.ensembles import EnsembleProgress as EnsembleProgress
 from vae_jax.training.ensembles import fit_ensemble as fit_ensemble
 from vae_jax.training.ensembles import over_models as over_models

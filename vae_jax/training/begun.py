@@ -14,6 +14,7 @@ from vae_jax.models.vae import VAE, Params
 from vae_jax.objectives import Objective
 from vae_jax.objectives.batch import Metrics
 from vae_jax.training.data_parallel import examples_per_device, on_mesh, on_mesh_or_whole
+from vae_jax.training.divergence import BatchOf, Diverged, Divergence, Replay, explain
 from vae_jax.training.epoch import make_evaluate
 from vae_jax.training.fitting import Evaluate, Fitting, Keys, init_fitting, split_key
 from vae_jax.training.loop import (
@@ -26,6 +27,7 @@ from vae_jax.training.loop import (
     row_of,
     run_epochs,
 )
+from vae_jax.training.memory import check_state_fits
 from vae_jax.training.sharding import Rules, keep_shardings, place, replicated, shardings_of
 from vae_jax.training.step import TrainState, TrainStep, make_train_step
 
@@ -43,14 +45,13 @@ class Progress(NamedTuple):
         return best_epoch(self.history)
 
 
-class Diverged(FloatingPointError):
-    """The training or validation loss is no longer finite; checkpoints of earlier epochs are untouched."""
-
-
 class Begun(NamedTuple):
     """A fit before its next epoch: the functions that it is made of, and how far it has come."""
 
+    model: VAE
+    objective: Objective
     keys: Keys
+    init: Callable[[jax.Array], Fitting]
     step: TrainStep
     evaluate: Evaluate
     fitting: Fitting
@@ -74,7 +75,9 @@ def begin(
     keys, step, evaluated = split_key(key), make_train_step(model, objective, optimizer), objective
     init = jax.jit(lambda k: init_fitting(model, optimizer, k))
     everywhere, out_shardings = lambda tree: tree, None
-    if mesh is not None:
+    if mesh is None:
+        check_state_fits(jax.eval_shape(init, keys.init))
+    else:
         examples_per_device(batch_size, mesh)
         everywhere = lambda tree: place(tree, replicated(mesh))
         shardings = shardings_of(jax.eval_shape(init, keys.init), mesh, rules)
@@ -90,13 +93,15 @@ def begin(
         progress, fitting = restored, _fitting(restored)
         fitting = fitting if out_shardings is None else place(fitting, out_shardings[0])
     evaluate = make_evaluate(model, evaluated, batch_size)
-    return Begun(keys, step, evaluate, fitting, progress, everywhere, out_shardings)
+    return Begun(model, objective, keys, init, step, evaluate, fitting, progress, everywhere, out_shardings)
 
 
 def run_to_end(
-    program: Callable[[Fitting], tuple[Fitting, Metrics]],
+    make_program: Callable[[], Callable[[Fitting], tuple[Fitting, Metrics]]],
     begun: Begun,
     *,
+    batch_of: BatchOf,
+    steps_per_epoch: int,
     epochs: int,
     patience: int | None,
     runs_ahead: bool,
@@ -106,8 +111,10 @@ def run_to_end(
     """The epochs of a fit that has begun.
 
     Args:
-      program: an epoch, of `run_epochs`.
-      begun: what it goes on from.
+      make_program: compiles an epoch, as `run_epochs` takes it; not called for a run that has ended.
+      begun: what it goes on from; a run that has ended, by divergence too, ends in the same way again.
+      batch_of: (step, from 0) -> its batch, and the index of each of its examples in the data if that is known.
+      steps_per_epoch: of the data.
       epochs, patience, checkpoints, on_epoch: as `fit` takes them.
       runs_ahead: whether an epoch may be handed to the device before it is known that the one before was not the last.
 
@@ -115,27 +122,37 @@ def run_to_end(
       Diverged: as `fit`.
     """
 
-    def add(history: History, metrics: Metrics) -> History:
-        row = row_of(metrics)
-        if not is_finite(row):
-            raise Diverged(
-                f"the loss is not finite after epoch {row['epoch']} (train {row['train/loss']}, validation "
-                f"{row['validation/loss']}): lower the learning rate, or look for extreme values in the data"
-            )
-        return (*history, row)
+    diverged: list[Divergence] = []
 
+    def settle(fitting: Fitting, history: History) -> Fitting:
+        if not history or is_finite(history[-1]):
+            return fitting
+        init = lambda: begun.init(begun.keys.init).state
+        replay = Replay(begun.model, begun.objective, begun.step, begun.keys.train, init, batch_of, steps_per_epoch)
+        state, divergence = explain(replay, fitting.state, history[-1])
+        diverged.append(divergence)
+        return fitting._replace(state=state)
+
+    if is_finished(begun.progress.history, epochs, patience):
+        settle(begun.fitting, begun.progress.history)
+        if diverged:
+            raise Diverged(diverged[0].message)
+        return begun.progress
     fitting, history = run_epochs(
-        program,
+        make_program(),
         begun.fitting,
         begun.progress.history,
-        add=add,
+        add=lambda history, metrics: (*history, row_of(metrics)),
         runs_ahead=runs_ahead,
         last=lambda history: len(history) + 1 >= epochs,
         finished=lambda history: is_finished(history, epochs, patience),
         due=checkpoints.due,
         save=lambda *done: checkpoints.save(_progress(*done)),
         on_epoch=on_epoch,
+        settle=settle,
     )
+    if diverged:
+        raise Diverged(diverged[0].message)
     return _progress(fitting, history)
 
 

@@ -13,9 +13,10 @@ from jax.typing import ArrayLike
 from vae_jax.models.vae import VAE, Params
 from vae_jax.objectives import Objective, warm_up_steps_of
 from vae_jax.objectives.batch import Metrics
-from vae_jax.training.begun import Diverged, Progress
+from vae_jax.training.begun import Progress
+from vae_jax.training.divergence import Diverged, Divergence, Replay, explain
 from vae_jax.training.epoch import make_evaluate, make_train_epoch, steps_per_epoch
-from vae_jax.training.fit import check_fit
+from vae_jax.training.fit import batches_in_memory, check_fit
 from vae_jax.training.fitting import Fitting, Keys, init_fitting, make_fitting_epoch, make_judge, split_key
 from vae_jax.training.loop import (
     IN_MEMORY,
@@ -24,6 +25,7 @@ from vae_jax.training.loop import (
     best_epoch,
     best_loss,
     is_finished,
+    is_finite,
     row_of,
     run_epochs,
 )
@@ -40,6 +42,7 @@ class EnsembleProgress(NamedTuple):
     state: TrainState
     best_params: Params
     history: tuple[History, ...]  # of each model; a row that is not finite is the last of a model that diverged
+    diverged: tuple[Divergence | None, ...] = ()  # of each model, where and why; empty until the fit has ended
 
     def member(self, index: int) -> Progress:
         """The progress of one model, as `fit` returns it."""
@@ -84,7 +87,8 @@ def fit_ensemble(
       on_epoch: called with the M histories after every epoch.
 
     Returns:
-      The progress of all models after the last epoch of the last of them.
+      The progress of all models after the last epoch of the last of them. A model that diverged has its last finite
+      state, and in `diverged` the step, the term of the loss and the example.
 
     Raises:
       ValueError: as `fit`; where numbers and keys are not of M models each.
@@ -95,7 +99,7 @@ def fit_ensemble(
     num_models = _num_models(numbers, keys)
     # Each model's own numbers once as they are: what refuses a number cannot see one that is traced.
     setups = [setup(jax.tree.map(lambda leaf, i=i: leaf[i], numbers)) for i in range(num_models)]
-    train, validation = check_fit(setups[0][0], train, validation, epochs, batch_size, patience)
+    train, validation = check_fit(model, setups[0][0], train, validation, keys[0], epochs, batch_size, patience)
     split = jax.vmap(split_key)(keys)
 
     def init(numbers: Any, keys: Keys) -> Fitting:
@@ -128,7 +132,26 @@ def fit_ensemble(
         # A model that is not running any more has rows of zeros.
         return tuple((*past, row) if row["epoch"] else past for past, row in zip(history, rows, strict=True))
 
-    if not finished(progress.history):
+    diverged: list[Divergence | None] = [None] * num_models
+
+    def settle(fitting: Fitting, history: tuple[History, ...]) -> Fitting:
+        for i, rows in enumerate(history):
+            if rows and not is_finite(rows[-1]):
+                key = jax.tree.map(lambda leaf, i=i: leaf[i], split)
+                step = make_train_step(model, *setups[i])
+                init = lambda i=i, key=key: init_fitting(model, setups[i][1], key.init).state
+                batch_of = batches_in_memory(key.train, train, batch_size)
+                num_steps = steps_per_epoch(train.shape[0], batch_size)
+                replay = Replay(model, setups[i][0], step, key.train, init, batch_of, num_steps)
+                own = jax.tree.map(lambda leaf, i=i: leaf[i], fitting.state)
+                state, diverged[i] = explain(replay, own, rows[-1])
+                put = lambda leaf, new, i=i: leaf.at[i].set(new)
+                fitting = fitting._replace(state=jax.tree.map(put, fitting.state, state))
+        return fitting
+
+    if finished(progress.history):
+        settle(fitting, progress.history)
+    else:
         on_start()
         progress = _progress(
             *run_epochs(
@@ -142,11 +165,13 @@ def fit_ensemble(
                 due=checkpoints.due,
                 save=lambda *done: checkpoints.save(_progress(*done)),
                 on_epoch=on_epoch,
+                settle=settle,
             )
         )
     if not any(best_epoch(rows) for rows in progress.history):
-        raise Diverged("the loss of every model is not finite after its first epoch: lower the learning rates")
-    return progress
+        first = next(divergence for divergence in diverged if divergence is not None)
+        raise Diverged(f"no model has an epoch of finite loss; the first: {first.message}")
+    return progress._replace(diverged=tuple(diverged))
 
 
 def over_models(function: Callable[..., Any], num_shared: int) -> Callable[..., Any]:

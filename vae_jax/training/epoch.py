@@ -8,6 +8,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
+from vae_jax.distributions.checks import LARGEST_COUNT, check_count
 from vae_jax.models.vae import VAE, Params
 from vae_jax.objectives import Objective
 from vae_jax.objectives.batch import Metrics
@@ -32,10 +33,7 @@ def make_train_epoch(
 
     @partial(jax.jit, donate_argnums=0)
     def train_epoch(state: TrainState, key: jax.Array, examples: jax.Array) -> tuple[TrainState, Metrics]:
-        num_steps = steps_per_epoch(examples.shape[0], batch_size)
-        shuffling_key = jax.random.fold_in(jax.random.fold_in(key, _SHUFFLING), state.step // num_steps)
-        order = jax.random.permutation(shuffling_key, examples.shape[0])
-        batches = order[: num_steps * batch_size].reshape(num_steps, batch_size)
+        batches = batches_of_epoch(key, state.step, examples.shape[0], batch_size)
 
         def body(state: TrainState, indices: jax.Array) -> tuple[TrainState, Metrics]:
             return step(state, key, examples[indices])
@@ -46,12 +44,28 @@ def make_train_epoch(
     return train_epoch
 
 
+def batches_of_epoch(key: jax.Array, step: jax.Array | int, num_examples: int, batch_size: int) -> jax.Array:
+    """Indices `[steps, batch_size]` of the examples that each step of an epoch is given.
+
+    Args:
+      key: the run's key.
+      step: any step of the epoch, counted from the start of the run.
+      num_examples: N.
+      batch_size: examples a step, at most N.
+    """
+    num_steps = steps_per_epoch(num_examples, batch_size)
+    shuffling_key = jax.random.fold_in(jax.random.fold_in(key, _SHUFFLING), step // num_steps)
+    order = jax.random.permutation(shuffling_key, num_examples)
+    return order[: num_steps * batch_size].reshape(num_steps, batch_size)
+
+
 def steps_per_epoch(num_examples: int, batch_size: int) -> int:
     """Full batches in num_examples.
 
     Raises:
       ValueError: where the batch size is below 1 or above the number of examples.
     """
+    check_count("batch_size", batch_size, -LARGEST_COUNT)
     if not 1 <= batch_size <= num_examples:
         raise ValueError(f"batch_size must be between 1 and the {num_examples} training examples, got {batch_size}")
     return num_examples // batch_size
@@ -70,8 +84,7 @@ def make_evaluate(
     Raises:
       ValueError: where the batch size is below 1.
     """
-    if batch_size < 1:
-        raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+    check_count("batch_size", batch_size)
 
     def metrics_of(params: Params, key: jax.Array, batch: jax.Array) -> Metrics:
         loss, aux = objective(model, params, key, batch)

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax.sharding import Mesh
 from jax.typing import ArrayLike
 
+from vae_jax.distributions.checks import check_count
 from vae_jax.models.vae import VAE
 from vae_jax.objectives import Objective, warm_up_steps_of
+from vae_jax.objectives.batch import Metrics
 from vae_jax.training.begun import Progress, begin, run_to_end
-from vae_jax.training.epoch import make_train_epoch, steps_per_epoch
-from vae_jax.training.fitting import make_fitting_epoch, make_judge
-from vae_jax.training.loop import IN_MEMORY, Checkpoints, History, is_finished
+from vae_jax.training.divergence import BatchOf
+from vae_jax.training.epoch import batches_of_epoch, make_train_epoch, steps_per_epoch
+from vae_jax.training.examples import check_finite, check_first_batch
+from vae_jax.training.fitting import Fitting, make_fitting_epoch, make_judge, split_key
+from vae_jax.training.loop import IN_MEMORY, Checkpoints, History
 from vae_jax.training.sharding import Rules
 
 
@@ -73,24 +79,31 @@ def fit(
       The progress after the last epoch.
 
     Raises:
-      ValueError: where epochs, batch_size or patience is out of range, validation is empty, or the mesh's axis "data"
-        does not divide batch_size.
-      Diverged: where the training or validation loss is no longer finite.
+      ValueError: if epochs, batch_size or patience is out of range, validation is empty, the data hold values that are
+        not finite or examples of another shape than the model's, the first batch is, after preprocessing, outside the
+        support of the likelihood, or the mesh's axis "data" does not divide batch_size.
+      Diverged: if the training or validation loss, or a parameter, is no longer finite. The last finite state is saved
+        before, and the message names the term of the loss, the step and the example. A run that is restored from there
+        raises it again.
     """
-    examples = check_fit(objective, train, validation, epochs, batch_size, patience)
+    examples = check_fit(model, objective, train, validation, key, epochs, batch_size, patience)
     begun = begin(model, objective, optimizer, key, batch_size, mesh, rules, checkpoints)
-    if is_finished(begun.progress.history, epochs, patience):
-        return begun.progress
     examples = begun.everywhere(examples)
     num_steps = steps_per_epoch(examples[0].shape[0], batch_size)
-    judge = make_judge(begun.evaluate, num_steps, warm_up_steps_of(objective), patience)
-    epoch = make_fitting_epoch(make_train_epoch(begun.step, batch_size), judge)
-    program = jax.jit(epoch, donate_argnums=0, out_shardings=begun.out_shardings)
-    compiled = program.lower(begun.fitting, begun.keys, *examples).compile()
-    on_start()
+
+    def make_program() -> Callable[[Fitting], tuple[Fitting, Metrics]]:
+        judge = make_judge(begun.evaluate, num_steps, warm_up_steps_of(objective), patience)
+        epoch = make_fitting_epoch(make_train_epoch(begun.step, batch_size), judge)
+        program = jax.jit(epoch, donate_argnums=0, out_shardings=begun.out_shardings)
+        compiled = program.lower(begun.fitting, begun.keys, *examples).compile()
+        on_start()
+        return lambda fitting: compiled(fitting, begun.keys, *examples)
+
     return run_to_end(
-        lambda fitting: compiled(fitting, begun.keys, *examples),
+        make_program,
         begun,
+        batch_of=batches_in_memory(begun.keys.train, examples[0], batch_size),
+        steps_per_epoch=num_steps,
         epochs=epochs,
         patience=patience,
         runs_ahead=True,
@@ -99,10 +112,28 @@ def fit(
     )
 
 
+def batches_in_memory(key: jax.Array, examples: jax.Array, batch_size: int) -> BatchOf:
+    """(step, from 0) -> the batch that `make_train_epoch` gives it, and the index of each of its examples."""
+    num_steps = steps_per_epoch(examples.shape[0], batch_size)
+
+    @lru_cache(maxsize=1)
+    def order(epoch: int) -> np.ndarray:
+        return np.asarray(batches_of_epoch(key, epoch * num_steps, examples.shape[0], batch_size))
+
+    def batch_of(step: int) -> tuple[jax.Array, np.ndarray]:
+        epoch, of_epoch = divmod(step, num_steps)
+        indices = order(epoch)[of_epoch]
+        return examples[indices], indices
+
+    return batch_of
+
+
 def check_fit(
+    model: VAE,
     objective: Objective,
     train: ArrayLike,
     validation: ArrayLike,
+    key: jax.Array,
     epochs: int,
     batch_size: int,
     patience: int | None,
@@ -110,6 +141,14 @@ def check_fit(
     """The examples on the device; raises or warns as `fit` says, with the line that called it."""
     train, validation = jnp.asarray(train), jnp.asarray(validation)
     check_numbers(objective, validation, epochs, steps_per_epoch(train.shape[0], batch_size), patience, stacklevel=4)
+    if train.shape[1:] != validation.shape[1:]:
+        raise ValueError(
+            f"validation must hold examples of train's shape, {train.shape[1:]}, got {validation.shape[1:]}"
+        )
+    training_key = split_key(key).train
+    for name, examples in (("train", train), ("validation", validation)):
+        check_finite(name, examples)
+        check_first_batch(model, objective, training_key, name, examples[:batch_size])
     return train, validation
 
 
@@ -122,8 +161,10 @@ def check_numbers(
     stacklevel: int = 3,
 ) -> None:
     """Raises or warns as `fit` says; num_steps are those of an epoch."""
-    if epochs < 1:
-        raise ValueError(f"epochs must be at least 1, got {epochs}")
+    check_count("epochs", epochs)
+    check_count("the number of training steps, epochs times those of an epoch,", epochs * num_steps)
+    if patience is not None:
+        check_count("patience", patience, least=0)
     if patience is not None and patience < 1:
         raise ValueError(f"patience must be at least 1 epoch (or None), got {patience}")
     if not validation.shape[0]:

@@ -16,9 +16,10 @@ from vae_jax.models.vae import VAE
 from vae_jax.objectives import Objective, warm_up_steps_of
 from vae_jax.objectives.batch import Metrics
 from vae_jax.training.begun import Progress, begin, run_to_end
+from vae_jax.training.examples import check_finite, check_first_batch
 from vae_jax.training.fit import check_numbers
-from vae_jax.training.fitting import Fitting, make_judge
-from vae_jax.training.loop import IN_MEMORY, Checkpoints, History, is_finished
+from vae_jax.training.fitting import Fitting, make_judge, split_key
+from vae_jax.training.loop import IN_MEMORY, Checkpoints, History
 from vae_jax.training.sharding import Rules
 from vae_jax.training.streamed import make_train_stream_epoch
 
@@ -78,12 +79,12 @@ def fit_stream(
     num_steps, batch_size = batches.steps_per_epoch, batches.batch_size
     validation = jnp.asarray(validation)
     check_numbers(objective, validation, epochs, num_steps, patience)
+    check_finite("validation", validation)
+    check_first_batch(model, objective, split_key(key).train, "validation", validation[:batch_size])
     begun = begin(model, objective, optimizer, key, batch_size, mesh, rules, checkpoints)
-    if is_finished(begun.progress.history, epochs, patience):
-        return begun.progress
-    batches.seek(int(begun.fitting.state.step))
 
     def put(chunk: np.ndarray) -> jax.Array:
+        check_finite("the next chunk of the stream", chunk)
         if mesh is None:
             return jax.device_put(chunk)
         # [k, this process's part of the batch, ...], all processes' parts one after the other.
@@ -98,18 +99,29 @@ def fit_stream(
             on_start()
         started = True
 
-    epoch = make_train_stream_epoch(begun.step, num_steps, put=put, on_chunk=on_chunk)
-    judge = make_judge(begun.evaluate, num_steps, warm_up_steps_of(objective), patience)
-    judge = jax.jit(judge, donate_argnums=0, out_shardings=begun.out_shardings)
-    held_out = begun.everywhere(validation)
+    def make_program() -> Callable[[Fitting], tuple[Fitting, Metrics]]:
+        batches.seek(int(begun.fitting.state.step))
+        epoch = make_train_stream_epoch(begun.step, num_steps, put=put, on_chunk=on_chunk)
+        judge = make_judge(begun.evaluate, num_steps, warm_up_steps_of(objective), patience)
+        judge = jax.jit(judge, donate_argnums=0, out_shardings=begun.out_shardings)
+        held_out = begun.everywhere(validation)
 
-    def program(fitting: Fitting) -> tuple[Fitting, Metrics]:
-        state, metrics = epoch(fitting.state, begun.keys.train, batches)
-        return judge(fitting._replace(state=state), metrics, begun.keys, held_out)
+        def program(fitting: Fitting) -> tuple[Fitting, Metrics]:
+            # A copy: the epoch takes the memory of its state.
+            state, metrics = epoch(jax.tree.map(jnp.copy, fitting.state), begun.keys.train, batches)
+            return judge(fitting, state, metrics, begun.keys, held_out)
+
+        return program
+
+    def batch_of(step: int) -> tuple[jax.Array, None]:
+        batches.seek(step)
+        return put(next(batches)[None])[0], None  # the stream does not say which examples it took
 
     return run_to_end(
-        program,
+        make_program,
         begun,
+        batch_of=batch_of,
+        steps_per_epoch=num_steps,
         epochs=epochs,
         patience=patience,
         runs_ahead=False,  # the stream would be read for an epoch that there may not be

@@ -93,6 +93,7 @@ def run_epochs(
     due: Callable[[], bool],
     save: Callable[[Fitting, T], Any],
     on_epoch: Callable[[T], Any],
+    settle: Callable[[Fitting, T], Fitting] = lambda fitting, history: fitting,
 ) -> tuple[Fitting, T]:
     """Epochs until the history is finished, each handed to the device before the metrics of the one before are read.
 
@@ -101,13 +102,14 @@ def run_epochs(
         is no longer running.
       fitting: what the device holds after the epochs of the history.
       history: of the epochs so far.
-      add: (history, metrics on the host) -> history, raising where the fit must stop.
+      add: (history, metrics on the host) -> history.
       runs_ahead: whether to hand an epoch over before it is known whether the one before was the last.
       last: whether the epoch after this history is the last there can be: then none is handed over behind it.
       finished: whether the fit is over.
       due: whether to save after the epoch that the device is at: then none is handed over behind it either.
       save: of the fitting after the history's last epoch. Also called once at the end.
       on_epoch: called after every epoch, when it has been saved if it is to be.
+      settle: called once, on the fitting after the last epoch; what it returns is saved and returned.
 
     Returns:
       The fitting and the history at the end.
@@ -120,12 +122,14 @@ def run_epochs(
             fitting, following = program(fitting)
         if pending is not None:
             history = add(history, jax.device_get(pending))
+            # An epoch that was handed over behind the end of patience, or behind a divergence, has changed nothing.
+            if finished(history):
+                fitting = settle(fitting, history)
             if saving:
                 save(fitting, history)
             saved = saving
             on_epoch(history)
         pending = following
-    # The epoch that was handed over behind the end of patience has changed nothing.
     if not saved:
         save(fitting, history)
     return fitting, history

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+from typing import Any
 
 import jax
 
@@ -29,6 +31,22 @@ def check_fits(program: jax.stages.Compiled, num_models: int, shared_bytes: int,
         f"{num_models} models need {needed / 2**30:.2f} GiB at once, and the device has {limit / 2**30:.2f}: {fit} "
         "would fit; train them in several runs, or with a smaller batch"
     )
+
+
+def check_state_fits(shapes: Any, limit: int | None = None) -> None:
+    """Raises DoesNotFit if the parameters and all that goes with them are larger than the device's memory.
+
+    Args:
+      shapes: a tree of what will be made, of `jax.eval_shape`.
+      limit: bytes of the device; None asks it.
+    """
+    needed = sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(shapes))
+    limit = memory_limit() if limit is None else limit
+    if limit is not None and needed > limit:
+        raise DoesNotFit(
+            f"the parameters and the optimizer's state need {needed / 2**30:,.1f} GiB, and the device has "
+            f"{limit / 2**30:,.1f}: make the model smaller"
+        )
 
 
 def bytes_of(program: jax.stages.Compiled) -> int | None:

@@ -11,7 +11,7 @@ import optax
 
 from vae_jax.models.vae import VAE, Params, join_buffers, split_buffers
 from vae_jax.objectives import Objective, at_step
-from vae_jax.objectives.batch import Metrics
+from vae_jax.objectives.batch import Aux, Metrics
 
 
 class TrainState(NamedTuple):
@@ -54,18 +54,26 @@ def make_train_step(model: VAE, objective: Objective, optimizer: optax.GradientT
 
     def step(state: TrainState, key: jax.Array, batch: jax.Array) -> tuple[TrainState, Metrics]:
         trained, buffers = split_buffers(state.params)
-        step_key = jax.random.fold_in(key, state.step)
-
-        def loss_of(trained: Params) -> tuple[jax.Array, tuple]:
-            return at_step(objective, state.step)(model, join_buffers(trained, buffers), step_key, batch)
-
-        (loss, aux), gradient = jax.value_and_grad(loss_of, has_aux=True)(trained)
+        (loss, aux), gradient = differentiated(model, objective, state, key, batch)
         _check_structure(aux.buffers, buffers)
         updates, opt_state = extended.update(gradient, state.opt_state, trained, value=loss)
         params = join_buffers(optax.apply_updates(trained, updates), aux.buffers)
         return TrainState(state.step + 1, params, opt_state), {"loss": loss, **aux.metrics}
 
     return step
+
+
+def differentiated(
+    model: VAE, objective: Objective, state: TrainState, key: jax.Array, batch: jax.Array
+) -> tuple[tuple[jax.Array, Aux], Any]:
+    """((loss, aux), gradient of the trained parameters) at a state, as the step from it computes them."""
+    trained, buffers = split_buffers(state.params)
+    step_key = jax.random.fold_in(key, state.step)
+
+    def loss_of(trained: Params) -> tuple[jax.Array, Aux]:
+        return at_step(objective, state.step)(model, join_buffers(trained, buffers), step_key, batch)
+
+    return jax.value_and_grad(loss_of, has_aux=True)(trained)
 
 
 def _check_structure(given: Any, buffers: Any) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from vae_jax.distributions.checks import check_count
 from vae_jax.objectives.batch import Metrics
 from vae_jax.training.step import TrainState, TrainStep
 
@@ -43,6 +44,8 @@ def make_train_stream_epoch(
       ValueError: where steps_per_epoch or chunk_steps is below 1.
       RuntimeError (the epoch): where the iterator ends too early; what the iterator raises.
     """
+    check_count("steps_per_epoch", steps_per_epoch, 0)
+    check_count("chunk_steps", chunk_steps, 0)
     if steps_per_epoch < 1 or chunk_steps < 1:
         raise ValueError(f"steps_per_epoch and chunk_steps must be at least 1, got {steps_per_epoch} and {chunk_steps}")
 

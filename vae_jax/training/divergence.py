@@ -1,0 +1,200 @@
+"""Where and why a model diverged: the step that is not finite, found from the last state that is kept."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from vae_jax.models.vae import VAE, join_buffers, split_buffers
+from vae_jax.objectives import Objective, at_step
+from vae_jax.objectives.batch import keys_of_examples
+from vae_jax.objectives.prepared import preprocessed
+from vae_jax.training.fitting import is_finite_step
+from vae_jax.training.loop import Row
+from vae_jax.training.step import TrainState, TrainStep, differentiated
+
+_TERMS = {"rate": "the rate, KL(q(z | x) || p(z)),", "distortion": "the distortion, -log p(x | z),"}
+_SUMS = ("elbo", "loss")  # of other terms, which say more
+_STANDARD = 10.0  # means and standard deviations above it are not of standardized data
+
+
+class Divergence(NamedTuple):
+    """Where a model diverged, and why."""
+
+    epoch: int  # from 1
+    step: int  # the one that is not finite, from 1; the state that is kept is the one before it
+    term: str  # of the loss, in words
+    example: int | None  # its index in the training data; None if it is not known
+    position: int | None  # its index in the batch; None if no single example is to blame
+    message: str
+
+
+class Diverged(FloatingPointError):
+    """The training or validation loss is no longer finite; the last finite parameters have been saved."""
+
+
+# (step, from 0) -> its batch, and the index of each of its examples in the training data (None: not known)
+BatchOf = Callable[[int], tuple[jax.Array, np.ndarray | None]]
+
+
+class Replay(NamedTuple):
+    """What is needed to take any step of a fit again."""
+
+    model: VAE
+    objective: Objective
+    step: TrainStep
+    key: jax.Array  # of the training
+    init: Callable[[], TrainState]
+    batch: BatchOf
+    steps_per_epoch: int
+
+
+def explain(replay: Replay, state: TrainState, last_row: Row) -> tuple[TrainState, Divergence]:
+    """The last finite state of a model that diverged, and why the step from it is not finite.
+
+    Of a state that is the last finite one it is the same state and the same explanation again.
+
+    Args:
+      replay: the fit.
+      state: any state of the epoch that diverged, before the step that did.
+      last_row: of the history, the epoch that is not finite.
+    """
+    if math.isfinite(last_row["train/loss"]):
+        return state, _of_validation(last_row, int(state.step))
+    state, failed = _walk(replay, state)
+    number = int(state.step)
+    if not failed:
+        epoch = int(last_row["epoch"])
+        message = (
+            f"the training loss is not finite in epoch {epoch} ({last_row['train/loss']:g}), but each of its steps is "
+            "when it is taken again alone; the parameters at its end are kept: lower the learning rate"
+        )
+        return state, Divergence(epoch, number, "the training loss", None, None, message)
+    batch, indices = replay.batch(number)
+    term, value, position = _cause(replay, state, batch)
+    epoch, of_epoch = divmod(number, replay.steps_per_epoch)
+    what = "batch" if position is None else "example"
+    example = None if indices is None or position is None else int(indices[position])
+    whose = "for its batch as a whole"
+    if position is not None:
+        whose = f"at position {position} of the batch"
+        whose = whose if example is None else f"at example {example} of train (position {position} of the batch)"
+    message = (
+        f"training diverged in epoch {epoch + 1} at step {number + 1} (step {of_epoch + 1} of "
+        f"{replay.steps_per_epoch}): {term} is not finite ({value:g}), {whose}; the parameters before that step are "
+        f"kept: {_advice(replay, state, batch, what)}"
+    )
+    return state, Divergence(epoch + 1, number + 1, term.rstrip(","), example, position, message)
+
+
+def _of_validation(row: Row, step: int) -> Divergence:
+    values = {name.removeprefix("validation/"): row[name] for name in row if name.startswith("validation/")}
+    term, value = _first_term(values)
+    epoch = int(row["epoch"])
+    message = (
+        f"the validation loss is not finite after epoch {epoch} (step {step}), though the training loss is "
+        f"({row['train/loss']:g}): {term} of the validation examples is {value:g}; the parameters after that epoch are "
+        "kept: look for extreme values in validation, or lower the learning rate"
+    )
+    return Divergence(epoch, step, f"{term.rstrip(',')} of the validation examples", None, None, message)
+
+
+def _walk(replay: Replay, state: TrainState) -> tuple[TrainState, bool]:
+    """Step by step to the one that fails: the state before it, and whether there is one in this epoch."""
+
+    @jax.jit
+    def checked(state: TrainState, key: jax.Array, batch: jax.Array) -> tuple[TrainState, jax.Array]:
+        new, metrics = replay.step(state, key, batch)
+        return new, is_finite_step(state, new, metrics["loss"])
+
+    first = int(state.step)
+    end = (first // replay.steps_per_epoch + 1) * replay.steps_per_epoch
+    for number in range(first, end):
+        following, finite = checked(state, replay.key, replay.batch(number)[0])
+        if not bool(finite):
+            return state, True
+        state = following
+    return state, False
+
+
+def _cause(replay: Replay, state: TrainState, batch: jax.Array) -> tuple[str, float, int | None]:
+    """The term that is not finite, its value, and the position of the first example whose own it is."""
+    model, objective, key = replay.model, replay.objective, replay.key
+    compute = jax.jit(lambda state, batch: differentiated(model, objective, state, key, batch))
+    (loss, aux), gradient = compute(state, batch)
+    values = {name: float(value) for name, value in {**aux.metrics, "loss": loss}.items() if jnp.ndim(value) == 0}
+    if not math.isfinite(float(loss)):
+        return *_first_term(values), _first_example(replay, state, batch, with_gradient=False)
+    name = _first_leaf(gradient)
+    if name is not None:
+        return f"the gradient of {name}", math.nan, _first_example(replay, state, batch, with_gradient=True)
+    name = _first_leaf(split_buffers(jax.jit(replay.step)(state, key, batch)[0].params)[0])
+    return f"the optimizer's update of {name or 'the parameters'}", math.nan, None
+
+
+def _first_term(values: dict[str, float]) -> tuple[str, float]:
+    names = [name for name, value in values.items() if not math.isfinite(value)]
+    # The parts before the sums; and the likelihood, which all else is for, before the others.
+    name = min(names, key=lambda name: (name in _SUMS, name != "distortion", name != "rate"), default="loss")
+    return _TERMS.get(name, f"the {name}"), values.get(name, math.nan)
+
+
+def _first_leaf(tree: Any) -> str | None:
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        if jnp.issubdtype(leaf.dtype, jnp.inexact) and not bool(jnp.all(jnp.isfinite(leaf))):
+            return jax.tree_util.keystr(path, simple=True, separator="/")
+    return None
+
+
+def _first_example(replay: Replay, state: TrainState, batch: jax.Array, with_gradient: bool) -> int | None:
+    """The first example on which alone the objective is not finite; None if there is none, or it takes no one alone."""
+    trained, buffers = split_buffers(state.params)
+
+    def is_finite(trained: Any, objective: Objective, key: jax.Array, x: jax.Array) -> jax.Array:
+        loss_of = lambda trained: objective(replay.model, join_buffers(trained, buffers), key, x[None])
+        if not with_gradient:
+            return jnp.isfinite(loss_of(trained)[0])
+        gradient = jax.grad(loss_of, has_aux=True)(trained)[0]
+        return jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(gradient)]))
+
+    @partial(jax.jit, static_argnums=2)
+    def of_all(trained: Any, batch: jax.Array, own_keys: bool) -> jax.Array:
+        key = jax.random.fold_in(replay.key, state.step)
+        objective, key, prepared = preprocessed(at_step(replay.objective, state.step), key, batch)
+        keys = keys_of_examples(key, batch.shape[0])[:, None]
+        key_of = lambda keys: keys if own_keys else key
+        return jax.lax.map(lambda args: is_finite(trained, objective, key_of(args[0]), args[1]), (keys, prepared))
+
+    # With the key that each example has in the batch, or for an objective that takes but one key, with that.
+    for own_keys in (True, False):
+        try:
+            finite = np.asarray(of_all(trained, batch, own_keys))
+        except Exception:  # whatever an objective of the user's raises that takes one key, or more than one example
+            continue
+        return None if finite.all() else int(np.argmin(finite))
+    return None
+
+
+def _advice(replay: Replay, state: TrainState, batch: jax.Array, what: str) -> str:
+    key = jax.random.fold_in(replay.key, state.step)
+    seen = preprocessed(at_step(replay.objective, state.step), key, batch)[2]
+    general = f"lower the learning rate, clip the gradient (optax.clip_by_global_norm), or look at that {what}"
+    if not jnp.issubdtype(seen.dtype, jnp.floating):
+        return general
+    mean, deviation = float(jnp.mean(seen)), float(jnp.std(seen))
+    if abs(mean) <= _STANDARD and deviation <= _STANDARD:
+        return general
+    first, _ = replay.batch(0)
+    loss = float(jax.jit(replay.step)(replay.init(), replay.key, first)[1]["loss"])
+    if math.isfinite(loss) and abs(loss) <= 100.0 * math.prod(seen.shape[1:]):
+        return general
+    return (
+        f"the first loss is {loss:.3g}: the data have mean {mean:.3g} and standard deviation {deviation:.3g}; "
+        "standardize them, or scale them to [0, 1]"
+    )

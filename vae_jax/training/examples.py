@@ -1,0 +1,51 @@
+"""What is asked of data before anything is trained on them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from vae_jax.models.checks import check_examples
+from vae_jax.models.vae import VAE
+from vae_jax.objectives import Objective, at_step
+from vae_jax.objectives.prepared import preprocessed
+
+
+def check_finite(name: str, examples: jax.Array | np.ndarray) -> None:
+    """Refuses `[N, ...]` examples with a value that is not finite, saying where the first is.
+
+    Raises:
+      ValueError: if there is one.
+    """
+    if not jnp.issubdtype(examples.dtype, jnp.inexact):
+        return
+    # Where the array lies: data on the device are not copied back for it.
+    numpy: Any = np if isinstance(examples, np.ndarray) else jnp
+    if bool(numpy.isfinite(examples).all()):
+        return
+    wrong = ~np.isfinite(np.asarray(examples, np.float32 if examples.dtype.itemsize <= 4 else None))
+    count, (example, *position) = int(wrong.sum()), np.argwhere(wrong)[0].tolist()
+    values = "1 value that is" if count == 1 else f"{count} values that are"
+    place = f", position {tuple(position)}" if position else ""
+    raise ValueError(f"{name} holds {values} not finite (first at example {example}{place})")
+
+
+def check_first_batch(model: VAE, objective: Objective, key: jax.Array, name: str, batch: jax.Array) -> None:
+    """Refuses a batch that is, after the objective's preprocessing, outside the support of the model's likelihood.
+
+    Args:
+      model, objective: of the fit. Integers that no preprocessing has changed are not checked: the model refuses them.
+      key: of the training.
+      name: of the argument that holds the batch, for the message.
+      batch: the first examples.
+
+    Raises:
+      ValueError: if a value is outside, or its examples are not of the model's shape.
+    """
+    step_key = jax.random.fold_in(key, 0)
+    seen = jax.jit(lambda key, batch: preprocessed(at_step(objective, 0), key, batch)[2])(step_key, batch)
+    if jnp.issubdtype(seen.dtype, jnp.floating):
+        check_examples(model, seen, name)
