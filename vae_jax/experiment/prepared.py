@@ -17,6 +17,7 @@ from vae_jax.experiment.environment import versions
 from vae_jax.experiment.loggers import check_logger
 from vae_jax.experiment.method import Method
 from vae_jax.experiment.problem import Problem, make_problem
+from vae_jax.experiment.progress import say
 from vae_jax.experiment.schedules import make_schedule
 from vae_jax.experiment.settings import Settings, resolve, run_config
 from vae_jax.models.vae import VAE
@@ -54,8 +55,10 @@ def prepare(method: Method, settings: Settings) -> Prepared:
     folder = RunFolder(Path(from_writer(str(settings.run_dir or default_path))))
     if not settings.resume and is_writer():
         folder.check_new()
-    images = (stream_images if settings.stream else load_images)(settings.data, settings.data_dir)
-    settings = resolve(settings, images)
+    images = (stream_images if settings.stream else load_images)(settings.data, settings.data_dir, size=settings.size)
+    given, settings = settings, resolve(settings, images)
+    if given.batch_size is None and settings.resolved_batch_size < given.default_batch_size and is_writer():
+        say(f"--batch-size {settings.batch_size}: fewer than {given.default_batch_size} training images")
     check_same(run_config(method.name, settings) | versions())
     mesh = mesh_of(settings)
     if settings.resume:
@@ -64,7 +67,7 @@ def prepare(method: Method, settings: Settings) -> Prepared:
     model = method.model(settings, problem)
     jax.eval_shape(model.init, jax.random.key(0))
     objective = on_prepared(accumulated(method.objective(settings), settings.microbatches), problem.pixels.prepare)
-    num_steps = settings.epochs * steps_per_epoch(problem.train.shape[0], settings.batch_size)
+    num_steps = settings.epochs * steps_per_epoch(problem.train.shape[0], settings.resolved_batch_size)
     optimizer = optax.adam(make_schedule(settings.schedule, settings.learning_rate, num_steps))
     if not settings.resume and is_writer():
         folder.create(run_config(method.name, settings), images.train.shape[1:])

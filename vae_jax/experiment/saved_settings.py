@@ -8,6 +8,9 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from vae_jax.runs import RunFolder
 
+# What a later version added, with the value that does what earlier ones did.
+_BEFORE = {"size": None}
+
 
 def saved_fields(
     folder: RunFolder, config: Mapping[str, Any], settings: type, expected: Iterable[str]
@@ -23,6 +26,7 @@ def saved_fields(
     Raises:
       ValueError: where the fields are not this version's, or one holds what it cannot.
     """
+    config = {name: value for name, value in _BEFORE.items() if name in set(expected)} | dict(config)
     if set(config) != set(expected):
         names = ", ".join(sorted(set(config) ^ set(expected)))
         raise ValueError(
