@@ -90,7 +90,6 @@ MODELS = {
     "masked": lambda: with_prior(lambda sizes: masked_prior(sizes, 4, layers=1, width=8, heads=2, steps=2)),
     "conv of odd sides": lambda: conv_vae(ODD_SHAPE, 3, (3, 4), 6),
     "ema of odd sides": lambda: vq(image_shape=ODD_SHAPE),
-    "vq_vae_2 of odd sides": lambda: vq_vae_2(ODD_SHAPE, EMA, q.ema_vector_quantizer(5, 4), (4,), 3, 1),
     "bfloat16": lambda: of_convolutions(in_bfloat16),
 }
 

@@ -176,6 +176,16 @@ def test_an_image_that_cannot_be_halved_so_often_is_refused():
         vq_vae_2((4, 12, 1), vector_quantizer(6, 3), vector_quantizer(6, 3), (4, 4))
 
 
+def test_grids_of_an_image_of_odd_sides_are_rounded_up():
+    model = vq_vae_2((5, 7, 1), vector_quantizer(6, 3), vector_quantizer(5, 2), (4,), 3, 1)
+    bottom, top = (level.grid for level in levels_of(model))
+    assert (bottom, top) == ((3, 4), (2, 2))
+    params = jax.eval_shape(model.init, jax.random.key(0))
+    x = jax.ShapeDtypeStruct((5, 7, 1), jnp.float32)
+    decoded = jax.eval_shape(lambda params, x: model.decode(params, model.encode(params, x).mean).mean, params, x)
+    assert decoded.shape == (5, 7, 1)
+
+
 def test_the_priors_of_a_model_are_of_its_class():
     assert isinstance(MODEL.prior(PARAMS), CodebookPrior)
 

@@ -48,7 +48,7 @@ def mesh_of(settings: Settings) -> Mesh | None:
     except ValueError as error:
         raise ValueError(f"--devices {settings.devices}: {error}") from error
     try:
-        examples_per_device(settings.batch_size, mesh)
+        examples_per_device(settings.resolved_batch_size, mesh)
     except ValueError as error:
         raise ValueError(f"--batch-size {settings.batch_size}: {error}") from error
     return mesh

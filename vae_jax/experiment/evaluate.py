@@ -86,7 +86,7 @@ def open_run(path: Path, data_dir: str | None = None, seed: int | None = None, m
         )
     own: Settings = dataclasses.replace(loaded.settings, data_dir=data_dir)
     try:
-        images = (stream_images if own.stream else load_images)(own.data, data_dir)
+        images = (stream_images if own.stream else load_images)(own.data, data_dir, size=own.size)
     except ValueError as error:
         raise ValueError(f"RUN {path} was made with --data {own.data}, not to be loaded from here: {error}") from error
     problem = make_problem(own, images)

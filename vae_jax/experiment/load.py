@@ -74,7 +74,7 @@ def images_of(loaded: Loaded, data_dir: str | None = None) -> ShownImages:
         labels = np.asarray(factors_of(indices, data.factor_sizes)[0])
         return ShownImages(_as_pixels(xs), xs, labels)
     try:
-        images = (stream_images if settings.stream else load_images)(settings.data, data_dir)
+        images = (stream_images if settings.stream else load_images)(settings.data, data_dir, size=settings.size)
     except ValueError as error:
         raise ValueError(
             f"{loaded.folder.argument} {loaded.folder.path} was made with --data {settings.data}, not to be loaded "

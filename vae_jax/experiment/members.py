@@ -42,7 +42,7 @@ def train_members(
         log=log,
         changeable=changeable(settings),
     )
-    batch_size = settings.batch_size
+    batch_size = settings.resolved_batch_size
     until: dict[str, Any] = {"epochs": settings.epochs, "patience": settings.patience}
     if settings.seeds > 1:
         setup = lambda _: (objective, optimizer)
@@ -56,9 +56,7 @@ def train_members(
 
     mesh, key = prepared.mesh, keys[0]
     if isinstance(problem.train, np.ndarray):
-        train: Callable[..., Progress] = partial(
-            fit, model, objective, optimizer, problem.train, batch_size=settings.batch_size
-        )
+        train: Callable[..., Progress] = partial(fit, model, objective, optimizer, problem.train, batch_size=batch_size)
     else:
         processes = {"process_index": jax.process_index(), "process_count": jax.process_count()}
         batches = Batches(problem.train, batch_size, settings.seed, **processes)

@@ -20,6 +20,7 @@ from vae_jax.experiment.loggers import check_logger
 from vae_jax.experiment.memory import check_fits
 from vae_jax.experiment.method import Method
 from vae_jax.experiment.problem import Problem, make_problem
+from vae_jax.experiment.progress import say
 from vae_jax.experiment.schedules import make_schedule
 from vae_jax.experiment.settings import Settings, changeable, resolve, run_config
 from vae_jax.models.vae import VAE
@@ -66,8 +67,10 @@ def prepare(method: Method, settings: Settings) -> Prepared:
 
 
 def _prepare_in(folder: RunFolder, method: Method, settings: Settings, started: float) -> Prepared:
-    images = (stream_images if settings.stream else load_images)(settings.data, settings.data_dir)
-    settings = resolve(settings, images)
+    images = (stream_images if settings.stream else load_images)(settings.data, settings.data_dir, size=settings.size)
+    given, settings = settings, resolve(settings, images)
+    if given.batch_size is None and settings.resolved_batch_size < given.default_batch_size and is_writer():
+        say(f"--batch-size {settings.batch_size}: fewer than {given.default_batch_size} training images")
     check_same(run_config(method.name, settings) | versions())
     mesh = mesh_of(settings)
     about: dict[str, Any] = {
@@ -87,7 +90,7 @@ def _prepare_in(folder: RunFolder, method: Method, settings: Settings, started: 
     whole = model if method.second_stage is None else method.second_stage.whole(settings, model)
     check_fits(whole.init, settings.seeds, "the sizes of the networks and --seeds")
     objective = on_prepared(accumulated(method.objective(settings), settings.microbatches), problem.pixels.prepare)
-    num_steps = settings.epochs * steps_per_epoch(problem.train.shape[0], settings.batch_size)
+    num_steps = settings.epochs * steps_per_epoch(problem.train.shape[0], settings.resolved_batch_size)
     optimizer = optax.adam(make_schedule(settings.schedule, settings.learning_rate, num_steps))
     if is_writer():
         if not settings.resume:

@@ -57,7 +57,7 @@ class Problem(NamedTuple):
 
     train: np.ndarray | ImageSource  # uint8 [N, H, W, C], in memory or where they are read from
     mean_image: np.ndarray  # float [H, W, C] in [0, 1]
-    validation: np.ndarray  # uint8 [M, H, W, C], held out of train
+    validation: np.ndarray  # uint8 [M, H, W, C], held out of train, or the data's own split
     test: jax.Array  # float32 [L, H, W, C], as the model sees them: the bits and noise of one draw
     test_labels: np.ndarray | None
     pixels: Pixels
@@ -75,8 +75,12 @@ def make_problem(settings: Settings, images: Images | ImageStream) -> Problem:
         train = data.static_binarization(train, BITS_SEED)
     if settings.binarization == "dynamic":
         pixels = _BITS
-    source = ArrayImages(train) if isinstance(train, np.ndarray) else train
-    rest, validation = hold_out(source, settings.validation_size or 0, SPLIT_SEED)
+    rest: ImageSource = ArrayImages(train) if isinstance(train, np.ndarray) else train
+    validation = images.validation
+    if validation is None:
+        rest, validation = hold_out(rest, settings.validation_size or 0, SPLIT_SEED)
+    elif settings.binarization == "static":
+        validation = data.static_binarization(validation, BITS_SEED + 2)
     in_memory = isinstance(train, np.ndarray)
     return Problem(
         train=rest.read(np.arange(rest.shape[0])) if in_memory else rest,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import shlex
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 import tyro
 
@@ -43,10 +43,15 @@ _PLACES = (
 class Settings:
     """What every image experiment can be told."""
 
+    default_batch_size: ClassVar[int] = 128
+
     data: str = "digits"
     """digits (5,000 of MNIST, embedded), a TFDS image dataset (mnist, cifar10, ...), a .npz or .npy file, or folder/"""
     data_dir: str | None = None
     """folder of TFDS datasets; None: the environment's TFDS_DATA_DIR, else TFDS's own"""
+    size: Annotated[tuple[int, int] | None, tyro.conf.arg(metavar="HEIGHT WIDTH")] = None
+    """bring the pictures of a folder to this size: the shorter side is resized, the middle cropped; None: they must
+    have one size"""
     stream: bool = False
     """leave the training images on disk and read each batch as it is needed: for data larger than memory"""
     run_dir: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
@@ -59,7 +64,7 @@ class Settings:
     log: LogName = "none"
     """metrics go to metrics.jsonl, and to TensorBoard or Weights & Biases too; to be given again with --resume"""
     network: Literal["mlp", "conv"] = "mlp"
-    """mlp, or conv: 4x4 convolutions of stride 2 (height and width divisible by 2 to their number)"""
+    """mlp, or conv: 4x4 convolutions of stride 2"""
     hidden: tuple[int, ...] = (400,)
     """widths of the mlp's hidden layers, from image to code; of conv, one width: its dense layer"""
     channels: tuple[int, ...] = (32, 64)
@@ -72,8 +77,8 @@ class Settings:
     """pixels as bits drawn once (static) or at every step (dynamic), or grey (none); auto: dynamic for bernoulli"""
     epochs: int = 100
     """passes over the training images"""
-    batch_size: int = 128
-    """images a step"""
+    batch_size: int | None = None
+    """images a step; None: 128, or all training images if they are fewer"""
     microbatches: int = 1
     """parts of a batch, computed one after another for less memory; the numbers are those of the whole batch"""
     rematerialize: bool = False
@@ -87,7 +92,8 @@ class Settings:
     patience: int | None = 20
     """stop after so many epochs without a better validation loss; None: never"""
     validation_size: int | None = None
-    """images held out of train to choose the best epoch; None: a tenth of them, at most 1,000"""
+    """images held out of train to choose the best epoch; None: a tenth of them, at most 1,000, or the validation split
+    of a folder or file that has one"""
     elbo_samples: int = 16
     """draws of z a test image, for the ELBO, in nats"""
     nll_samples: int = 0
@@ -107,6 +113,12 @@ class Settings:
     """with --coordinator: of the run"""
     process_id: int | None = None
     """with --coordinator: of this process, from 0"""
+
+    @property
+    def resolved_batch_size(self) -> int:
+        """Images a step, after `resolve`."""
+        assert self.batch_size is not None, "resolve the settings first"
+        return self.batch_size
 
 
 def resolve(settings: Settings, images: Images | ImageStream) -> Settings:
@@ -139,30 +151,53 @@ def resolve(settings: Settings, images: Images | ImageStream) -> Settings:
         )
     if settings.stream and settings.seeds > 1:
         raise ValueError(f"--stream trains one model at a time, got --seeds {settings.seeds}")
-    validation_size = max(1, min(total // 10, 1000)) if settings.validation_size is None else settings.validation_size
-    if not 1 <= validation_size < total:
-        raise ValueError(
-            f"--validation-size must be between 1 and {total - 1} (train has {total}), got {validation_size}"
-        )
-    if settings.batch_size > total - validation_size:
-        raise ValueError(
-            f"--batch-size {settings.batch_size} is larger than the {total - validation_size} training images "
-            f"({total} less {validation_size} for validation)"
-        )
-    steps = settings.epochs * steps_per_epoch(total - validation_size, settings.batch_size)
+    validation_size = _validation_size(settings, images)
+    training, words = total, f"{total} less {validation_size} for validation"
+    if images.validation is None:
+        training -= validation_size
+    else:
+        words = f"beside {validation_size} for validation"
+    batch_size = settings.batch_size
+    if batch_size is None:
+        batch_size = min(settings.default_batch_size, training)
+        # What divides a batch later must divide it.
+        batch_size = max(batch_size - batch_size % (settings.microbatches * (settings.devices or 1)), 1)
+    if batch_size > training:
+        raise ValueError(f"--batch-size {batch_size} is larger than the {training} training images ({words})")
+    steps = settings.epochs * steps_per_epoch(training, batch_size)
     if steps > MOST_STEPS:
         most = MOST_STEPS * settings.epochs // steps
         raise ValueError(f"--epochs must be at most {most:,} here ({MOST_STEPS:,} steps), got {settings.epochs}")
-    if settings.batch_size % settings.microbatches:
-        raise ValueError(f"--microbatches must divide --batch-size {settings.batch_size}, got {settings.microbatches}")
+    if batch_size % settings.microbatches:
+        raise ValueError(f"--microbatches must divide --batch-size {batch_size}, got {settings.microbatches}")
     return dataclasses.replace(
-        settings, likelihood=likelihood, binarization=binarization, validation_size=validation_size
+        settings,
+        likelihood=likelihood,
+        binarization=binarization,
+        validation_size=validation_size,
+        batch_size=batch_size,
     )
 
 
 def changeable(settings: Settings) -> tuple[str, ...]:
     """Settings that a run may be continued with other values of: its epochs, if nothing but its end depends on them."""
     return ("epochs",) if settings.schedule == "constant" else ()
+
+
+def _validation_size(settings: Settings, images: Images | ImageStream) -> int:
+    """How many images choose the best epoch: those of the data's own split, else so many of train."""
+    total, own = images.train.shape[0], images.validation
+    if own is not None:
+        if settings.validation_size not in (None, len(own)):
+            raise ValueError(
+                f"--validation-size holds images out of train, and data {images.name} has {len(own)} of its own for "
+                f"validation: leave it out, got {settings.validation_size}"
+            )
+        return len(own)
+    size = max(1, min(total // 10, 1000)) if settings.validation_size is None else settings.validation_size
+    if not 1 <= size < total:
+        raise ValueError(f"--validation-size must be between 1 and {total - 1} (train has {total}), got {size}")
+    return size
 
 
 def run_config(experiment: str, settings: Settings) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable
-from typing import Literal, get_args
+from typing import ClassVar, Literal, get_args
 
 import jax
 import numpy as np
@@ -73,8 +73,9 @@ class VQSettings(CodeSettings):
     """residual layers of encoder and decoder"""
     epochs: int = 12
     """passes over the training images"""
-    batch_size: int = 64
-    """images a step"""
+    default_batch_size: ClassVar[int] = 64
+    batch_size: int | None = None
+    """images a step; None: 64, or all training images if they are fewer"""
     patience: int | None = None
     """stop after so many epochs without a better validation loss, in either stage; None: never"""
 

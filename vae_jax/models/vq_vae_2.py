@@ -27,7 +27,7 @@ def vq_vae_2(
     likelihood: Likelihood = bernoulli,
     data_mean: jax.Array | None = None,
 ) -> VAE:
-    """z = (bottom codes `[h, w]`, top codes `[h / 2, w / 2]`), h = H / 2^len(channels), p(z) uniform; halves are rounded up.
+    """z = (bottom codes `[h, w]`, top codes `[h / 2, w / 2]`), h = H / 2^len(channels), rounded up; p(z) uniform.
 
     Features f of the image at the bottom's grid; top codes of f, halved again; bottom codes of f together with what the
     top's decoder makes of its codes; the image from both. Train it with `objectives.quantized`; `with_code_prior`
