@@ -1,0 +1,114 @@
+"""Faults injected into small runs: kills, damaged files, machines that fail, inputs that cannot be.
+
+    python -m experiments.faults --runs /tmp/faults
+    python -m experiments.faults --quick
+
+Runs of three recipes, with pictures of 8 x 8, are killed and continued, and must end in the bits of a run that was not;
+every file of their folders is damaged in five ways, and each command that reads it must say so, use the last good state
+or give the same; disks are full, folders read-only, pipes closed. Cases that are drawn anew at every run stand nowhere.
+A second start with the same --runs does what is left. About an hour on two cores; --quick: two minutes, and no record.
+The exit code is 1 if anything is not as docs/reliability.md promises; each such case is a line on stderr.
+"""
+
+import dataclasses
+import json
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from experiments.lib import forked
+from experiments.lib.bad_inputs import bad_input_cases, digits_run
+from experiments.lib.damages import damage_cases, random_damages
+from experiments.lib.fault_cases import Case, counted, failure, run_cases
+from experiments.lib.input_output import input_output_cases
+from experiments.lib.kills import kill_cases, random_kills
+from experiments.lib.reliability import write_reliability
+from experiments.lib.small_runs import RECIPES, Bench
+
+Part = Literal["kills", "damages", "machine", "inputs", "random"]
+PARTS: tuple[Part, ...] = ("kills", "damages", "machine", "inputs", "random")
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What the experiment can be told."""
+
+    quick: bool = False
+    """a dozen kills, thirty damages and the bad inputs"""
+    parts: tuple[Part, ...] = PARTS
+    """which parts to run; the record needs all"""
+    recipes: tuple[Literal["vae", "vq_vae", "disentangle"], ...] = ("vae", "vq_vae", "disentangle")
+    """which recipes to run; the record needs all"""
+    random: int = 60
+    """kills that are drawn at random, and as many damages"""
+    seed: int | None = None
+    """of what is drawn at random; None: one that the clock gives, kept in --runs"""
+    jobs: int = 2
+    """cases at a time"""
+    runs: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    """where to work, and to go on later; None: a temporary folder"""
+    cache: Path | None = None
+    """compiled programs, for a quicker start; None: in --runs"""
+    record: Path = Path("docs/results/reliability.json")
+    """where the numbers go"""
+
+
+def cases_of(options: Options, bench: Bench, seed: int) -> Iterator[Case]:
+    """All cases that the options ask for."""
+    references = {str(name): bench.references[name] for name in options.recipes}
+    events = {name: reference.events for name, reference in references.items()}
+    sights = {name: sum(1 for _ in reference.finished.rglob("*")) for name, reference in references.items()}
+    if "kills" in options.parts:
+        whole = {"events": 30, "sights": 9, "times": 9, "chains": 6, "stops": 24}
+        few = {"events": 5, "sights": 2, "times": 2, "chains": 1, "stops": 2}
+        yield from kill_cases(events, sights, few if options.quick else whole, seed=0)
+    if "damages" in options.parts:
+        yield from damage_cases(bench, options.recipes, seed=0, quick=14 if options.quick else 0)
+    if "machine" in options.parts:
+        yield from input_output_cases(bench, options.recipes, 1 if options.quick else 6, seed=0)
+    if "inputs" in options.parts:
+        digits_run(bench)
+        yield from bad_input_cases()
+    if "random" in options.parts and not options.quick:
+        yield from random_kills(options.recipes, options.random, seed)
+        yield from random_damages(bench, options.recipes, options.random, seed)
+
+
+def main(options: Options) -> int:
+    started = time.monotonic()
+    root = (options.runs or Path(tempfile.mkdtemp(prefix="faults-"))).resolve()
+    forked.preload((options.cache or root / "compiled").resolve())
+    bench, log = Bench(root), root / "cases.jsonl"
+    bench.prepare(list(options.recipes))
+    kept = root / "seed"
+    if not kept.exists():
+        kept.write_text(str(time.time_ns() % 2**32))
+    seed = int(kept.read_text()) if options.seed is None else options.seed
+    lines = run_cases(list(cases_of(options, bench, seed)), bench, log, options.jobs)
+    failures = [line for line in lines if not line["ok"]]
+    for line in failures:
+        print(failure(line), file=sys.stderr)
+    seconds = round(time.monotonic() - started, 1)
+    summary = {
+        "cases": len(lines),
+        "failed": len(failures),
+        "verdicts": counted(lines),
+        "seed": seed,
+        "seconds": seconds,
+    }
+    if not options.quick and set(options.parts) == set(PARTS) and set(options.recipes) == set(RECIPES):
+        write_reliability(options.record, lines, summary, options.jobs)
+    print(json.dumps(summary))
+    if options.runs is None and not failures:
+        shutil.rmtree(root)
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(tyro.cli(Options, description=__doc__, prog="python -m experiments.faults")))

@@ -1,0 +1,102 @@
+"""Bad inputs of the command and of the library, each of which must end in a clear error of our own."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from experiments.lib import forked
+from experiments.lib.fault_cases import Case, Result
+from experiments.lib.folder_state import hashes
+from experiments.lib.small_runs import Bench
+
+_AT_ONCE = 20  # calls of the library that share a process
+_DIGITS = "train vae --epochs 1 --hidden 2 --latent-dim 2 --elbo-samples 1 --nll-samples 0 --batch-size 3600"
+
+
+def table(module: str, name: str) -> list[Any]:
+    """The rows of a table in experiments/lib.
+
+    Raises:
+      ValueError: if the table is not there.
+    """
+    try:
+        return list(getattr(importlib.import_module(f"experiments.lib.{module}"), name))
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"experiments/lib/{module}.py must hold the table {name}: {error}") from error
+
+
+def digits_run(bench: Bench) -> Path:
+    """A finished run of the embedded digits, which the table of commands is about."""
+    folder = bench.root / "references" / "digits"
+    if not (folder / "summary.json").exists():
+        outcome = forked.run([*_DIGITS.split(), "--run-dir", str(folder)], bench.log(), timeout=600)
+        if outcome.code:
+            raise RuntimeError(f"a run of the digits must end well: {outcome.code} {outcome.err}")
+    return folder
+
+
+def _command(number: int, bench: Bench) -> list[Result]:
+    bad = table("bad_commands", "BAD_COMMANDS")[number]
+    run, new = digits_run(bench), bench.fresh()
+    before = hashes(run)
+    outcome = forked.run(bad.arguments(run, new), bench.log(), timeout=60)
+    own = outcome.err.startswith("error: ") and outcome.err.count("\n") == 1
+    parsers = "Traceback" not in outcome.err and "------" in outcome.err  # what the parser refuses is in a box
+    wrong = [] if outcome.code == 2 else [f"exit {outcome.code}"]
+    wrong += [] if own or parsers else ["not one line of error"]
+    wrong += [] if bad.expected in " ".join(outcome.err.split()) else [f"it does not say {bad.expected!r}"]
+    wrong += ["it printed on stdout"] if outcome.out else []
+    wrong += ["something was left behind"] if list(new.parent.glob(f"{new.name}*")) or hashes(run) != before else []
+    details = {"command": bad.words, "wrong": wrong, "said": outcome.last_line}
+    return [Result("UNCLEAR", False, details) if wrong else Result("clear error", True, details)]
+
+
+def _calls(numbers: range, bench: Bench) -> list[Result]:
+    """Calls of the library, some in one process; it is begun again after one that ends it."""
+    results: list[Result] = []
+    while len(results) < len(numbers):
+        outcome = forked.call(partial(_make_calls, numbers[len(results) :]), bench.log(), timeout=300)
+        lines = [json.loads(line) for line in outcome.out.splitlines() if line.startswith("{")]
+        results += [Result(line["verdict"], line["verdict"].islower(), line) for line in lines]
+        if len(results) < len(numbers):
+            details = {"call": numbers[len(results)], "exit": outcome.code, "said": outcome.last_line}
+            results.append(Result("ENDED THE PROCESS", False, details))
+    return results
+
+
+def _make_calls(numbers: range) -> None:
+    rows = table("bad_calls", "BAD_CALLS")
+    for number in numbers:
+        name, function, expected, *_ = rows[number]
+        line = {"call": name, "expected": expected}
+        try:
+            function()
+        except (ValueError, TypeError) as error:
+            said, frames = str(error), []
+            trace = error.__traceback__
+            while trace is not None:
+                frames.append(trace.tb_frame.f_code.co_filename)
+                trace = trace.tb_next
+            line["said"] = f"{type(error).__name__}: {said}"[:300]
+            ours = "vae_jax" in frames[-1]
+            line["verdict"] = "clear error" if expected in " ".join(said.split()) and ours else "UNCLEAR"
+        except BaseException as error:
+            line |= {"verdict": "ANOTHER ERROR", "said": f"{type(error).__name__}: {error}"[:300]}
+        else:
+            line["verdict"] = "NO ERROR"
+        print(json.dumps(line), flush=True)
+
+
+def bad_input_cases() -> Iterator[Case]:
+    """A case for each row of both tables; the rows of the library share processes."""
+    for number, bad in enumerate(table("bad_commands", "BAD_COMMANDS")):
+        yield Case("bad command", f"command/{number}: {bad.words[-60:]}", partial(_command, number))
+    count = len(table("bad_calls", "BAD_CALLS"))
+    for start in range(0, count, _AT_ONCE):
+        numbers = range(start, min(start + _AT_ONCE, count))
+        yield Case("bad call", f"calls/{start} to {numbers[-1]}", partial(_calls, numbers))

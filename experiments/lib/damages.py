@@ -1,0 +1,217 @@
+"""Files of a run folder damaged, one at a time, and the commands that read them."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+import shutil
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from experiments.lib import forked
+from experiments.lib.fault_cases import Case, Result
+from experiments.lib.folder_state import differences, hashes, state_of, without_time
+from experiments.lib.small_runs import Bench
+
+WAYS = ("cut", "zeroed", "emptied", "deleted", "flipped")
+LOADERS = ("evaluate", "sample", "export", "explore", "report")
+_READERS = ("show", "list", "compare")
+_SAID = re.compile(
+    r"damage|checksum|corrupt|cannot be read|not whole|missing|last good|earlier|unverified|lost|not match|no valid|"
+    r"has no|without|unreadable|not readable|instead",
+    re.IGNORECASE,
+)
+
+
+def damage(path: Path, way: str, rng: random.Random) -> str | None:
+    """Damages the file and returns what was done, or None if that changes nothing; its time of change stays."""
+    content, about = path.read_bytes(), path.stat()
+    if way == "deleted":
+        path.unlink()
+        return "deleted"
+    if way == "flipped" and content:
+        place, bit = rng.randrange(len(content)), rng.randrange(8)
+        changed = bytearray(content)
+        changed[place] ^= 1 << bit
+        new, said = bytes(changed), f"bit {bit} of byte {place} of {len(content)} flipped"
+    else:
+        kept = rng.randrange(1, len(content)) if len(content) > 1 else 0
+        new = {"cut": content[:kept], "zeroed": bytes(len(content)), "emptied": b""}.get(way, content)
+        said = f"cut to {kept} of {len(content)} bytes" if way == "cut" else way
+    if new == content:
+        return None
+    path.write_bytes(new)
+    os.utime(path, ns=(about.st_atime_ns, about.st_mtime_ns))
+    return said
+
+
+def files_of(folder: Path) -> list[str]:
+    """Every file of a run folder but those that are drawn again and never read (figures)."""
+    names = (path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*")) if path.is_file())
+    return [name for name in names if not name.startswith("figures/") and not name.endswith(".lock")]
+
+
+def commands_for(name: str, turn: int) -> tuple[str, ...]:
+    """The commands that read the file; of those that load a model each in its turn."""
+    if name in ("report.html", "MODEL.md"):
+        return ("resume",)
+    if name.startswith("scores/"):
+        return ("resume", "report")
+    loader = LOADERS[turn % len(LOADERS)]
+    return ("resume", loader, *(_READERS if "/" not in name else ()))
+
+
+def _words(command: str, recipe: str, folder: Path, bench: Bench) -> list[str]:
+    run, out = str(folder), bench.scratch / "made"
+    return {
+        "show": ["show", run],
+        "list": ["list", run],
+        "compare": ["compare", run, str(bench.references[recipe].finished), "--output", f"{out}.png"],
+        "evaluate": ["evaluate", run, "--nll-samples", "2", "--ais-images", "0"]
+        if recipe != "disentangle"
+        else ["evaluate", run, "--metrics", "disentanglement", "--points", "100"],
+        "sample": ["sample", run, "--count", "4", "--output", f"{out}.png"],
+        "export": ["export", run, "--format", "safetensors", "--output", str(out)],
+        "explore": ["explore", run, "--export", f"{out}.html"],
+        "report": ["report", run],
+    }[command]
+
+
+def _do(command: str, recipe: str, folder: Path, bench: Bench) -> dict[str, Any]:
+    """Runs a command on the folder: how it ended, what it said and made, and what the folder then holds."""
+    for path in bench.scratch.glob("made*"):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    if command == "resume":
+        outcome = bench.train(recipe, folder, resume=True)
+    else:
+        outcome = forked.run(_words(command, recipe, folder, bench), bench.log())
+    made = (
+        {
+            name: digest
+            for path in (bench.scratch, bench.scratch / "made")
+            for name, digest in hashes(path).items()
+            if (name.startswith("made") and "/" not in name) or path.name == "made"
+        }
+        if any(bench.scratch.glob("made*"))
+        else {}
+    )
+    made = {name: digest for name, digest in made.items() if name.endswith((".png", ".safetensors"))}
+    said = _comparable(outcome.out, folder, bench) if command != "resume" else ""
+    return {"outcome": outcome, "said": said, "made": made}
+
+
+def _comparable(out: str, folder: Path, bench: Bench) -> Any:
+    """What stdout says but for times, machine and places; JSON as what it holds."""
+    lines: list[Any] = []
+    for line in out.replace(str(folder), "RUN").replace(str(bench.scratch), "HERE").splitlines():
+        try:
+            lines.append(without_time(json.loads(line)))
+        except json.JSONDecodeError:
+            if not re.search(r"second|device|version|page:", line):
+                lines.append(" ".join(line.split()))
+    return lines
+
+
+def damaged(
+    recipe: str, which: str, name: str, ways: Sequence[str], commands: Sequence[str], seed: int, bench: Bench
+) -> list[Result]:
+    """Damages one file of a copy in each of the ways, and judges each command on it by the same on a whole copy."""
+    source: Path = getattr(bench.references[recipe], which)
+    results = []
+    for way in ways:
+        for command in commands:
+            expected = _baseline(recipe, which, command, bench)
+            folder = bench.fresh(source)
+            done = damage(folder / name, way, random.Random(f"{seed} {name} {way}"))
+            if done is None:
+                break
+            before = hashes(folder)
+            got = _do(command, recipe, folder, bench)
+            verdict, why = _judge(command, name, expected, got, before, folder, bench)
+            ok = verdict[0].islower()
+            details = {"file": name, "damage": done, "command": command, "exit": got["outcome"].code, "why": why}
+            results.append(Result(verdict, ok, details | {"said": got["outcome"].last_line}))
+    return results
+
+
+_BASELINES: dict[tuple[str, str, str], dict[str, Any]] = {}
+
+
+def _baseline(recipe: str, which: str, command: str, bench: Bench) -> dict[str, Any]:
+    key = recipe, which, command
+    if key not in _BASELINES:
+        folder = bench.fresh(getattr(bench.references[recipe], which))
+        _BASELINES[key] = _do(command, recipe, folder, bench)
+        _BASELINES[key]["state"] = state_of(folder, bench.log("state"))
+        # What a resume must end in is not what today's resume of a whole folder ends in, but the uninterrupted run.
+        if command == "resume":
+            _BASELINES[key]["state"] = bench.references[recipe].state
+    return _BASELINES[key]
+
+
+def _judge(
+    command: str,
+    name: str,
+    expected: dict[str, Any],
+    got: dict[str, Any],
+    before: dict[str, str],
+    folder: Path,
+    bench: Bench,
+) -> tuple[str, Any]:
+    """A verdict, in capitals if it is not as promised, and why."""
+    outcome: forked.Outcome = got["outcome"]
+    if outcome.code is None or outcome.code < 0:
+        return ("HANG" if outcome.code is None else "CRASH"), f"after {outcome.seconds} s"
+    if "Traceback (most recent call last)" in outcome.err:
+        return "TRACEBACK", None
+    if outcome.code:
+        errors = [line for line in outcome.err.splitlines() if line.startswith("error: ")]
+        after = hashes(folder)
+        changed = [each for each, digest in before.items() if each != name and after.get(each) != digest]
+        if outcome.code != 2 or len(errors) != 1:
+            return "WRONG ERROR", f"exit {outcome.code} with {len(errors)} lines of error"
+        return ("OVERWRITTEN", changed[:5]) if changed else ("one line of error", None)
+    words = set(outcome.err.splitlines()) - set(expected["outcome"].err.splitlines())
+    told = [line for line in words if _SAID.search(line) or Path(name).name in line]
+    if command in _READERS:
+        told += [line for line in map(str, got["said"]) if re.search(r"not readable|damage|checksum|missing", line)]
+    differ = differences(expected["said"], got["said"]) + differences(expected["made"], got["made"])
+    if command not in _READERS:
+        differ += differences(expected["state"], state_of(folder, bench.log("state")))
+    if not differ:
+        return ("last good state, said so" if told else "same output"), None
+    if told and command != "resume":
+        return "last good state, said so", None
+    return ("OTHER NUMBERS" if told else "SILENT"), differ[:4]
+
+
+def damage_cases(bench: Bench, recipes: Sequence[str], seed: int, quick: int = 0) -> Iterator[Case]:
+    """Every file of a finished and an unfinished run of each recipe, in five ways; `quick` of them if given."""
+    cases, turn = [], 0
+    for recipe in recipes:
+        for which in ("finished", "unfinished"):
+            for name in files_of(getattr(bench.references[recipe], which)):
+                ways = [WAYS[turn % len(WAYS)]] if quick else WAYS
+                commands = commands_for(name, turn)
+                run = partial(damaged, recipe, which, name, ways, commands, seed)
+                shown = re.sub(r"[0-9a-f]{32}", lambda match: match[0][:4], name)
+                cases.append(Case("damage", f"damage/{recipe}/{which}/{shown}", run))
+                turn += 1
+    if quick:
+        cases = random.Random(seed).sample(cases, min(quick, len(cases)))
+    yield from cases
+
+
+def random_damages(bench: Bench, recipes: Sequence[str], count: int, seed: int) -> Iterator[Case]:
+    """Random files, ways and commands that stand nowhere."""
+    rng = random.Random(f"{seed} damages")
+    for i in range(count):
+        recipe, which = rng.choice(list(recipes)), rng.choice(("finished", "unfinished"))
+        name = rng.choice(files_of(getattr(bench.references[recipe], which)))
+        way, command = rng.choice(("cut", "flipped", "flipped")), rng.choice(("resume", *LOADERS, *_READERS))
+        run = partial(damaged, recipe, which, name, [way], [command], rng.randrange(2**32))
+        yield Case("random damage", f"random/{seed}/damage {i}: {recipe} {which} {name} {way} {command}", run)

@@ -1,0 +1,203 @@
+"""Runs that are killed, or told to stop, and then continued: they must end in the bits of an uninterrupted one."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from experiments.lib import forked
+from experiments.lib.fault_cases import Case, Result
+from experiments.lib.file_events import at_events, signal_at
+from experiments.lib.folder_state import differences, leftovers, state_of
+from experiments.lib.small_runs import Bench, Event
+
+# Runs in the folder until it is interrupted, and returns how it ended.
+Interrupt = Callable[[Bench, str, Path], forked.Outcome]
+_CODES = {signal.SIGTERM: 143, signal.SIGINT: 130}
+
+
+def at_event(number: int, sent: int = signal.SIGKILL) -> Interrupt:
+    """At the event of that number, by the process itself."""
+
+    def interrupt(bench: Bench, recipe: str, folder: Path) -> forked.Outcome:
+        return bench.train(recipe, folder, inside=partial(at_events, folder, signal_at(number, sent)))
+
+    return interrupt
+
+
+def at_share(share: float, sent: int = signal.SIGKILL) -> Interrupt:
+    """After that share of the time of an uninterrupted run, from without."""
+
+    def interrupt(bench: Bench, recipe: str, folder: Path) -> forked.Outcome:
+        moment = time.monotonic() + share * bench.references[recipe].seconds
+
+        def watch(pid: int) -> bool:
+            if time.monotonic() < moment:
+                return False
+            os.kill(pid, sent)
+            return True
+
+        return bench.train(recipe, folder, watch=watch)
+
+    return interrupt
+
+
+def at_sight(number: int, sent: int = signal.SIGKILL) -> Interrupt:
+    """When that many new names have been seen in the folder, from without."""
+
+    def interrupt(bench: Bench, recipe: str, folder: Path) -> forked.Outcome:
+        seen = {str(path) for path in folder.rglob("*")} if folder.exists() else set()
+        before = len(seen)
+
+        def watch(pid: int) -> bool:
+            _see(str(folder), seen)
+            if len(seen) - before < number:
+                return False
+            os.kill(pid, sent)
+            return True
+
+        return bench.train(recipe, folder, watch=watch)
+
+    return interrupt
+
+
+def _see(folder: str, seen: set[str]) -> None:
+    try:
+        entries = list(os.scandir(folder))
+        for entry in entries:
+            seen.add(entry.path)
+            if entry.is_dir(follow_symlinks=False):
+                _see(entry.path, seen)
+    except OSError:
+        return
+
+
+def interrupted(recipe: str, interrupts: Sequence[Interrupt], sent: int, bench: Bench) -> list[Result]:
+    """Runs, is interrupted as often as told, is continued by the same command with --resume, and is compared."""
+    folder, reference = bench.fresh(), bench.references[recipe]
+    wrong: list[str] = []
+    last, codes = "", []
+    for interrupt in interrupts:
+        outcome = interrupt(bench, recipe, folder)
+        codes.append(outcome.code)
+        last = outcome.last_line
+        if sent != signal.SIGKILL and outcome.code != 0:
+            wrong += _unlike_a_stop(outcome, sent, folder, bench, reference.state)
+        elif outcome.code not in (0, -sent):
+            wrong.append(f"exit {outcome.code}: {last}")
+    reached = sum(code != 0 for code in codes)
+    outcome = bench.train(recipe, folder)
+    if outcome.code != 0:
+        return [Result("NOT RESUMED", False, {"exit": outcome.code, "said": outcome.last_line, "before": last})]
+    found = differences(reference.state, state_of(folder, bench.log()))
+    if found:
+        return [Result("OTHER BITS", False, {"differ": found[:6], "in all": len(found), "said": outcome.last_line})]
+    if wrong:
+        return [Result("NOT AS PROMISED", False, {"wrong": wrong})]
+    if left := leftovers(folder):
+        return [Result("LEFT BEHIND", False, {"files": left[:5]})]
+    return [Result("bit-identical" if reached else "ended before it", True, {"interruptions": reached})]
+
+
+def _unlike_a_stop(outcome: forked.Outcome, sent: int, folder: Path, bench: Bench, whole: dict[str, Any]) -> list[str]:
+    """What is not as it must be after SIGTERM or Ctrl-C: the exit code, the words, what was saved."""
+    wrong = []
+    if outcome.code != _CODES[signal.Signals(sent)]:
+        wrong.append(f"exit {outcome.code} after {signal.Signals(sent).name}: {outcome.last_line}")
+    if "Traceback" in outcome.err:
+        wrong.append(f"a traceback: {outcome.last_line}")
+    if not (folder / "config.json").exists():
+        return wrong
+    if "--resume" not in outcome.last_line:
+        wrong.append(f"no word of how to go on: {outcome.last_line}")
+    state = state_of(folder, bench.log())
+    for name in (name for name in whole if name.endswith("metrics.jsonl") and name in state):
+        (epochs, steps), (all_epochs, all_steps) = _progress(state, name), _progress(whole, name)
+        if steps * all_epochs < epochs * all_steps:
+            wrong.append(f"{name} tells of {epochs} epochs, but the last step that was saved is {steps}")
+    return wrong
+
+
+def _progress(state: dict[str, Any], metrics: str) -> tuple[int, int]:
+    """The last epoch in the rows, and the last step in the checkpoint beside them."""
+    saved = state.get(metrics.replace("metrics.jsonl", "checkpoints/last"), {})
+    steps = [value for name, value in saved.items() if "step" in name and isinstance(value, int)]
+    rows = state[metrics] if isinstance(state[metrics], list) else []
+    return max((int(row["epoch"]) for row in rows), default=0), max(steps, default=0)
+
+
+def kill_cases(
+    events: Mapping[str, Sequence[Event]], sights: Mapping[str, int], each: dict[str, int], seed: int
+) -> Iterator[Case]:
+    """Kills of every recipe, and stops by SIGTERM and Ctrl-C.
+
+    Args:
+      events: of an uninterrupted run of each recipe; the first of every kind on every kind of file is taken first.
+      sights: how many names such a run leaves.
+      each: how many of the kinds "events", "sights", "times", "chains" and "stops".
+      seed: of what is drawn.
+    """
+    for recipe, of_run in events.items():
+        rng = random.Random(f"{seed} {recipe}")
+        many = {name: max(1, round(count / len(events))) if count else 0 for name, count in each.items()}
+        for event in _spread(of_run, many["events"], rng):
+            name = f"kill/{recipe}/event {event.number}: {event.kind} {event.path}"
+            yield _case("kill", name, recipe, [at_event(event.number)])
+        for i in range(many["sights"]):
+            number = 1 + i * sights[recipe] // many["sights"]
+            yield _case("kill", f"kill/{recipe}/name {number} seen", recipe, [at_sight(number)])
+        for _ in range(many["times"]):
+            share = round(rng.uniform(0.05, 1.0), 4)
+            yield _case("kill", f"kill/{recipe}/at {share}", recipe, [at_share(share)])
+        for i in range(many["chains"]):
+            numbers = sorted(rng.sample(range(1, len(of_run)), 2 + i % 2))
+            # After a resume a run has fewer events left; the clock of the harness makes it save again soon.
+            chain = [at_event(max(1, number // (1 + j))) for j, number in enumerate(numbers)]
+            yield _case("kill", f"kill/{recipe}/events {numbers}", recipe, chain)
+        for i in range(many["stops"]):
+            sent = (signal.SIGTERM, signal.SIGINT)[i % 2]
+            share, number = round(rng.uniform(0.1, 1.0), 4), rng.randrange(1, len(of_run))
+            how = at_share(share, sent) if i % 4 < 2 else at_event(number, sent)
+            words = f"at {share}" if i % 4 < 2 else f"at event {number}"
+            yield _case("stop", f"stop/{recipe}/{sent.name} {words}", recipe, [how], sent)
+
+
+def _case(kind: str, name: str, recipe: str, interrupts: Sequence[Interrupt], sent: int = signal.SIGKILL) -> Case:
+    return Case(kind, name, partial(interrupted, recipe, interrupts, sent))
+
+
+def _spread(events: Sequence[Event], count: int, rng: random.Random) -> list[Event]:
+    """As many events as asked for: of every kind and file once, as far as they go, the others drawn."""
+    kinds: dict[tuple[str, str], list[Event]] = {}
+    for event in events:
+        kinds.setdefault((event.kind, _shape(event.path)), []).append(event)
+    firsts = [rng.choice(group) for group in kinds.values()]
+    if len(firsts) >= count:
+        return sorted(rng.sample(firsts, count), key=lambda event: event.number)
+    rest = [event for event in events if event not in firsts]
+    return sorted([*firsts, *rng.sample(rest, min(len(rest), count - len(firsts)))], key=lambda event: event.number)
+
+
+def _shape(path: str) -> str:
+    """The kind of file that a path is of: its name without numbers and names that are drawn."""
+    name = os.path.basename(path)
+    if re.fullmatch(r"[0-9a-f]{32}(\.__lock)?", name):
+        return "array"
+    return re.sub(r"[0-9]+", "N", re.sub(r"\.tmp.*|tmp-.*|\.orbax-.*", ".tmp", name))
+
+
+def random_kills(recipes: Sequence[str], count: int, seed: int) -> Iterator[Case]:
+    """Kills at moments that stand nowhere, once, twice or three times in a run."""
+    rng = random.Random(f"{seed} kills")
+    for i in range(count):
+        recipe, times = rng.choice(list(recipes)), rng.choice((1, 1, 2, 3))
+        shares = [round(rng.uniform(0.02, 1.0), 4) for _ in range(times)]
+        name = f"random/{seed}/kill {i}: {recipe} at {shares}"
+        yield _case("random kill", name, recipe, [at_share(share) for share in shares])

@@ -1,0 +1,142 @@
+"""The smallest runs of three recipes that still reach every stage, and their uninterrupted folders."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from experiments.lib import forked
+from experiments.lib.file_events import at_events, hurry, noted, signal_at
+from experiments.lib.folder_state import state_of
+
+_FEW = "--data {data} --batch-size 64 --elbo-samples 1 --nll-samples 0"
+# An unfinished run of each is one that is killed just after the last write of the file at this share of its writes.
+RECIPES = {
+    "vae": (f"{_FEW} --hidden 8 --latent-dim 2 --epochs 12", "metrics.jsonl", 0.7),
+    "vq_vae": (
+        f"{_FEW} --channels 4 4 --latent-dim 4 --num-codes 8 --residual-hidden 4 --residual-layers 1 --epochs 6 "
+        "--prior-layers 1 --prior-width 8 --prior-heads 2 --prior-epochs 6 --k-means-images 16",
+        "prior_0/metrics.jsonl",
+        0.7,
+    ),
+    "disentangle": (
+        "--data squares --seeds 1 --betas 4 --steps 20 --score-every 10 --points 100 --batch-size 8 --latent-dim 2 "
+        "--no-whole-table --dci-points 100",
+        "metrics.jsonl",
+        1.0,
+    ),
+}
+
+
+class Event(NamedTuple):
+    """One that an uninterrupted run went through."""
+
+    number: int
+    kind: str
+    path: str
+
+
+@dataclass
+class Reference:
+    """An uninterrupted run of a recipe."""
+
+    recipe: str
+    flags: list[str]
+    finished: Path
+    unfinished: Path
+    seconds: float
+    state: dict[str, Any]
+    events: list[Event] = field(default_factory=list)
+
+
+class Bench:
+    """A work folder: the references, and a place for each case."""
+
+    def __init__(self, root: Path):
+        self.root = root
+        self.references: dict[str, Reference] = {}
+        self.scratch = root / "scratch"
+
+    def log(self, name: str = "log") -> Path:
+        """Where stdout and stderr of the next process go."""
+        self.scratch.mkdir(parents=True, exist_ok=True)
+        return self.scratch / name
+
+    def fresh(self, source: Path | None = None) -> Path:
+        """A place for a run folder, where a copy of `source` lies, or nothing."""
+        place = self.scratch / "run"
+        shutil.rmtree(place, ignore_errors=True)
+        if source is not None:
+            shutil.copytree(source, place)
+        return place
+
+    def train(self, recipe: str, folder: Path, resume: bool | None = None, **how: Any) -> forked.Outcome:
+        """Trains in the folder by the recipe's flags; with --resume if it holds a run's config.json."""
+        resume = (folder / "config.json").exists() if resume is None else resume
+        words = ["train", recipe, *self.references[recipe].flags, "--run-dir", str(folder)]
+        inside = how.pop("inside", None)
+
+        def prepared() -> None:
+            hurry()
+            if inside is not None:
+                inside()
+
+        return forked.run([*words, *(["--resume"] if resume else [])], self.log(), inside=prepared, **how)
+
+    def prepare(self, recipes: list[str]) -> None:
+        """Makes the references that are not there yet."""
+        data = self.root / "images.npz"
+        if not data.exists():
+            _write_images(data)
+        for recipe in recipes:
+            flags, _, _ = RECIPES[recipe]
+            place = self.root / "references" / recipe
+            words = [word.format(data=data) for word in flags.split()]
+            self.references[recipe] = Reference(recipe, words, place / "finished", place / "unfinished", 0.0, {})
+            if not (place / "about.json").exists():
+                self._make(recipe, place)
+            about = json.loads((place / "about.json").read_text())
+            self.references[recipe].seconds, self.references[recipe].state = about["seconds"], about["state"]
+            self.references[recipe].events = [Event(*event) for event in about["events"]]
+
+    def _make(self, recipe: str, place: Path) -> None:
+        shutil.rmtree(place, ignore_errors=True)
+        place.mkdir(parents=True)
+        reference, run = self.references[recipe], self.fresh()
+        for _ in range(2):  # the first compiles
+            run = self.fresh()
+            log = place / "events"
+            outcome = self.train(recipe, run, inside=lambda log=log, run=run: at_events(run, noted(log)), timeout=1200)
+            if outcome.code != 0:
+                raise RuntimeError(f"an uninterrupted run of {recipe} must end well: {outcome.code} {outcome.err}")
+        events = [line.split("\t") for line in log.read_text().splitlines()]
+        reference.events = [Event(int(number), kind, path) for number, kind, path in events]
+        reference.seconds, reference.state = outcome.seconds, state_of(run, self.log())
+        shutil.copytree(run, reference.finished)
+        _, name, share = RECIPES[recipe]
+        # A file is written whole by a rename, or not by one: the last event of a group is what puts it in its place.
+        writes = [event.number for event in reference.events if event.path == name]
+        kill = signal_at(writes[int(share * (len(writes) - 1))] + 1, signal.SIGKILL)
+        run = self.fresh()
+        outcome = self.train(recipe, run, inside=partial(at_events, run, kill), timeout=600)
+        if outcome.code != -signal.SIGKILL:
+            raise RuntimeError(f"the unfinished run of {recipe} must be killed: {outcome.code} {outcome.err}")
+        shutil.copytree(run, reference.unfinished)
+        about = {"seconds": reference.seconds, "state": reference.state, "events": reference.events}
+        (place / "about.json").write_text(json.dumps(about))
+
+
+def _write_images(path: Path) -> None:
+    """Pictures of 8 x 8 of four kinds, with noise."""
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    kinds = rng.integers(0, 256, (4, 8, 8, 1))[rng.integers(0, 4, 400)]
+    images = np.clip(kinds + rng.integers(-60, 60, kinds.shape), 0, 255).astype(np.uint8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.savez(path, train=images[:300], test=images[300:])
