@@ -25,6 +25,7 @@ from vae_jax.experiment.recipes import RECIPES
 from vae_jax.experiment.second_stage import OtherCodes
 from vae_jax.experiment.settings import Settings, settings_of_run
 from vae_jax.experiment.stopping import terminated_as_interrupted
+from vae_jax.experiment.summaries import any_diverged
 from vae_jax.runs import RunFolder
 from vae_jax.text import printable
 from vae_jax.training import Diverged, DoesNotFit
@@ -108,3 +109,5 @@ def _run(method: Method, settings: Settings, parse: Callable[[Settings], Setting
         if method.measure is measure_vae and method.name in RECIPES and summary.get("nll") is None:
             say(f"likelihood: vae-jax evaluate {shlex.quote(str(prepared.folder.path))}")
         print(json.dumps(summary, allow_nan=False))
+        if any_diverged(summary):
+            sys.exit(1)

@@ -50,6 +50,9 @@ def train_members(
         images = problem.train, problem.validation
         begin = partial(fit_ensemble, model, setup, None, *images, keys, batch_size=batch_size, **until)
         many = in_folder(begin, _rows(seeds))
+        for seed, divergence in zip(seeds, many.progress.diverged, strict=False):  # empty in a run that had ended
+            if divergence is not None:
+                display.say(f"seed {seed}: {divergence.message}")
         stacked = lambda params: jax.tree.map(lambda *leaves: jnp.stack(leaves), *params)
         save = lambda params: many.checkpoints.save(many.progress._replace(best_params=stacked(params)))
         return many, [many.progress.member(i) for i in range(settings.seeds)], save

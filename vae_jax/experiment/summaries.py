@@ -79,6 +79,11 @@ def summary_to_add_to(folder: RunFolder) -> dict[str, Any]:
         return {}
 
 
+def any_diverged(summary: Mapping[str, Any]) -> bool:
+    """Returns whether any model of a run diverged."""
+    return any("diverged" in model for model in summary.get("models", [summary]))
+
+
 def shown_model(members: Sequence[Progress]) -> int:
     """The model that the figures show: the one with the lowest validation loss."""
     losses = [best_loss(member.history) for member in members]

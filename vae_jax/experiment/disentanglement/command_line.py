@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 
 import tyro
@@ -14,6 +15,7 @@ from vae_jax.experiment.environment import keep_compiled_programs
 from vae_jax.experiment.exits import exit_in_a_line, exit_on_bad_input
 from vae_jax.experiment.progress import say
 from vae_jax.experiment.stopping import terminated_as_interrupted
+from vae_jax.experiment.summaries import any_diverged
 
 
 def main(description: str | None, prog: str | None = None, arguments: Sequence[str] | None = None) -> None:
@@ -47,3 +49,5 @@ def main(description: str | None, prog: str | None = None, arguments: Sequence[s
             summary = run(prepared)
         say(f"report: {prepared.folder.report}")
         print(json.dumps(summary, allow_nan=False))
+        if any_diverged(summary):
+            sys.exit(1)

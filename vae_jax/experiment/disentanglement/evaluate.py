@@ -93,10 +93,13 @@ def _score_run(prepared: Prepared) -> dict[str, Any]:
     started, model, key = time.monotonic(), make_model(settings, data.image_shape), keys_of(settings).scoring
     models = load_snapshot(settings, model, folder, settings.steps)
     records = []
-    for member, params in zip(members_of(settings), models, strict=True):
+    before = (folder.summary() or {})["models"]
+    for member, params, record in zip(members_of(settings), models, before, strict=True):
         given = {"objective": settings.objective, "beta": member.beta, "seed": member.seed, "steps": settings.steps}
         name = f"{settings.objective} {member.beta:g}, seed {member.seed}"
-        records.append(given | score(settings, model, params, data, key, name))
+        # A model that diverged is kept as it was before: its parameters are finite, and no model to be scored.
+        scores = {"diverged": record["diverged"]} if "diverged" in record else None
+        records.append(given | (scores or score(settings, model, params, data, key, name)))
     records = with_udr(records, model, models, data, key)
     seconds = {
         "training_seconds": (folder.summary() or {}).get("training_seconds", 0.0),

@@ -37,6 +37,7 @@ from vae_jax.experiment.progress import ProgressDisplay, say
 from vae_jax.experiment.settings import program_of
 from vae_jax.experiment.summaries import summary_to_add_to
 from vae_jax.runs import RunFolder, defined
+from vae_jax.training.loop import is_finite
 from vae_jax.visualization import ReportFigure, save_figure, write_report
 
 # Of each weight the median and the range over seeds are said of these.
@@ -138,7 +139,8 @@ def _run(prepared: Prepared) -> dict[str, Any]:
             display.say(agreement_with_sprites(data))
         training = train(settings, data, folder, display)
     trained, started = training.seconds(), time.monotonic()
-    records = score_all(settings, data, folder)
+    diverged = {i: int(rows[-1]["step"]) for i, rows in enumerate(training.progress.history) if not is_finite(rows[-1])}
+    records = score_all(settings, data, folder, diverged)
     return write_summary(
         prepared,
         records,

@@ -64,10 +64,16 @@ def _renderer(data: FactorData, sizes: tuple[int, ...]) -> Callable[[jax.Array],
     return render
 
 
-def score_all(settings: DisentangleSettings, data: FactorData, folder: RunFolder) -> list[dict[str, Any]]:
+def score_all(
+    settings: DisentangleSettings, data: FactorData, folder: RunFolder, diverged: Mapping[int, int]
+) -> list[dict[str, Any]]:
     """The records of all models after the last step, which `score` makes, with UDR; those on the way are scored too.
 
     On the way to the last step the scores are those that take seconds, on a coarser grid of factors.
+
+    Args:
+      settings, data, folder: of the run.
+      diverged: by the index of a model that diverged, the steps after which it did: it has no scores from there on.
     """
     model, members, keys = make_model(settings, data.image_shape), members_of(settings), keys_of(settings)
     records = []
@@ -78,9 +84,13 @@ def score_all(settings: DisentangleSettings, data: FactorData, folder: RunFolder
             given = {"objective": settings.objective, "beta": member.beta, "seed": member.seed, "steps": steps}
             sizes = coarse_sizes(data.factor_sizes)
             fast = partial(_score_fast, model, models, index, data, sizes, keys.scoring, settings.points, name)
+            if steps >= diverged.get(index, steps + 1):
+                fast = partial(dict)
             coarse = _done(folder, f"coarse-{steps}-{index}", given, fast)
             if steps == settings.steps:
                 measure = partial(_score_last, settings, model, models, index, data, keys.scoring, name)
+                if index in diverged:
+                    measure = partial(_unscored, name, diverged[index])
                 records.append(_done(folder, f"final-{index}", given, measure) | {"coarse": coarse})
     return with_udr(records, model, models(), data, keys.scoring)
 
@@ -137,8 +147,7 @@ def score(
     Of a model that has diverged, "diverged" is the number of its steps, and there are no scores.
     """
     if not _is_finite(params):
-        say(f"{name}: diverged, not scored")
-        return {"diverged": settings.steps}
+        return _unscored(name, settings.steps)
     table = table_with_progress(model, params, data, table_sizes(settings, data), name)
     images_key, elbo_key, scores_key = jax.random.split(key, 3)
     scores = score_table(settings, table, model, params, data, scores_key, name)
@@ -173,6 +182,11 @@ def _drawn(
         return Labelled(np.asarray(codes), np.asarray(factors_of(indices, data.factor_sizes)).T)
 
     return labelled(jax.random.fold_in(key, 1), count), labelled(jax.random.fold_in(key, 2), max(count // 2, 2))
+
+
+def _unscored(name: str, steps: int) -> dict[str, Any]:
+    say(f"{name}: diverged, not scored")
+    return {"diverged": steps}
 
 
 def _score_last(

@@ -82,6 +82,9 @@ def train(
         )
         training = train_in_folder(folder, config, display, keys[0], time.monotonic(), begin, rows_of, log)
         progress = training.progress
+        for member, divergence in zip(members, progress.diverged, strict=False):  # empty in a run that had ended
+            if divergence is not None:
+                display.say(f"{settings.objective} {member.beta:g}, seed {member.seed}: {divergence.message}")
         # A snapshot that was lost on the way, and whose scores are there, stays lost: the training has gone beyond it.
         at_these_steps = max(map(len, progress.history)) == steps // chunk
         if at_these_steps and not is_whole(snapshot(folder, steps)):
