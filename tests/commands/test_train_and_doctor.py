@@ -109,7 +109,7 @@ def test_an_interruption_is_said_and_has_its_code(monkeypatch, capsys, tmp_path)
 
 @pytest.mark.parametrize("recipe", ["vae", "disentangle"])
 def test_an_interruption_while_data_loads_is_said_in_a_line(recipe, monkeypatch, capsys, tmp_path):
-    def interrupted(*arguments):
+    def interrupted(*arguments, **options):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(prepared, "load_images", interrupted)

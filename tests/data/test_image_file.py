@@ -103,6 +103,15 @@ def test_nothing_is_cut_to_8_bits_or_taken_out_of_another_color_space_in_silence
         np.testing.assert_array_equal(read_image(tmp_path / f"{mode}.tif", (5, 4, 1))[..., 0], expected)
 
 
+def test_of_a_photo_with_pictures_of_another_kind_behind_it_the_photo_is_taken_and_the_note_says_so(tmp_path):
+    photo, depth = (Image.fromarray(np.full((4, 4), value, np.uint8)) for value in (200, 10))
+    for i in range(3):
+        photo.save(tmp_path / f"{i}.jpg", format="MPO", save_all=True, append_images=[depth])
+    images = load_images(tmp_path)
+    assert images.train.min() > 190
+    assert images.note.endswith("; 3 images taken without the further pictures in their files")
+
+
 def test_what_is_no_file_is_named_and_never_opened(tmp_path):
     os.mkfifo(tmp_path / "pipe.png")
     server = socket.socket(socket.AF_UNIX)

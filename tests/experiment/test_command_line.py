@@ -204,7 +204,7 @@ def test_resume_needs_a_folder_that_holds_a_run(monkeypatch, capsys):
         ("autoencoder", "--latent-dim 0", "--latent-dim must be at least 1, got 0"),
         ("vae", "--batch-size 71", "--batch-size 71 is larger than the 70 training images"),
         ("vae", "--binarization static --likelihood normal", "--binarization static"),
-        ("vae", "--network conv --channels 4 4", "channels=(4, 4)"),  # of 6 x 6 pixels
+        ("vae", "--network conv --channels 4 4 4 4", "(6, 6, 1) cannot be halved 4 times"),
         ("vae", "--learning-rate 0", "--learning-rate must be a number above 0"),
         ("beta_vae", "--beta -1", "beta must be at least 0, got -1"),
     ],

@@ -21,7 +21,7 @@ def test_flags_that_do_not_go_together_are_refused(given, message):
 def test_without_flags_there_is_nothing_to_join_and_no_mesh():
     join_processes(Settings())
     assert mesh_of(Settings()) is None
-    assert mesh_of(Settings(devices=1)).size == 1
+    assert mesh_of(Settings(devices=1, batch_size=8)).size == 1
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,20 @@ def test_validation_is_held_out_of_train_and_nothing_is_lost(seed):
     assert as_set(found.train) | as_set(found.validation) == as_set(IMAGES.train)
 
 
+@pytest.mark.parametrize("binarization", ["static", "dynamic"])
+def test_a_validation_split_of_the_datas_own_is_validated_on_and_all_of_train_is_trained_on(binarization):
+    images = dataclasses.replace(IMAGES, validation=IMAGES.test[:7])
+    settings = resolve(Settings(batch_size=8, binarization=binarization), images)
+    found = make_problem(settings, images)
+    assert (found.train.shape[0], found.validation.shape[0]) == (60, 7)
+    if binarization == "static":
+        assert {*np.unique(found.validation)} == {0, 255}
+        assert abs(found.validation.mean() - images.validation.mean()) < 40
+    else:
+        np.testing.assert_array_equal(found.validation, images.validation)
+        np.testing.assert_array_equal(found.train, images.train)
+
+
 def test_the_split_is_one_random_split_for_every_seed():
     first, other = problem(seed=0), problem(seed=1)
     np.testing.assert_array_equal(first.validation, other.validation)

@@ -9,6 +9,7 @@ import tyro
 from vae_jax.data import Images
 from vae_jax.experiment import Settings, resolve
 from vae_jax.experiment.settings import as_command, program_of, run_config, settings_of_run, to_finish
+from vae_jax.experiment.vq_vae import VQSettings
 from vae_jax.runs import RunFolder
 
 
@@ -43,6 +44,27 @@ def test_what_is_given_decides_what_is_not(given, likelihood, binarization):
 @pytest.mark.parametrize(("count", "expected"), [(50, 5), (15, 1), (9, 1), (10_000, 1000), (60_000, 1000)])
 def test_a_tenth_at_most_a_thousand_is_held_out_by_default(count, expected):
     assert resolve(dataclasses.replace(SMALL, batch_size=1), images(count)).validation_size == expected
+
+
+def test_the_default_batch_is_no_larger_than_the_training_images():
+    sizes = {count: resolve(Settings(), images(count)).batch_size for count in (2, 50, 142, 143, 1000)}
+    assert sizes == {2: 1, 50: 45, 142: 128, 143: 128, 1000: 128}
+    assert resolve(VQSettings(), images(1000)).batch_size == 64
+    assert resolve(VQSettings(), images(50)).batch_size == 45
+    assert resolve(Settings(microbatches=4, devices=2), images(50)).batch_size == 40
+    with pytest.raises(ValueError, match=r"--batch-size 128 is larger than the 45 training images \(50 less 5 for"):
+        resolve(Settings(batch_size=128), images(50))
+
+
+def test_a_validation_split_of_the_datas_own_is_used_whole_and_nothing_is_held_out():
+    own = dataclasses.replace(images(), validation=images(7).train)
+    resolved = resolve(Settings(), own)
+    assert (resolved.validation_size, resolved.batch_size) == (7, 50)
+    assert resolve(resolved, own) == resolved
+    with pytest.raises(ValueError, match="data zeros has 7 of its own for validation: leave it out, got 5"):
+        resolve(Settings(validation_size=5), own)
+    with pytest.raises(ValueError, match=r"--batch-size 51 is larger than the 50 training images \(beside 7 for vali"):
+        resolve(Settings(batch_size=51), own)
 
 
 def test_resolving_again_changes_nothing():
@@ -101,6 +123,7 @@ def test_colour_images_can_be_told_to_be_bits():
 PLACED = Settings(
     data="x.npz",
     data_dir="there",
+    size=(29, 37),
     run_dir=Path("runs/x"),
     resume=True,
     hidden=(7, 5),

@@ -5,6 +5,7 @@ import json
 import math
 import shutil
 from pathlib import Path
+from typing import get_args
 
 import jax
 import numpy as np
@@ -12,10 +13,12 @@ import pytest
 
 from experiment.commands import SCRIPTS, command, contents, lines_of, numbers_of
 from vae_jax.experiment import open_run, resumable
+from vae_jax.experiment.problem import without_data
 from vae_jax.experiment.progress import ProgressDisplay
-from vae_jax.experiment.second_stage import fingerprint
-from vae_jax.experiment.vq_vae import QuantizerName, VQSettings, levels_near, make_quantizer
+from vae_jax.experiment.second_stage import PriorName, fingerprint, make_prior
+from vae_jax.experiment.vq_vae import QuantizerName, VQSettings, levels_near, make_quantizer, make_vq_vae
 from vae_jax.models.codes import sequence_of
+from vae_jax.models.with_code_prior import levels_of
 
 pytestmark = pytest.mark.usefixtures("in_an_empty_folder")
 SMALL = (
@@ -147,6 +150,23 @@ def test_every_quantizer_has_its_codes_of_the_asked_length(name):
     assert quantizer.num_codes == (40 if name == "finite_scalar" else 64,) * parts
 
 
+@pytest.mark.parametrize("name", get_args(PriorName))
+def test_the_grid_of_images_of_odd_sides_is_rounded_up_and_has_a_prior(name):
+    settings = VQSettings(channels=(4, 4), k_means_images=0, likelihood="bernoulli", prior=name, prior_width=8)
+    model = make_vq_vae(settings, without_data(settings, (5, 9, 1)))
+    assert [level.grid for level in levels_of(model)] == [(2, 3)]
+    prior = make_prior(settings, model)
+    assert prior.num_codes == (32,) * 6
+    params = jax.eval_shape(model.init, jax.random.key(0))
+    x = jax.ShapeDtypeStruct((5, 9, 1), np.float32)
+    log_prob = jax.eval_shape(lambda p, x: model.decode(p, model.encode(p, x).mean).log_prob(x), params, x)
+    assert log_prob.shape == ()
+    codes = jax.ShapeDtypeStruct((6,), np.int32)
+    own = jax.eval_shape(prior.init, jax.random.key(0))
+    key = jax.random.key(1)
+    assert jax.eval_shape(lambda p, c: prior.loss(p, key, c, None), own, codes).shape == ()
+
+
 def test_levels_are_the_nearest_of_the_papers():
     assert [math.prod(levels_near(k)) for k in (16, 256, 512, 1024, 4096)] == [15, 240, 512, 1000, 4375]
 
@@ -159,7 +179,7 @@ def test_levels_are_the_nearest_of_the_papers():
         ("--quantizer lookup_free --num-codes 5", "--num-codes must be a power of 2 for codes of signs, got 5"),
         ("--prior-heads 3", "--prior-heads must divide --prior-width 8, got 3"),
         ("--prior-epochs 0", "--prior-epochs must be at least 1, got 0"),
-        ("--channels 4 4", "channels=(4, 4)"),  # of 6 x 6 pixels
+        ("--channels 4 4 4 4", "(6, 6, 1) cannot be halved 4 times"),
         ("--microbatches 2", "--microbatches 2: codebooks are updated by a batch as a whole; leave it at 1"),
         ("--k-means-images -1", "--k-means-images must be at least 0, got -1"),
         ("--commitment -1", "--commitment must be at least 0, got -1"),

@@ -15,7 +15,7 @@ from vae_jax.explorer import explorer_page, payload_of
 from vae_jax.explorer.payload import Payload
 from vae_jax.explorer.serve import server_of
 from vae_jax.models import VAE, likelihoods, mlp_vae, vq_vae
-from vae_jax.networks import mlp_decoder, mlp_encoder
+from vae_jax.networks import mlp_decoder, mlp_encoder, residual_decoder, residual_encoder
 from vae_jax.quantizers import product_quantizer, vector_quantizer
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -68,6 +68,19 @@ def codes():
     outputs = (6, 8, 1, likelihoods.bernoulli.num_outputs)
     model = vq_vae(mlp_encoder((6, 8, 1), 48, (32,)), mlp_decoder(48, outputs, (32,)), quantizer, (3, 4))
     return explored(model, some_params(model), images, labels=np.arange(40) % 3, label_names=("a", "b", "c"))
+
+
+@pytest.fixture(scope="session")
+def odd_codes():
+    """A grid of 2 x 3 codes, of images whose sides two halvings do not divide."""
+    images = np.random.default_rng(0).integers(0, 256, (10, 5, 10, 1), np.uint8)
+    options = {"residual_hidden": 2, "residual_layers": 1}
+    networks = (
+        residual_encoder((5, 10, 1), 2, (3, 3), parts=1, **options),
+        residual_decoder(2, (5, 10, 1, 1), (3, 3), **options),
+    )
+    model = vq_vae(*networks, vector_quantizer(4, 2), (2, 3))
+    return explored(model, some_params(model), images)
 
 
 @pytest.fixture(scope="session")
@@ -143,11 +156,11 @@ class Visit:
 
 
 @pytest.fixture(scope="session")
-def places(tmp_path_factory, plane, colour, codes):
+def places(tmp_path_factory, plane, colour, codes, odd_codes):
     """Where each page is: as a file, and the first one served too."""
     folder = tmp_path_factory.mktemp("pages")
     urls = {}
-    for name, each in {"plane": plane, "colour": colour, "codes": codes}.items():
+    for name, each in {"plane": plane, "colour": colour, "codes": codes, "odd_codes": odd_codes}.items():
         (folder / f"{name}.html").write_text(each.page, encoding="utf-8")
         urls[name] = (folder / f"{name}.html").as_uri()
     server = server_of(plane.page, 0)

@@ -32,6 +32,23 @@ def test_an_image_becomes_the_codes_that_python_gives_it(visit, codes):
     assert visit.page.locator("#source-name").inner_text() == "test image 13, label b"
 
 
+def test_of_a_picture_of_odd_sides_the_cells_lie_where_their_pixels_do(visit, odd_codes):
+    visit = visit("odd_codes")
+    visit.choose(3)
+    np.testing.assert_array_equal(visit.code(), odd_codes.payload.space.indices[3])
+    np.testing.assert_allclose(visit.picture(), decoded(odd_codes, visit.code()), atol=1e-4)
+    script = """() => {
+        const box = (e) => { const r = e.getBoundingClientRect(); return [r.left, r.top, r.right, r.bottom]; };
+        document.querySelector("#code-overlay").hidden = false;
+        return [...document.querySelectorAll("#code-overlay, #code-overlay div")].map(box);
+    }"""
+    whole, *cells = np.array(visit.evaluate(script))
+    pixel = (whole[2] - whole[0]) / 10
+    edges = (cells - np.tile(whole[:2], 2)) / pixel  # of a cell, in pixels of the picture
+    expected = [[4 * c, 4 * r, min(4 * c + 4, 10), min(4 * r + 4, 5)] for r in range(2) for c in range(3)]
+    np.testing.assert_allclose(edges, expected, atol=0.05)
+
+
 def test_a_code_is_changed_by_click_and_by_keys(visit, codes):
     visit = visit("codes")
     visit.choose(0)

@@ -188,7 +188,7 @@ class PictureFiles:
 
     def __init__(self, paths: Sequence[str], size: Sequence[int] | None = None):
         self.paths = tuple(paths)
-        wanted = None if size is None else size_of("size", size)
+        wanted = None if size is None else size_of("size (--size)", size)
         with without_bomb_warnings(), ThreadPoolExecutor() as pool:
             headers = list(pool.map(header_of, self.paths))
         width, height = headers[0].size if wanted is None else wanted[::-1]

@@ -161,7 +161,7 @@ def resolve(settings: Settings, images: Images | ImageStream) -> Settings:
     if batch_size is None:
         batch_size = min(settings.default_batch_size, training)
         # What divides a batch later must divide it.
-        batch_size = max(batch_size - batch_size % (settings.microbatches * (settings.devices or 1)), 1)
+        batch_size = max(batch_size - batch_size % (settings.microbatches * max(settings.devices or 1, 1)), 1)
     if batch_size > training:
         raise ValueError(f"--batch-size {batch_size} is larger than the {training} training images ({words})")
     steps = settings.epochs * steps_per_epoch(training, batch_size)

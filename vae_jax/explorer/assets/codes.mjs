@@ -26,6 +26,14 @@ export function createCodes(app) {
 
   const nameOf = (cell) => `Row ${Math.floor(cell / layer().width) + 1}, column ${(cell % layer().width) + 1}`;
 
+  // Where halvings do not divide a side of the picture, the last cell is only partly in it.
+  function tracks(pixels, cells) {
+    let side = 1;
+    while (Math.ceil(pixels / side) > cells) side *= 2;
+    const halved = Math.ceil(pixels / side) === cells && cells > 1;
+    return halved ? `repeat(${cells - 1}, ${(100 * side) / pixels}%) 1fr` : `repeat(${cells}, 1fr)`;
+  }
+
   function build() {
     const { height, width } = layer();
     for (const [parent, beside] of [[grid, true], [over, false]]) {
@@ -33,6 +41,7 @@ export function createCodes(app) {
       parent.style.setProperty("--rows", height);
       parent.replaceChildren(...Array.from({ length: height * width }, (_, cell) => makeCell(cell, beside)));
     }
+    over.style.gridTemplate = `${tracks(image.height, height)} / ${tracks(image.width, width)}`;
     over.hidden = !find("overlay").checked;
     [...tabs.querySelectorAll("input")].forEach((radio, l) => (radio.checked = l === state.get("layer")));
     fill();
