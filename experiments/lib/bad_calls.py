@@ -81,7 +81,9 @@ SHAPES = [
     BadCall("encode, a batch", lambda: _of_one(vae_jax.encode, _images()), ONE),
     BadCall("code, a batch", lambda: _of_one(vae_jax.code, _images()), ONE),
     BadCall("reconstruct, a batch", lambda: _of_one(vae_jax.reconstruct, _images()), ONE),
-    BadCall("reconstruct, another size", lambda: _of_one(vae_jax.reconstruct, X[:3]), "of shape (4, 4, 3), got (3, 4, 3)"),
+    BadCall(
+        "reconstruct, another size", lambda: _of_one(vae_jax.reconstruct, X[:3]), "of shape (4, 4, 3), got (3, 4, 3)"
+    ),
     BadCall("interpolate, channels first", lambda: _of_one(vae_jax.interpolate, X, CHANNELS_FIRST), LAST),
     BadCall("traverse, a batch", lambda: _of_one(vae_jax.traverse, _images(), [0.0, 1.0]), ONE),
     BadCall("decode, z too long", lambda: _of_one(vae_jax.decode, np.zeros(3)), "of shape (2,), got (3,)"),
@@ -116,8 +118,12 @@ VALUES = [
         "outside [0, 1] for a Bernoulli",
     ),
     BadCall("fit, standardized", lambda: _fit(_images() - 0.5), "train holds values outside [0, 1] for a Bernoulli"),
-    BadCall("fit, NaN", lambda: _fit(_with(NAN)), "train holds 1 value that is not finite (first at example 7, position"),
-    BadCall("fit, infinity in validation", lambda: _fit(validation=_with(INFINITY)), "validation holds 1 value that is"),
+    BadCall(
+        "fit, NaN", lambda: _fit(_with(NAN)), "train holds 1 value that is not finite (first at example 7, position"
+    ),
+    BadCall(
+        "fit, infinity in validation", lambda: _fit(validation=_with(INFINITY)), "validation holds 1 value that is"
+    ),
     BadCall("fit_ensemble, NaN", lambda: _fit_ensemble(_with(NAN)), "position (3, 2, 1))"),
     BadCall("fit, no validation", lambda: _fit(validation=_images()[:0]), "validation must hold at least 1 example"),
     BadCall(
@@ -142,8 +148,12 @@ SIZES = [
     BadCall("mlp_vae, hidden 400", lambda: vae_jax.mlp_vae(SHAPE, hidden=400), "hidden must be a sequence"),
     BadCall("mlp_vae, hidden NaN", lambda: vae_jax.mlp_vae(SHAPE, hidden=(NAN,)), "hidden[0] must be a whole number"),
     BadCall("mlp_vae, a side of 0", lambda: vae_jax.mlp_vae((4, 0, 3)), "image_shape[1] must be at least 1"),
-    BadCall("conv_vae, channels 0", lambda: vae_jax.conv_vae((8, 8, 1), channels=(0,)), "channels[0] must be at least 1"),
-    BadCall("conv_vae, no channels", lambda: vae_jax.conv_vae((8, 8, 1), channels=()), "channels must name at least one"),
+    BadCall(
+        "conv_vae, channels 0", lambda: vae_jax.conv_vae((8, 8, 1), channels=(0,)), "channels[0] must be at least 1"
+    ),
+    BadCall(
+        "conv_vae, no channels", lambda: vae_jax.conv_vae((8, 8, 1), channels=()), "channels must name at least one"
+    ),
     BadCall("conv_vae, hidden -1", lambda: vae_jax.conv_vae((8, 8, 1), hidden=-1), "hidden must be at least 1, got -1"),
     BadCall("mlp_encoder, 0 outputs", lambda: networks.mlp_encoder(SHAPE, 0), "num_outputs must be at least 1"),
     BadCall(
@@ -160,9 +170,13 @@ SIZES = [
         "num_components must be at most",
     ),
     BadCall("vector_quantizer, 0 codes", lambda: quantizers.vector_quantizer(0, 4), "num_codes (K) must be at least 1"),
-    BadCall("vector_quantizer, dim 1.5", lambda: quantizers.vector_quantizer(8, 1.5), "must be a whole number, got 1.5"),
     BadCall(
-        "vector_quantizer, commitment NaN", lambda: quantizers.vector_quantizer(8, 4, NAN), "commitment must be at least 0"
+        "vector_quantizer, dim 1.5", lambda: quantizers.vector_quantizer(8, 1.5), "must be a whole number, got 1.5"
+    ),
+    BadCall(
+        "vector_quantizer, commitment NaN",
+        lambda: quantizers.vector_quantizer(8, 4, NAN),
+        "commitment must be at least 0",
     ),
     BadCall(
         "ema_vector_quantizer, decay NaN", lambda: quantizers.ema_vector_quantizer(8, 4, decay=NAN), "decay must be"
@@ -189,13 +203,17 @@ NUMBERS = [
     BadCall("negative_iwae(10^12)", lambda: objectives.negative_iwae(HUGE), "num_samples must be at most"),
     BadCall("negative_renyi(5, nan)", lambda: objectives.negative_renyi(5, NAN), "alpha must be a finite number"),
     BadCall("negative_ciwae(5, 2)", lambda: objectives.negative_ciwae(5, 2), "beta must be between 0 and 1"),
-    BadCall("gumbel_softmax_elbo(0)", lambda: objectives.gumbel_softmax_elbo(0.0), "temperature must be at least 0.001"),
+    BadCall(
+        "gumbel_softmax_elbo(0)", lambda: objectives.gumbel_softmax_elbo(0.0), "temperature must be at least 0.001"
+    ),
     BadCall("linear(0)", lambda: objectives.linear(0), "num_steps must be at least 1"),
     BadCall("linear(10, nan)", lambda: objectives.linear(10, NAN), "start must be a finite number"),
     BadCall("cyclical, rise nan", lambda: objectives.cyclical(10, 2, rise=NAN), "rise must be a finite number"),
     BadCall("gaussian_kernel(0)", lambda: objectives.gaussian_kernel(0.0), "variance must be above 0"),
     BadCall("factor_vae(-1)", lambda: objectives.factor_vae(-1, lambda p, z: z), "gamma must be at least 0"),
-    BadCall("fixed_normal(inf)", lambda: models.likelihoods.fixed_normal(INFINITY), "variance must be above 0 and finite"),
+    BadCall(
+        "fixed_normal(inf)", lambda: models.likelihoods.fixed_normal(INFINITY), "variance must be above 0 and finite"
+    ),
     BadCall("standard_normal(-1)", lambda: distributions.standard_normal(-1), "dim must be at least 1"),
     BadCall(
         "gumbel_softmax, temperature 0",
@@ -238,8 +256,12 @@ NUMBERS = [
         lambda: _with_key(evaluation.annealed_importance_sampling, _images(), temperatures=[0.0, 0.5, 0.2, 1.0]),
         "temperatures must rise from 0 to 1",
     ),
-    BadCall("sigmoid_temperatures(nan)", lambda: evaluation.sigmoid_temperatures(NAN), "num_steps must be a whole number"),
-    BadCall("measure_vae, -1 samples", lambda: _with_key(evaluation.measure_vae, _images(), 1, -1), "nll_samples must be"),
+    BadCall(
+        "sigmoid_temperatures(nan)", lambda: evaluation.sigmoid_temperatures(NAN), "num_steps must be a whole number"
+    ),
+    BadCall(
+        "measure_vae, -1 samples", lambda: _with_key(evaluation.measure_vae, _images(), 1, -1), "nll_samples must be"
+    ),
 ]
 
 BAD_CALLS = [*SHAPES, *VALUES, *SIZES, *NUMBERS]
