@@ -97,9 +97,9 @@ def test_data_far_from_standardized_are_named_where_the_first_loss_is_huge():
     message = r"the first loss is (inf|nan): the data have mean \S+e\+24 and standard deviation \S+e\+24; stand"
     with pytest.raises(Diverged, match=message):
         train(data=1e25 * DATA)
-    message = r"the first loss is \d\S+: the data have mean \d\d.\d and .*; standardize them, or scale them to \[0, 1\]"
+    message = r"the first loss is \S+: the data have mean \d\d.\d and .*; standardize them, or scale them to \[0, 1\]"
     with pytest.raises(Diverged, match=message):
-        train(data=100 * DATA, optimizer=optax.sgd(10.0))
+        train(data=40 * DATA, optimizer=optax.sgd(1e6))
 
 
 def test_a_healthy_member_has_the_same_bits_beside_one_that_diverges():
