@@ -11,6 +11,7 @@ from jax.flatten_util import ravel_pytree
 
 from contract.checks import assert_all_finite, assert_trees_close
 from contract.distributions_table import DISTRIBUTIONS
+from vae_jax.distributions import check_support
 
 distribution_rows = pytest.mark.parametrize("row", DISTRIBUTIONS.values(), ids=DISTRIBUTIONS.keys())
 
@@ -54,6 +55,34 @@ def test_distribution_is_a_pytree_that_survives_a_round_trip(row):
     carried, log_probs = jax.lax.scan(lambda q, v: (q, q.log_prob(v)), row.example, stacked(row.event, row.event))
     assert_trees_close(carried, row.example, rtol=0, atol=0)
     assert_trees_close(log_probs, jnp.stack([row.example.log_prob(row.event)] * 2))
+
+
+def outside_of(row):
+    """Events that the distribution of a row does not support."""
+    yield jax.tree.map(lambda leaf: leaf + jnp.asarray(1000, leaf.dtype), row.event) if not row.continuous else None
+    yield jax.tree.map(lambda leaf: leaf * jnp.nan, row.event) if row.event_dtype == jnp.float32 else None
+    if type(row.example).__name__ == "ContinuousBernoulli":
+        yield row.event + 0.2
+    if type(row.example).__name__ in ("Categorical", "DiscreteUniform", "Delta"):
+        yield -1 - row.event
+    if type(row.example).__name__ in ("Categorical", "DiscreteUniform"):
+        yield row.event.astype(jnp.float32)
+
+
+@distribution_rows
+def test_a_distribution_supports_its_own_draws_and_no_others(row):
+    # One program for all.
+    draws = jax.vmap(row.example.sample)(jax.random.split(jax.random.key(2), 50))
+    supported = jax.jit(jax.vmap(row.example.supports))(draws)
+    assert (supported.shape, supported.dtype) == ((50,), bool)
+    assert supported.all()
+    assert row.example.supports(row.event)
+    outside = [event for event in outside_of(row) if event is not None]
+    assert outside
+    for event in outside:
+        assert not row.example.supports(event)
+        with pytest.raises(ValueError, match=r"^value holds (\d+ values? that (are|is) not finite|values outside .*)"):
+            check_support(row.example, event, "value")
 
 
 @distribution_rows

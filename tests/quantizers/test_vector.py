@@ -81,7 +81,7 @@ def test_k_means_lowers_the_distance_and_counts_every_point():
     [
         ({"num_codes": 0, "dim": 2}, r"num_codes \(K\) must be at least 1, got 0"),
         ({"num_codes": 2, "dim": 0}, r"dim \(D, the length of a code\) must be at least 1, got 0"),
-        ({"num_codes": 2, "dim": 2, "commitment": -0.1}, "commitment must be a weight of at least 0, got -0.1"),
+        ({"num_codes": 2, "dim": 2, "commitment": -0.1}, "commitment must be at least 0, got -0.1"),
     ],
 )
 def test_bad_arguments(arguments, message):

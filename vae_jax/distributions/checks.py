@@ -85,7 +85,7 @@ def check_number(name: str, value: Any, low: float = -math.inf, high: float = ma
         wanted = f"{least} and at most {high:g}" if above else f"between {low:g} and {high:g}"
     else:
         wanted = "a finite number" if low == -math.inf else least
-    finite = "" if math.isfinite(number) or wanted == "a finite number" else " and finite"
+    finite = " and finite" if math.isinf(number) and wanted != "a finite number" else ""
     raise ValueError(f"{name} must be {wanted}{finite}, got {value}")
 
 

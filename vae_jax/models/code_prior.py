@@ -18,7 +18,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from vae_jax.distributions import Categorical
-from vae_jax.distributions.checks import LARGEST_SIZE, check_count, check_number
+from vae_jax.distributions.checks import LARGEST_SIZE, check_count
 from vae_jax.models.logits import guided, keep_nucleus, keep_top_k, with_temperature
 from vae_jax.models.vae import Params
 
@@ -120,7 +120,6 @@ def drop_label(key: jax.Array, label: jax.Array, num_classes: int, probability: 
 
 
 def check_label_dropout(label_dropout: float) -> None:
-    check_number("label_dropout", label_dropout)
     if not 0 <= label_dropout < 1:
         raise ValueError(f"label_dropout must be in [0, 1), got {label_dropout}")
 

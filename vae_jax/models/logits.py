@@ -74,7 +74,6 @@ def keep_nucleus(logits: jax.Array, top_p: float) -> jax.Array:
     Source: Holtzman et al. 2020 (arXiv:1904.09751), eq. 2.
     """
     chex.assert_rank(logits, 1)
-    check_number("top_p", top_p)
     if not 0 < top_p <= 1:
         raise ValueError(f"top_p must be in (0, 1], got {top_p}")
     if top_p == 1:  # where rounding may bring the sum to 1 before the last code

@@ -59,7 +59,6 @@ def cyclical(
     check_at_least_1("num_cycles", num_cycles)
     check_at_least_1("steps_per_cycle", steps_per_cycle)
     _check_ends(start, end)
-    check_number("rise", rise)
     if not 0 < rise <= 1:
         raise ValueError(f"rise must be above 0 and at most 1, got {rise}")
     # The last cycle's rise is the last change.

@@ -187,7 +187,8 @@ def _advice(replay: Replay, state: TrainState, batch: jax.Array, what: str) -> s
     general = f"lower the learning rate, clip the gradient (optax.clip_by_global_norm), or look at that {what}"
     if not jnp.issubdtype(seen.dtype, jnp.floating):
         return general
-    mean, deviation = float(jnp.mean(seen)), float(jnp.std(seen))
+    numbers = np.asarray(seen, np.float64)  # squares of what is far from standardized may overflow in float32
+    mean, deviation = float(numbers.mean()), float(numbers.std())
     if abs(mean) <= _STANDARD and deviation <= _STANDARD:
         return general
     first, _ = replay.batch(0)
