@@ -65,7 +65,7 @@ def cases_of(options: Options, bench: Bench, seed: int) -> Iterator[Case]:
     events = {name: reference.events for name, reference in references.items()}
     sights = {name: sum(1 for _ in reference.finished.rglob("*")) for name, reference in references.items()}
     if "kills" in options.parts:
-        whole = {"events": 30, "sights": 9, "times": 9, "chains": 6, "stops": 24}
+        whole = {"events": 36, "sights": 9, "times": 9, "chains": 6, "stops": 24}
         few = {"events": 5, "sights": 2, "times": 2, "chains": 1, "stops": 2}
         yield from kill_cases(events, sights, few if options.quick else whole, seed=0)
     if "damages" in options.parts:
@@ -81,6 +81,8 @@ def cases_of(options: Options, bench: Bench, seed: int) -> Iterator[Case]:
 
 
 def main(options: Options) -> int:
+    from vae_jax.experiment import exit_on_bad_input
+
     started = time.monotonic()
     root = (options.runs or Path(tempfile.mkdtemp(prefix="faults-"))).resolve()
     forked.preload((options.cache or root / "compiled").resolve())
@@ -90,7 +92,9 @@ def main(options: Options) -> int:
     if not kept.exists():
         kept.write_text(str(time.time_ns() % 2**32))
     seed = int(kept.read_text()) if options.seed is None else options.seed
-    lines = run_cases(list(cases_of(options, bench, seed)), bench, log, options.jobs)
+    with exit_on_bad_input():
+        cases = list(cases_of(options, bench, seed))
+    lines = run_cases(cases, bench, log, options.jobs)
     failures = [line for line in lines if not line["ok"]]
     for line in failures:
         print(failure(line), file=sys.stderr)

@@ -83,8 +83,8 @@ def at_events(folder: Path, act: Act) -> None:
             _die(signal.SIGKILL)
         return real_write(descriptor, content)
 
-    io.open = builtins.open = opened  # type: ignore[assignment]
-    os.fsync, os.write = synced, written_raw
+    io.open = builtins.open = opened
+    os.fsync, os.write = synced, written_raw  # type: ignore[assignment]
 
 
 def _die(number: int) -> None:

@@ -139,7 +139,7 @@ def call(
         pid = os.fork()
     if pid == 0:
         _become(out, err)
-        _end(function)
+        end(function)
     code, watching = None, watch is not None
     while (seconds := time.monotonic() - started) < timeout:
         done, status = os.waitpid(pid, os.WNOHANG)
@@ -175,7 +175,7 @@ def _become(out: Path, err: Path) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
-def _end(function: Callable[[], Any]) -> None:
+def end(function: Callable[[], Any]) -> None:
     """Calls it and ends the process as the interpreter does: what is left to flush may fail."""
     code = 1
     try:
