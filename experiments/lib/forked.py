@@ -101,7 +101,7 @@ def run(
     log: Path,
     inside: Callable[[], None] | None = None,
     watch: Callable[[int], bool] | None = None,
-    timeout: float = 120.0,
+    timeout: float = 600.0,
 ) -> Outcome:
     """Runs `vae-jax` with these arguments.
 
@@ -127,7 +127,7 @@ def run(
 
 
 def call(
-    function: Callable[[], Any], log: Path, watch: Callable[[int], bool] | None = None, timeout: float = 120.0
+    function: Callable[[], Any], log: Path, watch: Callable[[int], bool] | None = None, timeout: float = 600.0
 ) -> Outcome:
     """Calls the function in a process of its own; an exception ends it as the interpreter would."""
     out, err = log.with_suffix(".out"), log.with_suffix(".err")

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from experiments.lib.damages import WAYS, _judge, commands_for, damage, files_of
+from experiments.lib.damages import LOADERS, WAYS, _judge, commands_for, damage, files_of
 from experiments.lib.fault_cases import counted, failure, read_lines
 from experiments.lib.folder_state import differences, hashes, leftovers, without_time
 from experiments.lib.forked import Outcome
@@ -48,11 +48,12 @@ def test_every_file_but_a_picture_is_damaged_and_read_by_the_commands_that_use_i
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("x")
     assert files_of(tmp_path) == ["checkpoints/3/best/array", "config.json", "report.html"]
-    assert commands_for("report.html", 0) == ("resume",)
-    assert commands_for("config.json", 1) == ("resume", "sample", "show", "list", "compare")
-    assert {commands_for("checkpoints/3/best/array", turn)[1] for turn in range(5)} == {
-        "evaluate", "sample", "export", "explore", "report",
-    }  # fmt: skip
+    assert commands_for("report.html", 0, 0) == ("resume",)
+    assert commands_for("config.json", 0, 1) == ("resume", "sample", "show", "list", "compare")
+    deep = [[commands_for("checkpoints/3/best/array", way, turn) for way in range(5)] for turn in range(10)]
+    assert all(len(each) == 1 for of_file in deep for each in of_file)
+    assert all(("resume",) in of_file for of_file in deep)
+    assert {each[0] for of_file in deep for each in of_file} == {"resume", *LOADERS}
 
 
 @pytest.mark.parametrize(
@@ -167,9 +168,9 @@ def test_a_process_stops_at_any_event_and_cases_run_once(tmp_path):
     told = json.loads(done.stdout)
     assert " ".join(told["events"]) == "1 mkdir . 2 open new 3 opened new 4 write new 5 rename old"
     assert told["noted"] == [0, {"old": "whole"}, ""]
-    assert told["opened"] == [-9, {"new": ""}, ""]
-    assert told["half"] == [-9, {"new": "wh"}, ""]
-    assert told["renamed"] == [-9, {"new": "whole"}, ""]
+    assert told["opened"] == [-9, {"new": ""}, "killed at event 3: opened new"]
+    assert told["half"] == [-9, {"new": "wh"}, "killed at event 4: write new"]
+    assert told["renamed"] == [-9, {"new": "whole"}, "killed at event 5: rename old"]
     assert told["full"] == [1, {"new": ""}, "OSError: [Errno 28] No space l"]
     assert told["hang"] is None
     assert told["exit"] == 7
