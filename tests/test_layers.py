@@ -127,12 +127,19 @@ def experiment_violations(root):
     for path in sorted((root / "experiments").glob("*.py")):
         for name in sorted(imported_names(path, ["experiments"])):
             top = name.split(".")[0]
-            if top == "experiments":
+            if top == "experiments" and not f"{name}.".startswith("experiments.lib."):
                 yield f"experiments/{path.name} imports {name}"
             elif top in ONLY_IN and top != "optax":
                 yield f"experiments/{path.name} imports {top}"
         if len(path.read_text().splitlines()) > MAX_EXPERIMENT_LINES:
             yield f"experiments/{path.name} is longer than {MAX_EXPERIMENT_LINES} lines"
+    # What experiments share knows none of them.
+    for path in sorted((root / "experiments" / "lib").rglob("*.py")):
+        for name in sorted(imported_names(path, ["experiments", "lib"])):
+            if name.startswith("experiments.") and not f"{name}.".startswith("experiments.lib."):
+                yield f"experiments/lib/{path.name} imports {name}"
+        if len(path.read_text().splitlines()) > MAX_LINES:
+            yield f"experiments/lib/{path.name} is longer than {MAX_LINES} lines"
 
 
 def violations(root):
@@ -175,6 +182,7 @@ def test_the_checker_sees_the_files_and_imports_that_are_there():
         ("vae_jax/models/bad.py", "x = 1\n" * 401, "models/bad.py is longer than 400 lines"),
         ("experiments/bad.py", "from experiments.vae import METHOD", "experiments/bad.py imports experiments.vae"),
         ("experiments/bad.py", "from . import vae", "experiments/bad.py imports experiments.vae"),
+        ("experiments/lib/bad.py", "import experiments.vae", "experiments/lib/bad.py imports experiments.vae"),
         ("experiments/bad.py", "import flax", "experiments/bad.py imports flax"),
         ("experiments/bad.py", "x = 1\n" * 151, "experiments/bad.py is longer than 150 lines"),
     ],
@@ -182,7 +190,7 @@ def test_the_checker_sees_the_files_and_imports_that_are_there():
 def test_a_planted_violation_is_found(tmp_path, file, text, expected):
     for folder in ("distributions", "models", "objectives", "training", "data", "evaluation", "experiment"):
         (tmp_path / "vae_jax" / folder).mkdir(parents=True)
-    (tmp_path / "experiments").mkdir()
+    (tmp_path / "experiments" / "lib").mkdir(parents=True)
     good = tmp_path / "vae_jax/training/good.py"
     good.write_text("import jax\nimport optax\nfrom vae_jax.models.vae import VAE\n")
     assert violations(tmp_path) == []

@@ -17,6 +17,7 @@ from vae_jax.results import (
     read_record,
     render,
     render_page,
+    with_claims,
     write_record,
 )
 from vae_jax.runs import RunFolder
@@ -121,6 +122,18 @@ def test_the_page_and_the_readmes_table_are_what_the_records_say(tmp_path):
     render(ROOT / "docs" / "results", tmp_path / "page.md", tmp_path / "README.md")
     assert (tmp_path / "page.md").read_text() == (ROOT / "docs" / "results.md").read_text()
     assert (tmp_path / "README.md").read_text() == text
+    for page in (ROOT / "docs").glob("*.md"):
+        assert with_claims(page.read_text(), ROOT / "docs" / "results") == page.read_text(), page.name
+
+
+def test_a_page_shows_the_claims_of_a_record_where_it_is_told_to(tmp_path):
+    page = "before\n<!-- record: r.json -->\nold\n<!-- end of record -->\nafter\n"
+    assert with_claims(page, tmp_path) == page.replace("old\n", "")
+    write_record(tmp_path / "r.json", record(Claim("kills", "", [50.0], at_most=50)))
+    shown = with_claims(page, tmp_path)
+    assert "| kills |  | 50 |  | <= 50 | yes |\n<!-- end of record -->\nafter\n" in shown
+    assert "old" not in shown
+    assert with_claims(shown, tmp_path) == shown
 
 
 def test_a_picture_of_the_records_name_is_shown_with_it(tmp_path):

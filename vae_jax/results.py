@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import re
 import statistics
 import xml.etree.ElementTree as ElementTree
 from collections import Counter
@@ -84,19 +85,37 @@ def read_record(path: Path) -> Record:
 def render(
     folder: Path = Path("docs/results"), page: Path = Path("docs/results.md"), readme: Path = Path("README.md")
 ) -> None:
-    """Writes the page, and the table in the README, from the records in the folder.
+    """Writes the page, the table in the README, and those of other pages, from the records in the folder.
 
-    The picture images/NAME.png, beside the page, is shown with the record NAME.json, where there is one.
+    The other pages beside it show claims as `with_claims` says. The picture images/NAME.png, beside the page, is shown
+    with the record NAME.json, where there is one.
     """
     paths = sorted(folder.glob("*.json"))
     records = told_apart([read_record(path) for path in paths])
     pictures = [f"images/{path.stem}.png" for path in paths]
     write_atomically(page, render_page(records, [p if (page.parent / p).exists() else None for p in pictures]))
+    for other in page.parent.glob("*.md"):
+        if (filled := with_claims(text := other.read_text(), folder)) != text:
+            write_atomically(other, filled)
     before, _, rest = readme.read_text().partition(TABLE_BEGINS)
     _, _, after = rest.partition(TABLE_ENDS)
     if not after:
         raise ValueError(f"{readme} must hold the lines {TABLE_BEGINS} and {TABLE_ENDS}, between which the table goes")
     write_atomically(readme, f"{before}{TABLE_BEGINS}\n{render_table(records)}{TABLE_ENDS}{after}")
+
+
+def with_claims(text: str, folder: Path) -> str:
+    """A page with the claims of the records that it shows, and nothing where the folder has no such record.
+
+    They stand between the lines `<!-- record: NAME.json -->` and `<!-- end of record -->`.
+    """
+
+    def filled(match: re.Match[str]) -> str:
+        path = folder / match[2]
+        table = "\n".join(_claims_table(read_record(path))) + "\n" if path.exists() else ""
+        return f"{match[1]}{table}{match[3]}"
+
+    return re.sub(r"(<!-- record: (\w+\.json) -->\n).*?(<!-- end of record -->)", filled, text, flags=re.DOTALL)
 
 
 def told_apart(records: Sequence[Record]) -> list[Record]:
@@ -126,16 +145,7 @@ def render_page(records: Sequence[Record], pictures: Sequence[str | None] | None
 
 
 def _section(record: Record, picture: str | None) -> str:
-    lines = [
-        f"\n## {record.title}\n",
-        "| claim | paper | here | spread | bar | reached |",
-        "|---|---|---|---|---|---|",
-    ]
-    for claim in record.claims:
-        spread = _number(statistics.stdev(claim.values)) if len(claim.values) > 1 else ""
-        bar = "" if claim.at_most is None else f"<= {_number(claim.at_most)}"
-        reached = {None: "", True: "yes", False: "**no**"}[claim.reached]
-        lines.append(f"| {claim.claim} | {_paper(claim)} | {_here(claim)} | {spread} | {bar} | {reached} |")
+    lines = [f"\n## {record.title}\n", *_claims_table(record)]
     seeds = f"Seeds: {', '.join(map(str, record.seeds))}. " if record.seeds else ""
     each = " a seed" if len(record.wall_seconds) == len(record.seeds) > 1 else ""
     wall = f"{_number(statistics.fmean(record.wall_seconds))} s{each}"
@@ -148,6 +158,17 @@ def _section(record: Record, picture: str | None) -> str:
         f"{seeds}Wall time: {wall}, on {record.device}{packages}.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _claims_table(record: Record) -> list[str]:
+    """The lines of a table of all claims."""
+    lines = ["| claim | paper | here | spread | bar | reached |", "|---|---|---|---|---|---|"]
+    for claim in record.claims:
+        spread = _number(statistics.stdev(claim.values)) if len(claim.values) > 1 else ""
+        bar = "" if claim.at_most is None else f"<= {_number(claim.at_most)}"
+        reached = {None: "", True: "yes", False: "**no**"}[claim.reached]
+        lines.append(f"| {claim.claim} | {_paper(claim)} | {_here(claim)} | {spread} | {bar} | {reached} |")
+    return lines
 
 
 def _paper(claim: Claim) -> str:

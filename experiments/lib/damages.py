@@ -7,7 +7,7 @@ import os
 import random
 import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -55,14 +55,16 @@ def files_of(folder: Path) -> list[str]:
     return [name for name in names if not name.startswith("figures/") and not name.endswith(".lock")]
 
 
-def commands_for(name: str, turn: int) -> tuple[str, ...]:
-    """The commands that read the file; of those that load a model each in its turn."""
+def commands_for(name: str, way: int, turn: int) -> tuple[str, ...]:
+    """The commands that read the file, damaged in that way.
+
+    They are all for the files of the run itself, but for one of those that load a model, each in its turn; and for the
+    files below, of which there are many, by turns --resume and one of those that load a model.
+    """
     if name in ("report.html", "MODEL.md"):
         return ("resume",)
-    if name.startswith("scores/"):
-        return ("resume", "report")
-    loader = LOADERS[turn % len(LOADERS)]
-    return ("resume", loader, *(_READERS if "/" not in name else ()))
+    loader = "report" if name.startswith("scores/") else LOADERS[(turn + way // 2) % len(LOADERS)]
+    return ("resume", loader, *_READERS) if "/" not in name else (("resume", loader)[(turn + way) % 2],)
 
 
 def _words(command: str, recipe: str, folder: Path, bench: Bench) -> list[str]:
@@ -117,13 +119,13 @@ def _comparable(out: str, folder: Path, bench: Bench) -> Any:
 
 
 def damaged(
-    recipe: str, which: str, name: str, ways: Sequence[str], commands: Sequence[str], seed: int, bench: Bench
+    recipe: str, which: str, name: str, commands: Mapping[str, Sequence[str]], seed: int, bench: Bench
 ) -> list[Result]:
-    """Damages one file of a copy in each of the ways, and judges each command on it by the same on a whole copy."""
+    """Damages one file of a copy in each of the ways, and judges the commands on it by the same on a whole one."""
     source: Path = getattr(bench.references[recipe], which)
     results = []
-    for way in ways:
-        for command in commands:
+    for way, each in commands.items():
+        for command in each:
             expected = _baseline(recipe, which, command, bench)
             folder = bench.fresh(source)
             done = damage(folder / name, way, random.Random(f"{seed} {name} {way}"))
@@ -195,9 +197,9 @@ def damage_cases(bench: Bench, recipes: Sequence[str], seed: int, quick: int = 0
     for recipe in recipes:
         for which in ("finished", "unfinished"):
             for name in files_of(getattr(bench.references[recipe], which)):
-                ways = [WAYS[turn % len(WAYS)]] if quick else WAYS
-                commands = commands_for(name, turn)
-                run = partial(damaged, recipe, which, name, ways, commands, seed)
+                ways = [turn % len(WAYS)] if quick else range(len(WAYS))
+                commands = {WAYS[way]: commands_for(name, way, turn // len(WAYS) if quick else turn) for way in ways}
+                run = partial(damaged, recipe, which, name, commands, seed)
                 shown = re.sub(r"[0-9a-f]{32}", lambda match: match[0][:4], name)
                 cases.append(Case("damage", f"damage/{recipe}/{which}/{shown}", run))
                 turn += 1
@@ -213,5 +215,5 @@ def random_damages(bench: Bench, recipes: Sequence[str], count: int, seed: int) 
         recipe, which = rng.choice(list(recipes)), rng.choice(("finished", "unfinished"))
         name = rng.choice(files_of(getattr(bench.references[recipe], which)))
         way, command = rng.choice(("cut", "flipped", "flipped")), rng.choice(("resume", *LOADERS, *_READERS))
-        run = partial(damaged, recipe, which, name, [way], [command], rng.randrange(2**32))
+        run = partial(damaged, recipe, which, name, {way: [command]}, rng.randrange(2**32))
         yield Case("random damage", f"random/{seed}/damage {i}: {recipe} {which} {name} {way} {command}", run)

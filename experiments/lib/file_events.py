@@ -83,8 +83,8 @@ def at_events(folder: Path, act: Act) -> None:
             _die(signal.SIGKILL)
         return real_write(descriptor, content)
 
-    io.open = builtins.open = opened  # type: ignore[assignment]
-    os.fsync, os.write = synced, written_raw
+    io.open = builtins.open = opened
+    os.fsync, os.write = synced, written_raw  # type: ignore[assignment]
 
 
 def _die(number: int) -> None:
@@ -98,6 +98,8 @@ def signal_at(target: int, number: int) -> Act:
 
     def act(at: int, event: str, path: str) -> bool:
         if at == target:
+            if number == signal.SIGKILL:  # the numbers of two runs may differ, where threads take turns
+                os.write(2, f"killed at event {at}: {event} {path}\n".encode())
             if event == "write" and number == signal.SIGKILL:
                 return True
             _die(number)

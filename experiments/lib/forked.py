@@ -101,7 +101,7 @@ def run(
     log: Path,
     inside: Callable[[], None] | None = None,
     watch: Callable[[int], bool] | None = None,
-    timeout: float = 120.0,
+    timeout: float = 600.0,
 ) -> Outcome:
     """Runs `vae-jax` with these arguments.
 
@@ -127,7 +127,7 @@ def run(
 
 
 def call(
-    function: Callable[[], Any], log: Path, watch: Callable[[int], bool] | None = None, timeout: float = 120.0
+    function: Callable[[], Any], log: Path, watch: Callable[[int], bool] | None = None, timeout: float = 600.0
 ) -> Outcome:
     """Calls the function in a process of its own; an exception ends it as the interpreter would."""
     out, err = log.with_suffix(".out"), log.with_suffix(".err")
@@ -139,7 +139,7 @@ def call(
         pid = os.fork()
     if pid == 0:
         _become(out, err)
-        _end(function)
+        end(function)
     code, watching = None, watch is not None
     while (seconds := time.monotonic() - started) < timeout:
         done, status = os.waitpid(pid, os.WNOHANG)
@@ -175,7 +175,7 @@ def _become(out: Path, err: Path) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
-def _end(function: Callable[[], Any]) -> None:
+def end(function: Callable[[], Any]) -> None:
     """Calls it and ends the process as the interpreter does: what is left to flush may fail."""
     code = 1
     try:

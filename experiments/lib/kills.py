@@ -101,9 +101,8 @@ def interrupted(recipe: str, interrupts: Sequence[Interrupt], sent: int, bench: 
         return [Result("OTHER BITS", False, {"differ": found[:6], "in all": len(found), "said": outcome.last_line})]
     if wrong:
         return [Result("NOT AS PROMISED", False, {"wrong": wrong})]
-    if left := leftovers(folder):
-        return [Result("LEFT BEHIND", False, {"files": left[:5]})]
-    return [Result("bit-identical" if reached else "ended before it", True, {"interruptions": reached})]
+    details = {"interruptions": reached, "left behind": leftovers(folder)[:5], "killed": last}
+    return [Result("bit-identical" if reached else "ended before it", True, details)]
 
 
 def _unlike_a_stop(outcome: forked.Outcome, sent: int, folder: Path, bench: Bench, whole: dict[str, Any]) -> list[str]:
