@@ -240,7 +240,9 @@ def test_every_damage_of_a_file_is_named_with_what_can_be_done(folder, name):
     flip[whole.index(b"json" if name == "checksums.json" else b":") + 1] ^= 4
     for content in (whole[:-9], bytes(len(whole)), b"", bytes(flip), None):
         (folder.path / name).unlink() if content is None else (folder.path / name).write_bytes(content)
-        with pytest.raises(Damaged, match=r"^--run-dir .*run: .*(damaged|missing|cannot be read).*--resume restore it"):
+        with pytest.raises(
+            Damaged, match=r"^--run-dir .*run: .*(damaged|missing|cannot be read).*--resume\), which restores it"
+        ):
             read()
         (folder.path / name).write_bytes(whole)
     assert read()

@@ -334,8 +334,8 @@ class RunFolder:
 
     def _damaged(self, fault: str) -> Damaged:
         return Damaged(
-            f"{self._named(fault)}; put back a copy of it, or let the run's own command with "
-            f"--run-dir {self.path} --resume restore it from the last checkpoint"
+            f"{self._named(fault)}; put back a copy of it, or resume the run (--run-dir {self.path} --resume), which "
+            "restores it from the last checkpoint"
         )
 
     def _read(self, path: Path) -> dict[str, Any]:

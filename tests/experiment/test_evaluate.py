@@ -13,9 +13,11 @@ import pytest
 
 import vae_jax
 from vae_jax import cli
+from vae_jax.checksums import remove_recorded, write_recorded
 from vae_jax.experiment import evaluate as evaluate_module
 from vae_jax.experiment import main, open_run, trained
 from vae_jax.experiment.recipes import RECIPES
+from vae_jax.runs import RunFolder
 
 ROOT = Path(__file__).parent.parent.parent
 SMALL = "--hidden 8 --latent-dim 2 --epochs 3 --batch-size 10 --elbo-samples 2 --nll-samples 0 --validation-size 10"
@@ -113,7 +115,7 @@ def test_it_adds_its_numbers_to_the_summary_and_the_report_and_changes_nothing_e
     assert f"{summary['nll']:.2f}" in report
     after = contents("vae")
     assert {name for name in after if after[name] != files.get(name)} == {
-        "summary.json", "report.html", "MODEL.md", "figures/elbo_surgery.png"
+        "checksums.json", "summary.json", "report.html", "MODEL.md", "figures/elbo_surgery.png"
     }  # fmt: skip
 
 
@@ -194,14 +196,21 @@ def test_without_importance_samples_the_other_parts_are_measured(in_runs, capsys
 
 
 def spoil(config, **changes):
+    """Another config.json, with the checksum that goes with it."""
     path = Path("vae/config.json")
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes) if config is None else config)
+    content = json.dumps(json.loads(path.read_text()) | changes) if config is None else config
+    write_recorded(Path("vae"), "config.json", content)
 
 
 def empty_checkpoint():
-    (checkpoint,) = (path for path in Path("vae/checkpoints").iterdir() if path.name.isdigit())
+    checkpoint = max((path for path in Path("vae/checkpoints").iterdir()), key=lambda path: int(path.name))
     shutil.rmtree(checkpoint)
     checkpoint.mkdir()
+
+
+def unfinished_without_rows():
+    RunFolder(Path("vae")).remove_summary()
+    remove_recorded(Path("vae"), "metrics.jsonl")
 
 
 @pytest.mark.parametrize(
@@ -211,11 +220,15 @@ def empty_checkpoint():
             lambda: shutil.rmtree("vae/checkpoints"),
             "RUN vae holds no checkpoint (in vae/checkpoints), so no parameters",
         ),
-        (lambda: os.remove("vae/summary.json"), "RUN vae has not finished (it has no summary.json)"),
+        (lambda: os.remove("vae/summary.json"), "RUN vae: summary.json is missing; put back a copy of it, or resume"),
         (lambda: spoil("{"), "RUN vae: config.json is no valid JSON"),
         (lambda: spoil("[]"), "RUN vae: config.json must hold a JSON object, got []"),
-        (lambda: Path("vae/metrics.jsonl").write_text("oops\n"), "RUN vae: metrics.jsonl is no valid JSON"),
-        (lambda: os.remove("vae/metrics.jsonl"), "RUN vae has no metrics.jsonl with rows of its model"),
+        (
+            lambda: write_recorded(Path("vae"), "metrics.jsonl", "oops\n"),
+            "RUN vae: metrics.jsonl is no valid JSON",
+        ),
+        (lambda: os.remove("vae/metrics.jsonl"), "RUN vae: metrics.jsonl is missing; put back a copy of it, or resume"),
+        (unfinished_without_rows, "RUN vae has no metrics.jsonl with rows of its model"),
         (empty_checkpoint, "is not whole"),
         (
             lambda: spoil(None, experiment="no_such"),
@@ -246,10 +259,10 @@ def empty_checkpoint():
         ),
         (lambda: spoil(None, momentum=0.9), "RUN vae holds a run of another version of vae_jax"),
         (lambda: spoil(None, format=99), "RUN vae was made by a newer version of vae_jax (format 99"),
-        (lambda: spoil(None, data="gone.npz"), "RUN vae was made with --data gone.npz, not to be loaded from here"),
+        (lambda: spoil(None, data="gone.npz"), "data (the run: 'blobs.npz', now: 'gone.npz')"),
         (
             lambda: np.savez("blobs.npz", train=np.zeros((80, 6, 6), np.uint8), test=np.zeros((9, 6, 6), np.uint8)),
-            "RUN vae was measured on 20 test images, but --data blobs.npz now has 9",
+            "RUN vae was made with other data: --data blobs.npz has changed since",
         ),
     ],
     ids=[
@@ -259,6 +272,7 @@ def empty_checkpoint():
         "list",
         "metrics",
         "no metrics",
+        "no rows",
         "whole",
         "experiment",
         "nameless",
@@ -290,14 +304,25 @@ def test_a_checkpoint_of_another_model_is_refused(in_runs, capsys):
     code, _, error = evaluate(capsys, "vae")
     assert code == 2
     assert error.startswith("error: RUN vae: its checkpoint does not hold the model that config.json describes")
-    assert "(36, 8)" in error.split("the model's")[0]
-    assert "(36, 9)" in error.split("the model's")[1]
+    assert "hidden (the run: [8], now: [9])" in error
     assert len(error.splitlines()) == 1
 
 
 def test_what_is_missing_comes_with_the_command_that_makes_it(in_runs, capsys):
-    os.remove("vae/summary.json")
-    assert "vae-jax train vae --run-dir vae --resume" in evaluate(capsys, "vae")[2]
+    RunFolder(Path("vae")).remove_summary()
+    assert call(cli.main, "report", "vae") == 2
+    assert "vae-jax train vae --run-dir vae --resume" in capsys.readouterr().err
+
+
+def test_an_unfinished_run_is_measured_and_stays_unfinished(in_runs, capsys):
+    RunFolder(Path("vae")).remove_summary()
+    before = contents("vae")
+    code, summary, error = evaluate(capsys, "vae", "--nll-samples", "50", "--ais-images", "0")
+    assert code == 0
+    assert (summary["unfinished"], summary["epochs"], summary["nll_samples"]) == (True, 3, 50)
+    assert np.isfinite([summary["negative_elbo"], summary["nll"], summary["mutual_information"]]).all()
+    assert "report:" not in error
+    assert contents("vae") == before
 
 
 def test_a_run_opens_with_the_settings_and_parameters_that_it_ended_with(in_runs):
@@ -337,11 +362,11 @@ def test_the_command_draws_the_figures_and_prints_the_summary_alone(runs, tmp_pa
 def test_no_code_of_a_folder_runs_whatever_the_current_folder_is_and_a_method_is_named_by_the_user(
     runs, tmp_path, monkeypatch
 ):
-    shutil.copytree(runs / "vae", tmp_path / "vae")
     shutil.copy(runs / "blobs.npz", tmp_path)
-    config = tmp_path / "vae/config.json"
-    config.write_text(config.read_text().replace('"experiment": "vae"', '"experiment": "mine"'))
-    (tmp_path / "vae/checksums.json").unlink(missing_ok=True)  # as whoever sends it may
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(trained, "model_figures", lambda subject, key: [])
+    mine = RECIPES["vae"]._replace(name="mine")
+    assert call(partial(main, mine, ""), "--data", "blobs.npz", "--run-dir", "vae", *SMALL.split()) == 0
     for place in (tmp_path, tmp_path / "vae"):
         (place / "experiments").mkdir()
         for name in ("mine.py", "__init__.py"):
@@ -351,9 +376,7 @@ def test_no_code_of_a_folder_runs_whatever_the_current_folder_is_and_a_method_is
         assert finished.returncode == 2 and finished.stderr.startswith("error: RUN "), finished.stderr
         assert finished.stderr.count("\n") == 1 and "'mine', which is none of" in finished.stderr
     assert not list(tmp_path.rglob("RAN"))
-    monkeypatch.chdir(tmp_path)
     before = list(sys.path)
-    mine = RECIPES["vae"]._replace(name="mine")
     model, params, settings = vae_jax.load("vae", method=mine)
     assert settings["experiment"] == "mine"
     code = vae_jax.encode(model, params, np.zeros((6, 6, 1), np.float32)).mean

@@ -22,20 +22,21 @@ from vae_jax.experiment.pipeline import run
 from vae_jax.experiment.prepared import prepare
 from vae_jax.experiment.progress import say
 from vae_jax.experiment.recipes import RECIPES
-from vae_jax.experiment.second_stage import OtherCodes
 from vae_jax.experiment.settings import Settings, settings_of_run
 from vae_jax.experiment.stopping import terminated_as_interrupted
 from vae_jax.experiment.summaries import any_diverged
 from vae_jax.runs import RunFolder
 from vae_jax.text import printable
 from vae_jax.training import Diverged, DoesNotFit
+from vae_jax.training.checkpoints import OtherRun
 from vae_jax.training.processes import ending_together
 
 
 @contextlib.contextmanager
 def exit_if_training_ends_early(folder: RunFolder, flags: str, resumed: bool) -> Iterator[None]:
-    """Turns what ends a training early into words on stderr and an exit code: 1 diverged, 2 no room, or as
-    `exit_in_a_line`.
+    """Turns what ends a training early into words on stderr and an exit code.
+
+    1 if it diverged; 2 if the models do not fit or the checkpoints are those of another run; else as `exit_in_a_line`.
 
     Args:
       folder: of the run; one that could not begin is removed.
@@ -49,6 +50,9 @@ def exit_if_training_ends_early(folder: RunFolder, flags: str, resumed: bool) ->
             place = printable(folder.path)
             print(f"error: {printable(error)}\nIts last finite parameters are in {place}.", file=sys.stderr)
             sys.exit(1)
+        except OtherRun as error:
+            print(f"error: {printable(error)}", file=sys.stderr)
+            sys.exit(2)
         except DoesNotFit as error:
             if not resumed:
                 folder.remove_unless_trained()
@@ -99,11 +103,7 @@ def _run(method: Method, settings: Settings, parse: Callable[[Settings], Setting
         prepared = prepare(method, settings)
     folder = prepared.folder
     with exit_if_training_ends_early(folder, f"--seeds {prepared.settings.seeds}", settings.resume):
-        try:
-            summary = run(prepared)
-        except OtherCodes as error:
-            print(f"error: {printable(error)}", file=sys.stderr)
-            sys.exit(2)
+        summary = run(prepared)
     if summary:
         say(f"report: {prepared.folder.report}")
         if method.measure is measure_vae and method.name in RECIPES and summary.get("nll") is None:

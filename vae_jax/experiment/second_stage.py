@@ -38,12 +38,12 @@ from vae_jax.models.with_code_prior import code_sizes, levels_of
 from vae_jax.objectives import code_prior_loss
 from vae_jax.runs import RunFolder
 from vae_jax.training import fit, steps_per_epoch
-from vae_jax.training.checkpoints import load_best
+from vae_jax.training.checkpoints import OtherRun, load_best
 
 PriorName = Literal["transformer", "pixel_cnn", "masked"]
 
 
-class OtherCodes(ValueError):
+class OtherCodes(OtherRun):
     """A prior that was trained on the codes of another model."""
 
 

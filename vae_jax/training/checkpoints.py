@@ -30,6 +30,10 @@ _FORMAT = 3  # since which a checkpoint has checksums
 _MOST_BYTES = 2**28  # of the JSON
 
 
+class OtherRun(ValueError):
+    """A checkpoint of another model, key or config than it is restored for."""
+
+
 class OrbaxCheckpoints:
     """Saves the progress of a fit, of one model or of many, in a folder.
 
@@ -123,7 +127,7 @@ class OrbaxCheckpoints:
 
         Raises:
           Damaged: no save is whole.
-          ValueError: what was saved is of another model, optimizer, key or config.
+          OtherRun: what was saved is of another model, key or config.
         """
         assert isinstance(like, (Progress, EnsembleProgress))
         path, faults = newest_whole(self._directory) if is_writer() else (None, [])
@@ -135,7 +139,7 @@ class OrbaxCheckpoints:
             self._say(f"{fault}: going on from the one before it, {path}")
         saved = read_progress(path)
         if differences := differing(saved["config"], self._config, self._changeable):
-            raise ValueError(f"the checkpoint {path} was made with other settings: {differences}")
+            raise OtherRun(f"the checkpoint {path} was made with other settings: {differences}")
         _check_sizes(path, like.best_params)
         last = {"state": like.state._asdict(), "key": self._key}
         restored = _restore(
@@ -144,7 +148,7 @@ class OrbaxCheckpoints:
             best=ocp.args.StandardRestore(_abstract(like.best_params)),
         )
         if not (restored.last["key"] == self._key).all():
-            raise ValueError(f"the checkpoint in {self._directory} belongs to a run with another key (seed)")
+            raise OtherRun(f"the checkpoint in {self._directory} belongs to a run with another key (seed)")
         self.restored_notes = saved.get("notes", {})
         state = type(like.state)(**restored.last["state"])
         return type(like)(state, restored.best, _as_tuples(saved["history"]))
@@ -163,7 +167,7 @@ def load_best(
 
     Raises:
       Damaged: the last checkpoint is not what was written.
-      ValueError: the folder holds no checkpoint, or one of a model of another size or another config.
+      ValueError: the folder holds no checkpoint, or (OtherRun) one of a model of another size or another config.
     """
     if not directory.is_dir():
         raise ValueError(f"no folder of checkpoints at {directory}")
@@ -173,7 +177,7 @@ def load_best(
     check_whole(path, ("best", "progress"))
     saved = read_progress(path)
     if config is not None and (differences := differing(saved["config"], config, changeable)):
-        raise ValueError(f"the checkpoint {path} was made with other settings: {differences}")
+        raise OtherRun(f"the checkpoint {path} was made with other settings: {differences}")
     _check_sizes(path, like)
     return _restore(path, best=ocp.args.StandardRestore(_abstract(like))).best
 
@@ -279,7 +283,7 @@ def _check_sizes(path: Path, params: Params) -> None:
         raise Damaged(f"the checkpoint {path} is not whole: {str(error).splitlines()[0]}") from error
     shapes = [sorted(leaf.shape for leaf in jax.tree.leaves(tree)) for tree in (saved.tree, params)]
     if shapes[0] != shapes[1]:
-        raise ValueError(
+        raise OtherRun(
             f"the checkpoint in {path.parent} is of a model of another size: its arrays have the shapes {shapes[0]}, "
             f"the model's {shapes[1]}"
         )
