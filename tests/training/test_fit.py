@@ -244,8 +244,9 @@ def test_a_loss_that_is_no_number_stops_the_run_and_the_last_finite_parameters_a
     seen = []
     checkpoints = OrbaxCheckpoints(tmp_path / "checkpoints", jax.random.key(0), {}, every_seconds=0.0)
     message = {
-        "train": r"training diverged in epoch 3 at step 3 \(step 1 of 1\): the loss is not finite \(nan\), at example "
-        r"\d of train \(position 0 of the batch\); the parameters before that step are kept: lower the learning rate",
+        "train": r"training diverged in epoch 3 at step 3 \(step 1 of 1\): the loss is not finite \(nan\), at 4 of the "
+        r"4 examples of its batch, first at example \d of train \(position 0 of the batch\); the parameters before "
+        r"that step are kept: lower the learning rate",
         "validation": r"the validation loss is not finite after epoch 3 \(step 3\), though the training loss is \(0\)",
     }[split]
     for _ in range(2):  # the second is restored, and ends in the same way at once

@@ -77,18 +77,20 @@ def explain(replay: Replay, state: TrainState, last_row: Row) -> tuple[TrainStat
         )
         return state, Divergence(epoch, number, "the training loss", None, None, message)
     batch, indices = replay.batch(number)
-    term, value, position = _cause(replay, state, batch)
+    term, value, positions = _cause(replay, state, batch)
     epoch, of_epoch = divmod(number, replay.steps_per_epoch)
-    what = "batch" if position is None else "example"
-    example = None if indices is None or position is None else int(indices[position])
-    whose = "for its batch as a whole"
-    if position is not None:
-        whose = f"at position {position} of the batch"
-        whose = whose if example is None else f"at example {example} of train (position {position} of the batch)"
+    position, example, whose = None, None, "for its batch as a whole"
+    if positions:
+        position = positions[0]
+        example = None if indices is None else int(indices[position])
+        place = f"position {position} of the batch"
+        first = f"at {place}" if example is None else f"at example {example} of train ({place})"
+        alone = len(positions) == 1
+        whose = first if alone else f"at {len(positions)} of the {len(batch)} examples of its batch, first {first}"
     message = (
         f"training diverged in epoch {epoch + 1} at step {number + 1} (step {of_epoch + 1} of "
         f"{replay.steps_per_epoch}): {term} is not finite ({value:g}), {whose}; the parameters before that step are "
-        f"kept: {_advice(replay, state, batch, what)}"
+        f"kept: {_advice(replay, state, batch, len(positions))}"
     )
     return state, Divergence(epoch + 1, number + 1, term.rstrip(","), example, position, message)
 
@@ -123,19 +125,19 @@ def _walk(replay: Replay, state: TrainState) -> tuple[TrainState, bool]:
     return state, False
 
 
-def _cause(replay: Replay, state: TrainState, batch: jax.Array) -> tuple[str, float, int | None]:
-    """The term that is not finite, its value, and the position of the first example whose own it is."""
+def _cause(replay: Replay, state: TrainState, batch: jax.Array) -> tuple[str, float, tuple[int, ...]]:
+    """The term that is not finite, its value, and the positions in the batch of the examples whose own it is."""
     model, objective, key = replay.model, replay.objective, replay.key
     compute = jax.jit(lambda state, batch: differentiated(model, objective, state, key, batch))
     (loss, aux), gradient = compute(state, batch)
     values = {name: float(value) for name, value in {**aux.metrics, "loss": loss}.items() if jnp.ndim(value) == 0}
     if not math.isfinite(float(loss)):
-        return *_first_term(values), _first_example(replay, state, batch, with_gradient=False)
+        return *_first_term(values), _examples(replay, state, batch, with_gradient=False)
     name = _first_leaf(gradient)
     if name is not None:
-        return f"the gradient of {name}", math.nan, _first_example(replay, state, batch, with_gradient=True)
+        return f"the gradient of {name}", math.nan, _examples(replay, state, batch, with_gradient=True)
     name = _first_leaf(split_buffers(jax.jit(replay.step)(state, key, batch)[0].params)[0])
-    return f"the optimizer's update of {name or 'the parameters'}", math.nan, None
+    return f"the optimizer's update of {name or 'the parameters'}", math.nan, ()
 
 
 def _first_term(values: dict[str, float]) -> tuple[str, float]:
@@ -152,8 +154,8 @@ def _first_leaf(tree: Any) -> str | None:
     return None
 
 
-def _first_example(replay: Replay, state: TrainState, batch: jax.Array, with_gradient: bool) -> int | None:
-    """The first example on which alone the objective is not finite; None if there is none, or it takes no one alone."""
+def _examples(replay: Replay, state: TrainState, batch: jax.Array, with_gradient: bool) -> tuple[int, ...]:
+    """The examples on which alone the objective is not finite; none if it takes no example alone."""
     trained, buffers = split_buffers(state.params)
 
     def is_finite(trained: Any, objective: Objective, key: jax.Array, x: jax.Array) -> jax.Array:
@@ -177,14 +179,16 @@ def _first_example(replay: Replay, state: TrainState, batch: jax.Array, with_gra
             finite = np.asarray(of_all(trained, batch, own_keys))
         except Exception:  # whatever an objective of the user's raises that takes one key, or more than one example
             continue
-        return None if finite.all() else int(np.argmin(finite))
-    return None
+        return tuple(np.flatnonzero(~finite).tolist())
+    return ()
 
 
-def _advice(replay: Replay, state: TrainState, batch: jax.Array, what: str) -> str:
+def _advice(replay: Replay, state: TrainState, batch: jax.Array, to_blame: int) -> str:
     key = jax.random.fold_in(replay.key, state.step)
     seen = preprocessed(at_step(replay.objective, state.step), key, batch)[2]
-    general = f"lower the learning rate, clip the gradient (optax.clip_by_global_norm), or look at that {what}"
+    general = "lower the learning rate, or clip the gradient (optax.clip_by_global_norm)"
+    if to_blame == 1:
+        general = "look at that example, or lower the learning rate"
     if not jnp.issubdtype(seen.dtype, jnp.floating):
         return general
     numbers = np.asarray(seen, np.float64)  # squares of what is far from standardized may overflow in float32
