@@ -36,6 +36,7 @@ class Outcome(NamedTuple):
     seconds: float
     out: str
     err: str
+    cpu_seconds: float = 0.0
 
     @property
     def last_line(self) -> str:
@@ -140,11 +141,11 @@ def call(
     if pid == 0:
         _become(out, err)
         end(function)
-    code, watching = None, watch is not None
+    code, cpu, watching = None, 0.0, watch is not None
     while (seconds := time.monotonic() - started) < timeout:
-        done, status = os.waitpid(pid, os.WNOHANG)
+        done, status, used = os.wait4(pid, os.WNOHANG)
         if done:
-            code = os.waitstatus_to_exitcode(status)
+            code, cpu = os.waitstatus_to_exitcode(status), used.ru_utime + used.ru_stime
             break
         if watching and watch is not None:
             watching = not watch(pid)
@@ -154,7 +155,16 @@ def call(
     if code is None:
         with contextlib.suppress(ChildProcessError):
             os.waitpid(pid, 0)
-    return Outcome(code, round(seconds, 2), _text(out), _text(err))
+    return Outcome(code, round(seconds, 2), _text(out), _text(err), round(cpu, 2))
+
+
+def cpu_seconds(pid: int) -> float:
+    """Processor time that a process has taken by now: on a machine with other work, what says how far it is."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _text(path: Path) -> str:

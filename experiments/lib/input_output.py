@@ -8,7 +8,6 @@ import resource
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -110,10 +109,10 @@ def _read_only(recipe: str, command: Sequence[str], codes: Sequence[int], bench:
 def _removed(recipe: str, share: float, bench: Bench) -> list[Result]:
     """The folder is removed under the run."""
     folder = bench.fresh()
-    moment = time.monotonic() + share * bench.references[recipe].seconds
+    moment = share * bench.references[recipe].seconds
 
     def watch(pid: int) -> bool:
-        if time.monotonic() < moment or not (folder / "config.json").exists():
+        if forked.cpu_seconds(pid) < moment or not (folder / "config.json").exists():
             return False
         shutil.rmtree(folder, ignore_errors=True)
         return True

@@ -6,7 +6,6 @@ import os
 import random
 import re
 import signal
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -33,13 +32,13 @@ def at_event(number: int, sent: int = signal.SIGKILL) -> Interrupt:
 
 
 def at_share(share: float, sent: int = signal.SIGKILL) -> Interrupt:
-    """After that share of the time of an uninterrupted run, from without."""
+    """After that share of the processor time of an uninterrupted run, from without."""
 
     def interrupt(bench: Bench, recipe: str, folder: Path) -> forked.Outcome:
-        moment = time.monotonic() + share * bench.references[recipe].seconds
+        moment = share * bench.references[recipe].seconds
 
         def watch(pid: int) -> bool:
-            if time.monotonic() < moment:
+            if forked.cpu_seconds(pid) < moment:
                 return False
             os.kill(pid, sent)
             return True

@@ -50,7 +50,7 @@ class Reference:
     flags: list[str]
     finished: Path
     unfinished: Path
-    seconds: float
+    seconds: float  # of processor time
     state: dict[str, Any]
     events: list[Event] = field(default_factory=list)
 
@@ -136,7 +136,7 @@ class Bench:
         if outcome.code != -signal.SIGKILL:
             raise RuntimeError(f"the unfinished run of {recipe} must be killed: {outcome.code} {outcome.err}")
         shutil.copytree(run, reference.unfinished)
-        reference.seconds = 1.25 * outcome.seconds  # the first run compiled its programs, which takes longer
+        reference.seconds = 1.25 * outcome.cpu_seconds  # the first run compiled its programs, which takes longer
         about = {"seconds": reference.seconds, "state": reference.state, "events": reference.events}
         (place / "about.json").write_text(json.dumps(about))
 
