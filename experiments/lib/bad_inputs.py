@@ -46,7 +46,8 @@ def _command(number: int, bench: Bench) -> list[Result]:
     before = hashes(run)
     outcome = forked.run(bad.arguments(run, new), bench.log(), timeout=60)
     own = outcome.err.startswith("error: ") and outcome.err.count("\n") == 1
-    parsers = "Traceback" not in outcome.err and "------" in outcome.err  # what the parser refuses is in a box
+    # What the parser refuses is in a box.
+    parsers = "Traceback" not in outcome.err and ("------" in outcome.err or "──────" in outcome.err)
     wrong = [] if outcome.code == 2 else [f"exit {outcome.code}"]
     wrong += [] if own or parsers else ["not one line of error"]
     wrong += [] if bad.expected in " ".join(outcome.err.split()) else [f"it does not say {bad.expected!r}"]
