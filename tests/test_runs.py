@@ -55,6 +55,9 @@ def test_a_place_that_cannot_be_written_is_refused_by_the_argument_and_nothing_i
     ):
         with pytest.raises(ValueError, match=r"^--run-dir .*file/.* cannot be written .*Not a directory"):
             check()
+    for name in ("a\\b", "gs:/b"):
+        with pytest.raises(ValueError, match=r"^--run-dir must be a path without .*, got /.*: give another folder"):
+            RunFolder(tmp_path / name).check_new()
     check_writable(tmp_path / "file", "--output")
     check_writable(tmp_path / "a/b/c.png", "--output")
     assert contents(tmp_path) == {"file": b"mine"} and len(list(tmp_path.iterdir())) == 1

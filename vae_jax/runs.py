@@ -72,6 +72,10 @@ class RunFolder:
             raise ValueError(
                 f"{self.argument} {self.path} exists and is not an empty folder: give one that the run can make"
             )
+        place = self.path.absolute().as_posix()
+        # What writes checkpoints takes the one for a separator, and the other for the address of a store elsewhere.
+        if sign := next((sign for sign in ("\\", ":/") if sign in place), None):
+            raise ValueError(f"{self.argument} must be a path without {sign!r}, got {place}: give another folder")
         check_writable(self.path, self.argument)
 
     def _holds_nothing_yet(self) -> bool:

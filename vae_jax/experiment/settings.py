@@ -159,9 +159,10 @@ def resolve(settings: Settings, images: Images | ImageStream) -> Settings:
         words = f"beside {validation_size} for validation"
     batch_size = settings.batch_size
     if batch_size is None:
-        batch_size = min(settings.default_batch_size, training)
-        # What divides a batch later must divide it.
-        batch_size = max(batch_size - batch_size % (settings.microbatches * max(settings.devices or 1, 1)), 1)
+        batch_size = settings.default_batch_size
+        if training < batch_size:
+            # What divides a batch later must divide it.
+            batch_size = max(training - training % (settings.microbatches * (settings.devices or 1)), 1)
     if batch_size > training:
         raise ValueError(f"--batch-size {batch_size} is larger than the {training} training images ({words})")
     steps = settings.epochs * steps_per_epoch(training, batch_size)

@@ -104,7 +104,7 @@ class OrbaxCheckpoints:
         # A number of its own, not the training step: the last step is saved again when something is fitted after it.
         number = from_writer(max(_numbers(self._directory), default=0) + 1)
         unfinished = self._directory / f"{number}.unfinished"
-        with _writing(self._directory):
+        with _writing(self._directory, unfinished.name):
             if is_writer():
                 self._directory.mkdir(parents=True, exist_ok=True)
                 for path in self._directory.iterdir():
@@ -253,17 +253,19 @@ def _checkpointer() -> ocp.Checkpointer:
 
 
 @contextlib.contextmanager
-def _writing(directory: Path) -> Iterator[None]:
-    """Turns what orbax makes of a disk that is full or gone into an OSError of one line."""
+def _writing(directory: Path, name: str) -> Iterator[None]:
+    """Turns what orbax makes of a disk that is full, or of a folder that is gone, into an OSError of one line."""
     try:
         yield
     except OSError:
         raise
     except Exception as error:
         words = str(error)
-        if not any(sign in words for sign in ("No space left", "File too large", "No such file", "Read-only", "quota")):
+        gone = not (directory.is_dir() and any(directory.glob(f"{name}*")))
+        if not gone and not any(sign in words for sign in ("No space left", "File too large", "Read-only", "quota")):
             raise
-        raise OSError(f"a checkpoint cannot be written to {directory}: {words.strip().splitlines()[0]}") from error
+        reason = "it is gone" if gone else words.strip().splitlines()[0]
+        raise OSError(f"a checkpoint cannot be written to {directory}: {reason}") from error
 
 
 def _restore(path: Path, **items: Any) -> Any:
