@@ -96,6 +96,8 @@ class RunFolder:
 
         if self._lock is not None:
             return
+        if not self.path.is_dir():  # which the lock would make
+            raise ValueError(f"{self.argument} must be the folder of a run, got {self.path}: there is no such folder")
         lock = FileLock(self.path / _LOCK, timeout=0)
         try:
             lock.acquire()
@@ -167,7 +169,7 @@ class RunFolder:
     def _checked(self) -> dict[str, Any]:
         if not os.path.exists(self._config_path):
             fault = "it has no config.json" if os.path.isdir(self.path) else "there is no such folder"
-            if os.path.exists(self.path / CHECKSUMS):
+            if os.path.exists(self.path / CHECKSUMS) or self.has_checkpoint():
                 raise self._damaged("config.json is missing")
             raise ValueError(f"{self.argument} must be the folder of a run, got {self.path}: {fault}")
         config = self._read(self._config_path)

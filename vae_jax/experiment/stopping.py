@@ -38,11 +38,15 @@ class Stopping:
         """Returns whether the training is to end."""
         return self._number is not None
 
-    def end(self) -> None:
-        """Raises Interrupted if the training was to end, and is saved."""
+    def end(self, asked: bool = False) -> None:
+        """Raises Interrupted if the training was to end, and is saved.
+
+        Args:
+          asked: whether another process of the run was asked to end.
+        """
         self._at_work = False
-        if self._number is not None:
-            raise Interrupted(self._number)
+        if asked or self._number is not None:
+            raise Interrupted(self._number or signal.SIGTERM)
 
     def receive(self, number: int, frame: FrameType | None) -> None:
         """Handles a signal."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import shutil
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -28,6 +29,7 @@ KEPT = 2  # the last one, and the one before it to go back to if the last is dam
 _PROGRESS = "progress/metadata"  # what orbax names the JSON of its item "progress"
 _FORMAT = 3  # since which a checkpoint has checksums
 _MOST_BYTES = 2**28  # of the JSON
+_LEFT_OVER = re.compile(r"\d+\.(unfinished|removed)")  # names while a save is written, and while it is removed
 
 
 class OtherRun(ValueError):
@@ -108,7 +110,7 @@ class OrbaxCheckpoints:
             if is_writer():
                 self._directory.mkdir(parents=True, exist_ok=True)
                 for path in self._directory.iterdir():
-                    if not path.name.isdigit():  # of a process that was killed
+                    if _LEFT_OVER.match(path.name):  # of a process that was killed
                         shutil.rmtree(path, ignore_errors=True)
             from_writer(None)
             with _checkpointer() as checkpointer:
