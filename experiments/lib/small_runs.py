@@ -28,7 +28,7 @@ RECIPES = {
     "disentangle": (
         "--data squares --seeds 1 --betas 4 --steps 20 --score-every 10 --points 100 --batch-size 8 --latent-dim 2 "
         "--no-whole-table --dci-points 100",
-        "metrics.jsonl",
+        "scores/final-0.json",
         1.0,
     ),
 }
