@@ -124,8 +124,8 @@ def test_a_run_that_was_interrupted_and_resumed_ends_in_the_same_numbers(monkeyp
     whole = json.loads(out.splitlines()[-1])
 
     class EveryEpoch(resumable.OrbaxCheckpoints):
-        def __init__(self, *arguments):
-            super().__init__(*arguments, every_seconds=0.0)
+        def __init__(self, *arguments, **options):
+            super().__init__(*arguments, every_seconds=0.0, **options)
 
     def interrupt(self, rows):
         if rows[0]["epoch"] == 2:
@@ -226,8 +226,10 @@ def test_what_cannot_be_is_refused_in_one_line_before_anything_is_written(
 def test_a_run_that_diverges_exits_with_1_and_says_what_to_do(monkeypatch, capsys, without_figures):
     code, out, error = command(monkeypatch, capsys, "vae", "--run-dir run --learning-rate 1e30")
     assert (code, out) == (1, "")
-    assert "the loss is not finite after epoch 1" in error
+    assert "training diverged in epoch 1 at step" in error
     assert "lower the learning rate" in error
+    assert error.splitlines()[-1] == "Its last finite parameters are in run."
+    assert Path("run/checkpoints/1").is_dir()
     assert not Path("run/summary.json").exists()
 
 

@@ -105,8 +105,8 @@ def test_a_run_interrupted_in_its_second_stage_ends_in_the_same_numbers(monkeypa
     whole = json.loads(out.splitlines()[-1])
 
     class EveryEpoch(resumable.OrbaxCheckpoints):
-        def __init__(self, *arguments):
-            super().__init__(*arguments, every_seconds=0.0)
+        def __init__(self, *arguments, **options):
+            super().__init__(*arguments, every_seconds=0.0, **options)
 
     def interrupt(self, rows):
         if "validation/bits_per_code" in rows[0] and rows[0]["epoch"] == 1:
