@@ -16,7 +16,7 @@ from vae_jax.experiment.limits import check_numbers
 
 
 class Command(NamedTuple):
-    """A command: its options, and where its work is found, which is imported when it is done."""
+    """A command: its options, and the place of the function that does its work, imported when it is needed."""
 
     options: type
     module: str

@@ -130,7 +130,7 @@ def load_from_hub(
 
 
 def _check_sizes(info: Any, repo_id: str) -> None:
-    """Stops before a file is downloaded that would not be read."""
+    """Refuses JSON files that are too large to be read, before they are downloaded."""
     for file in info.siblings or ():
         if file.rfilename in _OF_A_MODEL and file.rfilename.endswith(".json") and (file.size or 0) > MAX_BYTES:
             raise ValueError(

@@ -101,7 +101,7 @@ class RunFolder:
             lock.acquire()
         except Timeout:
             raise ValueError(
-                f"{self.argument} {self.path}: another process is at work in this folder; wait for it, or end it"
+                f"{self.argument} {self.path}: another process is working in this folder; wait for it, or end it"
             ) from None
         self._lock = lock
 
@@ -377,7 +377,7 @@ class RunFolder:
 
 
 def config_text(config: Mapping[str, Any], **about: Any) -> str:
-    """What `config.json` says: its format, and what is known about the run beside the settings."""
+    """Text of `config.json`: its format, the settings, and what is known about the run beside them."""
     known = {name: list(value) if isinstance(value, tuple) else value for name, value in about.items() if value}
     return json.dumps({"format": FORMAT} | known | as_json(config), indent=2) + "\n"
 

@@ -30,7 +30,7 @@ def load(
       The model, its params, and the config that makes this model: experiment and settings, as config.json has them.
 
     Raises:
-      ValueError: where the folder is not that of a run with a checkpoint, holds no such model, or is damaged.
+      ValueError: if the folder is not that of a run with a checkpoint, holds no such model, or is damaged.
     """
     from vae_jax.experiment.load import load_run
 

@@ -1,4 +1,4 @@
-"""The options of the commands; those of each recipe are with it. Nothing here takes JAX: help is to come at once."""
+"""Options of the commands, except those of the recipes. Nothing here imports JAX, so that help is quick."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Numbers and shapes that an argument cannot have, refused in one line that names it."""
+"""Checks of the numbers and shapes of arguments; each error is one line that names the argument."""
 
 from __future__ import annotations
 
@@ -92,9 +92,9 @@ def check_number(name: str, value: Any, low: float = -math.inf, high: float = ma
 def wrong_shape(name: str, expected: tuple[int, ...], given: tuple[int, ...]) -> str:
     """The message for an array that is not of the shape of one example, and the likely reason."""
     if len(given) == len(expected) + 1 and given[1:] == expected:
-        return f"{name}: got a batch {given}: the function takes one example of shape {expected}: map it with jax.vmap"
+        return f"{name}: expected one example of shape {expected}, got a batch of shape {given}; map with jax.vmap"
     what = "vector" if len(expected) == 1 else "example"
     message = f"{name}: expected one {what} of shape {expected}, got {given}"
     if len(given) == len(expected) == 3 and (given[1], given[2], given[0]) == expected:
-        return f"{message}: channels come last"
+        return f"{message}; channels come last"
     return message

@@ -1,4 +1,4 @@
-"""Values outside the support of a distribution, refused with words that say which."""
+"""Check that values are in the support of a distribution."""
 
 from __future__ import annotations
 

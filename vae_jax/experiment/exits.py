@@ -1,4 +1,4 @@
-"""What ends a command early, said on stderr in a line, and its exit code. It takes no JAX."""
+"""Messages and exit codes of commands that end early. Nothing here imports JAX."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def exit_on_bad_input() -> Iterator[None]:
 
 @contextlib.contextmanager
 def exit_in_a_line(advice: str = "") -> Iterator[None]:
-    """Turns what ends a command from outside into a line on stderr and an exit code.
+    """Turns signals, damaged files and failing disks into a line on stderr and an exit code.
 
     130 for Ctrl-C and 143 for SIGTERM; 2 for a file of a run that is not what was written; 1, after a line, for a disk
     that is full or a folder that is gone, and 1 in silence for a pipe whose reader is gone.

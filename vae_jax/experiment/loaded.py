@@ -40,7 +40,7 @@ def load_method_run(folder: RunFolder, seed: int | None = None, method: Method |
     the user's own needs that script's method.
 
     Raises:
-      ValueError: where the folder is not that of a run with a checkpoint, or its experiment is not found.
+      ValueError: if the folder is not that of a run with a checkpoint, or its experiment is not found.
     """
     config = folder.config()
     method = method_of(folder, config.get("experiment"), method)
@@ -144,7 +144,7 @@ def checked_summary(folder: RunFolder, experiment: str) -> dict[str, Any]:
     """The summary of a finished run, or of a model that was exported of one.
 
     Raises:
-      ValueError: where the run has not finished, or the export is one that vae_jax does not read.
+      ValueError: if the run has not finished, or the export is one that vae_jax does not read.
     """
     summary = summary_so_far(folder)
     if "unfinished" in summary:
@@ -177,8 +177,7 @@ def method_of(folder: RunFolder, name: Any, method: Method | None = None) -> Met
     found = method or (RECIPES.get(name) if isinstance(name, str) else None)
     if found is None:
         raise ValueError(
-            f"{folder.argument} {folder.path} was made by experiment {name!r}, which is none of vae_jax's recipes "
-            f"({', '.join(RECIPES)}): if it is of a script of your own, load it with "
-            "vae_jax.load(path, method=METHOD) there"
+            f"{folder.argument} {folder.path} was made by experiment {name!r}, which is not a recipe of vae_jax "
+            f"({', '.join(RECIPES)}); a run of your own script is loaded with vae_jax.load(path, method=METHOD)"
         )
     return found

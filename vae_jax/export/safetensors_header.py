@@ -68,7 +68,7 @@ def read_header(path: Path) -> dict[str, Stored]:
             raise ValueError("its header places arrays over one another, with gaps, or in another size than theirs")
         end = after
     if _LENGTH_BYTES + length + end != about.st_size:
-        raise ValueError(f"it is {about.st_size:,} bytes long, and by its header {_LENGTH_BYTES + length + end:,}")
+        raise ValueError(f"it is {about.st_size:,} bytes long, but its header says {_LENGTH_BYTES + length + end:,}")
     return {name: Stored(_TYPES[entry["dtype"]][0], tuple(entry["shape"])) for name, entry in fields.items()}
 
 

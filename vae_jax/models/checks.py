@@ -1,4 +1,4 @@
-"""Examples that do not suit a model, refused before anything is computed from them."""
+"""Checks of the shape and values of examples, before anything is computed from them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from vae_jax.models.vae import VAE
 
 
 def check_example(model: VAE, x: ArrayLike, name: str = "x") -> None:
-    """`check_examples` of one example `[...]`."""
+    """Refuses one example `[...]` that `check_examples` would refuse."""
     if not isinstance(x, jax.core.Tracer):
         check_examples(model, np.asarray(x)[None], name, one=True)
 

@@ -31,7 +31,7 @@ _MOST_BYTES = 2**28  # of the JSON
 
 
 class OtherRun(ValueError):
-    """A checkpoint of another model, key or config than it is restored for."""
+    """Error for a checkpoint of another model, key or config than the run that restores it."""
 
 
 class OrbaxCheckpoints:
@@ -136,7 +136,7 @@ class OrbaxCheckpoints:
             return None
         path = self._directory / name
         for fault in faults:
-            self._say(f"{fault}: going on from the one before it, {path}")
+            self._say(f"{fault}: continuing from the one before it, {path}")
         saved = read_progress(path)
         if differences := differing(saved["config"], self._config, self._changeable):
             raise OtherRun(f"the checkpoint {path} was made with other settings: {differences}")
@@ -209,7 +209,7 @@ def newest_whole(directory: Path) -> tuple[Path | None, list[str]]:
 
 
 def read_progress(path: Path) -> dict[str, Any]:
-    """What a save says in JSON: "history", "config" and "notes".
+    """JSON part of a checkpoint: "history", "config" and "notes".
 
     Raises:
       Damaged: it cannot be read.
@@ -254,7 +254,7 @@ def _checkpointer() -> ocp.Checkpointer:
 
 @contextlib.contextmanager
 def _writing(directory: Path, name: str) -> Iterator[None]:
-    """Turns what orbax makes of a disk that is full, or of a folder that is gone, into an OSError of one line."""
+    """Turns orbax's errors for a full disk or a missing folder into an OSError of one line."""
     try:
         yield
     except OSError:

@@ -67,7 +67,7 @@ def open_disentangled(path: Path, data_dir: str | None = None) -> tuple[Prepared
     """A finished run of the disentanglement experiment with its data, and its summary.
 
     Raises:
-      ValueError: where the run has not finished, or its data cannot be loaded or have changed.
+      ValueError: if the run has not finished, or its data cannot be loaded or have changed.
     """
     folder = RunFolder(path, "RUN")
     settings = settings_of(folder, DisentangleSettings(run_dir=path, data_dir=data_dir))

@@ -96,7 +96,7 @@ def score_all(
 
 
 def on_the_way(settings: DisentangleSettings, folder: RunFolder) -> list[dict[str, Any]]:
-    """The coarse records of every number of scored steps, of all models.
+    """Coarse scores of all models, at each step at which they were scored.
 
     Raises:
       Damaged: one of them is gone or not what was written.
