@@ -48,7 +48,7 @@ def sync_folder(folder: Path) -> None:
 def check_writable(path: Path, argument: str) -> None:
     """Raises ValueError, naming the argument, if no file or folder can be made at the path; its parents need not exist.
 
-    What can be written is tried rather than asked for: rights alone say little of root, or of such folders as /proc.
+    Writing is tried, because access rights alone say little for root, or for folders such as /proc.
     """
     whole = path.absolute()
     place = next(place for place in (whole, *whole.parents) if os.path.exists(place))

@@ -73,7 +73,7 @@ class RunFolder:
                 f"{self.argument} {self.path} exists and is not an empty folder: give one that the run can make"
             )
         place = self.path.absolute().as_posix()
-        # What writes checkpoints takes the one for a separator, and the other for the address of a store elsewhere.
+        # Orbax takes a backslash for a separator, and :/ for the address of a remote store.
         if sign := next((sign for sign in ("\\", ":/") if sign in place), None):
             raise ValueError(f"{self.argument} must be a path without {sign!r}, got {place}: give another folder")
         check_writable(self.path, self.argument)
@@ -121,7 +121,7 @@ class RunFolder:
         return {name: value for name, value in self._checked().items() if name not in _ABOUT}
 
     def about(self) -> dict[str, Any]:
-        """What config.json holds beside the settings: image_shape, data_fingerprint and versions, if they are known.
+        """Entries of config.json beside the settings: image_shape, data_fingerprint and versions, if they are known.
 
         Raises:
           ValueError: as `config`.
@@ -136,7 +136,7 @@ class RunFolder:
         """Shape (H, W, C) of what the run's model encodes.
 
         Raises:
-          ValueError: as `config`; or the run is of no such model.
+          ValueError: as `config`, or the run's model does not encode images.
         """
         shape = self._checked().get("image_shape")
         if not (isinstance(shape, list) and shape and all(type(n) is int and n > 0 for n in shape)):

@@ -270,7 +270,7 @@ BAD_CALLS = [*SHAPES, *VALUES, *SIZES, *NUMBERS]
 
 
 def verdict(bad: BadCall) -> str | None:
-    """What is wrong with the error of a bad call; None if it is a clear one of the library's own."""
+    """Fault of a bad call's error; None if it is a clear error of the library's own."""
     try:
         bad.call()
     except (ValueError, TypeError) as error:

@@ -1,4 +1,4 @@
-"""What a run folder promises (design, section 7): same bits after any stop, no damage unseen, the same run or none."""
+"""Promises of a run folder: same bits after any stop, no damage unseen, the same run or none."""
 
 import json
 import os

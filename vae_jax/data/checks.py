@@ -48,7 +48,7 @@ def size_of(name: str, value: Any) -> tuple[int, int]:
     """A height and a width.
 
     Raises:
-      TypeError: If they are no whole numbers.
+      TypeError: If they are not whole numbers.
       ValueError: If they are not two, are below 1 or make more pixels than a picture may have.
     """
     if isinstance(value, str) or not isinstance(value, (Sequence, np.ndarray)) or len(value) != 2:

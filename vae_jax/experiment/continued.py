@@ -58,10 +58,10 @@ def check_versions(folder: RunFolder, accept: bool) -> None:
 
 
 class Epochs(NamedTuple):
-    """Where a continued run ends."""
+    """End of a continued run."""
 
     number: int
-    trains_on: bool  # past the end that it was begun with, so that what was measured there is no longer true
+    trains_on: bool  # past its former end, so that what was measured there is no longer true
 
 
 def epochs_to_train(folder: RunFolder, asked: int, patience: int | None, changeable: bool) -> Epochs:

@@ -111,7 +111,7 @@ def run_evaluation(trained: Trained, options: Evaluate) -> dict[str, Any]:
     Nothing is written for a run that has not finished: a summary would mark it as finished.
 
     Returns:
-      The summary; of an unfinished run what was measured alone.
+      The summary; for an unfinished run, only what was measured.
     """
     started = time.monotonic()
     folder, test, seed = trained.folder, trained.problem.test, trained.settings.seed

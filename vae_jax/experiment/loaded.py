@@ -56,7 +56,7 @@ def load_method_run(folder: RunFolder, seed: int | None = None, method: Method |
     index = _index_of_model(folder, settings, summary, seed)
     own = dataclasses.replace(settings, seed=settings.seed + index, seeds=1)
     if folder.params.exists():
-        # What was exported of a run before its second stage has no prior to be read.
+        # A run that was exported before its second stage has no prior to read.
         second_stage = None if summary.get("second_stage") is False else method.second_stage
         whole = model if second_stage is None else second_stage.whole(own, model)
         params = exported_params(folder, whole)
@@ -76,7 +76,7 @@ def load_method_run(folder: RunFolder, seed: int | None = None, method: Method |
     if settings.seeds > 1:
         params = jax.tree.map(lambda leaf: leaf[index], params)
     if method.second_stage is not None:
-        # A run that stopped in its first stage draws its codes uniformly, as the model without a prior does.
+        # If the run stopped in its first stage, the model has no learned prior: codes are uniform.
         if "unfinished" not in summary or method.second_stage.begun(folder, own):
             try:
                 params = method.second_stage.load(folder, own, model, params)

@@ -157,7 +157,7 @@ def resolve(settings: Settings, images: Images | ImageStream) -> Settings:
     if batch_size is None:
         batch_size = settings.default_batch_size
         if training < batch_size:
-            # What divides a batch later must divide it.
+            # Microbatches and devices must divide the batch.
             batch_size = max(training - training % (settings.microbatches * (settings.devices or 1)), 1)
     if batch_size > training:
         raise ValueError(f"--batch-size {batch_size} is larger than the {training} training images ({words})")

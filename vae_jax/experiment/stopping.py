@@ -21,8 +21,8 @@ class Interrupted(KeyboardInterrupt):
 class Stopping:
     """Record of the signals that arrive during training.
 
-    Before `begin` a signal ends the process at once, for there is nothing to save. After it the first one is kept for
-    `asked`, and a second ends the process at once.
+    Before `begin` a signal ends the process at once, for there is nothing to save. After it the first is
+    recorded for `asked`, and a second ends the process at once.
     """
 
     def __init__(self, say: Callable[[str], Any]):

@@ -73,7 +73,7 @@ def read_header(path: Path) -> dict[str, Stored]:
 
 
 def _place(name: str, entry: Any) -> tuple[int, int, int]:
-    """Where the bytes of an array begin and end, and how many they must be."""
+    """Start and end of an array's bytes, and the number that there must be."""
     whole = lambda values: isinstance(values, list) and all(type(n) is int and 0 <= n < 2**63 for n in values)
     if not (
         isinstance(entry, dict)

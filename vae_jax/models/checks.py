@@ -24,7 +24,7 @@ def check_example(model: VAE, x: ArrayLike, name: str = "x") -> None:
 def check_examples(model: VAE, xs: ArrayLike, name: str, one: bool = False) -> None:
     """Refuses examples of another shape than the model's, or outside the support of its likelihood.
 
-    Under the caller's `jit` there are no values to see, and the model's own networks check the shapes alone. A model
+    Under the caller's `jit` values are not known, and the model's own networks check only shapes. A model
     whose functions are not traceable, or whose likelihood has no `supports`, is taken to suit everything.
 
     Args:

@@ -58,7 +58,7 @@ class Replay(NamedTuple):
 def explain(replay: Replay, state: TrainState, last_row: Row) -> tuple[TrainState, Divergence]:
     """The last finite state of a model that diverged, and why the step from it is not finite.
 
-    Of a state that is the last finite one it is the same state and the same explanation again.
+    Given the last finite state itself, it returns the same state and the same explanation.
 
     Args:
       replay: the fit.
@@ -142,7 +142,7 @@ def _cause(replay: Replay, state: TrainState, batch: jax.Array) -> tuple[str, fl
 
 def _first_term(values: dict[str, float]) -> tuple[str, float]:
     names = [name for name, value in values.items() if not math.isfinite(value)]
-    # The parts before the sums; and the likelihood, which all else is for, before the others.
+    # Parts before their sums, and the distortion before other parts.
     name = min(names, key=lambda name: (name in _SUMS, name != "distortion", name != "rate"), default="loss")
     return _TERMS.get(name, f"the {name}"), values.get(name, math.nan)
 

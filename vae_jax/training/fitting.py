@@ -99,7 +99,7 @@ def make_judge(evaluate: Evaluate, steps_per_epoch: int, warm_up_steps: int, pat
 def is_finite_step(before: TrainState, after: TrainState, loss: jax.Array) -> jax.Array:
     """Returns, as a boolean scalar, whether the loss and all trained parameters are finite.
 
-    A parameter that was not finite before either (a mask of -inf) and is the same after is none of training's doing.
+    A parameter that was not finite before either (a mask of -inf) and is the same after is not caused by training.
     """
     old, new = (jax.tree.leaves(split_buffers(state.params)[0]) for state in (before, after))
     finite = jnp.isfinite(loss)

@@ -253,6 +253,6 @@ def _done(
     if done is None:
         done = defined({**given, **measure()})
         folder.write_part(name, done)
-        # As it will be read back: a run that is resumed goes on with the same.
+        # As it will be read back, so that a resumed run continues with the same.
         done = folder.read_part(name) or {}
     return done
