@@ -26,7 +26,7 @@ class Evaluate:
     run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
     """folder of a run, such as runs/vae-digits-20250131-120000-seed0"""
     nll_samples: int = 5000
-    """importance samples per test image for the negative log-likelihood; more take longer, but no memory; 0: none"""
+    """importance samples per test image for the negative log-likelihood; more take time, not memory; 0: none"""
     surgery_points: int | None = None
     """draws of z over which the parts of the rate are averaged; None: one a test image"""
     ais_images: int | None = None
