@@ -38,7 +38,7 @@ PARTS: tuple[Part, ...] = ("kills", "damages", "machine", "inputs", "random")
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """What the experiment can be told."""
+    """Options of the experiment."""
 
     quick: bool = False
     """a dozen kills and twenty damages of the two quicker recipes, and the bad inputs"""

@@ -1,4 +1,4 @@
-"""What `import vae_jax` and the commands that only read files cost and give."""
+"""Cost of `import vae_jax` and of commands that only read files, and the names that the import gives."""
 
 import ast
 import importlib

@@ -254,7 +254,7 @@ def test_every_damage_of_a_file_is_named_with_what_can_be_done(folder, name):
 def test_a_second_process_is_told_of_the_first_and_the_lock_ends_with_it(folder):
     folder.create(CONFIG)
     other = RunFolder(folder.path, "RUN")
-    with pytest.raises(ValueError, match=r"^RUN .*run: another process is at work in this folder"):
+    with pytest.raises(ValueError, match=r"^RUN .*run: another process is working in this folder"):
         other.lock()
     folder.unlock()
     other.lock()

@@ -1,4 +1,4 @@
-"""The moment at which this process began to import the package, which imports this file first."""
+"""Time at which this process began to import the package, which imports this file first."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and whether they can be."""
+"""Atomic writes: a file is written whole or not at all."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ def write_atomically(path: Path, content: str | bytes, durable: bool = True) -> 
 
 
 def is_left_over(path: Path) -> bool:
-    """Returns whether a file is what a process that was killed while it wrote left behind."""
+    """Returns whether a file was left behind by a process that was killed while it wrote."""
     return path.name.startswith(".") and path.name.endswith(".tmp")
 
 
 def sync_folder(folder: Path) -> None:
-    """Waits until the names in a folder are on the disk, on systems that can tell."""
+    """Waits until the names in a folder are on the disk, on systems that support it."""
     if os.name != "posix":
         return
     descriptor = os.open(folder, os.O_RDONLY)
@@ -46,9 +46,9 @@ def sync_folder(folder: Path) -> None:
 
 
 def check_writable(path: Path, argument: str) -> None:
-    """Raises ValueError, naming the argument, where no file or folder could be made at the path; its parents may lack.
+    """Raises ValueError, naming the argument, if no file or folder can be made at the path; its parents need not exist.
 
-    What can be written is tried rather than asked for: rights alone say little of root, or of such folders as /proc.
+    Writing is tried, because access rights alone say little for root, or for folders such as /proc.
     """
     whole = path.absolute()
     place = next(place for place in (whole, *whole.parents) if os.path.exists(place))

@@ -19,11 +19,11 @@ _MOST_BYTES = 16 * 2**20  # of a record
 
 
 class Damaged(ValueError):
-    """A file that is not what was written, or is gone."""
+    """Error for a file that differs from what was written, or is missing."""
 
 
 def recorded(folder: Path) -> dict[str, list[str]] | None:
-    """The record of a folder, by file name relative to it; None if the folder has none.
+    """Checksums recorded for a folder, by file name relative to it; None if it has no record.
 
     Raises:
       Damaged: the record itself cannot be read.

@@ -16,7 +16,7 @@ from vae_jax.experiment.limits import check_numbers
 
 
 class Command(NamedTuple):
-    """A command: its options, and where its work is found, which is imported when it is done."""
+    """A command: its options, and the place of the function that does its work, imported when it is needed."""
 
     options: type
     module: str
@@ -74,7 +74,7 @@ def main() -> None:
 def parse(words: list[str]) -> Any:
     """The options of the command that the words are of."""
     kinds: dict[str, Callable[..., Any]] = {"train": of.Train}
-    # The flags of the recipes take JAX: they are there for who trains, and for a shell's completion.
+    # The flags of the recipes import JAX, so they are there only for `train` and for a shell's completion.
     if words[:1] == ["train"] or any(word.startswith("--tyro-") for word in words):
         from vae_jax.commands.train import TrainByRecipe
 

@@ -1,4 +1,4 @@
-"""How two configurations differ, in words."""
+"""Differences between two configurations, in words."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from vae_jax.text import printable
 
 INSTALL = 'pip install "vae_jax[hub]"'
 _SECONDS = 5.0  # that a hub may take to answer at all
-# What a repository is read for; all else stays there.
+# The only files that are downloaded from a repository.
 _OF_A_MODEL = ["manifest.json", "config.json", "summary.json", "params.safetensors"]
 
 
@@ -88,7 +88,7 @@ def load_from_hub(
     """The model, its params and its config, of a repository that `push_to_hub` has made.
 
     Only manifest.json, config.json, summary.json and params.safetensors are read, and nothing of them is executed. They
-    are compared with the sizes and checksums in the manifest, which a repository of an earlier version has not. What
+    are compared with the sizes and checksums in the manifest; a repository of an earlier version has none. What
     has been downloaded is kept, and is used again where the hub cannot be reached.
 
     Args:
@@ -130,7 +130,7 @@ def load_from_hub(
 
 
 def _check_sizes(info: Any, repo_id: str) -> None:
-    """Stops before a file is downloaded that would not be read."""
+    """Refuses JSON files that are too large to be read, before they are downloaded."""
     for file in info.siblings or ():
         if file.rfilename in _OF_A_MODEL and file.rfilename.endswith(".json") and (file.size or 0) > MAX_BYTES:
             raise ValueError(

@@ -1,4 +1,4 @@
-"""JSON out of files that anyone may have written: bounded in size and in depth before anything is made of it."""
+"""Reading of JSON from files that anyone may have written, bounded in size and depth before it is parsed."""
 
 from __future__ import annotations
 

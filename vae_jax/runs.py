@@ -73,7 +73,7 @@ class RunFolder:
                 f"{self.argument} {self.path} exists and is not an empty folder: give one that the run can make"
             )
         place = self.path.absolute().as_posix()
-        # What writes checkpoints takes the one for a separator, and the other for the address of a store elsewhere.
+        # Orbax takes a backslash for a separator, and :/ for the address of a remote store.
         if sign := next((sign for sign in ("\\", ":/") if sign in place), None):
             raise ValueError(f"{self.argument} must be a path without {sign!r}, got {place}: give another folder")
         check_writable(self.path, self.argument)
@@ -103,7 +103,7 @@ class RunFolder:
             lock.acquire()
         except Timeout:
             raise ValueError(
-                f"{self.argument} {self.path}: another process is at work in this folder; wait for it, or end it"
+                f"{self.argument} {self.path}: another process is working in this folder; wait for it, or end it"
             ) from None
         self._lock = lock
 
@@ -123,7 +123,7 @@ class RunFolder:
         return {name: value for name, value in self._checked().items() if name not in _ABOUT}
 
     def about(self) -> dict[str, Any]:
-        """What config.json holds beside the settings: image_shape, data_fingerprint and versions, if they are known.
+        """Entries of config.json beside the settings: image_shape, data_fingerprint and versions, if they are known.
 
         Raises:
           ValueError: as `config`.
@@ -138,7 +138,7 @@ class RunFolder:
         """Shape (H, W, C) of what the run's model encodes.
 
         Raises:
-          ValueError: as `config`; or the run is of no such model.
+          ValueError: as `config`, or the run's model does not encode images.
         """
         shape = self._checked().get("image_shape")
         if not (isinstance(shape, list) and shape and all(type(n) is int and n > 0 for n in shape)):
@@ -379,7 +379,7 @@ class RunFolder:
 
 
 def config_text(config: Mapping[str, Any], **about: Any) -> str:
-    """What `config.json` says: its format, and what is known about the run beside the settings."""
+    """Text of `config.json`: its format, the settings, and what is known about the run beside them."""
     known = {name: list(value) if isinstance(value, tuple) else value for name, value in about.items() if value}
     return json.dumps({"format": FORMAT} | known | as_json(config), indent=2) + "\n"
 

@@ -24,13 +24,13 @@ def load(
       seed: of a run of several models, the one to load; None: the one that the report shows.
       beta: of a disentanglement run, the weight of the model to load; None: the first.
       method: METHOD of a script of your own that made the run; None: the recipe of that name. Nothing in the folder is
-        executed, so that a folder of anybody's can be opened.
+        executed, so a folder from anyone can be opened.
 
     Returns:
       The model, its params, and the config that makes this model: experiment and settings, as config.json has them.
 
     Raises:
-      ValueError: where the folder is not that of a run with a checkpoint, holds no such model, or is damaged.
+      ValueError: if the folder is not that of a run with a checkpoint, holds no such model, or is damaged.
     """
     from vae_jax.experiment.load import load_run
 

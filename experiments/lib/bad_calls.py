@@ -75,7 +75,7 @@ def _with_key(function: Callable[..., Any], x: Any, *more: Any, **options: Any) 
 X = _images(1)[0]
 CHANNELS_FIRST = np.moveaxis(X, -1, 0)
 BYTES = (255 * X).astype(np.uint8)
-LAST, ONE = "channels come last", "map it with jax.vmap"
+LAST, ONE = "channels come last", "map with jax.vmap"
 
 SHAPES = [
     BadCall("code, channels first", lambda: _of_one(vae_jax.code, CHANNELS_FIRST), LAST),
@@ -270,7 +270,7 @@ BAD_CALLS = [*SHAPES, *VALUES, *SIZES, *NUMBERS]
 
 
 def verdict(bad: BadCall) -> str | None:
-    """What is wrong with the error of a bad call; None if it is a clear one of the library's own."""
+    """Fault of a bad call's error; None if it is a clear error of the library's own."""
     try:
         bad.call()
     except (ValueError, TypeError) as error:

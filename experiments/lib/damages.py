@@ -107,7 +107,7 @@ def _do(command: str, recipe: str, folder: Path, bench: Bench) -> dict[str, Any]
 
 
 def _comparable(out: str, folder: Path, bench: Bench) -> Any:
-    """What stdout says but for times, machine and places; JSON as what it holds."""
+    """Stdout without times, machine and places; JSON is parsed."""
     lines: list[Any] = []
     for line in out.replace(str(folder), "RUN").replace(str(bench.scratch), "HERE").splitlines():
         try:

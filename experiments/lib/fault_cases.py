@@ -16,7 +16,7 @@ from experiments.lib.small_runs import Bench
 
 
 class Result(NamedTuple):
-    """What became of a case: a word, whether that is as it must be, and what a reader needs to see why not."""
+    """Outcome of a case: a word, whether that is as promised, and details for a reader if it is not."""
 
     verdict: str
     ok: bool
@@ -112,6 +112,6 @@ def read_lines(log: Path) -> list[dict[str, Any]]:
 
 
 def counted(lines: Sequence[dict[str, Any]]) -> dict[str, dict[str, int]]:
-    """How often each verdict was given, of each kind."""
+    """Counts of each verdict, by kind of case."""
     kinds = dict.fromkeys(line["kind"] for line in lines)
     return {kind: dict(Counter(line["verdict"] for line in lines if line["kind"] == kind)) for kind in kinds}

@@ -1,4 +1,4 @@
-"""Every event by which a process changes the files of a folder, numbered, so that it can be stopped at each."""
+"""Numbered events by which a process changes the files of a folder, so that it can be stopped at each."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def signal_at(target: int, number: int) -> Act:
 
 
 def full_from(target: int) -> Act:
-    """From that event on, there is no space left on the device."""
+    """Lets every write from that event on fail for lack of space on the device."""
 
     def act(at: int, event: str, path: str) -> bool:
         if at >= target and event in ("open", "write", "fsync", "mkdir"):

@@ -1,4 +1,4 @@
-"""What a run folder holds, in a form that can be compared: every number of it, and no time or machine."""
+"""Contents of a run folder in a form that can be compared: every number, but no time or machine."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def _arrays(item: Path) -> Iterator[tuple[str, Any]]:
 
 
 def differences(expected: Any, found: Any, at: str = "") -> list[str]:
-    """Where two states differ, a few words each."""
+    """Differences between two states, in a few words each."""
     if isinstance(expected, dict) and isinstance(found, dict):
         names = sorted(expected.keys() | found.keys())
         each = (differences(expected.get(name), found.get(name), f"{at}/{name}") for name in names)

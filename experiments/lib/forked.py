@@ -30,7 +30,7 @@ _FIGURES = ("model_figures", "code_figures", "surgery_figures", "run_figures")
 
 
 class Outcome(NamedTuple):
-    """How a process ended."""
+    """End of a process."""
 
     code: int | None  # exit code; minus the number of the signal that ended it; None: it had to be ended, for its time
     seconds: float

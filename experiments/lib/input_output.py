@@ -1,4 +1,4 @@
-"""What machines do to a run: no space left, a folder that cannot be written or goes away, a pipe that closes."""
+"""Faults of machines: no space left, a folder that cannot be written or goes away, a pipe that closes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from experiments.lib.small_runs import Bench
 
 
 def _one_line(outcome: forked.Outcome, codes: Sequence[int]) -> list[str]:
-    """What is not as it must be of a command that could not go on."""
+    """Faults in how a command ended that could not continue."""
     errors = [line for line in outcome.err.splitlines() if line.startswith("error: ")]
     wrong = [] if outcome.code in codes else [f"exit {outcome.code}, not {' or '.join(map(str, codes))}"]
     wrong += ["a traceback"] if "Traceback" in outcome.err or "Exception ignored" in outcome.err else []
@@ -34,7 +34,7 @@ def _result(wrong: Sequence[str], outcome: forked.Outcome, well: str) -> list[Re
 
 
 def _continued(recipe: str, folder: Path, bench: Bench) -> list[str]:
-    """What is not as it must be of the run when it is continued without the fault."""
+    """Faults of the run when it is continued without the machine's fault."""
     outcome = bench.train(recipe, folder)
     if outcome.code != 0:
         return [f"not resumed: exit {outcome.code}: {outcome.last_line}"]
@@ -43,7 +43,7 @@ def _continued(recipe: str, folder: Path, bench: Bench) -> list[str]:
 
 
 def _full(recipe: str, inside: Callable[[Path], None], bench: Bench) -> list[Result]:
-    """No space from some moment on, and space again."""
+    """Fills the disk from some moment on, and then frees it."""
     folder = bench.fresh()
     outcome = bench.train(recipe, folder, inside=partial(inside, folder))
     if outcome.code == 0:
@@ -122,7 +122,7 @@ def _removed(recipe: str, share: float, bench: Bench) -> list[Result]:
 
 
 def _closed_pipe(recipe: str, words: Sequence[str], bench: Bench) -> list[Result]:
-    """Nobody reads stdout."""
+    """Closes the pipe that stdout goes to."""
     folder = bench.fresh(bench.references[recipe].finished)
 
     def closed() -> None:

@@ -23,7 +23,7 @@ _CODES = {signal.SIGTERM: 143, signal.SIGINT: 130}
 
 
 def at_event(number: int, sent: int = signal.SIGKILL) -> Interrupt:
-    """At the event of that number, by the process itself."""
+    """Kill by the process itself, at the event of that number."""
 
     def interrupt(bench: Bench, recipe: str, folder: Path) -> forked.Outcome:
         return bench.train(recipe, folder, inside=partial(at_events, folder, signal_at(number, sent)))
@@ -32,7 +32,7 @@ def at_event(number: int, sent: int = signal.SIGKILL) -> Interrupt:
 
 
 def at_share(share: float, sent: int = signal.SIGKILL) -> Interrupt:
-    """After that share of the processor time of an uninterrupted run, from without."""
+    """Kill from outside, after that share of an uninterrupted run's processor time."""
 
     def interrupt(bench: Bench, recipe: str, folder: Path) -> forked.Outcome:
         moment = share * bench.references[recipe].seconds
@@ -49,7 +49,7 @@ def at_share(share: float, sent: int = signal.SIGKILL) -> Interrupt:
 
 
 def at_sight(number: int, sent: int = signal.SIGKILL) -> Interrupt:
-    """When that many new names have been seen in the folder, from without."""
+    """Kill from outside, once that many new names have been seen in the folder."""
 
     def interrupt(bench: Bench, recipe: str, folder: Path) -> forked.Outcome:
         seen = {str(path) for path in folder.rglob("*")} if folder.exists() else set()
@@ -105,7 +105,7 @@ def interrupted(recipe: str, interrupts: Sequence[Interrupt], sent: int, bench: 
 
 
 def _unlike_a_stop(outcome: forked.Outcome, sent: int, folder: Path, bench: Bench, whole: dict[str, Any]) -> list[str]:
-    """What is not as it must be after SIGTERM or Ctrl-C: the exit code, the words, what was saved."""
+    """Faults after SIGTERM or Ctrl-C: of the exit code, the words, and what was saved."""
     wrong = []
     if outcome.code != _CODES[signal.Signals(sent)]:
         wrong.append(f"exit {outcome.code} after {signal.Signals(sent).name}: {outcome.last_line}")
@@ -172,7 +172,7 @@ def _case(kind: str, name: str, recipe: str, interrupts: Sequence[Interrupt], se
 
 
 def _spread(events: Sequence[Event], count: int, rng: random.Random) -> list[Event]:
-    """As many events as asked for: of every kind and file once, as far as they go, the others drawn."""
+    """Chosen events: first one of every kind on every kind of file, then others at random."""
     kinds: dict[tuple[str, str], list[Event]] = {}
     for event in events:
         kinds.setdefault((event.kind, _shape(event.path)), []).append(event)

@@ -10,7 +10,7 @@ from typing import Any
 
 
 def claims_of(lines: Sequence[dict[str, Any]]) -> list[Any]:
-    """What the record claims: of each kind how many cases, and how many were not as they must be."""
+    """Claims of the record: for each kind the number of cases, and how many were not as promised."""
     from vae_jax.results import Claim
 
     of = lambda *kinds: [line for line in lines if line["kind"] in kinds and line["verdict"] != "does not apply"]

@@ -35,7 +35,7 @@ RECIPES = {
 
 
 class Event(NamedTuple):
-    """One that an uninterrupted run went through."""
+    """Event that an uninterrupted run went through."""
 
     number: int
     kind: str
@@ -64,7 +64,7 @@ class Bench:
         self.scratch = root / "scratch"
 
     def log(self, name: str = "log") -> Path:
-        """Where stdout and stderr of the next process go."""
+        """Files for stdout and stderr of the next process."""
         self.scratch.mkdir(parents=True, exist_ok=True)
         return self.scratch / name
 

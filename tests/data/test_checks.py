@@ -82,6 +82,6 @@ def test_a_size_is_two_numbers(tmp_path):
 def test_memory_is_asked_for_before_it_is_taken():
     require_memory("a little", 1, "never said")
     with pytest.raises(
-        ValueError, match=r"everything takes 1,000,000,000,000,000 bytes, and [\d,]+ bytes of memory are free"
+        ValueError, match=r"everything takes 1,000,000,000,000,000 bytes, but only [\d,]+ bytes of memory are free"
     ):
         require_memory("everything", 10**15, "take less")

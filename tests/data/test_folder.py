@@ -214,7 +214,7 @@ def test_pictures_of_several_sizes_are_resized_and_cropped_if_a_size_is_given(tm
     assert fingerprint(stream) != fingerprint(stream_images(tmp_path, size=(8, 6)))
     for data in ("digits", "mnist", "x.npz", "sprites"):
         with pytest.raises(
-            ValueError, match=f"size .--size. resizes the pictures of a folder, and data '{data}' is no"
+            ValueError, match=f"size .--size. resizes the pictures of a folder, but data '{data}' is no"
         ):
             load_images(data, size=(8, 8))
 
@@ -222,6 +222,8 @@ def test_pictures_of_several_sizes_are_resized_and_cropped_if_a_size_is_given(tm
 def test_images_that_do_not_fit_into_memory_are_refused_before_they_are_read(tmp_path, monkeypatch):
     write_splits(tmp_path, ".")
     monkeypatch.setattr("vae_jax.data.checks._free_memory", lambda: 59)
-    with pytest.raises(ValueError, match=r"3 images of \(5, 4, 1\) takes 60 bytes, and 59 bytes of memory are free"):
+    with pytest.raises(
+        ValueError, match=r"3 images of \(5, 4, 1\) takes 60 bytes, but only 59 bytes of memory are free"
+    ):
         load_folder(tmp_path)
     assert len(stream_images(tmp_path).test) == 1

@@ -232,10 +232,10 @@ def unfinished_without_rows():
         (empty_checkpoint, "is not whole"),
         (
             lambda: spoil(None, experiment="no_such"),
-            "RUN vae was made by experiment 'no_such', which is none of vae_jax's recipes (vae, beta_vae, autoencoder, "
-            "vq_vae): if it is of a script of your own, load it with vae_jax.load(path, method=METHOD) there",
+            "RUN vae was made by experiment 'no_such', which is not a recipe of vae_jax (vae, beta_vae, autoencoder, "
+            "vq_vae); a run of your own script is loaded with vae_jax.load(path, method=METHOD)",
         ),
-        (lambda: spoil(None, experiment=None), "RUN vae was made by experiment None, which is none of vae_jax's"),
+        (lambda: spoil(None, experiment=None), "RUN vae was made by experiment None, which is not a recipe of vae_jax"),
         (lambda: spoil(None, experiment="\x1b[31mred"), r"RUN vae was made by experiment '\x1b[31mred'"),
         (
             lambda: spoil(None, latent_dim="x"),
@@ -374,7 +374,7 @@ def test_no_code_of_a_folder_runs_whatever_the_current_folder_is_and_a_method_is
     for place, words in ((tmp_path, ["evaluate", "vae"]), (tmp_path / "vae", ["sample", "."])):
         finished = run_command(place, *words, PYTHONSAFEPATH="")
         assert finished.returncode == 2 and finished.stderr.startswith("error: RUN "), finished.stderr
-        assert finished.stderr.count("\n") == 1 and "'mine', which is none of" in finished.stderr
+        assert finished.stderr.count("\n") == 1 and "'mine', which is not a recipe of" in finished.stderr
     assert not list(tmp_path.rglob("RAN"))
     before = list(sys.path)
     model, params, settings = vae_jax.load("vae", method=mine)

@@ -1,4 +1,4 @@
-"""What a run folder promises (design, section 7): same bits after any stop, no damage unseen, the same run or none."""
+"""Promises of a run folder: same bits after any stop, no damage unseen, the same run or none."""
 
 import json
 import os
@@ -66,7 +66,7 @@ def test_a_signal_saves_first_and_the_run_ends_in_the_same_bits(monkeypatch, cap
         patch.setattr(ProgressDisplay, "show", signalled)
         ended, out, error = command(patch, capsys, "vae", "--run-dir part")
     assert (ended, out) == (code, "")
-    assert "ending after this epoch, to save it; once more ends at once" in error
+    assert "stopping after this epoch, to save it; a second signal stops at once" in error
     assert re.match(rf"{word}\w*; --run-dir part --resume continues$", error.splitlines()[-1])
     done = len(lines_of("part/metrics.jsonl"))
     assert done in (2, 3)  # the epoch that the device was at
@@ -109,8 +109,8 @@ def test_a_resume_restores_whatever_is_damaged_and_says_so(monkeypatch, capsys, 
         "metrics.jsonl": "metrics.jsonl is written anew from the last checkpoint",
         "summary.json": "summary.json is measured anew, without what evaluate had added",
         "checksums.json": "(checksums|config).json .*restored from the checkpoint",
-        "checkpoints/3/last/_METADATA": "3 is not whole: .* going on from the one before it",
-        "checkpoints/3/progress/metadata": "3 is not whole: .* going on from the one before it",
+        "checkpoints/3/last/_METADATA": "3 is not whole: .* continuing from the one before it",
+        "checkpoints/3/progress/metadata": "3 is not whole: .* continuing from the one before it",
     }
     for i, (name, said) in enumerate(words.items()):
         damage = list(DAMAGES)[i % 5]
@@ -214,7 +214,7 @@ def test_epochs_may_be_raised_or_lowered_if_the_schedule_is_constant(monkeypatch
     command(monkeypatch, capsys, "vae", "--run-dir cosine --schedule cosine")
     code, _, error = resume(monkeypatch, capsys, "cosine", "--epochs", "5")
     assert code == 2
-    assert "--epochs 5: a run whose --schedule is not constant keeps its epochs" in error
+    assert "--epochs 5: must be 3, with which" in error
 
 
 def test_an_unfinished_run_is_opened_at_its_best_epoch_so_far_with_a_word(monkeypatch, capsys, whole):
@@ -234,6 +234,6 @@ def test_a_second_process_is_told(monkeypatch, capsys, whole):
     before = contents("whole")
     code, _, error = resume(monkeypatch, capsys, "whole")
     assert (code, contents("whole")) == (2, before)
-    assert "error: --run-dir whole: another process is at work in this folder" in error
+    assert "error: --run-dir whole: another process is working in this folder" in error
     first.unlock()
     assert resume(monkeypatch, capsys, "whole")[0] == 0

@@ -69,7 +69,7 @@ def test_a_name_that_was_made_to_point_here_gets_nothing(host):
 
 
 def sent(port, data, wait=10.0):
-    """What comes back of a connection that sends these bytes and then nothing, until the server ends it."""
+    """Answer to a connection that sends these bytes and then nothing, until the server ends it."""
     with socket.create_connection(("127.0.0.1", port), timeout=wait) as connection, suppress(ConnectionError):
         connection.sendall(data)
         return b"".join(iter(lambda: connection.recv(65536), b""))

@@ -183,7 +183,7 @@ def test_a_file_that_lies_about_its_size_is_refused_before_memory_is_taken(tmp_p
     huge, whole = 10**12, 2**63 - 1
     for message, header, data in (
         ("places arrays over one another, with gaps, or in another size", entry([huge], [0, 12]), bytes(12)),
-        ("bytes long, and by its header 4,000,000,000,0", entry([huge], [0, 4 * huge]), b""),
+        ("bytes long, but its header says 4,000,000,000,0", entry([huge], [0, 4 * huge]), b""),
         (r"a is float32\[4\] in the file, the model has float32\[3\]", entry([4], [0, 16]), bytes(16)),
         ("no type, shape and place of 'a' that this version reads", entry([-1], [0, 4]), bytes(4)),
         ("no type, shape and place of 'a'", entry([3], [0, 12], "F7"), bytes(12)),
@@ -200,7 +200,7 @@ def test_a_file_that_lies_about_its_size_is_refused_before_memory_is_taken(tmp_p
     with pytest.raises(ValueError, match="its header says that it is 1,000,000,000,000,000 bytes long, of a file of"):
         read_params(one, path)
     monkeypatch.setattr("vae_jax.export.safetensors_files.memory_bytes", lambda: 50)
-    with pytest.raises(ValueError, match="bytes of memory, and there are 50"):
+    with pytest.raises(ValueError, match="bytes of memory, but there are 50"):
         read_params(one, saved(tmp_path, entry([3], [0, 12]), bytes(12)))
 
 

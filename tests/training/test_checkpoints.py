@@ -216,7 +216,7 @@ def test_any_damage_to_the_last_save_is_found_and_the_one_before_is_used(tmp_pat
         assert (whole.name, len(faults)) == ("1", 1)
         if file.parent.name in ("2", "progress"):  # one of each kind is restored too
             assert len(checkpoints_in(folder, say=said.append).restore(like()).history) == 1
-            assert re.match(r"the checkpoint .*c/2 is not whole: .*: going on from the one before it, .*c/1$", said[0])
+            assert re.match(r"the checkpoint .*c/2 is not whole: .*: continuing from the one before it.*c/1$", said[0])
         if file.relative_to(folder / "2").parts[0] in ("best", "progress", "checksums.json"):
             with pytest.raises(Damaged, match=r"the checkpoint .*c/2 (is not whole|cannot be read)"):
                 load_best(folder, like().best_params)

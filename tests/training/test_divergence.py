@@ -1,4 +1,4 @@
-"""What a run that diverges keeps, and what it says: the term, the step, the example."""
+"""A run that diverges keeps its last finite parameters, and names the term, the step and the example."""
 
 from types import SimpleNamespace
 

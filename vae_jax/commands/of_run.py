@@ -1,4 +1,4 @@
-"""The model and the images that the options of a command stand for."""
+"""Model and images that the options of a command name."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def images(
       argument: what the user gave them by, for messages.
 
     Raises:
-      ValueError: where a name is neither a picture file nor the number of a test image.
+      ValueError: if a name is neither a picture file nor the number of a test image.
     """
     test: ShownImages | None = None
     pixels = []

@@ -1,4 +1,4 @@
-"""The options of the commands; those of each recipe are with it. Nothing here takes JAX: help is to come at once."""
+"""Options of the commands, except those of the recipes. Nothing here imports JAX, so that help is quick."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Show:
 
 @dataclasses.dataclass(frozen=True)
 class OfRun:
-    """Which model."""
+    """Choice of a model."""
 
     run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
     """folder of a finished run, such as runs/vae-digits-20250131-120000-seed0"""
@@ -50,7 +50,7 @@ class OfRun:
 
 @dataclasses.dataclass(frozen=True)
 class WithImages(OfRun):
-    """Which model, and which images."""
+    """Choice of a model and of images."""
 
     resize: bool = dataclasses.field(default=False, kw_only=True)
     """bring image files of another size to the model's"""
@@ -98,7 +98,7 @@ class Interpolate(WithImages):
 class Traverse(WithImages):
     """Move one dimension of the code of an image at a time, a row each: the 16 with the most KL.
 
-    Without a KL (an autoencoder), or where the data of the run is not here, the first 16.
+    The first 16 if there is no KL (an autoencoder) or the run's data is not here.
     """
 
     image: str = "0"
@@ -138,7 +138,7 @@ class Export(OfRun):
     """Write a trained model as files that other programs load, with any number of images at a time.
 
     onnx and stablehlo: encoder, decoder and sampler, a file each. safetensors: the parameters, in a folder that
-    vae_jax.load opens. manifest.json says what goes in and comes out; MODEL.md what the model is.
+    vae_jax.load opens. manifest.json describes inputs and outputs, MODEL.md the model.
     """
 
     format: Literal["onnx", "stablehlo", "safetensors"] = "onnx"
@@ -151,7 +151,7 @@ class Export(OfRun):
 class Explore(OfRun):
     """Walk through the latent space of a trained model in the browser.
 
-    The page holds the model and runs it itself: it makes no request to anywhere.
+    The page holds the model and runs it in the browser, without any network request.
     """
 
     export: Annotated[Path | None, tyro.conf.arg(metavar="PAGE.html")] = None

@@ -176,6 +176,6 @@ def from_splits(
 
 
 def sizes_of(train: int, test: int, validation: int | None = None) -> str:
-    """How many images the splits have, in words."""
+    """Numbers of images of the splits, in words."""
     between = "" if validation is None else f", {validation:,} validation"
     return f"{train:,} train{between} and {test:,} test images"

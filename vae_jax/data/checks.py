@@ -1,4 +1,4 @@
-"""Checks of numbers that callers give: each names the argument, what it was and what would be right."""
+"""Checks of numbers that callers give; each error names the argument, what was given and what would be right."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def size_of(name: str, value: Any) -> tuple[int, int]:
     """A height and a width.
 
     Raises:
-      TypeError: If they are no whole numbers.
+      TypeError: If they are not whole numbers.
       ValueError: If they are not two, are below 1 or make more pixels than a picture may have.
     """
     if isinstance(value, str) or not isinstance(value, (Sequence, np.ndarray)) or len(value) != 2:
@@ -67,11 +67,11 @@ def require_memory(where: str, needed: int, remedy: str) -> None:
     """
     free = _free_memory()
     if free is not None and needed > free:
-        raise ValueError(f"{where} takes {needed:,} bytes, and {free:,} bytes of memory are free: {remedy}.")
+        raise ValueError(f"{where} takes {needed:,} bytes, but only {free:,} bytes of memory are free: {remedy}.")
 
 
 def _free_memory() -> int | None:
-    """Bytes that this machine can still give; None if it does not say."""
+    """Bytes of memory that are free on this machine; None if it does not say."""
     try:
         with open("/proc/meminfo") as file:
             lines = dict(line.split(":", 1) for line in file)

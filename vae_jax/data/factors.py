@@ -115,7 +115,7 @@ def factors_of(index: ArrayLike, factor_sizes: Sequence[int]) -> jax.Array:
 
     Raises:
       ValueError: If an index that is not traced is outside the data set.
-      TypeError: If the indices are no whole numbers.
+      TypeError: If the indices are not whole numbers.
     """
     check_indices("index", index, math.prod(factor_sizes))
     return jnp.stack([part.astype(jnp.int32) for part in jnp.unravel_index(jnp.asarray(index), tuple(factor_sizes))])
@@ -126,7 +126,7 @@ def index_of(factors: ArrayLike, factor_sizes: Sequence[int]) -> jax.Array:
 
     Raises:
       ValueError: If a factor that is not traced is outside its range.
-      TypeError: If the factors are no whole numbers.
+      TypeError: If the factors are not whole numbers.
     """
     if not isinstance(factors, jax.core.Tracer):
         factors = np.asarray(factors)

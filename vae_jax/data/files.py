@@ -95,7 +95,7 @@ def load_array_file(path: str | Path) -> Images:
 
 
 class Header(NamedTuple):
-    """What a file says of one of its arrays."""
+    """Description of one array, from the header in its file."""
 
     shape: tuple[int, ...]
     dtype: np.dtype

@@ -29,7 +29,7 @@ def fingerprint(source: Images | ImageStream | FactorData) -> str:
     * of an `ImageStream`, the shapes, every test and validation image, the test labels, 1,000 evenly spaced training
       images, and what the source knows of all its images without reading them: the name below its folder and the size
       of every picture file, the size of an `.npy` file, the name and version of a TFDS data set. It cannot see another
-      training image that is none of the 1,000, if its file keeps its name and size;
+      training image that is not one of the 1,000, if its file keeps its name and size;
     * of `FactorData` (and of a stream that renders it), its name, factors and image shape, and 8 rendered images.
 
     Args:

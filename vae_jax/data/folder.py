@@ -137,7 +137,7 @@ def list_folder(path: str | Path) -> Folder:
 
 
 def _split_folders(path: str, pictures: Pictures) -> dict[str, str]:
-    """The name of the folder of each split that there is; none if the folders are classes."""
+    """Folder names of the splits that exist; empty if the folders are classes."""
     folders = sorted(
         name for name in os.listdir(path) if os.path.isdir(os.path.join(path, name)) and not is_ignored(name)
     )

@@ -83,12 +83,12 @@ def decode_file(path: str, shape: tuple[int, ...], resize: bool = False) -> np.n
 
 
 def by(size: tuple[int, int]) -> str:
-    """A size in words."""
+    """Size in words."""
     return f"{size[0]} x {size[1]}"
 
 
 class Header(NamedTuple):
-    """What a picture file says of itself before it is decoded."""
+    """Properties of a picture file, known before it is decoded."""
 
     size: tuple[int, int]  # width, height, upright as viewers show it
     color: bool
@@ -147,7 +147,7 @@ def header_of(file: str) -> Header:
 
 
 def _require_regular_file(path: str) -> None:
-    """Refuses what is no file: to open a pipe would wait for ever."""
+    """Refuses anything but a regular file: opening a named pipe would wait forever."""
     try:
         kind = stat.S_IFMT(os.stat(path).st_mode)
     except OSError as error:
@@ -164,7 +164,7 @@ def _stored_size(image: Image.Image) -> tuple[int, int]:
 
 
 def _is_deep(image: Image.Image) -> bool:
-    """Whether Pillow would cut the channels to 8 bits: it reads 16-bit RGB as RGB."""
+    """Returns whether Pillow would cut the channels to 8 bits, as it does with 16-bit RGB."""
     for tile in getattr(image, "tile", ()):
         codec, arguments = tile[0], tile[3]
         arguments = arguments if isinstance(arguments, tuple) else (arguments,)

@@ -1,4 +1,4 @@
-"""Which source a `--data` argument means."""
+"""Kind of source that a `--data` argument names."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def kind_of(data: str | Path, size: Sequence[int] | None = None) -> Kind:
     kind = _kind_of(os.fspath(data), isinstance(data, os.PathLike))
     if size is not None and kind != "folder":
         raise ValueError(
-            f"size (--size) resizes the pictures of a folder, and data {os.fspath(data)!r} is none: leave it out"
+            f"size (--size) resizes the pictures of a folder, but data {os.fspath(data)!r} is no folder: leave it out"
         )
     return kind
 

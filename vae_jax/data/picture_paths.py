@@ -1,4 +1,4 @@
-"""The picture files below a folder, with links followed, and what is passed over there."""
+"""Search for picture files below a folder: links are followed, and files that are passed over are counted."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Pictures(NamedTuple):
 
 
 def is_ignored(name: str) -> bool:
-    """Whether a file or folder is hidden or a system's own."""
+    """Returns whether a file or folder is hidden or a system's own."""
     return name.startswith(".") or name.lower() in _OF_SYSTEMS
 
 

@@ -1,4 +1,4 @@
-"""Numbers and shapes that an argument cannot have, refused in one line that names it."""
+"""Checks of the numbers and shapes of arguments; each error is one line that names the argument."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-# Of a size: an array of more along one axis is a slip of the pen, and must not take the memory first.
+# Of a size: a larger one is a typing error, and must be refused before memory is allocated for it.
 LARGEST_SIZE = 2**24
 LARGEST_COUNT = 2**31 - 1  # of steps and epochs, which are counted in int32
 
@@ -20,7 +20,7 @@ def check_count(name: str, value: Any, least: int = 1, most: int = LARGEST_COUNT
     """Refuses what is not a whole number between least and most.
 
     Raises:
-      TypeError: if it is no whole number (a bool, a float, a string).
+      TypeError: if it is not a whole number (a bool, a float, a string).
       ValueError: if it is out of range.
     """
     try:
@@ -45,7 +45,7 @@ def check_sizes(name: str, values: Any, least: int = 1, most: int = LARGEST_SIZE
     """Refuses what is not a sequence, which may be empty, of whole numbers between least and most.
 
     Raises:
-      TypeError: if it is no sequence, or an entry no whole number.
+      TypeError: if it is not a sequence, or an entry is not a whole number.
       ValueError: if an entry is out of range.
     """
     if isinstance(values, (str, bytes)) or not isinstance(values, (Sequence, np.ndarray)):
@@ -65,7 +65,7 @@ def check_number(name: str, value: Any, low: float = -math.inf, high: float = ma
       above: whether low itself is refused.
 
     Raises:
-      TypeError: if it is no number (a bool, a string, None).
+      TypeError: if it is not a number (a bool, a string, None).
       ValueError: if it is an array, not finite or out of range.
     """
     if isinstance(value, jax.core.Tracer):
@@ -92,9 +92,9 @@ def check_number(name: str, value: Any, low: float = -math.inf, high: float = ma
 def wrong_shape(name: str, expected: tuple[int, ...], given: tuple[int, ...]) -> str:
     """The message for an array that is not of the shape of one example, and the likely reason."""
     if len(given) == len(expected) + 1 and given[1:] == expected:
-        return f"{name}: got a batch {given}: the function takes one example of shape {expected}: map it with jax.vmap"
+        return f"{name}: expected one example of shape {expected}, got a batch of shape {given}; map with jax.vmap"
     what = "vector" if len(expected) == 1 else "example"
     message = f"{name}: expected one {what} of shape {expected}, got {given}"
     if len(given) == len(expected) == 3 and (given[1], given[2], given[0]) == expected:
-        return f"{message}: channels come last"
+        return f"{message}; channels come last"
     return message

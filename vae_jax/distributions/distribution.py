@@ -40,7 +40,7 @@ class Distribution(Protocol):
         raise UndefinedError(f"{type(self).__name__} has no log_prob")
 
     def supports(self, value: Any) -> jax.Array:
-        """A boolean scalar: the event has a density, or a probability, above 0 under some parameters."""
+        """Returns, as a boolean scalar, whether the event has a positive density under some parameters."""
         return all_finite(value)
 
     def sample_and_log_prob(self, key: jax.Array) -> tuple[Any, jax.Array]:
@@ -104,12 +104,12 @@ def mean_of(distribution: Distribution) -> Any:
 
 
 def all_finite(value: Any) -> jax.Array:
-    """A boolean scalar: every number of a pytree of arrays is finite."""
+    """Returns, as a boolean scalar, whether every number of a pytree of arrays is finite."""
     return jnp.all(jnp.stack([jnp.all(jnp.isfinite(jnp.asarray(leaf))) for leaf in jax.tree.leaves(value)]))
 
 
 def in_unit_interval(value: ArrayLike) -> jax.Array:
-    """A boolean scalar: every number is in [0, 1]."""
+    """Returns, as a boolean scalar, whether every number is in [0, 1]."""
     value = jnp.asarray(value)
     return jnp.all((value >= 0) & (value <= 1))
 

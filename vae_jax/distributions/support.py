@@ -1,4 +1,4 @@
-"""Values outside the support of a distribution, refused with words that say which."""
+"""Check that values are in the support of a distribution."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from vae_jax.distributions.distribution import Distribution
 def check_support(distribution: Distribution, value: Any, name: str = "x") -> None:
     """Refuses an event that the distribution cannot give, if its values are there to be seen.
 
-    Under the caller's `jit`, `vmap` or `grad` they are not, and only shapes and dtypes are checked, by the density.
+    Under the caller's `jit`, `vmap` or `grad` values are not known; only shapes and dtypes are checked, by the density.
 
     Args:
       distribution: any; one of another library, without `supports`, is taken to support everything.

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from vae_jax._lazy import lazy_names
 
-# As in vae_jax itself: words and exit codes are to be had without JAX.
+# Lazy, as in vae_jax itself: words and exit codes need no JAX.
 if TYPE_CHECKING:
     from vae_jax.experiment.beta_vae import BETA_VAE as BETA_VAE
     from vae_jax.experiment.beta_vae import BetaSettings as BetaSettings

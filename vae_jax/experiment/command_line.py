@@ -34,7 +34,7 @@ from vae_jax.training.processes import ending_together
 
 @contextlib.contextmanager
 def exit_if_training_ends_early(folder: RunFolder, flags: str, resumed: bool) -> Iterator[None]:
-    """Turns what ends a training early into words on stderr and an exit code.
+    """Turns an error that ends training early into a message on stderr and an exit code.
 
     1 if it diverged; 2 if the models do not fit or the checkpoints are those of another run; else as `exit_in_a_line`.
 
@@ -66,9 +66,9 @@ def main(
     """Runs an experiment, as `python -m experiments.NAME` or `vae-jax train NAME`.
 
     Progress, messages and the place of the report go to stderr; on stdout comes the summary, one line of JSON, and
-    nothing else. Exit codes: 0; 1 where training diverged; 2 where a setting, the data or the run folder is not as it
-    must be, with one line that says what would be right; 130 where the user interrupted. Of several processes only the
-    first writes to stdout.
+    nothing else. Exit codes: 0; 1 if training diverged; 2 if a setting, the data or the run folder is not as it must
+    be, with one line that says what would be right; 130 after Ctrl-C and 143 after SIGTERM. Of several processes only
+    the first writes to stdout.
 
     Args:
       method: the experiment.

@@ -1,4 +1,4 @@
-"""A run folder that is opened to go on in it: what the run was begun with is what goes on, or nothing does."""
+"""Checks before a run is continued: same settings, data and versions, and a folder that is whole."""
 
 from __future__ import annotations
 
@@ -52,20 +52,20 @@ def check_versions(folder: RunFolder, accept: bool) -> None:
     if others and not accept:
         names = ", ".join(f"{name} {version} (now {now.get(name)})" for name, version in others.items())
         raise ValueError(
-            f"{folder.argument} {folder.path} was begun with {names}: other versions end in other bits; install those, "
-            "or give --accept-versions to go on with these"
+            f"{folder.argument} {folder.path} was begun with {names}: with other versions it ends in other bits; "
+            "install those, or give --accept-versions to continue with these"
         )
 
 
 class Epochs(NamedTuple):
-    """Where a continued run ends."""
+    """End of a continued run."""
 
     number: int
-    trains_on: bool  # past the end that it was begun with, so that what was measured there is no longer true
+    trains_on: bool  # past its former end, so that what was measured there is no longer true
 
 
 def epochs_to_train(folder: RunFolder, asked: int, patience: int | None, changeable: bool) -> Epochs:
-    """The epochs at which a run is to end that the user gives `asked` epochs.
+    """Number of epochs that a continued run is to reach.
 
     Args:
       folder: of the run.
@@ -81,8 +81,8 @@ def epochs_to_train(folder: RunFolder, asked: int, patience: int | None, changea
         return Epochs(saved, False)
     if not changeable:
         raise ValueError(
-            f"--epochs {asked}: a run whose --schedule is not constant keeps its epochs, for the learning rate depends "
-            f"on them, and {folder.path} was begun with {saved}"
+            f"--epochs {asked}: must be {saved}, with which {folder.path} was begun, because the learning rate of its "
+            "--schedule depends on the epochs"
         )
     path, _ = newest_whole(folder.checkpoints)
     history = [] if path is None else read_progress(path)["history"]
@@ -95,7 +95,7 @@ def epochs_to_train(folder: RunFolder, asked: int, patience: int | None, changea
 
 
 def forget_the_end(folder: RunFolder) -> None:
-    """Removes what was measured, and trained, after the epochs that the run was begun with: it trains on."""
+    """Removes what a finished run left after its last epoch (summary, prior over codes), before it is trained on."""
     folder.remove_summary()
     for prior in folder.path.glob("prior_*"):
         say(f"{prior} is removed: it is trained again on the codes of the longer run")

@@ -31,7 +31,7 @@ def versions() -> dict[str, str]:
 def seconds_since_start() -> float:
     """Seconds since this process began to import vae_jax.
 
-    The start of the process would count what a shell did before it became this program, such as an installation.
+    The process's own start would include what its shell did before, such as an installation.
     """
     return time.monotonic() - BEGAN
 

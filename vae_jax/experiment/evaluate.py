@@ -68,12 +68,12 @@ def _has_real_code(trained: Trained) -> bool:
 
 
 def open_run(path: Path, data_dir: str | None = None, seed: int | None = None, method: Method | None = None) -> Trained:
-    """The run in a folder with the parameters of its best epoch, and its data; of an unfinished run so far.
+    """Run in a folder, with its data and the parameters of its best epoch (so far, if the run is unfinished).
 
     Of a run of several models it is the one of that seed, or of the seed that the report shows.
 
     Raises:
-      ValueError: where the folder is not that of a run with a checkpoint, or its experiment is not to be found, or its
+      ValueError: if the folder is not that of a run with a checkpoint, or its experiment is not to be found, or its
         data are not to be found or have changed.
     """
     folder = RunFolder(path, "RUN")
@@ -108,10 +108,10 @@ def open_run(path: Path, data_dir: str | None = None, seed: int | None = None, m
 def run_evaluation(trained: Trained, options: Evaluate) -> dict[str, Any]:
     """Measures part by part, each added to `summary.json` as soon as it is there; then the report.
 
-    Of a run that has not finished nothing is written: a summary would make it a finished one.
+    Nothing is written for a run that has not finished: a summary would mark it as finished.
 
     Returns:
-      The summary; of an unfinished run what was measured alone.
+      The summary; for an unfinished run, only what was measured.
     """
     started = time.monotonic()
     folder, test, seed = trained.folder, trained.problem.test, trained.settings.seed

@@ -1,4 +1,4 @@
-"""The options of `vae-jax evaluate`, apart from its work, which takes JAX: help is to come at once."""
+"""Options of `vae-jax evaluate`. Nothing here imports JAX, so that help is quick."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ import tyro
 
 @dataclasses.dataclass(frozen=True)
 class Evaluate:
-    """Measure a finished run further: how likely its test images are, and what its code carries.
+    """Measure a trained run further: how likely its test images are, and what its code carries.
 
-    With `--metrics disentanglement`, of a run whose data has known factors, it scores the code against them instead.
+    With `--metrics disentanglement` it scores the code against the known factors of the run's data instead.
 
-    Adds to RUN/summary.json, and writes RUN/report.html anew: the importance-sampled negative log-likelihood with its
-    effective sample size and Pareto k; active units and the KL of each dimension; the parts of the rate (mutual
-    information, total correlation, dimension-wise KL); and last, of a few images, bounds by annealed importance
-    sampling, which may be interrupted without loss of the others. The last line on stdout is the summary as JSON. The
-    data of the run must be found where it was.
+    It measures the importance-sampled negative log-likelihood with its effective sample size and Pareto k; active units
+    and the KL of each dimension; the parts of the rate (mutual information, total correlation, dimension-wise KL); and
+    last, on a few images, bounds by annealed importance sampling, which may be interrupted without loss of the others.
+
+    The numbers are added to RUN/summary.json, and RUN/report.html is written again; of an unfinished run they are only
+    printed. The last line on stdout is the summary as JSON. The run's data must be found where they were.
     """
 
     run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
-    """folder of a finished run, such as runs/vae-digits-20250131-120000-seed0"""
+    """folder of a run, such as runs/vae-digits-20250131-120000-seed0"""
     nll_samples: int = 5000
-    """importance samples a test image, for the negative log-likelihood; time grows with it, memory does not; 0: do
-    not measure it"""
+    """importance samples per test image for the negative log-likelihood; more take time, not memory; 0: none"""
     surgery_points: int | None = None
     """draws of z over which the parts of the rate are averaged; None: one a test image"""
     ais_images: int | None = None

@@ -1,4 +1,4 @@
-"""What ends a command early, said on stderr in a line, and its exit code. It takes no JAX."""
+"""Messages and exit codes of commands that end early. Nothing here imports JAX."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def exit_on_bad_input() -> Iterator[None]:
 
 @contextlib.contextmanager
 def exit_in_a_line(advice: str = "") -> Iterator[None]:
-    """Turns what ends a command from outside into a line on stderr and an exit code.
+    """Turns signals, damaged files and failing disks into a line on stderr and an exit code.
 
     130 for Ctrl-C and 143 for SIGTERM; 2 for a file of a run that is not what was written; 1, after a line, for a disk
-    that is full or a folder that is gone, and 1 in silence for a pipe whose reader is gone.
+    that is full or a folder that is gone, and 1 without a message for a pipe whose reader is gone.
 
     Args:
       advice: how to go on after a signal or such a fault, for the line.
@@ -42,7 +42,7 @@ def exit_in_a_line(advice: str = "") -> Iterator[None]:
         print(("terminated" if number == signal.SIGTERM else "interrupted") + behind, file=sys.stderr)
         sys.exit(128 + number)
     except BrokenPipeError:
-        # Python writes what is left at its exit, to where nobody reads it any more.
+        # Python flushes stdout when it exits, which would fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except Damaged as error:

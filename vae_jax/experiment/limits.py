@@ -103,7 +103,7 @@ def check_numbers(settings: Any, file: str | None = None) -> None:
 
 
 def _wanted(number: float, limit: Limit | Above) -> str | None:
-    """What the number must be; None if it is."""
+    """Words for what the number must be; None if it is so."""
     least = _TINY if isinstance(limit, Above) else limit.least
     if isinstance(number, float) and not math.isfinite(number):
         return "a finite number"

@@ -47,7 +47,7 @@ def load_run(
       method: METHOD of the user's own script, if that made the run; None: the recipe that config.json names.
 
     Raises:
-      ValueError: where the folder is not that of a run with a checkpoint, or holds no such model.
+      ValueError: if the folder is not that of a run with a checkpoint, or holds no such model.
     """
     folder = RunFolder(path, argument)
     if folder.config().get("experiment") == EXPERIMENT:
@@ -63,7 +63,7 @@ def images_of(loaded: Loaded, data_dir: str | None = None) -> ShownImages:
     """The test images of the run's data; of rendered data some of all images, with the first factor as their label.
 
     Raises:
-      ValueError: where the data cannot be loaded from here, or have changed.
+      ValueError: if the data cannot be loaded from here, or have changed.
     """
     settings = loaded.settings
     if loaded.config["experiment"] == EXPERIMENT:

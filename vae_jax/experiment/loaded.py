@@ -40,7 +40,7 @@ def load_method_run(folder: RunFolder, seed: int | None = None, method: Method |
     the user's own needs that script's method.
 
     Raises:
-      ValueError: where the folder is not that of a run with a checkpoint, or its experiment is not found.
+      ValueError: if the folder is not that of a run with a checkpoint, or its experiment is not found.
     """
     config = folder.config()
     method = method_of(folder, config.get("experiment"), method)
@@ -56,7 +56,7 @@ def load_method_run(folder: RunFolder, seed: int | None = None, method: Method |
     index = _index_of_model(folder, settings, summary, seed)
     own = dataclasses.replace(settings, seed=settings.seed + index, seeds=1)
     if folder.params.exists():
-        # What was exported of a run before its second stage has no prior to be read.
+        # A run that was exported before its second stage has no prior to read.
         second_stage = None if summary.get("second_stage") is False else method.second_stage
         whole = model if second_stage is None else second_stage.whole(own, model)
         params = exported_params(folder, whole)
@@ -76,7 +76,7 @@ def load_method_run(folder: RunFolder, seed: int | None = None, method: Method |
     if settings.seeds > 1:
         params = jax.tree.map(lambda leaf: leaf[index], params)
     if method.second_stage is not None:
-        # A run that stopped in its first stage draws its codes uniformly, as the model without a prior does.
+        # If the run stopped in its first stage, the model has no learned prior: codes are uniform.
         if "unfinished" not in summary or method.second_stage.begun(folder, own):
             try:
                 params = method.second_stage.load(folder, own, model, params)
@@ -144,7 +144,7 @@ def checked_summary(folder: RunFolder, experiment: str) -> dict[str, Any]:
     """The summary of a finished run, or of a model that was exported of one.
 
     Raises:
-      ValueError: where the run has not finished, or the export is one that vae_jax does not read.
+      ValueError: if the run has not finished, or the export is one that vae_jax does not read.
     """
     summary = summary_so_far(folder)
     if "unfinished" in summary:
@@ -177,8 +177,7 @@ def method_of(folder: RunFolder, name: Any, method: Method | None = None) -> Met
     found = method or (RECIPES.get(name) if isinstance(name, str) else None)
     if found is None:
         raise ValueError(
-            f"{folder.argument} {folder.path} was made by experiment {name!r}, which is none of vae_jax's recipes "
-            f"({', '.join(RECIPES)}): if it is of a script of your own, load it with "
-            "vae_jax.load(path, method=METHOD) there"
+            f"{folder.argument} {folder.path} was made by experiment {name!r}, which is not a recipe of vae_jax "
+            f"({', '.join(RECIPES)}); a run of your own script is loaded with vae_jax.load(path, method=METHOD)"
         )
     return found

@@ -155,7 +155,7 @@ def _each_epoch_once(
 
 
 def _logged(path: Path) -> dict[str, Any]:
-    """What the folder notes about earlier processes; after a word, nothing if the note is damaged."""
+    """Note in the folder about earlier processes; if it is damaged, says so and returns an empty one."""
     note = path / _STATE
     try:
         logged = json.loads(note.read_text()) if note.exists() else {"epoch": 0}

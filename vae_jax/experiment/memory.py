@@ -1,4 +1,4 @@
-"""Whether a model can be trained in this machine's memory, known before anything is allocated or written."""
+"""Check that a model can be trained in this machine's memory, before anything is allocated or written."""
 
 from __future__ import annotations
 
@@ -30,6 +30,6 @@ def check_fits(init: Callable[[jax.Array], Params], models: int, flags: str) -> 
     available = memory_bytes()
     if available is not None and needed > available:
         raise ValueError(
-            f"{flags}: the {numbers:,} parameters need {needed / 2**30:,.1f} GiB to be trained, and there are "
+            f"{flags}: the {numbers:,} parameters need {needed / 2**30:,.1f} GiB to be trained, but there are "
             f"{available / 2**30:,.1f} GiB of memory: give smaller numbers"
         )

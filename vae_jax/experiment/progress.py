@@ -21,7 +21,7 @@ _SECONDS_BETWEEN_LINES = 10.0
 
 
 def say(text: str) -> None:
-    """A line on stderr, or some; what is not printable in it is escaped."""
+    """Prints one or more lines on stderr, with unprintable characters escaped."""
     Console(stderr=True).print(printable_lines(text), highlight=False, markup=False, soft_wrap=True)
 
 

@@ -130,7 +130,7 @@ class _Clock:
         return self._at[int(row["epoch"])]
 
     def pass_epoch(self, row: Row) -> None:
-        """Notes that an epoch has ended. Epochs after the last checkpoint are done again, in the same bits."""
+        """Records that an epoch has ended. Epochs after the last checkpoint are repeated, with the same bits."""
         self._at[int(row["epoch"])] = self.now()
 
     def seconds_of(self, rows: Iterable[Row]) -> dict[str, float]:
@@ -151,8 +151,8 @@ def _check_not_lost(folder: RunFolder, display: ProgressDisplay) -> None:
     # The first epoch is saved before its row is written.
     if folder.has_been_trained():
         raise Damaged(
-            f"{folder.argument} {folder.path}: its checkpoints are gone ({folder.checkpoints} holds none), so that it "
-            "cannot go on; put them back, or begin a new run in another folder with the settings in config.json"
+            f"{folder.argument} {folder.path}: its checkpoints are gone ({folder.checkpoints} holds none), so it "
+            "cannot continue; put them back, or begin a new run in another folder with the settings in config.json"
         )
     if not folder.made_here:
         display.say("the run was stopped before its first checkpoint: it begins again at epoch 1")

@@ -167,7 +167,7 @@ def load_prior(run: RunFolder, settings: CodeSettings, model: VAE, params: Param
     """The params that `train_prior` returned for this run, of `with_prior`.
 
     Raises:
-      ValueError: where it has other settings, or none of its checkpoints is whole.
+      ValueError: if it has other settings, or none of its checkpoints is whole.
       OtherCodes: where it is of other codes than these params give.
     """
     prior, folder = make_prior(settings, model), _folder_of(run, settings)

@@ -50,17 +50,15 @@ class Settings:
     data_dir: str | None = None
     """folder of TFDS datasets; None: the environment's TFDS_DATA_DIR, else TFDS's own"""
     size: Annotated[tuple[int, int] | None, tyro.conf.arg(metavar="HEIGHT WIDTH")] = None
-    """bring the pictures of a folder to this size: the shorter side is resized, the middle cropped; None: they must
-    have one size"""
+    """resize and crop the pictures of a folder to this size; None: all of them must have one size"""
     stream: bool = False
     """leave the training images on disk and read each batch as it is needed: for data larger than memory"""
     run_dir: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
     """the run's own folder, made by the run; None: runs/EXPERIMENT-DATA-TIME"""
     resume: bool = False
-    """continue the run in --run-dir from its last checkpoint; its settings are the defaults, and --epochs may differ
-    if --schedule is constant"""
+    """continue the run in --run-dir from its last checkpoint, with its settings; --epochs may be raised or lowered"""
     accept_versions: bool = False
-    """resume a run that was begun with other versions of vae_jax, JAX, flax, optax or NumPy: it ends in other bits"""
+    """resume even if the run was begun with other versions of vae_jax, JAX, flax, optax or NumPy (changes its bits)"""
     log: LogName = "none"
     """metrics go to metrics.jsonl, and to TensorBoard or Weights & Biases too; to be given again with --resume"""
     network: Literal["mlp", "conv"] = "mlp"
@@ -76,9 +74,9 @@ class Settings:
     binarization: Binarization = "auto"
     """pixels as bits drawn once (static) or at every step (dynamic), or grey (none); auto: dynamic for bernoulli"""
     epochs: int = 100
-    """passes over the training images"""
+    """passes over the training images; with --resume another number is allowed if --schedule is constant"""
     batch_size: int | None = None
-    """images a step; None: 128, or all training images if they are fewer"""
+    """images per training step; None: 128, or all training images if there are fewer"""
     microbatches: int = 1
     """parts of a batch, computed one after another for less memory; the numbers are those of the whole batch"""
     rematerialize: bool = False
@@ -92,13 +90,11 @@ class Settings:
     patience: int | None = 20
     """stop after so many epochs without a better validation loss; None: never"""
     validation_size: int | None = None
-    """images held out of train to choose the best epoch; None: a tenth of them, at most 1,000, or the validation split
-    of a folder or file that has one"""
+    """images held out of train to choose the best epoch; None: the validation split, else a tenth, at most 1,000"""
     elbo_samples: int = 16
     """draws of z a test image, for the ELBO, in nats"""
     nll_samples: int = 0
-    """importance samples a test image, for the negative log-likelihood (nll), in nats; 0: leave it to `vae-jax
-    evaluate`, as it takes thousands of samples to be trusted"""
+    """importance samples per test image for the negative log-likelihood in nats; 0: leave it to `vae-jax evaluate`"""
     seed: int = 0
     """of parameters, shuffling and noise"""
     seeds: int = 1
@@ -161,7 +157,7 @@ def resolve(settings: Settings, images: Images | ImageStream) -> Settings:
     if batch_size is None:
         batch_size = settings.default_batch_size
         if training < batch_size:
-            # What divides a batch later must divide it.
+            # Microbatches and devices must divide the batch.
             batch_size = max(training - training % (settings.microbatches * (settings.devices or 1)), 1)
     if batch_size > training:
         raise ValueError(f"--batch-size {batch_size} is larger than the {training} training images ({words})")
@@ -181,12 +177,12 @@ def resolve(settings: Settings, images: Images | ImageStream) -> Settings:
 
 
 def changeable(settings: Settings) -> tuple[str, ...]:
-    """Settings that a run may be continued with other values of: its epochs, if nothing but its end depends on them."""
+    """Settings that may differ when a run is continued: its epochs, if the learning rate does not depend on them."""
     return ("epochs",) if settings.schedule == "constant" else ()
 
 
 def _validation_size(settings: Settings, images: Images | ImageStream) -> int:
-    """How many images choose the best epoch: those of the data's own split, else so many of train."""
+    """Number of images that choose the best epoch: the data's own validation split, or images held out of train."""
     total, own = images.train.shape[0], images.validation
     if own is not None:
         if settings.validation_size not in (None, len(own)):

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM while a run is at work: the epoch is finished and saved first."""
+"""Handling of Ctrl-C and SIGTERM during training: the epoch is finished and saved first."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C or SIGTERM, once all that was done is saved."""
+    """Raised for Ctrl-C or SIGTERM once all finished work is saved."""
 
     def __init__(self, number: int):
         super().__init__()
@@ -19,10 +19,10 @@ class Interrupted(KeyboardInterrupt):
 
 
 class Stopping:
-    """Signals that arrive while a training is at work.
+    """Record of the signals that arrive during training.
 
-    Before `begin` a signal ends the process at once, for there is nothing to save. After it the first one is kept for
-    `asked`, and a second ends the process at once.
+    Before `begin` a signal ends the process at once, for there is nothing to save. After it the first is
+    recorded for `asked`, and a second ends the process at once.
     """
 
     def __init__(self, say: Callable[[str], Any]):
@@ -31,7 +31,7 @@ class Stopping:
         self._number: int | None = None
 
     def begin(self) -> None:
-        """Says that there is something to save from now on."""
+        """Marks that from now on there is something to save."""
         self._at_work = True
 
     def asked(self) -> bool:
@@ -53,7 +53,7 @@ class Stopping:
         if not self._at_work or self.asked():
             raise Interrupted(number)
         self._number = number
-        self._say("ending after this epoch, to save it; once more ends at once")
+        self._say("stopping after this epoch, to save it; a second signal stops at once")
 
 
 @contextlib.contextmanager

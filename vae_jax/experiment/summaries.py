@@ -70,7 +70,7 @@ def add_to_summary(folder: RunFolder, seed: int, numbers: Mapping[str, Any]) -> 
 
 
 def summary_to_add_to(folder: RunFolder) -> dict[str, Any]:
-    """The summary of a run that is being trained; {} if there is none, or, after a word, if it is damaged."""
+    """Summary of a run that is being trained; {} if there is none, or if it is damaged, which is then said."""
     try:
         return folder.summary() or {}
     except ValueError as error:

@@ -72,10 +72,10 @@ class VQSettings(CodeSettings):
     residual_layers: int = 2
     """residual layers of encoder and decoder"""
     epochs: int = 12
-    """passes over the training images"""
+    """passes over the training images; with --resume another number is allowed if --schedule is constant"""
     default_batch_size: ClassVar[int] = 64
     batch_size: int | None = None
-    """images a step; None: 64, or all training images if they are fewer"""
+    """images per training step; None: 64, or all training images if there are fewer"""
     patience: int | None = None
     """stop after so many epochs without a better validation loss, in either stage; None: never"""
 

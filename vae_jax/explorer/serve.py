@@ -73,7 +73,7 @@ def server_of(page: str, port: int, argument: str = "port") -> ThreadingHTTPServ
 
 
 class _Server(ThreadingHTTPServer):
-    """Serves at most so many connections at once, each for at most so long: a browser needs one or two."""
+    """Server that limits the number of connections and the time of each: a browser needs one or two."""
 
     daemon_threads = True
     # With the standard library's True, Windows would bind a port that another program serves.

@@ -14,7 +14,7 @@ from vae_jax.json_files import parse_object, read_text
 
 NAME = "manifest.json"
 PRODUCER = "vae_jax export"
-# What `vae_jax.load` reads of an export.
+# Files that `vae_jax.load` reads from an export.
 LOADED = ("config.json", "summary.json", "params.safetensors")
 FORMAT_VERSION = 1  # goes up when a program that reads an older manifest would misread a newer one
 
@@ -82,7 +82,7 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
     if not isinstance(names, list) or not isinstance(checksums, dict):
         raise ValueError(f"{path} must hold files as a list, and checksums as an object")
     for name in (*names, *checksums):
-        # Of either system's paths, whichever this is.
+        # By the rules of POSIX and of Windows, whichever system this is.
         plain = isinstance(name, str) and PurePosixPath(name).name == name == PureWindowsPath(name).name
         if not plain or name in ("", ".", "..") or "\0" in name:
             raise ValueError(f"{path} must name files of its own folder alone, got {name!r}")

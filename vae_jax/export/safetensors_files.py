@@ -84,7 +84,7 @@ def _check_belongs(path: Path, stored: Mapping[str, Stored], expected: Mapping[s
             )
     size, available = path.stat().st_size, memory_bytes()
     if available is not None and size > available:
-        raise ValueError(f"{path} needs {size:,} bytes of memory, and there are {available:,}")
+        raise ValueError(f"{path} needs {size:,} bytes of memory, but there are {available:,}")
 
 
 def _by_path(tree: Any) -> dict[str, Any]:

@@ -68,12 +68,12 @@ def read_header(path: Path) -> dict[str, Stored]:
             raise ValueError("its header places arrays over one another, with gaps, or in another size than theirs")
         end = after
     if _LENGTH_BYTES + length + end != about.st_size:
-        raise ValueError(f"it is {about.st_size:,} bytes long, and by its header {_LENGTH_BYTES + length + end:,}")
+        raise ValueError(f"it is {about.st_size:,} bytes long, but its header says {_LENGTH_BYTES + length + end:,}")
     return {name: Stored(_TYPES[entry["dtype"]][0], tuple(entry["shape"])) for name, entry in fields.items()}
 
 
 def _place(name: str, entry: Any) -> tuple[int, int, int]:
-    """Where the bytes of an array begin and end, and how many they must be."""
+    """Start and end of an array's bytes, and the number that there must be."""
     whole = lambda values: isinstance(values, list) and all(type(n) is int and 0 <= n < 2**63 for n in values)
     if not (
         isinstance(entry, dict)

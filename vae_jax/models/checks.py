@@ -1,4 +1,4 @@
-"""Examples that do not suit a model, refused before anything is computed from them."""
+"""Checks of the shape and values of examples, before anything is computed from them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from vae_jax.models.vae import VAE
 
 
 def check_example(model: VAE, x: ArrayLike, name: str = "x") -> None:
-    """`check_examples` of one example `[...]`."""
+    """Refuses one example `[...]` that `check_examples` would refuse."""
     if not isinstance(x, jax.core.Tracer):
         check_examples(model, np.asarray(x)[None], name, one=True)
 
@@ -24,7 +24,7 @@ def check_example(model: VAE, x: ArrayLike, name: str = "x") -> None:
 def check_examples(model: VAE, xs: ArrayLike, name: str, one: bool = False) -> None:
     """Refuses examples of another shape than the model's, or outside the support of its likelihood.
 
-    Under the caller's `jit` there are no values to see, and the model's own networks check the shapes alone. A model
+    Under the caller's `jit` values are not known, and the model's own networks check only shapes. A model
     whose functions are not traceable, or whose likelihood has no `supports`, is taken to suit everything.
 
     Args:

@@ -26,7 +26,7 @@ def encode(model: VAE, params: Params, x: ArrayLike) -> Distribution:
     Raises:
       TypeError: if x holds raw uint8 pixels.
       ValueError: if x is of another shape than the model's examples, or outside the support of its likelihood. Under
-        the caller's `jit`, `grad` or `vmap` values cannot be seen, and shapes and dtypes alone are checked. All
+        the caller's `jit`, `grad` or `vmap` values are not known: only shapes and dtypes are checked. All
         functions here that take an x raise the same.
     """
     x = model_input("x", x)

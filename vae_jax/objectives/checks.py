@@ -1,4 +1,4 @@
-"""What is asked of the numbers that an objective is made of."""
+"""Checks of the numbers that an objective is made of."""
 
 from __future__ import annotations
 
@@ -14,5 +14,5 @@ def check_at_least_1(name: str, value: int) -> None:
 
 
 def check_between(name: str, value: ArrayLike, low: float, high: float = math.inf) -> None:
-    """Of one finite number; one that is traced has no value yet, and passes."""
+    """Refuses a number that is not finite or not between low and high; a traced one has no value yet, and passes."""
     check_number(name, value, low, high)

@@ -39,7 +39,7 @@ def elbo_terms(model: VAE, params: Params, key: jax.Array, x: ArrayLike) -> Elbo
       UndefinedError: where the KL divergence has no closed form; `sampled_elbo_terms` needs none.
       TypeError: where x is raw uint8 pixels.
       ValueError: if x is of another shape than the model's, or outside the support of the likelihood; under the
-        caller's `jit`, `grad` or `vmap` values cannot be seen, and shapes and dtypes alone are checked.
+        caller's `jit`, `grad` or `vmap` values are not known: only shapes and dtypes are checked.
       AssertionError: where a density of one example is not a scalar.
 
     Source: Kingma & Welling 2014 (arXiv:1312.6114), eq. 7 (estimator B).
@@ -64,7 +64,7 @@ def sampled_elbo_terms(model: VAE, params: Params, key: jax.Array, x: ArrayLike)
       UndefinedError: where the posterior has no density.
       TypeError: where x is raw uint8 pixels.
       ValueError: if x is of another shape than the model's, or outside the support of the likelihood; under the
-        caller's `jit`, `grad` or `vmap` values cannot be seen, and shapes and dtypes alone are checked.
+        caller's `jit`, `grad` or `vmap` values are not known: only shapes and dtypes are checked.
       AssertionError: where a density of one example is not a scalar.
 
     Source: Kingma & Welling 2014 (arXiv:1312.6114), eq. 6 (estimator A).
@@ -82,10 +82,10 @@ def sampled_elbo_terms(model: VAE, params: Params, key: jax.Array, x: ArrayLike)
 
 
 def log_likelihood_of(likelihood: Distribution, x: ArrayLike) -> jax.Array:
-    """log p(x | z), for an x that the likelihood supports as far as can be seen: not under `jit`, `grad` or `vmap`.
+    """log p(x | z); x is checked to be in the support, except under `jit`, `grad` and `vmap`.
 
     Raises:
-      ValueError: if x is there to be seen and outside the support.
+      ValueError: if the values of x are known and outside the support.
     """
     check_support(likelihood, x, "x")
     return likelihood.log_prob(x)

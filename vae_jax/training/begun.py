@@ -112,7 +112,7 @@ def run_to_end(
 
     Args:
       make_program: compiles an epoch, as `run_epochs` takes it; not called for a run that has ended.
-      begun: what it goes on from; a run that has ended, by divergence too, ends in the same way again.
+      begun: the state to continue from; a run that has ended, also by divergence, ends in the same way again.
       batch_of: (step, from 0) -> its batch, and the index of each of its examples in the data if that is known.
       steps_per_epoch: of the data.
       epochs, patience, checkpoints, on_epoch: as `fit` takes them.

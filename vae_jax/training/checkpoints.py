@@ -33,7 +33,7 @@ _LEFT_OVER = re.compile(r"\d+\.(unfinished|removed)")  # names while a save is w
 
 
 class OtherRun(ValueError):
-    """A checkpoint of another model, key or config than it is restored for."""
+    """Error for a checkpoint of another model, key or config than the run that restores it."""
 
 
 class OrbaxCheckpoints:
@@ -138,7 +138,7 @@ class OrbaxCheckpoints:
             return None
         path = self._directory / name
         for fault in faults:
-            self._say(f"{fault}: going on from the one before it, {path}")
+            self._say(f"{fault}: continuing from the one before it, {path}")
         saved = read_progress(path)
         if differences := differing(saved["config"], self._config, self._changeable):
             raise OtherRun(f"the checkpoint {path} was made with other settings: {differences}")
@@ -211,7 +211,7 @@ def newest_whole(directory: Path) -> tuple[Path | None, list[str]]:
 
 
 def read_progress(path: Path) -> dict[str, Any]:
-    """What a save says in JSON: "history", "config" and "notes".
+    """JSON part of a checkpoint: "history", "config" and "notes".
 
     Raises:
       Damaged: it cannot be read.
@@ -256,7 +256,7 @@ def _checkpointer() -> ocp.Checkpointer:
 
 @contextlib.contextmanager
 def _writing(directory: Path, name: str) -> Iterator[None]:
-    """Turns what orbax makes of a disk that is full, or of a folder that is gone, into an OSError of one line."""
+    """Turns orbax's errors for a full disk or a missing folder into an OSError of one line."""
     try:
         yield
     except OSError:

@@ -1,4 +1,4 @@
-"""Where and why a model diverged: the step that is not finite, found from the last state that is kept."""
+"""Explanation of a divergence: the step that is not finite, found from the last state that is kept."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _STANDARD = 10.0  # means and standard deviations above it are not of standardiz
 
 
 class Divergence(NamedTuple):
-    """Where a model diverged, and why."""
+    """Place and cause of a divergence."""
 
     epoch: int  # from 1
     step: int  # the one that is not finite, from 1; the state that is kept is the one before it
@@ -36,7 +36,7 @@ class Divergence(NamedTuple):
 
 
 class Diverged(FloatingPointError):
-    """The training or validation loss is no longer finite; the last finite parameters have been saved."""
+    """Raised if the training or validation loss is not finite; the last finite parameters have been saved."""
 
 
 # (step, from 0) -> its batch, and the index of each of its examples in the training data (None: not known)
@@ -44,7 +44,7 @@ BatchOf = Callable[[int], tuple[jax.Array, np.ndarray | None]]
 
 
 class Replay(NamedTuple):
-    """What is needed to take any step of a fit again."""
+    """Parts of a fit that are needed to repeat any of its steps."""
 
     model: VAE
     objective: Objective
@@ -58,7 +58,7 @@ class Replay(NamedTuple):
 def explain(replay: Replay, state: TrainState, last_row: Row) -> tuple[TrainState, Divergence]:
     """The last finite state of a model that diverged, and why the step from it is not finite.
 
-    Of a state that is the last finite one it is the same state and the same explanation again.
+    Given the last finite state itself, it returns the same state and the same explanation.
 
     Args:
       replay: the fit.
@@ -108,7 +108,7 @@ def _of_validation(row: Row, step: int) -> Divergence:
 
 
 def _walk(replay: Replay, state: TrainState) -> tuple[TrainState, bool]:
-    """Step by step to the one that fails: the state before it, and whether there is one in this epoch."""
+    """Repeats the epoch step by step; returns the state before the step that fails, and whether one does."""
 
     @jax.jit
     def checked(state: TrainState, key: jax.Array, batch: jax.Array) -> tuple[TrainState, jax.Array]:
@@ -142,7 +142,7 @@ def _cause(replay: Replay, state: TrainState, batch: jax.Array) -> tuple[str, fl
 
 def _first_term(values: dict[str, float]) -> tuple[str, float]:
     names = [name for name, value in values.items() if not math.isfinite(value)]
-    # The parts before the sums; and the likelihood, which all else is for, before the others.
+    # Parts before their sums, and the distortion before other parts.
     name = min(names, key=lambda name: (name in _SUMS, name != "distortion", name != "rate"), default="loss")
     return _TERMS.get(name, f"the {name}"), values.get(name, math.nan)
 

@@ -87,7 +87,7 @@ def fit_ensemble(
       on_epoch: called with the M histories after every epoch.
 
     Returns:
-      The progress of all models after the last epoch of the last of them. A model that diverged has its last finite
+      The progress of all models after the last of them has ended. A model that diverged has its last finite
       state, and in `diverged` the step, the term of the loss and the example.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What is asked of data before anything is trained on them."""
+"""Checks of data before anything is trained on them."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ FittingEpoch = Callable[[Fitting, Keys, jax.Array, jax.Array], tuple[Fitting, Me
 
 
 def make_judge(evaluate: Evaluate, steps_per_epoch: int, warm_up_steps: int, patience: int | None) -> Judge:
-    """What follows an epoch's training: `(fitting, state, train metrics, keys, validation) -> (fitting, row)`, pure.
+    """Makes the pure `(fitting, state, train metrics, keys, validation) -> (fitting, row)` that follows an epoch.
 
     The fitting that goes in has the state before the epoch, and the state is the one after it. If training was not
     finite the fitting comes back with the state before the epoch, from which `divergence` finds the step that failed:
@@ -97,9 +97,9 @@ def make_judge(evaluate: Evaluate, steps_per_epoch: int, warm_up_steps: int, pat
 
 
 def is_finite_step(before: TrainState, after: TrainState, loss: jax.Array) -> jax.Array:
-    """A boolean scalar: the loss and all trained parameters are finite.
+    """Returns, as a boolean scalar, whether the loss and all trained parameters are finite.
 
-    A parameter that was not finite before either (a mask of -inf) and is the same after is none of training's doing.
+    A parameter that was not finite before either (a mask of -inf) and is the same after is not caused by training.
     """
     old, new = (jax.tree.leaves(split_buffers(state.params)[0]) for state in (before, after))
     finite = jnp.isfinite(loss)

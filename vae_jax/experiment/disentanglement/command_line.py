@@ -22,8 +22,8 @@ def main(description: str | None, prog: str | None = None, arguments: Sequence[s
     """Runs it, as `python -m experiments.disentangle` or `vae-jax train disentangle`.
 
     Progress, messages, a table of the scores and the place of the report go to stderr; on stdout comes the summary, one
-    line of JSON, and nothing else. Exit codes: 0; 1 where every model diverged; 2 where a setting, the data or the run
-    folder is not as it must be; 130 where the user interrupted.
+    line of JSON, and nothing else. Exit codes: 0; 1 if a model diverged; 2 if a setting, the data or the run folder is
+    not as it must be; 130 after Ctrl-C and 143 after SIGTERM.
 
     Args:
       description: for `--help`.

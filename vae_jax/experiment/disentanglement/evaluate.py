@@ -67,7 +67,7 @@ def open_disentangled(path: Path, data_dir: str | None = None) -> tuple[Prepared
     """A finished run of the disentanglement experiment with its data, and its summary.
 
     Raises:
-      ValueError: where the run has not finished, or its data cannot be loaded or have changed.
+      ValueError: if the run has not finished, or its data cannot be loaded or have changed.
     """
     folder = RunFolder(path, "RUN")
     settings = settings_of(folder, DisentangleSettings(run_dir=path, data_dir=data_dir))
@@ -97,7 +97,7 @@ def _score_run(prepared: Prepared) -> dict[str, Any]:
     for member, params, record in zip(members_of(settings), models, before, strict=True):
         given = {"objective": settings.objective, "beta": member.beta, "seed": member.seed, "steps": settings.steps}
         name = f"{settings.objective} {member.beta:g}, seed {member.seed}"
-        # A model that diverged is kept as it was before: its parameters are finite, and no model to be scored.
+        # A model that diverged keeps its last finite parameters, but is not scored.
         scores = {"diverged": record["diverged"]} if "diverged" in record else None
         records.append(given | (scores or score(settings, model, params, data, key, name)))
     records = with_udr(records, model, models, data, key)

@@ -24,7 +24,7 @@ def load_member(folder: RunFolder, seed: int | None = None, beta: float | None =
     """The model of that seed and weight; the first of those that are left where one of them is None.
 
     Raises:
-      ValueError: where nothing has been saved yet, or the run has no such model.
+      ValueError: if nothing has been saved yet, or the run has no such model.
     """
     settings = settings_of(folder, DisentangleSettings(run_dir=folder.path))
     summary = summary_so_far(folder)

@@ -96,7 +96,7 @@ def score_all(
 
 
 def on_the_way(settings: DisentangleSettings, folder: RunFolder) -> list[dict[str, Any]]:
-    """The coarse records of every number of scored steps, of all models.
+    """Coarse scores of all models, at each step at which they were scored.
 
     Raises:
       Damaged: one of them is gone or not what was written.
@@ -253,6 +253,6 @@ def _done(
     if done is None:
         done = defined({**given, **measure()})
         folder.write_part(name, done)
-        # As it will be read back: a run that is resumed goes on with the same.
+        # As it will be read back, so that a resumed run continues with the same.
         done = folder.read_part(name) or {}
     return done

@@ -58,9 +58,9 @@ class DisentangleSettings:
     run_dir: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
     """the run's own folder, made by the run; None: runs/disentangle-OBJECTIVE-DATA-TIME"""
     resume: bool = False
-    """continue the run in --run-dir, all its models, from its last checkpoint; its settings are the defaults"""
+    """continue the run in --run-dir, with all its models, from its last checkpoint, with its settings"""
     accept_versions: bool = False
-    """resume a run that was begun with other versions of vae_jax, JAX, flax, optax or NumPy: it ends in other bits"""
+    """resume even if the run was begun with other versions of vae_jax, JAX, flax, optax or NumPy (changes its bits)"""
     log: LogName = "none"
     """metrics go to metrics.jsonl, and to TensorBoard or Weights & Biases too; to be given again with --resume"""
     batch_size: int = 64

@@ -85,7 +85,7 @@ def train(
         for member, divergence in zip(members, progress.diverged, strict=False):  # empty in a run that had ended
             if divergence is not None:
                 display.say(f"{settings.objective} {member.beta:g}, seed {member.seed}: {divergence.message}")
-        # A snapshot that was lost on the way, and whose scores are there, stays lost: the training has gone beyond it.
+        # A lost snapshot whose scores exist is not made again: training has passed it.
         at_these_steps = max(map(len, progress.history)) == steps // chunk
         if at_these_steps and not is_whole(snapshot(folder, steps)):
             # The last parameters, as in the papers, not those of the lowest validation loss.
