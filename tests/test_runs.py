@@ -3,8 +3,10 @@ from pathlib import Path
 
 import pytest
 
+from vae_jax import checksums
 from vae_jax.atomic import check_writable
 from vae_jax.checksums import Damaged, write_recorded
+from vae_jax.differences import as_json
 from vae_jax.runs import FORMAT, RunFolder
 
 CONFIG = {"experiment": "vae", "hidden": (400, 200), "data": Path("a/b"), "seed": 0}
@@ -274,3 +276,30 @@ def test_a_run_of_an_earlier_version_is_read_as_it_is_and_has_checksums_from_its
     (folder.path / "config.json").write_text(json.dumps({"format": 2, "seed": 4}))
     with pytest.raises(Damaged, match=r"config.json is damaged or was changed by hand"):
         folder.config()
+
+
+def test_a_process_killed_while_it_restores_the_configuration_leaves_it_to_be_restored(folder, monkeypatch):
+    folder.create(CONFIG, versions={"jax": "1"})
+    about = folder.about()
+    (folder.path / "checksums.json").write_text("{")
+    (folder.path / "config.json").unlink()
+    write, done = checksums.write_atomically, []
+
+    def killed(path, content, durable=True):
+        done.append(path)
+        if len(done) == calls:
+            raise KeyboardInterrupt
+        write(path, content, durable)
+
+    monkeypatch.setattr(checksums, "write_atomically", killed)
+    for calls in (1, 2, 2):  # the new record, then its entry, then the file
+        done.clear()
+        with pytest.raises(Damaged):
+            folder.config()
+        with pytest.raises(KeyboardInterrupt):
+            folder.restore_config(CONFIG, about)
+    with pytest.raises(Damaged):
+        folder.config()
+    monkeypatch.setattr(checksums, "write_atomically", write)
+    folder.restore_config(CONFIG, about)
+    assert folder.config() == as_json(CONFIG) and folder.about() == about

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from vae_jax.atomic import check_writable, is_left_over
 from vae_jax.checksums import NAME as CHECKSUMS
-from vae_jax.checksums import Damaged, check_content, recorded, remove_recorded, write_recorded
+from vae_jax.checksums import Damaged, begin_record, check_content, recorded, remove_recorded, write_recorded
 from vae_jax.differences import as_json, differing
 from vae_jax.json_files import MAX_BYTES, parse_object, read_text
 
@@ -227,8 +227,10 @@ class RunFolder:
         except Damaged:
             verified = False
         if not verified:
-            for name in (CHECKSUMS, "metrics.jsonl", "summary.json", "config.json"):
+            # The record comes before config.json: of a process that is killed in between, config.json is damaged again.
+            for name in ("metrics.jsonl", "summary.json"):
                 (self.path / name).unlink(missing_ok=True)
+            begin_record(self.path)
         self._write("config.json", config_text(config, **about))
 
     def remove_unless_trained(self) -> None:
@@ -313,9 +315,7 @@ class RunFolder:
 
     def _write(self, name: str, content: str, durable: bool = True) -> None:
         if not os.path.exists(self.path / CHECKSUMS):  # of a run of an earlier version: from now on it has them
-            for own in ("config.json", "metrics.jsonl", "summary.json"):
-                if (self.path / own).exists():
-                    write_recorded(self.path, own, (self.path / own).read_bytes())
+            begin_record(self.path, ("config.json", "metrics.jsonl", "summary.json"))
         write_recorded(self.path, name, content, durable)
 
     @property
