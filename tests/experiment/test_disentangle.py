@@ -6,7 +6,9 @@ import io
 import json
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 import tyro
 
@@ -17,6 +19,7 @@ from vae_jax.data.factors import factors_of, index_of
 from vae_jax.evaluation.disentanglement import measure_disentanglement
 from vae_jax.experiment import Evaluate
 from vae_jax.experiment.disentanglement import settings as s
+from vae_jax.experiment.disentanglement import training
 from vae_jax.experiment.disentanglement.evaluate import prepare_scoring
 from vae_jax.experiment.disentanglement.methods import make_model, make_objective, make_optimizer
 from vae_jax.experiment.disentanglement.run import Prepared, command_of, prepare, run, saved_settings
@@ -201,6 +204,17 @@ def test_evaluate_scores_runs_of_other_experiments_on_sprites(name, tmp_path, mo
 
 
 @pytest.mark.slow
+@pytest.mark.slow
+def test_a_run_whose_models_have_all_diverged_says_so_of_each_and_can_be_resumed(tmp_path, monkeypatch, without_figures):
+    diverging = lambda settings: optax.sgd(lambda step: jnp.where(step < 3, 1e-3, jnp.nan))
+    monkeypatch.setattr(training, "make_optimizer", diverging)
+    settings = dataclasses.replace(SMALL, betas=(1.0,), seeds=1, run_dir=tmp_path / "run")
+    for again in (False, True):
+        summary = run(prepare(dataclasses.replace(settings, resume=again)))
+        assert [model["diverged"] for model in summary["models"]] == [4]
+        assert int(load_run(tmp_path / "run").settings.steps) == 4
+
+
 def test_a_model_that_has_diverged_has_no_scores_and_leaves_those_of_the_others(finished):
     prepared, _ = finished
     model = make_model(prepared.settings, prepared.data.image_shape)

@@ -94,7 +94,7 @@ def train_in_folder(
             write(rows)
             display.show([row for row in rows if row["epoch"] == rows[-1]["epoch"]])
             if checkpoints.stopping:
-                signals.end()
+                signals.end(stopped=True)
 
         try:
             progress = begin(checkpoints=checkpoints, on_start=on_start, on_epoch=on_epoch)
@@ -127,7 +127,8 @@ class _Clock:
         return round(self._spent + time.monotonic() - self._started, 2)
 
     def at(self, row: Row) -> float:
-        return self._at[int(row["epoch"])]
+        # A checkpoint of an earlier version keeps no seconds of rows that were lost.
+        return self._at.get(int(row["epoch"]), self._spent)
 
     def pass_epoch(self, row: Row) -> None:
         """Notes that an epoch has ended. Epochs after the last checkpoint are done again, in the same bits."""

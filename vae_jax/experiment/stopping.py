@@ -38,18 +38,25 @@ class Stopping:
         """Returns whether the training is to end."""
         return self._number is not None
 
-    def end(self) -> None:
-        """Raises Interrupted if the training was to end, and is saved."""
+    def end(self, stopped: bool = False) -> None:
+        """Raises Interrupted if the training was to end, and is saved.
+
+        Args:
+          stopped: whether it has been ended, by the signal of another process if there was none here.
+        """
         self._at_work = False
-        if self._number is not None:
-            raise Interrupted(self._number)
+        if stopped or self._number is not None:
+            raise Interrupted(signal.SIGTERM if self._number is None else self._number)
 
     def receive(self, number: int, frame: FrameType | None) -> None:
         """Handles a signal."""
         if not self._at_work or self.asked():
             raise Interrupted(number)
         self._number = number
-        self._say("ending after this epoch, to save it; once more ends at once")
+        # It must not end what is at work here, if stderr is a pipe whose reader has had the same signal, or is just
+        # being written to.
+        with contextlib.suppress(OSError, RuntimeError):
+            self._say("ending after this epoch, to save it; once more ends at once")
 
 
 @contextlib.contextmanager
@@ -76,7 +83,9 @@ def _handled(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]
     if threading.current_thread() is not threading.main_thread():  # only there can signals be handled
         yield
         return
-    before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
+    # What the parent lets this process ignore (a shell, of a command in the background) stays ignored.
+    numbers = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) not in (signal.SIG_IGN, None)]
+    before = {number: signal.signal(number, handler) for number in numbers}
     try:
         yield
     finally:
