@@ -283,17 +283,17 @@ def test_a_process_killed_while_it_restores_the_configuration_leaves_it_to_be_re
     about = folder.about()
     (folder.path / "checksums.json").write_text("{")
     (folder.path / "config.json").unlink()
-    write, done = checksums.write_atomically, []
+    write, left = checksums.write_atomically, []
 
     def killed(path, content, durable=True):
-        done.append(path)
-        if len(done) == calls:
+        if not left:
             raise KeyboardInterrupt
-        write(path, content, durable)
+        write(left.pop(), content, durable)
 
     monkeypatch.setattr(checksums, "write_atomically", killed)
-    for calls in (1, 2, 2):  # the new record, then its entry, then the file
-        done.clear()
+    record = folder.path / "checksums.json"
+    for done in ([], [record], [record]):  # killed at the new record, at its entry, and at the file
+        left[:] = done
         with pytest.raises(Damaged):
             folder.config()
         with pytest.raises(KeyboardInterrupt):

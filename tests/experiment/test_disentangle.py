@@ -204,8 +204,7 @@ def test_evaluate_scores_runs_of_other_experiments_on_sprites(name, tmp_path, mo
 
 
 @pytest.mark.slow
-@pytest.mark.slow
-def test_a_run_whose_models_have_all_diverged_says_so_of_each_and_can_be_resumed(tmp_path, monkeypatch, without_figures):
+def test_a_run_whose_models_have_all_diverged_says_so_and_can_be_resumed(tmp_path, monkeypatch, without_figures):
     diverging = lambda settings: optax.sgd(lambda step: jnp.where(step < 3, 1e-3, jnp.nan))
     monkeypatch.setattr(training, "make_optimizer", diverging)
     settings = dataclasses.replace(SMALL, betas=(1.0,), seeds=1, run_dir=tmp_path / "run")
@@ -215,6 +214,7 @@ def test_a_run_whose_models_have_all_diverged_says_so_of_each_and_can_be_resumed
         assert int(load_run(tmp_path / "run").settings.steps) == 4
 
 
+@pytest.mark.slow
 def test_a_model_that_has_diverged_has_no_scores_and_leaves_those_of_the_others(finished):
     prepared, _ = finished
     model = make_model(prepared.settings, prepared.data.image_shape)

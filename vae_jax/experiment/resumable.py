@@ -94,7 +94,7 @@ def train_in_folder(
             write(rows)
             display.show([row for row in rows if row["epoch"] == rows[-1]["epoch"]])
             if checkpoints.stopping:
-                signals.end(stopped=True)
+                signals.end(asked=True)
 
         try:
             progress = begin(checkpoints=checkpoints, on_start=on_start, on_epoch=on_epoch)

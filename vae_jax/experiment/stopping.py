@@ -38,15 +38,15 @@ class Stopping:
         """Returns whether the training is to end."""
         return self._number is not None
 
-    def end(self, stopped: bool = False) -> None:
+    def end(self, asked: bool = False) -> None:
         """Raises Interrupted if the training was to end, and is saved.
 
         Args:
-          stopped: whether it has been ended, by the signal of another process if there was none here.
+          asked: whether another process of the run was asked to end.
         """
         self._at_work = False
-        if stopped or self._number is not None:
-            raise Interrupted(signal.SIGTERM if self._number is None else self._number)
+        if asked or self._number is not None:
+            raise Interrupted(self._number or signal.SIGTERM)
 
     def receive(self, number: int, frame: FrameType | None) -> None:
         """Handles a signal."""
