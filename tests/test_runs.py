@@ -1,6 +1,8 @@
+import errno
 import json
 from pathlib import Path
 
+import filelock
 import pytest
 
 from vae_jax import checksums
@@ -303,3 +305,18 @@ def test_a_process_killed_while_it_restores_the_configuration_leaves_it_to_be_re
     monkeypatch.setattr(checksums, "write_atomically", write)
     folder.restore_config(CONFIG, about)
     assert folder.config() == as_json(CONFIG) and folder.about() == about
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOLCK, "No locks available"), NotImplementedError("no flock")])
+def test_a_file_system_without_locks_is_written_to_with_a_warning(folder, monkeypatch, error):
+    def acquire(self, *arguments, **named):
+        raise error
+
+    monkeypatch.setattr(filelock.FileLock, "acquire", acquire)
+    with pytest.warns(UserWarning, match=r"^--run-dir .*run: this file system has no locks, .*: start none$"):
+        folder.create(CONFIG)
+    folder.unlock()
+    assert folder.config() == as_json(CONFIG)
+    error = OSError(errno.EROFS, "Read-only file system")
+    with pytest.raises(OSError, match="Read-only"):
+        folder.lock()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
 import shutil
+import warnings
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +28,7 @@ READABLE = (2, FORMAT)
 # What config.json holds about a run beside its settings.
 _ABOUT = ("format", "image_shape", "data_fingerprint", "versions")
 _LOCK = ".lock"
+_NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP)  # some network file systems
 _MOST_PIXELS = 2**26  # of one image: a model is built of its shape before its parameters are seen
 _METRICS_BYTES = 2**30  # a row for each epoch of each model
 
@@ -103,6 +106,15 @@ class RunFolder:
             raise ValueError(
                 f"{self.argument} {self.path}: another process is at work in this folder; wait for it, or end it"
             ) from None
+        except (NotImplementedError, OSError) as error:
+            if isinstance(error, OSError) and error.errno not in _NO_LOCKS:
+                raise
+            warnings.warn(
+                f"{self.argument} {self.path}: this file system has no locks, so nothing keeps a second process from "
+                "writing there: start none",
+                stacklevel=2,
+            )
+            return
         self._lock = lock
 
     def unlock(self) -> None:

@@ -53,9 +53,9 @@ class Stopping:
         if not self._at_work or self.asked():
             raise Interrupted(number)
         self._number = number
-        # It must not end what is at work here, if stderr is a pipe whose reader has had the same signal, or is just
-        # being written to.
-        with contextlib.suppress(OSError, RuntimeError):
+        # It must not end what is at work here, if stderr is a pipe whose reader has had the same signal (of which Rich
+        # makes SystemExit), or is just being written to.
+        with contextlib.suppress(OSError, RuntimeError, SystemExit):
             self._say("ending after this epoch, to save it; once more ends at once")
 
 
