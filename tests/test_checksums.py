@@ -50,10 +50,18 @@ def test_a_process_killed_at_any_write_leaves_a_file_that_its_record_knows(tmp_p
 
     write = checksums.write_atomically
     monkeypatch.setattr(checksums, "write_atomically", killed)
-    with pytest.raises(KeyboardInterrupt):
-        write_recorded(tmp_path, "a.json", "third")
-    check_content(tmp_path, "a.json", (tmp_path / "a.json").read_bytes())
-    assert (tmp_path / "a.json").read_text() == "second"
+    for content in ("third", "fourth"):  # and so does the next, which is killed there too
+        done.clear()
+        with pytest.raises(KeyboardInterrupt):
+            write_recorded(tmp_path, "a.json", content)
+        check_content(tmp_path, "a.json", (tmp_path / "a.json").read_bytes())
+        assert (tmp_path / "a.json").read_text() == "second"
+    monkeypatch.setattr(checksums, "write_atomically", write)
+    write_recorded(tmp_path, "a.json", "fifth")
+    assert len(recorded(tmp_path)["a.json"]) == 2
+    for content in (b"third", b"fourth"):
+        with pytest.raises(Damaged):
+            check_content(tmp_path, "a.json", content)
 
 
 def test_a_record_that_cannot_be_read_is_damaged_and_a_folder_without_one_is_trusted(tmp_path):

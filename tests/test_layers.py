@@ -26,6 +26,7 @@ ALLOWED = {
     "objectives": {"distributions", "quantizers", "networks", "models"},
     "training": {
         "distributions", "quantizers", "networks", "models", "objectives", "atomic", "checksums", "differences",
+        "memory",
     },
     "data": set(),
     "evaluation": {"distributions", "quantizers", "networks", "models", "objectives"},
@@ -42,7 +43,7 @@ ALLOWED = {
     },
     "commands": {
         "distributions", "quantizers", "networks", "models", "objectives", "training", "data", "evaluation",
-        "visualization", "runs", "results", "experiment", "export", "explorer", "text",
+        "visualization", "runs", "results", "experiment", "export", "explorer", "text", "atomic",
     },
     "cli": {"commands", "experiment"},
     "benchmark": {

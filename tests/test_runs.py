@@ -1,10 +1,14 @@
+import errno
 import json
 from pathlib import Path
 
+import filelock
 import pytest
 
+from vae_jax import checksums
 from vae_jax.atomic import check_writable
 from vae_jax.checksums import Damaged, write_recorded
+from vae_jax.differences import as_json
 from vae_jax.runs import FORMAT, RunFolder
 
 CONFIG = {"experiment": "vae", "hidden": (400, 200), "data": Path("a/b"), "seed": 0}
@@ -274,3 +278,45 @@ def test_a_run_of_an_earlier_version_is_read_as_it_is_and_has_checksums_from_its
     (folder.path / "config.json").write_text(json.dumps({"format": 2, "seed": 4}))
     with pytest.raises(Damaged, match=r"config.json is damaged or was changed by hand"):
         folder.config()
+
+
+def test_a_process_killed_while_it_restores_the_configuration_leaves_it_to_be_restored(folder, monkeypatch):
+    folder.create(CONFIG, versions={"jax": "1"})
+    about = folder.about()
+    (folder.path / "checksums.json").write_text("{")
+    (folder.path / "config.json").unlink()
+    write, left = checksums.write_atomically, []
+
+    def killed(path, content, durable=True):
+        if not left:
+            raise KeyboardInterrupt
+        write(left.pop(), content, durable)
+
+    monkeypatch.setattr(checksums, "write_atomically", killed)
+    record = folder.path / "checksums.json"
+    for done in ([], [record], [record]):  # killed at the new record, at its entry, and at the file
+        left[:] = done
+        with pytest.raises(Damaged):
+            folder.config()
+        with pytest.raises(KeyboardInterrupt):
+            folder.restore_config(CONFIG, about)
+    with pytest.raises(Damaged):
+        folder.config()
+    monkeypatch.setattr(checksums, "write_atomically", write)
+    folder.restore_config(CONFIG, about)
+    assert folder.config() == as_json(CONFIG) and folder.about() == about
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOLCK, "No locks available"), NotImplementedError("no flock")])
+def test_a_file_system_without_locks_is_written_to_with_a_warning(folder, monkeypatch, error):
+    def acquire(self, *arguments, **named):
+        raise error
+
+    monkeypatch.setattr(filelock.FileLock, "acquire", acquire)
+    with pytest.warns(UserWarning, match=r"^--run-dir .*run: this file system has no locks, .*: start none$"):
+        folder.create(CONFIG)
+    folder.unlock()
+    assert folder.config() == as_json(CONFIG)
+    error = OSError(errno.EROFS, "Read-only file system")
+    with pytest.raises(OSError, match="Read-only"):
+        folder.lock()

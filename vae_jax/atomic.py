@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -27,6 +28,14 @@ def write_atomically(path: Path, content: str | bytes, durable: bool = True) -> 
             sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_folder(path: Path) -> None:
+    """Removes a folder; under another name first, so that it is never half there under its own."""
+    gone = path.with_name(f"{path.name}.removed")
+    shutil.rmtree(gone, ignore_errors=True)  # of a process that was killed
+    path.rename(gone)
+    shutil.rmtree(gone, ignore_errors=True)
 
 
 def is_left_over(path: Path) -> bool:

@@ -1,7 +1,8 @@
 """Checksums of the files in a folder, kept in `checksums.json` beside them: what is read is what was written.
 
-The record holds for each file the SHA-256 of its last two contents. It is replaced before the file is, so that a
-process that is killed between the two leaves a file that its record knows.
+The record holds for each file the SHA-256 of its content, and while it is replaced of both, the old and the new. It is
+replaced before the file is, so that a process that is killed between the two leaves a file that its record knows,
+however often that happens.
 """
 
 from __future__ import annotations
@@ -55,9 +56,16 @@ def write_recorded(folder: Path, name: str, content: str | bytes, durable: bool 
     """
     content = content.encode() if isinstance(content, str) else content
     files = recorded(folder) or {}
-    files[name] = [*files.get(name, [])[-1:], hashlib.sha256(content).hexdigest()]
+    # The content that is there, if it is one that was written: the last in the record may never have come there.
+    there = _digest(folder / name) if name in files else None
+    files[name] = [*(digest for digest in files.get(name, ()) if digest == there), hashlib.sha256(content).hexdigest()]
     _write_record(folder, files, durable)
     write_atomically(folder / name, content, durable)
+
+
+def begin_record(folder: Path, names: Collection[str] = ()) -> None:
+    """Writes a new record of the files of those names that are there, in the place of any other."""
+    _write_record(folder, {name: [digest] for name in names if (digest := _digest(folder / name))}, durable=True)
 
 
 def remove_recorded(folder: Path, name: str) -> None:
@@ -117,6 +125,14 @@ def check_sealed(folder: Path, items: Collection[str]) -> None:
             raise Damaged(f"{name} cannot be read ({_line(error)})") from None
         if digest not in digests:
             raise Damaged(f"{name} is damaged (its checksum differs)")
+
+
+def _digest(path: Path) -> str | None:
+    """SHA-256 of a file; None if there is none."""
+    if not path.is_file():
+        return None
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _write_record(folder: Path, files: dict[str, list[str]], durable: bool) -> None:

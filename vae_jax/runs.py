@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
 import shutil
+import warnings
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vae_jax.atomic import check_writable, is_left_over
 from vae_jax.checksums import NAME as CHECKSUMS
-from vae_jax.checksums import Damaged, check_content, recorded, remove_recorded, write_recorded
+from vae_jax.checksums import Damaged, begin_record, check_content, recorded, remove_recorded, write_recorded
 from vae_jax.differences import as_json, differing
 from vae_jax.json_files import MAX_BYTES, parse_object, read_text
 
@@ -26,6 +28,7 @@ READABLE = (2, FORMAT)
 # What config.json holds about a run beside its settings.
 _ABOUT = ("format", "image_shape", "data_fingerprint", "versions")
 _LOCK = ".lock"
+_NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP)  # some network file systems
 _MOST_PIXELS = 2**26  # of one image: a model is built of its shape before its parameters are seen
 _METRICS_BYTES = 2**30  # a row for each epoch of each model
 
@@ -98,6 +101,7 @@ class RunFolder:
             return
         if not self.path.is_dir():  # which the lock would make
             raise ValueError(f"{self.argument} must be the folder of a run, got {self.path}: there is no such folder")
+        self.check_no_export()
         lock = FileLock(self.path / _LOCK, timeout=0)
         try:
             lock.acquire()
@@ -105,6 +109,15 @@ class RunFolder:
             raise ValueError(
                 f"{self.argument} {self.path}: another process is working in this folder; wait for it, or end it"
             ) from None
+        except (NotImplementedError, OSError) as error:
+            if isinstance(error, OSError) and error.errno not in _NO_LOCKS:
+                raise
+            warnings.warn(
+                f"{self.argument} {self.path}: this file system has no locks, so nothing keeps a second process from "
+                "writing there: start none",
+                stacklevel=2,
+            )
+            return
         self._lock = lock
 
     def unlock(self) -> None:
@@ -229,8 +242,10 @@ class RunFolder:
         except Damaged:
             verified = False
         if not verified:
-            for name in (CHECKSUMS, "metrics.jsonl", "summary.json", "config.json"):
+            # The record comes before config.json: of a process that is killed in between, config.json is damaged again.
+            for name in ("metrics.jsonl", "summary.json"):
                 (self.path / name).unlink(missing_ok=True)
+            begin_record(self.path)
         self._write("config.json", config_text(config, **about))
 
     def remove_unless_trained(self) -> None:
@@ -315,9 +330,7 @@ class RunFolder:
 
     def _write(self, name: str, content: str, durable: bool = True) -> None:
         if not os.path.exists(self.path / CHECKSUMS):  # of a run of an earlier version: from now on it has them
-            for own in ("config.json", "metrics.jsonl", "summary.json"):
-                if (self.path / own).exists():
-                    write_recorded(self.path, own, (self.path / own).read_bytes())
+            begin_record(self.path, ("config.json", "metrics.jsonl", "summary.json"))
         write_recorded(self.path, name, content, durable)
 
     @property

@@ -11,6 +11,7 @@ from markdown_it import MarkdownIt
 from commands.conftest import call
 from experiments.lib.bad_commands import BAD_COMMANDS
 from vae_jax import cli
+from vae_jax.checksums import write_recorded
 from vae_jax.experiment.disentanglement.settings import DisentangleSettings
 from vae_jax.experiment.limits import LIMITS, check_numbers
 from vae_jax.experiment.load import load_run
@@ -65,7 +66,7 @@ def numbers_in(kind):
 
 def test_every_number_that_can_be_given_has_its_limits():
     told = [type(method.defaults) for method in RECIPES.values()]
-    kinds = {*told, DisentangleSettings, *(kind for kind, _ in cli.COMMANDS.values())}
+    kinds = {*told, DisentangleSettings, *(command.options for command in cli.COMMANDS.values())}
     numbers = {name for kind in kinds for name in numbers_in(kind)}
     assert {"hidden", "patience", "betas", "span", "count", "prior_width"} <= numbers
     assert numbers - set(LIMITS) == set()
@@ -79,11 +80,10 @@ ESCAPES = "\x1b]0;owned\x07\x1b[31m[red]\u202e<img src=x>"
 def test_text_of_a_run_reaches_no_terminal_and_no_page_as_it_is(run, tmp_path, capsys):
     folder = RunFolder(tmp_path / "run$x^$", "RUN")
     shutil.copytree(run, folder.path)
-    (folder.path / "checksums.json").unlink(missing_ok=True)
     config, summary = (json.loads((folder.path / name).read_text()) for name in ("config.json", "summary.json"))
     hostile = dict.fromkeys(("data", "data_note", "device", "posterior_collapse", "nll_warning", ESCAPES), ESCAPES)
-    (folder.path / "config.json").write_text(json.dumps(config | {"data": ESCAPES, "likelihood": "bernoulli"}))
-    (folder.path / "summary.json").write_text(json.dumps(summary | hostile | {"versions": {ESCAPES: ESCAPES}}))
+    write_recorded(folder.path, "config.json", json.dumps(config | {"data": ESCAPES, "likelihood": "bernoulli"}))
+    write_recorded(folder.path, "summary.json", json.dumps(summary | hostile | {"versions": {ESCAPES: ESCAPES}}))
     other = tmp_path / "other"
     shutil.copytree(run, other)
     picture = ["--output", tmp_path / "x.png"]
@@ -128,9 +128,8 @@ def test_numbers_of_a_config_that_cannot_be_are_refused_by_the_name_of_the_file(
         ("hidden", [2, -1], "must be at least 1 each, got (2, -1)"),
     ):
         shutil.copytree(run, tmp_path / name)
-        path = tmp_path / name / "config.json"
-        path.write_text(json.dumps(json.loads(path.read_text()) | {name: value}))
-        (tmp_path / name / "checksums.json").unlink(missing_ok=True)
+        config = json.loads((tmp_path / name / "config.json").read_text()) | {name: value}
+        write_recorded(tmp_path / name, "config.json", json.dumps(config))
         capsys.readouterr()
         assert call("sample", tmp_path / name) == 2
         assert capsys.readouterr().err == f"error: RUN {tmp_path / name}: config.json: {name} {wanted}\n"

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from commands.conftest import call
+from vae_jax.checksums import write_recorded
 from vae_jax.commands.compare import comparison, names_of
 from vae_jax.commands.output import print_table
 from vae_jax.runs import FORMAT, RunFolder
@@ -20,7 +21,7 @@ pytestmark = pytest.mark.slow
 def test_the_list_has_every_run_with_its_numbers_and_its_state(here, capsys):
     RunFolder(here / "runs/deep/begun").create({"experiment": "vae", "data": "digits"})
     newer = json.loads((here / "runs/autoencoder/config.json").read_text()) | {"format": FORMAT + 1}
-    (here / "runs/autoencoder/config.json").write_text(json.dumps(newer))
+    write_recorded(here / "runs/autoencoder", "config.json", json.dumps(newer))
     assert call("list", "--json") == 0
     rows = {row["run"]: row for row in map(json.loads, capsys.readouterr().out.splitlines())}
     # The prior of the codes has a config.json too, and is a part of its run.
@@ -37,7 +38,7 @@ def test_the_list_has_every_run_with_its_numbers_and_its_state(here, capsys):
 def test_a_run_that_cannot_be_read_does_not_end_the_list_of_the_others(tmp_path, capsys):
     for name in ("whole", "rows", "bytes", "locked"):
         RunFolder(tmp_path / name).create({"experiment": "vae", "data": "digits"})
-    (tmp_path / "rows/metrics.jsonl").write_text('{"train/loss": 1.0}\n')
+    RunFolder(tmp_path / "rows").write_metrics([{"train/loss": 1.0}])
     (tmp_path / "bytes/config.json").write_bytes(b'{"data": "\xff"}')
     (tmp_path / "locked/config.json").unlink()
     (tmp_path / "locked/config.json").mkdir()  # no file that can be read, whoever runs this: root may read all files
@@ -68,7 +69,7 @@ def test_what_is_shown_is_what_the_run_holds(here, capsys):
 def test_runs_are_compared_by_what_differs(here, capsys):
     shutil.copytree("runs/vae", "again/vae")
     config = json.loads(Path("again/vae/config.json").read_text())
-    Path("again/vae/config.json").write_text(json.dumps(config | {"latent_dim": 5}))
+    write_recorded(Path("again/vae"), "config.json", json.dumps(config | {"latent_dim": 5}))
     assert call("compare", "runs/vae", "again/vae", "--output", "both.png") == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["runs/vae", "again/vae"]

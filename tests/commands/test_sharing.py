@@ -13,6 +13,7 @@ import pytest
 import vae_jax
 from commands.conftest import call
 from hub_stand_in import serving
+from vae_jax.checksums import write_recorded
 from vae_jax.experiment import open_run
 from vae_jax.runs import FORMAT, RunFolder
 
@@ -95,16 +96,19 @@ def test_a_missing_package_is_named_with_the_command_that_installs_it(here, caps
 
 
 def spoil(**changes):
-    path = Path("runs/vae/config.json")
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    config = json.loads(Path("runs/vae/config.json").read_text()) | changes
+    write_recorded(Path("runs/vae"), "config.json", json.dumps(config))
 
 
 @pytest.mark.parametrize(
     ("spoiled", "message"),
     [
         (lambda: spoil(format=FORMAT + 1), "made by a newer version of vae_jax"),
-        (lambda: Path("runs/vae/config.json").write_text('{"format": 2, "exp'), "config.json is no valid JSON"),
-        (lambda: Path("runs/vae/summary.json").unlink(), "has not finished (it has no summary.json); finish it with"),
+        (
+            lambda: Path("runs/vae/config.json").write_text('{"format": 2, "exp'),
+            "config.json is damaged or was changed",
+        ),
+        (lambda: Path("runs/vae/summary.json").unlink(), "summary.json is missing; put back a copy of it, or resume"),
         (lambda: shutil.rmtree("runs/vae/checkpoints"), "holds no checkpoint"),
         (lambda: shutil.rmtree("runs/vae"), "there is no such folder"),
     ],

@@ -4,7 +4,7 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from vae_jax.data import Batches, ImageSource
+from vae_jax.data import Batches, ImageSource, Unreadable
 from vae_jax.data.sources import ArrayImages
 
 TOTAL, BATCH_SIZE = 50, 8
@@ -139,7 +139,7 @@ def test_an_image_that_cannot_be_read_stops_the_stream_at_its_batch(threads):
     assert at > 0
     batches = make(source, threads=threads)
     numbers(batches, at)
-    with pytest.raises(ValueError, match="image 7 cannot be decoded"):
+    with pytest.raises(Unreadable, match="image 7 cannot be decoded"):
         next(batches)
     batches.close()
 

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from experiment.commands import ROOT, SCRIPTS, SMALL, command, contents, lines_of, numbers_of, without_seconds
+from vae_jax.data import Unreadable
 from vae_jax.experiment import main, members, resumable
+from vae_jax.experiment.command_line import exit_if_training_ends_early
 from vae_jax.experiment.progress import ProgressDisplay
 from vae_jax.runs import RunFolder
 
@@ -281,3 +283,14 @@ def test_the_second_start_of_an_experiment_compiles_nothing(tmp_path):
     assert len(programs[0]) > 10
     assert programs[1] == programs[0]
     assert 0.3 < seconds[1] < seconds[0]
+
+
+def test_an_image_that_cannot_be_read_in_the_middle_of_a_training_is_one_line(tmp_path, capsys):
+    ending = exit_if_training_ends_early(RunFolder(tmp_path / "run"), "--seeds 1", False)
+    with pytest.raises(SystemExit) as ended, ending:
+        raise Unreadable("a.png: cannot be used as an image: image file is truncated.")
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == (
+        "error: a.png: cannot be used as an image: image file is truncated. "
+        f"--run-dir {tmp_path / 'run'} --resume continues\n"
+    )

@@ -7,7 +7,9 @@ import json
 import re
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 import tyro
 
@@ -18,6 +20,7 @@ from vae_jax.data.factors import factors_of, index_of
 from vae_jax.evaluation.disentanglement import measure_disentanglement
 from vae_jax.experiment import Evaluate
 from vae_jax.experiment.disentanglement import settings as s
+from vae_jax.experiment.disentanglement import training
 from vae_jax.experiment.disentanglement.evaluate import prepare_scoring
 from vae_jax.experiment.disentanglement.methods import make_model, make_objective, make_optimizer
 from vae_jax.experiment.disentanglement.run import Prepared, command_of, prepare, run, saved_settings
@@ -105,12 +108,14 @@ def test_a_member_is_the_model_that_its_own_steps_train(finished, few_sprites):
 
 
 @pytest.mark.slow
-def test_a_run_that_was_stopped_goes_on_to_the_same_bits_and_scores_nothing_twice(finished, tmp_path):
+def test_a_run_that_was_stopped_goes_on_to_the_same_bits_and_scores_nothing_twice(finished, tmp_path, monkeypatch):
     whole, summary = finished
     half = dataclasses.replace(whole.settings, run_dir=tmp_path / "run")
     begun = prepare(half)
     with ProgressDisplay(4) as display:
-        train(dataclasses.replace(begun.settings, steps=2), begun.data, begun.folder, display)
+        monkeypatch.setattr(training, "scored_steps", lambda settings: [2])
+        train(begun.settings, begun.data, begun.folder, display)
+        monkeypatch.undo()
     begun.folder.unlock()
     saved = saved_settings(dataclasses.replace(SMALL, betas=(), run_dir=half.run_dir, resume=True))
     assert saved.betas == (1.0, 8.0)
@@ -199,6 +204,17 @@ def test_evaluate_scores_runs_of_other_experiments_on_sprites(name, tmp_path, mo
     assert (summary["points"], summary["dci_points"]) == (100, 100)
     report = (run_dir / "report.html").read_text()
     assert "Where each latent responds" in report and "mutual information gap (MIG)" in report
+
+
+@pytest.mark.slow
+def test_a_run_whose_models_have_all_diverged_says_so_and_can_be_resumed(tmp_path, monkeypatch, without_figures):
+    diverging = lambda settings: optax.sgd(lambda step: jnp.where(step < 3, 1e-3, jnp.nan))
+    monkeypatch.setattr(training, "make_optimizer", diverging)
+    settings = dataclasses.replace(SMALL, betas=(1.0,), seeds=1, run_dir=tmp_path / "run")
+    for again in (False, True):
+        summary = run(prepare(dataclasses.replace(settings, resume=again)))
+        assert [model["diverged"] for model in summary["models"]] == [4]
+        assert int(load_run(tmp_path / "run").settings.steps) == 4
 
 
 @pytest.mark.slow

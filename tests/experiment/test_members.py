@@ -77,7 +77,7 @@ def test_what_is_fitted_after_training_is_fitted_for_each_of_several_models(monk
 
 @pytest.mark.slow
 def test_more_models_than_fit_are_refused_in_one_line_and_leave_no_folder(monkeypatch, capsys):
-    monkeypatch.setattr(memory, "memory_limit", lambda: 200_000)
+    monkeypatch.setattr(memory, "memory_bytes", lambda: 200_000)
     code, out, error = command(monkeypatch, capsys, "vae", "--run-dir run --seeds 50")
     assert (code, out) == (2, "")
     last = error.splitlines()[-1]

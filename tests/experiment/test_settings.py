@@ -144,7 +144,9 @@ def test_run_config_has_every_field_that_decides_a_number_and_no_place():
     config = run_config("vae", PLACED)
     fields = {field.name for field in dataclasses.fields(Settings)}
     processes = {"devices", "distributed", "coordinator", "num_processes", "process_id"}
-    assert set(config) == (fields - processes - {"data_dir", "run_dir", "resume", "log"}) | {"experiment"}
+    assert set(config) == (fields - processes - {"data_dir", "run_dir", "resume", "accept_versions", "log"}) | {
+        "experiment"
+    }
     assert config["experiment"] == "vae"
     assert config["hidden"] == (7, 5)
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from experiment.commands import SCRIPTS, command, contents, lines_of, numbers_of
+from vae_jax.checksums import write_recorded
 from vae_jax.experiment import open_run, resumable
 from vae_jax.experiment.problem import without_data
 from vae_jax.experiment.progress import ProgressDisplay
@@ -65,7 +66,7 @@ def test_both_stages_train_and_the_summary_adds_up(monkeypatch, capsys):
     # Of another model, the same prior would name other pictures.
     config = json.loads(Path("run/prior_0/config.json").read_text())
     assert config["codes"] == fingerprint({name: v for name, v in trained.params.items() if name != "prior"}, (4,) * 9)
-    Path("run/prior_0/config.json").write_text(json.dumps(config | {"codes": "0123456789abcdef"}))
+    write_recorded(Path("run/prior_0"), "config.json", json.dumps(config | {"codes": "0123456789abcdef"}))
     code, out, err = command(monkeypatch, capsys, "vq_vae", "--run-dir run --resume", small="")
     assert (code, out) == (2, "")
     assert (

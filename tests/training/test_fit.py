@@ -1,11 +1,14 @@
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 
+from vae_jax.distributions import Bernoulli, Normal, standard_normal
 from vae_jax.models import VAE
-from vae_jax.objectives import Aux, Scheduled
+from vae_jax.objectives import Aux, Scheduled, negative_elbo
 from vae_jax.training import Diverged, Progress, best_epoch, fit, init_train_state
 from vae_jax.training.checkpoints import OrbaxCheckpoints
 
@@ -290,3 +293,27 @@ def test_numbers_out_of_range_are_refused_before_anything_is_computed(options, m
             checkpoints=checkpoints, **options,
         )  # fmt: skip
     assert checkpoints.saved == []
+
+
+def test_an_objective_may_take_examples_that_hold_more_than_what_the_model_decodes():
+    """A label beside the vector; an objective that does not take it gives the message of the wrong shape."""
+    init = lambda key: {"kernel": 0.1 * jax.random.normal(key, (5, 4)), "decoder": jnp.zeros((2, 3))}
+
+    def encode(params, x):
+        hidden = x @ params["kernel"]
+        return Normal(hidden[:2], hidden[2:])
+
+    model = VAE(init, encode, lambda params: standard_normal(2), lambda params, z: Bernoulli(z @ params["decoder"]))
+
+    def loss_of(model, params, key, x):
+        return -model.decode(params, model.encode(params, x).sample(key)).log_prob(x[:3])
+
+    objective = lambda model, params, key, batch: (
+        jnp.mean(jax.vmap(partial(loss_of, model, params))(jax.random.split(key, len(batch)), batch)),
+        Aux({}, None),
+    )
+    data = np.random.default_rng(0).uniform(size=(12, 5)).astype(np.float32)
+    given = optax.sgd(1e-3), data, data[:4], jax.random.key(0)
+    assert len(fit(model, objective, *given, epochs=1, batch_size=4).history) == 1
+    with pytest.raises(ValueError, match=r"^train: expected one vector of shape \(3,\), got \(5,\)$"):
+        fit(model, negative_elbo, *given, epochs=1, batch_size=4)

@@ -37,12 +37,12 @@ def test_the_number_that_would_fit_does_fit_and_one_more_does_not():
 
 
 def test_the_limit_of_a_cpu_is_the_machines_memory():
-    assert memory.memory_limit() == os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    assert memory.memory_bytes() == os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 @pytest.mark.slow
 def test_an_ensemble_that_does_not_fit_says_so_before_it_takes_the_memory(monkeypatch):
-    monkeypatch.setattr(memory, "memory_limit", lambda: 3_000_000)
+    monkeypatch.setattr(memory, "memory_bytes", lambda: 3_000_000)
     model, images = soon_started(mlp_vae((4, 4, 1), 2, hidden=(64,))), np.zeros((8, 4, 4, 1), np.float32)
     setup = lambda _: (negative_elbo, optax.adam(1e-3))
     options = {"epochs": 1, "batch_size": 8, "on_start": lambda: pytest.fail("it began")}

@@ -6,6 +6,7 @@ Importing this package loads numpy and jax only; tensorflow-datasets, Grain and 
 from vae_jax.data import sprites as sprites
 from vae_jax.data.arrays import Images as Images
 from vae_jax.data.batches import Batches as Batches
+from vae_jax.data.batches import Unreadable as Unreadable
 from vae_jax.data.digits import load_digits as load_digits
 from vae_jax.data.factor_sets import load_factor_data as load_factor_data
 from vae_jax.data.factors import FactorData as FactorData

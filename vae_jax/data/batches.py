@@ -15,6 +15,10 @@ from vae_jax.data.sources import ImageSource
 _MOST_AHEAD = 10_000  # batches that wait in memory
 
 
+class Unreadable(ValueError):
+    """An image of a source that cannot be read, in the middle of a training."""
+
+
 class Batches:
     """An endless iterator of uint8 `[batch_size / process_count, H, W, C]`: this process's part of each batch.
 
@@ -38,7 +42,7 @@ class Batches:
 
     Raises:
       ValueError: where a number is out of range.
-      Exception: what the source raises for an image that cannot be read, at the batch that holds it.
+      Unreadable: a ValueError; by `next`, if the batch holds an image that cannot be read.
     """
 
     def __init__(
@@ -97,7 +101,10 @@ class Batches:
         return self
 
     def __next__(self) -> np.ndarray:
-        return next(self._iterator)
+        try:
+            return next(self._iterator)
+        except ValueError as error:
+            raise Unreadable(str(error)) from error
 
     def seek(self, batch: int) -> None:
         """Makes batch number `batch`, from 0, the next one."""

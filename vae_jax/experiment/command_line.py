@@ -11,6 +11,7 @@ from typing import Any
 
 import tyro
 
+from vae_jax.data import Unreadable
 from vae_jax.evaluation import measure_vae
 from vae_jax.experiment.continued import restore_if_damaged
 from vae_jax.experiment.devices import join_processes
@@ -29,14 +30,15 @@ from vae_jax.runs import RunFolder
 from vae_jax.text import printable
 from vae_jax.training import Diverged, DoesNotFit
 from vae_jax.training.checkpoints import OtherRun
-from vae_jax.training.processes import ending_together
+from vae_jax.training.processes import ending_together, from_writer, is_writer
 
 
 @contextlib.contextmanager
 def exit_if_training_ends_early(folder: RunFolder, flags: str, resumed: bool) -> Iterator[None]:
     """Turns an error that ends training early into a message on stderr and an exit code.
 
-    1 if it diverged; 2 if the models do not fit or the checkpoints are those of another run; else as `exit_in_a_line`.
+    1 if it diverged; 2 if the models do not fit, the checkpoints are those of another run, or an image cannot be read;
+    else as `exit_in_a_line`.
 
     Args:
       folder: of the run; one that could not begin is removed.
@@ -52,6 +54,9 @@ def exit_if_training_ends_early(folder: RunFolder, flags: str, resumed: bool) ->
             sys.exit(1)
         except OtherRun as error:
             print(f"error: {printable(error)}", file=sys.stderr)
+            sys.exit(2)
+        except Unreadable as error:
+            print(f"error: {printable(error)} --run-dir {printable(folder.path)} --resume continues", file=sys.stderr)
             sys.exit(2)
         except DoesNotFit as error:
             if not resumed:
@@ -97,7 +102,9 @@ def _run(method: Method, settings: Settings, parse: Callable[[Settings], Setting
             if settings.run_dir is None:
                 raise ValueError("--resume needs --run-dir, the folder of the run to continue")
             folder = RunFolder(settings.run_dir)
-            restore_if_damaged(folder)
+            if is_writer():
+                restore_if_damaged(folder)
+            from_writer(None)  # the others read it after that
             # Parsed again over the run's own settings, so that what differs now is what the user typed.
             settings = parse(settings_of_run(method.name, settings, folder))
         prepared = prepare(method, settings)

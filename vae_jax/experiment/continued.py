@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
 from typing import NamedTuple
 
+from vae_jax.atomic import remove_folder
 from vae_jax.checksums import Damaged
 from vae_jax.experiment.environment import versions
 from vae_jax.experiment.progress import say
@@ -27,14 +27,16 @@ def restore_if_damaged(folder: RunFolder) -> None:
         folder.config()
     except Damaged as error:
         folder.lock()
-        path, _ = newest_whole(folder.checkpoints)
-        saved = {} if path is None else read_progress(path)
-        if "about" not in saved.get("notes", {}):
-            raise
-        fault = str(error).removeprefix(f"{folder.argument} {folder.path}: ").partition(";")[0]
-        say(f"{fault}: restored from the checkpoint {path}")
-        folder.restore_config(saved["config"], saved["notes"]["about"])
-        folder.unlock()
+        try:
+            path, _ = newest_whole(folder.checkpoints)
+            saved = {} if path is None else read_progress(path)
+            if "about" not in saved.get("notes", {}):
+                raise error
+            fault = str(error).removeprefix(f"{folder.argument} {folder.path}: ").partition(";")[0]
+            say(f"{fault}: restored from the checkpoint {path}")
+            folder.restore_config(saved["config"], saved["notes"]["about"])
+        finally:
+            folder.unlock()
 
 
 def check_versions(folder: RunFolder, accept: bool) -> None:
@@ -97,6 +99,6 @@ def epochs_to_train(folder: RunFolder, asked: int, patience: int | None, changea
 def forget_the_end(folder: RunFolder) -> None:
     """Removes what a finished run left after its last epoch (summary, prior over codes), before it is trained on."""
     folder.remove_summary()
-    for prior in folder.path.glob("prior_*"):
+    for prior in folder.path.glob("prior_*[0-9]"):
         say(f"{prior} is removed: it is trained again on the codes of the longer run")
-        shutil.rmtree(prior)
+        remove_folder(prior)

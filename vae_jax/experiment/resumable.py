@@ -127,7 +127,8 @@ class _Clock:
         return round(self._spent + time.monotonic() - self._started, 2)
 
     def at(self, row: Row) -> float:
-        return self._at[int(row["epoch"])]
+        # A checkpoint of an earlier version keeps no seconds of rows that were lost.
+        return self._at.get(int(row["epoch"]), self._spent)
 
     def pass_epoch(self, row: Row) -> None:
         """Records that an epoch has ended. Epochs after the last checkpoint are repeated, with the same bits."""

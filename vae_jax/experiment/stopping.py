@@ -53,7 +53,10 @@ class Stopping:
         if not self._at_work or self.asked():
             raise Interrupted(number)
         self._number = number
-        self._say("stopping after this epoch, to save it; a second signal stops at once")
+        # It must not end what is at work here, if stderr is a pipe whose reader has had the same signal (of which Rich
+        # makes SystemExit), or is just being written to.
+        with contextlib.suppress(OSError, RuntimeError, SystemExit):
+            self._say("stopping after this epoch, to save it; a second signal stops at once")
 
 
 @contextlib.contextmanager
@@ -80,7 +83,9 @@ def _handled(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]
     if threading.current_thread() is not threading.main_thread():  # only there can signals be handled
         yield
         return
-    before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
+    # What the parent lets this process ignore (a shell, of a command in the background) stays ignored.
+    numbers = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) not in (signal.SIG_IGN, None)]
+    before = {number: signal.signal(number, handler) for number in numbers}
     try:
         yield
     finally:

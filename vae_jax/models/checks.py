@@ -15,6 +15,10 @@ from vae_jax.distributions.checks import wrong_shape
 from vae_jax.models.vae import VAE
 
 
+class WrongShape(ValueError):
+    """Examples of another shape than what the model decodes."""
+
+
 def check_example(model: VAE, x: ArrayLike, name: str = "x") -> None:
     """Refuses one example `[...]` that `check_examples` would refuse."""
     if not isinstance(x, jax.core.Tracer):
@@ -34,7 +38,8 @@ def check_examples(model: VAE, xs: ArrayLike, name: str, one: bool = False) -> N
       one: the argument holds one example, and xs is the batch of it.
 
     Raises:
-      ValueError: if a value is outside the support, or the shape is not that of what the model decodes.
+      WrongShape: a ValueError; if the shape is not that of what the model decodes.
+      ValueError: if a value is outside the support.
     """
     if isinstance(xs, jax.core.Tracer) or not hasattr(model, "decode"):
         return
@@ -46,7 +51,7 @@ def check_examples(model: VAE, xs: ArrayLike, name: str, one: bool = False) -> N
     except Exception:  # whatever the functions raise, they raise it again when they are used
         return
     if shape is not None and shape != xs.shape[1:]:
-        raise ValueError(wrong_shape(name, shape, xs.shape[1:]))
+        raise WrongShape(wrong_shape(name, shape, xs.shape[1:]))
     if not hasattr(likelihood, "supports"):
         return
     try:

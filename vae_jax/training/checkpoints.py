@@ -15,7 +15,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from vae_jax.atomic import sync_folder
+from vae_jax.atomic import remove_folder, sync_folder
 from vae_jax.checksums import NAME as CHECKSUMS
 from vae_jax.checksums import Damaged, check_sealed, seal
 from vae_jax.differences import differing
@@ -120,7 +120,7 @@ class OrbaxCheckpoints:
                 unfinished.rename(self._directory / str(number))
                 sync_folder(self._directory)
                 for old in sorted(_numbers(self._directory))[:-KEPT]:
-                    _remove(self._directory / str(old))
+                    remove_folder(self._directory / str(old))
             from_writer(None)
         self._last_save = time.monotonic()
 
@@ -240,13 +240,6 @@ def check_whole(path: Path, items: Collection[str]) -> None:
 
 def _numbers(directory: Path) -> list[int]:
     return [int(path.name) for path in directory.iterdir() if path.name.isdigit()] if directory.is_dir() else []
-
-
-def _remove(path: Path) -> None:
-    """Removes a save; under another name first, so that none is ever half there under its own."""
-    gone = path.with_name(f"{path.name}.removed")
-    path.rename(gone)
-    shutil.rmtree(gone, ignore_errors=True)
 
 
 def _checkpointer() -> ocp.Checkpointer:

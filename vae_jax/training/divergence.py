@@ -191,8 +191,11 @@ def _advice(replay: Replay, state: TrainState, batch: jax.Array, to_blame: int) 
         general = "look at that example, or lower the learning rate"
     if not jnp.issubdtype(seen.dtype, jnp.floating):
         return general
-    numbers = np.asarray(seen, np.float64)  # squares of what is far from standardized may overflow in float32
-    mean, deviation = float(numbers.mean()), float(numbers.std())
+    # Scaled, for squares of what is far from standardized may overflow; on the devices, of which each process may have
+    # a part of the batch.
+    scale = jnp.maximum(jnp.max(jnp.abs(seen)), 1.0).astype(jnp.float32)
+    scaled = seen.astype(jnp.float32) / scale
+    mean, deviation = float(scale * scaled.mean()), float(scale * scaled.std())
     if abs(mean) <= _STANDARD and deviation <= _STANDARD:
         return general
     first, _ = replay.batch(0)

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vae_jax.models.checks import check_examples
+from vae_jax.models.checks import WrongShape, check_examples
 from vae_jax.models.vae import VAE
 from vae_jax.objectives import Objective, at_step
 from vae_jax.objectives.prepared import preprocessed
@@ -43,9 +43,17 @@ def check_first_batch(model: VAE, objective: Objective, key: jax.Array, name: st
       batch: the first examples.
 
     Raises:
-      ValueError: if a value is outside, or its examples are not of the model's shape.
+      ValueError: if a value is outside, or its examples are neither of the model's shape nor of one that the objective
+        takes: it may take a label beside the image.
     """
     step_key = jax.random.fold_in(key, 0)
     seen = jax.jit(lambda key, batch: preprocessed(at_step(objective, 0), key, batch)[2])(step_key, batch)
-    if jnp.issubdtype(seen.dtype, jnp.floating):
+    if not jnp.issubdtype(seen.dtype, jnp.floating):
+        return
+    try:
         check_examples(model, seen, name)
+    except WrongShape as error:
+        try:
+            jax.eval_shape(lambda key, batch: at_step(objective, 0)(model, model.init(key), key, batch), key, batch)
+        except Exception:  # whatever it makes of a shape that does not suit it
+            raise error from None

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-import os
 from typing import Any
 
 import jax
+
+from vae_jax.memory import memory_bytes
 
 
 class DoesNotFit(ValueError):
@@ -22,7 +23,7 @@ def check_fits(program: jax.stages.Compiled, num_models: int, shared_bytes: int,
       shared_bytes: of the arguments that all models share.
       limit: bytes of the device; None asks it.
     """
-    needed, limit = bytes_of(program), memory_limit() if limit is None else limit
+    needed, limit = bytes_of(program), memory_bytes() if limit is None else limit
     if limit is None or needed is None or needed <= limit:
         return
     each = (needed - shared_bytes) / num_models
@@ -41,7 +42,7 @@ def check_state_fits(shapes: Any, limit: int | None = None) -> None:
       limit: bytes of the device; None asks it.
     """
     needed = sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(shapes))
-    limit = memory_limit() if limit is None else limit
+    limit = memory_bytes() if limit is None else limit
     if limit is not None and needed > limit:
         raise DoesNotFit(
             f"the parameters and the optimizer's state need {needed / 2**30:,.1f} GiB, and the device has "
@@ -56,14 +57,3 @@ def bytes_of(program: jax.stages.Compiled) -> int | None:
         return None
     outputs = sizes.output_size_in_bytes - sizes.alias_size_in_bytes  # donated arguments count once
     return sizes.argument_size_in_bytes + outputs + sizes.temp_size_in_bytes
-
-
-def memory_limit() -> int | None:
-    """Bytes of memory that JAX may take on the device; of a CPU the machine's. None where neither is known."""
-    stats = jax.devices()[0].memory_stats() or {}
-    if "bytes_limit" in stats:
-        return stats["bytes_limit"]
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):  # no sysconf, or not of these names
-        return None

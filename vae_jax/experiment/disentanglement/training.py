@@ -85,9 +85,10 @@ def train(
         for member, divergence in zip(members, progress.diverged, strict=False):  # empty in a run that had ended
             if divergence is not None:
                 display.say(f"{settings.objective} {member.beta:g}, seed {member.seed}: {divergence.message}")
-        # A lost snapshot whose scores exist is not made again: training has passed it.
-        at_these_steps = max(map(len, progress.history)) == steps // chunk
-        if at_these_steps and not is_whole(snapshot(folder, steps)):
+        # A lost snapshot whose scores exist is not made again: training has passed it. Models that have all diverged
+        # stay at fewer steps.
+        gone_beyond = max(map(len, progress.history)) > steps // chunk
+        if not gone_beyond and not is_whole(snapshot(folder, steps)):
             # The last parameters, as in the papers, not those of the lowest validation loss.
             last = progress._replace(best_params=progress.state.params)
             OrbaxCheckpoints(snapshot(folder, steps), keys[0], config).save(last)
@@ -127,6 +128,8 @@ def load_latest(settings: DisentangleSettings, model: VAE, folder: RunFolder) ->
 
 def _load(path: Path, settings: DisentangleSettings, model: VAE, folder: RunFolder) -> list[Params]:
     keys = keys_of(settings).training
+    if newest(path) is None:
+        raise Damaged(f"{folder.argument} {folder.path}: {path} holds no parameters")
     try:
         stacked = load_best(path, jax.eval_shape(jax.vmap(model.init), keys), folder.config())
     except Damaged as error:
