@@ -1,5 +1,6 @@
 """Numbers and words that cannot be are refused in one process, with the words of the table, and leave nothing."""
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -11,7 +12,7 @@ from markdown_it import MarkdownIt
 from commands.conftest import call
 from experiments.lib.bad_commands import BAD_COMMANDS
 from vae_jax import cli
-from vae_jax.checksums import write_recorded
+from vae_jax.checksums import seal, write_recorded
 from vae_jax.experiment.disentanglement.settings import DisentangleSettings
 from vae_jax.experiment.limits import LIMITS, check_numbers
 from vae_jax.experiment.load import load_run
@@ -58,7 +59,8 @@ def test_what_cannot_be_is_refused_by_its_name_and_leaves_nothing(run, tmp_path,
 
 def numbers_in(kind):
     """Names of the fields that hold a number, several, or one at times."""
-    for name, hint in get_type_hints(kind).items():
+    hints = get_type_hints(kind)
+    for name, hint in ((field.name, hints[field.name]) for field in dataclasses.fields(kind)):
         kinds = {hint, *get_args(hint), *(inner for each in get_args(hint) for inner in get_args(each))}
         if kinds & {int, float}:
             yield name
@@ -84,6 +86,11 @@ def test_text_of_a_run_reaches_no_terminal_and_no_page_as_it_is(run, tmp_path, c
     hostile = dict.fromkeys(("data", "data_note", "device", "posterior_collapse", "nll_warning", ESCAPES), ESCAPES)
     write_recorded(folder.path, "config.json", json.dumps(config | {"data": ESCAPES, "likelihood": "bernoulli"}))
     write_recorded(folder.path, "summary.json", json.dumps(summary | hostile | {"versions": {ESCAPES: ESCAPES}}))
+    for checkpoint in folder.checkpoints.iterdir():  # whoever makes up a run makes up its checksums
+        saved = json.loads((checkpoint / "progress/metadata").read_text())
+        (checkpoint / "progress/metadata").write_text(json.dumps(saved | {"config": folder.config()}))
+        (checkpoint / "checksums.json").unlink()
+        seal(checkpoint)
     other = tmp_path / "other"
     shutil.copytree(run, other)
     picture = ["--output", tmp_path / "x.png"]
