@@ -1,6 +1,6 @@
 """Faults injected into small runs: kills, damaged files, machines that fail, inputs that cannot be.
 
-    python -m experiments.faults --runs /tmp/faults
+    python -m experiments.faults --runs runs/faults
     python -m experiments.faults --quick
 
 Runs of three recipes, with pictures of 8 x 8, are killed and continued, and must end in the bits of a run that was not;

@@ -1,6 +1,7 @@
 import itertools
 import json
 import re
+import shutil
 import time
 
 import chex
@@ -188,6 +189,17 @@ def test_a_fit_that_is_asked_to_stop_is_saved_first(tmp_path):
         )  # fmt: skip
     # The epoch that the device was at when it was asked.
     assert len(checkpoints_in(tmp_path / "c").restore(like()).history) == 3
+
+
+def test_a_disk_without_room_is_said_before_anything_is_written(tmp_path, uninterrupted, monkeypatch):
+    checkpoints = checkpoints_in(tmp_path / "c")
+    checkpoints.save(uninterrupted)
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1_000))
+    with pytest.raises(OSError, match=r"No space left for a checkpoint of [\d,]{5,} bytes"):
+        checkpoints.save(uninterrupted)
+    assert [path.name for path in (tmp_path / "c").iterdir()] == ["1"]
+    assert checkpoints_in(tmp_path / "c").restore(like()).history == uninterrupted.history
 
 
 DAMAGES = {

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
+import logging
 import re
 import shutil
 import time
@@ -112,6 +114,7 @@ class OrbaxCheckpoints:
                 for path in self._directory.iterdir():
                     if _LEFT_OVER.match(path.name):  # of a process that was killed
                         shutil.rmtree(path, ignore_errors=True)
+                _check_room(self._directory, (progress.state, progress.best_params))
             from_writer(None)
             with _checkpointer() as checkpointer:
                 checkpointer.save(unfinished, args=items)
@@ -250,6 +253,9 @@ def _checkpointer() -> ocp.Checkpointer:
 @contextlib.contextmanager
 def _writing(directory: Path, name: str) -> Iterator[None]:
     """Turns orbax's errors for a full disk or a missing folder into an OSError of one line."""
+    logger = logging.getLogger("absl")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)  # orbax's threads print each error with its traceback, and raise it as well
     try:
         yield
     except OSError:
@@ -261,6 +267,15 @@ def _writing(directory: Path, name: str) -> Iterator[None]:
             raise
         reason = "it is gone" if gone else words.strip().splitlines()[0]
         raise OSError(f"a checkpoint cannot be written to {directory}: {reason}") from error
+    finally:
+        logger.setLevel(level)
+
+
+def _check_room(directory: Path, arrays: Any) -> None:
+    """Raises OSError if the disk has no room for the arrays: orbax would find out in the middle, thread by thread."""
+    needed = sum(leaf.nbytes for leaf in jax.tree.leaves(arrays))
+    if shutil.disk_usage(directory).free < needed:
+        raise OSError(errno.ENOSPC, f"No space left for a checkpoint of {needed:,} bytes", str(directory))
 
 
 def _restore(path: Path, **items: Any) -> Any:
