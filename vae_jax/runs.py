@@ -327,7 +327,8 @@ class RunFolder:
 
     def _write(self, name: str, content: str, durable: bool = True) -> None:
         if not os.path.exists(self.path / CHECKSUMS):  # of a run of an earlier version: from now on it has them
-            begin_record(self.path, ("config.json", "metrics.jsonl", "summary.json"))
+            parts = (path.relative_to(self.path).as_posix() for path in self.path.glob("scores/*.json"))
+            begin_record(self.path, ("config.json", "metrics.jsonl", "summary.json", *parts))
         write_recorded(self.path, name, content, durable)
 
     @property
