@@ -272,12 +272,18 @@ def test_a_run_of_an_earlier_version_is_read_as_it_is_and_has_checksums_from_its
     folder.path.mkdir()
     (folder.path / "config.json").write_text(json.dumps({"format": 2, "seed": 3}))
     (folder.path / "summary.json").write_text(json.dumps({"nll": 85.25}))
+    (folder.path / "scores").mkdir()
+    (folder.path / "scores/final-0.json").write_text('{"mig": 0.5}')
     assert (folder.config(), folder.is_earlier(), folder.about()) == ({"seed": 3}, True, {})
     folder.add_to_summary({"rate": 20.0})
     assert (folder.config(), folder.summary()) == ({"seed": 3}, {"nll": 85.25, "rate": 20.0})
     (folder.path / "config.json").write_text(json.dumps({"format": 2, "seed": 4}))
     with pytest.raises(Damaged, match=r"config.json is damaged or was changed by hand"):
         folder.config()
+    assert folder.read_part("scores/final-0.json") == {"mig": 0.5}
+    (folder.path / "scores/final-0.json").write_text('{"mig": 0.6}')
+    with pytest.raises(Damaged, match=r"scores/final-0.json is damaged"):
+        folder.read_part("scores/final-0.json")
 
 
 def test_a_process_killed_while_it_restores_the_configuration_leaves_it_to_be_restored(folder, monkeypatch):

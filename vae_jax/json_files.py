@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import stat
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -61,3 +63,12 @@ def _parts(value: Any) -> list[Any]:
     """The lists and objects directly inside a list or an object."""
     parts = value.values() if isinstance(value, dict) else value
     return [part for part in parts if isinstance(part, (dict, list))]
+
+
+def defined(numbers: Any) -> Any:
+    """With None in the place of every number that is not finite, in lists and mappings too: JSON has no word for it."""
+    if isinstance(numbers, Mapping):
+        return {name: defined(value) for name, value in numbers.items()}
+    if isinstance(numbers, list):
+        return [defined(value) for value in numbers]
+    return None if isinstance(numbers, float) and not math.isfinite(numbers) else numbers

@@ -17,6 +17,7 @@ from vae_jax.checksums import NAME as CHECKSUMS
 from vae_jax.checksums import Damaged, begin_record, check_content, recorded, remove_recorded, write_recorded
 from vae_jax.differences import as_json, differing
 from vae_jax.json_files import MAX_BYTES, parse_object, read_text
+from vae_jax.json_files import defined as defined
 
 if TYPE_CHECKING:
     from filelock import FileLock
@@ -330,7 +331,8 @@ class RunFolder:
 
     def _write(self, name: str, content: str, durable: bool = True) -> None:
         if not os.path.exists(self.path / CHECKSUMS):  # of a run of an earlier version: from now on it has them
-            begin_record(self.path, ("config.json", "metrics.jsonl", "summary.json"))
+            parts = (path.relative_to(self.path).as_posix() for path in self.path.glob("scores/*.json"))
+            begin_record(self.path, ("config.json", "metrics.jsonl", "summary.json", *parts))
         write_recorded(self.path, name, content, durable)
 
     @property
@@ -395,12 +397,3 @@ def config_text(config: Mapping[str, Any], **about: Any) -> str:
     """Text of `config.json`: its format, the settings, and what is known about the run beside them."""
     known = {name: list(value) if isinstance(value, tuple) else value for name, value in about.items() if value}
     return json.dumps({"format": FORMAT} | known | as_json(config), indent=2) + "\n"
-
-
-def defined(numbers: Any) -> Any:
-    """With None in the place of every number that is not finite, in lists and mappings too: JSON has no word for it."""
-    if isinstance(numbers, Mapping):
-        return {name: defined(value) for name, value in numbers.items()}
-    if isinstance(numbers, list):
-        return [defined(value) for value in numbers]
-    return None if isinstance(numbers, float) and not math.isfinite(numbers) else numbers

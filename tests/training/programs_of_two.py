@@ -7,7 +7,7 @@ from training.on_eight_devices import BATCH_SIZE, KEY, MODEL, OBJECTIVE, OPTIMIZ
 from vae_jax.training import Progress, init_train_state, make_evaluate, make_train_epoch, make_train_step
 from vae_jax.training.checkpoints import OrbaxCheckpoints
 from vae_jax.training.data_parallel import on_mesh, on_mesh_or_whole, place_examples, process_rows
-from vae_jax.training.processes import check_same, from_writer, is_writer
+from vae_jax.training.processes import check_same, from_all, from_writer, is_writer
 from vae_jax.training.sharding import data_mesh, keep_shardings, place, replicated, shardings_of
 
 
@@ -51,6 +51,7 @@ def train(folder):
     results |= flat("resumed", epoch(restored.state, key, examples)[0])
     np.savez(folder / f"{jax.process_index()}.npz", **results, read=sorted(shard.read))
     assert from_writer({"from": jax.process_index()}) == {"from": 0}
+    assert from_all({"from": jax.process_index()}) == [{"from": 0}, {"from": 1}]
     assert is_writer() == (jax.process_index() == 0)
 
 

@@ -2,12 +2,13 @@
 
 import pytest
 
-from vae_jax.training.processes import check_same, ending_together, from_writer, is_writer
+from vae_jax.training.processes import check_same, ending_together, from_all, from_writer, is_writer
 
 
 def test_a_single_process_writes_and_agrees_with_itself():
     assert is_writer()
     assert from_writer({"name": "run", "numbers": [1, 2.5, None]}) == {"name": "run", "numbers": [1, 2.5, None]}
+    assert from_all([True, 2.5]) == [[True, 2.5]]
     check_same({"batch_size": 128})
 
 

@@ -24,7 +24,7 @@ from vae_jax.differences import differing
 from vae_jax.models.vae import Params
 from vae_jax.training.begun import Progress
 from vae_jax.training.ensembles import EnsembleProgress
-from vae_jax.training.processes import from_writer, is_writer
+from vae_jax.training.processes import from_all, from_writer, is_writer
 
 T = TypeVar("T")  # Progress, or EnsembleProgress
 KEPT = 2  # the last one, and the one before it to go back to if the last is damaged
@@ -90,7 +90,9 @@ class OrbaxCheckpoints:
         Several processes agree on it through their devices, and so wait for the epoch that these are at.
         """
         late = time.monotonic() - self._last_save >= self._every_seconds
-        late, self.stopping = from_writer([late, self._stop()])
+        asked = from_all([late, self._stop()])
+        late = asked[0][0]
+        self.stopping = any(stop for _, stop in asked)  # a scheduler may end one process alone
         return late or self.stopping
 
     def save(self, progress: Progress | EnsembleProgress) -> None:

@@ -67,7 +67,8 @@ def explain(replay: Replay, state: TrainState, last_row: Row) -> tuple[TrainStat
     """
     if math.isfinite(last_row["train/loss"]):
         return state, _of_validation(last_row, int(state.step))
-    state, failed = _walk(replay, state)
+    # A state at the epoch's end was kept because none of its steps had failed when it was taken again.
+    state, failed = _walk(replay, state) if int(state.step) < last_row["step"] else (state, False)
     number = int(state.step)
     if not failed:
         epoch = int(last_row["epoch"])

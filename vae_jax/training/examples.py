@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -23,14 +21,18 @@ def check_finite(name: str, examples: jax.Array | np.ndarray) -> None:
     if not jnp.issubdtype(examples.dtype, jnp.inexact):
         return
     # Where the array lies: data on the device are not copied back for it.
-    numpy: Any = np if isinstance(examples, np.ndarray) else jnp
-    if bool(numpy.isfinite(examples).all()):
+    if bool(np.isfinite(examples).all() if isinstance(examples, np.ndarray) else _all_finite(examples)):
         return
     wrong = ~np.isfinite(np.asarray(examples, np.float32 if examples.dtype.itemsize <= 4 else None))
     count, (example, *position) = int(wrong.sum()), np.argwhere(wrong)[0].tolist()
     values = "1 value that is" if count == 1 else f"{count} values that are"
     place = f", position {tuple(position)}" if position else ""
     raise ValueError(f"{name} holds {values} not finite (first at example {example}{place})")
+
+
+@jax.jit  # as one program, which makes no array of as many booleans
+def _all_finite(examples: jax.Array) -> jax.Array:
+    return jnp.all(jnp.isfinite(examples))
 
 
 def check_first_batch(model: VAE, objective: Objective, key: jax.Array, name: str, batch: jax.Array) -> None:

@@ -32,6 +32,11 @@ def from_writer(value: Any) -> Any:
     return json.loads(_gather(json.dumps(value) if is_writer() else "null")[0])
 
 
+def from_all(value: Any) -> list[Any]:
+    """The JSON-like values that all processes give, in every process. All must call it, as `from_writer`."""
+    return [json.loads(text) for text in _gather(json.dumps(value))]
+
+
 def check_same(config: Mapping[str, Any]) -> None:
     """Stops where the processes of a run were started with different settings. All must call it.
 

@@ -56,7 +56,7 @@ def prepare_scoring(options: Evaluate) -> Scoring:
         settings = dataclasses.replace(prepared.settings, points=options.points, dci_points=options.dci_points)
         return Scoring(folder, lambda: _score_run(prepared._replace(settings=settings)))
     data = _factor_data(folder, config.get("data"), options.data_dir)
-    checked_summary(folder, config["experiment"])  # what is added to no summary would make it a finished run
+    checked_summary(folder, str(config.get("experiment")))  # what is added to no summary would make it a finished run
     trained = open_run(options.run, options.data_dir, options.seed)
     code = jax.eval_shape(lambda x: mean_of(trained.model.encode(trained.params, x)), trained.problem.test[0])
     if not isinstance(code, jax.ShapeDtypeStruct) or len(code.shape) != 1:
