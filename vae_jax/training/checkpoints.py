@@ -31,6 +31,7 @@ KEPT = 2  # the last one, and the one before it to go back to if the last is dam
 _PROGRESS = "progress/metadata"  # what orbax names the JSON of its item "progress"
 _FORMAT = 3  # since which a checkpoint has checksums
 _MOST_BYTES = 2**28  # of the JSON
+_MOST_SHARE = 10  # a save is due at the earliest after so many times what the last one took
 _LEFT_OVER = re.compile(r"\d+\.(unfinished|removed)")  # names while a save is written, and while it is removed
 
 
@@ -45,8 +46,8 @@ class OrbaxCheckpoints:
     its name once it is whole and on the disk, so that a run that is killed while it saves restores from the save
     before. The last two are kept: if the last is damaged, a run goes on from the one before, and says so.
 
-    The first save is due after the first epoch, then one every `every_seconds`; the epochs in between cost only their
-    own time to repeat.
+    The first save is due after the first epoch, then one every `every_seconds`, or less often if the state is so large
+    that more than a tenth of the time went to saving; the epochs in between cost only their own time to repeat.
 
     Args:
       directory: made if it does not exist.
@@ -75,7 +76,7 @@ class OrbaxCheckpoints:
         # On the host: of several processes each has it, and orbax takes no array that lies on one's devices alone.
         self._key = np.asarray(jax.random.key_data(key))
         self._config = dict(config)
-        self._every_seconds = every_seconds
+        self._every_seconds = self._interval = every_seconds
         self._changeable = changeable
         self._notes = notes
         self._stop = stop
@@ -89,7 +90,7 @@ class OrbaxCheckpoints:
 
         Several processes agree on it through their devices, and so wait for the epoch that these are at.
         """
-        late = time.monotonic() - self._last_save >= self._every_seconds
+        late = time.monotonic() - self._last_save >= self._interval
         asked = from_all([late, self._stop()])
         late = asked[0][0]
         self.stopping = any(stop for _, stop in asked)  # a scheduler may end one process alone
@@ -101,6 +102,7 @@ class OrbaxCheckpoints:
         Raises:
           OSError: the folder cannot be written, for example because the disk is full; earlier saves stay.
         """
+        began = time.monotonic()
         notes = {"history": list(progress.history), "config": self._config, "notes": self._notes(progress)}
         items = ocp.args.Composite(
             last=ocp.args.StandardSave({"state": progress.state._asdict(), "key": self._key}),
@@ -128,6 +130,8 @@ class OrbaxCheckpoints:
                     remove_folder(self._directory / str(old))
             from_writer(None)
         self._last_save = time.monotonic()
+        if self._every_seconds:
+            self._interval = max(self._every_seconds, _MOST_SHARE * (self._last_save - began))
 
     def restore(self, like: T) -> T | None:
         """The saved progress, in the structure of `like` (`Progress` or `EnsembleProgress`); None if there is none.
