@@ -12,77 +12,18 @@ import numpy as np
 import pytest
 
 import vae_jax
-from vae_jax import cli
-from vae_jax.checksums import remove_recorded, write_recorded
+from experiment.commands import ROOT, contents
+from experiment.finished_runs import SMALL, call, evaluate, summary_of, train
 from vae_jax.experiment import evaluate as evaluate_module
 from vae_jax.experiment import main, open_run, trained
 from vae_jax.experiment.recipes import RECIPES
 from vae_jax.runs import RunFolder
 
-ROOT = Path(__file__).parent.parent.parent
-SMALL = "--hidden 8 --latent-dim 2 --epochs 3 --batch-size 10 --elbo-samples 2 --nll-samples 0 --validation-size 10"
 NLL = {
     "nll", "nll_standard_error", "nll_samples", "nll_warning",
     "effective_sample_size", "pareto_k", "pareto_k_limit", "pareto_k_above_limit",
 }  # fmt: skip
 SURGERY = {"average_kl", "mutual_information", "marginal_kl", "total_correlation", "dimension_wise_kl"}
-
-
-def call(function, *words):
-    """The exit code of a command in this process."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["command", *words])
-        try:
-            function()
-        except SystemExit as stop:
-            return stop.code
-    return 0
-
-
-@pytest.fixture(scope="session")
-def runs(tmp_path_factory):
-    """A folder with data and a finished run of it, for copies."""
-    folder = tmp_path_factory.mktemp("runs")
-    rng = np.random.default_rng(0)
-    shapes = np.kron(rng.integers(0, 2, (100, 2, 2)), np.full((3, 3), 230)) + rng.integers(0, 25, (100, 6, 6))
-    np.savez(folder / "blobs.npz", train=shapes[:80].astype(np.uint8), test=shapes[80:].astype(np.uint8))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.syspath_prepend(str(ROOT))
-        patch.setattr(trained, "model_figures", lambda subject, key: [])
-        train("vae")
-    return folder
-
-
-def train(name):
-    """A run of an experiment in a folder of its name."""
-    method = __import__(f"experiments.{name}", fromlist=["METHOD"]).METHOD
-    assert call(partial(main, method, ""), "--data", "blobs.npz", "--run-dir", name, *SMALL.split()) == 0
-
-
-@pytest.fixture
-def in_runs(runs, tmp_path, monkeypatch):
-    """The current folder is a copy of it. No figures of the model: `test_the_command_...` draws them."""
-    shutil.copytree(runs, tmp_path, dirs_exist_ok=True)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(str(ROOT))
-    monkeypatch.setattr(trained, "model_figures", lambda subject, key: [])
-    return tmp_path
-
-
-def evaluate(capsys, *words):
-    """The exit code, the summary (None where there is none), and what came on stderr."""
-    code = call(cli.main, "evaluate", *words)
-    captured = capsys.readouterr()
-    return code, json.loads(captured.out.splitlines()[-1]) if captured.out else None, captured.err
-
-
-def contents(path):
-    return {file.relative_to(path).as_posix(): file.read_bytes() for file in Path(path).rglob("*") if file.is_file()}
-
-
-def summary_of(path):
-    return json.loads((Path(path) / "summary.json").read_text())
 
 
 @pytest.mark.slow
@@ -193,125 +134,6 @@ def test_without_importance_samples_the_other_parts_are_measured(in_runs, capsys
     code, summary, _ = evaluate(capsys, "vae", "--nll-samples", "0", *few)
     assert code == 0 and summary["ais_images"] == 2 and set(summary) >= SURGERY
     assert not {name for name in summary if "nll" in name} & (NLL | {"ais_images_nll", "ais_images_nll_samples"})
-
-
-def spoil(config, **changes):
-    """Another config.json, with the checksum that goes with it."""
-    path = Path("vae/config.json")
-    content = json.dumps(json.loads(path.read_text()) | changes) if config is None else config
-    write_recorded(Path("vae"), "config.json", content)
-
-
-def empty_checkpoint():
-    checkpoint = max((path for path in Path("vae/checkpoints").iterdir()), key=lambda path: int(path.name))
-    shutil.rmtree(checkpoint)
-    checkpoint.mkdir()
-
-
-def unfinished_without_rows():
-    RunFolder(Path("vae")).remove_summary()
-    remove_recorded(Path("vae"), "metrics.jsonl")
-
-
-@pytest.mark.parametrize(
-    ("spoiled", "message"),
-    [
-        (
-            lambda: shutil.rmtree("vae/checkpoints"),
-            "RUN vae holds no checkpoint (in vae/checkpoints), so no parameters",
-        ),
-        (lambda: os.remove("vae/summary.json"), "RUN vae: summary.json is missing; put back a copy of it, or resume"),
-        (lambda: spoil("{"), "RUN vae: config.json is no valid JSON"),
-        (lambda: spoil("[]"), "RUN vae: config.json must hold a JSON object, got []"),
-        (
-            lambda: write_recorded(Path("vae"), "metrics.jsonl", "oops\n"),
-            "RUN vae: metrics.jsonl is no valid JSON",
-        ),
-        (lambda: os.remove("vae/metrics.jsonl"), "RUN vae: metrics.jsonl is missing; put back a copy of it, or resume"),
-        (unfinished_without_rows, "RUN vae has no metrics.jsonl with rows of its model"),
-        (empty_checkpoint, "is not whole"),
-        (
-            lambda: spoil(None, experiment="no_such"),
-            "RUN vae was made by experiment 'no_such', which is not a recipe of vae_jax (vae, beta_vae, autoencoder, "
-            "vq_vae); a run of your own script is loaded with vae_jax.load(path, method=METHOD)",
-        ),
-        (lambda: spoil(None, experiment=None), "RUN vae was made by experiment None, which is not a recipe of vae_jax"),
-        (lambda: spoil(None, experiment="\x1b[31mred"), r"RUN vae was made by experiment '\x1b[31mred'"),
-        (
-            lambda: spoil(None, latent_dim="x"),
-            "RUN vae: config.json must hold for latent_dim a value of the type int, got 'x'",
-        ),
-        (
-            lambda: spoil(None, epochs=True),
-            "RUN vae: config.json must hold for epochs a value of the type int, got True",
-        ),
-        (
-            lambda: spoil(None, hidden=[8, "y"]),
-            "config.json must hold for hidden a value of the type tuple[int, ...], got [8, 'y']",
-        ),
-        (
-            lambda: spoil(None, patience="z"),
-            "config.json must hold for patience a value of the type int | None, got 'z'",
-        ),
-        (
-            lambda: spoil(None, network="rnn"),
-            "config.json must hold for network a value of the type Literal['mlp', 'conv'], got",
-        ),
-        (lambda: spoil(None, momentum=0.9), "RUN vae holds a run of another version of vae_jax"),
-        (lambda: spoil(None, format=99), "RUN vae was made by a newer version of vae_jax (format 99"),
-        (lambda: spoil(None, data="gone.npz"), "data (the run: 'blobs.npz', now: 'gone.npz')"),
-        (
-            lambda: np.savez("blobs.npz", train=np.zeros((80, 6, 6), np.uint8), test=np.zeros((9, 6, 6), np.uint8)),
-            "RUN vae was made with other data: --data blobs.npz has changed since",
-        ),
-    ],
-    ids=[
-        "checkpoint",
-        "summary",
-        "json",
-        "list",
-        "metrics",
-        "no metrics",
-        "no rows",
-        "whole",
-        "experiment",
-        "nameless",
-        "method",
-        "an int",
-        "no bool",
-        "ints",
-        "or None",
-        "one of",
-        "version",
-        "format",
-        "data",
-        "images",
-    ],
-)
-def test_a_folder_that_is_no_finished_run_is_refused_by_what_it_lacks(in_runs, capsys, spoiled, message):
-    spoiled()
-    before = contents(in_runs)
-    code, out, error = evaluate(capsys, "vae", "--nll-samples", "50")
-    assert (code, out) == (2, None)
-    assert error.startswith("error: ")
-    assert message in error
-    assert len(error.splitlines()) == 1
-    assert contents(in_runs) == before
-
-
-def test_a_checkpoint_of_another_model_is_refused(in_runs, capsys):
-    spoil(None, hidden=[9])
-    code, _, error = evaluate(capsys, "vae")
-    assert code == 2
-    assert error.startswith("error: RUN vae: its checkpoint does not hold the model that config.json describes")
-    assert "hidden (the run: [8], now: [9])" in error
-    assert len(error.splitlines()) == 1
-
-
-def test_what_is_missing_comes_with_the_command_that_makes_it(in_runs, capsys):
-    RunFolder(Path("vae")).remove_summary()
-    assert call(cli.main, "report", "vae") == 2
-    assert "vae-jax train vae --run-dir vae --resume" in capsys.readouterr().err
 
 
 def test_an_unfinished_run_is_measured_and_stays_unfinished(in_runs, capsys):
