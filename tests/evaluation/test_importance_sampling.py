@@ -157,7 +157,7 @@ def test_progress_is_told_batch_by_batch_and_one_program_is_compiled():
 
     model = MODEL._replace(decode=decode)
     estimates = importance_sampling(model, WRONG, jax.random.key(5), XS, 30, batch_size=2, on_batch=seen.append)
-    assert len(traces) == 1
+    assert len(traces) == 2  # once for the shape of an example, and once for the program
     assert [len(batch.log_likelihood) for batch in seen] == [2, 2, 1]
     for name in ImportanceSampled._fields:
         np.testing.assert_array_equal(np.concatenate([getattr(b, name) for b in seen]), getattr(estimates, name))

@@ -15,7 +15,7 @@ def test_four_copies_of_the_parameters_of_all_models_must_fit(monkeypatch):
     assert memory_bytes() > 2**28
     monkeypatch.setattr(memory, "memory_bytes", lambda: 5 * 4 * 6 * 2**20)
     memory.check_fits(init, 5, "--seeds")
-    with pytest.raises(ValueError, match=r"^--seeds: the 12,582,912 parameters need 0.1 GiB to be trained, and there"):
+    with pytest.raises(ValueError, match=r"^--seeds: the 12,582,912 parameters need 0.1 GiB to be trained, but there"):
         memory.check_fits(init, 6, "--seeds")
     monkeypatch.setattr(memory, "memory_bytes", lambda: None)  # where the system does not say it
     memory.check_fits(init, 10**9, "--seeds")
