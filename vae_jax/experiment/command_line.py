@@ -63,6 +63,11 @@ def exit_if_training_ends_early(folder: RunFolder, flags: str, resumed: bool) ->
                 folder.remove_unless_trained()
             print(f"error: {flags}: {printable(error)}", file=sys.stderr)
             sys.exit(2)
+        except ValueError:
+            if folder.path.is_dir():
+                raise
+            print(f"error: {printable(folder.path)} is gone: it was removed during the run", file=sys.stderr)
+            sys.exit(1)
 
 
 def main(

@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 
 from vae_jax.checksums import Damaged
@@ -49,6 +50,8 @@ def exit_in_a_line(advice: str = "") -> Iterator[None]:
         print(f"error: {printable(error)}", file=sys.stderr)
         sys.exit(2)
     except OSError as error:
+        # What the threads of a save that failed leave would follow, as tracebacks.
+        sys.unraisablehook = threading.excepthook = lambda error: None
         place = f"{error.filename}: " if error.filename else ""
         print(f"error: {printable(f'{place}{error.strerror or error}{behind}')}", file=sys.stderr)
         sys.exit(1)

@@ -8,6 +8,8 @@ import json
 import logging
 import re
 import shutil
+import sys
+import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
@@ -259,11 +261,9 @@ def _checkpointer() -> ocp.Checkpointer:
 @contextlib.contextmanager
 def _writing(directory: Path, name: str) -> Iterator[None]:
     """Turns orbax's errors for a full disk or a missing folder into an OSError of one line."""
-    logger = logging.getLogger("absl")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)  # orbax's threads print each error with its traceback, and raise it as well
     try:
-        yield
+        with _one_voice():
+            yield
     except OSError:
         raise
     except Exception as error:
@@ -273,8 +273,22 @@ def _writing(directory: Path, name: str) -> Iterator[None]:
             raise
         reason = "it is gone" if gone else words.strip().splitlines()[0]
         raise OSError(f"a checkpoint cannot be written to {directory}: {reason}") from error
+
+
+@contextlib.contextmanager
+def _one_voice() -> Iterator[None]:
+    """Keeps orbax's threads from printing each error with its traceback: it is raised as well."""
+    loggers = [logging.getLogger(name) for name in ("absl", "asyncio")]
+    levels, hooks = [logger.level for logger in loggers], (sys.unraisablehook, threading.excepthook)
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    sys.unraisablehook = threading.excepthook = lambda error: None
+    try:
+        yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+        sys.unraisablehook, threading.excepthook = hooks
 
 
 def _check_room(directory: Path, arrays: Any) -> None:
