@@ -159,7 +159,9 @@ def test_a_save_that_is_interrupted_leaves_the_one_before_usable(tmp_path, unint
     assert checkpoints_in(tmp_path / "c").restore(like()).history == uninterrupted.history[:1]
 
 
-def test_a_save_is_due_at_once_and_then_when_the_time_has_passed_and_the_last_two_stay(tmp_path, uninterrupted):
+def test_a_save_is_due_at_once_and_then_when_the_time_has_passed_and_the_last_two_stay(
+    tmp_path, uninterrupted, monkeypatch
+):
     checkpoints = checkpoints_in(tmp_path / "c", every_seconds=3600.0)
     assert checkpoints.due()
     for kept in (["1"], ["1", "2"], ["2", "3"]):
@@ -167,6 +169,10 @@ def test_a_save_is_due_at_once_and_then_when_the_time_has_passed_and_the_last_tw
         assert sorted(path.name for path in (tmp_path / "c").iterdir()) == kept
         assert not checkpoints.due()
     assert checkpoints.restore(like()).history == uninterrupted.history
+    slow = checkpoints_in(tmp_path / "s", every_seconds=0.001)
+    slow.save(uninterrupted)
+    assert not slow.due()  # a save takes longer: a tenth of the time goes to saving at most
+    monkeypatch.setattr("vae_jax.training.checkpoints._MOST_SHARE", 0)
     hasty = checkpoints_in(tmp_path / "h", every_seconds=0.02)
     hasty.save(uninterrupted)
     assert [hasty.due(), time.sleep(0.03), hasty.due()] == [False, None, True]

@@ -51,7 +51,7 @@ def exit_in_a_line(advice: str = "") -> Iterator[None]:
         sys.exit(2)
     except OSError as error:
         # What the threads of a save that failed leave would follow, as tracebacks.
-        sys.unraisablehook = threading.excepthook = lambda error: None
+        sys.unraisablehook, threading.excepthook = lambda error: None, lambda error: None
         place = f"{error.filename}: " if error.filename else ""
         print(f"error: {printable(f'{place}{error.strerror or error}{behind}')}", file=sys.stderr)
         sys.exit(1)

@@ -282,7 +282,7 @@ def _one_voice() -> Iterator[None]:
     levels, hooks = [logger.level for logger in loggers], (sys.unraisablehook, threading.excepthook)
     for logger in loggers:
         logger.setLevel(logging.CRITICAL)
-    sys.unraisablehook = threading.excepthook = lambda error: None
+    sys.unraisablehook, threading.excepthook = lambda error: None, lambda error: None
     try:
         yield
     finally:
