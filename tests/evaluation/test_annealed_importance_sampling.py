@@ -142,7 +142,7 @@ def test_estimates_come_batch_by_batch_from_one_program_and_do_not_depend_on_the
     annealed = annealed_importance_sampling(
         model, WRONG, jax.random.key(6), XS, **settings, batch_size=2, on_batch=seen.append
     )
-    assert len(traces) <= 4  # three are the checks
+    assert len(traces) <= 5  # the others are the checks
     assert [len(batch.log_likelihood) for batch in seen] == [2, 2, 1]
     for name in Annealed._fields:
         np.testing.assert_array_equal(np.concatenate([getattr(b, name) for b in seen]), getattr(annealed, name))

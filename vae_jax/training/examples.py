@@ -53,7 +53,7 @@ def check_first_batch(model: VAE, objective: Objective, key: jax.Array, name: st
     innermost = at_step(objective, 0)
     while isinstance(innermost, Prepared):
         innermost = innermost.objective
-    if not getattr(innermost, "__module__", "").startswith("vae_jax.objectives"):
+    if not (getattr(innermost, "__module__", None) or "").startswith("vae_jax.objectives"):
         return
     step_key = jax.random.fold_in(key, 0)
     seen = jax.jit(lambda key, batch: preprocessed(at_step(objective, 0), key, batch)[2])(step_key, batch)
