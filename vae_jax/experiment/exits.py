@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import signal
 import sys
@@ -52,6 +53,8 @@ def exit_in_a_line(advice: str = "") -> Iterator[None]:
     except OSError as error:
         # What the threads of a save that failed leave would follow, as tracebacks.
         sys.unraisablehook, threading.excepthook = lambda error: None, lambda error: None
+        for name in ("absl", "asyncio"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
         place = f"{error.filename}: " if error.filename else ""
         print(f"error: {printable(f'{place}{error.strerror or error}{behind}')}", file=sys.stderr)
         sys.exit(1)
