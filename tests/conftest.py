@@ -6,7 +6,10 @@ which is told to optimize little (`training.subprocesses`); the commands of user
 compiled as everywhere. With VAE_JAX_ORDINARY_COMPILATION=1 in the environment everything is compiled as users have it.
 """
 
+import logging
 import os
+import sys
+import threading
 from pathlib import Path
 
 import jax
@@ -38,3 +41,15 @@ def programs_let_go():
     mappings = Path("/proc/self/maps")
     if mappings.exists() and len(mappings.read_bytes().splitlines()) > 30_000:
         jax.clear_caches()
+
+
+@pytest.fixture(autouse=True)
+def errors_of_threads_are_seen():
+    """A command that ends at a full disk silences its process; here that is the tests' own, which goes on."""
+    hooks, loggers = (sys.unraisablehook, threading.excepthook), [logging.getLogger(n) for n in ("absl", "asyncio")]
+    levels = [logger.level for logger in loggers]
+    yield
+    if getattr(sys.unraisablehook, "__module__", None) == "vae_jax.experiment.exits":
+        sys.unraisablehook, threading.excepthook = hooks
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -51,10 +51,18 @@ def exit_in_a_line(advice: str = "") -> Iterator[None]:
         print(f"error: {printable(error)}", file=sys.stderr)
         sys.exit(2)
     except OSError as error:
-        # What the threads of a save that failed leave would follow, as tracebacks.
-        sys.unraisablehook, threading.excepthook = lambda error: None, lambda error: None
-        for name in ("absl", "asyncio"):
-            logging.getLogger(name).setLevel(logging.CRITICAL)
+        _silence_threads()
         place = f"{error.filename}: " if error.filename else ""
         print(f"error: {printable(f'{place}{error.strerror or error}{behind}')}", file=sys.stderr)
         sys.exit(1)
+
+
+def _silence_threads() -> None:
+    """Keeps the threads of a failed save from printing tracebacks after the last line of a process that is ending."""
+    sys.unraisablehook, threading.excepthook = _ignore, _ignore
+    for name in ("absl", "asyncio"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+def _ignore(error: object) -> None:
+    pass
