@@ -134,7 +134,7 @@ def experiment_violations(root):
                 yield f"experiments/{path.name} imports {top}"
         if len(path.read_text().splitlines()) > MAX_EXPERIMENT_LINES:
             yield f"experiments/{path.name} is longer than {MAX_EXPERIMENT_LINES} lines"
-    # What experiments share knows none of them.
+    # Modules that experiments share import no experiment.
     for path in sorted((root / "experiments" / "lib").rglob("*.py")):
         for name in sorted(imported_names(path, ["experiments", "lib"])):
             if name.startswith("experiments.") and not f"{name}.".startswith("experiments.lib."):

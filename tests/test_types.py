@@ -18,7 +18,7 @@ reveal_type((vae_jax.VAE, model, model.encode, vae_jax.fit, vae_jax.data.load_im
 vae_jax.mlp_vae(28)
 vae_jax.no_such_name
 """
-# What others ship is taken as it comes: this is of our own types, and theirs are most of the time.
+# Only our own types are checked; checking those of other packages would take most of the time.
 OTHERS = "[mypy]\n[mypy-jax.*,flax.*,numpy.*,chex.*,optax.*,matplotlib.*,sklearn.*,scipy.*]\nfollow_imports = skip\n"
 
 

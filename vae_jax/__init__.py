@@ -11,8 +11,8 @@ from vae_jax._lazy import lazy_names
 
 __version__ = "0.1.0"
 
-# What type checkers, completion and the documentation read. JAX takes seconds to import, and what only reads files
-# needs none of it: the program has the same names from the table below.
+# Names for type checkers, completion and the documentation. At run time the table below gives the same names when they
+# are first used: JAX takes seconds to import, and code that only reads files does not need it.
 if TYPE_CHECKING:
     from vae_jax import data as data
     from vae_jax import distributions as distributions

@@ -15,7 +15,7 @@ DIRECTIVE = re.compile(r"^(names|top): (\S+)$", re.MULTILINE)
 def exports(package):
     """(module, name) of each re-export of a package, in its own order, and the modules that it re-exports whole."""
     tree = ast.parse(_source(package).read_text())
-    # What is imported lazily stands below `if TYPE_CHECKING`.
+    # Lazy imports stand below `if TYPE_CHECKING`.
     imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
     named = [(node.module, alias.asname) for node in imports for alias in node.names if alias.asname]
     return [(module, name) for module, name in named if not name.startswith("_")]

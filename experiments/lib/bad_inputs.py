@@ -46,7 +46,7 @@ def _command(number: int, bench: Bench) -> list[Result]:
     before = hashes(run)
     outcome = forked.run(bad.arguments(run, new), bench.log(), timeout=60)
     own = outcome.err.startswith("error: ") and outcome.err.count("\n") == 1
-    # What the parser refuses is in a box.
+    # The parser puts its own errors in a box.
     parsers = "Traceback" not in outcome.err and ("------" in outcome.err or "──────" in outcome.err)
     wrong = [] if outcome.code == 2 else [f"exit {outcome.code}"]
     wrong += [] if own or parsers else ["not one line of error"]

@@ -149,7 +149,7 @@ def _baseline(recipe: str, which: str, command: str, bench: Bench) -> dict[str, 
         folder = bench.fresh(getattr(bench.references[recipe], which))
         _BASELINES[key] = _do(command, recipe, folder, bench)
         _BASELINES[key]["state"] = state_of(folder, bench.log("state"))
-        # What a resume must end in is not what today's resume of a whole folder ends in, but the uninterrupted run.
+        # A resume must end like the uninterrupted run, not like a resume of an undamaged folder.
         if command == "resume":
             _BASELINES[key]["state"] = bench.references[recipe].state
     return _BASELINES[key]

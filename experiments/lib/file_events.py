@@ -70,7 +70,7 @@ def at_events(folder: Path, act: Act) -> None:
                 _die(signal.SIGKILL)
             return write(content)
 
-        handle.write = written  # type: ignore[method-assign]
+        handle.write = written  # type: ignore[method-assign]  # a write of this file can be cut in half
         return handle
 
     def synced(descriptor: int) -> None:
@@ -84,7 +84,7 @@ def at_events(folder: Path, act: Act) -> None:
         return real_write(descriptor, content)
 
     io.open = builtins.open = opened
-    os.fsync, os.write = synced, written_raw  # type: ignore[assignment]
+    os.fsync, os.write = synced, written_raw  # type: ignore[assignment]  # with narrower parameters
 
 
 def _die(number: int) -> None:

@@ -26,7 +26,7 @@ def without_time(value: Any) -> Any:
 def state_of(folder: Path, log: Path) -> dict[str, Any]:
     """The numbers of a run folder: rows, summary, settings, scores, and a digest of every array of its checkpoints.
 
-    What cannot be read is there as the words of the error.
+    A part that cannot be read is replaced by its error message.
     """
     outcome = forked.call(lambda: print(json.dumps(_read(folder))), log)
     try:

@@ -90,7 +90,7 @@ def _make_cheap(figures: bool) -> None:
         else:
             Path(file).write_bytes(_BLANK)
 
-    Figure.savefig = save_blank  # type: ignore[assignment]
+    Figure.savefig = save_blank  # type: ignore[assignment]  # drawing is not tested here
     for name, module in list(sys.modules.items()):
         for figure in _FIGURES if name.startswith("vae_jax.") and module else ():
             if hasattr(module, figure):
@@ -200,7 +200,7 @@ def end(function: Callable[[], Any]) -> None:
     except BaseException:
         traceback.print_exc()
     try:
-        threading._shutdown()  # type: ignore[attr-defined]
+        threading._shutdown()  # type: ignore[attr-defined]  # as at an ordinary exit, before its callbacks
         atexit._run_exitfuncs()
         sys.stdout.flush()
     except BaseException:

@@ -8,7 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 TESTS = Path(__file__).parents[1]
-# Whether programs are compiled as users have them: by XLA's ordinary emitters, with all optimizations.
+# True if programs are compiled as users compile them: by XLA's ordinary emitters, with all optimizations.
 ORDINARY = os.environ.get("VAE_JAX_ORDINARY_COMPILATION") == "1"
 # XLA's former emitters of fused operations: LLVM compiles what they write in half of the time. A process stops at a
 # flag that its XLA does not know, so this is for the versions that have been seen to know it.

@@ -133,7 +133,7 @@ def _stream(
 ) -> ImageStream:
     """The stream of a source whose images at `places` are the test images, and at `validation` the validation images.
 
-    Of both the places are in ascending order.
+    The places of each split are in ascending order.
     """
     validation = np.arange(0) if validation is None else validation
     kept = places[evenly_spaced(len(places), most_test)]

@@ -11,9 +11,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-# Of a size: a larger one is a typing error, and must be refused before memory is allocated for it.
+# Largest size of a layer, code or image: a larger one is a typing error, refused before memory is allocated for it.
 LARGEST_SIZE = 2**24
-LARGEST_COUNT = 2**31 - 1  # of steps and epochs, which are counted in int32
+LARGEST_COUNT = 2**31 - 1  # steps and epochs are counted in int32
 
 
 def check_count(name: str, value: Any, least: int = 1, most: int = LARGEST_COUNT) -> None:
