@@ -79,9 +79,7 @@ def test_a_run_of_two_processes_that_is_killed_goes_on_with_one(tmp_path):
     assert "another process of the run has ended, and process 0 of 2 ends with it; the same command with" in errors
     rows = run / "metrics.jsonl"
     done = len(rows.read_text().splitlines())
-    config = run / "config.json"
-    config.write_text(json.dumps(json.loads(config.read_text()) | {"epochs": done + 2}))
-    words = ["-m", "experiments.vae", "--resume", "--run-dir", str(run)]
+    words = ["-m", "experiments.vae", "--resume", "--run-dir", str(run), "--epochs", str(done + 2)]
     alone = subprocess.run([sys.executable, *words], env=environment(), capture_output=True, text=True, check=True)
     assert json.loads(alone.stdout.splitlines()[-1])["epochs"] == done + 2
     assert [json.loads(line)["epoch"] for line in rows.read_text().splitlines()] == list(range(1, done + 3))
