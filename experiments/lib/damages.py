@@ -55,16 +55,25 @@ def files_of(folder: Path) -> list[str]:
     return [name for name in names if not name.startswith("figures/") and not name.endswith(".lock")]
 
 
-def commands_for(name: str, way: int, turn: int) -> tuple[str, ...]:
+def commands_for(recipe: str, name: str, way: int, turn: int) -> tuple[str, ...]:
     """The commands that read the file, damaged in that way.
 
-    They are all for the files of the run itself, but for one of those that load a model, each in its turn; and for the
-    files below, of which there are many, by turns --resume and one of those that load a model.
+    Files of the run itself are read by --resume, the readers and one of the commands that load a model, in turn. Files
+    below, of which there are many, are read by one command: by turns --resume and those that load a model. In a slow
+    recipe export, which loads by the same function in a second, takes three of the five ways.
     """
     if name in ("report.html", "MODEL.md"):
         return ("resume",)
-    loader = "report" if name.startswith("scores/") else LOADERS[(turn + way // 2) % len(LOADERS)]
-    return ("resume", loader, *_READERS) if "/" not in name else (("resume", loader)[(turn + way) % 2],)
+    if "/" not in name:
+        return ("resume", LOADERS[(turn + way // 2) % len(LOADERS)], *_READERS)
+    if name.startswith("scores/"):
+        each: tuple[str, ...] = ("resume", "report")
+    elif recipe == "vae":
+        each = ("resume", LOADERS[(turn + way // 2) % len(LOADERS)])
+    else:
+        slow = [loader for loader in LOADERS if loader != "export"]
+        each = ("resume", "export", slow[turn % len(slow)], "export", "export")
+    return (each[(turn + way) % len(each)],)
 
 
 def _words(command: str, recipe: str, folder: Path, bench: Bench) -> list[str]:
@@ -204,7 +213,9 @@ def damage_cases(bench: Bench, recipes: Sequence[str], seed: int, quick: int = 0
                 # Unfinished runs of the slower recipes differ little from finished ones: each file in one way.
                 one = quick or (which == "unfinished" and recipe != "vae")
                 ways = [turn % len(WAYS)] if one else range(len(WAYS))
-                commands = {WAYS[way]: commands_for(name, way, turn // len(WAYS) if one else turn) for way in ways}
+                commands = {
+                    WAYS[way]: commands_for(recipe, name, way, turn // len(WAYS) if one else turn) for way in ways
+                }
                 run = partial(damaged, recipe, which, name, commands, seed)
                 shown = re.sub(r"[0-9a-f]{32}", lambda match: match[0][:4], name)
                 cases.append(Case("damage", f"damage/{recipe}/{which}/{shown}", run))

@@ -48,12 +48,13 @@ def test_every_file_but_a_picture_is_damaged_and_read_by_the_commands_that_use_i
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("x")
     assert files_of(tmp_path) == ["checkpoints/3/best/array", "config.json", "report.html"]
-    assert commands_for("report.html", 0, 0) == ("resume",)
-    assert commands_for("config.json", 0, 1) == ("resume", "sample", "show", "list", "compare")
-    deep = [[commands_for("checkpoints/3/best/array", way, turn) for way in range(5)] for turn in range(10)]
-    assert all(len(each) == 1 for of_file in deep for each in of_file)
-    assert all(("resume",) in of_file for of_file in deep)
-    assert {each[0] for of_file in deep for each in of_file} == {"resume", *LOADERS}
+    assert commands_for("vae", "report.html", 0, 0) == ("resume",)
+    assert commands_for("vae", "config.json", 0, 1) == ("resume", "sample", "show", "list", "compare")
+    for recipe in ("vae", "vq_vae"):
+        deep = [[commands_for(recipe, "checkpoints/3/best/array", way, turn) for way in range(5)] for turn in range(20)]
+        assert all(len(each) == 1 for of_file in deep for each in of_file)
+        assert all(("resume",) in of_file for of_file in deep)
+        assert {each[0] for of_file in deep for each in of_file} == {"resume", *LOADERS}
 
 
 @pytest.mark.parametrize(
