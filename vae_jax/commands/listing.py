@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from vae_jax.checksums import NAME as CHECKSUMS
 from vae_jax.commands.options import List, Show
 from vae_jax.commands.output import print_table
 from vae_jax.experiment.words import number, setting
@@ -27,15 +28,22 @@ def prepare_list(options: List) -> Callable[[], None]:
 
 
 def runs_below(folder: Path) -> Iterator[RunFolder]:
-    """The run folders at any depth, by the time they were begun; no run inside another's folder."""
-    configs = sorted(folder.rglob("config.json"), key=lambda path: len(path.parts))
+    """The run folders at any depth, by the time they were begun; no run inside another's folder.
+
+    A run that has lost its config.json is known by its checksums, and is listed as one that cannot be read.
+    """
+    marks = sorted((*folder.rglob("config.json"), *folder.rglob(CHECKSUMS)), key=lambda path: len(path.parts))
     found: list[Path] = []
-    for config in configs:
-        if not any(parent in config.parents for parent in found):
-            found.append(config.parent)
-    yield from (
-        RunFolder(path, "FOLDER") for path in sorted(found, key=lambda path: (path / "config.json").stat().st_mtime)
-    )
+    for mark in marks:
+        if not any(run in mark.parents for run in found):
+            found.append(mark.parent)
+    yield from (RunFolder(path, "FOLDER") for path in sorted(found, key=_begun))
+
+
+def _begun(run: Path) -> float:
+    """Time of the last change of config.json, in seconds; of the checksums if it is missing."""
+    config = run / "config.json"
+    return (config if config.exists() else run / CHECKSUMS).stat().st_mtime
 
 
 def _list(options: List) -> None:
@@ -54,7 +62,7 @@ def _list(options: List) -> None:
         }
         if options.json:
             print(json.dumps(about | facts))
-        begun = datetime.fromtimestamp((run.path / "config.json").stat().st_mtime)
+        begun = datetime.fromtimestamp(_begun(run.path))
         words = [str(about[name] or "") for name in ("run", "experiment", "data", "state")]
         rows.append([*words, f"{begun:%Y-%m-%d %H:%M}", *(number(facts[name]) for name in NUMBERS)])
     if not options.json:
