@@ -97,6 +97,7 @@ print(config["data"])
 """
 
 
+@pytest.mark.slow
 def test_a_fresh_process_loads_the_bits_that_were_pushed(hub, run, tmp_path):
     served, url, requests = hub
     assert push(hub, run) == f"{url}/ada/blobs"

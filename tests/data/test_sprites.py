@@ -33,6 +33,7 @@ def signed_distance(index):
     return np.where(inside, 1.0, -1.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [0, 1, 2])
 def test_images_are_their_outlines(shape):
     rng = np.random.default_rng(shape)

@@ -49,6 +49,7 @@ def test_mnist_is_bit_for_bit_the_original_file(mnist, split, md5):
     assert hashlib.md5(content).hexdigest() == md5
 
 
+@pytest.mark.slow
 def test_mnist_labels_are_those_of_the_original_file(mnist):
     # The first and last labels of the idx files, and LeCun's class counts.
     train, test = in_original_order(mnist.train_labels, "train"), in_original_order(mnist.test_labels, "test")

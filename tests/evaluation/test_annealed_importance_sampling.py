@@ -51,21 +51,21 @@ def assert_log_p_within_its_own_error(annealed, truth):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("dim", "start", "num_steps"),
+    ("dim", "start", "num_steps", "num_examples"),
     [
-        (2, from_prior, 60),
-        (2, from_posterior, 30),
-        (8, from_prior, 200),
-        (8, from_posterior, 60),
-        (32, from_prior, 400),
-        (32, from_posterior, 60),
+        (2, from_prior, 60, 200),
+        (2, from_posterior, 30, 200),
+        (8, from_prior, 200, 100),
+        (8, from_posterior, 60, 200),
+        (32, from_prior, 400, 50),
+        (32, from_posterior, 60, 100),
     ],
 )
-def test_the_sandwich_holds_log_p_and_its_lower_half_meets_it_within_its_own_error(dim, start, num_steps):
+def test_the_sandwich_holds_log_p_and_its_lower_half_meets_it_within_its_own_error(dim, start, num_steps, num_examples):
     params = wrong_params_of(dim)
     temperatures = sigmoid_temperatures(num_steps)
     sandwich = bidirectional(
-        model_of(dim), params, jax.random.key(1), 200, start=start, temperatures=temperatures, num_chains=32
+        model_of(dim), params, jax.random.key(1), num_examples, start=start, temperatures=temperatures, num_chains=32
     )
     truth = log_likelihood_of(params, sandwich.xs)
     assert_log_p_within_its_own_error(sandwich.forward, truth)

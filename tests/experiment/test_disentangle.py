@@ -12,6 +12,8 @@ import numpy as np
 import optax
 import pytest
 import tyro
+from joblib import parallel_config
+from sklearn.ensemble import GradientBoostingClassifier
 
 from experiment.commands import ROOT, command, script
 from vae_jax import cli
@@ -50,7 +52,10 @@ def few_sprites():
 
     shape = {"factor_sizes": SIZES, "image_shape": (16, 16, 1)}
     few = dataclasses.replace(factor_sets.RENDERED["sprites"], render=render, **shape)
-    with pytest.MonkeyPatch.context() as patch:
+    # DCI's hundred trees a class are most of the time of these runs, and its values are tested on their own.
+    trees = GradientBoostingClassifier.__init__.__kwdefaults__
+    with pytest.MonkeyPatch.context() as patch, parallel_config(backend="sequential"):
+        patch.setitem(trees, "n_estimators", 2)
         patch.setitem(factor_sets.RENDERED, "sprites", few)
         yield few
 
@@ -292,6 +297,7 @@ def test_settings_out_of_range_are_refused_and_nothing_is_written(changes, messa
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("objective", s.DEFAULT_WEIGHTS)
 def test_every_objective_has_a_weight_a_model_and_a_step(objective, few_sprites):
     settings = s.resolve(dataclasses.replace(SMALL, objective=objective, betas=()))

@@ -136,6 +136,7 @@ def test_without_importance_samples_the_other_parts_are_measured(in_runs, capsys
     assert not {name for name in summary if "nll" in name} & (NLL | {"ais_images_nll", "ais_images_nll_samples"})
 
 
+@pytest.mark.slow
 def test_an_unfinished_run_is_measured_and_stays_unfinished(in_runs, capsys):
     RunFolder(Path("vae")).remove_summary()
     before = contents("vae")

@@ -116,6 +116,7 @@ def trained(monkeypatch, kind, interrupted_at=None, every_seconds=1e9):
                 train_in_folder(*arguments, log=LOGGERS[kind])
 
 
+@pytest.mark.slow
 # Of four epochs: stopped in the second without a checkpoint, so that two are trained again, or with one of each.
 @pytest.mark.parametrize("every_seconds", [1e9, 0.0])
 def test_tensorboard_has_every_number_of_a_resumed_run_once(monkeypatch, every_seconds):

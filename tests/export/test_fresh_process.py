@@ -88,6 +88,7 @@ def output_of(program, *words, isolated=True, **environment):
     return done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("format", "program"), [("onnx", ONNX), ("stablehlo", STABLEHLO)])
 def test_functions_compute_the_same_in_a_process_that_does_not_know_the_package(format, program, expected, tmp_path):
     for path in expected.iterdir():

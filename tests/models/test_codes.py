@@ -26,6 +26,7 @@ PARAMS = MODEL.init(jax.random.key(0))
 TWO_LEVELS = vq_vae_2((8, 8, 1), vector_quantizer(6, 3), finite_scalar_quantizer((2, 2)), (4,), 2, 1)
 
 
+@pytest.mark.slow
 def test_the_bound_is_the_likelihood_and_the_price_of_the_codes():
     """log p(x) >= log p(x | z) + log p(z), with 8 codes of log 5 nats each under the uniform prior."""
     log_likelihood, kl = elbo_terms(MODEL, PARAMS, jax.random.key(0), X)
@@ -37,6 +38,7 @@ def test_the_bound_is_the_likelihood_and_the_price_of_the_codes():
         np.testing.assert_allclose(bound(MODEL, PARAMS, jax.random.key(1), X), log_likelihood - kl, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_bound_is_below_the_sum_over_all_codes():
     model = small(vector_quantizer(3, 2))
     params = model.init(jax.random.key(0))
@@ -57,6 +59,7 @@ def test_the_decoder_sees_the_same_from_indices_as_from_the_encoder_bit_for_bit(
         jax.tree.map(np.testing.assert_array_equal, z, again)
 
 
+@pytest.mark.slow
 def test_the_sequence_has_the_level_farthest_from_the_data_first():
     params = init(TWO_LEVELS, jax.random.key(0))
     z = (Codes(jnp.arange(16).reshape(4, 4, 1) % 6, None), Codes(jnp.asarray([3, 2, 1, 0]).reshape(2, 2, 1), None))
@@ -68,6 +71,7 @@ def test_the_sequence_has_the_level_farthest_from_the_data_first():
     np.testing.assert_allclose(prior.log_prob(prior.lookup(draws[0])), -4 * np.log(4) - 16 * np.log(6), rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_bottom_of_two_levels_knows_of_the_top_and_the_decoder_of_both():
     params = init(TWO_LEVELS, jax.random.key(0))
     x = jax.random.uniform(jax.random.key(1), (8, 8, 1))

@@ -175,6 +175,7 @@ def test_loss_and_gradient_are_finite_at_extreme_parameters(log_variance, logit)
     assert max(np.abs(leaf).max() for leaf in jax.tree.leaves(gradient)) > 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1e-30, 1e30])
 def test_outputs_are_finite_for_inputs_that_half_precision_with_a_smaller_range_would_lose(size):
     network = bfloat16(mlp_encoder((4,), 3, (5,)))

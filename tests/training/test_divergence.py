@@ -30,6 +30,7 @@ def saving_to(saved):
     return SimpleNamespace(restore=lambda like: None, due=lambda: False, save=saved.append)
 
 
+@pytest.mark.slow
 def test_the_state_before_the_step_that_is_not_finite_is_saved_and_resumes_to_the_same_words_and_bits(tmp_path):
     checkpoints = lambda: OrbaxCheckpoints(tmp_path / "c", KEY, {}, every_seconds=1e9)
     like = init_train_state(MODEL, optax.adam(10.0), KEY)
@@ -66,6 +67,7 @@ def test_the_one_example_that_is_to_blame_is_named_by_its_place_in_the_data():
     chex.assert_tree_all_finite(saved[0].state.params)
 
 
+@pytest.mark.slow
 def test_preprocessing_is_replayed_with_the_steps_own_key():
     # One pixel in a hundred is made too large, by the key: no example is so by itself.
     def prepare(key, batch):
@@ -93,6 +95,7 @@ def test_a_gradient_that_is_not_finite_is_named_by_its_parameters_and_a_finite_l
     assert len(progress.history) == 2
 
 
+@pytest.mark.slow
 def test_data_far_from_standardized_are_named_where_the_first_loss_is_huge():
     message = r"the first loss is (inf|nan): the data have mean \S+e\+24 and standard deviation \S+e\+24; stand"
     with pytest.raises(Diverged, match=message):
@@ -102,6 +105,7 @@ def test_data_far_from_standardized_are_named_where_the_first_loss_is_huge():
         train(data=40 * DATA, optimizer=optax.sgd(1e6))
 
 
+@pytest.mark.slow
 def test_a_healthy_member_has_the_same_bits_beside_one_that_diverges():
     def setup(rate):
         return negative_elbo, optax.adam(rate)

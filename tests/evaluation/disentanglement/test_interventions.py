@@ -23,6 +23,7 @@ def test_groups_share_one_factor_and_the_others_vary():
     assert all(len(np.unique(group)) == size for k, size in ((0, 3), (2, 5)) for group in groups[k])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("score", [factor_vae_score, beta_vae_score])
 def test_a_latent_for_each_factor_scores_1_and_noise_scores_chance(score):
     perfect = table(spread(SMALL), 0.01 * noise(1, SMALL), sizes=SMALL)
