@@ -242,6 +242,18 @@ def test_any_damage_to_the_last_save_is_found_and_the_one_before_is_used(tmp_pat
     assert newest_whole(folder)[0].name == "2"
 
 
+def test_a_damaged_save_goes_before_a_whole_one_does(tmp_path, uninterrupted):
+    for _ in range(3):
+        checkpoints_in(tmp_path / "c").save(uninterrupted)
+    (tmp_path / "c/3/last/_METADATA").unlink()
+    checkpoints = checkpoints_in(tmp_path / "c")
+    checkpoints.restore(like())
+    assert sorted(path.name for path in (tmp_path / "c").iterdir()) == ["2", "3"]
+    for kept in (["2", "4"], ["4", "5"]):
+        checkpoints.save(uninterrupted)
+        assert sorted(path.name for path in (tmp_path / "c").iterdir()) == kept
+
+
 def test_where_no_save_is_whole_nothing_begins_again_in_silence(tmp_path, uninterrupted):
     checkpoints_in(tmp_path / "c").save(uninterrupted)
     (tmp_path / "c/1/best/_METADATA").write_text("{}")

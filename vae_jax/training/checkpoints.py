@@ -84,6 +84,7 @@ class OrbaxCheckpoints:
         self._stop = stop
         self._say = say
         self._last_save = float("-inf")
+        self._damaged: list[int] = []  # saves that `restore` found and passed over
         self.stopping = False
         self.restored_notes: Mapping[str, Any] = {}
 
@@ -99,7 +100,7 @@ class OrbaxCheckpoints:
         return late or self.stopping
 
     def save(self, progress: Progress | EnsembleProgress) -> None:
-        """Saves, and removes what is older than the one before.
+        """Saves, and removes what is damaged, or older than the one before.
 
         Raises:
           OSError: the folder cannot be written, for example because the disk is full; earlier saves stay.
@@ -128,8 +129,10 @@ class OrbaxCheckpoints:
                 seal(unfinished)
                 unfinished.rename(self._directory / str(number))
                 sync_folder(self._directory)
-                for old in sorted(_numbers(self._directory))[:-KEPT]:
+                whole = sorted(set(_numbers(self._directory)) - set(self._damaged))
+                for old in (*self._damaged, *whole[:-KEPT]):
                     remove_folder(self._directory / str(old))
+                self._damaged = []
             from_writer(None)
         self._last_save = time.monotonic()
         if self._every_seconds:
@@ -150,6 +153,7 @@ class OrbaxCheckpoints:
         path = self._directory / name
         for fault in faults:
             self._say(f"{fault}: continuing from the one before it, {path}")
+        self._damaged = [number for number in _numbers(self._directory) if number > int(name)]
         saved = read_progress(path)
         if differences := differing(saved["config"], self._config, self._changeable):
             raise OtherRun(f"the checkpoint {path} was made with other settings: {differences}")
