@@ -100,6 +100,7 @@ print(config["data"])
 @pytest.mark.slow
 def test_a_fresh_process_loads_the_bits_that_were_pushed(hub, run, tmp_path):
     served, url, requests = hub
+    (run / "figures/link.png").symlink_to(__file__)  # never followed
     assert push(hub, run) == f"{url}/ada/blobs"
     files = served.files("ada/blobs", served.resolve("ada/blobs", "main"))
     read = {"config.json", "params.safetensors", "summary.json"}

@@ -67,7 +67,10 @@ def push_to_hub(
         (upload / "MODEL.md").unlink()
         _leave_out_of_manifest(upload, "MODEL.md")
         if folder.figures.is_dir() and not (upload / "figures").exists():
-            shutil.copytree(folder.figures, upload / "figures")
+            (upload / "figures").mkdir()
+            for figure in folder.figures.glob("*.png"):
+                if figure.is_file() and not figure.is_symlink():  # a link may lead to any file of this machine
+                    shutil.copyfile(figure, upload / "figures" / figure.name)
         if silence := _silence(api):
             raise ValueError(f"endpoint {api.endpoint} cannot be reached: {silence}")
         with _explained(api.endpoint, repo_id, None):
