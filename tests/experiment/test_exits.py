@@ -17,3 +17,13 @@ def test_a_full_disk_is_the_last_word_of_a_command_and_silences_no_later_one(cap
     thread.start()
     thread.join()
     assert capsys.readouterr().err == "error: run/config.json: No space left on device; make room\n"
+
+
+def test_a_command_that_was_started_with_closed_streams_ends_well(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)
+    monkeypatch.setattr(sys, "stderr", None)
+    with exit_in_a_line():
+        print("a line that nobody reads")
+        print("another", file=sys.stderr)
+    for stream in (sys.stdout, sys.stderr):
+        stream.close()

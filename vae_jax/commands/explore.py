@@ -14,6 +14,7 @@ from vae_jax.experiment.progress import working
 from vae_jax.experiment.share import summary_of
 from vae_jax.explorer import explorer_page, payload_of, serve, write_page
 from vae_jax.explorer.serve import server_of
+from vae_jax.text import printable
 
 
 def prepare_explore(options: Explore) -> Callable[[], None]:
@@ -43,6 +44,6 @@ def prepare_explore(options: Explore) -> Callable[[], None]:
             serve(explorer_page(payload), options.port, options.browser)
             return
         path = write_page(payload, options.export)
-        print(f"page: {path} ({path.stat().st_size / 1e6:.1f} MB)")
+        print(f"page: {printable(path)} ({path.stat().st_size / 1e6:.1f} MB)")
 
     return work

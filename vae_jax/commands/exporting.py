@@ -9,6 +9,7 @@ from vae_jax.commands.options import Export
 from vae_jax.experiment.progress import working
 from vae_jax.experiment.share import export_run
 from vae_jax.export import check_can_write
+from vae_jax.text import printable
 
 
 def prepare_export(options: Export) -> Callable[[], None]:
@@ -20,6 +21,6 @@ def prepare_export(options: Export) -> Callable[[], None]:
         with working(f"writing {options.format} to {folder}"):
             paths = export_run(loaded, options.format, folder)
         for path in paths:
-            print(path)
+            print(printable(path))
 
     return work

@@ -19,6 +19,7 @@ from vae_jax.experiment.load import images_of
 from vae_jax.experiment.loaded import Loaded
 from vae_jax.experiment.progress import say, working
 from vae_jax.models import great_circle, interpolate, reconstruct, sample, straight_line, traverse
+from vae_jax.text import printable
 from vae_jax.visualization import image_grid, interpolations, reconstructions, save_figure, traversal
 
 _MOST = 10_000
@@ -110,4 +111,4 @@ def write_picture(draw: Callable[[], Any], output: Path) -> None:
         figure = draw()
     output.parent.mkdir(parents=True, exist_ok=True)
     save_figure(figure, output)
-    print(f"picture: {output}")
+    print(f"picture: {printable(output)}")

@@ -15,6 +15,7 @@ from vae_jax.experiment.loaded import checked_summary
 from vae_jax.experiment.progress import say
 from vae_jax.experiment.trained import draw_figures, measure, write_trained_report
 from vae_jax.runs import RunFolder
+from vae_jax.text import printable
 
 
 def prepare_report(options: Report) -> Callable[[], None]:
@@ -28,7 +29,7 @@ def prepare_report(options: Report) -> Callable[[], None]:
             write()
         finally:
             folder.unlock()
-        print(f"report: {folder.report}")
+        print(f"report: {printable(folder.report)}")
         if options.open:
             webbrowser.open(folder.report.resolve().as_uri())
 

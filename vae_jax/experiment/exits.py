@@ -36,6 +36,9 @@ def exit_in_a_line(advice: str = "") -> Iterator[None]:
       advice: how to go on after a signal or such a fault, for the line.
     """
     behind = f"; {advice}" if advice else ""
+    # Of a process that was started with a closed stdout or stderr Python makes None.
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
     try:
         yield
         sys.stdout.flush()
