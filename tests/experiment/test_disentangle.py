@@ -5,6 +5,7 @@ import dataclasses
 import io
 import json
 import re
+import shutil
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +18,7 @@ from sklearn.ensemble import GradientBoostingClassifier
 
 from experiment.commands import ROOT, command, script
 from vae_jax import cli
+from vae_jax.checksums import remove_recorded
 from vae_jax.data import factor_sets, sprites
 from vae_jax.data.factors import factors_of, index_of
 from vae_jax.evaluation.disentanglement import measure_disentanglement
@@ -220,6 +222,20 @@ def test_a_run_whose_models_have_all_diverged_says_so_and_can_be_resumed(tmp_pat
         summary = run(prepare(dataclasses.replace(settings, resume=again)))
         assert [model["diverged"] for model in summary["models"]] == [4]
         assert int(load_run(tmp_path / "run").settings.steps) == 4
+
+
+@pytest.mark.slow
+def test_a_damaged_snapshot_on_the_way_costs_its_scores_and_not_the_run(finished, tmp_path, capsys, without_figures):
+    whole, summary = finished
+    shutil.copytree(whole.folder.path, tmp_path / "run")
+    for name in ("coarse-2-0", "coarse-2-1", "coarse-2-2", "coarse-2-3"):
+        remove_recorded(tmp_path / "run", f"scores/{name}.json")
+    next((tmp_path / "run/snapshots/step-2/1/best").glob("_METADATA")).unlink()
+    settings = dataclasses.replace(whole.settings, run_dir=tmp_path / "run", resume=True)
+    again = run(prepare(settings))
+    assert "seed 1, 2 steps: not scored (the checkpoint " in capsys.readouterr().err
+    assert [model["mig"] for model in again["models"]] == [model["mig"] for model in summary["models"]]
+    assert ["mig" in row for row in again["by_steps"]] == 4 * [False] + 4 * [True]
 
 
 @pytest.mark.slow

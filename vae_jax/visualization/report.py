@@ -116,6 +116,8 @@ class ReportFigure(NamedTuple):
 def save_figure(figure: Figure, path: str | os.PathLike[str]) -> None:
     """Writes a figure as PNG, cut to what is drawn; the same figure gives the same bytes (no time, no version inside).
 
+    The folder `figures/` of a run is made again if it is missing: copies often leave out empty folders.
+
     Raises:
       ValueError: a path that does not end in ".png".
     """
@@ -123,6 +125,7 @@ def save_figure(figure: Figure, path: str | os.PathLike[str]) -> None:
         raise ValueError(f"path must end in .png, got {os.fspath(path)!r}")
     stream = io.BytesIO()
     figure.savefig(stream, format="png", dpi=DPI, bbox_inches="tight", pad_inches=0.1, metadata={"Software": None})
+    Path(path).parent.mkdir(exist_ok=True)  # but not the run folder above it, if that is gone
     write_atomically(Path(path), stream.getvalue())
 
 

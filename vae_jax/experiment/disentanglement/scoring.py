@@ -211,7 +211,11 @@ def _score_fast(
     points: int,
     name: str,
 ) -> dict[str, Any]:
-    params = models()[index]
+    try:
+        params = models()[index]
+    except Damaged as error:  # of a snapshot that training has passed, which cannot be made again
+        say(f"{name}: not scored ({error.__cause__ or error})")
+        return {}
     if not _is_finite(params):
         return {}
     return measure_disentanglement(table_with_progress(model, params, data, sizes, name), key, points=points, fast=True)
