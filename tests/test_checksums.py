@@ -70,6 +70,10 @@ def test_a_record_that_cannot_be_read_is_damaged_and_a_folder_without_one_is_tru
         (tmp_path / NAME).write_text(content)
         with pytest.raises(Damaged, match=r"^checksums.json is damaged \(.*\)$"):
             recorded(tmp_path)
+    (tmp_path / NAME).unlink()
+    os.mkfifo(tmp_path / NAME)  # which would be waited for
+    with pytest.raises(Damaged, match=r"must be a regular file"):
+        recorded(tmp_path)
 
 
 def test_every_damage_of_a_sealed_folder_is_found_by_what_reads_the_item(tmp_path):

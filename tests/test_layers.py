@@ -14,10 +14,11 @@ ALLOWED = {
     "_clock": set(),
     "_lazy": set(),
     "atomic": set(),
-    "checksums": {"atomic"},
+    "checksums": {"atomic", "json_files"},
     "differences": set(),
     "text": set(),
     "json_files": {"text"},
+    "locks": set(),
     "memory": set(),
     "distributions": set(),
     "quantizers": {"distributions"},
@@ -35,7 +36,7 @@ ALLOWED = {
     "explorer": {
         "atomic", "text", "distributions", "quantizers", "networks", "models", "objectives", "evaluation", "export",
     },
-    "runs": {"atomic", "checksums", "differences", "json_files"},
+    "runs": {"atomic", "checksums", "differences", "json_files", "locks"},
     "results": {"atomic", "runs"},
     "experiment": {
         "distributions", "quantizers", "networks", "models", "objectives", "training", "data", "evaluation",
@@ -43,7 +44,7 @@ ALLOWED = {
     },
     "commands": {
         "distributions", "quantizers", "networks", "models", "objectives", "training", "data", "evaluation",
-        "visualization", "runs", "results", "experiment", "export", "explorer", "text", "atomic",
+        "visualization", "runs", "results", "experiment", "export", "explorer", "text", "atomic", "checksums",
     },
     "cli": {"commands", "experiment"},
     "benchmark": {

@@ -10,10 +10,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import Any
 
 from vae_jax.atomic import sync_folder, write_atomically
+from vae_jax.json_files import parse_object, read_text
 
 NAME = "checksums.json"
 _MOST_BYTES = 16 * 2**20  # of a record
@@ -33,9 +35,7 @@ def recorded(folder: Path) -> dict[str, list[str]] | None:
     if not os.path.exists(path):
         return None
     try:
-        if path.stat().st_size > _MOST_BYTES:
-            raise ValueError(f"it is larger than {_MOST_BYTES:,} bytes")
-        files = json.loads(path.read_bytes())["files"]
+        files = parse_object(read_text(path, _MOST_BYTES))["files"]
         if not all(isinstance(digests, list) for digests in files.values()):
             raise ValueError("it holds no lists of checksums")
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -81,6 +81,14 @@ def check_content(folder: Path, name: str, content: bytes) -> None:
     files = recorded(folder)
     if files is not None and hashlib.sha256(content).hexdigest() not in files.get(name, ()):
         raise Damaged(f"{name} is damaged or was changed by hand (its checksum differs)")
+
+
+def check_listed(manifest: Mapping[str, Any], name: str, content: bytes) -> None:
+    """Raises Damaged if a file is not what an export's manifest says; a manifest without checksums is trusted."""
+    listed = manifest.get("checksums", {name: None})
+    known = listed.get(name) if isinstance(listed, dict) else ""
+    if known not in (None, {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}):
+        raise Damaged(f"{name} is not the file that manifest.json describes: it is damaged or was changed")
 
 
 def seal(folder: Path) -> None:

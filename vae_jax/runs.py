@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import math
 import os
 import shutil
-import warnings
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vae_jax.atomic import check_writable, is_left_over
 from vae_jax.checksums import NAME as CHECKSUMS
-from vae_jax.checksums import Damaged, begin_record, check_content, recorded, remove_recorded, write_recorded
+from vae_jax.checksums import (
+    Damaged,
+    begin_record,
+    check_content,
+    check_listed,
+    recorded,
+    remove_recorded,
+    write_recorded,
+)
 from vae_jax.differences import as_json, differing
 from vae_jax.json_files import MAX_BYTES, parse_object, read_text
 from vae_jax.json_files import defined as defined
+from vae_jax.locks import exclusive_lock
 
 if TYPE_CHECKING:
     from filelock import FileLock
@@ -27,9 +34,8 @@ FORMAT = 3
 # Folders of an earlier version that are read too: format 2 had no checksums, so what it holds is not verified.
 READABLE = (2, FORMAT)
 # What config.json holds about a run beside its settings.
-_ABOUT = ("format", "image_shape", "data_fingerprint", "versions")
+_ABOUT = ("format", "image_shape", "data_fingerprint", "versions", "device")
 _LOCK = ".lock"
-_NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP)  # some network file systems
 _MOST_PIXELS = 2**26  # of one image: a model is built of its shape before its parameters are seen
 _METRICS_BYTES = 2**30  # a row for each epoch of each model
 
@@ -45,6 +51,7 @@ class RunFolder:
         self.figures = path / "figures"
         self.report = path / "report.html"
         self.made_here = False  # by this process
+        self._config_path, self._summary_path = path / "config.json", path / "summary.json"
         self._lock: FileLock | None = None
 
     def exists(self) -> bool:
@@ -80,6 +87,8 @@ class RunFolder:
         # Orbax takes a backslash for a separator, and :/ for the address of a remote store.
         if sign := next((sign for sign in ("\\", ":/") if sign in place), None):
             raise ValueError(f"{self.argument} must be a path without {sign!r}, got {place}: give another folder")
+        if any("\ud800" <= character <= "\udfff" for character in place):  # which tensorstore cannot open
+            raise ValueError(f"{self.argument} must be a path in UTF-8, got {place}: give another folder")
         check_writable(self.path, self.argument)
 
     def _holds_nothing_yet(self) -> bool:
@@ -96,30 +105,12 @@ class RunFolder:
           ValueError: another process has the lock.
           OSError: the folder cannot be written to.
         """
-        from filelock import FileLock, Timeout
-
         if self._lock is not None:
             return
         if not self.path.is_dir():  # which the lock would make
             raise ValueError(f"{self.argument} must be the folder of a run, got {self.path}: there is no such folder")
         self.check_no_export()
-        lock = FileLock(self.path / _LOCK, timeout=0)
-        try:
-            lock.acquire()
-        except Timeout:
-            raise ValueError(
-                f"{self.argument} {self.path}: another process is working in this folder; wait for it, or end it"
-            ) from None
-        except (NotImplementedError, OSError) as error:
-            if isinstance(error, OSError) and error.errno not in _NO_LOCKS:
-                raise
-            warnings.warn(
-                f"{self.argument} {self.path}: this file system has no locks, so nothing keeps a second process from "
-                "writing there: start none",
-                stacklevel=2,
-            )
-            return
-        self._lock = lock
+        self._lock = exclusive_lock(self.path / _LOCK, f"{self.argument} {self.path}")
 
     def unlock(self) -> None:
         """Lets other processes write again."""
@@ -137,7 +128,7 @@ class RunFolder:
         return {name: value for name, value in self._checked().items() if name not in _ABOUT}
 
     def about(self) -> dict[str, Any]:
-        """Entries of config.json beside the settings: image_shape, data_fingerprint and versions, if they are known.
+        """Entries of config.json beside the settings, those of `_ABOUT` that are known.
 
         Raises:
           ValueError: as `config`.
@@ -155,16 +146,11 @@ class RunFolder:
           ValueError: as `config`, or the run's model does not encode images.
         """
         shape = self._checked().get("image_shape")
-        if not (isinstance(shape, list) and shape and all(type(n) is int and n > 0 for n in shape)):
-            raise ValueError(
-                f"{self.argument} {self.path}: config.json must hold the image_shape of its model, got {shape}"
-            )
-        if math.prod(shape) > _MOST_PIXELS:
-            raise ValueError(
-                f"{self.argument} {self.path}: config.json must hold an image_shape of at most {_MOST_PIXELS:,} "
-                f"numbers, got {shape}"
-            )
-        return tuple(shape)
+        sizes = shape if isinstance(shape, list) and all(type(n) is int and n > 0 for n in shape) else []
+        if not sizes or math.prod(sizes) > _MOST_PIXELS:
+            wanted = f"config.json must hold the image_shape of its model, of at most {_MOST_PIXELS:,} numbers"
+            raise ValueError(self._named(f"{wanted}, got {shape}"))
+        return tuple(sizes)
 
     def check_data(self, fingerprint: str, data: str) -> None:
         """Raises ValueError if the run was made with other data; a run that knows of no fingerprint is trusted.
@@ -183,8 +169,11 @@ class RunFolder:
     def _checked(self) -> dict[str, Any]:
         if not os.path.exists(self._config_path):
             fault = "it has no config.json" if os.path.isdir(self.path) else "there is no such folder"
-            if os.path.exists(self.path / CHECKSUMS) or self.has_checkpoint():
+            if self.has_checkpoint() or self.has_been_trained():
                 raise self._damaged("config.json is missing")
+            if os.path.exists(self.path / CHECKSUMS):
+                advice = "the same command without --resume begins the run"
+                raise Damaged(self._named(f"config.json is missing, and nothing has been trained: {advice}"))
             raise ValueError(f"{self.argument} must be the folder of a run, got {self.path}: {fault}")
         config = self._read(self._config_path)
         if config.get("format") not in READABLE:
@@ -236,18 +225,25 @@ class RunFolder:
         if self._config_path.read_text() != text:
             self._write("config.json", text)
 
-    def restore_config(self, config: Mapping[str, Any], about: Mapping[str, Any]) -> None:
-        """Writes a damaged `config.json` again; without checksums that hold, metrics and summary are made anew too."""
+    def restore_config(self, config: Mapping[str, Any], about: Mapping[str, Any]) -> str | None:
+        """Writes a damaged `config.json` again; without checksums that hold, metrics and summary are made anew too.
+
+        Returns:
+          The name under which a summary is kept that can no longer be verified; None if there is none.
+        """
+        kept = None
         try:
             verified = recorded(self.path) is not None
         except Damaged:
             verified = False
         if not verified:
             # The record comes before config.json: of a process that is killed in between, config.json is damaged again.
-            for name in ("metrics.jsonl", "summary.json"):
-                (self.path / name).unlink(missing_ok=True)
+            (self.path / "metrics.jsonl").unlink(missing_ok=True)
+            if self._summary_path.is_file():
+                kept = self._summary_path.rename(self.path / "summary.unverified").name
             begin_record(self.path)
         self._write("config.json", config_text(config, **about))
+        return kept
 
     def remove_unless_trained(self) -> None:
         """Removes the folder of a run that could not begin, so that another can be made in its place."""
@@ -274,7 +270,7 @@ class RunFolder:
         """
         path = self.path / "metrics.jsonl"
         if path.exists():
-            return [self._parse(path, line) for line in self._text(path, _METRICS_BYTES).splitlines()]
+            return [self._row(path, line) for line in self._text(path, _METRICS_BYTES).splitlines()]
         self._check_never_written("metrics.jsonl")
         return []
 
@@ -335,16 +331,8 @@ class RunFolder:
             begin_record(self.path, ("config.json", "metrics.jsonl", "summary.json", *parts))
         write_recorded(self.path, name, content, durable)
 
-    @property
-    def _config_path(self) -> Path:
-        return self.path / "config.json"
-
-    @property
-    def _summary_path(self) -> Path:
-        return self.path / "summary.json"
-
     def _has_checksums(self) -> bool:
-        # An export carries those of its files in its manifest, which is checked by what opens it.
+        # An export has those of its files in its manifest.
         return self._recorded() is not None or self.export_format() is not None
 
     def _recorded(self) -> dict[str, list[str]] | None:
@@ -382,12 +370,25 @@ class RunFolder:
             check_content(self.path, name, content)
         except Damaged as error:
             raise self._damaged(str(error)) from None
+        manifest = self.path / "manifest.json"
+        if os.path.exists(manifest):
+            try:
+                check_listed(self._read(manifest), name, content)
+            except Damaged as error:
+                raise Damaged(f"{self._named(str(error))}; export it again") from None
 
     def _parse(self, path: Path, text: str) -> dict[str, Any]:
         try:
             return parse_object(text)
         except ValueError as error:
             raise ValueError(self._named(f"{path.name} {error}")) from None
+
+    def _row(self, path: Path, line: str) -> dict[str, Any]:
+        row = self._parse(path, line)
+        seconds = row.get("seconds", 0.0)
+        if type(row.get("epoch")) is not int or type(seconds) not in (int, float) or not math.isfinite(seconds):
+            raise ValueError(self._named(f"{path.name} must have an epoch (int) and finite seconds in each row"))
+        return row
 
     def _named(self, fault: str) -> str:
         return f"{self.argument} {self.path}: {fault}"

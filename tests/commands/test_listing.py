@@ -38,14 +38,17 @@ def test_the_list_has_every_run_with_its_numbers_and_its_state(here, capsys):
 def test_a_run_that_cannot_be_read_does_not_end_the_list_of_the_others(tmp_path, capsys):
     for name in ("whole", "rows", "bytes", "locked", "lost"):
         RunFolder(tmp_path / name).create({"experiment": "vae", "data": "digits"})
-    RunFolder(tmp_path / "rows").write_metrics([{"train/loss": 1.0}])
+    RunFolder(tmp_path / "rows").write_metrics([{"epoch": 3, "seconds": 1.5}])
+    RunFolder(tmp_path / "bad").create({"experiment": "vae", "data": "digits"})
+    RunFolder(tmp_path / "bad").write_metrics([{"epoch": None}])
     (tmp_path / "bytes/config.json").write_bytes(b'{"data": "\xff"}')
     (tmp_path / "locked/config.json").unlink()
     (tmp_path / "locked/config.json").mkdir()  # no file that can be read, whoever runs this: root may read all files
     (tmp_path / "lost/config.json").unlink()
     assert call("list", tmp_path, "--json") == 0
     rows = {Path(row["run"]).name: row["state"] for row in map(json.loads, capsys.readouterr().out.splitlines())}
-    assert (rows["whole"], rows["rows"]) == ("begun", "begun")
+    assert (rows["whole"], rows["rows"]) == ("begun", "stopped or running, epoch 3")
+    assert rows["bad"].startswith(f"not readable: FOLDER {tmp_path / 'bad'}: metrics.jsonl must have an epoch (int)")
     assert rows["lost"].startswith(f"not readable: FOLDER {tmp_path / 'lost'}: config.json is missing")
     for name in ("bytes", "locked"):
         assert rows[name].startswith(f"not readable: FOLDER {tmp_path / name}: config.json cannot be read (")

@@ -60,6 +60,13 @@ def test_an_exported_folder_is_loaded_as_its_run_is(here, capsys, run):
     card = Path("out/MODEL.md").read_text()
     assert f"vae-jax train {config['experiment']}" in card
     summary = RunFolder(Path("out")).summary()
+    changed = {name: Path("out", name).read_text() for name in ("config.json", "summary.json")}
+    capsys.readouterr()
+    for name, text in changed.items():
+        Path("out", name).write_text(text.replace("1", "2", 1))
+        assert call("show", "out") == 2
+        assert f"error: RUN out: {name} is not the file that manifest.json describes" in capsys.readouterr().err
+        Path("out", name).write_text(text)
     assert f"| {summary['negative_elbo']:.2f} |" in card and "models" not in summary
 
 

@@ -113,7 +113,7 @@ def test_a_resume_restores_whatever_is_damaged_and_says_so(monkeypatch, capsys, 
         "checkpoints/3/progress/metadata": "3 is not whole: .* continuing from the one before it",
     }
     for i, (name, said) in enumerate(words.items()):
-        damage = list(DAMAGES)[i % 5]
+        damage = "emptied" if name == "checksums.json" else list(DAMAGES)[i % 5]
         part = f"part-{i}"
         shutil.copytree("whole", part)
         content = DAMAGES[damage](Path(part, name).read_bytes())
@@ -122,6 +122,21 @@ def test_a_resume_restores_whatever_is_damaged_and_says_so(monkeypatch, capsys, 
         assert code == 0, (name, damage, error)
         assert re.search(said, error), (name, damage, error)
         same_as_whole(part, summary, whole)
+        if name == "checksums.json":  # what evaluate has added may be in it
+            assert "summary.json cannot be verified: it is kept as summary.unverified" in error
+            assert Path(part, "summary.unverified").read_bytes() == Path("whole/summary.json").read_bytes()
+
+
+def test_a_run_goes_on_elsewhere_and_without_its_empty_folders(monkeypatch, capsys, whole):
+    shutil.copytree("whole", "part", ignore=shutil.ignore_patterns("figures", "summary.json"))
+    RunFolder(Path("part")).remove_summary()
+    config = json.loads(Path("part/config.json").read_text())
+    write_recorded(Path("part"), "config.json", json.dumps(config | {"device": "tpu (v9)"}, indent=2) + "\n")
+    code, summary, error = resume(monkeypatch, capsys, "part")
+    assert code == 0, error
+    assert f"begun on tpu (v9), continued on {config['device']}: it may end in other bits" in error
+    same_as_whole("part", summary, whole)
+    assert "begun on" not in resume(monkeypatch, capsys, "part")[2]
 
 
 def test_what_only_reads_a_damaged_run_says_so_in_a_line_and_changes_nothing(monkeypatch, capsys, whole):
@@ -142,10 +157,11 @@ def test_what_only_reads_a_damaged_run_says_so_in_a_line_and_changes_nothing(mon
 def test_a_run_that_lost_its_checkpoints_never_begins_again_in_silence(monkeypatch, capsys, whole):
     shutil.rmtree("whole/checkpoints")
     before = contents("whole")
-    code, _, error = resume(monkeypatch, capsys, "whole")
-    assert code == 2
-    assert "error: --run-dir whole: its checkpoints are gone" in error.splitlines()[-1]
-    assert contents("whole") == before
+    for words in ((), ("--epochs", "9")):
+        code, _, error = resume(monkeypatch, capsys, "whole", *words)
+        assert code == 2
+        assert "error: --run-dir whole: its checkpoints are gone" in error.splitlines()[-1]
+        assert contents("whole") == before
     with pytest.raises(ValueError, match="holds no checkpoint"):
         load("whole")
 

@@ -76,7 +76,7 @@ def state_of(run: RunFolder) -> str:
         return f"exported ({format})"
     if run.summary() is not None:
         return "finished"
-    epochs = max((int(row.get("epoch", 0)) for row in run.metrics()), default=0)
+    epochs = max((row["epoch"] for row in run.metrics()), default=0)
     return f"stopped or running, epoch {epochs}" if epochs else "begun"
 
 

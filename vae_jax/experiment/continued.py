@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from vae_jax.atomic import remove_folder
+from vae_jax.checksums import NAME as CHECKSUMS
 from vae_jax.checksums import Damaged
 from vae_jax.experiment.environment import versions
 from vae_jax.experiment.progress import say
 from vae_jax.runs import RunFolder
-from vae_jax.training.checkpoints import newest_whole, read_progress
+from vae_jax.training.checkpoints import newest, newest_whole, read_progress
 from vae_jax.training.loop import is_finished
 
 # Packages that decide the bits of a run.
@@ -34,7 +35,11 @@ def restore_if_damaged(folder: RunFolder) -> None:
                 raise error
             fault = str(error).removeprefix(f"{folder.argument} {folder.path}: ").partition(";")[0]
             say(f"{fault}: restored from the checkpoint {path}")
-            folder.restore_config(saved["config"], saved["notes"]["about"])
+            if kept := folder.restore_config(saved["config"], saved["notes"]["about"]):
+                say(
+                    f"without {CHECKSUMS} summary.json cannot be verified: it is kept as {kept}, and measured anew, "
+                    "without what evaluate had added"
+                )
         finally:
             folder.unlock()
 
@@ -57,6 +62,23 @@ def check_versions(folder: RunFolder, accept: bool) -> None:
             f"{folder.argument} {folder.path} was begun with {names}: with other versions it ends in other bits; "
             "install those, or give --accept-versions to continue with these"
         )
+
+
+def check_not_lost(folder: RunFolder) -> None:
+    """Raises Damaged if a run that has been trained holds no checkpoint: it would begin at its first epoch again."""
+    # The first epoch is saved before its row is written.
+    if newest(folder.checkpoints) is None and folder.has_been_trained():
+        raise Damaged(
+            f"{folder.argument} {folder.path}: its checkpoints are gone ({folder.checkpoints} holds none), so it "
+            "cannot continue; put them back, or begin a new run in another folder with the settings in config.json"
+        )
+
+
+def say_if_elsewhere(folder: RunFolder, device: str) -> None:
+    """Says that a run is continued on another device than it was begun with."""
+    begun = folder.about().get("device", device)
+    if begun != device:
+        say(f"begun on {begun}, continued on {device}: it may end in other bits than an uninterrupted run")
 
 
 class Epochs(NamedTuple):

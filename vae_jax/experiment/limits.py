@@ -23,6 +23,7 @@ class Above(NamedTuple):
 
 
 MOST_STEPS = 2**31 - 1  # a step's number is an int32
+MOST_ROWS = 500_000  # of metrics.jsonl: the history in a checkpoint is read up to a size
 _SEED = Limit(0, 2**32 - 1)
 _COUNT = Limit(1, 1_000_000)
 # By the field of the settings or options that holds the number, or a tuple of numbers.
@@ -31,7 +32,7 @@ LIMITS: dict[str, Limit | Above] = {
     "hidden": _COUNT,
     "channels": Limit(1, 100_000),
     "size": Limit(1, 65_536),
-    "epochs": Limit(1, MOST_STEPS),
+    "epochs": Limit(1, MOST_ROWS),
     "batch_size": Limit(1, 10_000_000),
     "microbatches": Limit(1, 10_000_000),
     "learning_rate": Above(),

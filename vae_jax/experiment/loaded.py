@@ -133,8 +133,11 @@ def summary_so_far(folder: RunFolder) -> dict[str, Any]:
         )
     summary = folder.summary()
     if summary is not None:
+        models = summary.get("models", [])
+        if not (isinstance(models, list) and all(isinstance(model, dict) and "seed" in model for model in models)):
+            raise ValueError(f"{folder.argument} {folder.path}: summary.json must hold the seed of each of its models")
         return summary
-    epochs = max((int(row.get("epoch", 0)) for row in folder.metrics()), default=0)
+    epochs = max((row["epoch"] for row in folder.metrics()), default=0)
     return {
         "unfinished": f"{folder.argument} {folder.path} has not finished: this is its best epoch of {epochs} so far"
     }

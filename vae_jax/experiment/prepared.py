@@ -12,10 +12,16 @@ import optax
 from jax.sharding import Mesh
 
 from vae_jax.data import Images, ImageStream, fingerprint, load_images, stream_images
-from vae_jax.experiment.continued import check_versions, epochs_to_train, forget_the_end
+from vae_jax.experiment.continued import (
+    check_not_lost,
+    check_versions,
+    epochs_to_train,
+    forget_the_end,
+    say_if_elsewhere,
+)
 from vae_jax.experiment.devices import mesh_of
-from vae_jax.experiment.environment import versions
-from vae_jax.experiment.limits import check_numbers
+from vae_jax.experiment.environment import device_name, versions
+from vae_jax.experiment.limits import MOST_ROWS, check_numbers
 from vae_jax.experiment.loggers import check_logger
 from vae_jax.experiment.memory import check_fits
 from vae_jax.experiment.method import Method
@@ -53,6 +59,10 @@ def prepare(method: Method, settings: Settings) -> Prepared:
     """
     started = time.monotonic()
     check_numbers(settings)
+    if settings.epochs * settings.seeds > MOST_ROWS:
+        raise ValueError(
+            f"--epochs times --seeds must be at most {MOST_ROWS:,}, got {settings.epochs * settings.seeds:,}"
+        )
     check_logger(settings.log)
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
     default_path = Path("runs") / f"{method.name}-{Path(settings.data).stem}-{stamp}-seed{settings.seed}"
@@ -77,14 +87,17 @@ def _prepare_in(folder: RunFolder, method: Method, settings: Settings, started: 
         "image_shape": images.train.shape[1:],
         "data_fingerprint": fingerprint(images),
         "versions": versions(),
+        "device": device_name() if mesh is None else f"{device_name()}, {mesh.size} of them used",
     }
     trains_on = False
     if settings.resume:
+        check_not_lost(folder)
         epochs = epochs_to_train(folder, settings.epochs, settings.patience, "epochs" in changeable(settings))
         settings, trains_on = dataclasses.replace(settings, epochs=epochs.number), epochs.trains_on
         folder.check_same(run_config(method.name, settings), changeable(settings))
         folder.check_data(about["data_fingerprint"], settings.data)
         check_versions(folder, settings.accept_versions)
+        say_if_elsewhere(folder, about["device"])
     problem = make_problem(settings, images)
     model = method.model(settings, problem)
     whole = model if method.second_stage is None else method.second_stage.whole(settings, model)

@@ -9,7 +9,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import jax
 
-from vae_jax.checksums import Damaged
+from vae_jax.experiment.continued import check_not_lost
 from vae_jax.experiment.environment import seconds_since_start
 from vae_jax.experiment.loggers import MakeLogger, no_logger
 from vae_jax.experiment.progress import ProgressDisplay
@@ -60,7 +60,9 @@ def train_in_folder(
       Interrupted: a signal asked the run to end; it is saved.
       OSError: the folder cannot be written to.
     """
-    _check_not_lost(folder, display)
+    check_not_lost(folder)
+    if newest(folder.checkpoints) is None and not folder.made_here:
+        display.say("the run was stopped before its first checkpoint: it begins again at epoch 1")
     about, rows = folder.about(), _rows_so_far(folder, display)
     clock = _Clock(started, rows)
     sorted_rows = lambda history: sorted(rows_of(history), key=lambda row: row["epoch"])
@@ -120,7 +122,7 @@ class _Clock:
 
     def __init__(self, started: float, rows: Iterable[Mapping[str, float]]):
         self._started = started
-        self._at: dict[int, float] = {int(row["epoch"]): row["seconds"] for row in rows}
+        self._at: dict[int, float] = {int(row["epoch"]): row.get("seconds", 0.0) for row in rows}
         self._spent = max(self._at.values(), default=0.0)
 
     def now(self) -> float:
@@ -143,20 +145,6 @@ class _Clock:
         for epoch, at in notes.get("seconds", {}).items():
             self._at.setdefault(int(epoch), at)
         self._spent = max(self._at.values(), default=0.0)
-
-
-def _check_not_lost(folder: RunFolder, display: ProgressDisplay) -> None:
-    """Stops, or says so, before a run that has been trained begins at its first epoch again."""
-    if newest(folder.checkpoints) is not None:
-        return
-    # The first epoch is saved before its row is written.
-    if folder.has_been_trained():
-        raise Damaged(
-            f"{folder.argument} {folder.path}: its checkpoints are gone ({folder.checkpoints} holds none), so it "
-            "cannot continue; put them back, or begin a new run in another folder with the settings in config.json"
-        )
-    if not folder.made_here:
-        display.say("the run was stopped before its first checkpoint: it begins again at epoch 1")
 
 
 def _rows_so_far(folder: RunFolder, display: ProgressDisplay) -> list[dict[str, float]]:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from vae_jax.data import FactorData, fingerprint, load_factor_data
 from vae_jax.data.dsprites import agreement_with_sprites
 from vae_jax.evaluation.disentanglement import measure_references
-from vae_jax.experiment.continued import check_versions, restore_if_damaged
+from vae_jax.experiment.continued import check_not_lost, check_versions, restore_if_damaged, say_if_elsewhere
 from vae_jax.experiment.disentanglement.figures import run_figures
 from vae_jax.experiment.disentanglement.methods import make_model
 from vae_jax.experiment.disentanglement.scoring import on_the_way, score_all
@@ -30,6 +30,7 @@ from vae_jax.experiment.disentanglement.settings import (
 )
 from vae_jax.experiment.disentanglement.training import train
 from vae_jax.experiment.environment import device_name, versions
+from vae_jax.experiment.limits import MOST_ROWS
 from vae_jax.experiment.loggers import check_logger
 from vae_jax.experiment.memory import check_fits
 from vae_jax.experiment.model_card import write_model_card
@@ -94,16 +95,25 @@ def _prepare_in(folder: RunFolder, settings: DisentangleSettings) -> Prepared:
         raise ValueError(
             f"--changed-factors must be between 1 and {len(data.factor_sizes) - 1}, got {settings.changed_factors}"
         )
+    rows = settings.steps // steps_at_once(settings) * len(members_of(settings))
+    if rows > MOST_ROWS:
+        raise ValueError(
+            f"--steps must give at most {MOST_ROWS:,} rows of metrics, got {settings.steps} with {rows:,}: give a "
+            "rounder number, or fewer --seeds"
+        )
     model = make_model(settings, data.image_shape)
     check_fits(model.init, len(members_of(settings)), "--latent-dim, --betas and --seeds")
     about: dict[str, Any] = {
         "image_shape": data.image_shape,
         "data_fingerprint": fingerprint(data),
         "versions": versions(),
+        "device": device_name(),
     }
     if settings.resume:
+        check_not_lost(folder)
         folder.check_data(about["data_fingerprint"], settings.data)
         check_versions(folder, settings.accept_versions)
+        say_if_elsewhere(folder, about["device"])
         folder.keep_config(config_of(settings), about)
     else:
         folder.create(config_of(settings), **about)
