@@ -87,11 +87,14 @@ def train(
                 display.say(f"{settings.objective} {member.beta:g}, seed {member.seed}: {divergence.message}")
         # A lost snapshot whose scores exist is not made again: training has passed it. Models that have all diverged
         # stay at fewer steps.
-        gone_beyond = max(map(len, progress.history)) > steps // chunk
-        if not gone_beyond and not is_whole(snapshot(folder, steps)):
+        path = snapshot(folder, steps)
+        gone_beyond, whole = max(map(len, progress.history)) > steps // chunk, is_whole(path)
+        if gone_beyond and not whole:
+            display.say(f"{path} is damaged or missing, and cannot be made again: training has passed it")
+        elif not whole:
             # The last parameters, as in the papers, not those of the lowest validation loss.
             last = progress._replace(best_params=progress.state.params)
-            OrbaxCheckpoints(snapshot(folder, steps), keys[0], config).save(last)
+            OrbaxCheckpoints(path, keys[0], config).save(last)
     return training
 
 
