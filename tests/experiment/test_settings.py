@@ -90,7 +90,7 @@ def test_resolving_again_changes_nothing():
         ({"learning_rate": float("inf")}, "--learning-rate must be a finite number, got inf"),
         ({"seed": -1}, "--seed must be at least 0, got -1"),
         ({"seed": 2**32}, "--seed must be at most 4,294,967,295, got 4294967296"),
-        ({"epochs": 10**9}, r"--epochs must be at most 429,496,729 here \(2,147,483,647 steps\), got 1000000000"),
+        ({"epochs": 10**9}, "--epochs must be at most 500,000, got 1000000000"),
         ({"seeds": 0}, "--seeds must be at least 1, got 0"),
         ({"stream": True, "seeds": 2}, "--stream trains one model at a time, got --seeds 2"),
         ({"stream": True, "binarization": "static"}, "--stream reads images batch by batch, but --binarization static"),
@@ -107,6 +107,12 @@ def test_resolving_again_changes_nothing():
 def test_what_cannot_be_is_refused_by_the_name_of_its_flag(given, message):
     with pytest.raises(ValueError, match=message):
         resolve(dataclasses.replace(SMALL, **given), images())
+
+
+def test_a_step_has_a_number(monkeypatch):
+    monkeypatch.setattr("vae_jax.experiment.settings.MOST_STEPS", 20)
+    with pytest.raises(ValueError, match=r"--epochs must be at most 4 here \(20 steps\), got 5"):
+        resolve(dataclasses.replace(SMALL, epochs=5), images())
 
 
 def test_the_largest_batch_and_seed_are_accepted():
