@@ -148,6 +148,7 @@ def test_an_unfinished_run_is_measured_and_stays_unfinished(in_runs, capsys):
     assert contents("vae") == before
 
 
+@pytest.mark.slow
 def test_a_run_opens_with_the_settings_and_parameters_that_it_ended_with(in_runs):
     opened = open_run(Path("vae"))
     assert (opened.method.name, opened.settings.latent_dim, opened.settings.hidden) == ("vae", 2, (8,))

@@ -134,6 +134,7 @@ def test_tensorboard_has_every_number_of_a_resumed_run_once(monkeypatch, every_s
     assert as_float32(tensorboard_events("run/tensorboard")) == numbers_of(rows)
 
 
+@pytest.mark.slow
 def test_what_was_written_by_a_process_that_was_killed_before_it_noted_it_is_purged(monkeypatch):
     trained(monkeypatch, "tensorboard", interrupted_at=3)
     note = Path("run/tensorboard/logged.json")

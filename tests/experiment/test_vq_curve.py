@@ -33,6 +33,7 @@ def test_the_loss_is_the_published_one_times_half_the_pixels():
     np.testing.assert_allclose(loss - constant, published * curve.PIXELS / 2, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_decoder_begins_with_half_the_deviation_where_it_doubles_the_grid():
     decoder = residual_decoder(2, (8, 8, 1), (2, 3), 2, 1)
     ours, published = (jax.jit(d.init)(jax.random.key(0)) for d in (decoder, curve.initialised_as_published(decoder)))

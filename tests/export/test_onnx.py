@@ -51,7 +51,15 @@ def check(name, function, opened):
             np.testing.assert_allclose(found[tensor.name], expected[tensor.name][:size], rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", [name for name in MODELS if name != "bfloat16"])
+# The operations of all are tested one by one too: of the codes, whose sampler is a long program, one is quick enough.
+CODES = "cosine", "sim", "residual", "product", "finite_scalar", "lookup_free", "spherical", "vq_vae_2", "pixel_cnn"
+SLOW = (*CODES, "transformer", "ema of odd sides")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in MODELS if name != "bfloat16"],
+)
 def test_the_runtime_computes_what_the_model_does(name):
     for function in made(name)[2].written:
         check(name, function, session(onnx.load_from_string(onnx_bytes(function))))

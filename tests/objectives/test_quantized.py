@@ -65,6 +65,7 @@ def test_loss_and_encoder_gradient_do_not_grow_with_the_batch(quantizer):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), tiled_gradient, gradient)
 
 
+@pytest.mark.slow
 def test_a_training_step_moves_buffers_by_the_batch_and_weights_by_the_gradient():
     quantizer = residual_quantizer(ema_vector_quantizer(7, 3, revival=0.1), 2)
     model = model_of(quantizer)

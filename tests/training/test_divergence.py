@@ -51,6 +51,7 @@ def test_the_state_before_the_step_that_is_not_finite_is_saved_and_resumes_to_th
     chex.assert_trees_all_equal(*states)
 
 
+@pytest.mark.slow
 def test_the_one_example_that_is_to_blame_is_named_by_its_place_in_the_data():
     data = DATA.copy()
     data[4 + 23] = 1e30  # finite, but its square is not

@@ -40,6 +40,7 @@ def test_a_code_without_one_factor_is_right_about_the_others_and_guesses_that_on
     assert factor_vae_score(two, KEY, num_train=4000, num_test=4000) == pytest.approx(2 / 3, abs=0.03)
 
 
+@pytest.mark.slow
 def test_latents_that_hardly_move_do_not_vote():
     still = table(spread(SMALL), 0.04 * noise(1, SMALL), sizes=SMALL)
     assert factor_vae_score(still, KEY, **COUNTS) == pytest.approx(1.0, abs=0.01)
@@ -55,6 +56,7 @@ def test_groups_that_all_share_one_factor_do_not_pass_for_knowledge():
     )
 
 
+@pytest.mark.slow
 def test_one_factor_that_varies_is_always_told_and_bad_input_has_a_message():
     single = table(spread((1, 6)), sizes=(1, 6))
     for score in (factor_vae_score, beta_vae_score):
