@@ -29,7 +29,7 @@ from vae_jax.experiment.disentanglement.evaluate import prepare_scoring
 from vae_jax.experiment.disentanglement.methods import make_model, make_objective, make_optimizer
 from vae_jax.experiment.disentanglement.run import Prepared, command_of, prepare, run, saved_settings
 from vae_jax.experiment.disentanglement.scoring import coarse_sizes, score, table_with_progress
-from vae_jax.experiment.disentanglement.training import is_whole, keys_of, load_snapshot, train
+from vae_jax.experiment.disentanglement.training import is_whole, keys_of, load_latest, load_snapshot, train
 from vae_jax.experiment.load import as_the_model_sees, images_of, load_run
 from vae_jax.experiment.progress import ProgressDisplay
 from vae_jax.experiment.share import export_run, summary_of
@@ -237,6 +237,17 @@ def test_a_damaged_snapshot_on_the_way_costs_its_scores_and_not_the_run(finished
     assert "seed 1, 2 steps: not scored (the checkpoint " in capsys.readouterr().err
     assert [model["mig"] for model in again["models"]] == [model["mig"] for model in before]
     assert ["mig" in row for row in again["by_steps"]] == 4 * [False] + 4 * [True]
+
+
+@pytest.mark.slow
+def test_an_unfinished_run_with_a_damaged_snapshot_is_opened_at_an_earlier_one_with_a_word(finished, tmp_path, capsys):
+    whole, _ = finished
+    shutil.copytree(whole.folder.path, tmp_path / "run")
+    folder, model = RunFolder(tmp_path / "run"), make_model(whole.settings, whole.data.image_shape)
+    (tmp_path / "run/snapshots/step-4/1/best/_METADATA").unlink()
+    found = load_latest(whole.settings, model, folder)
+    assert f"{tmp_path}/run/snapshots/step-4 is damaged: an earlier state is used" in capsys.readouterr().err
+    jax.tree.map(np.testing.assert_array_equal, found, load_snapshot(whole.settings, model, whole.folder, 2))
 
 
 @pytest.mark.slow

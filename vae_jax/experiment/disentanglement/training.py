@@ -22,7 +22,7 @@ from vae_jax.experiment.disentanglement.settings import (
     steps_at_once,
 )
 from vae_jax.experiment.loggers import LOGGERS
-from vae_jax.experiment.progress import ProgressDisplay
+from vae_jax.experiment.progress import ProgressDisplay, say
 from vae_jax.experiment.resumable import Training, train_in_folder
 from vae_jax.models.vae import VAE, Params
 from vae_jax.runs import RunFolder
@@ -125,8 +125,14 @@ def load_latest(settings: DisentangleSettings, model: VAE, folder: RunFolder) ->
     Raises:
       ValueError: nothing has been saved yet.
     """
-    paths = [snapshot(folder, steps) for steps in reversed(scored_steps(settings))]
-    return _load(next(filter(is_whole, paths), folder.checkpoints), settings, model, folder)
+    path = folder.checkpoints
+    for steps in reversed(scored_steps(settings)):
+        if is_whole(snapshot(folder, steps)):
+            path = snapshot(folder, steps)
+            break
+        if newest(snapshot(folder, steps)) is not None:
+            say(f"{snapshot(folder, steps)} is damaged: an earlier state is used")
+    return _load(path, settings, model, folder)
 
 
 def _load(path: Path, settings: DisentangleSettings, model: VAE, folder: RunFolder) -> list[Params]:
