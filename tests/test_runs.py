@@ -1,5 +1,6 @@
 import errno
 import json
+import shutil
 from pathlib import Path
 
 import filelock
@@ -326,3 +327,15 @@ def test_a_file_system_without_locks_is_written_to_with_a_warning(folder, monkey
     error = OSError(errno.EROFS, "Read-only file system")
     with pytest.raises(OSError, match="Read-only"):
         folder.lock()
+
+
+def test_a_folder_that_is_removed_under_its_run_is_a_fault_of_the_machine(tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    folder.create(CONFIG)
+    shutil.rmtree(folder.path)
+    folder.checkpoints.mkdir(parents=True)  # something has made it again
+    with pytest.raises(FileNotFoundError, match=r"config.json"):
+        folder.config()
+    folder.unlock()
+    with pytest.raises(ValueError, match=r"must be the folder of a run, got .*run: it has no config.json"):
+        folder.config()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
@@ -168,20 +169,19 @@ class RunFolder:
 
     def _checked(self) -> dict[str, Any]:
         if not os.path.exists(self._config_path):
-            fault = "it has no config.json" if os.path.isdir(self.path) else "there is no such folder"
             if self.has_checkpoint() or self.has_been_trained():
                 raise self._damaged("config.json is missing")
             if os.path.exists(self.path / CHECKSUMS):
-                advice = "the same command without --resume begins the run"
-                raise Damaged(self._named(f"config.json is missing, and nothing has been trained: {advice}"))
+                raise Damaged(self._named("config.json is missing, and nothing is trained yet: begin without --resume"))
+            if self._lock is not None:  # this process has seen it
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self._config_path))
+            fault = "it has no config.json" if os.path.isdir(self.path) else "there is no such folder"
             raise ValueError(f"{self.argument} must be the folder of a run, got {self.path}: {fault}")
         config = self._read(self._config_path)
-        if config.get("format") not in READABLE:
-            made = "a newer" if isinstance(config.get("format"), int) and config["format"] > FORMAT else "another"
-            raise ValueError(
-                f"{self.argument} {self.path} was made by {made} version of vae_jax (format {config.get('format')} of "
-                f"the run folder; this one reads {FORMAT}): use the version that made it"
-            )
+        if (number := config.get("format")) not in READABLE:
+            made = "a newer" if isinstance(number, int) and number > FORMAT else "another"
+            fault = f"was made by {made} version of vae_jax (format {number} of its folder; this one reads {FORMAT})"
+            raise ValueError(f"{self.argument} {self.path} {fault}: use the version that made it")
         if config["format"] == FORMAT and not self._has_checksums():
             raise self._damaged(f"{CHECKSUMS} is missing")
         return config
