@@ -166,6 +166,17 @@ def test_a_run_that_lost_its_checkpoints_never_begins_again_in_silence(monkeypat
         load("whole")
 
 
+def test_a_run_without_a_whole_checkpoint_is_refused_before_anything_is_written(monkeypatch, capsys, whole):
+    for damaged in Path("whole/checkpoints").glob("*/last/_METADATA"):
+        damaged.unlink()
+    before = contents("whole")
+    for words in ((), ("--epochs", "9")):
+        code, _, error = resume(monkeypatch, capsys, "whole", *words)
+        assert code == 2
+        assert "and there is no whole one before it; begin a new run" in error.splitlines()[-1]
+        assert contents("whole") == before
+
+
 def test_a_run_killed_before_its_first_save_says_that_it_begins_again(monkeypatch, capsys, whole):
     Path("part").mkdir()
     for name in ("config.json", "checksums.json"):

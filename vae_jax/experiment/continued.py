@@ -74,6 +74,12 @@ def check_not_lost(folder: RunFolder) -> None:
         )
 
 
+def check_can_continue(folder: RunFolder) -> None:
+    """Raises Damaged, before anything is written, if a trained run holds no checkpoint or none that is whole."""
+    check_not_lost(folder)
+    newest_whole(folder.checkpoints)
+
+
 def say_if_elsewhere(folder: RunFolder, device: str) -> None:
     """Says that a run is continued on another device than it was begun with."""
     begun = folder.about().get("device", device)

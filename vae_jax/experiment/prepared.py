@@ -13,7 +13,7 @@ from jax.sharding import Mesh
 
 from vae_jax.data import Images, ImageStream, fingerprint, load_images, stream_images
 from vae_jax.experiment.continued import (
-    check_not_lost,
+    check_can_continue,
     check_versions,
     epochs_to_train,
     forget_the_end,
@@ -91,7 +91,7 @@ def _prepare_in(folder: RunFolder, method: Method, settings: Settings, started: 
     }
     trains_on = False
     if settings.resume:
-        check_not_lost(folder)
+        check_can_continue(folder)
         epochs = epochs_to_train(folder, settings.epochs, settings.patience, "epochs" in changeable(settings))
         settings, trains_on = dataclasses.replace(settings, epochs=epochs.number), epochs.trains_on
         folder.check_same(run_config(method.name, settings), changeable(settings))

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from vae_jax.data import FactorData, fingerprint, load_factor_data
 from vae_jax.data.dsprites import agreement_with_sprites
 from vae_jax.evaluation.disentanglement import measure_references
-from vae_jax.experiment.continued import check_not_lost, check_versions, restore_if_damaged, say_if_elsewhere
+from vae_jax.experiment.continued import check_can_continue, check_versions, restore_if_damaged, say_if_elsewhere
 from vae_jax.experiment.disentanglement.figures import run_figures
 from vae_jax.experiment.disentanglement.methods import make_model
 from vae_jax.experiment.disentanglement.scoring import on_the_way, score_all
@@ -110,7 +110,7 @@ def _prepare_in(folder: RunFolder, settings: DisentangleSettings) -> Prepared:
         "device": device_name(),
     }
     if settings.resume:
-        check_not_lost(folder)
+        check_can_continue(folder)
         folder.check_data(about["data_fingerprint"], settings.data)
         check_versions(folder, settings.accept_versions)
         say_if_elsewhere(folder, about["device"])
