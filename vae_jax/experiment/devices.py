@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import sys
+
 import jax
 from jax.sharding import Mesh
 
@@ -27,10 +30,21 @@ def join_processes(settings: Settings) -> None:
         if len(missing) < len(given):
             raise ValueError(f"--distributed finds out for itself what {', '.join(given)} say: leave those out")
         start_detected()
+        _keep_stdout()
     elif len(missing) < len(given):
         if settings.coordinator is None or settings.num_processes is None or settings.process_id is None:
             raise ValueError(f"{', '.join(given)} go together: {' and '.join(missing)} missing")
         start(settings.coordinator, settings.num_processes, settings.process_id)
+        _keep_stdout()
+
+
+def _keep_stdout() -> None:
+    """Sends to stderr what C++ libraries print on stdout: Gloo names its peers, and only the summary belongs there."""
+    sys.stdout.flush()
+    number = sys.stdout.fileno()
+    own = os.dup(number)
+    os.dup2(sys.stderr.fileno(), number)
+    sys.stdout = os.fdopen(own, "w", encoding=sys.stdout.encoding)  # the former one stays open, as sys.__stdout__
 
 
 def mesh_of(settings: Settings) -> Mesh | None:
