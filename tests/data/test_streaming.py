@@ -86,9 +86,10 @@ def test_a_stream_has_the_splits_pixels_and_note_of_the_images_loaded_whole(tmp_
 
 
 @pytest.mark.slow
-def test_a_real_data_set_is_streamed_as_it_is_loaded():
-    data_dir = prepared("mnist")
-    check_equal(stream_images("mnist", data_dir), load_images("mnist", data_dir))
+@pytest.mark.parametrize("name", ["mnist", "cifar10"])
+def test_real_data_sets_are_streamed_as_they_are_loaded(name):
+    data_dir = prepared(name)
+    check_equal(stream_images(name, data_dir), load_images(name, data_dir))
 
 
 @pytest.mark.parametrize(

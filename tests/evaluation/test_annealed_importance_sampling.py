@@ -55,10 +55,10 @@ def assert_log_p_within_its_own_error(annealed, truth):
     [
         (2, from_prior, 60, 200),
         (2, from_posterior, 30, 200),
-        (8, from_prior, 200, 100),
+        (8, from_prior, 200, 200),
         (8, from_posterior, 60, 200),
-        (32, from_prior, 400, 50),
-        (32, from_posterior, 60, 100),
+        (32, from_prior, 400, 100),
+        (32, from_posterior, 60, 200),
     ],
 )
 def test_the_sandwich_holds_log_p_and_its_lower_half_meets_it_within_its_own_error(dim, start, num_steps, num_examples):
@@ -142,7 +142,7 @@ def test_estimates_come_batch_by_batch_from_one_program_and_do_not_depend_on_the
     annealed = annealed_importance_sampling(
         model, WRONG, jax.random.key(6), XS, **settings, batch_size=2, on_batch=seen.append
     )
-    assert len(traces) <= 5  # the others are the checks
+    assert len(traces) == 5  # four are the checks, and one is the program of all batches
     assert [len(batch.log_likelihood) for batch in seen] == [2, 2, 1]
     for name in Annealed._fields:
         np.testing.assert_array_equal(np.concatenate([getattr(b, name) for b in seen]), getattr(annealed, name))
