@@ -1,5 +1,6 @@
 import errno
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -327,6 +328,12 @@ def test_a_file_system_without_locks_is_written_to_with_a_warning(folder, monkey
     error = OSError(errno.EROFS, "Read-only file system")
     with pytest.raises(OSError, match="Read-only"):
         folder.lock()
+
+
+def test_a_path_that_is_no_utf_8_is_refused_before_anything_is_made(tmp_path):
+    with pytest.raises(ValueError, match=r"^--run-dir must be a path in UTF-8, got "):
+        RunFolder(tmp_path / os.fsdecode(b"a\xff")).check_new()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_that_is_removed_under_its_run_is_a_fault_of_the_machine(tmp_path):

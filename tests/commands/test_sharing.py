@@ -194,3 +194,19 @@ def test_an_export_is_listed_as_what_it_is_and_damaged_parameters_are_told_by_th
     Path("st/params.safetensors").write_bytes(b"damaged")
     assert call("sample", "st") == 2
     assert capsys.readouterr().err.startswith("error: RUN st: ")
+
+
+def test_a_summary_whose_models_have_no_seeds_is_refused_by_whatever_needs_them(here, capsys):
+    run = RunFolder(Path("runs/vae"))
+    run.write_summary(run.summary() | {"models": [{}]})
+    for words in (("export", "--format", "safetensors"), ("explore", "--export", "page.html"), ("report",)):
+        assert call(words[0], "runs/vae", *words[1:]) == 2
+        assert "runs/vae: summary.json must hold the seed of each of its models" in capsys.readouterr().err
+
+
+def test_the_path_of_a_file_that_was_written_is_printed_without_what_a_terminal_obeys(here, capsys):
+    assert call("sample", "runs/vae", "--count", 2, "--output", "a\x1b[2J.png") == 0
+    assert capsys.readouterr().out == "picture: a\\x1b[2J.png\n"
+    Path("runs/vae").rename("runs/b\x1b[2J")
+    assert call("report", "runs/b\x1b[2J") == 0
+    assert capsys.readouterr().out == "report: runs/b\\x1b[2J/report.html\n"

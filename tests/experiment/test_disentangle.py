@@ -308,6 +308,7 @@ def test_a_run_without_factors_is_refused_with_what_remains(tmp_path):
     ("changes", "message"),
     [
         ({"steps": 1009}, "--steps must have a divisor between 10 and 100, as multiples of 100 do, got 1009"),
+        ({"steps": 20_000_000}, "--steps must give at most 500,000 rows of metrics, got 20000000 with 800,000: give"),
         ({"steps": 400, "score_every": 150}, "--score-every must divide --steps 400, got 150"),
         ({"betas": (1.0, 1.0)}, "--betas must be different numbers, got (1.0, 1.0)"),
         ({"betas": (-1.0,)}, "--betas must be at least 0 each, got (-1.0,)"),
