@@ -34,7 +34,7 @@ def exclusive_lock(path: Path, place: str) -> FileLock | None:
         lock.acquire()
     except Timeout:
         raise ValueError(f"{place}: another process is working in this folder; wait for it, or end it") from None
-    except (NotImplementedError, OSError) as error:
+    except (NotImplementedError, OSError) as error:  # the first is filelock's, on systems without flock
         if isinstance(error, OSError) and error.errno not in _NO_LOCKS:
             raise
         warnings.warn(

@@ -129,7 +129,7 @@ class RunFolder:
         return {name: value for name, value in self._checked().items() if name not in _ABOUT}
 
     def about(self) -> dict[str, Any]:
-        """Entries of config.json beside the settings, those of `_ABOUT` that are known.
+        """The run's image_shape, data_fingerprint, versions and device, as far as config.json holds them.
 
         Raises:
           ValueError: as `config`.

@@ -14,7 +14,7 @@ from vae_jax.data import load_folder, load_images, read_image, stream_images
 UPRIGHT = np.zeros((24, 16, 3), np.uint8)
 UPRIGHT[:6] = 255  # white on top
 UPRIGHT[:, :3] = (255, 0, 0)  # red on the left
-# By orientation tag, the stored pixels that the tag turns back to UPRIGHT.
+# Orientation tag -> how a camera stores the picture UPRIGHT under that tag.
 STORED = {
     1: lambda x: x,
     2: lambda x: x[:, ::-1],

@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
+from typing import TextIO
 
 from vae_jax.checksums import Damaged
 from vae_jax.experiment.stopping import Interrupted
@@ -36,9 +37,8 @@ def exit_in_a_line(advice: str = "") -> Iterator[None]:
       advice: how to go on after a signal or such a fault, for the line.
     """
     behind = f"; {advice}" if advice else ""
-    # Of a process that was started with a closed stdout or stderr Python makes None.
-    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115
-    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
+    # If a process is started with a closed stdout or stderr, Python sets that stream to None.
+    sys.stdout, sys.stderr = sys.stdout or _discarded(), sys.stderr or _discarded()
     try:
         yield
         sys.stdout.flush()
@@ -58,6 +58,11 @@ def exit_in_a_line(advice: str = "") -> Iterator[None]:
         place = f"{error.filename}: " if error.filename else ""
         print(f"error: {printable(f'{place}{error.strerror or error}{behind}')}", file=sys.stderr)
         sys.exit(1)
+
+
+def _discarded() -> TextIO:
+    """A stream that discards its text."""
+    return open(os.devnull, "w")  # it stays open until the process ends, as the one it stands for
 
 
 def _silence_threads() -> None:

@@ -87,7 +87,7 @@ def _prepare_in(folder: RunFolder, method: Method, settings: Settings, started: 
         "image_shape": images.train.shape[1:],
         "data_fingerprint": fingerprint(images),
         "versions": versions(),
-        "device": device_name() if mesh is None else f"{device_name()}, {mesh.size} of them used",
+        "device": device_name() if mesh is None else f"{mesh.size} devices: {device_name()}",
     }
     trains_on = False
     if settings.resume:
@@ -97,7 +97,8 @@ def _prepare_in(folder: RunFolder, method: Method, settings: Settings, started: 
         folder.check_same(run_config(method.name, settings), changeable(settings))
         folder.check_data(about["data_fingerprint"], settings.data)
         check_versions(folder, settings.accept_versions)
-        say_if_elsewhere(folder, about["device"])
+        if is_writer():
+            say_if_elsewhere(folder, about["device"])
     problem = make_problem(settings, images)
     model = method.model(settings, problem)
     whole = model if method.second_stage is None else method.second_stage.whole(settings, model)

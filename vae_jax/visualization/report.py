@@ -116,7 +116,7 @@ class ReportFigure(NamedTuple):
 def save_figure(figure: Figure, path: str | os.PathLike[str]) -> None:
     """Writes a figure as PNG, cut to what is drawn; the same figure gives the same bytes (no time, no version inside).
 
-    The folder `figures/` of a run is made again if it is missing: copies often leave out empty folders.
+    The folder of the path is made if it is missing (copies of a run often leave out empty ones), but not its parents.
 
     Raises:
       ValueError: a path that does not end in ".png".
@@ -125,7 +125,7 @@ def save_figure(figure: Figure, path: str | os.PathLike[str]) -> None:
         raise ValueError(f"path must end in .png, got {os.fspath(path)!r}")
     stream = io.BytesIO()
     figure.savefig(stream, format="png", dpi=DPI, bbox_inches="tight", pad_inches=0.1, metadata={"Software": None})
-    Path(path).parent.mkdir(exist_ok=True)  # but not the run folder above it, if that is gone
+    Path(path).parent.mkdir(exist_ok=True)
     write_atomically(Path(path), stream.getvalue())
 
 
