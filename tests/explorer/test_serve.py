@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -95,6 +95,15 @@ def test_a_connection_that_says_nothing_or_never_ends_is_closed(monkeypatch):
         assert time.monotonic() - started < 5
 
 
+def wait_for_connections(count):
+    """Waits until the server in this process has threads for just so many connections."""
+    for _ in range(1000):
+        if sum("process_request_thread" in thread.name for thread in threading.enumerate()) == count:
+            return
+        time.sleep(0.01)
+    raise AssertionError(f"there are not {count} connections after 10 s")
+
+
 def test_a_request_is_bounded_and_so_is_their_number(monkeypatch):
     monkeypatch.setattr(serve, "MOST_CONNECTIONS", 2)
     with running() as port:
@@ -102,17 +111,16 @@ def test_a_request_is_bounded_and_so_is_their_number(monkeypatch):
         long = b"".join(b"X-%d: %s\r\n" % (i, b"a" * 60_000) for i in range(50))
         for request in (head + long + b"\r\n", head + 70_000 * b"a", b"GET /" + b"a" * 200_000):
             assert PAGE.encode() not in sent(port, request)
+            wait_for_connections(0)  # one counts until its thread has ended, which is after its answer
         assert PAGE.encode() in sent(port, head + b"\r\n")
-        idle = [socket.create_connection(("127.0.0.1", port), timeout=10) for _ in range(2)]
-        time.sleep(0.2)  # both are served
-        assert sent(port, head + b"\r\n") == b""
-        for connection in idle:
-            connection.close()
-        started, answered = time.monotonic(), b""
-        while not answered and time.monotonic() - started < 5:  # a connection counts until its thread has ended
-            time.sleep(0.05)
-            answered = sent(port, head + b"\r\n")
-        assert PAGE.encode() in answered
+        wait_for_connections(0)
+        with ExitStack() as idle:
+            for _ in range(2):
+                idle.enter_context(socket.create_connection(("127.0.0.1", port), timeout=10))
+            wait_for_connections(2)
+            assert sent(port, head + b"\r\n") == b""
+        wait_for_connections(0)
+        assert PAGE.encode() in sent(port, head + b"\r\n")
 
 
 def test_only_loopback_is_bound():

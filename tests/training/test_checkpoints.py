@@ -2,7 +2,7 @@ import itertools
 import json
 import re
 import shutil
-import time
+from types import SimpleNamespace
 
 import chex
 import jax
@@ -169,13 +169,12 @@ def test_a_save_is_due_at_once_and_then_when_the_time_has_passed_and_the_last_tw
         assert sorted(path.name for path in (tmp_path / "c").iterdir()) == kept
         assert not checkpoints.due()
     assert checkpoints.restore(like()).history == uninterrupted.history
-    slow = checkpoints_in(tmp_path / "s", every_seconds=0.001)
-    slow.save(uninterrupted)
-    assert not slow.due()  # a save takes longer: a tenth of the time goes to saving at most
-    monkeypatch.setattr("vae_jax.training.checkpoints._MOST_SHARE", 0)
-    hasty = checkpoints_in(tmp_path / "h", every_seconds=0.02)
+    # By a clock that goes on by a second whenever it is asked: the save takes one.
+    seconds = itertools.count()
+    monkeypatch.setattr("vae_jax.training.checkpoints.time", SimpleNamespace(monotonic=lambda: float(next(seconds))))
+    hasty = checkpoints_in(tmp_path / "h", every_seconds=0.5)
     hasty.save(uninterrupted)
-    assert [hasty.due(), time.sleep(0.03), hasty.due()] == [False, None, True]
+    assert [hasty.due() for _ in range(10)] == 9 * [False] + [True]  # a tenth of the time goes to saving at most
 
 
 def test_a_fit_that_is_asked_to_stop_is_saved_first(tmp_path):
