@@ -114,12 +114,13 @@ def test_kills_are_planned_at_every_kind_of_event_and_drawn_ones_by_their_seed()
 def test_a_log_is_read_without_its_cut_line_and_counted_for_the_record(tmp_path):
     lines = [
         {"id": "a", "kind": "kill", "verdict": "bit-identical", "ok": True, "details": {}},
+        {"id": "late", "kind": "kill", "verdict": "ended before it", "ok": True, "details": {}},
         {"id": "b", "kind": "damage", "verdict": "SILENT", "ok": False, "details": {"file": "f", "why": None}},
     ]
     (tmp_path / "log").write_text("".join(json.dumps(line) + "\n" for line in lines) + '{"id": "c", "ki')
     assert read_lines(tmp_path / "log") == lines
-    assert counted(lines) == {"kill": {"bit-identical": 1}, "damage": {"SILENT": 1}}
-    assert failure(lines[1]) == "FAILED b: SILENT: file f"
+    assert counted(lines) == {"kill": {"bit-identical": 1, "ended before it": 1}, "damage": {"SILENT": 1}}
+    assert failure(lines[-1]) == "FAILED b: SILENT: file f"
     claims = {claim.claim: claim for claim in claims_of(lines)}
     assert claims["kills, each followed by --resume: as promised"].values == [1.0]
     assert claims["kills, each followed by --resume: not as promised"].reached
