@@ -1,9 +1,15 @@
 """What the processes of `test_two_processes.py` do once they have met."""
 
+import time
+
 import jax
 import numpy as np
 
 from training.on_eight_devices import BATCH_SIZE, KEY, MODEL, OBJECTIVE, OPTIMIZER, TRAIN, VALIDATION, flat
+from vae_jax.experiment.prepared import prepare
+from vae_jax.experiment.recipes import VAE
+from vae_jax.experiment.settings import Settings
+from vae_jax.runs import RunFolder
 from vae_jax.training import Progress, init_train_state, make_evaluate, make_train_epoch, make_train_step
 from vae_jax.training.checkpoints import OrbaxCheckpoints
 from vae_jax.training.data_parallel import on_mesh, on_mesh_or_whole, place_examples, process_rows
@@ -74,3 +80,15 @@ def fail(folder):
 def configure(folder):
     index = jax.process_index()
     check_same({"batch_size": 64 * (1 + index), "seed": 0, "data": ["mnist", "digits"][index], "epochs": 3})
+
+
+def prepare_slowly(folder):
+    """The first process takes a second to make the run folder, and the second reads it all the same."""
+    create = RunFolder.create
+
+    def create_slowly(*args, **about):
+        time.sleep(1)
+        create(*args, **about)
+
+    RunFolder.create = create_slowly
+    assert prepare(VAE, Settings(run_dir=folder / "run", epochs=3)).folder.config()["epochs"] == 3

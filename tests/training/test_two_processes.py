@@ -50,6 +50,12 @@ def test_two_processes_that_read_half_of_the_data_each_train_as_one_does(tmp_pat
     assert_same(found[0], flat("resumed", epoch(state, KEY, TRAIN)[0]), AFTER_ADAM)
 
 
+def test_no_process_goes_on_before_the_first_has_made_the_run_folder(tmp_path):
+    with two("prepare_slowly", tmp_path) as processes:
+        outputs = [finish(process) for process in processes]
+    assert [code for _, code in outputs] == [0, 0], outputs
+
+
 def test_processes_with_different_settings_stop_and_name_them(tmp_path):
     with two("configure", tmp_path) as processes:
         outputs = [finish(process) for process in processes]

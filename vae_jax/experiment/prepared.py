@@ -113,4 +113,5 @@ def _prepare_in(folder: RunFolder, method: Method, settings: Settings, started: 
             if trains_on:
                 forget_the_end(folder)
             folder.keep_config(run_config(method.name, settings), about)
+    from_writer(True)  # the others wait here: they read the folder too
     return Prepared(method, settings, folder, images, problem, model, objective, optimizer, mesh, started)
