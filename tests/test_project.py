@@ -1,6 +1,8 @@
 """What the project says of itself beside its code: how it is cited, what changed, what is asked of whoever reports."""
 
+import os
 import re
+import subprocess
 import tomllib
 from pathlib import Path
 
@@ -34,6 +36,19 @@ def test_the_pythons_that_pyproject_names_are_those_that_the_tests_run_on():
     (candidates,) = re.findall(r"for version in ([\d. ]+); do", (ROOT / ".ci/run").read_text())
     assert f">={named[0]}" == project["requires-python"]
     assert len(named) > 1 and set(named[1:]) <= set(candidates.split())
+
+
+@pytest.mark.parametrize("running", ["", "sleep 60 & environments=$!; "])
+@pytest.mark.parametrize(("last", "code"), [("true", 0), ("exit 3", 3), ("(exit 4)", 4)])
+def test_the_checks_end_with_the_exit_code_of_what_failed_and_leave_nothing(tmp_path, running, last, code):
+    beginning = (ROOT / ".ci/run").read_text().split("say() {")[0]
+    script = tmp_path / "clone" / ".ci" / "run"
+    script.parent.mkdir(parents=True)
+    script.write_text(f"{beginning}\n{running}{last}\n")
+    (tmp_path / "temporary").mkdir()
+    done = subprocess.run(["bash", script], env=os.environ | {"TMPDIR": str(tmp_path / "temporary")}, timeout=30)
+    assert done.returncode == code
+    assert not list((tmp_path / "temporary").iterdir())
 
 
 def test_the_newest_version_of_the_changelog_is_this_one_or_to_come():
