@@ -169,12 +169,14 @@ def test_a_save_is_due_at_once_and_then_when_the_time_has_passed_and_the_last_tw
         assert sorted(path.name for path in (tmp_path / "c").iterdir()) == kept
         assert not checkpoints.due()
     assert checkpoints.restore(like()).history == uninterrupted.history
-    # By a clock that goes on by a second whenever it is asked: the save takes one.
+    # The clock advances by a second at each call, so a save takes one second.
     seconds = itertools.count()
     monkeypatch.setattr("vae_jax.training.checkpoints.time", SimpleNamespace(monotonic=lambda: float(next(seconds))))
-    hasty = checkpoints_in(tmp_path / "h", every_seconds=0.5)
-    hasty.save(uninterrupted)
-    assert [hasty.due() for _ in range(10)] == 9 * [False] + [True]  # a tenth of the time goes to saving at most
+    # At most a tenth of the time goes to saving: the next save is due after 10 s, or after every_seconds if later.
+    for every_seconds, expected in ((0.5, 10), (25.0, 25)):
+        checkpoints = checkpoints_in(tmp_path / f"every_{every_seconds:g}", every_seconds=every_seconds)
+        checkpoints.save(uninterrupted)
+        assert [checkpoints.due() for _ in range(expected)] == (expected - 1) * [False] + [True]
 
 
 def test_a_fit_that_is_asked_to_stop_is_saved_first(tmp_path):
