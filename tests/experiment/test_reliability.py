@@ -154,14 +154,18 @@ def test_what_only_reads_a_damaged_run_says_so_in_a_line_and_changes_nothing(mon
             assert contents(part) == before
 
 
-def test_a_run_that_lost_its_checkpoints_never_begins_again_in_silence(monkeypatch, capsys, whole):
-    shutil.rmtree("whole/checkpoints")
+def assert_refused_and_untouched(monkeypatch, capsys, message):
     before = contents("whole")
     for words in ((), ("--epochs", "9")):
         code, _, error = resume(monkeypatch, capsys, "whole", *words)
         assert code == 2
-        assert "error: --run-dir whole: its checkpoints are gone" in error.splitlines()[-1]
+        assert message in error.splitlines()[-1]
         assert contents("whole") == before
+
+
+def test_a_run_that_lost_its_checkpoints_never_begins_again_in_silence(monkeypatch, capsys, whole):
+    shutil.rmtree("whole/checkpoints")
+    assert_refused_and_untouched(monkeypatch, capsys, "error: --run-dir whole: its checkpoints are gone")
     with pytest.raises(ValueError, match="holds no checkpoint"):
         load("whole")
 
@@ -169,12 +173,7 @@ def test_a_run_that_lost_its_checkpoints_never_begins_again_in_silence(monkeypat
 def test_a_run_without_a_whole_checkpoint_is_refused_before_anything_is_written(monkeypatch, capsys, whole):
     for damaged in Path("whole/checkpoints").glob("*/last/_METADATA"):
         damaged.unlink()
-    before = contents("whole")
-    for words in ((), ("--epochs", "9")):
-        code, _, error = resume(monkeypatch, capsys, "whole", *words)
-        assert code == 2
-        assert "and there is no whole one before it; begin a new run" in error.splitlines()[-1]
-        assert contents("whole") == before
+    assert_refused_and_untouched(monkeypatch, capsys, "and there is no whole one before it; begin a new run")
 
 
 def test_a_run_killed_before_its_first_save_says_that_it_begins_again(monkeypatch, capsys, whole):
