@@ -125,14 +125,12 @@ def load_latest(settings: DisentangleSettings, model: VAE, folder: RunFolder) ->
     Raises:
       ValueError: nothing has been saved yet.
     """
-    path = folder.checkpoints
-    for steps in reversed(scored_steps(settings)):
-        if is_whole(snapshot(folder, steps)):
-            path = snapshot(folder, steps)
-            break
-        if newest(snapshot(folder, steps)) is not None:
-            say(f"{snapshot(folder, steps)} is damaged: an earlier state is used")
-    return _load(path, settings, model, folder)
+    for path in (snapshot(folder, steps) for steps in reversed(scored_steps(settings))):
+        if is_whole(path):
+            return _load(path, settings, model, folder)
+        if newest(path) is not None:
+            say(f"{path} is damaged: an earlier state is used")
+    return _load(folder.checkpoints, settings, model, folder)
 
 
 def _load(path: Path, settings: DisentangleSettings, model: VAE, folder: RunFolder) -> list[Params]:
