@@ -6,7 +6,7 @@
 Runs of three recipes, with pictures of 8 x 8, are killed and continued, and must end in the bits of a run that was not;
 every file of their folders is damaged in five ways, and each command that reads it must say so, use the last good state
 or give the same; disks are full, folders read-only, pipes closed. Cases that are drawn anew at every run stand nowhere.
-A second start with the same --runs does what is left. About an hour and a half on two cores; --quick: two minutes, of
+A second start with the same --runs does what is left. About two hours on two cores; --quick: two minutes, of
 vae alone and without a record. The exit code is 1 if anything is not as docs/reliability.md promises; each such case is
 a line on stderr.
 """
