@@ -24,7 +24,7 @@ from vae_jax.experiment.environment import keep_compiled_programs
 from vae_jax.results import Claim, Record, write_record
 from vae_jax.runs import RunFolder
 from vae_jax.visualization import save_figure
-from vae_jax.visualization.disentanglement import scores_by_step
+from vae_jax.visualization._disentanglement import scores_by_step
 
 WEIGHTS: dict[ObjectiveName, tuple[float, ...]] = {"beta": (1, 4, 16), "tc": (6,), "factor": (30,), "ada_gvae": (1,)}
 NAMES = {"beta": "beta-VAE", "tc": "beta-TCVAE", "factor": "FactorVAE", "ada_gvae": "Ada-GVAE"}

@@ -29,7 +29,7 @@ from vae_jax.experiment import device_name, exit_on_bad_input, versions
 from vae_jax.experiment.disentanglement.methods import make_model
 from vae_jax.experiment.disentanglement.settings import DisentangleSettings
 from vae_jax.experiment.progress import say
-from vae_jax.objectives import beta, on_prepared
+from vae_jax.objectives import beta_vae_loss, on_prepared
 from vae_jax.results import Claim, Record, write_record
 from vae_jax.training import init_train_state, make_train_step
 
@@ -67,7 +67,7 @@ def step_seconds(options: Options) -> dict[str, list[float]]:
     key = jax.random.key(1)
     programs = {}
     for name, prepare in prepares.items():
-        step = make_train_step(model, on_prepared(beta(4.0), prepare), optimizer)
+        step = make_train_step(model, on_prepared(beta_vae_loss(4.0), prepare), optimizer)
         programs[name] = jax.jit(lambda state, xs, step=step: jax.lax.scan(lambda s, x: step(s, key, x), state, xs)[0])
     state = jax.jit(lambda key: init_train_state(model, optimizer, key))(key)
     draw = jax.jit(lambda key: jax.lax.map(lambda k: data.draw(k, 64), jax.random.split(key, options.steps)))

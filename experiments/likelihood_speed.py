@@ -32,9 +32,9 @@ import tyro
 from vae_jax import VAE, data, gaussian_vae, mlp_vae
 from vae_jax.evaluation import importance_sampling
 from vae_jax.experiment import device_name, exit_on_bad_input, versions
-from vae_jax.models.vae import Params
 from vae_jax.networks import mlp_decoder, mlp_encoder
 from vae_jax.objectives import negative_elbo, on_prepared
+from vae_jax.params import Params
 from vae_jax.results import Claim, Record, write_record
 from vae_jax.training import init_train_state, make_train_epoch, make_train_step
 

@@ -30,10 +30,10 @@ from vae_jax.atomic import write_atomically
 from vae_jax.experiment import device_name, exit_on_bad_input, versions
 from vae_jax.experiment.progress import say
 from vae_jax.models import likelihoods, vq_vae, with_codes_fitted
-from vae_jax.models.vae import Params
 from vae_jax.networks import Network, residual_decoder, residual_encoder
-from vae_jax.objectives import on_prepared, quantized
-from vae_jax.objectives.batch import Metrics
+from vae_jax.objectives import on_prepared, vq_vae_loss
+from vae_jax.objectives._batch import Metrics
+from vae_jax.params import Params
 from vae_jax.quantizers import ema_vector_quantizer
 from vae_jax.results import Claim, Record, write_record
 from vae_jax.training import TrainState, init_train_state, make_train_step
@@ -76,7 +76,7 @@ def train(seed: int, options: Options, images: np.ndarray) -> dict:
     if options.k_means_images:
         model = with_codes_fitted(model, prepare(jax.random.key(seed), jnp.asarray(images[: options.k_means_images])))
     optimizer = optax.adam(3e-4)
-    step = make_train_step(model, on_prepared(quantized, prepare), optimizer)
+    step = make_train_step(model, on_prepared(vq_vae_loss, prepare), optimizer)
     init_key, key = jax.random.split(jax.random.key(seed))
     on_device, rng = jnp.asarray(images), np.random.default_rng(seed)
 

@@ -34,8 +34,8 @@ REQUIRED = {
 }
 # Sources that are no papers: published code, and a derivation.
 OTHER_SOURCES = {
-    "quantizers/vector.py: the initialiser of DeepMind's published VQ-VAE",
-    "distributions/laplace.py: the integral of p log(p / p')",
+    "quantizers/_vector.py: the initialiser of DeepMind's published VQ-VAE",
+    "distributions/_laplace.py: the integral of p log(p / p')",
 }
 
 
@@ -157,7 +157,7 @@ def test_names_and_years_in_the_code_are_those_of_the_entries():
         (vae_jax.with_vamp_prior, ["tomczak2018vae"]),
         (models.transformer_prior, ["vaswani2017attention", "esser2021taming"]),
         (models.likelihoods.logistic, ["kingma2016improved", "salimans2017pixelcnn"]),
-        (objectives.beta, ["higgins2017beta"]),
+        (objectives.beta_vae_loss, ["higgins2017beta"]),
         (objectives.negative_elbo, ["kingma2014auto"]),
         (objectives.negative_stl, ["roeder2017sticking"]),
         (objectives.kl_warm_up, ["bowman2016generating", "sonderby2016ladder"]),
@@ -173,7 +173,9 @@ def test_a_part_has_the_papers_of_its_docstring_or_of_what_it_calls(capsys, part
 
 
 def test_several_parts_have_each_entry_once_by_year(capsys):
-    assert cited(capsys, objectives.beta, vae_jax.mlp_vae, vae_jax.gaussian_vae, quantizers.vector_quantizer) == [
+    assert cited(
+        capsys, objectives.beta_vae_loss, vae_jax.mlp_vae, vae_jax.gaussian_vae, quantizers.vector_quantizer
+    ) == [
         "kingma2014auto",
         "higgins2017beta",
         "vandenoord2017neural",
@@ -192,7 +194,10 @@ def test_what_is_printed_is_bibtex(capsys):
     [
         (lambda: vae_jax.mlp_vae((2, 2, 1), 2), "got VAE: give what built it"),
         (lambda: quantizers.finite_scalar_quantizer((3, 3)), "got Quantizer: give what built it"),
-        (lambda: objectives.beta(4.0), "give the public function that you called, such as objectives.beta"),
+        (
+            lambda: objectives.beta_vae_loss(4.0),
+            "give the public function that you called, such as objectives.beta_vae_loss",
+        ),
         (lambda: np.sum, "citation takes public functions and classes of vae_jax.*got sum"),
         (lambda: 3, "got int"),
         (lambda: jax.jit, "got jit"),

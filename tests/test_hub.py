@@ -18,7 +18,7 @@ from safetensors.numpy import load_file, save_file
 from fresh import some_params
 from hub_stand_in import serving
 from vae_jax import mlp_vae
-from vae_jax.export import manifest
+from vae_jax.export import _manifest as manifest
 from vae_jax.hub import load_from_hub, model_card, push_to_hub
 from vae_jax.runs import FORMAT, RunFolder
 

@@ -153,8 +153,10 @@ def test_every_import_points_down():
 
 
 def test_the_checker_sees_the_files_and_imports_that_are_there():
-    assert {"vae_jax.models.vae", "jax"} <= imported_names(ROOT / "vae_jax/training/step.py", ["vae_jax", "training"])
-    assert "tensorflow_datasets" in imported_names(ROOT / "vae_jax/data/tfds_images.py", ["vae_jax", "data"])
+    assert {"vae_jax.models._model", "jax"} <= imported_names(
+        ROOT / "vae_jax/training/_step.py", ["vae_jax", "training"]
+    )
+    assert "tensorflow_datasets" in imported_names(ROOT / "vae_jax/data/_tfds_images.py", ["vae_jax", "data"])
     assert len(list((ROOT / "vae_jax").rglob("*.py"))) > 50
     assert len(list((ROOT / "experiments").glob("*.py"))) >= 3
 
@@ -170,7 +172,7 @@ def test_the_checker_sees_the_files_and_imports_that_are_there():
         ("vae_jax/models/bad.py", "from vae_jax import fit", "models/bad.py imports vae_jax.fit from the top"),
         ("vae_jax/objectives/bad.py", "import optax", "objectives/bad.py imports optax"),
         ("vae_jax/evaluation/bad.py", "from flax import linen", "evaluation/bad.py imports flax"),
-        ("vae_jax/training/fit.py", "import orbax.checkpoint as ocp", "training/fit.py imports orbax"),
+        ("vae_jax/training/_fit.py", "import orbax.checkpoint as ocp", "training/_fit.py imports orbax"),
         ("vae_jax/training/bad.py", "import vae_jax.data", "training/bad.py imports vae_jax.data"),
         ("vae_jax/evaluation/bad.py", "from matplotlib import pyplot", "evaluation/bad.py imports matplotlib"),
         ("vae_jax/experiment/bad.py", "import tensorflow_datasets", "experiment/bad.py imports tensorflow_datasets"),
@@ -194,7 +196,7 @@ def test_a_planted_violation_is_found(tmp_path, file, text, expected):
         (tmp_path / "vae_jax" / folder).mkdir(parents=True)
     (tmp_path / "experiments" / "lib").mkdir(parents=True)
     good = tmp_path / "vae_jax/training/good.py"
-    good.write_text("import jax\nimport optax\nfrom vae_jax.models.vae import VAE\n")
+    good.write_text("import jax\nimport optax\nfrom vae_jax.models._model import VAE\n")
     assert violations(tmp_path) == []
     bad = tmp_path / file
     bad.parent.mkdir(exist_ok=True)

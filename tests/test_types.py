@@ -38,11 +38,11 @@ def test_a_users_program_sees_our_types(tmp_path):
     assert done.returncode == 1, done.stdout + done.stderr
     revealed, shape, name, _ = done.stdout.splitlines()
     for text in (
-        "fallback=vae_jax.models.vae.VAE]",
-        "def (Any, Any) -> vae_jax.distributions.distribution.Distribution",
-        "fallback=vae_jax.training.step.TrainState]",
-        "fallback=vae_jax.training.begun.Progress]",
-        "-> vae_jax.data.arrays.Images",
+        "fallback=vae_jax.models._model.VAE]",
+        "def (Any, Any) -> vae_jax.distributions._distribution.Distribution",
+        "fallback=vae_jax.training._step.TrainState]",
+        "fallback=vae_jax.training._begun.Progress]",
+        "-> vae_jax.data._arrays.Images",
     ):
         assert text in revealed
     assert re.match(r'program.py:4: error: Argument 1 to "mlp_vae" has .* expected "Sequence\[int\]"', shape)

@@ -31,7 +31,7 @@ def citation(*parts: Any) -> str:
     `gaussian_vae`. One for which neither names a paper is named in a comment.
 
     Args:
-      parts: public functions, classes and modules of vae_jax: builders (`mlp_vae`), objectives (`objectives.beta`),
+      parts: public functions, classes and modules of vae_jax: builders (`mlp_vae`), objectives (`objectives.beta_vae_loss`),
         quantisers (`quantizers.ema_vector_quantizer`), priors (`models.transformer_prior`), `models.likelihoods`,
         distributions (`Normal`), evaluation (`evaluation.importance_sampling`); or the path of a run folder, for this
         library and all that the run uses. None: this library and the VAE.
@@ -125,7 +125,7 @@ def _name(part: Any) -> str:
     if public is None and not marks_in(part.__doc__ or ""):
         raise ValueError(
             f"citation takes what was called, not the function that it returned: got one made in {module}; give the "
-            "public function that you called, such as objectives.beta"
+            "public function that you called, such as objectives.beta_vae_loss"
         )
     return public or name
 
@@ -150,7 +150,7 @@ def _called(part: Any) -> Iterator[Any]:
         return
     modules: list[types.ModuleType] = []
     for name in _names(part.__code__):
-        # A name of the module itself or, as in objectives.beta, of a module named before it.
+        # A name of the module itself or, as in objectives.beta_vae_loss, of a module named before it.
         value = next((place[name] for place in (part.__globals__, *map(vars, modules)) if name in place), None)
         if isinstance(value, types.ModuleType) and value.__name__.startswith("vae_jax"):
             modules.append(value)

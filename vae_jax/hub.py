@@ -110,7 +110,7 @@ def load_from_hub(
         with this token, it holds no model of vae_jax or one whose files are not those of its manifest, or the hub
         cannot be reached.
     """
-    from vae_jax.export.manifest import verify  # only here are its packages needed
+    from vae_jax.export._manifest import verify  # only here are its packages needed
 
     api = _api(token, endpoint)
     silence = _silence(api)
@@ -156,7 +156,7 @@ def _write_folder(run: Path, folder: Path) -> None:
 
 def _leave_out_of_manifest(folder: Path, name: str) -> None:
     """Strikes a file that has become another out of the manifest, if there is one."""
-    from vae_jax.export.manifest import NAME, read_manifest
+    from vae_jax.export._manifest import NAME, read_manifest
 
     if (manifest := read_manifest(folder)) is not None:
         manifest["files"] = [file for file in manifest.get("files", []) if file != name]

@@ -6,7 +6,8 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vae_jax.models.vae import VAE, Params
+from vae_jax.models._model import VAE
+from vae_jax.params import Params
 
 if TYPE_CHECKING:
     from vae_jax.experiment.method import Method

@@ -12,7 +12,6 @@ from jax.flatten_util import ravel_pytree
 from contract.checks import assert_all_finite, assert_trees_close
 from contract.models_table import LATENT_DIM
 from contract.objectives_table import AUTOENCODER, CODE_MODEL, NOISY, OBJECTIVES
-from vae_jax import models
 from vae_jax.distributions import gaussian_kl
 
 objective_rows = pytest.mark.parametrize("row", OBJECTIVES.values(), ids=OBJECTIVES.keys())
@@ -151,7 +150,7 @@ def test_metrics_hold_the_true_elbo_rate_and_distortion_whatever_the_loss(row):
 @objective_rows
 def test_only_an_objectives_own_buffers_change(row):
     model, params, batch = row.problem
-    trained, _ = models.vae.split_buffers(params)
+    trained, _ = vae_params.split_buffers(params)
     buffers = {**params.get("buffers", {}), "count": jnp.arange(3)}
     after = jax.jit(lambda params: row.objective(model, params, jax.random.key(0), batch)[1].buffers)
     found = after({**trained, "buffers": buffers})
@@ -168,7 +167,7 @@ def test_only_an_objectives_own_buffers_change(row):
 @objective_rows
 def test_loss_and_gradient_are_finite_at_extreme_parameters(row):
     model, params, batch = row.problem
-    trained, buffers = models.vae.split_buffers(params)
+    trained, buffers = vae_params.split_buffers(params)
     encoder, decoder = trained["encoder"]["output"], trained["decoder"]["output"]
     # The last half of the encoder's outputs are log-variances (codes, for an autoencoder, which may be as extreme).
     half = encoder["bias"].shape[0] // 2
@@ -176,7 +175,7 @@ def test_loss_and_gradient_are_finite_at_extreme_parameters(row):
     @jax.jit
     @jax.value_and_grad
     def loss_of(trained):
-        return row.objective(model, models.vae.join_buffers(trained, buffers), jax.random.key(0), batch)[0]
+        return row.objective(model, vae_params.join_buffers(trained, buffers), jax.random.key(0), batch)[0]
 
     for log_variance, logit in itertools.product((-30.0, 30.0), (-200.0, 200.0)):
         extreme = {

@@ -11,7 +11,7 @@ from jax.flatten_util import ravel_pytree
 
 from contract.checks import assert_all_finite
 from contract.quantizers_table import QUANTIZERS
-from vae_jax.quantizers import split_buffers
+from vae_jax.params import split_buffers
 
 quantizer_rows = pytest.mark.parametrize("name", QUANTIZERS)
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from vae_jax.data.arrays import as_labels, as_pixels, hold_out_tenth, spread_binary
+from vae_jax.data._arrays import as_labels, as_pixels, hold_out_tenth, spread_binary
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])

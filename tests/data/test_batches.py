@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from vae_jax.data import Batches, ImageSource, Unreadable
-from vae_jax.data.sources import ArrayImages
+from vae_jax.data._sources import ArrayImages
 
 TOTAL, BATCH_SIZE = 50, 8
 STEPS = 6  # and two images left out of each epoch

@@ -6,8 +6,8 @@ import pytest
 
 from vae_jax import data
 from vae_jax.data import sprites
-from vae_jax.data.checks import MOST_PIXELS, require_memory
-from vae_jax.data.sources import ArrayImages
+from vae_jax.data._checks import MOST_PIXELS, require_memory
+from vae_jax.data._sources import ArrayImages
 
 NAN, INF, HUGE = math.nan, math.inf, 10**12
 IMAGES = np.zeros((50, 4, 4, 1), np.uint8)

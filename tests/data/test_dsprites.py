@@ -8,7 +8,7 @@ import pytest
 
 from data.test_tfds_images import image_feature, write_dataset
 from vae_jax.data import load_factor_data, sprites
-from vae_jax.data.dsprites import agreement_with_sprites
+from vae_jax.data._dsprites import agreement_with_sprites
 
 SIZES = (3, 1, 2, 1, 2)
 LABELS = ("label_shape", "label_scale", "label_orientation", "label_x_position", "label_y_position")

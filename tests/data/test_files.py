@@ -158,7 +158,7 @@ def test_files_that_lie_about_their_size_are_refused_before_memory_is_taken(tmp_
         load_array_file(tmp_path / "liar.npz")
     # A true one that is larger than the memory.
     np.savez_compressed(tmp_path / "true.npz", train=np.zeros((1000, 10, 10), np.uint8))
-    monkeypatch.setattr("vae_jax.data.checks._free_memory", lambda: 99_999)
+    monkeypatch.setattr("vae_jax.data._checks._free_memory", lambda: 99_999)
     with pytest.raises(
         ValueError, match=r"key 'train': an array .* takes 100,000 bytes, but only 99,999 bytes of memory ar"
     ):

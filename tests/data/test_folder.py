@@ -221,7 +221,7 @@ def test_pictures_of_several_sizes_are_resized_and_cropped_if_a_size_is_given(tm
 
 def test_images_that_do_not_fit_into_memory_are_refused_before_they_are_read(tmp_path, monkeypatch):
     write_splits(tmp_path, ".")
-    monkeypatch.setattr("vae_jax.data.checks._free_memory", lambda: 59)
+    monkeypatch.setattr("vae_jax.data._checks._free_memory", lambda: 59)
     with pytest.raises(
         ValueError, match=r"3 images of \(5, 4, 1\) takes 60 bytes, but only 59 bytes of memory are free"
     ):

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from vae_jax.data.network import unreachable_hosts
+from vae_jax.data._network import unreachable_hosts
 
 
 @pytest.fixture(autouse=True)

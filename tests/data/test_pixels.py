@@ -3,7 +3,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from vae_jax.data import binarize, dequantize, pixels, scale, static_binarization
+from vae_jax.data import _pixels as pixels
+from vae_jax.data import binarize, dequantize, scale, static_binarization
 
 EVERY_BYTE = np.arange(256, dtype=np.uint8)
 

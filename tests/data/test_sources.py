@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from vae_jax.data import hold_out, load_array_file, mean_image
-from vae_jax.data.arrays import held_out
-from vae_jax.data.sources import ArrayImages, NpyImages, Spread, Without
+from vae_jax.data._arrays import held_out
+from vae_jax.data._sources import ArrayImages, NpyImages, Spread, Without
 
 GREY = np.random.RandomState(0).randint(0, 256, (40, 3, 4, 1)).astype(np.uint8)
 PLACES = np.array([39, 0, 7, 7, 12])

@@ -179,7 +179,7 @@ def test_a_file_that_cannot_be_written_is_refused_and_half_a_file_is_not_left(tm
         decoded(stream, str(tmp_path / "none" / "pixels.npy"))
     usage = shutil.disk_usage(tmp_path)
     with monkeypatch.context() as patched:
-        patched.setattr("vae_jax.data.streaming.shutil.disk_usage", lambda folder: usage._replace(free=100))
+        patched.setattr("vae_jax.data._streaming.shutil.disk_usage", lambda folder: usage._replace(free=100))
         with pytest.raises(ValueError, match="the decoded images take 540 bytes, and the disk has 100 left"):
             decoded(stream, str(tmp_path / "pixels.npy"))
     with monkeypatch.context() as patched:

@@ -294,7 +294,7 @@ def test_with_tensorflow_installed_only_the_network_is_named(tmp_path, monkeypat
 
 def test_with_network_only_the_missing_tensorflow_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorflow", None)
-    monkeypatch.setattr("vae_jax.data.tfds_images.unreachable_hosts", lambda urls: [])
+    monkeypatch.setattr("vae_jax.data._tfds_images.unreachable_hosts", lambda urls: [])
     message = refusal("mnist", str(tmp_path))
     assert "needs TensorFlow, which is not installed: install it" in message
     assert "reached" not in message

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from vae_jax.data.threefry import random_words, threefry_2x32
+from vae_jax.data._threefry import random_words, threefry_2x32
 
 
 def test_blocks_are_the_known_answers_of_the_authors():

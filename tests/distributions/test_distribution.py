@@ -18,7 +18,7 @@ from vae_jax.distributions import (
     mean_of,
     sample_and_log_prob_of,
 )
-from vae_jax.distributions.distribution import Distribution, discrete_kl_terms, event_arrays
+from vae_jax.distributions._distribution import Distribution, discrete_kl_terms, event_arrays
 
 
 def test_kl_divergence_is_the_distributions_own_closed_form():

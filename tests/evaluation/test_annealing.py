@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from vae_jax import Normal, standard_normal
-from vae_jax.evaluation.annealing import adapted_step_sizes, anneal, anneal_back, first_points, path_between
-from vae_jax.evaluation.hmc import point_at
-from vae_jax.evaluation.temperatures import checked_temperatures, sigmoid_temperatures
+from vae_jax.evaluation._annealing import adapted_step_sizes, anneal, anneal_back, first_points, path_between
+from vae_jax.evaluation._hmc import point_at
+from vae_jax.evaluation._temperatures import checked_temperatures, sigmoid_temperatures
 
 LOG_EVIDENCE = -3.0
 TEMPERATURES = checked_temperatures(sigmoid_temperatures(20))

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from vae_jax.evaluation.batches import in_batches
+from vae_jax.evaluation._batches import in_batches
 
 XS = jnp.asarray(np.random.default_rng(0).normal(size=7).astype(np.float32))
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from vae_jax.evaluation import collapse_by_activity, collapse_by_kl
-from vae_jax.evaluation.collapse import COLLAPSED_NATS
-from vae_jax.visualization.information import UNUSED_NATS
+from vae_jax.evaluation._collapse import COLLAPSED_NATS
+from vae_jax.visualization._information import UNUSED_NATS
 
 
 def test_a_code_that_is_all_used():

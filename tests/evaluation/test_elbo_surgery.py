@@ -15,7 +15,7 @@ from objectives.linear_gaussian import elbo_parts
 from vae_jax import VAE, Normal, standard_normal
 from vae_jax.distributions import Categorical, Chain, Delta, Laplace, Mixture
 from vae_jax.evaluation import elbo_surgery
-from vae_jax.evaluation.elbo_surgery import _aggregate_log_densities, _surgery_terms, surgery_terms
+from vae_jax.evaluation._elbo_surgery import _aggregate_log_densities, _surgery_terms, surgery_terms
 
 KEY = jax.random.key(0)
 

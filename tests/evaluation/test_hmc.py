@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from vae_jax.evaluation.hmc import hmc_step, point_at
+from vae_jax.evaluation._hmc import hmc_step, point_at
 
 NUM_CHAINS = 20_000
 SCALES = np.array([0.5, 2.0], np.float32)

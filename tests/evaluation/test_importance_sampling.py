@@ -21,8 +21,9 @@ from evaluation.linear_gaussian_of import (
 from networks.programs import UNRUN
 from vae_jax import VAE, Normal, standard_normal
 from vae_jax.distributions import Bernoulli, Categorical, Delta, Distribution
-from vae_jax.evaluation import ImportanceSampled, elbo_surgery, importance_sampling, importance_warning, pareto
-from vae_jax.evaluation.importance_sampling import _estimates
+from vae_jax.evaluation import ImportanceSampled, elbo_surgery, importance_sampling, importance_warning
+from vae_jax.evaluation import _pareto as pareto
+from vae_jax.evaluation._importance_sampling import _estimates
 from vae_jax.objectives import log_weight
 
 MODEL, WRONG, XS = model_of(2), wrong_params_of(2), examples_of(2, 5)

@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from vae_jax.evaluation import pareto
-from vae_jax.evaluation.pareto import pareto_k_limit, tail_length
+from vae_jax.evaluation import _pareto as pareto
+from vae_jax.evaluation._pareto import pareto_k_limit, tail_length
 
 generalized_pareto_shape, pareto_k = jax.jit(pareto.generalized_pareto_shape), jax.jit(pareto.pareto_k)
 

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from vae_jax.evaluation import sigmoid_temperatures
-from vae_jax.evaluation.temperatures import checked_temperatures
+from vae_jax.evaluation._temperatures import checked_temperatures
 
 
 @pytest.mark.parametrize("num_steps", [1, 2, 10, 10_000])

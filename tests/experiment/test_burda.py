@@ -14,7 +14,7 @@ import tyro
 
 from fresh import init
 from vae_jax import data, mlp_vae, objectives
-from vae_jax.data.images import Images as ImageData
+from vae_jax.data._images import Images as ImageData
 from vae_jax.experiment import table
 from vae_jax.experiment.row import Measuring
 from vae_jax.objectives import Scheduled

@@ -19,8 +19,9 @@ from sklearn.ensemble import GradientBoostingClassifier
 from experiment.commands import ROOT, command, script
 from vae_jax import cli
 from vae_jax.checksums import remove_recorded
-from vae_jax.data import factor_sets, sprites
-from vae_jax.data.factors import factors_of, index_of
+from vae_jax.data import _factor_sets as factor_sets
+from vae_jax.data import sprites
+from vae_jax.data._factors import factors_of, index_of
 from vae_jax.evaluation.disentanglement import measure_disentanglement
 from vae_jax.experiment import Evaluate
 from vae_jax.experiment.disentanglement import settings as s
@@ -35,7 +36,7 @@ from vae_jax.experiment.progress import ProgressDisplay
 from vae_jax.experiment.share import export_run, summary_of
 from vae_jax.runs import RunFolder
 from vae_jax.training import init_train_state, make_train_step
-from vae_jax.training.fitting import split_key
+from vae_jax.training._fitting import split_key
 
 SIZES = (3, 2, 4, 4, 4)
 SMALL = s.DisentangleSettings(

@@ -16,7 +16,7 @@ from vae_jax.experiment import resumable
 from vae_jax.experiment.problem import make_problem
 from vae_jax.experiment.progress import ProgressDisplay
 from vae_jax.experiment.settings import resolve
-from vae_jax.training import memory
+from vae_jax.training import _memory as memory
 from vae_jax.training.checkpoints import load_best
 
 pytestmark = pytest.mark.usefixtures("in_an_empty_folder")

@@ -7,7 +7,7 @@ import pytest
 from experiment.commands import script
 from vae_jax.models import likelihoods, vq_vae
 from vae_jax.networks import mlp_decoder, mlp_encoder, residual_decoder
-from vae_jax.objectives import quantized
+from vae_jax.objectives import vq_vae_loss
 from vae_jax.quantizers import ema_vector_quantizer
 
 curve = script("vq_curve")
@@ -20,7 +20,7 @@ def test_the_loss_is_the_published_one_times_half_the_pixels():
     model = vq_vae(*networks, ema_vector_quantizer(8, curve.DIM, curve.COMMITMENT), curve.GRID, likelihood)
     xs = np.random.default_rng(0).random((3, *curve.IMAGE)).astype(np.float32) - 0.5
     params = jax.jit(model.init)(jax.random.key(0))
-    loss, _ = jax.jit(lambda params: quantized(model, params, jax.random.key(1), xs))(params)
+    loss, _ = jax.jit(lambda params: vq_vae_loss(model, params, jax.random.key(1), xs))(params)
 
     def parts(x):
         posterior = model.encode(params, x)

@@ -12,8 +12,8 @@ import pytest
 from fresh import some_params
 from vae_jax import data
 from vae_jax.explorer import explorer_page, payload_of
-from vae_jax.explorer.payload import Payload
-from vae_jax.explorer.serve import server_of
+from vae_jax.explorer._payload import Payload
+from vae_jax.explorer._serve import server_of
 from vae_jax.models import VAE, likelihoods, mlp_vae, vq_vae
 from vae_jax.networks import mlp_decoder, mlp_encoder, residual_decoder, residual_encoder
 from vae_jax.quantizers import product_quantizer, vector_quantizer

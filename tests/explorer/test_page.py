@@ -8,9 +8,9 @@ import re
 import numpy as np
 import pytest
 
-from vae_jax.explorer import page as page_module
+from vae_jax.explorer import _page as page_module
 from vae_jax.explorer import write_page
-from vae_jax.explorer.page import explorer_page, linked_modules
+from vae_jax.explorer._page import explorer_page, linked_modules
 
 
 def element(page, name):

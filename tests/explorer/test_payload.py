@@ -12,9 +12,9 @@ import pytest
 from fresh import some_params
 from vae_jax.evaluation import kl_per_dimension, posterior_means
 from vae_jax.explorer import payload_of
-from vae_jax.explorer.codes import Layer, layers_of
+from vae_jax.explorer._codes import Layer, layers_of
 from vae_jax.models import hierarchical_vae, mlp_vae, with_mixture_prior
-from vae_jax.models.codes import Level
+from vae_jax.models._codes import Level
 from vae_jax.networks import mlp_decoder, mlp_encoder
 from vae_jax.quantizers import product_quantizer, vector_quantizer
 

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from vae_jax.explorer.serve import server_of
+from vae_jax.explorer._serve import server_of
 
-serve = importlib.import_module("vae_jax.explorer.serve")  # the package has a function of this name
+serve = importlib.import_module("vae_jax.explorer._serve")  # the package has a function of this name
 PAGE = "<!doctype html><p>\u00fc</p>"
 
 

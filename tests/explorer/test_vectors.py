@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from vae_jax.explorer.vectors import vector_space
+from vae_jax.explorer._vectors import vector_space
 from vae_jax.models import autoencoder, fit_prior
 from vae_jax.networks import Network
 

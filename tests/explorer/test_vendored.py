@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import vae_jax.explorer
-from vae_jax.explorer.page import VENDORED
+from vae_jax.explorer._page import VENDORED
 
 FOLDER = Path(vae_jax.explorer.__file__).parent / "vendored"
 

@@ -199,7 +199,7 @@ def test_a_file_that_lies_about_its_size_is_refused_before_memory_is_taken(tmp_p
     path.write_bytes((10**15).to_bytes(8, "little") + path.read_bytes()[8:])
     with pytest.raises(ValueError, match="its header says that it is 1,000,000,000,000,000 bytes long, of a file of"):
         read_params(one, path)
-    monkeypatch.setattr("vae_jax.export.safetensors_files.memory_bytes", lambda: 50)
+    monkeypatch.setattr("vae_jax.export._safetensors_files.memory_bytes", lambda: 50)
     with pytest.raises(ValueError, match="bytes of memory, but there are 50"):
         read_params(one, saved(tmp_path, entry([3], [0, 12]), bytes(12)))
 

@@ -10,7 +10,7 @@ from export.onnx_runtime import run, session
 from export.small_models import MODELS, inputs_of, made, of_convolutions
 from vae_jax.distributions import Normal
 from vae_jax.export import functions_of
-from vae_jax.export.files import onnx_bytes
+from vae_jax.export._files import onnx_bytes
 
 
 def of_the_model(model, params, function, inputs):

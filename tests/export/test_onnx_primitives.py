@@ -9,7 +9,7 @@ from jax.ad_checkpoint import checkpoint_name
 
 from export.onnx_runtime import converted, run
 from vae_jax.export import to_onnx
-from vae_jax.export.onnx_convert import CALLS, HANDLERS
+from vae_jax.export._onnx_convert import CALLS, HANDLERS
 from vae_jax.networks import Conv, ConvTranspose
 
 RNG = np.random.default_rng(0)

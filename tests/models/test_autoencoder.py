@@ -6,9 +6,9 @@ import scipy.stats
 
 from fresh import init
 from vae_jax.models import autoencoder, fit_prior, likelihoods
-from vae_jax.models.vae import split_buffers
 from vae_jax.networks import mlp_decoder, mlp_encoder
-from vae_jax.objectives import reconstruction
+from vae_jax.objectives import reconstruction_loss
+from vae_jax.params import split_buffers
 
 
 def small_autoencoder():
@@ -62,7 +62,7 @@ def test_a_dimension_without_variance_has_a_prior_of_finite_density():
 def test_the_loss_sends_no_gradient_to_the_buffers_and_some_to_all_other_parameters():
     params = init(MODEL, jax.random.key(0))
     batch = jnp.stack([X, 1 - X, X**2])
-    gradient = jax.grad(lambda p: reconstruction(MODEL, p, jax.random.key(1), batch)[0])(params)
+    gradient = jax.grad(lambda p: reconstruction_loss(MODEL, p, jax.random.key(1), batch)[0])(params)
     for name, leaf in gradient["buffers"].items():
         np.testing.assert_array_equal(leaf, np.zeros(3), err_msg=name)
     for path, leaf in jax.tree_util.tree_leaves_with_path(split_buffers(gradient)[0]):

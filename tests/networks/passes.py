@@ -4,7 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vae_jax.networks import matrix_convolutions, native_convolutions
+from vae_jax.networks import _matrix_convolutions as matrix_convolutions
+from vae_jax.networks import _native_convolutions as native_convolutions
 
 
 def operands(geometry, channels, features, pass_):

@@ -10,7 +10,7 @@ from networks.programs import UNRUN
 from vae_jax.models import conv_vae, gaussian_vae
 from vae_jax.networks import residual_decoder, residual_encoder
 from vae_jax.objectives import negative_elbo
-from vae_jax.training.step import make_train_step
+from vae_jax.training._step import make_train_step
 
 MODELS = {
     "conv_vae": lambda: conv_vae((8, 8, 1), 3, (4, 6), 5, kernel_sizes=(4, 2)),

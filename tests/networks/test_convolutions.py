@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from vae_jax.networks.convolutions import Conv, ConvTranspose, convolution, padding_of, transposed_convolution
+from vae_jax.networks._convolutions import Conv, ConvTranspose, convolution, padding_of, transposed_convolution
 
 # Kernel size, stride and padding of every layer that the networks here can have, and one that none has.
 LAYERS = [(4, 2, 1), (2, 2, 0), (6, 2, 2), (3, 1, 1), (1, 1, 0), (3, 2, 0)]

@@ -7,7 +7,7 @@ import scipy.special
 from models.tiny_priors import call, call_each, rough
 from networks.influence import earlier, influence
 from vae_jax.networks import gated_pixel_cnn
-from vae_jax.networks.gated_pixel_cnn import GatedLayer
+from vae_jax.networks._gated_pixel_cnn import GatedLayer
 
 K = 4
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from networks.passes import by_products_and_by_xla, operands
-from vae_jax.networks.convolution_geometry import Geometry
+from vae_jax.networks._convolution_geometry import Geometry
 
 # Also geometries that no network here has: pixels at the right and below that no window reads, blocks that the kernel
 # or the padding covers in part, padding of whole blocks.

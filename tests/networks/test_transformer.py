@@ -10,7 +10,7 @@ from models.tiny_priors import call, call_each, rough
 from networks.influence import earlier, influence
 from networks.programs import products_of
 from vae_jax.networks import bidirectional_transformer, causal_transformer
-from vae_jax.networks.transformer import attention
+from vae_jax.networks._transformer import attention
 
 K, T, CLASSES = 5, 7, 3
 SIZES = {"layers": 2, "width": 12, "heads": 3}

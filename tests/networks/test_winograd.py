@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 from networks.passes import by_products_and_by_xla, operands
-from vae_jax.networks import matrix_convolutions, native_convolutions, winograd
-from vae_jax.networks.convolution_geometry import Geometry
-from vae_jax.networks.convolutions import convolution
+from vae_jax.networks import _matrix_convolutions as matrix_convolutions
+from vae_jax.networks import _native_convolutions as native_convolutions
+from vae_jax.networks import _winograd as winograd
+from vae_jax.networks._convolution_geometry import Geometry
+from vae_jax.networks._convolutions import convolution
 
 
 @pytest.mark.parametrize(("size", "products"), [(2, 3), (3, 4)])

@@ -14,8 +14,8 @@ from fresh import some_params, some_state, soon_started
 from networks.programs import UNRUN, products_of
 from vae_jax import objectives as o
 from vae_jax.models import mlp_vae
-from vae_jax.models.vae import join_buffers, split_buffers
-from vae_jax.objectives.batch import keys_of_examples
+from vae_jax.objectives._batch import keys_of_examples
+from vae_jax.params import join_buffers, split_buffers
 from vae_jax.training import fit_ensemble, init_train_state, make_train_epoch, make_train_step
 
 MEANS = {name: row for name, row in OBJECTIVES.items() if not row.needs_batch and row.name != "accumulated"}

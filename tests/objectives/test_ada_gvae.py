@@ -31,15 +31,15 @@ def test_a_pair_of_one_image_twice_is_the_vae_s_loss():
     # All divergences are 0, none below their middle: nothing is shared, which is the same here. Of 4,000 draws each.
     pairs, keys = np.stack([IMAGES, IMAGES], axis=1), jax.random.split(jax.random.key(0), 4000)
     draws = lambda objective, batch: jax.jit(jax.vmap(lambda k: objective(VAE_MODEL, VAE_PARAMS, k, batch)[0]))(keys)
-    found = np.asarray(draws(objectives.ada_gvae(3.0), pairs), np.float64)
-    other = np.asarray(draws(objectives.beta(3.0), IMAGES), np.float64)
+    found = np.asarray(draws(objectives.ada_gvae_loss(3.0), pairs), np.float64)
+    other = np.asarray(draws(objectives.beta_vae_loss(3.0), IMAGES), np.float64)
     error = np.hypot(found.std(), other.std()) / np.sqrt(4000)
     assert abs(found.mean() - other.mean()) < 5 * error
     np.testing.assert_allclose(other.var() / found.var(), 2.0, rtol=0.25)  # two images a pair, each with its own draw
 
 
 def test_the_rate_is_that_of_the_shared_posteriors():
-    loss, aux = jax.jit(lambda: objectives.ada_gvae(2.0)(VAE_MODEL, VAE_PARAMS, jax.random.key(0), PAIRS))()
+    loss, aux = jax.jit(lambda: objectives.ada_gvae_loss(2.0)(VAE_MODEL, VAE_PARAMS, jax.random.key(0), PAIRS))()
     rates = []
     for pair in PAIRS:
         for q in share_posteriors(*(VAE_MODEL.encode(VAE_PARAMS, x) for x in pair)):
@@ -51,6 +51,6 @@ def test_the_rate_is_that_of_the_shared_posteriors():
 
 def test_single_images_and_other_posteriors_are_refused():
     with pytest.raises(ValueError, match=r"batch must be pairs of examples, \[B, 2, \.\.\.\], got \[B, 4, 4, 1\]"):
-        objectives.ada_gvae()(VAE_MODEL, VAE_PARAMS, jax.random.key(0), IMAGES)
+        objectives.ada_gvae_loss()(VAE_MODEL, VAE_PARAMS, jax.random.key(0), IMAGES)
     with pytest.raises(TypeError, match="needs a model whose encode returns a Normal"):
-        objectives.ada_gvae()(*CODES[:2], jax.random.key(0), PAIRS)
+        objectives.ada_gvae_loss()(*CODES[:2], jax.random.key(0), PAIRS)

@@ -41,26 +41,26 @@ def loss_and_metrics(objective, problem=NOISY):
 
 
 def test_with_weights_of_one_it_is_the_negative_elbo():
-    loss, metrics = loss_and_metrics(objectives.beta_tc(1.0, objectives.stratified(10)))
+    loss, metrics = loss_and_metrics(objectives.beta_tcvae_loss(1.0, objectives.stratified(10)))
     assert loss == pytest.approx(-metrics["elbo"], rel=1e-6)
 
 
 def test_each_weight_weighs_its_own_part():
     aggregate = objectives.exact(IMAGES)
-    base, metrics = loss_and_metrics(objectives.beta_tc(1.0, aggregate))
+    base, metrics = loss_and_metrics(objectives.beta_tcvae_loss(1.0, aggregate))
     for weights, part in (
         ({"beta": 5.0}, "total_correlation"),
         ({"beta": 1.0, "alpha": 5.0}, "mutual_information"),
         ({"beta": 1.0, "gamma": 5.0}, "dimension_wise_kl"),
     ):
-        loss, _ = loss_and_metrics(objectives.beta_tc(weights.pop("beta"), aggregate, **weights))
+        loss, _ = loss_and_metrics(objectives.beta_tcvae_loss(weights.pop("beta"), aggregate, **weights))
         assert loss - base == pytest.approx(4 * metrics[part], rel=1e-3, abs=1e-4)
 
 
 @pytest.mark.slow
 def test_the_exact_parts_sum_to_the_rate_in_expectation_and_the_correlation_is_not_below_zero():
     model, params, batch = NOISY
-    objective = objectives.beta_tc(2.0, objectives.exact(batch))
+    objective = objectives.beta_tcvae_loss(2.0, objectives.exact(batch))
     metrics = jax.jit(jax.vmap(lambda k: objective(model, params, k, batch)[1].metrics))(
         jax.random.split(jax.random.key(0), 4000)
     )
@@ -78,8 +78,8 @@ def test_a_posterior_that_is_no_normal_and_a_negative_weight_are_refused():
         prior=lambda params: Normal(jnp.zeros((4, 4, 1)), jnp.zeros((4, 4, 1))),
         decode=lambda params, z: Normal(z, jnp.zeros_like(z)),
     )
-    for objective in (objectives.beta_tc(2.0, objectives.stratified(10)), objectives.dip_i(1.0)):
+    for objective in (objectives.beta_tcvae_loss(2.0, objectives.stratified(10)), objectives.dip_vae_i_loss(1.0)):
         with pytest.raises(TypeError, match="needs a model whose encode returns a Normal over a vector z"):
             loss_and_metrics(objective, NOISY._replace(model=grid, params={}))
     with pytest.raises(ValueError, match="gamma must be"):
-        objectives.beta_tc(2.0, objectives.stratified(10), gamma=-1.0)
+        objectives.beta_tcvae_loss(2.0, objectives.stratified(10), gamma=-1.0)

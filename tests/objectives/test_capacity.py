@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from objectives.linear_gaussian import elbo_parts, examples, linear_gaussian, wrong_params
-from vae_jax.objectives import capacity, capacity_loss_from_terms, negative_elbo
+from vae_jax.objectives import capacity_loss, capacity_loss_from_terms, negative_elbo
 
 MODEL, PARAMS, XS, KEY = linear_gaussian(), wrong_params(), examples(5), jax.random.key(0)
 RATES = np.array([elbo_parts(PARAMS, x.astype(np.float64))[1] for x in XS])
@@ -17,7 +17,7 @@ def test_the_arithmetic():
 
 @pytest.mark.parametrize("nats", [0.0, float(np.sort(RATES)[2]), 50.0])
 def test_the_loss_is_distortion_plus_gamma_times_each_examples_own_distance(nats):
-    loss, aux = capacity(7.0, nats)(MODEL, PARAMS, KEY, XS)
+    loss, aux = capacity_loss(7.0, nats)(MODEL, PARAMS, KEY, XS)
     expected = float(aux.metrics["distortion"]) + 7.0 * np.abs(RATES - nats).mean()
     np.testing.assert_allclose(loss, expected, rtol=1e-5)
     _, usual = negative_elbo(MODEL, PARAMS, KEY, XS)
@@ -34,7 +34,7 @@ def test_some_of_the_examples_lie_on_either_side_of_the_middle_capacity():
 def test_the_gradient_pulls_the_rate_to_the_capacity_from_both_sides():
     rate = jax.grad(lambda p: negative_elbo(MODEL, p, KEY, XS)[1].metrics["rate"])
     distortion = jax.grad(lambda p: negative_elbo(MODEL, p, KEY, XS)[1].metrics["distortion"])
-    loss = lambda nats: jax.grad(lambda p: capacity(7.0, nats)(MODEL, p, KEY, XS)[0])
+    loss = lambda nats: jax.grad(lambda p: capacity_loss(7.0, nats)(MODEL, p, KEY, XS)[0])
     rates, distortions, below, above = jax.jit(lambda p: [f(p) for f in (rate, distortion, loss(50.0), loss(0.0))])(
         PARAMS
     )
@@ -45,13 +45,13 @@ def test_the_gradient_pulls_the_rate_to_the_capacity_from_both_sides():
 
 
 def test_with_gamma_1_and_no_capacity_it_is_the_vae():
-    loss, _ = capacity(1.0, 0.0)(MODEL, PARAMS, KEY, XS)
+    loss, _ = capacity_loss(1.0, 0.0)(MODEL, PARAMS, KEY, XS)
     np.testing.assert_allclose(loss, negative_elbo(MODEL, PARAMS, KEY, XS)[0], rtol=1e-6)
 
 
 @pytest.mark.parametrize(("numbers", "name"), [((-1, 5), "gamma"), ((1, -0.5), "nats"), ((float("nan"), 1), "gamma")])
 def test_numbers_below_0_are_refused_by_name(numbers, name):
     with pytest.raises(ValueError, match=f"{name} must be at least 0, got"):
-        capacity(*numbers)
+        capacity_loss(*numbers)
     with pytest.raises(ValueError, match=f"{name} must be at least 0, got"):
-        jax.jit(lambda: capacity(*numbers)(MODEL, PARAMS, KEY, jnp.asarray(XS))[0])()
+        jax.jit(lambda: capacity_loss(*numbers)(MODEL, PARAMS, KEY, jnp.asarray(XS))[0])()

@@ -14,7 +14,7 @@ PARAMS = discriminated(VAE_PARAMS)
 
 
 def gradients(gamma):
-    objective = objectives.factor_vae(gamma, DISCRIMINATOR.apply)
+    objective = objectives.factor_vae_loss(gamma, DISCRIMINATOR.apply)
     loss = lambda params: objective(DISCRIMINATED, params, jax.random.key(0), IMAGES)[0]
     return jax.jit(jax.grad(loss))(PARAMS)
 
@@ -76,7 +76,7 @@ def test_a_trained_discriminator_estimates_the_total_correlation_of_a_gaussian()
 
 
 def test_a_model_without_a_discriminator_and_a_batch_of_one_are_refused():
-    objective = objectives.factor_vae(1.0, DISCRIMINATOR.apply)
+    objective = objectives.factor_vae_loss(1.0, DISCRIMINATOR.apply)
     with pytest.raises(ValueError, match=r"models.with_discriminator\(model, network\) adds it"):
         objective(NOISY.model, VAE_PARAMS, jax.random.key(0), IMAGES)
     with pytest.raises(ValueError, match="batch must hold at least 2 examples"):

@@ -17,7 +17,7 @@ from vae_jax.objectives import (
     stop_generation,
     stop_inference,
 )
-from vae_jax.objectives.gradients import only_gradient, scale_gradient
+from vae_jax.objectives._gradients import only_gradient, scale_gradient
 
 MODEL, X, KEY = separated(linear_gaussian()), examples(1)[0], jax.random.key(0)
 PARAMS = {part: wrong_params() for part in ("inference", "generation")}

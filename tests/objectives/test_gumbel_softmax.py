@@ -8,7 +8,7 @@ from fresh import init
 from vae_jax.distributions import OneHotCategorical, gumbel_softmax
 from vae_jax.models import categorical_vae, mlp_vae
 from vae_jax.networks import mlp_decoder, mlp_encoder
-from vae_jax.objectives import at_step, elbo, gumbel_softmax_elbo, linear, negative_elbo, scheduled
+from vae_jax.objectives import at_step, elbo, gumbel_softmax_loss, linear, negative_elbo, scheduled
 from vae_jax.training import init_train_state, make_train_step
 
 IMAGE = (4, 4, 1)
@@ -34,7 +34,7 @@ def test_the_largest_of_a_relaxed_draw_is_a_draw_of_the_categories():
 
 
 def test_the_loss_is_the_relaxed_distortion_and_the_kl_of_the_categories():
-    loss, aux = gumbel_softmax_elbo(0.7)(MODEL, PARAMS, jax.random.key(1), BATCH)
+    loss, aux = gumbel_softmax_loss(0.7)(MODEL, PARAMS, jax.random.key(1), BATCH)
     posterior = jax.vmap(lambda x: MODEL.encode(PARAMS, x))(BATCH)
     p = np.asarray(posterior.mean, np.float64)
     np.testing.assert_allclose(aux.metrics["rate"], (p * np.log(3 * p)).sum((1, 2)).mean(), rtol=1e-4)
@@ -46,7 +46,7 @@ def test_the_loss_is_the_relaxed_distortion_and_the_kl_of_the_categories():
 
 
 def test_at_a_low_temperature_it_is_the_elbo_of_one_hot_codes():
-    relaxed = jax.vmap(lambda key: gumbel_softmax_elbo(1e-3)(MODEL, PARAMS, key, BATCH)[0])
+    relaxed = jax.vmap(lambda key: gumbel_softmax_loss(1e-3)(MODEL, PARAMS, key, BATCH)[0])
     exact = jax.vmap(lambda key: negative_elbo(MODEL, PARAMS, key, BATCH)[0])
     keys = jax.random.split(jax.random.key(2), 2000)
     values = [np.asarray(jax.jit(f)(keys), np.float64) for f in (relaxed, exact)]
@@ -55,9 +55,9 @@ def test_at_a_low_temperature_it_is_the_elbo_of_one_hot_codes():
 
 
 def test_the_temperature_follows_a_schedule():
-    objective = scheduled(gumbel_softmax_elbo, linear(10, 1.0, 0.5))
+    objective = scheduled(gumbel_softmax_loss, linear(10, 1.0, 0.5))
     for step, temperature in ((0, 1.0), (5, 0.75), (10, 0.5), (99, 0.5)):
-        expected = gumbel_softmax_elbo(temperature)(MODEL, PARAMS, jax.random.key(1), BATCH)[0]
+        expected = gumbel_softmax_loss(temperature)(MODEL, PARAMS, jax.random.key(1), BATCH)[0]
         found = at_step(objective, step)(MODEL, PARAMS, jax.random.key(1), BATCH)[0]
         np.testing.assert_allclose(found, expected, rtol=1e-5)
 
@@ -65,7 +65,7 @@ def test_the_temperature_follows_a_schedule():
 @pytest.mark.slow
 def test_training_lowers_the_bound_of_the_one_hot_model():
     optimizer = optax.adam(1e-2)
-    step = make_train_step(MODEL, gumbel_softmax_elbo(0.5), optimizer)
+    step = make_train_step(MODEL, gumbel_softmax_loss(0.5), optimizer)
     state = jax.jit(lambda key: init_train_state(MODEL, optimizer, key))(jax.random.key(0))
     after, _ = jax.jit(lambda s: jax.lax.scan(lambda s, _: step(s, jax.random.key(1), BATCH), s, None, 1500))(state)
     bound = lambda params: np.mean(
@@ -81,10 +81,10 @@ def test_training_lowers_the_bound_of_the_one_hot_model():
 
 def test_bad_arguments():
     with pytest.raises(ValueError, match=r"temperature must be at least 0.001, got 0.0"):
-        gumbel_softmax_elbo(0.0)
+        gumbel_softmax_loss(0.0)
     other = mlp_vae(IMAGE, 2, (8,))
     with pytest.raises(TypeError, match="needs a model whose encode returns a OneHotCategorical"):
-        gumbel_softmax_elbo(1.0)(other, init(other, jax.random.key(0)), jax.random.key(1), BATCH)
+        gumbel_softmax_loss(1.0)(other, init(other, jax.random.key(0)), jax.random.key(1), BATCH)
     with pytest.raises(ValueError, match="num_categories at least 2, got 2 and 1"):
         categorical_vae(mlp_encoder(IMAGE, 2, (8,)), mlp_decoder(2, (*IMAGE, 1), (8,)), 2, 1)
 

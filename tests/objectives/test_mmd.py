@@ -48,18 +48,18 @@ def test_mmd_of_two_gaussians_is_unbiased_for_the_closed_form():
 def test_info_vae_is_the_vae_at_alpha_0_and_weight_1_and_has_no_rate_at_alpha_1():
     model, params, batch = NOISY
     call = jax.jit(lambda objective: objective(model, params, jax.random.key(0), batch), static_argnums=0)
-    loss, aux = call(objectives.info_vae(0.0, 1.0, gaussian_kernel(2.0)))
+    loss, aux = call(objectives.info_vae_loss(0.0, 1.0, gaussian_kernel(2.0)))
     np.testing.assert_allclose(loss, -aux.metrics["elbo"], rtol=1e-6)
-    loss, aux = call(objectives.info_vae(1.0, 50.0, gaussian_kernel(2.0)))
+    loss, aux = call(objectives.info_vae_loss(1.0, 50.0, gaussian_kernel(2.0)))
     np.testing.assert_allclose(loss, aux.metrics["distortion"] + 50.0 * aux.metrics["mmd"], rtol=1e-6)
     with pytest.raises(ValueError, match="alpha must be"):
-        objectives.info_vae(1.5, 1.0, gaussian_kernel(2.0))
+        objectives.info_vae_loss(1.5, 1.0, gaussian_kernel(2.0))
     with pytest.raises(ValueError, match=r"alpha \+ weight - 1 must be"):
-        objectives.info_vae(0.0, 0.5, gaussian_kernel(2.0))
+        objectives.info_vae_loss(0.0, 0.5, gaussian_kernel(2.0))
 
 
 def test_wae_takes_a_posterior_without_a_density():
-    loss, aux = objectives.wae_mmd(10.0, KERNELS["multiquadratic"][0])(*CODES[:2], jax.random.key(0), CODES.batch)
+    loss, aux = objectives.wae_mmd_loss(10.0, KERNELS["multiquadratic"][0])(*CODES[:2], jax.random.key(0), CODES.batch)
     np.testing.assert_allclose(loss, aux.metrics["distortion"] + 10.0 * aux.metrics["mmd"], rtol=1e-6)
     with pytest.raises(ValueError, match="batch must hold at least 2 examples"):
-        objectives.wae_mmd(1.0, gaussian_kernel(1.0))(*CODES[:2], jax.random.key(0), CODES.batch[:1])
+        objectives.wae_mmd_loss(1.0, gaussian_kernel(1.0))(*CODES[:2], jax.random.key(0), CODES.batch[:1])

@@ -7,7 +7,7 @@ import pytest
 from fresh import init
 from vae_jax.models import mlp_vae, vq_vae
 from vae_jax.networks import Network, mlp_decoder, mlp_encoder
-from vae_jax.objectives import accumulated, negative_elbo, quantized
+from vae_jax.objectives import accumulated, negative_elbo, vq_vae_loss
 from vae_jax.quantizers import ema_vector_quantizer, lookup_free_quantizer, residual_quantizer, vector_quantizer
 from vae_jax.training import init_train_state, make_train_step
 
@@ -28,7 +28,7 @@ def encoded_and_decoded(model, params, x):
 def test_the_loss_is_a_mean_over_examples_of_sums_over_places_in_numpy():
     model = model_of(vector_quantizer(7, 3, commitment=0.25))
     params = init(model, jax.random.key(0))
-    loss, aux = jax.jit(quantized, static_argnums=0)(model, params, jax.random.key(1), BATCH)
+    loss, aux = jax.jit(vq_vae_loss, static_argnums=0)(model, params, jax.random.key(1), BATCH)
     codebook = np.asarray(params["quantizers"]["level_1"]["codebook"], np.float64)
     posterior, logits = jax.jit(jax.vmap(lambda x: encoded_and_decoded(model, params, x)))(BATCH)
     inputs = np.asarray(posterior.grids[0].inputs, np.float64).reshape(6, 4, 3)
@@ -56,7 +56,7 @@ def test_loss_and_encoder_gradient_do_not_grow_with_the_batch(quantizer):
     params = init(model, jax.random.key(0))
     of = jax.jit(
         jax.value_and_grad(
-            lambda encoder, xs: quantized(model, {**params, "encoder": encoder}, jax.random.key(0), xs)[0]
+            lambda encoder, xs: vq_vae_loss(model, {**params, "encoder": encoder}, jax.random.key(0), xs)[0]
         )
     )
     loss, gradient = of(params["encoder"], BATCH)
@@ -70,7 +70,7 @@ def test_a_training_step_moves_buffers_by_the_batch_and_weights_by_the_gradient(
     quantizer = residual_quantizer(ema_vector_quantizer(7, 3, revival=0.1), 2)
     model = model_of(quantizer)
     state = jax.jit(lambda key: init_train_state(model, optax.sgd(0.1), key))(jax.random.key(0))
-    after, _ = jax.jit(make_train_step(model, quantized, optax.sgd(0.1)))(state, jax.random.key(1), BATCH)
+    after, _ = jax.jit(make_train_step(model, vq_vae_loss, optax.sgd(0.1)))(state, jax.random.key(1), BATCH)
     step_key = jax.random.fold_in(jax.random.key(1), 0)
     update_key = jax.random.fold_in(jax.random.split(step_key, len(BATCH))[0], 1)
     posteriors = lambda params: jax.vmap(lambda x: model.encode(params, x))(BATCH)
@@ -85,7 +85,7 @@ def test_a_training_step_moves_buffers_by_the_batch_and_weights_by_the_gradient(
 def test_the_encoder_learns_codes_by_which_images_are_told_apart():
     model = model_of(ema_vector_quantizer(8, 3, revival=0.1))
     optimizer = optax.adam(1e-2)
-    step = make_train_step(model, quantized, optimizer)
+    step = make_train_step(model, vq_vae_loss, optimizer)
     state = jax.jit(lambda key: init_train_state(model, optimizer, key))(jax.random.key(0))
     run = jax.jit(lambda state: jax.lax.scan(lambda s, _: step(s, jax.random.key(1), BATCH), state, None, 800))
     _, metrics = run(state)
@@ -101,7 +101,7 @@ def test_the_entropy_of_a_batch_counts_for_every_place_as_the_commitment_does():
         copies = lambda params, x, places=places: jnp.tile(x[0, :3, 0] - params["shift"], places)
         encoder = Network(lambda key: {"shift": jnp.full(3, 0.4)}, copies)
         model = vq_vae(encoder, mlp_decoder(3 * places, (*IMAGE, 1), (8,)), quantizer, (1, places))
-        aux = jax.jit(quantized, static_argnums=0)(model, init(model, jax.random.key(0)), jax.random.key(1), BATCH)[1]
+        aux = jax.jit(vq_vae_loss, static_argnums=0)(model, init(model, jax.random.key(0)), jax.random.key(1), BATCH)[1]
         losses[places] = aux.metrics["quantization_loss"]
     assert abs(losses[1]) > 0.01
     np.testing.assert_allclose(losses[4], 4 * losses[1], rtol=1e-5)
@@ -110,7 +110,7 @@ def test_the_entropy_of_a_batch_counts_for_every_place_as_the_commitment_does():
 @pytest.mark.parametrize("microbatches", [1, 2])
 def test_codebooks_are_not_updated_by_parts_of_a_batch(microbatches):
     model = model_of(ema_vector_quantizer(7, 3))
-    params, objective = init(model, jax.random.key(0)), accumulated(quantized, microbatches)
+    params, objective = init(model, jax.random.key(0)), accumulated(vq_vae_loss, microbatches)
     run = lambda: jax.eval_shape(lambda: objective(model, params, jax.random.key(0), BATCH))
     if microbatches == 1:
         run()
@@ -122,7 +122,7 @@ def test_codebooks_are_not_updated_by_parts_of_a_batch(microbatches):
 def test_a_model_without_codes_is_refused():
     model = mlp_vae(IMAGE, 2, (8,))
     with pytest.raises(TypeError, match=r"quantized needs a model whose encode returns codes.*got a Normal"):
-        quantized(model, init(model, jax.random.key(0)), jax.random.key(1), BATCH)
+        vq_vae_loss(model, init(model, jax.random.key(0)), jax.random.key(1), BATCH)
 
 
 def test_the_elbo_of_codes_trains_all_but_the_codebook():

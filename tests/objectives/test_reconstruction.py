@@ -14,7 +14,7 @@ from objectives.linear_gaussian import (
     wrong_params,
 )
 from vae_jax.distributions import Delta
-from vae_jax.objectives import distortion, reconstruction
+from vae_jax.objectives import distortion, reconstruction_loss
 
 MODEL, XS = linear_gaussian(), examples(4)
 
@@ -27,13 +27,13 @@ def test_with_a_delta_it_is_minus_the_log_likelihood_at_the_code():
     expected = -scipy.stats.norm.logpdf(XS, means, np.sqrt(NOISE_VARIANCE)).sum(axis=1)
     actual = [distortion(model, params, jax.random.key(0), x) for x in XS]
     np.testing.assert_allclose(actual, expected, rtol=1e-5)
-    loss, aux = reconstruction(model, params, jax.random.key(1), XS)
+    loss, aux = reconstruction_loss(model, params, jax.random.key(1), XS)
     np.testing.assert_allclose(loss, expected.mean(), rtol=1e-5)
     assert aux.metrics == {"distortion": loss}
 
 
 def test_with_a_noisy_posterior_it_is_the_elbos_distortion_in_expectation():
     params = wrong_params()
-    losses = draws(lambda key: reconstruction(MODEL, params, key, XS)[0], 10_000)
+    losses = draws(lambda key: reconstruction_loss(MODEL, params, key, XS)[0], 10_000)
     expected = -np.mean([elbo_parts(params, x.astype(np.float64))[0] for x in XS])
     assert abs(losses.mean() - expected) < 5 * standard_error(losses)  # fails once in 1.7 million seeds

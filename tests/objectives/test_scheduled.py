@@ -20,7 +20,7 @@ from vae_jax.objectives import (
     negative_elbo,
     negative_iwae,
     on_prepared,
-    sampled_beta,
+    sampled_beta_vae_loss,
     sampled_elbo_terms,
     sampled_kl_warm_up,
     scheduled,
@@ -97,12 +97,12 @@ def test_the_metrics_are_the_true_elbo_at_every_step():
 
 def test_sampled_beta_weighs_the_sampled_rate_whose_mean_is_the_closed_form():
     xs = XS.astype(np.float64)
-    values = draws(lambda key: sampled_beta(3.0)(MODEL, PARAMS, key, XS)[0], 10_000)
+    values = draws(lambda key: sampled_beta_vae_loss(3.0)(MODEL, PARAMS, key, XS)[0], 10_000)
     parts = np.array([elbo_parts(PARAMS, x) for x in xs])
     expected = np.mean(-parts[:, 0] + 3 * parts[:, 1])
     assert abs(values.mean() - expected) < 5 * standard_error(values)  # fails once in 1.7 million seeds
     with pytest.raises(ValueError, match="beta must be at least 0, got -1"):
-        sampled_beta(-1)
+        sampled_beta_vae_loss(-1)
 
 
 def test_any_maker_of_objectives_can_be_scheduled():

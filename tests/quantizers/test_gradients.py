@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from vae_jax.quantizers import rotation_trick, straight_through
-from vae_jax.quantizers.gradients import MAX_GAIN
+from vae_jax.quantizers._gradients import MAX_GAIN
 
 RNG = np.random.default_rng(0)
 

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from vae_jax.quantizers.nearest import look_up, nearest_code, unit_vector
+from vae_jax.quantizers._nearest import look_up, nearest_code, unit_vector
 
 RNG = np.random.default_rng(0)
 

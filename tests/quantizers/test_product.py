@@ -3,14 +3,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from vae_jax.quantizers import (
-    ema_vector_quantizer,
-    head_dim,
-    product_quantizer,
-    residual_quantizer,
-    split_buffers,
-    vector_quantizer,
-)
+from vae_jax.params import split_buffers
+from vae_jax.quantizers import ema_vector_quantizer, head_dim, product_quantizer, residual_quantizer, vector_quantizer
 
 ZS = jnp.asarray(np.random.default_rng(0).normal(size=(50, 6)), jnp.float32)
 

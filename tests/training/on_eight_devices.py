@@ -20,13 +20,13 @@ from fresh import soon_started
 from networks.programs import UNRUN
 from vae_jax.data import binarize
 from vae_jax.models import VAE, mlp_vae, vq_vae
-from vae_jax.models.vae import join_buffers, split_buffers
 from vae_jax.networks import mlp_decoder, mlp_encoder
-from vae_jax.objectives import Aux, accumulated, negative_elbo, on_prepared, quantized
+from vae_jax.objectives import Aux, accumulated, negative_elbo, on_prepared, vq_vae_loss
+from vae_jax.params import join_buffers, split_buffers
 from vae_jax.quantizers import ema_vector_quantizer
 from vae_jax.training import Progress, fit, init_train_state, make_evaluate, make_train_epoch, make_train_step
+from vae_jax.training._data_parallel import on_mesh, on_mesh_or_whole, place_examples
 from vae_jax.training.checkpoints import OrbaxCheckpoints
-from vae_jax.training.data_parallel import on_mesh, on_mesh_or_whole, place_examples
 from vae_jax.training.sharding import data_mesh, gather, keep_shardings, place, replicated, shardings_of
 
 KEY = jax.random.key(0)
@@ -89,7 +89,7 @@ def codes_after_an_epoch(*how):
     """Moving averages, revived codes and perplexity: with 16 codes for 4 vectors of an image, some die at once."""
     encoder, decoder = mlp_encoder((4, 4, 1), 12, (8,)), mlp_decoder(12, (4, 4, 1, 1), (8,))
     model = vq_vae(encoder, decoder, ema_vector_quantizer(16, 3, decay=0.5, revival=0.5), (2, 2))
-    return after_an_epoch(model, on_prepared(quantized, binarize), TRAIN, *how)
+    return after_an_epoch(model, on_prepared(vq_vae_loss, binarize), TRAIN, *how)
 
 
 def initial_state(shardings=None):

@@ -4,8 +4,8 @@ import importlib
 import sys
 from pathlib import Path
 
+from vae_jax.training._processes import ending_together
 from vae_jax.training.distributed import start
-from vae_jax.training.processes import ending_together
 
 
 def main(program, port, count, index, folder):

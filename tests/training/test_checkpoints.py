@@ -16,8 +16,8 @@ from vae_jax.checksums import Damaged
 from vae_jax.models import mlp_vae
 from vae_jax.objectives import negative_elbo
 from vae_jax.training import Progress, fit
+from vae_jax.training._loop import IN_MEMORY
 from vae_jax.training.checkpoints import OrbaxCheckpoints, load_best, newest_whole
-from vae_jax.training.loop import IN_MEMORY
 
 EPOCHS, BATCH_SIZE = 5, 8
 IMAGES = np.random.default_rng(0).integers(0, 2, (50, 3, 3, 1)).astype(np.float32)

@@ -12,8 +12,8 @@ import pytest
 from vae_jax.models import VAE, likelihoods, mlp_vae
 from vae_jax.objectives import Aux, mean_over_batch, negative_elbo, on_prepared
 from vae_jax.training import Diverged, Progress, fit, fit_ensemble, init_train_state
+from vae_jax.training._checks import check_finite
 from vae_jax.training.checkpoints import OrbaxCheckpoints
-from vae_jax.training.examples import check_finite
 
 DATA = np.random.default_rng(0).uniform(size=(44, 3)).astype(np.float32)
 KEY = jax.random.key(0)

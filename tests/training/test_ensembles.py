@@ -7,7 +7,7 @@ import pytest
 
 from fresh import soon_started
 from vae_jax.models import VAE, conv_vae, mlp_vae
-from vae_jax.objectives import Aux, beta, kl_warm_up, linear, negative_elbo
+from vae_jax.objectives import Aux, beta_vae_loss, kl_warm_up, linear, negative_elbo
 from vae_jax.training import Diverged, EnsembleProgress, fit, fit_ensemble, init_train_state
 from vae_jax.training.checkpoints import OrbaxCheckpoints, load_best
 
@@ -19,7 +19,7 @@ NUMBERS = {"beta": [0.5, 1.0, 4.0], "rate": [0.1, 0.02, 0.05]}
 
 
 def setup(numbers):
-    return beta(numbers["beta"]), optax.adam(numbers["rate"])
+    return beta_vae_loss(numbers["beta"]), optax.adam(numbers["rate"])
 
 
 def together(keys=KEYS, numbers=NUMBERS, model=MODEL, **options):

@@ -8,7 +8,7 @@ import pytest
 from vae_jax.models import VAE
 from vae_jax.objectives import Aux
 from vae_jax.training import init_train_state, make_evaluate, make_train_epoch, make_train_step
-from vae_jax.training.epoch import steps_per_epoch
+from vae_jax.training._epoch import steps_per_epoch
 
 NUM_EXAMPLES, BATCH_SIZE = 22, 5
 NUM_STEPS = 4  # and two examples left out of each epoch

@@ -11,9 +11,9 @@ from fresh import soon_started
 from vae_jax.models import mlp_vae
 from vae_jax.objectives import negative_elbo
 from vae_jax.training import Diverged, fit_stream, make_evaluate, make_train_step
+from vae_jax.training._fitting import split_key
+from vae_jax.training._step import init_train_state
 from vae_jax.training.checkpoints import OrbaxCheckpoints
-from vae_jax.training.fitting import split_key
-from vae_jax.training.step import init_train_state
 
 MODEL = soon_started(mlp_vae((3, 3, 1), 2, hidden=(6,)))
 OPTIMIZER = optax.adam(0.05)

@@ -1,6 +1,6 @@
 import numpy as np
 
-from vae_jax.training.loop import best_epoch, best_loss, is_finished, run_epochs
+from vae_jax.training._loop import best_epoch, best_loss, is_finished, run_epochs
 
 
 def run(log, epochs, due=(), stop_at=None, runs_ahead=True):

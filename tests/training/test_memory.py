@@ -9,7 +9,8 @@ import pytest
 from fresh import soon_started
 from vae_jax.models import mlp_vae
 from vae_jax.objectives import negative_elbo
-from vae_jax.training import fit_ensemble, memory
+from vae_jax.training import _memory as memory
+from vae_jax.training import fit_ensemble
 
 
 def program_of(num_models, donate=True):

@@ -9,7 +9,7 @@ from flax import nnx
 from fresh import some_state, soon_started
 from vae_jax.models import VAE, gaussian_vae, mlp_vae
 from vae_jax.networks import from_nnx
-from vae_jax.objectives import Aux, beta, kl_warm_up, linear, negative_elbo
+from vae_jax.objectives import Aux, beta_vae_loss, kl_warm_up, linear, negative_elbo
 from vae_jax.training import TrainState, init_train_state, make_train_epoch, make_train_step
 
 BATCH = jnp.asarray(np.random.default_rng(0).integers(0, 2, (6, 2, 2, 1)), jnp.float32)
@@ -118,7 +118,7 @@ def test_a_scheduled_objective_is_taken_at_the_states_own_step_in_one_trace():
 
     @jax.jit
     def step_of_beta(state, weight):
-        return make_train_step(MODEL, beta(weight), optimizer)(state, key, BATCH)
+        return make_train_step(MODEL, beta_vae_loss(weight), optimizer)(state, key, BATCH)
 
     for number, weight in ((0, 0.0), (1, 0.25), (3, 0.75), (4, 1.0), (900, 1.0)):
         at = state._replace(step=jnp.int32(number))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vae_jax.visualization.disentanglement import information_map, response_maps, score_strips, scores_by_step
+from vae_jax.visualization._disentanglement import information_map, response_maps, score_strips, scores_by_step
 
 
 def test_information_map_has_a_cell_for_each_latent_and_factor_with_its_share():

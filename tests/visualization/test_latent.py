@@ -3,7 +3,7 @@ import pytest
 from matplotlib.colors import to_rgba
 
 from vae_jax.visualization import latent_scatter, principal_components
-from vae_jax.visualization.latent import CLASS_COLOURS
+from vae_jax.visualization._latent import CLASS_COLOURS
 
 RNG = np.random.default_rng(0)
 POINTS = RNG.normal(size=(300, 2)) * [2.0, 1.0]

@@ -9,7 +9,7 @@ from fresh import some_params
 from vae_jax.distributions import Bernoulli, Categorical, Normal
 from vae_jax.models import VAE, hierarchical_vae, mlp_vae, with_vamp_prior
 from vae_jax.networks import mlp_decoder, mlp_encoder
-from vae_jax.visualization.model_figures import Subject, model_figures, surgery_figures
+from vae_jax.visualization._model_figures import Subject, model_figures, surgery_figures
 
 SHAPE = (6, 6, 1)
 XS = jnp.asarray((np.random.default_rng(0).random((30, *SHAPE)) < 0.3).astype(np.float32))

@@ -11,7 +11,7 @@ import numpy as np
 from jax.typing import DTypeLike
 
 from vae_jax.benchmark.flops import AND_INPUTS, AND_WEIGHTS, Product
-from vae_jax.networks.blocks import barrier
+from vae_jax.networks._blocks import barrier
 
 
 def make_floor(

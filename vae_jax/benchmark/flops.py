@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from vae_jax.networks import winograd
+from vae_jax.networks import _winograd as winograd
 
 FORWARD, AND_WEIGHTS, AND_INPUTS = 1, 2, 3
 

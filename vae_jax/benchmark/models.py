@@ -10,8 +10,8 @@ import numpy as np
 from vae_jax import data
 from vae_jax.benchmark.flops import AND_WEIGHTS, Product, conv_product, dense_products
 from vae_jax.models import gaussian_vae
+from vae_jax.models._model import VAE
 from vae_jax.models.likelihoods import Likelihood, bernoulli, fixed_normal
-from vae_jax.models.vae import VAE
 from vae_jax.networks import (
     Network,
     conv_decoder,

@@ -13,10 +13,10 @@ from vae_jax import data
 from vae_jax.benchmark import models
 from vae_jax.benchmark.flops import Product
 from vae_jax.benchmark.work import Call, Setup, Work, named_arrays
-from vae_jax.models.vae import VAE
+from vae_jax.models._model import VAE
 from vae_jax.objectives import negative_elbo, on_prepared
 from vae_jax.training import init_train_state, make_train_epoch, make_train_step, over_models
-from vae_jax.training.data_parallel import on_mesh
+from vae_jax.training._data_parallel import on_mesh
 from vae_jax.training.sharding import data_mesh, keep_shardings, place, replicated, shardings_of
 
 

@@ -13,7 +13,7 @@ from vae_jax.experiment.load import images_of
 from vae_jax.experiment.progress import working
 from vae_jax.experiment.share import summary_of
 from vae_jax.explorer import explorer_page, payload_of, serve, write_page
-from vae_jax.explorer.serve import server_of
+from vae_jax.explorer._serve import server_of
 from vae_jax.text import printable
 
 

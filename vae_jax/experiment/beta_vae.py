@@ -8,7 +8,7 @@ from vae_jax.evaluation import measure_vae
 from vae_jax.experiment.method import Method
 from vae_jax.experiment.problem import make_gaussian_vae
 from vae_jax.experiment.settings import Settings
-from vae_jax.objectives import beta
+from vae_jax.objectives import beta_vae_loss
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,7 +23,7 @@ BETA_VAE = Method(
     "beta_vae",
     "beta-VAE",
     make_gaussian_vae,
-    lambda settings: beta(settings.beta),
+    lambda settings: beta_vae_loss(settings.beta),
     measure_vae,
     defaults=BetaSettings(),
     description="The beta-VAE of Higgins et al. 2017: the VAE with a weight on its rate.",

@@ -10,8 +10,8 @@ from vae_jax.checksums import Damaged
 from vae_jax.experiment.environment import versions
 from vae_jax.experiment.progress import say
 from vae_jax.runs import RunFolder
+from vae_jax.training._loop import is_finished
 from vae_jax.training.checkpoints import newest, newest_whole, read_progress
-from vae_jax.training.loop import is_finished
 
 # Packages that decide the bits of a run.
 _DECIDING = ("vae_jax", "jax", "jaxlib", "flax", "optax", "numpy")

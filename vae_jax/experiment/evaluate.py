@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from vae_jax.data import fingerprint, load_images, stream_images
 from vae_jax.evaluation import from_posterior, from_prior, measure_surgery
-from vae_jax.evaluation.require import require_density
+from vae_jax.evaluation._require import require_density
 from vae_jax.experiment.environment import device_name
 from vae_jax.experiment.evaluate_options import Evaluate
 from vae_jax.experiment.limits import check_numbers

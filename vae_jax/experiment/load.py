@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from vae_jax.data import fingerprint, load_factor_data, load_images, stream_images
-from vae_jax.data.factors import factors_of
+from vae_jax.data._factors import factors_of
 from vae_jax.experiment.disentanglement.saved import load_member
 from vae_jax.experiment.disentanglement.settings import EXPERIMENT
 from vae_jax.experiment.loaded import Loaded, load_method_run

@@ -13,7 +13,8 @@ from vae_jax.experiment.method import Method
 from vae_jax.experiment.problem import without_data
 from vae_jax.experiment.recipes import RECIPES
 from vae_jax.experiment.settings import Settings, as_command, changeable, run_config, settings_of_run, to_finish
-from vae_jax.models.vae import VAE, Params
+from vae_jax.models._model import VAE
+from vae_jax.params import Params
 from vae_jax.runs import RunFolder
 from vae_jax.training.checkpoints import load_best
 

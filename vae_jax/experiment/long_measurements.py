@@ -8,7 +8,8 @@ import jax
 
 from vae_jax.evaluation import Start, from_posterior, measure_annealing, measure_nll
 from vae_jax.experiment.progress import CountDisplay
-from vae_jax.models.vae import VAE, Params
+from vae_jax.models._model import VAE
+from vae_jax.params import Params
 
 
 def nll_with_progress(model: VAE, params: Params, key: jax.Array, xs: jax.Array, num_samples: int) -> dict[str, Any]:

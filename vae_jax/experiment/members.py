@@ -18,7 +18,7 @@ from vae_jax.experiment.progress import ProgressDisplay
 from vae_jax.experiment.resumable import Training, train_in_folder
 from vae_jax.experiment.settings import changeable, run_config
 from vae_jax.experiment.trained import keys_of
-from vae_jax.models.vae import Params
+from vae_jax.params import Params
 from vae_jax.training import History, Progress, Row, fit, fit_ensemble, fit_stream
 from vae_jax.training.sharding import place, replicated
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import jax
 
 from vae_jax.memory import memory_bytes
-from vae_jax.models.vae import Params
+from vae_jax.params import Params
 
 _COPIES = 4  # of the parameters: themselves, their gradient, and the two moments of Adam
 

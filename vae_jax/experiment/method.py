@@ -10,8 +10,9 @@ import jax
 from vae_jax.evaluation import Measures
 from vae_jax.experiment.problem import Problem
 from vae_jax.experiment.settings import Settings
-from vae_jax.models.vae import VAE, Params
+from vae_jax.models._model import VAE
 from vae_jax.objectives import Objective
+from vae_jax.params import Params
 
 
 class SecondStage(NamedTuple):

@@ -9,7 +9,7 @@ from vae_jax.atomic import write_atomically
 from vae_jax.experiment.words import listed, mapping, number, setting
 from vae_jax.runs import RunFolder
 from vae_jax.text import as_markdown, printable
-from vae_jax.visualization.report import NOTES
+from vae_jax.visualization._report import NOTES
 
 NAME = "MODEL.md"
 # Those of a summary that say how good a model is, and in what.

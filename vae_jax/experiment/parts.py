@@ -7,7 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from vae_jax import data, objectives
-from vae_jax.data import digits, dsprites, sprites, squares
+from vae_jax.data import _digits as digits
+from vae_jax.data import _dsprites as dsprites
+from vae_jax.data import _squares as squares
+from vae_jax.data import sprites
 from vae_jax.evaluation import disentanglement, importance_sampling
 from vae_jax.experiment.disentanglement.settings import EXPERIMENT as DISENTANGLE
 from vae_jax.models import (
@@ -44,9 +47,9 @@ Parts = tuple[Any, ...]
 BY_NAME: dict[str, dict[Any, Parts]] = {
     "experiment": {
         "vae": (gaussian_vae, objectives.negative_elbo),
-        "beta_vae": (gaussian_vae, objectives.beta),
-        "autoencoder": (autoencoder, objectives.reconstruction, fit_prior),
-        "vq_vae": (vq_vae, residual_encoder, objectives.quantized),
+        "beta_vae": (gaussian_vae, objectives.beta_vae_loss),
+        "autoencoder": (autoencoder, objectives.reconstruction_loss, fit_prior),
+        "vq_vae": (vq_vae, residual_encoder, objectives.vq_vae_loss),
         DISENTANGLE: (
             gaussian_vae,
             conv_encoder,
@@ -79,15 +82,15 @@ BY_NAME: dict[str, dict[Any, Parts]] = {
     },
     "prior": {"transformer": (transformer_prior,), "pixel_cnn": (pixel_cnn_prior,), "masked": (masked_prior,)},
     "objective": {
-        "beta": (objectives.beta,),
-        "tc": (objectives.beta_tc, objectives.stratified),
-        "factor": (objectives.factor_vae, with_discriminator),
-        "dip_i": (objectives.dip_i,),
-        "dip_ii": (objectives.dip_ii,),
-        "info": (objectives.info_vae,),
-        "wae": (objectives.wae_mmd,),
-        "capacity": (objectives.capacity,),
-        "ada_gvae": (objectives.ada_gvae,),
+        "beta": (objectives.beta_vae_loss,),
+        "tc": (objectives.beta_tcvae_loss, objectives.stratified),
+        "factor": (objectives.factor_vae_loss, with_discriminator),
+        "dip_i": (objectives.dip_vae_i_loss,),
+        "dip_ii": (objectives.dip_vae_ii_loss,),
+        "info": (objectives.info_vae_loss,),
+        "wae": (objectives.wae_mmd_loss,),
+        "capacity": (objectives.capacity_loss,),
+        "ada_gvae": (objectives.ada_gvae_loss,),
     },
 }
 # Of other data, what is there by this library: the user knows where theirs is from.

@@ -29,11 +29,11 @@ from vae_jax.experiment.problem import Problem, make_problem
 from vae_jax.experiment.progress import say
 from vae_jax.experiment.schedules import make_schedule
 from vae_jax.experiment.settings import Settings, changeable, resolve, run_config
-from vae_jax.models.vae import VAE
+from vae_jax.models._model import VAE
 from vae_jax.objectives import Objective, accumulated, on_prepared
 from vae_jax.runs import RunFolder
 from vae_jax.training import steps_per_epoch
-from vae_jax.training.processes import check_same, from_writer, is_writer
+from vae_jax.training._processes import check_same, from_writer, is_writer
 
 
 class Prepared(NamedTuple):

@@ -12,7 +12,7 @@ from jax.typing import ArrayLike
 
 from vae_jax import data
 from vae_jax.data import Images, ImageSource, ImageStream, hold_out, mean_image
-from vae_jax.data.sources import ArrayImages, evenly_spaced
+from vae_jax.data._sources import ArrayImages, evenly_spaced
 from vae_jax.experiment.settings import Settings
 from vae_jax.models import VAE, Likelihood, gaussian_vae, likelihoods, output_bias
 from vae_jax.networks import (

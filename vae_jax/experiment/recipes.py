@@ -9,8 +9,8 @@ from vae_jax.experiment.problem import Problem, make_gaussian_vae, make_networks
 from vae_jax.experiment.settings import Settings
 from vae_jax.experiment.vq_vae import VQ_VAE
 from vae_jax.models import autoencoder, fit_prior
-from vae_jax.models.vae import VAE as Model
-from vae_jax.objectives import negative_elbo, reconstruction
+from vae_jax.models._model import VAE as Model
+from vae_jax.objectives import negative_elbo, reconstruction_loss
 
 VAE = Method(
     "vae",
@@ -32,7 +32,7 @@ AUTOENCODER = Method(
     "autoencoder",
     "Autoencoder",
     make_autoencoder,
-    lambda settings: reconstruction,
+    lambda settings: reconstruction_loss,
     measure_autoencoder,
     after_training=lambda model, params, xs: fit_prior(params, posterior_means(model, params, xs)),
     description="The deterministic autoencoder, and a Normal fitted to its codes (Ghosh et al. 2020, arXiv:1903.12436)",

@@ -9,8 +9,9 @@ import jax
 import numpy as np
 import optax
 
-from vae_jax.models.vae import VAE, Params
+from vae_jax.models._model import VAE
 from vae_jax.objectives import Objective
+from vae_jax.params import Params
 from vae_jax.results import Claim
 from vae_jax.training import Progress
 

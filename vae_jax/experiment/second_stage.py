@@ -33,9 +33,10 @@ from vae_jax.models import (
     with_code_prior,
     with_prior_params,
 )
-from vae_jax.models.vae import VAE, Params
-from vae_jax.models.with_code_prior import code_sizes, levels_of
+from vae_jax.models._model import VAE
+from vae_jax.models._with_code_prior import code_sizes, levels_of
 from vae_jax.objectives import code_prior_loss
+from vae_jax.params import Params
 from vae_jax.runs import RunFolder
 from vae_jax.training import fit, steps_per_epoch
 from vae_jax.training.checkpoints import OtherRun, load_best

@@ -13,11 +13,12 @@ from vae_jax.experiment.method import Method
 from vae_jax.experiment.model_card import write_model_card
 from vae_jax.experiment.problem import Problem
 from vae_jax.experiment.settings import Settings, as_command, run_config, settings_of_run
-from vae_jax.models.vae import VAE, Params
+from vae_jax.models._model import VAE
+from vae_jax.params import Params
 from vae_jax.runs import RunFolder
 from vae_jax.training import Row
 from vae_jax.visualization import ReportFigure, save_figure, write_report
-from vae_jax.visualization.model_figures import Subject, code_figures, model_figures, surgery_figures
+from vae_jax.visualization._model_figures import Subject, code_figures, model_figures, surgery_figures
 
 
 class Keys(NamedTuple):

@@ -24,7 +24,7 @@ from vae_jax.experiment.second_stage import (
 )
 from vae_jax.models import VAE, output_bias, vq_vae, with_codes_fitted
 from vae_jax.networks import halved, residual_decoder, residual_encoder
-from vae_jax.objectives import quantized
+from vae_jax.objectives import vq_vae_loss
 from vae_jax.quantizers import (
     Quantizer,
     binary_spherical_quantizer,
@@ -148,7 +148,7 @@ VQ_VAE = Method(
     "vq_vae",
     "VQ-VAE",
     make_vq_vae,
-    lambda settings: quantized,
+    lambda settings: vq_vae_loss,
     measure_vq_vae,
     second_stage=SecondStage(train_prior, load_prior, with_prior, has_prior),
     defaults=VQSettings(),

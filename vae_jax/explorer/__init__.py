@@ -1,7 +1,7 @@
 """The latent explorer: one page in which people walk through a model's latent space, the model running in it."""
 
-from vae_jax.explorer.page import explorer_page as explorer_page
-from vae_jax.explorer.page import write_page as write_page
-from vae_jax.explorer.payload import Payload as Payload
-from vae_jax.explorer.payload import payload_of as payload_of
-from vae_jax.explorer.serve import serve as serve
+from vae_jax.explorer._page import explorer_page as explorer_page
+from vae_jax.explorer._page import write_page as write_page
+from vae_jax.explorer._payload import Payload as Payload
+from vae_jax.explorer._payload import payload_of as payload_of
+from vae_jax.explorer._serve import serve as serve

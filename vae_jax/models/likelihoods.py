@@ -21,7 +21,7 @@ from vae_jax.distributions import (
     Laplace,
     Normal,
 )
-from vae_jax.distributions.checks import check_number
+from vae_jax.distributions._checks import check_number
 
 # The starting width of a pixel's density, about a tenth of the range [0, 1].
 INITIAL_LOG_SCALE = -2.0

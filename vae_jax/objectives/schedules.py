@@ -10,8 +10,8 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from vae_jax.distributions.checks import check_number
-from vae_jax.objectives.checks import check_at_least_1
+from vae_jax.distributions._checks import check_number
+from vae_jax.objectives._checks import check_at_least_1
 
 
 class Schedule(NamedTuple):

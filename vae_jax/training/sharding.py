@@ -13,8 +13,8 @@ import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from vae_jax.objectives.batch import Metrics
-from vae_jax.training.step import TrainState, TrainStep
+from vae_jax.objectives._batch import Metrics
+from vae_jax.training._step import TrainState, TrainStep
 
 # (regular expression, where in the path of an array it is searched for; how the array's dimensions are split)
 Rules = Sequence[tuple[str, PartitionSpec]]

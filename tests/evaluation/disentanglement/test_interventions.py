@@ -7,7 +7,7 @@ import pytest
 
 from evaluation.disentanglement.tables import noise, spread, table
 from vae_jax.evaluation.disentanglement import beta_vae_score, factor_vae_score
-from vae_jax.evaluation.disentanglement.sampling import indices_with_one_fixed
+from vae_jax.evaluation.disentanglement._sampling import indices_with_one_fixed
 
 SMALL = (3, 4, 5)
 KEY = jax.random.key(0)

@@ -19,7 +19,7 @@ from vae_jax.evaluation.disentanglement import (
     spearman_matrix,
     unsupervised_disentanglement_ranking,
 )
-from vae_jax.evaluation.disentanglement.scores import SUPERVISED
+from vae_jax.evaluation.disentanglement._scores import SUPERVISED
 
 SMALL = (3, 4, 5)
 RNG = np.random.default_rng(0)

@@ -13,7 +13,7 @@ from vae_jax.evaluation.disentanglement import (
     explicitness,
     separated_attribute_predictability,
 )
-from vae_jax.evaluation.disentanglement.predictors import _concentration
+from vae_jax.evaluation.disentanglement._predictors import _concentration
 
 SMALL = (3, 4)
 

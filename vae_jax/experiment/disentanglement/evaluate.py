@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from vae_jax.data import FactorData, fingerprint, load_factor_data
-from vae_jax.data.factor_sets import NAMES
+from vae_jax.data._factor_sets import NAMES
 from vae_jax.distributions import mean_of
 from vae_jax.evaluation import Measures
 from vae_jax.experiment.disentanglement.figures import table_figures

@@ -10,16 +10,17 @@ import numpy as np
 
 from vae_jax.data import FactorData
 from vae_jax.evaluation.disentanglement import CodeTable, draw, mutual_information_matrix
-from vae_jax.evaluation.disentanglement.mutual_information import entropies
-from vae_jax.evaluation.disentanglement.scores import SUPERVISED
+from vae_jax.evaluation.disentanglement._mutual_information import entropies
+from vae_jax.evaluation.disentanglement._scores import SUPERVISED
 from vae_jax.experiment.disentanglement.methods import make_model
 from vae_jax.experiment.disentanglement.scoring import coarse_sizes, table_sizes, table_with_progress
 from vae_jax.experiment.disentanglement.settings import DisentangleSettings
 from vae_jax.experiment.disentanglement.training import keys_of, load_snapshot
-from vae_jax.models.vae import VAE, Params
+from vae_jax.models._model import VAE
+from vae_jax.params import Params
 from vae_jax.runs import RunFolder
-from vae_jax.visualization.disentanglement import information_map, response_maps, score_strips, scores_by_step
-from vae_jax.visualization.model_figures import Captioned, Subject, reconstruction_and_traversal
+from vae_jax.visualization._disentanglement import information_map, response_maps, score_strips, scores_by_step
+from vae_jax.visualization._model_figures import Captioned, Subject, reconstruction_and_traversal
 
 _SHOWN_IMAGES, _MAP_POINTS = 100, 10_000
 _WORDS = {name: name.replace("_", " ") for name in SUPERVISED} | {

@@ -63,25 +63,27 @@ def make_objective(settings: DisentangleSettings, data: FactorData, weight: Arra
 
 def _capacity(settings: DisentangleSettings, data: FactorData, gamma: ArrayLike) -> Objective:
     rise = schedules.linear(max(1, settings.steps // 3), 0.0, settings.max_capacity)
-    return objectives.scheduled(lambda nats: objectives.capacity(gamma, nats), rise)
+    return objectives.scheduled(lambda nats: objectives.capacity_loss(gamma, nats), rise)
 
 
 def _info(settings: DisentangleSettings, data: FactorData, weight: ArrayLike) -> Objective:
-    return objectives.info_vae(1.0, weight, objectives.gaussian_kernel(settings.latent_dim**2 / 2))
+    return objectives.info_vae_loss(1.0, weight, objectives.gaussian_kernel(settings.latent_dim**2 / 2))
 
 
 def _wae(settings: DisentangleSettings, data: FactorData, weight: ArrayLike) -> Objective:
-    return objectives.wae_mmd(weight, objectives.inverse_multiquadratic_kernel(2 * settings.latent_dim))
+    return objectives.wae_mmd_loss(weight, objectives.inverse_multiquadratic_kernel(2 * settings.latent_dim))
 
 
 _OBJECTIVES: dict[ObjectiveName, Callable[[DisentangleSettings, FactorData, Any], Objective]] = {
-    "beta": lambda settings, data, weight: objectives.beta(weight),
-    "tc": lambda settings, data, weight: objectives.beta_tc(weight, objectives.stratified(data.num_images)),
-    "factor": lambda settings, data, weight: objectives.factor_vae(weight, discriminator(settings.latent_dim).apply),
-    "dip_i": lambda settings, data, weight: objectives.dip_i(weight),
-    "dip_ii": lambda settings, data, weight: objectives.dip_ii(weight),
+    "beta": lambda settings, data, weight: objectives.beta_vae_loss(weight),
+    "tc": lambda settings, data, weight: objectives.beta_tcvae_loss(weight, objectives.stratified(data.num_images)),
+    "factor": lambda settings, data, weight: objectives.factor_vae_loss(
+        weight, discriminator(settings.latent_dim).apply
+    ),
+    "dip_i": lambda settings, data, weight: objectives.dip_vae_i_loss(weight),
+    "dip_ii": lambda settings, data, weight: objectives.dip_vae_ii_loss(weight),
     "info": _info,
     "wae": _wae,
     "capacity": _capacity,
-    "ada_gvae": lambda settings, data, weight: objectives.ada_gvae(weight),
+    "ada_gvae": lambda settings, data, weight: objectives.ada_gvae_loss(weight),
 }

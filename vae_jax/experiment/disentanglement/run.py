@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from vae_jax.data import FactorData, fingerprint, load_factor_data
-from vae_jax.data.dsprites import agreement_with_sprites
+from vae_jax.data._dsprites import agreement_with_sprites
 from vae_jax.evaluation.disentanglement import measure_references
 from vae_jax.experiment.continued import check_can_continue, check_versions, restore_if_damaged, say_if_elsewhere
 from vae_jax.experiment.disentanglement.figures import run_figures
@@ -38,7 +38,7 @@ from vae_jax.experiment.progress import ProgressDisplay, say
 from vae_jax.experiment.settings import program_of
 from vae_jax.experiment.summaries import summary_to_add_to
 from vae_jax.runs import RunFolder, defined
-from vae_jax.training.loop import is_finite
+from vae_jax.training._loop import is_finite
 from vae_jax.visualization import ReportFigure, save_figure, write_report
 
 # Of each weight the median and the range over seeds are said of these.

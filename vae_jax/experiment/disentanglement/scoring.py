@@ -27,8 +27,9 @@ from vae_jax.experiment.disentanglement.methods import make_model
 from vae_jax.experiment.disentanglement.settings import DisentangleSettings, members_of, scored_steps
 from vae_jax.experiment.disentanglement.training import keys_of, load_snapshot
 from vae_jax.experiment.progress import CountDisplay, say
-from vae_jax.models.vae import VAE, Params
+from vae_jax.models._model import VAE
 from vae_jax.objectives import elbo_from_terms, elbo_terms
+from vae_jax.params import Params
 from vae_jax.runs import RunFolder, defined
 
 _ELBO_IMAGES, _ELBO_SAMPLES, _UDR_IMAGES = 1_000, 4, 2_000

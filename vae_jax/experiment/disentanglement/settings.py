@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 import tyro
 
-from vae_jax.data.factor_sets import NAMES
+from vae_jax.data._factor_sets import NAMES
 from vae_jax.experiment.limits import check_numbers
 from vae_jax.experiment.loggers import LogName
 from vae_jax.experiment.saved_settings import saved_fields

@@ -24,7 +24,8 @@ from vae_jax.experiment.disentanglement.settings import (
 from vae_jax.experiment.loggers import LOGGERS
 from vae_jax.experiment.progress import ProgressDisplay, say
 from vae_jax.experiment.resumable import Training, train_in_folder
-from vae_jax.models.vae import VAE, Params
+from vae_jax.models._model import VAE
+from vae_jax.params import Params
 from vae_jax.runs import RunFolder
 from vae_jax.training import EnsembleProgress, History, Row, fit_ensemble
 from vae_jax.training.checkpoints import OrbaxCheckpoints, check_whole, load_best, newest

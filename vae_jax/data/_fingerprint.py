@@ -1,0 +1,125 @@
+"""A short fingerprint of a data set, by which a run recognizes the data that it was begun with."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+import jax
+import numpy as np
+
+from vae_jax.data._arrays import Images
+from vae_jax.data._factors import FactorData
+from vae_jax.data._sources import ImageSource, evenly_spaced
+from vae_jax.data._streaming import ImageStream
+
+_SAMPLED = 1_000  # training images of a stream whose pixels are read
+_BLOCK = 100  # of them that are read at once
+_RENDERED = 8  # images of a set that is rendered
+
+
+def fingerprint(source: Images | ImageStream | FactorData) -> str:
+    """Fingerprint of a data set: 16 hexadecimal digits of a SHA-256.
+
+    It is the same in every process, Python and machine, and does not depend on where the data lie, on the name of their
+    folder or file, or on times. It covers
+
+    * of `Images`, every pixel and label of every split;
+    * of an `ImageStream`, the shapes, every test and validation image, the test labels, 1,000 evenly spaced training
+      images, and what the source knows of all its images without reading them: the name below its folder and the size
+      of every picture file, the size of an `.npy` file, the name and version of a TFDS data set. It cannot see another
+      training image that is not one of the 1,000, if its file keeps its name and size;
+    * of `FactorData` (and of a stream that renders it), its name, factors and image shape, and 8 rendered images.
+
+    Args:
+      source: The data set.
+
+    Returns:
+      16 hexadecimal digits.
+
+    Raises:
+      TypeError: If source is none of the three.
+      ValueError: If an image of a stream cannot be read.
+    """
+    digest = _Digest()
+    if isinstance(source, Images):
+        digest.add("images")
+        for pixels, labels in (
+            (source.train, source.train_labels),
+            (source.test, source.test_labels),
+            (source.validation, source.validation_labels),
+        ):
+            digest.pixels(pixels)
+            digest.labels(labels)
+    elif isinstance(source, ImageStream):
+        digest.add(["stream", source.train.shape, source.test.shape])
+        digest.labels(source.test_labels)
+        data = _factor_data(source.train)
+        if data is not None:  # another device may draw an edge elsewhere: few images, and those always by the CPU
+            _add_factor_data(digest, data)
+        else:
+            digest.pixels(source.test)
+            digest.pixels(source.validation)
+            _add_source(digest, source.train)
+    elif isinstance(source, FactorData):
+        digest.add("factors")
+        _add_factor_data(digest, source)
+    else:
+        raise TypeError(f"source must be Images, an ImageStream or FactorData, got {type(source).__name__}")
+    return digest.hexadecimal()
+
+
+class _Digest:
+    """SHA-256 of parts, each with its kind and length, so that no two lists of parts give the same bytes."""
+
+    def __init__(self) -> None:
+        self._hash = hashlib.sha256(b"vae_jax data 1")
+
+    def add(self, part: Any) -> None:
+        """A JSON-like value."""
+        content = json.dumps(part, sort_keys=True).encode()
+        self._hash.update(b"json %d " % len(content) + content)
+
+    def pixels(self, images: np.ndarray | None) -> None:
+        """An array of pixels, a part of its bytes at a time."""
+        self.add(None if images is None else [str(images.dtype), images.shape])
+        if images is None:
+            return
+        for start in range(0, len(images), 4096):
+            self._hash.update(np.ascontiguousarray(images[start : start + 4096]).data)
+
+    def labels(self, labels: np.ndarray | None) -> None:
+        self.add(None if labels is None else labels.shape)
+        if labels is not None:
+            self._hash.update(np.ascontiguousarray(labels, dtype="<i8").data)
+
+    def hexadecimal(self) -> str:
+        return self._hash.hexdigest()[:16]
+
+
+def _add_source(digest: _Digest, source: ImageSource) -> None:
+    digest.add(getattr(source, "identity", None))
+    places = evenly_spaced(source.shape[0], _SAMPLED)
+    for start in range(0, len(places), _BLOCK):
+        digest.pixels(source.read(places[start : start + _BLOCK]))
+
+
+def _factor_data(source: Any) -> FactorData | None:
+    """The data set that a source renders; None if it renders none."""
+    while hasattr(source, "source"):
+        source = source.source
+    return getattr(source, "data", None)
+
+
+def _add_factor_data(digest: _Digest, data: FactorData) -> None:
+    digest.add([data.name, data.factor_names, data.factor_sizes, data.image_shape])
+    try:
+        device = jax.local_devices(backend="cpu")[0]
+    except RuntimeError:  # JAX_PLATFORMS names others alone
+        device = jax.local_devices()[0]
+    # Not in one program: it would hold the array of the original dSprites as a constant.
+    with jax.default_device(device):
+        for index in evenly_spaced(data.num_images, _RENDERED):
+            image = data.render(jax.random.key(0, impl="threefry2x32"), jax.numpy.int32(index))
+            digest.pixels(np.rint(255 * np.asarray(image)).astype(np.uint8))

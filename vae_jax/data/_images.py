@@ -1,0 +1,54 @@
+"""One name in, images out: `load_images` picks the source that a `--data` argument means."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from vae_jax.data._arrays import Images as Images
+from vae_jax.data._digits import load_digits
+from vae_jax.data._factor_sets import RENDERED
+from vae_jax.data._files import load_array_file
+from vae_jax.data._folder import load_folder
+from vae_jax.data._kinds import kind_of
+from vae_jax.data._tfds_images import load_tfds
+
+
+def load_images(data: str | Path, data_dir: str | Path | None = None, *, size: Sequence[int] | None = None) -> Images:
+    """Loads the images that `data` names.
+
+    Args:
+      data: One of
+        `digits`, the embedded digits (`load_digits`);
+        a path ending in `.npz` or `.npy` (`load_array_file`);
+        an existing directory, or any path ending in `/` (`load_folder`);
+        a TFDS name such as `mnist`, `cifar10` or `cmaterdb/bangla` (`load_tfds`).
+        A `pathlib.Path` is always a file or a folder.
+      data_dir: The TFDS data directory; without it the environment's TFDS_DATA_DIR, else TFDS's own default.
+        The other sources do not use it.
+      size: (height, width) that the pictures of a folder are brought to; None: as they are.
+
+    Returns:
+      `Images`.
+
+    Raises:
+      ValueError: for a name that is none of these (with the closest TFDS names), for a data set that is not there and
+        cannot be fetched, for contents that are not images of one shape, and for a size with another source than a
+        folder.
+      TypeError: for pixels or labels of a dtype that cannot be taken.
+    """
+    kind = kind_of(data, size)
+    if kind == "folder":
+        return load_folder(data, size=size)
+    if kind == "array file":
+        return load_array_file(data)
+    if kind == "digits":
+        return load_digits()
+    if kind == "rendered":
+        raise ValueError(
+            f"data {data!r} is {RENDERED[str(data)].num_images:,} images, rendered as they are needed and not held: "
+            "read it as a stream (--stream, or vae_jax.data.stream_images), or train on it with "
+            "vae-jax train disentangle"
+        )
+    return load_tfds(str(data), None if data_dir is None else os.fspath(data_dir))

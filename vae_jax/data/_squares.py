@@ -1,0 +1,39 @@
+"""Three squares on a grid: a data set where the distance of two images' pixels says nothing about their factors.
+
+Each square moves by its own width, so that two of its places never overlap: all pairs of places are equally far apart.
+A VAE orders its code by how far apart images are, so here it has nothing to go by.
+
+Source: Michlo, Klein & James 2023, "Overlooked implications of the reconstruction loss for VAE disentanglement"
+(arXiv:2202.13341).
+"""
+
+from __future__ import annotations
+
+import math
+
+import jax
+import jax.numpy as jnp
+
+from vae_jax.data._factors import FactorData, factors_of
+
+FACTOR_NAMES = ("red_x", "red_y", "green_x", "green_y", "blue_x", "blue_y")
+PLACES, WIDTH = 8, 8
+FACTOR_SIZES = (PLACES,) * len(FACTOR_NAMES)
+
+
+def _render(key: jax.Array, index: jax.Array) -> jax.Array:
+    del key  # nothing is random
+    places = factors_of(index, FACTOR_SIZES).reshape(3, 2)  # a channel's x, y
+    cell = jnp.arange(PLACES * WIDTH) // WIDTH
+    columns, rows = (cell[:, None] == places[None, :, axis] for axis in (0, 1))
+    return (rows[:, None] & columns[None, :]).astype(jnp.float32)
+
+
+SQUARES = FactorData(
+    "squares",
+    FACTOR_NAMES,
+    FACTOR_SIZES,
+    (PLACES * WIDTH, PLACES * WIDTH, 3),
+    _render,
+    f"squares: three squares on a grid of {PLACES} x {PLACES}, rendered, {math.prod(FACTOR_SIZES):,} images",
+)

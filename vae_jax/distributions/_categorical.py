@@ -1,0 +1,65 @@
+"""Independent categoricals, by their logits: codes of a discrete latent, labels, palette pixels."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import ClassVar
+
+import chex
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+from vae_jax.distributions._distribution import Distribution, discrete_kl_terms, event_arrays
+
+
+def categorical_log_prob(x: ArrayLike, logits: ArrayLike) -> jax.Array:
+    """log Categorical(x; softmax(logits)) = sum(logits[x] - logsumexp(logits)), in nats.
+
+    Args:
+      x: integers in [0, K), one event of any shape `[...]` (a scalar for a single category).
+      logits: `[..., K]`.
+
+    Returns:
+      A scalar, summed over the event; -inf where x lies outside [0, K).
+
+    Raises:
+      AssertionError: where x is not of logits' shape without its last axis.
+      TypeError: where x does not hold integers.
+    """
+    x, logits = jnp.asarray(x), jnp.asarray(logits)
+    if not jnp.issubdtype(x.dtype, jnp.integer):
+        raise TypeError(f"x must hold integer categories, got dtype {x.dtype}")
+    chex.assert_shape(x, logits.shape[:-1])
+    log_probs = jax.nn.log_softmax(logits.astype(jnp.promote_types(logits.dtype, jnp.float32)), axis=-1)
+    chosen = jnp.take_along_axis(log_probs, jnp.clip(x, 0, logits.shape[-1] - 1)[..., None], axis=-1)[..., 0]
+    return jnp.sum(jnp.where((x >= 0) & (x < logits.shape[-1]), chosen, -jnp.inf))
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Categorical(Distribution):
+    """Categorical(softmax(logits)) at each place of one event; logits `[..., K]`, a draw is int32 `[...]`."""
+
+    logits: jax.Array
+    support: ClassVar[str] = "the integers from 0 to K - 1"
+
+    def sample(self, key: jax.Array) -> jax.Array:
+        (logits,) = event_arrays(self.logits)  # bfloat16 noise would bias the draw
+        return jax.random.categorical(key, logits, axis=-1).astype(jnp.int32)
+
+    def supports(self, value: ArrayLike) -> jax.Array:
+        value = jnp.asarray(value)
+        if not jnp.issubdtype(value.dtype, jnp.integer):
+            return jnp.bool_(False)
+        return jnp.all((value >= 0) & (value < self.logits.shape[-1]))
+
+    def log_prob(self, value: ArrayLike) -> jax.Array:
+        return categorical_log_prob(value, self.logits)
+
+    def kl(self, other: Distribution) -> jax.Array | None:
+        """sum_k p_k (log p_k - log p'_k), summed over the event."""
+        if not isinstance(other, Categorical):
+            return None
+        logits, other_logits = event_arrays(self.logits, other.logits)
+        return jnp.sum(discrete_kl_terms(jax.nn.log_softmax(logits), jax.nn.log_softmax(other_logits)))

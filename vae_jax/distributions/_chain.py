@@ -1,0 +1,95 @@
+"""A tuple z = (z_1, ..., z_L) drawn one part after another: the posterior and the prior of several stochastic layers.
+
+A recognition chain starts at z_1, as q(z_1) q(z_2 | z_1); a generative one starts at z_L, as p(z_2) p(z_1 | z_2). Both
+are the same class and speak of the same tuple, so that a value drawn from one has a density under the other.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from vae_jax.distributions._distribution import Distribution, mean_of
+
+Conditional = Callable[[Any, Any], Distribution]  # (params, the part drawn before) -> that of the next part
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Chain(Distribution):
+    """log p(z) = log p(first part) + sum log p(next part | the one before it), in nats; each part any pytree.
+
+    `conditionals` are static: make each function once, where the model is built, since a new one at every call would
+    have `jit` compile again. What they depend on goes into `params`, whose arrays are leaves of this pytree. The
+    parameters belong to the chain, so draw and evaluate inside the `vmap` over a batch of examples: a vmapped function
+    that returns the chain itself copies them for every example.
+
+    There is no `mean` (it has no closed form) and no `kl`: the sampled estimates of bound and divergence need neither.
+
+    Source: Burda et al. 2016 (arXiv:1509.00519), eq. 1 (generative) and 2 (recognition).
+    """
+
+    first: Distribution  # of the part that is drawn first
+    params: tuple[Any, ...]  # of each conditional, in the order of drawing
+    conditionals: tuple[Conditional, ...] = dataclasses.field(metadata={"static": True})
+    from_last: bool = dataclasses.field(default=False, metadata={"static": True})  # z_L is drawn first, not z_1
+
+    @property
+    def ancestral_mean(self) -> tuple[Any, ...]:
+        """The mean of the part drawn first, then of every other part its mean given the one before at its value here.
+
+        The first part's is its exact mean. The others' are their means only where every conditional mean is linear in
+        the part before; in general this is a typical value, drawn without noise, and no expectation.
+        """
+        return self._walk(lambda index, part: (mean_of(part), None))[0]
+
+    def sample(self, key: jax.Array) -> tuple[Any, ...]:
+        keys = self._split(key)
+        return self._walk(lambda index, part: (part.sample(keys[index]), None))[0]
+
+    def supports(self, value: tuple[Any, ...]) -> jax.Array:
+        values = self._in_order_of_drawing(self._checked(value))
+        _, supported = self._walk(lambda index, part: (values[index], part.supports(values[index])))
+        return jnp.all(jnp.stack(supported))
+
+    def log_prob(self, value: tuple[Any, ...]) -> jax.Array:
+        values = self._in_order_of_drawing(self._checked(value))
+        _, log_probs = self._walk(lambda index, part: (values[index], part.log_prob(values[index])))
+        return sum(log_probs, start=jnp.zeros(()))
+
+    def sample_and_log_prob(self, key: jax.Array) -> tuple[tuple[Any, ...], jax.Array]:
+        """In one pass, each part's density as precise as its own distribution makes it."""
+        keys = self._split(key)
+        values, log_probs = self._walk(lambda index, part: part.sample_and_log_prob(keys[index]))
+        return values, sum(log_probs, start=jnp.zeros(()))
+
+    def _walk(self, visit: Callable[[int, Distribution], tuple[Any, Any]]) -> tuple[tuple[Any, ...], list[Any]]:
+        """visit(i, distribution of the i-th part given the one before) -> (its value, anything), in order of drawing.
+
+        Returns the values as z_1, ..., z_L, and the other results.
+        """
+        values: list[Any] = []
+        others: list[Any] = []
+        for index in range(len(self.conditionals) + 1):
+            part = self.conditionals[index - 1](self.params[index - 1], values[-1]) if index else self.first
+            value, other = visit(index, part)
+            values.append(value)
+            others.append(other)
+        return self._in_order_of_drawing(tuple(values)), others
+
+    def _in_order_of_drawing(self, values: tuple[Any, ...]) -> tuple[Any, ...]:
+        """From z_1, ..., z_L to the order of drawing, or back: a reversal or nothing at all."""
+        return values[::-1] if self.from_last else values
+
+    def _split(self, key: jax.Array) -> jax.Array:
+        return jax.random.split(key, len(self.conditionals) + 1)
+
+    def _checked(self, value: tuple[Any, ...]) -> tuple[Any, ...]:
+        if not isinstance(value, tuple) or len(value) != len(self.conditionals) + 1:
+            given = f"{len(value)} of them" if isinstance(value, tuple) else type(value).__name__
+            raise TypeError(f"value must be a tuple of the {len(self.conditionals) + 1} parts of z, got {given}")
+        return value

@@ -1,0 +1,57 @@
+"""Every outcome as likely as every other: the prior over codes of which nothing is known."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import ClassVar
+
+import chex
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+from vae_jax.distributions._distribution import Distribution
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class DiscreteUniform(Distribution):
+    """Uniform on {0, ..., K - 1} at each place of one event, K the int32 `sizes` at that place; a draw is int32.
+
+    log p = -sum log K, a number however large K is: a `Categorical` would need its K logits.
+    """
+
+    sizes: jax.Array
+    support: ClassVar[str] = "the integers from 0 to K - 1"
+
+    def sample(self, key: jax.Array) -> jax.Array:
+        sizes = jnp.asarray(self.sizes)
+        return jax.random.randint(key, sizes.shape, 0, sizes, jnp.int32)
+
+    def supports(self, value: ArrayLike) -> jax.Array:
+        value, sizes = jnp.asarray(value), jnp.asarray(self.sizes)
+        if not jnp.issubdtype(value.dtype, jnp.integer):
+            return jnp.bool_(False)
+        return jnp.all((value >= 0) & (value < sizes))
+
+    def log_prob(self, value: ArrayLike) -> jax.Array:
+        """-sum log K in nats; -inf where a place lies outside [0, K).
+
+        Raises:
+          AssertionError: where value is not of the shape of the sizes.
+          TypeError: where value does not hold integers.
+        """
+        value, sizes = jnp.asarray(value), jnp.asarray(self.sizes)
+        if not jnp.issubdtype(value.dtype, jnp.integer):
+            raise TypeError(f"value must hold integers, got dtype {value.dtype}")
+        chex.assert_equal_shape([value, sizes])
+        inside = (value >= 0) & (value < sizes)
+        return jnp.sum(jnp.where(inside, -jnp.log(sizes.astype(jnp.float32)), -jnp.inf))
+
+    def kl(self, other: Distribution) -> jax.Array | None:
+        """sum log(K' / K) where K' is at least K at every place, else infinity."""
+        if not isinstance(other, DiscreteUniform):
+            return None
+        sizes, others = (jnp.asarray(each).astype(jnp.float32) for each in (self.sizes, other.sizes))
+        chex.assert_equal_shape([sizes, others])
+        return jnp.sum(jnp.where(others >= sizes, jnp.log(others) - jnp.log(sizes), jnp.inf))

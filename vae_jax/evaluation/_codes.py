@@ -1,0 +1,113 @@
+"""What a model of discrete codes is worth: which codes it uses, and what they cost under its prior."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+
+from vae_jax.distributions import UndefinedError, kl_divergence
+from vae_jax.evaluation._bits import bits_per_dimension
+from vae_jax.evaluation._examples import mean_over_examples, over_examples
+from vae_jax.evaluation._measures import Measures
+from vae_jax.models._checks import check_examples
+from vae_jax.models._codes import Level, sequence_of
+from vae_jax.models._model import VAE, model_input
+from vae_jax.models._use import code, reconstruct
+from vae_jax.models._with_code_prior import levels_of
+from vae_jax.objectives import distortion as distortion_of
+from vae_jax.params import Params
+from vae_jax.quantizers import code_counts, code_entropy, code_usage, perplexity
+
+_MOST_LISTED = 4096  # codes of a codebook whose counts are kept one by one
+
+
+@partial(jax.jit, static_argnames=("model", "batch_size"))
+def encode_sequences(model: VAE, params: Params, xs: ArrayLike, batch_size: int = 100) -> jax.Array:
+    """The indices of every example's codes, int32 `[N, T]`, in the order of `models.CodebookPrior`: encoded once.
+
+    Args:
+      model: of codes.
+      params: its parameters.
+      xs: `[N, ...]` examples as the model sees them.
+      batch_size: examples held at once.
+    """
+    one = lambda params, key, x: sequence_of(code(model, params, x))
+    return over_examples(one, params, jax.random.key(0), xs, batch_size)  # nothing is random
+
+
+def measure_vq_vae(
+    model: VAE, params: Params, key: jax.Array, xs: jax.Array, elbo_samples: int, nll_samples: int
+) -> Measures:
+    """Distortion, rate and bound in nats an example, bits per dimension, and the use and cost of the codes.
+
+    "rate" is -log p(z) of the codes under the model's prior, "bits_per_code" the same in bits for each of the T
+    indices; "unigram_bits_per_code" is the entropy of the codes of these examples themselves, which no prior that is
+    the same at every place goes below, and "uniform_bits_per_code" log2 K. "codebook_usage" (the share of codes that
+    occur) and "perplexity" are of counts over all examples, means over the codebooks by their share of the indices.
+    "psnr" is that of the decoder's means, in decibels of the range [0, 1], by the mean squared error over all examples.
+    A prior without a likelihood leaves what needs one undefined. Nothing is random: the numbers of samples are unused.
+    """
+    del key, elbo_samples, nll_samples
+    check_examples(model, model_input("xs", xs), "xs")
+    sequences = np.asarray(encode_sequences(model, params, xs))
+    codebooks = codebook_counts(sequences, levels_of(model))
+    length, pixels = sequences.shape[1], math.prod(xs.shape[1:])
+    # Each codebook by the share of the indices that are of it.
+    weights = np.array([int(counts.sum()) for counts in codebooks]) / sequences.size
+    mean = lambda function: float(sum(w * function(c) for w, c in zip(weights, codebooks, strict=True)))
+    distortions = over_examples(partial(distortion_of, model), params, jax.random.key(0), xs, 100)
+    rates = _rates(model, params, xs)
+    squares = over_examples(partial(_squared_error, model), params, jax.random.key(0), xs, 100)
+    distortion = mean_over_examples(distortions)
+    bound, rate = (None, None) if rates is None else (mean_over_examples(distortions + rates), float(jnp.mean(rates)))
+    summary: dict[str, Any] = {
+        "negative_elbo": None if bound is None else bound.mean,
+        "negative_elbo_standard_error": None if bound is None else bound.standard_error,
+        "rate": rate,
+        "distortion": distortion.mean,
+        "distortion_standard_error": distortion.standard_error,
+        "psnr": -10.0 * math.log10(max(float(jnp.mean(squares)), 1e-12)),
+        "active_units": None,
+        "bits_per_dim": None if bound is None else bits_per_dimension(bound.mean, pixels),
+        "bits_per_code": None if rate is None else rate / length / math.log(2),
+        "unigram_bits_per_code": mean(code_entropy) / math.log(2),
+        "uniform_bits_per_code": mean(lambda counts: math.log2(counts.size)),
+        "codebook_usage": mean(code_usage),
+        "perplexity": mean(perplexity),
+        "codes_per_example": length,
+        "code_counts": [counts.tolist() for counts in codebooks if counts.size <= _MOST_LISTED],
+    }
+    return Measures(summary, None, None)
+
+
+def codebook_counts(sequences: np.ndarray, levels: tuple[Level, ...]) -> list[jax.Array]:
+    """How often each code of each codebook occurs in sequences `[N, T]`: an array `[K]` for each, in the order of the
+    levels, and in it of a place's indices."""
+    counts, start = {}, 0
+    for level in reversed(levels):
+        end = start + math.prod(level.shape)
+        grids = jnp.asarray(sequences[:, start:end]).reshape(-1, level.shape[-1])
+        counts[level.name] = [code_counts(part, k) for part, k in zip(grids.T, level.quantizer.num_codes, strict=True)]
+        start = end
+    return [each for level in levels for each in counts[level.name]]
+
+
+def _squared_error(model: VAE, params: Params, key: jax.Array, x: jax.Array) -> jax.Array:
+    return jnp.mean(jnp.square(reconstruct(model, params, x) - x))
+
+
+def _rate(model: VAE, params: Params, key: jax.Array, x: jax.Array) -> jax.Array:
+    return kl_divergence(model.encode(params, x), model.prior(params))
+
+
+def _rates(model: VAE, params: Params, xs: jax.Array) -> jax.Array | None:
+    try:
+        return over_examples(partial(_rate, model), params, jax.random.key(0), xs, 100)
+    except UndefinedError:
+        return None

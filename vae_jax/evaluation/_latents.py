@@ -1,0 +1,122 @@
+"""What the posterior does with each latent dimension."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import chex
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+from vae_jax.distributions import Distribution, Normal, UndefinedError, kl_divergence, mean_of
+from vae_jax.evaluation._examples import over_examples
+from vae_jax.evaluation._require import require_at_least_one
+from vae_jax.models._model import VAE
+from vae_jax.params import Params
+
+ACTIVE_THRESHOLD = 0.01  # Burda et al.'s, in units of the prior's variance
+
+
+@partial(jax.jit, static_argnames=("model", "batch_size"))
+def posterior_means(model: VAE, params: Params, xs: ArrayLike, batch_size: int = 100) -> Any:
+    """The mean of q(z | x) of every example, `[N, D]`; one jitted, chunked program.
+
+    Raises:
+      UndefinedError: where the posterior has no mean (a Chain, a Categorical).
+    """
+    unused = jax.random.key(0)  # the mean needs no noise
+    return over_examples(lambda params, _, x: mean_of(model.encode(params, x)), params, unused, xs, batch_size)
+
+
+def active_units(means: ArrayLike, threshold: float = ACTIVE_THRESHOLD) -> jax.Array:
+    """The number of dimensions u with Var_x(E[z_u | x]) > threshold: those that the posterior uses.
+
+    Args:
+      means: `[N, D]` posterior means over a data set.
+      threshold: 0.01 in the paper, in units of the prior's variance.
+
+    Returns:
+      An int32 scalar between 0 and D.
+
+    Source: Burda et al. 2016 (arXiv:1509.00519), section 5.2.
+    """
+    means = jnp.asarray(means)
+    chex.assert_rank(means, 2)
+    return jnp.sum(jnp.var(means, axis=0) > threshold).astype(jnp.int32)
+
+
+@partial(jax.jit, static_argnames=("model", "num_samples", "batch_size"))
+def variances_of_means(
+    model: VAE, params: Params, key: jax.Array, xs: ArrayLike, num_samples: int = 100, batch_size: int = 100
+) -> Any:
+    """Var_x(E[z_u | x]) of every unit u: what `active_units` compares with its threshold, for any z.
+
+    Where the posterior has no mean (several stochastic layers), E[z | x] is the mean m of K draws; its noise would pass
+    for activity, so what it adds on average is taken off again: Var_x(m) - E_x[s^2] / K with s^2 the variance of the
+    draws. The estimate may lie below 0.
+
+    Args:
+      model: the model; z may be any pytree.
+      params: its parameters.
+      key: PRNG key, consumed; unused where the posterior has a mean.
+      xs: `[N, ...]` examples as the model sees them.
+      num_samples: K, at least 2.
+      batch_size: examples held at once.
+
+    Returns:
+      Numbers of the shape of z.
+
+    Raises:
+      ValueError: where num_samples is below 2.
+
+    Source: Burda et al. 2016 (arXiv:1509.00519), section 5.2, which counts the units of each stochastic layer.
+    """
+
+    require_at_least_one(num_samples=num_samples)
+    if num_samples < 2:
+        raise ValueError(f"num_samples must be at least 2, got {num_samples}")
+
+    def example(params: Params, key: jax.Array, x: jax.Array) -> tuple[Any, Any]:
+        posterior = model.encode(params, x)
+        try:
+            mean = mean_of(posterior)
+            return mean, jax.tree.map(jnp.zeros_like, mean)
+        except UndefinedError:
+            draws = jax.vmap(posterior.sample)(jax.random.split(key, num_samples))
+            noise = jax.tree.map(lambda z: jnp.var(z, axis=0, ddof=1) / num_samples, draws)
+            return jax.tree.map(partial(jnp.mean, axis=0), draws), noise
+
+    means, noise = over_examples(example, params, key, xs, batch_size)
+    return jax.tree.map(lambda m, s: jnp.var(m, axis=0) - jnp.mean(s, axis=0), means, noise)
+
+
+def kl_of_dimensions(posterior: Distribution, prior: Distribution) -> jax.Array:
+    """KL(q(z_d | x) || p(z_d)) of one example for every dimension d: `[D]`, in nats.
+
+    Raises:
+      UndefinedError: where posterior or prior is not a diagonal Normal.
+    """
+    if not (isinstance(posterior, Normal) and isinstance(prior, Normal)):
+        names = f"{type(posterior).__name__} and {type(prior).__name__}"
+        raise UndefinedError(f"kl_per_dimension needs a diagonal Normal posterior and prior, got {names}")
+    return jax.vmap(kl_divergence)(*jax.tree.map(jnp.ravel, (posterior, prior)))
+
+
+@partial(jax.jit, static_argnames=("model", "batch_size"))
+def kl_per_dimension(model: VAE, params: Params, xs: ArrayLike, batch_size: int = 100) -> jax.Array:
+    """The mean over the examples of KL(q(z_d | x) || p(z_d)) for every dimension d: `[D]`, in nats.
+
+    It sums to the rate: a diagonal Normal posterior and prior factorise over the dimensions. A z of several axes is
+    taken as one long vector.
+
+    Raises:
+      UndefinedError: where posterior or prior is not a diagonal Normal.
+    """
+
+    def example(params: Params, key: jax.Array, x: jax.Array) -> jax.Array:
+        return kl_of_dimensions(model.encode(params, x), model.prior(params))
+
+    unused = jax.random.key(0)  # the divergence has a closed form
+    return jnp.mean(over_examples(example, params, unused, xs, batch_size), axis=0)

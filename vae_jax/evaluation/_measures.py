@@ -1,0 +1,116 @@
+"""The numbers that a finished run reports, by kind of model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from vae_jax.distributions import UndefinedError
+from vae_jax.distributions._checks import check_count
+from vae_jax.evaluation._collapse import collapse_by_activity, collapse_by_kl
+from vae_jax.evaluation._elbo import mean_over_samples
+from vae_jax.evaluation._examples import mean_over_examples
+from vae_jax.evaluation._latents import (
+    ACTIVE_THRESHOLD,
+    kl_per_dimension,
+    posterior_means,
+    variances_of_means,
+)
+from vae_jax.evaluation._parts import measure_nll
+from vae_jax.evaluation._require import require_at_least_one
+from vae_jax.models._checks import check_examples
+from vae_jax.models._model import VAE, model_input
+from vae_jax.objectives import ElboTerms, distortion, elbo_from_terms, elbo_terms, sampled_elbo_terms
+from vae_jax.params import Params
+
+
+class Measures(NamedTuple):
+    """What was measured on a test set."""
+
+    summary: dict[str, Any]  # for summary.json: nats per example, a None where a number is not defined
+    posterior_means: jax.Array | None  # [N, D]; None where z is no vector, or its posterior has no mean
+    kl_per_dimension: jax.Array | None  # [D]; None where the dimensions have none of their own
+
+
+def measure_vae(
+    model: VAE, params: Params, key: jax.Array, xs: jax.Array, elbo_samples: int, nll_samples: int
+) -> Measures:
+    """Negative ELBO, rate, distortion, active units, KL per dimension; and `measure_nll` where nll_samples > 0.
+
+    The rate is the KL divergence in closed form, or where it has none (a mixture prior, several stochastic layers) its
+    estimate by the samples of z that the distortion is measured with. "active_units" is a number, or a list of one for
+    each stochastic layer, next to the data first. "posterior_collapse" says the last two in words.
+
+    Raises:
+      ValueError: if a number is out of range, or xs are of another shape than the model's examples or outside the
+        support of its likelihood; `measure_autoencoder` too.
+    """
+    _check(model, xs, elbo_samples, nll_samples)
+    elbo_key, nll_key, units_key = jax.random.split(key, 3)
+    terms = mean_over_samples(_elbo_terms, model, params, elbo_key, xs, elbo_samples)
+    negative_elbo = mean_over_examples(-elbo_from_terms(*terms))
+    units, sizes = _active_units(model, params, units_key, xs)
+    kl = _where_defined(kl_per_dimension, model, params, xs)
+    summary: dict[str, Any] = {
+        "negative_elbo": negative_elbo.mean,
+        "negative_elbo_standard_error": negative_elbo.standard_error,
+        "rate": mean_over_examples(terms.kl).mean,
+        "distortion": mean_over_examples(-terms.log_likelihood).mean,
+        "active_units": units[0] if len(units) == 1 else units,
+        "kl_per_dimension": None if kl is None else np.asarray(kl).tolist(),
+        "posterior_collapse": collapse_by_activity(units, sizes) if kl is None else collapse_by_kl(kl, units[0]),
+        "elbo_samples": elbo_samples,
+    }
+    if nll_samples:
+        summary |= measure_nll(model, params, nll_key, xs, nll_samples)
+    means = _where_defined(posterior_means, model, params, xs)
+    is_vector = isinstance(means, jax.Array) and means.ndim == 2
+    return Measures(summary, means if is_vector else None, kl)
+
+
+def measure_autoencoder(
+    model: VAE, params: Params, key: jax.Array, xs: jax.Array, elbo_samples: int, nll_samples: int
+) -> Measures:
+    """The distortion. A Delta posterior has no density, so ELBO, rate and nll are not defined; the samples are unused.
+
+    Its codes have no fixed scale, so active units (a threshold on their variance) mean nothing either.
+    """
+    _check(model, xs, elbo_samples, nll_samples)  # of which none are drawn: nothing is random
+    values = mean_over_examples(mean_over_samples(distortion, model, params, key, xs))
+    summary = {
+        "negative_elbo": None,
+        "rate": None,
+        "distortion": values.mean,
+        "distortion_standard_error": values.standard_error,
+        "active_units": None,
+    }
+    return Measures(summary, posterior_means(model, params, xs), None)
+
+
+def _check(model: VAE, xs: jax.Array, elbo_samples: int, nll_samples: int) -> None:
+    require_at_least_one(elbo_samples=elbo_samples)
+    check_count("nll_samples", nll_samples, 0)
+    check_examples(model, model_input("xs", xs), "xs")
+
+
+def _elbo_terms(model: VAE, params: Params, key: jax.Array, x: jax.Array) -> ElboTerms:
+    try:
+        return elbo_terms(model, params, key, x)
+    except UndefinedError:
+        return sampled_elbo_terms(model, params, key, x)
+
+
+def _where_defined(measure: Callable[[VAE, Params, jax.Array], Any], model: VAE, params: Params, xs: jax.Array) -> Any:
+    try:
+        return measure(model, params, xs)
+    except UndefinedError:
+        return None
+
+
+def _active_units(model: VAE, params: Params, key: jax.Array, xs: jax.Array) -> tuple[list[int], list[int]]:
+    """Active units and units of each part of z."""
+    layers = jax.tree.leaves(variances_of_means(model, params, key, xs))
+    return [int((variances > ACTIVE_THRESHOLD).sum()) for variances in layers], [layer.size for layer in layers]

@@ -1,0 +1,49 @@
+"""Which images of a table a score looks at."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from vae_jax.evaluation.disentanglement._table import CodeTable, factors_at
+
+
+class Labelled(NamedTuple):
+    """n codes and the factors of their images."""
+
+    codes: np.ndarray  # [n, D]
+    factors: np.ndarray  # int [n, K]
+
+
+def draw(table: CodeTable, key: jax.Array, count: int) -> Labelled:
+    """`count` images, all combinations equally likely, with replacement."""
+    indices = jax.random.randint(key, (count,), 0, table.means.shape[0])
+    factors = factors_at(indices, table.factor_sizes)
+    return Labelled(np.asarray(table.means[indices]), np.asarray(factors))
+
+
+def indices_with_one_fixed(key: jax.Array, factor: jax.Array, count: int, factor_sizes: Sequence[int]) -> jax.Array:
+    """Flat indices `[count]` of images that share one value, drawn, of one factor; the others vary independently."""
+    sizes = jnp.asarray(factor_sizes)
+    values = jax.random.randint(key, (count, len(factor_sizes)), 0, sizes[None, :])
+    values = jnp.where(jnp.arange(len(factor_sizes))[None, :] == factor, values[:1], values)
+    # Row-major, the last factor fastest.
+    strides = jnp.asarray([math.prod(factor_sizes[place + 1 :]) for place in range(len(factor_sizes))])
+    return values @ strides
+
+
+def varying_factors(factor_sizes: Sequence[int]) -> jax.Array:
+    """The places of the factors that have more than one value: the others say nothing.
+
+    Raises:
+      ValueError: where there is none.
+    """
+    places = [place for place, size in enumerate(factor_sizes) if size > 1]
+    if not places:
+        raise ValueError(f"factor_sizes must have a factor of more than one value, got {tuple(factor_sizes)}")
+    return jnp.asarray(places)

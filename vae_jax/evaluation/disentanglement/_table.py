@@ -1,0 +1,111 @@
+"""Every image of a data set with known factors encoded once: what all scores are gathered from."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+from vae_jax.distributions import Normal, mean_of
+from vae_jax.evaluation._batches import in_batches
+from vae_jax.evaluation._latents import kl_of_dimensions
+from vae_jax.models._model import VAE
+from vae_jax.params import Params
+
+_IMAGES_A_CALL, _IMAGES_RENDERED, _IMAGES_ENCODED = 8192, 512, 32  # of a program, and of its two loops
+
+
+class CodeTable(NamedTuple):
+    """Codes of all combinations of K factors, and how many values each factor has."""
+
+    means: jax.Array  # [N, D] posterior means, N the product of the sizes, row-major, the last factor fastest
+    factor_sizes: tuple[int, ...]
+    kl_per_dimension: jax.Array | None = None  # [D], a mean over the images; None where there is none
+
+    @property
+    def factors(self) -> jax.Array:
+        """int32 `[N, K]`."""
+        return factors_at(jnp.arange(self.means.shape[0]), self.factor_sizes)
+
+
+def code_table(means: ArrayLike, factor_sizes: Sequence[int], kl_per_dimension: ArrayLike | None = None) -> CodeTable:
+    """A table from codes that exist already.
+
+    Raises:
+      ValueError: where means is not `[N, D]` with N the product of the sizes.
+    """
+    means, sizes = jnp.asarray(means), tuple(int(size) for size in factor_sizes)
+    if means.ndim != 2 or means.shape[0] != math.prod(sizes):
+        raise ValueError(
+            f"means must be [N, D] with a row for each of the {math.prod(sizes):,} combinations of factors {sizes}, "
+            f"got shape {means.shape}"
+        )
+    return CodeTable(means, sizes, None if kl_per_dimension is None else jnp.asarray(kl_per_dimension))
+
+
+def factors_at(indices: jax.Array, factor_sizes: Sequence[int]) -> jax.Array:
+    """The factors `[..., K]` at flat indices `[...]`."""
+    return jnp.stack(jnp.unravel_index(indices, tuple(factor_sizes)), axis=-1).astype(jnp.int32)
+
+
+def encode_table(
+    model: VAE,
+    params: Params,
+    render: Callable[[jax.Array], jax.Array],
+    factor_sizes: Sequence[int],
+    on_images: Callable[[int], None] = lambda count: None,
+) -> CodeTable:
+    """The posterior means of every image, rendered and encoded in one program.
+
+    Args:
+      model: its posterior must have a mean, a vector.
+      params: its parameters.
+      render: flat index -> image as the model sees it, `[H, W, C]`; the same function is compiled once.
+      factor_sizes: how many values each factor has.
+      on_images: called with the number of images that have just been done.
+
+    Raises:
+      UndefinedError: where the posterior has no mean.
+      ValueError: where the mean is no vector.
+    """
+    count = math.prod(factor_sizes)
+
+    means, kl = in_batches(
+        lambda indices: _encode_images(model, render, params, indices),
+        count,
+        _IMAGES_A_CALL,
+        lambda batch: on_images(len(batch[0])),
+    )
+    chex.assert_rank(means, 2)
+    return code_table(means, factor_sizes, None if kl is None else jnp.mean(kl, axis=0))
+
+
+@functools.partial(jax.jit, static_argnames=("model", "render"))
+def _encode_images(
+    model: VAE, render: Callable[[jax.Array], jax.Array], params: Params, indices: jax.Array
+) -> tuple[jax.Array, Any]:
+    """Posterior means and KL of each dimension (None where it has none), each with a leading axis of the indices."""
+
+    def encode(x: jax.Array) -> tuple[jax.Array, Any]:
+        posterior = model.encode(params, x)
+        mean = mean_of(posterior)
+        if not isinstance(mean, jax.Array) or mean.ndim != 1:
+            raise ValueError(f"model: scores of disentanglement need a code that is one vector, got {mean!r}")
+        prior = model.prior(params)
+        has_kl = isinstance(posterior, Normal) and isinstance(prior, Normal)
+        return mean, kl_of_dimensions(posterior, prior) if has_kl else None
+
+    def chunk(indices: jax.Array) -> tuple[jax.Array, Any]:
+        # Rendered, and then encoded: in one loop XLA renders an image again wherever the encoder reads it.
+        xs = jax.lax.optimization_barrier(jax.vmap(render)(indices))
+        return jax.lax.map(encode, xs, batch_size=min(_IMAGES_ENCODED, len(indices)))
+
+    size = math.gcd(len(indices), _IMAGES_RENDERED)
+    results = jax.lax.map(chunk, indices.reshape(-1, size))
+    return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), results)

@@ -1,0 +1,138 @@
+"""What the explorer's page knows of a model: its networks as ONNX, test images with their codes, the prior.
+
+Everything that the page shows of an image is of the image at 8 bits: x = k / 255, encoded so here and in the browser.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+
+from vae_jax.explorer._codes import CodeSpace, code_space
+from vae_jax.explorer._encoding import packed_array, packed_bytes
+from vae_jax.explorer._vectors import VectorSpace, vector_space
+from vae_jax.export import functions_of, onnx_bytes
+from vae_jax.models import VAE
+from vae_jax.params import Params
+from vae_jax.text import printable
+
+MAX_IMAGES = 1000
+
+# The summary's numbers that the page's head shows, in its order: (key, name, unit).
+_FACTS = (
+    ("negative_elbo", "negative ELBO", "nats"),
+    ("rate", "rate", "nats"),
+    ("distortion", "distortion", "nats"),
+    ("nll", "negative log-likelihood", "nats"),
+    ("active_units", "active units", ""),
+    ("bits_per_code", "rate of a code", "bits"),
+    ("perplexity", "perplexity", ""),
+)
+
+
+class Payload(NamedTuple):
+    """A model and what it makes of some images, ready for `explorer_page`."""
+
+    title: str
+    data: str  # name of the images
+    facts: tuple[tuple[str, float, str], ...]  # (name, number, unit)
+    images: np.ndarray  # uint8 [n, H, W, C]
+    labels: np.ndarray | None  # int [n]
+    label_names: tuple[str, ...] | None
+    encoder: bytes  # ONNX: x float32 [N, H, W, C] in [0, 1] -> the space's code
+    decoder: bytes  # ONNX: the space's code -> mean float32 [N, H, W, C]
+    space: VectorSpace | CodeSpace
+
+    def as_json(self) -> dict[str, Any]:
+        """What the page reads; arrays are little-endian bytes, gzipped, in base64."""
+        _, height, width, channels = self.images.shape
+        return {
+            "title": printable(self.title),
+            "data": printable(self.data),
+            "facts": [{"name": name, "value": value, "unit": unit} for name, value, unit in self.facts],
+            "image": {"height": height, "width": width, "channels": channels},
+            "images": packed_array(self.images),
+            "labels": None if self.labels is None else self.labels.tolist(),
+            "labelNames": None if self.label_names is None else [printable(name) for name in self.label_names],
+            "encoder": packed_bytes(self.encoder),
+            "decoder": packed_bytes(self.decoder),
+            "space": self.space.as_json(),
+        }
+
+
+def payload_of(
+    model: VAE,
+    params: Params,
+    xs: ArrayLike,
+    *,
+    title: str,
+    data: str,
+    raw: np.ndarray | None = None,
+    labels: np.ndarray | Sequence[int] | None = None,
+    label_names: Sequence[str] | None = None,
+    summary: Mapping[str, Any] | None = None,
+    key: jax.Array,
+) -> Payload:
+    """What the page needs to know of a model.
+
+    Args:
+      model: whose z is one vector, or codes on grids.
+      params: its parameters.
+      xs: `[N, H, W, C]` test images as the model sees them, in [0, 1], C 1 or 3; the first 1,000 are taken.
+      title: what the model is, for the page's head: "VAE".
+      data: what the images are: "digits".
+      raw: uint8 `[N, H, W, C]`, the same images before binarisation or noise; where given, these are shown and encoded.
+      labels: `[N]` integers, if the images have any.
+      label_names: of the labels from 0 on.
+      summary: numbers of the run, as in summary.json.
+      key: PRNG key, consumed: for the draws of the prior that the browser cannot make itself.
+
+    Raises:
+      ValueError: where the images are not of one or three channels in [0, 1], or their numbers differ; or
+        where z is neither one vector nor codes on grids.
+    """
+    images = _pixels(xs, raw)[:MAX_IMAGES]
+    if labels is not None and len(labels) < len(images):
+        raise ValueError(f"labels must be one for each of the {len(images)} images, got {len(labels)}")
+    functions = {function.name: function for function in functions_of(model, params, images.shape[1:]).written}
+    coded = {tensor.name for tensor in functions["encoder"].outputs}
+    if not coded & {"mean", "indices"}:
+        raise ValueError(
+            f"model must have a z that is one vector, or codes on grids, to be explored; got {sorted(coded)}"
+        )
+    shown = jnp.asarray(images, jnp.float32) / 255
+    make_space = code_space if "indices" in coded else vector_space
+    return Payload(
+        title=title,
+        data=data,
+        facts=_facts(summary or {}),
+        images=images,
+        labels=None if labels is None else np.asarray(labels)[: len(images)].astype(int),
+        label_names=None if label_names is None else tuple(map(str, label_names)),
+        encoder=onnx_bytes(functions["encoder"]),
+        decoder=onnx_bytes(functions["decoder"]),
+        space=make_space(model, params, shown, key),
+    )
+
+
+def _pixels(xs: ArrayLike, raw: np.ndarray | None) -> np.ndarray:
+    xs = np.asarray(xs)
+    if xs.ndim != 4 or xs.shape[-1] not in (1, 3) or not len(xs):
+        raise ValueError(f"xs must be images [N, H, W, C] with C 1 or 3, got the shape {xs.shape}")
+    if raw is None:
+        if not (np.min(xs) >= 0 and np.max(xs) <= 1):
+            raise ValueError(f"xs must lie in [0, 1], got numbers from {np.min(xs)} to {np.max(xs)}")
+        return np.rint(np.asarray(xs, np.float32) * 255).astype(np.uint8)
+    if raw.dtype != np.uint8 or raw.shape != xs.shape:
+        raise ValueError(f"raw must be uint8 of the shape of xs, {xs.shape}, got {raw.dtype} {raw.shape}")
+    return raw
+
+
+def _facts(summary: Mapping[str, Any]) -> tuple[tuple[str, float, str], ...]:
+    numbers = [(name, summary.get(key), unit) for key, name, unit in _FACTS]
+    return tuple((name, float(v), unit) for name, v, unit in numbers if isinstance(v, int | float) and np.isfinite(v))

@@ -1,0 +1,91 @@
+"""A latent space of real vectors, as the page shows it."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from vae_jax.distributions import Normal, UndefinedError
+from vae_jax.evaluation import kl_per_dimension, over_examples, posterior_means
+from vae_jax.explorer._encoding import packed_array
+from vae_jax.models import VAE
+from vae_jax.params import Params
+
+ACTIVE_NATS = 0.01  # a dimension with less KL than this tells the decoder nothing
+ACTIVE_SHARE = 0.01  # or, where there is no KL, whose means have less than this share of the prior's variance
+NUM_DRAWS = 128  # of a prior that is no Normal
+_DRAWS_FOR_MOMENTS = 4096
+
+
+class VectorSpace(NamedTuple):
+    """z in R^D: where the images lie in it, and what the prior is."""
+
+    means: np.ndarray  # float32 [n, D], of q(z | x) of each image
+    standard_deviations: np.ndarray | None  # float32 [n, D]; None where q(z | x) is a point
+    kl: np.ndarray | None  # float32 [D] in nats, a mean over the images; None where it is not defined
+    active: np.ndarray  # bool [D]
+    prior: str  # name of its distribution
+    prior_mean: np.ndarray  # float32 [D]
+    prior_standard_deviation: np.ndarray  # float32 [D]
+    draws: np.ndarray | None  # float32 [128, D]; None where the prior is the Normal of the two above
+
+    def as_json(self) -> dict[str, Any]:
+        packed = lambda array: None if array is None else packed_array(array)
+        return {
+            "kind": "vector",
+            "dimension": self.means.shape[1],
+            "means": packed_array(self.means),
+            "standardDeviations": packed(self.standard_deviations),
+            "kl": None if self.kl is None else self.kl.tolist(),
+            "active": self.active.tolist(),
+            "prior": {
+                "name": self.prior,
+                "mean": self.prior_mean.tolist(),
+                "standardDeviation": self.prior_standard_deviation.tolist(),
+                "draws": packed(self.draws),
+            },
+        }
+
+
+def vector_space(model: VAE, params: Params, xs: jax.Array, key: jax.Array) -> VectorSpace:
+    """The space of a model whose z is one vector.
+
+    Args:
+      model: the model.
+      params: its parameters.
+      xs: `[n, H, W, C]` images as the model sees them.
+      key: PRNG key, consumed; unused where the prior is a Normal.
+    """
+    means = _float32(posterior_means(model, params, xs))
+    posterior = jax.eval_shape(lambda x: model.encode(params, x), xs[0])
+    deviations = None
+    if isinstance(posterior, Normal):
+        deviations = _float32(over_examples(partial(_deviation, model), params, jax.random.key(0), xs, 100))
+    try:
+        kl = _float32(kl_per_dimension(model, params, xs))
+    except UndefinedError:
+        kl = None
+    prior = jax.jit(model.prior)(params)
+    if isinstance(prior, Normal):
+        mean, deviation, draws = prior.mean, jnp.exp(0.5 * prior.log_variance), None
+    else:
+        samples = jax.jit(jax.vmap(prior.sample))(jax.random.split(key, _DRAWS_FOR_MOMENTS))
+        mean, deviation, draws = jnp.mean(samples, axis=0), jnp.std(samples, axis=0), _float32(samples[:NUM_DRAWS])
+    # Without a KL of its own, a dimension counts as used where the images differ in it, in whatever units z has.
+    active = np.var(means, axis=0) > ACTIVE_SHARE * _float32(deviation) ** 2 if kl is None else kl > ACTIVE_NATS
+    name = type(prior).__name__
+    return VectorSpace(means, deviations, kl, active, name, _float32(mean), _float32(deviation), draws)
+
+
+def _deviation(model: VAE, params: Params, key: jax.Array, x: jax.Array) -> jax.Array:
+    posterior = model.encode(params, x)
+    assert isinstance(posterior, Normal)
+    return jnp.exp(0.5 * posterior.log_variance)
+
+
+def _float32(array: Any) -> np.ndarray:
+    return np.asarray(array, np.float32)

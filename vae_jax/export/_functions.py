@@ -1,0 +1,202 @@
+"""What of a model is exported: pure functions of batches, each with a description of what goes in and out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from vae_jax.distributions import Chain, DiscreteUniform, Distribution, Normal, UndefinedError, mean_of
+from vae_jax.models import VAE, CodebookPrior, QuantizedPosterior
+from vae_jax.models._codes import sequence_of, sequence_sizes
+from vae_jax.models._use import code
+from vae_jax.models._with_code_prior import PriorSequence
+from vae_jax.params import Params
+
+
+class Tensor(NamedTuple):
+    """An input or output of an exported function: a batch of arrays of this shape."""
+
+    name: str
+    shape: tuple[int, ...]  # of one example
+    dtype: str
+    meaning: str  # with units
+
+
+class Function(NamedTuple):
+    """A function of batches with all that it needs inside."""
+
+    name: str  # of its file
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    call: Callable[..., dict[str, jax.Array]]  # (one array [N, ...] for each input) -> those of the outputs by name
+
+
+class Functions(NamedTuple):
+    """Those of a model, and why others are not among them."""
+
+    written: tuple[Function, ...]
+    left_out: dict[str, str]  # name -> reason
+
+
+def functions_of(model: VAE, params: Params, image_shape: Sequence[int]) -> Functions:
+    """The encoder, the decoder and the sampler of a model.
+
+    Args:
+      model: whose z is a vector, several in a chain, or codes on grids.
+      params: its parameters, which the functions hold.
+      image_shape: `[H, W, C]` of one example x.
+
+    Returns:
+      The functions, and of those that cannot be written the reasons.
+
+    Raises:
+      ValueError: where z is something else.
+    """
+    x = jax.ShapeDtypeStruct(tuple(image_shape), jnp.float32)
+    posterior = jax.eval_shape(lambda x: model.encode(params, x), x)
+    if isinstance(posterior, QuantizedPosterior):
+        return _of_codes(model, params, tuple(image_shape))
+    if isinstance(posterior, Chain):
+        return _of_chains(model, params, tuple(image_shape))
+    try:
+        mean = jax.eval_shape(lambda x: mean_of(model.encode(params, x)), x)
+    except UndefinedError:
+        mean = None
+    if not isinstance(mean, jax.ShapeDtypeStruct) or len(mean.shape) != 1:
+        raise ValueError(
+            "model must have a z that is one vector, several of a Chain, or codes on grids, to be exported; got a "
+            f"posterior of the type {type(posterior).__name__}"
+        )
+    return _of_vectors(model, params, tuple(image_shape), mean.shape[0])
+
+
+def _images(name: str, shape: tuple[int, ...], meaning: str) -> Tensor:
+    return Tensor(name, shape, "float32", f"{meaning}; height, width, channels; the data's own scale, 0 to 1")
+
+
+def _of_vectors(model: VAE, params: Params, shape: tuple[int, ...], dim: int) -> Functions:
+    def encode(x: jax.Array) -> dict[str, jax.Array]:
+        def one(x: jax.Array) -> dict[str, jax.Array]:
+            posterior = model.encode(params, x)
+            mean = {"mean": mean_of(posterior)}
+            if not isinstance(posterior, Normal):
+                return mean
+            return mean | {"standard_deviation": jnp.exp(0.5 * posterior.log_variance)}
+
+        return jax.vmap(one)(x)
+
+    def decode(z: jax.Array) -> dict[str, jax.Array]:
+        return {"mean": jax.vmap(lambda z: mean_of(model.decode(params, z)))(z)}
+
+    def sample(noise: jax.Array) -> dict[str, jax.Array]:
+        prior = model.prior(params)
+        return {"images": decode(jax.vmap(lambda noise: _drawn(prior, noise))(noise))["mean"]}
+
+    image = _images("x", shape, "images as the model sees them")
+    vector = lambda name, meaning: Tensor(name, (dim,), "float32", meaning)
+    made = jax.eval_shape(encode, jax.ShapeDtypeStruct((1, *shape), jnp.float32))
+    meanings = {"mean": "mean of q(z | x)", "standard_deviation": "standard deviation of each dimension of q(z | x)"}
+    codes = tuple(vector(name, meaning) for name, meaning in meanings.items() if name in made)
+    written = [
+        Function("encoder", (image,), codes, encode),
+        Function("decoder", (vector("z", "latent code"),), (_images("mean", shape, "mean of p(x | z)"),), decode),
+    ]
+    prior = jax.eval_shape(lambda: model.prior(params))
+    if not isinstance(prior, Normal):
+        reason = f"the prior is a {type(prior).__name__}; only a Normal prior is drawn from by noise alone"
+        return Functions(tuple(written), {"sampler": reason})
+    noise = vector("noise", "independent draws of a standard normal distribution")
+    drawn = _images("images", shape, "means of p(x | z) at z = prior mean + prior standard deviation * noise")
+    return Functions((*written, Function("sampler", (noise,), (drawn,), sample)), {})
+
+
+def _drawn(prior: Distribution, noise: jax.Array) -> jax.Array:
+    assert isinstance(prior, Normal)
+    return prior.mean + jnp.exp(0.5 * prior.log_variance) * noise
+
+
+def _of_chains(model: VAE, params: Params, shape: tuple[int, ...]) -> Functions:
+    """z is a tuple of vectors, z0, z1 and so on, the one next to the data first."""
+
+    def encode(x: jax.Array) -> dict[str, jax.Array]:
+        parts = jax.vmap(lambda x: code(model, params, x))(x)
+        return {f"z{i}": part for i, part in enumerate(parts)}
+
+    def decode(*z: jax.Array) -> dict[str, jax.Array]:
+        return {"mean": jax.vmap(lambda *z: mean_of(model.decode(params, z)))(*z)}
+
+    def draw(*noise: jax.Array) -> tuple[jax.Array, ...]:
+        prior = model.prior(params)
+        assert isinstance(prior, Chain)
+        order = range(len(noise))[::-1] if prior.from_last else range(len(noise))
+        z: list[jax.Array] = []
+        for step, part in enumerate(order):
+            factor = prior.conditionals[step - 1](prior.params[step - 1], z[-1]) if step else prior.first
+            z.append(_drawn(factor, noise[part]))
+        return tuple(z[::-1] if prior.from_last else z)
+
+    def sample(*noise: jax.Array) -> dict[str, jax.Array]:
+        return {"images": decode(*jax.vmap(draw)(*noise))["mean"]}
+
+    made = jax.eval_shape(encode, jax.ShapeDtypeStruct((1, *shape), jnp.float32))
+    vectors = lambda name, meaning: tuple(
+        Tensor(f"{name}{i}", part.shape[1:], "float32", meaning) for i, part in enumerate(made.values())
+    )
+    meaning = "a part of the code, the mean of its distribution given the part before; z0 is next to the data"
+    z, image = vectors("z", meaning), _images("x", shape, "images as the model sees them")
+    noise = vectors("noise", "independent draws of a standard normal distribution, for the part of that number")
+    drawn = _images("images", shape, "means of p(x | z), each part of z by mean + standard deviation * noise")
+    return Functions(
+        (
+            Function("encoder", (image,), z, encode),
+            Function("decoder", z, (_images("mean", shape, "mean of p(x | z)"),), decode),
+            Function("sampler", noise, (drawn,), sample),
+        ),
+        {},
+    )
+
+
+def _of_codes(model: VAE, params: Params, shape: tuple[int, ...]) -> Functions:
+    prior = model.prior(params)
+    assert isinstance(prior, CodebookPrior)
+
+    def encode(x: jax.Array) -> dict[str, jax.Array]:
+        return {"indices": jax.vmap(lambda x: sequence_of(mean_of(model.encode(params, x))))(x)}
+
+    def decode(indices: jax.Array) -> dict[str, jax.Array]:
+        return {"mean": jax.vmap(lambda i: mean_of(model.decode(params, prior.lookup(i))))(indices)}
+
+    length = len(sequence_sizes(prior.levels))
+    image = _images("x", shape, "images as the model sees them")
+    codes = Tensor("indices", (length,), "int32", "codes in [0, K): the coarsest grid first, row by row")
+    encoder = Function("encoder", (image,), (codes,), encode)
+    decoder = Function("decoder", (codes,), (_images("mean", shape, "mean of p(x | z)"),), decode)
+    draw, reason = _from_uniforms(prior)
+    if draw is None:
+        return Functions((encoder, decoder), {"sampler": reason})
+
+    def sample(uniforms: jax.Array) -> dict[str, jax.Array]:
+        return {"images": decode(jax.vmap(draw)(uniforms))["mean"]}
+
+    uniforms = Tensor("uniforms", (length,), "float32", "independent draws of the uniform distribution on (0, 1)")
+    meaning = "means of p(x | z), code t of z where the distribution function given the codes before passes uniforms[t]"
+    sampler = Function("sampler", (uniforms,), (_images("images", shape, meaning),), sample)
+    return Functions((encoder, decoder, sampler), {})
+
+
+def _from_uniforms(prior: CodebookPrior) -> tuple[Callable[[jax.Array], jax.Array] | None, str]:
+    """Uniform numbers `[T]` -> codes int32 `[T]`; or None, and why there is no such function."""
+    sequence = prior.sequence
+    if isinstance(sequence, DiscreteUniform):
+        sizes = jnp.asarray(sequence.sizes)
+        # A number just below 1 may round to K.
+        return lambda uniforms: jnp.minimum((uniforms * sizes).astype(jnp.int32), sizes - 1), ""
+    if not isinstance(sequence, PriorSequence):
+        return None, f"codes of a {type(sequence).__name__} are drawn by its own generator"
+    draw = sequence.prior.from_uniforms
+    if draw is None:
+        return None, "the prior decodes many codes at once, in an order that it draws, not one after another"
+    return lambda uniforms: draw(sequence.params, uniforms, sequence.label, sequence.how), ""

@@ -1,0 +1,64 @@
+"""The deterministic autoencoder: a Delta posterior, and a Normal fitted to the codes afterwards to sample from."""
+
+from __future__ import annotations
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from vae_jax.distributions import Delta, Normal
+from vae_jax.models._gaussian_vae import check_latent_dim
+from vae_jax.models._model import VAE
+from vae_jax.models.likelihoods import Likelihood, bernoulli
+from vae_jax.networks import Network
+from vae_jax.params import Params
+
+
+def autoencoder(encoder: Network, decoder: Network, latent_dim: int, likelihood: Likelihood = bernoulli) -> VAE:
+    """z = encoder(x) without noise, p(x|z) = likelihood(decoder(z)); train it with `objectives.reconstruction_loss`.
+
+    An autoencoder defines no prior. p(z) is a diagonal Normal that `fit_prior` matches to the codes of the training
+    data after training (a buffer: no gradient reaches it); until then it is N(0, I).
+
+    Args:
+      encoder: x -> `[latent_dim]`.
+      decoder: z `[latent_dim]` -> outputs `[*x.shape, likelihood.num_outputs]`.
+      latent_dim: D, the length of z; at least 1.
+      likelihood: of the pixels; its negative logarithm is the reconstruction error.
+
+    Raises:
+      ValueError: where latent_dim is below 1.
+
+    Source: the density estimated afterwards is that of Ghosh et al. 2020 (arXiv:1903.12436), section 4.
+    """
+    check_latent_dim(latent_dim)
+
+    def init(key: jax.Array) -> Params:
+        encoder_key, decoder_key = jax.random.split(key)
+        return {
+            "encoder": encoder.init(encoder_key),
+            "decoder": decoder.init(decoder_key),
+            "buffers": {"prior_mean": jnp.zeros(latent_dim), "prior_log_variance": jnp.zeros(latent_dim)},
+        }
+
+    return VAE(
+        init=init,
+        encode=lambda params, x: Delta(encoder.apply(params["encoder"], x)),
+        prior=lambda params: Normal(params["buffers"]["prior_mean"], params["buffers"]["prior_log_variance"]),
+        decode=lambda params, z: likelihood.distribution(decoder.apply(params["decoder"], z)),
+    )
+
+
+def fit_prior(params: Params, codes: jax.Array) -> Params:
+    """The autoencoder's parameters with its prior at the mean and variance of each dimension of the codes.
+
+    Args:
+      params: of an `autoencoder`.
+      codes: `[N, D]`, the codes of the training data.
+
+    Source: Ghosh et al. 2020 (arXiv:1903.12436), section 4.
+    """
+    chex.assert_rank(codes, 2)
+    # A dimension that no example uses has variance 0; its logarithm must stay finite.
+    log_variance = jnp.log(jnp.maximum(jnp.var(codes, axis=0), 1e-12))
+    return {**params, "buffers": {"prior_mean": jnp.mean(codes, axis=0), "prior_log_variance": log_variance}}

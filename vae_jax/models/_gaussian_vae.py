@@ -1,0 +1,104 @@
+"""The VAE of Kingma & Welling 2014: a diagonal Normal posterior, a standard Normal prior, any likelihood."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+from vae_jax.distributions import Normal, standard_normal
+from vae_jax.distributions._checks import LARGEST_SIZE, check_count, check_sizes
+from vae_jax.models._model import VAE
+from vae_jax.models.likelihoods import Likelihood, bernoulli
+from vae_jax.networks import Network, conv_decoder, conv_encoder, mlp_decoder, mlp_encoder
+from vae_jax.params import Params
+
+
+def gaussian_vae(encoder: Network, decoder: Network, latent_dim: int, likelihood: Likelihood = bernoulli) -> VAE:
+    """q(z|x) = N(mean(x), diag exp(log_variance(x))), p(z) = N(0, I), p(x|z) = likelihood(decoder(z)).
+
+    Args:
+      encoder: x -> `[2 * latent_dim]`, the mean and then the log-variance.
+      decoder: z `[latent_dim]` -> outputs `[*x.shape, likelihood.num_outputs]`.
+      latent_dim: D, the length of z; at least 1.
+      likelihood: one of `vae_jax.models.likelihoods`, or your own.
+
+    Raises:
+      ValueError: where latent_dim is below 1.
+
+    Source: Kingma & Welling 2014 (arXiv:1312.6114).
+    """
+    check_latent_dim(latent_dim)
+
+    def init(key: jax.Array) -> Params:
+        encoder_key, decoder_key = jax.random.split(key)
+        return {"encoder": encoder.init(encoder_key), "decoder": decoder.init(decoder_key)}
+
+    def encode(params: Params, x: jax.Array) -> Normal:
+        mean, log_variance = jnp.split(encoder.apply(params["encoder"], x), 2)
+        return Normal(mean, log_variance)
+
+    return VAE(
+        init=init,
+        encode=encode,
+        prior=lambda params: standard_normal(latent_dim),
+        decode=lambda params, z: likelihood.distribution(decoder.apply(params["decoder"], z)),
+    )
+
+
+def mlp_vae(
+    image_shape: Sequence[int],
+    latent_dim: int = 20,
+    hidden: Sequence[int] = (400,),
+    likelihood: Likelihood = bernoulli,
+    data_mean: ArrayLike | None = None,
+) -> VAE:
+    """A Gaussian VAE with ReLU perceptrons: image -> hidden -> z -> hidden reversed -> image.
+
+    Args:
+      image_shape: `[H, W, C]`.
+      latent_dim: the length of z.
+      hidden: widths of the encoder's hidden layers; the decoder mirrors them.
+      likelihood: of the pixels.
+      data_mean: the mean training image `[H, W, C]` in [0, 1], where the decoder's output bias starts; zeros if None.
+    """
+    check_latent_dim(latent_dim)
+    check_sizes("hidden", hidden)
+    check_sizes("image_shape", image_shape)
+    encoder = mlp_encoder(image_shape, 2 * latent_dim, hidden)
+    outputs = (*image_shape, likelihood.num_outputs)
+    decoder = mlp_decoder(latent_dim, outputs, tuple(hidden)[::-1], output_bias(likelihood, data_mean))
+    return gaussian_vae(encoder, decoder, latent_dim, likelihood)
+
+
+def conv_vae(
+    image_shape: Sequence[int],
+    latent_dim: int = 20,
+    channels: Sequence[int] = (32, 64),
+    hidden: int = 256,
+    likelihood: Likelihood = bernoulli,
+    data_mean: ArrayLike | None = None,
+    kernel_sizes: Sequence[int] | None = None,
+) -> VAE:
+    """A Gaussian VAE with convolutions of stride 2, 4x4 by default; arguments as in `mlp_vae` and `conv_encoder`.
+
+    Raises:
+      ValueError: If height or width is 1 before the last halving, or a kernel size is odd.
+    """
+    check_latent_dim(latent_dim)
+    encoder = conv_encoder(image_shape, 2 * latent_dim, channels, hidden, kernel_sizes=kernel_sizes)
+    outputs = (*image_shape, likelihood.num_outputs)
+    bias = output_bias(likelihood, data_mean)
+    decoder = conv_decoder(latent_dim, outputs, channels, hidden, bias, kernel_sizes=kernel_sizes)
+    return gaussian_vae(encoder, decoder, latent_dim, likelihood)
+
+
+def output_bias(likelihood: Likelihood, data_mean: ArrayLike | None) -> jax.Array | None:
+    """Where the decoder's outputs start: at the distribution of the mean image, if one is given."""
+    return None if data_mean is None else likelihood.initial_outputs(jnp.asarray(data_mean, jnp.float32))
+
+
+def check_latent_dim(latent_dim: int) -> None:
+    check_count("latent_dim", latent_dim, most=LARGEST_SIZE // 2)  # a network gives twice as many numbers

@@ -1,0 +1,146 @@
+"""What one does with a trained model, for one example at a time: map over a batch with `jax.vmap`.
+
+Images come back as the decoder's mean, which is what papers show; `decode(...).sample(key)` draws pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+from vae_jax.distributions import Chain, Distribution, mean_of
+from vae_jax.distributions._checks import LARGEST_SIZE, check_count
+from vae_jax.models._checks import check_example
+from vae_jax.models._model import VAE, model_input
+from vae_jax.params import Params
+
+Path = Callable[[Any, Any, jax.Array], Any]  # (z0, z1, t in [0, 1]) -> z
+
+
+def encode(model: VAE, params: Params, x: ArrayLike) -> Distribution:
+    """q(z | x); its `mean`, where it has one, is the code of x.
+
+    Raises:
+      TypeError: if x holds raw uint8 pixels.
+      ValueError: if x is of another shape than the model's examples, or outside the support of its likelihood. Under
+        the caller's `jit`, `grad` or `vmap` values are not known: only shapes and dtypes are checked. All
+        functions here that take an x raise the same.
+    """
+    x = model_input("x", x)
+    check_example(model, x)
+    return model.encode(params, x)
+
+
+def code(model: VAE, params: Params, x: ArrayLike) -> Any:
+    """The one z that stands for x: the mean of q(z | x), or its `ancestral_mean` where that is a Chain."""
+    posterior = encode(model, params, x)
+    return posterior.ancestral_mean if isinstance(posterior, Chain) else mean_of(posterior)
+
+
+def decode(model: VAE, params: Params, z: Any) -> Distribution:
+    """p(x | z); its `mean` is the picture of z."""
+    return model.decode(params, z)
+
+
+def sample(model: VAE, params: Params, key: jax.Array) -> jax.Array:
+    """The decoder's mean at one z ~ p(z), of the shape of x."""
+    return mean_of(model.decode(params, model.prior(params).sample(key)))
+
+
+def reconstruct(model: VAE, params: Params, x: ArrayLike) -> jax.Array:
+    """The decoder's mean at the `code` of x: the reconstruction of x, of its shape."""
+    return mean_of(model.decode(params, code(model, params, x)))
+
+
+def straight_line(z0: Any, z1: Any, t: jax.Array) -> Any:
+    """(1 - t) z0 + t z1, in every part where z is a tuple; integers, with nothing in between, change in the middle."""
+    return jax.tree.map(lambda start, end: _switch(start, end, t) if _whole(start) else _line(start, end, t), z0, z1)
+
+
+def _line(z0: jax.Array, z1: jax.Array, t: jax.Array) -> jax.Array:
+    return (1.0 - t) * z0 + t * z1
+
+
+def _switch(z0: jax.Array, z1: jax.Array, t: jax.Array) -> jax.Array:
+    return jnp.where(t < 0.5, z0, z1)
+
+
+def _whole(z: jax.Array) -> bool:
+    return bool(jnp.issubdtype(z.dtype, jnp.integer))
+
+
+def great_circle(z0: Any, z1: Any, t: jax.Array) -> Any:
+    """(sin((1 - t) w) z0 + sin(t w) z1) / sin(w), with w the angle between z0 and z1.
+
+    Codes of a high-dimensional Normal lie near a sphere; this path stays near it where the straight line cuts through.
+    Where the two point the same or opposite ways no one great circle joins them: the straight line is taken. Where z is
+    a tuple, every part goes along a circle of its own.
+
+    Source: White 2016 (arXiv:1609.04468), section 2.1.
+    """
+    return jax.tree.map(lambda start, end: _switch(start, end, t) if _whole(start) else _circle(start, end, t), z0, z1)
+
+
+def _circle(z0: jax.Array, z1: jax.Array, t: jax.Array) -> jax.Array:
+    cosine = jnp.vdot(z0, z1) / jnp.maximum(jnp.linalg.norm(z0) * jnp.linalg.norm(z1), 1e-12)
+    angle = jnp.arccos(jnp.clip(cosine, -1.0, 1.0))
+    parallel = jnp.sin(angle) < 1e-3
+    divisor = jnp.where(parallel, 1.0, jnp.sin(angle))
+    circle = (jnp.sin((1.0 - t) * angle) * z0 + jnp.sin(t * angle) * z1) / divisor
+    return jnp.where(parallel, _line(z0, z1, t), circle)
+
+
+def interpolate(
+    model: VAE, params: Params, x0: ArrayLike, x1: ArrayLike, num_steps: int = 9, path: Path = straight_line
+) -> jax.Array:
+    """Decoder means along a path between the codes of two examples.
+
+    Args:
+      model: the model.
+      params: its parameters.
+      x0: where the path starts.
+      x1: where it ends.
+      num_steps: how many images, the two ends included; at least 2.
+      path: `straight_line` or `great_circle`, or a function (z0, z1, t) of your own.
+
+    Returns:
+      `[num_steps, *x0.shape]`; the first and the last are the reconstructions of x0 and x1.
+    """
+    check_count("num_steps", num_steps, 0, LARGEST_SIZE)
+    if num_steps < 2:
+        raise ValueError(f"num_steps must be at least 2 (both ends are included), got {num_steps}")
+    z0, z1 = code(model, params, x0), code(model, params, x1)
+    steps = jnp.linspace(0.0, 1.0, num_steps)
+    return jax.vmap(lambda t: mean_of(model.decode(params, path(z0, z1, t))))(steps)
+
+
+def traverse(model: VAE, params: Params, x: ArrayLike, values: ArrayLike) -> jax.Array:
+    """Decoder means where one dimension of the code of x at a time takes each of the values.
+
+    Args:
+      model: a model whose z is one vector `[D]`.
+      params: its parameters.
+      x: the example whose code the other dimensions keep.
+      values: `[V]`, what the traversed dimension is set to, in units of z; or `[D, V]`, its own for each dimension.
+
+    Returns:
+      `[D, V, *x.shape]`.
+
+    Raises:
+      TypeError: where z is not one vector.
+    """
+    z, values = code(model, params, x), jnp.asarray(values)
+    shapes = [leaf.shape for leaf in jax.tree.leaves(z)]
+    if not isinstance(z, jax.Array) or z.ndim != 1:
+        raise TypeError(
+            f"traverse needs a z that is one vector, got a {type(z).__name__} of the shapes {shapes}; "
+            "take models.code(model, params, x), change the part you mean and give the whole to models.decode"
+        )
+    values = jnp.broadcast_to(values, (z.shape[0], values.shape[-1]))
+    picture = lambda d, value: mean_of(model.decode(params, z.at[d].set(value)))
+    over_values = jax.vmap(picture, in_axes=(None, 0))
+    return jax.vmap(over_values)(jnp.arange(z.shape[0]), values)

@@ -1,0 +1,156 @@
+"""Residual networks with a code for each place of a small grid: those of the VQ-VAE, van den Oord et al. 2017."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jax.typing import ArrayLike
+
+from vae_jax.distributions._checks import check_count, check_counts, check_sizes
+from vae_jax.networks._convolutional import check_halvings
+from vae_jax.networks._convolutions import Conv, ConvTranspose
+from vae_jax.networks._network import Network, from_linen
+from vae_jax.networks._odd_sizes import cropped, halved, padded
+
+
+class ResidualLayers(nn.Module):
+    """x + expand_i(relu(reduce_i(relu(x)))) for i = 0, 1, ..., a 3x3 and a 1x1 convolution; then a ReLU."""
+
+    hidden: int
+    layers: int
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        for i in range(self.layers):
+            h = Conv(self.hidden, kernel_size=3, stride=1, name=f"reduce_{i}")(nn.relu(x))
+            x = x + Conv(x.shape[-1], kernel_size=1, stride=1, name=f"expand_{i}")(nn.relu(h))
+        return nn.relu(x)
+
+
+class ResidualEncoder(nn.Module):
+    """4x4 convolutions `conv_0`, ... that halve the image, a 3x3 one `features`, `residual` layers, 1x1 `output`."""
+
+    channels: Sequence[int]
+    residual_hidden: int
+    residual_layers: int
+    code_channels: int
+    parts: int
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        x = padded(x, len(self.channels))
+        for i, features in enumerate(self.channels):
+            x = nn.relu(Conv(features, name=f"conv_{i}")(x))
+        x = nn.relu(Conv(self.channels[-1], kernel_size=3, stride=1, name="features")(x))
+        x = ResidualLayers(self.residual_hidden, self.residual_layers, name="residual")(x)
+        x = Conv(self.parts * self.code_channels, kernel_size=1, stride=1, name="output")(x)
+        # Part by part, that a Gaussian's vector splits into the means of all places and their log-variances.
+        return jnp.moveaxis(x.reshape(*x.shape[:2], self.parts, self.code_channels), 2, 0).ravel()
+
+
+class ResidualDecoder(nn.Module):
+    """The encoder mirrored: 3x3 `features`, `residual` layers, transposed 4x4 convolutions `conv_0`, ..., `output`."""
+
+    channels: Sequence[int]
+    residual_hidden: int
+    residual_layers: int
+    code_channels: int
+    output_shape: Sequence[int]
+    output_bias_init: nn.initializers.Initializer = nn.initializers.zeros_init()
+
+    @nn.compact
+    def __call__(self, z: jax.Array) -> jax.Array:
+        height, width, *pixel = self.output_shape
+        x = z.reshape(*halved(self.output_shape, len(self.channels)), self.code_channels)
+        x = Conv(self.channels[-1], kernel_size=3, stride=1, name="features")(x)
+        x = ResidualLayers(self.residual_hidden, self.residual_layers, name="residual")(x)
+        for i, features in enumerate(reversed(self.channels[:-1])):
+            x = nn.relu(ConvTranspose(features, name=f"conv_{i}")(x))
+        output = ConvTranspose(math.prod(pixel), bias_init=self.output_bias_init, name="output")
+        return cropped(output(x), height, width).reshape(height, width, *pixel)
+
+
+def residual_encoder(
+    image_shape: Sequence[int],
+    code_channels: int,
+    channels: Sequence[int] = (64, 128),
+    residual_hidden: int = 32,
+    residual_layers: int = 2,
+    parts: int = 2,
+) -> Network:
+    """Image `[H, W, C]` -> vector `[parts * h * w * D]`, h = H / 2^len(channels), rounded up.
+
+    With parts = 2 it is the encoder of `gaussian_vae(encoder, decoder, latent_dim=h * w * D)`.
+
+    Args:
+      image_shape: of one example.
+      code_channels: D, the length of the code of one place.
+      channels: of the layers that halve the image; the last is kept by the layers after them.
+      residual_hidden: channels inside a residual layer.
+      residual_layers: how many.
+      parts: arrays `[h, w, D]`, one after the other: 2 for a mean and a log-variance, 1 for a code alone.
+
+    Raises:
+      ValueError: If H or W is 1 before the last halving.
+
+    Source: van den Oord et al. 2017 (arXiv:1711.00937), section 4.1, with the channels and the ReLU
+    after the 3x3 convolution of DeepMind's published example (Sonnet 2, `vqvae_example.ipynb`).
+    """
+    check_sizes("image_shape", image_shape)
+    check_sizes("channels", channels)
+    check_counts(code_channels=code_channels, residual_hidden=residual_hidden, parts=parts)
+    check_count("residual_layers", residual_layers, 0)
+    check_halvings(image_shape, channels)
+    encoder = ResidualEncoder(tuple(channels), residual_hidden, residual_layers, code_channels, parts)
+    return from_linen(encoder, image_shape)
+
+
+def residual_decoder(
+    code_channels: int,
+    output_shape: Sequence[int],
+    channels: Sequence[int] = (64, 128),
+    residual_hidden: int = 32,
+    residual_layers: int = 2,
+    output_bias: ArrayLike | None = None,
+) -> Network:
+    """Code `[h * w * D]` -> array `[H, W, ...]`; arguments as in `residual_encoder` and `conv_decoder`.
+
+    Source: van den Oord et al. 2017 (arXiv:1711.00937), section 4.1.
+    """
+    check_sizes("output_shape", output_shape)
+    check_sizes("channels", channels)
+    check_counts(code_channels=code_channels, residual_hidden=residual_hidden)
+    check_count("residual_layers", residual_layers, 0)
+    check_halvings(output_shape, channels)
+    per_pixel = 0.0 if output_bias is None else jnp.asarray(output_bias).mean(axis=(0, 1)).ravel()
+    decoder = ResidualDecoder(
+        tuple(channels),
+        residual_hidden,
+        residual_layers,
+        code_channels,
+        tuple(output_shape),
+        nn.initializers.constant(per_pixel),
+    )
+    grid = halved(output_shape, len(channels))
+    return from_linen(decoder, (math.prod(grid) * code_channels,))
+
+
+class Pointwise(nn.Module):
+    """One 1x1 convolution, `output`."""
+
+    features: int
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return Conv(self.features, kernel_size=1, stride=1, name="output")(x).ravel()
+
+
+def pointwise(grid_shape: Sequence[int], features: int) -> Network:
+    """Grid `[h, w, C]` -> vector `[h * w * features]`: the same linear map at every place."""
+    check_sizes("grid_shape", grid_shape)
+    check_counts(features=features)
+    return from_linen(Pointwise(features), grid_shape)

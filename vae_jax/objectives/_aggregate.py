@@ -1,0 +1,121 @@
+"""The aggregate posterior q(z) = 1/N sum_n q(z | x_n) and its marginals, estimated at the codes of a batch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+from vae_jax.distributions import Normal
+from vae_jax.models._model import VAE, model_input
+from vae_jax.objectives._checks import check_at_least_1
+from vae_jax.params import Params
+
+
+class LogAggregate(NamedTuple):
+    """Log-densities in nats at `[B]` codes."""
+
+    joint: jax.Array  # [B] log q(z)
+    marginals: jax.Array  # [B, D] log q(z_d)
+
+
+# (model, params, posteriors with a leading axis [B], codes [B, D] drawn from them) -> their aggregate log-densities
+AggregateEstimator = Callable[[VAE, Params, Normal, jax.Array], LogAggregate]
+
+
+def batch_log_aggregate(posteriors: Normal, zs: ArrayLike, log_weights: ArrayLike) -> LogAggregate:
+    """log sum_j W_ij q(z_i | x_j), and the same of each dimension.
+
+    Args:
+      posteriors: diagonal Normals, mean and log-variance `[M, D]`.
+      zs: `[B, D]` codes.
+      log_weights: `[B, M]` log W.
+    """
+    zs, log_weights = jnp.asarray(zs), jnp.asarray(log_weights)
+    chex.assert_rank([posteriors.mean, zs, log_weights], 2)
+    of_posteriors = lambda z: jax.vmap(lambda q: jax.vmap(Normal.log_prob)(q, z))(posteriors)
+    densities = jax.vmap(of_posteriors)(zs)  # [B, M, D]
+    joint = jax.nn.logsumexp(log_weights + jnp.sum(densities, axis=-1), axis=1)
+    return LogAggregate(joint, jax.nn.logsumexp(log_weights[..., None] + densities, axis=1))
+
+
+def minibatch_log_weights(batch_size: int, num_examples: int) -> jax.Array:
+    """log 1 / (N M), `[M, M]`: q(z_i) about 1 / (N M) sum_j q(z_i | x_j).
+
+    With its constants it is a lower bound of log q(z) in expectation, far too low where M is small beside N: most of
+    the mass at z_i is q(z_i | x_i), which belongs in with 1 / N and not 1 / (N M).
+
+    Source: Chen et al. 2018 (arXiv:1802.04942), eq. 3 and appendix C.1.
+    """
+    check_at_least_1("batch_size", batch_size)
+    check_at_least_1("num_examples", num_examples)
+    return jnp.full((batch_size, batch_size), -math.log(num_examples) - math.log(batch_size), jnp.float32)
+
+
+def stratified_log_weights(batch_size: int, num_examples: int) -> jax.Array:
+    """log W, `[M, M]`: 1 / N on the diagonal and (N - 1) / (N (M - 1)) elsewhere.
+
+    sum_j W_ij q(z_i | x_j) is then unbiased for q(z_i), with z_i of example i and the others of the batch drawn without
+    replacement from the other examples (with M = N it is q(z_i) itself). Appendix C.2 of the paper gives the same mean
+    with the last example of the batch weighed differently from the others; this is its average over who is last. The
+    code published with the paper puts the 1 / N in the first column instead of on the diagonal, which is biased.
+
+    Source: Chen et al. 2018 (arXiv:1802.04942), appendix C.2.
+    """
+    own, others = -math.log(num_examples), math.log((num_examples - 1) / (num_examples * max(batch_size - 1, 1)))
+    return jnp.where(jnp.eye(batch_size, dtype=bool), own, others).astype(jnp.float32)
+
+
+def minibatch_weighted(num_examples: int) -> AggregateEstimator:
+    """The estimate by `minibatch_log_weights`, for a training set of N examples.
+
+    Raises:
+      ValueError: where num_examples is below 1.
+    """
+    check_at_least_1("num_examples", num_examples)
+    return lambda model, params, posteriors, zs: batch_log_aggregate(
+        posteriors, zs, minibatch_log_weights(zs.shape[0], num_examples)
+    )
+
+
+def stratified(num_examples: int) -> AggregateEstimator:
+    """The estimate by `stratified_log_weights`, for a training set of N examples.
+
+    Raises:
+      ValueError: where num_examples is below 2; by the estimator, where the batch is of one example, or of more than N.
+    """
+    check_at_least_1("num_examples", num_examples)
+    if num_examples < 2:
+        raise ValueError(f"num_examples must be at least 2, got {num_examples}")
+
+    def estimate(model: VAE, params: Params, posteriors: Normal, zs: jax.Array) -> LogAggregate:
+        if not 2 <= zs.shape[0] <= num_examples:
+            raise ValueError(
+                f"batch must hold 2 to num_examples = {num_examples} examples to be stratified, got {zs.shape[0]}"
+            )
+        return batch_log_aggregate(posteriors, zs, stratified_log_weights(zs.shape[0], num_examples))
+
+    return estimate
+
+
+def exact(xs: ArrayLike) -> AggregateEstimator:
+    """The aggregate posterior of all the examples xs, which are encoded at every step: for a data set that is small.
+
+    Args:
+      xs: `[N, ...]` examples as the model sees them. Memory and time grow with N times the batch size.
+
+    Raises:
+      TypeError: where xs are raw uint8 pixels.
+    """
+    xs = model_input("xs", xs)
+
+    def estimate(model: VAE, params: Params, posteriors: Normal, zs: jax.Array) -> LogAggregate:
+        everywhere: Any = jax.vmap(lambda x: model.encode(params, x))(xs)
+        return batch_log_aggregate(everywhere, zs, jnp.full((zs.shape[0], xs.shape[0]), -math.log(xs.shape[0])))
+
+    return estimate

@@ -1,0 +1,100 @@
+"""The one place where an objective of one example becomes an objective of a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from vae_jax.models._model import VAE, Model, bind, num_examples
+from vae_jax.params import Params, split_buffers
+
+Metrics = dict[str, jax.Array]
+
+
+class Aux(NamedTuple):
+    """What an objective returns beside the loss."""
+
+    metrics: Metrics  # scalars, means over the batch
+    buffers: Any  # the new params["buffers"]; None for a model that has none
+
+
+# (model, params, key, batch) -> (loss, Aux), the loss a mean over the batch in nats
+Objective = Callable[[Any, Params, jax.Array, Any], tuple[jax.Array, Aux]]
+# (model, params, key, x) -> (loss, metrics) of one example
+ExampleObjective = Callable[[VAE, Params, jax.Array, Any], tuple[jax.Array, Metrics]]
+
+T = TypeVar("T")
+
+
+def map_over_batch(function: Callable[[VAE, jax.Array, Any], T], model: Model, key: jax.Array, batch: Any) -> T:
+    """`function(vae, key, x)` of every example, each with a key of its own: its results with a leading axis `[B]`.
+
+    Args:
+      function: of the VAE of the example's context (the model itself, if that is a VAE), one key and one x.
+      model: a VAE or a `Conditional`.
+      key: one, which is split, or `[B]`, one for each example.
+      batch: a pytree of arrays `[B, ...]`; an `Example` of them for a `Conditional`.
+
+    Raises:
+      ValueError: if there are several keys, but not B, or the leaves of batch have different lengths.
+      TypeError: for a batch of uint8 pixels (`on_prepared` makes them what a model sees), or if the batch has contexts
+        and the model takes none, or the other way round.
+    """
+
+    def example(key: jax.Array, example: Any) -> T:
+        vae, x = bind(model, example, "batch")
+        return function(vae, key, x)
+
+    size = num_examples("batch", batch)
+    return jax.vmap(example)(keys_of_examples(key, size), jax.tree.map(jnp.asarray, batch))
+
+
+def keys_of_examples(key: jax.Array, num_examples: int) -> jax.Array:
+    """`[B]` keys: one key split, or B keys as they are.
+
+    Raises:
+      ValueError: where there are several keys, but not B.
+    """
+    # A key of `jax.random.PRNGKey` is itself an array of two words.
+    own_axes = 0 if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) else 1
+    if key.ndim == own_axes:
+        return jax.random.split(key, num_examples)
+    if key.ndim != own_axes + 1 or key.shape[0] != num_examples:
+        shape = key.shape[: key.ndim - own_axes]
+        raise ValueError(f"key must be one key, or one for each of the {num_examples} examples, got keys {shape}")
+    return key
+
+
+class MeanOverExamples:
+    """An objective that is a mean over examples, each with a key of its own; made by `mean_over_batch`."""
+
+    def __init__(self, example_objective: ExampleObjective):
+        self.example_objective = example_objective
+        self.__doc__ = example_objective.__doc__
+
+    def __call__(self, model: Model, params: Params, key: jax.Array, batch: Any) -> tuple[jax.Array, Aux]:
+        def example(vae: VAE, key: jax.Array, x: Any) -> tuple[jax.Array, Metrics]:
+            loss, metrics = self.example_objective(vae, params, key, x)
+            # A log_prob that does not sum over its event would be averaged over the pixels without a word.
+            chex.assert_rank([loss, *metrics.values()], 0)
+            return loss, metrics
+
+        losses, metrics = map_over_batch(example, model, key, batch)
+        return jnp.mean(losses), Aux(jax.tree.map(jnp.mean, metrics), split_buffers(params)[1])
+
+
+def mean_over_batch(example_objective: ExampleObjective) -> MeanOverExamples:
+    """Lifts an objective of one example to a batch: a key for each example, the mean of loss and metrics.
+
+    The mean, not the sum: the loss is the same whatever the batch size. Buffers pass through unchanged. The result says
+    by its type that it is such a mean: only these may be computed by microbatches.
+
+    Raises:
+      TypeError: by the objective, for a batch of uint8 pixels; `on_prepared` makes them what a model sees.
+      AssertionError: by the objective, where loss or metrics of one example are not scalars.
+    """
+    return MeanOverExamples(example_objective)

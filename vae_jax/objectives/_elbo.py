@@ -1,0 +1,135 @@
+"""The evidence lower bound, log p(x) >= E_q[log p(x | z)] - KL(q(z | x) || p(z)), and its negative as a loss."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+from vae_jax.distributions import (
+    Distribution,
+    UndefinedError,
+    check_support,
+    kl_divergence,
+    sample_and_log_prob_of,
+)
+from vae_jax.models._model import VAE, model_input
+from vae_jax.objectives._batch import Metrics, mean_over_batch
+from vae_jax.params import Params
+
+
+class ElboTerms(NamedTuple):
+    """The two sides of the bound for one example, each a scalar in nats."""
+
+    log_likelihood: jax.Array  # E_q log p(x | z), by one sample; its negative is the distortion
+    kl: jax.Array  # KL(q(z | x) || p(z)), the rate
+
+
+def elbo_from_terms(log_likelihood: ArrayLike, kl: ArrayLike) -> jax.Array:
+    """log_likelihood - kl."""
+    return jnp.asarray(log_likelihood) - jnp.asarray(kl)
+
+
+def elbo_terms(model: VAE, params: Params, key: jax.Array, x: ArrayLike) -> ElboTerms:
+    """log p(x | z) at one z ~ q(z | x), and KL(q(z | x) || p(z)) in closed form.
+
+    Raises:
+      UndefinedError: where the KL divergence has no closed form; `sampled_elbo_terms` needs none.
+      TypeError: where x is raw uint8 pixels.
+      ValueError: if x is of another shape than the model's, or outside the support of the likelihood; under the
+        caller's `jit`, `grad` or `vmap` values are not known: only shapes and dtypes are checked.
+      AssertionError: where a density of one example is not a scalar.
+
+    Source: Kingma & Welling 2014 (arXiv:1312.6114), eq. 7 (estimator B).
+    """
+    posterior = model.encode(params, model_input("x", x))
+    log_likelihood = log_likelihood_of(model.decode(params, posterior.sample(key)), x)
+    try:
+        kl = kl_divergence(posterior, model.prior(params))
+    except UndefinedError as error:
+        raise UndefinedError(
+            f"model: {error}; where the posterior has no density, objectives.reconstruction_loss"
+        ) from error
+    return _scalars(ElboTerms(log_likelihood, kl))
+
+
+def sampled_elbo_terms(model: VAE, params: Params, key: jax.Array, x: ArrayLike) -> ElboTerms:
+    """log p(x | z) and log q(z | x) - log p(z), both at the same one z ~ q(z | x).
+
+    The second is an unbiased estimate of the KL divergence, and may be negative.
+
+    Raises:
+      UndefinedError: where the posterior has no density.
+      TypeError: where x is raw uint8 pixels.
+      ValueError: if x is of another shape than the model's, or outside the support of the likelihood; under the
+        caller's `jit`, `grad` or `vmap` values are not known: only shapes and dtypes are checked.
+      AssertionError: where a density of one example is not a scalar.
+
+    Source: Kingma & Welling 2014 (arXiv:1312.6114), eq. 6 (estimator A).
+    """
+    posterior = model.encode(params, model_input("x", x))
+    try:
+        z, log_q = sample_and_log_prob_of(posterior, key)
+    except UndefinedError as error:
+        raise UndefinedError(
+            "model: this objective needs log q(z | x) at a draw from what model.encode returns, and there is none: "
+            f"{error}; objectives.reconstruction_loss needs none"
+        ) from error
+    log_likelihood = log_likelihood_of(model.decode(params, z), x)
+    return _scalars(ElboTerms(log_likelihood, log_q - model.prior(params).log_prob(z)))
+
+
+def log_likelihood_of(likelihood: Distribution, x: ArrayLike) -> jax.Array:
+    """log p(x | z); x is checked to be in the support, except under `jit`, `grad` and `vmap`.
+
+    Raises:
+      ValueError: if the values of x are known and outside the support.
+    """
+    check_support(likelihood, x, "x")
+    return likelihood.log_prob(x)
+
+
+def _scalars(terms: ElboTerms) -> ElboTerms:
+    # A log_prob that does not sum over its event would otherwise be averaged somewhere further on.
+    chex.assert_rank(terms, 0)
+    return terms
+
+
+def elbo(model: VAE, params: Params, key: jax.Array, x: ArrayLike) -> jax.Array:
+    """A one-sample estimate of the ELBO of one example, its KL divergence in closed form: a scalar in nats."""
+    return elbo_from_terms(*elbo_terms(model, params, key, x))
+
+
+def sampled_elbo(model: VAE, params: Params, key: jax.Array, x: ArrayLike) -> jax.Array:
+    """A one-sample estimate of the ELBO of one example, with nothing in closed form: a scalar in nats."""
+    return elbo_from_terms(*sampled_elbo_terms(model, params, key, x))
+
+
+def elbo_metrics(terms: ElboTerms) -> Metrics:
+    """What every objective with an ELBO reports beside its loss, whatever the loss: elbo, rate and distortion."""
+    return {"elbo": elbo_from_terms(*terms), "rate": terms.kl, "distortion": -terms.log_likelihood}
+
+
+def _negative_elbo(model: VAE, params: Params, key: jax.Array, x: jax.Array) -> tuple[jax.Array, Metrics]:
+    """-elbo with its KL divergence in closed form, a mean over the batch in nats per example; one z an example.
+
+    Source: Kingma & Welling 2014 (arXiv:1312.6114), eq. 7.
+    """
+    metrics = elbo_metrics(elbo_terms(model, params, key, x))
+    return -metrics["elbo"], metrics
+
+
+def _negative_sampled_elbo(model: VAE, params: Params, key: jax.Array, x: jax.Array) -> tuple[jax.Array, Metrics]:
+    """-sampled_elbo, a mean over the batch in nats per example; one z an example, nothing in closed form.
+
+    Source: Kingma & Welling 2014 (arXiv:1312.6114), eq. 6.
+    """
+    metrics = elbo_metrics(sampled_elbo_terms(model, params, key, x))
+    return -metrics["elbo"], metrics
+
+
+negative_elbo = mean_over_batch(_negative_elbo)
+negative_sampled_elbo = mean_over_batch(_negative_sampled_elbo)

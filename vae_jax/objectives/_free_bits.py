@@ -1,0 +1,111 @@
+"""Free bits: nats of rate that cost nothing, so that no part of the code is given up before it is of use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+
+from vae_jax.distributions import Normal, kl_divergence
+from vae_jax.models._model import VAE
+from vae_jax.objectives._batch import Aux, Objective, map_over_batch
+from vae_jax.objectives._checks import check_between
+from vae_jax.objectives._elbo import ElboTerms, elbo_metrics
+from vae_jax.params import Params, split_buffers
+
+
+def batch_free_bits_rate(kl: ArrayLike, nats: ArrayLike) -> jax.Array:
+    """sum_j max(lambda, 1/B sum_b KL_bj): the rate that is paid for.
+
+    The maximum is of a group's mean over the batch, not of each example's own: an example may spend less than lambda
+    on a group where others spend more.
+
+    Args:
+      kl: `[B, G]`, of each example and group, in nats.
+      nats: lambda, free in each group.
+
+    Returns:
+      A scalar in nats, never below G lambda.
+
+    Source: Kingma et al. 2016 (arXiv:1606.04934), eq. 15.
+    """
+    kl, nats = jnp.asarray(kl), jnp.asarray(nats)
+    chex.assert_rank([kl, nats], [2, 0])
+    return jnp.sum(jnp.maximum(nats, jnp.mean(kl, axis=0)))
+
+
+def free_bits_loss(nats: ArrayLike) -> Objective:
+    """The objective -E_q log p(x | z) + `batch_free_bits_rate`, with lambda nats free in every dimension of z.
+
+    A mean over the batch in nats per example. Below lambda a dimension's rate has no gradient at all.
+
+    Args:
+      nats: lambda, at least 0; a number, or an array where it is traced. 0 is the ELBO.
+
+    Raises:
+      ValueError: where a number below 0 is given.
+      TypeError: by the objective, where posterior or prior is not a diagonal Normal.
+
+    Source: Kingma et al. 2016 (arXiv:1606.04934), eq. 15.
+    """
+    return _free_bits(nats, lambda kl: kl.ravel())
+
+
+def free_bits_per_group_loss(nats: ArrayLike, groups: ArrayLike) -> Objective:
+    """`free_bits` with lambda nats free in every group of dimensions.
+
+    Args:
+      nats: lambda, at least 0; a number, or an array where it is traced.
+      groups: integers in z's own shape, the group of each of its places, numbered from 0. A channel of a feature map
+        `[H, W, C]`, as in the paper: `np.broadcast_to(np.arange(C), (H, W, C))`.
+
+    Raises:
+      ValueError: where a number below 0 is given, or the groups are not numbered 0 ... G - 1; by the objective, where
+        their shape is not z's.
+      TypeError: by the objective, where posterior or prior is not a diagonal Normal.
+
+    Source: Kingma et al. 2016 (arXiv:1606.04934), eq. 15.
+    """
+    groups = np.asarray(groups)
+    numbers = np.unique(groups)
+    if not np.array_equal(numbers, np.arange(numbers.size)):
+        raise ValueError(f"groups must be numbered 0, 1, ... without a gap, got the numbers {numbers.tolist()}")
+
+    def sum_by_group(kl: jax.Array) -> jax.Array:
+        if kl.shape != groups.shape:
+            raise ValueError(f"groups must have the shape of z, {kl.shape}, got {groups.shape}")
+        return jax.ops.segment_sum(kl.ravel(), groups.ravel(), numbers.size)
+
+    return _free_bits(nats, sum_by_group)
+
+
+def _free_bits(nats: ArrayLike, by_group: Callable[[jax.Array], jax.Array]) -> Objective:
+    check_between("nats", nats, 0)
+
+    def objective(model: VAE, params: Params, key: jax.Array, batch: jax.Array) -> tuple[jax.Array, Aux]:
+        def example(key: jax.Array, x: jax.Array) -> ElboTerms:
+            posterior, prior = model.encode(params, x), model.prior(params)
+            log_likelihood = model.decode(params, posterior.sample(key)).log_prob(x)
+            chex.assert_rank(log_likelihood, 0)  # it must be summed over the event
+            return ElboTerms(log_likelihood, by_group(_kl_of_each_place(posterior, prior)))
+
+        log_likelihood, kl = map_over_batch(example, key, batch)  # [B], [B, G]
+        distortion, rate = -jnp.mean(log_likelihood), jnp.mean(jnp.sum(kl, axis=1))
+        metrics = elbo_metrics(ElboTerms(-distortion, rate))
+        return distortion + batch_free_bits_rate(kl, nats), Aux(metrics, split_buffers(params)[1])
+
+    return objective
+
+
+def _kl_of_each_place(posterior: object, prior: object) -> jax.Array:
+    if not (isinstance(posterior, Normal) and isinstance(prior, Normal)):
+        raise TypeError(
+            "model: free bits need the KL divergence of each dimension, and so a diagonal Normal posterior and prior; "
+            f"got {type(posterior).__name__} and {type(prior).__name__}. objectives.sampled_kl_warm_up needs neither"
+        )
+    flat = jax.tree.map(jnp.ravel, (posterior, prior))
+    return jax.vmap(kl_divergence)(*flat).reshape(posterior.mean.shape)

@@ -1,0 +1,127 @@
+"""The aggregate posterior drawn to the prior by the maximum mean discrepancy: InfoVAE and WAE-MMD."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import chex
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+from vae_jax.distributions._checks import check_number
+from vae_jax.models._model import VAE
+from vae_jax.objectives._batch import Aux, Objective, keys_of_examples, map_over_batch
+from vae_jax.objectives._checks import check_between
+from vae_jax.objectives._elbo import elbo_metrics
+from vae_jax.objectives._encoded import Encoded, encoded_example
+from vae_jax.params import Params, split_buffers
+
+Kernel = Callable[[jax.Array], jax.Array]  # of squared distances, elementwise
+
+
+def gaussian_kernel(variance: float) -> Kernel:
+    """k(d^2) = exp(-d^2 / (2 variance)). Zhao et al. use variance = D^2 / 2 for codes of D dimensions."""
+    check_number("variance", variance, 0.0, above=True)
+    return lambda squared: jnp.exp(-squared / (2 * variance))
+
+
+def inverse_multiquadratic_kernel(scale: float, factors: Sequence[float] = (0.1, 0.2, 0.5, 1, 2, 5, 10)) -> Kernel:
+    """k(d^2) = sum_f C f / (C f + d^2), whose tails reach far. Tolstikhin et al. use C = 2 D for a prior N(0, I)."""
+    check_number("scale", scale, 0.0, above=True)
+    for factor in factors:
+        check_number("factors", factor, 0.0, above=True)
+    return lambda squared: sum((scale * f / (scale * f + squared) for f in factors), jnp.zeros_like(squared))
+
+
+def batch_mmd(xs: ArrayLike, ys: ArrayLike, kernel: Kernel) -> jax.Array:
+    """MMD^2 = E k(x, x') + E k(y, y') - 2 E k(x, y), by pairs of different points: unbiased, so at times below 0.
+
+    Args:
+      xs: `[B, D]`, B at least 2.
+      ys: `[C, D]`, C at least 2.
+      kernel: of squared distances.
+
+    Source: Gretton et al. 2012 [gretton2012kernel], eq. 3.
+    """
+    xs, ys = jnp.asarray(xs), jnp.asarray(ys)
+    chex.assert_rank([xs, ys], 2)
+
+    def values(a: jax.Array, b: jax.Array) -> jax.Array:
+        # Differences, not |a|^2 + |b|^2 - 2 a b: near points would lose all digits.
+        return kernel(jnp.sum((a[:, None] - b[None]) ** 2, axis=-1))
+
+    def mean_of_pairs(a: jax.Array) -> jax.Array:
+        others = ~jnp.eye(a.shape[0], dtype=bool)
+        return jnp.sum(jnp.where(others, values(a, a), 0.0)) / (a.shape[0] * (a.shape[0] - 1))
+
+    return mean_of_pairs(xs) + mean_of_pairs(ys) - 2 * jnp.mean(values(xs, ys))
+
+
+def info_vae_loss(alpha: ArrayLike, weight: ArrayLike, kernel: Kernel) -> Objective:
+    """The objective distortion + (1 - alpha) rate + (alpha + weight - 1) MMD^2(q(z), p(z)), in nats per example.
+
+    alpha = 0 and weight = 1 is the VAE; alpha = 1 is the MMD-VAE, without a rate in its loss. Metrics: `elbo`, `rate`,
+    `distortion`, `mmd`.
+
+    Args:
+      alpha: at most 1; above 0 it prefers codes that tell of x.
+      weight: lambda; alpha + lambda - 1 must be at least 0.
+      kernel: `gaussian_kernel(D**2 / 2)` is the paper's code's.
+
+    Raises:
+      ValueError: where alpha is above 1, or alpha + weight - 1 below 0.
+
+    Source: Zhao, Song & Ermon 2019 (arXiv:1706.02262), eq. 6.
+    """
+    check_between("alpha", alpha, -float("inf"), 1)
+    check_between("alpha + weight - 1", jnp.asarray(alpha) + jnp.asarray(weight) - 1, 0)
+
+    def objective(model: VAE, params: Params, key: jax.Array, batch: jax.Array) -> tuple[jax.Array, Aux]:
+        keys = keys_of_examples(key, batch.shape[0])
+        encoded: Encoded = map_over_batch(lambda k, x: encoded_example(model, params, k, x), keys, batch)
+        mmd = _mmd_to_prior(model, params, keys, encoded.z, kernel)
+        metrics = jax.tree.map(jnp.mean, elbo_metrics(encoded.terms)) | {"mmd": mmd}
+        matched = (jnp.asarray(alpha) + jnp.asarray(weight) - 1) * mmd
+        loss = metrics["distortion"] + (1 - jnp.asarray(alpha)) * metrics["rate"] + matched
+        return loss, encoded.aux(params, metrics)
+
+    return objective
+
+
+def wae_mmd_loss(weight: ArrayLike, kernel: Kernel) -> Objective:
+    """The objective distortion + weight MMD^2(q(z), p(z)): no density of the posterior is needed, so a Delta will do.
+
+    Metrics: `distortion`, `mmd`.
+
+    Args:
+      weight: lambda, at least 0.
+      kernel: `inverse_multiquadratic_kernel(2 * D)` is the paper's.
+
+    Raises:
+      ValueError: where weight is below 0.
+
+    Source: Tolstikhin et al. 2018 (arXiv:1711.01558), algorithm 2.
+    """
+    check_between("weight", weight, 0)
+
+    def objective(model: VAE, params: Params, key: jax.Array, batch: jax.Array) -> tuple[jax.Array, Aux]:
+        def example(key: jax.Array, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+            z = model.encode(params, x).sample(key)
+            return z, -model.decode(params, z).log_prob(x)
+
+        keys = keys_of_examples(key, batch.shape[0])
+        zs, distortions = map_over_batch(example, keys, batch)
+        mmd = _mmd_to_prior(model, params, keys, zs, kernel)
+        metrics = {"distortion": jnp.mean(distortions), "mmd": mmd}
+        return metrics["distortion"] + jnp.asarray(weight) * mmd, Aux(metrics, split_buffers(params)[1])
+
+    return objective
+
+
+def _mmd_to_prior(model: VAE, params: Params, keys: jax.Array, zs: jax.Array, kernel: Kernel) -> jax.Array:
+    """Against as many draws of the prior, with keys of their own."""
+    if zs.shape[0] < 2:
+        raise ValueError(f"batch must hold at least 2 examples, to compare codes in pairs, got {zs.shape[0]}")
+    draws = jax.vmap(lambda key: model.prior(params).sample(jax.random.fold_in(key, 1)))(keys)
+    return batch_mmd(zs, draws, kernel)

@@ -1,0 +1,51 @@
+"""Raw examples made what a model sees, inside the jitted step."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import jax
+
+from vae_jax.models._model import VAE
+from vae_jax.objectives._batch import Aux, Objective
+from vae_jax.objectives._scheduled import Scheduled
+from vae_jax.params import Params
+
+Prepare = Callable[[jax.Array, jax.Array], jax.Array]  # (key, raw batch) -> the batch as the model sees it
+
+
+@dataclasses.dataclass(frozen=True)
+class Prepared:
+    """An objective on preprocessed batches, called like any objective; see `on_prepared`."""
+
+    objective: Objective
+    prepare: Prepare
+
+    def __call__(self, model: VAE, params: Params, key: jax.Array, batch: jax.Array) -> tuple[jax.Array, Aux]:
+        objective, key, batch = preprocessed(self, key, batch)
+        return objective(model, params, key, batch)
+
+
+def on_prepared(objective: Objective, prepare: Prepare) -> Objective:
+    """The objective on `prepare(key, batch)`: scaling, binarisation or noise inside the jitted step.
+
+    Of a `Scheduled` objective it is one again, with the same warm-up.
+
+    Args:
+      objective: takes the batch as the model sees it.
+      prepare: (key, raw batch) -> batch, for example `vae_jax.data.binarize`.
+    """
+    if isinstance(objective, Scheduled):
+        scheduled = objective
+        return Scheduled(lambda step: on_prepared(scheduled.at(step), prepare), scheduled.warm_up_steps)
+    return Prepared(objective, prepare)
+
+
+def preprocessed(objective: Objective, key: jax.Array, batch: jax.Array) -> tuple[Objective, jax.Array, jax.Array]:
+    """(objective of what the model sees, its key, the batch as the model sees it), of any objective."""
+    while isinstance(objective, Prepared):
+        prepare_key, key = jax.random.split(key)
+        batch = objective.prepare(prepare_key, batch)
+        objective = objective.objective
+    return objective, key, batch

@@ -1,0 +1,56 @@
+"""The objective of models with discrete codes: the distortion, and what draws vectors and codes to each other."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+from vae_jax.distributions import kl_divergence
+from vae_jax.models._codes import QuantizedPosterior
+from vae_jax.models._model import VAE
+from vae_jax.objectives._batch import Aux, keys_of_examples, map_over_batch
+from vae_jax.objectives._elbo import ElboTerms, elbo_metrics
+from vae_jax.params import Params
+
+
+def vq_vae_loss(model: VAE, params: Params, key: jax.Array, batch: jax.Array) -> tuple[jax.Array, Aux]:
+    """-log p(x | z) + the quantisers' losses, a mean over the batch in nats; and the codebooks after the batch.
+
+    log p(z) of the codes is no part of the loss: their prior is trained afterwards, on codes that move no more. It is
+    in the metrics: `elbo` is log p(x | z) + log p(z), with the prior that the model has. A quantiser's loss is summed
+    over the places and components of one example, as the distortion is over its pixels, so that neither changes with
+    the batch's size. Every example is quantised with the codebooks from before the batch; moving averages and revival
+    are over all of it.
+
+    Metrics: the loss's parts `distortion` and `quantization_loss`; `rate` (-log p(z)) and `elbo`; and
+    `batch_perplexity`, a mean over the codebooks: how many codes a batch uses, which is no more than it has vectors,
+    and less than a test set uses (`evaluation.measure_vq_vae`).
+
+    Not for `accumulated`: a codebook's update is of the whole batch.
+
+    Raises:
+      TypeError: where the model's posterior is not of codes, or for a batch of uint8 pixels.
+
+    Source: van den Oord et al. 2017 (arXiv:1711.00937), eq. 3.
+    """
+    keys = keys_of_examples(key, batch.shape[0])
+    update_key = jax.random.fold_in(keys[0], 1)  # another than any example's
+
+    def example(key: jax.Array, x: jax.Array) -> tuple[QuantizedPosterior, ElboTerms]:
+        posterior = model.encode(params, x)
+        if not isinstance(posterior, QuantizedPosterior):
+            raise TypeError(
+                f"objectives.vq_vae_loss needs a model whose encode returns codes, such as models.vq_vae, got a "
+                f"{type(posterior).__name__}; negative_elbo is for others"
+            )
+        log_likelihood = model.decode(params, posterior.sample(key)).log_prob(x)
+        return posterior, ElboTerms(log_likelihood, kl_divergence(posterior, model.prior(params)))
+
+    posteriors, terms = map_over_batch(example, keys, batch)
+    quantization_loss = jnp.mean(posteriors.loss) + posteriors.batch_loss(params)
+    metrics = jax.tree.map(jnp.mean, elbo_metrics(terms)) | {
+        "quantization_loss": quantization_loss,
+        "batch_perplexity": posteriors.batch_perplexity(),
+    }
+    buffers = jax.lax.stop_gradient(posteriors.batch_update(params, update_key))
+    return metrics["distortion"] + quantization_loss, Aux(metrics, buffers)

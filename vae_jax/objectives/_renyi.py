@@ -1,0 +1,82 @@
+"""The variational Renyi bound: a family in alpha, with the ELBO at 1 and the IWAE bound at 0."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import chex
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+from vae_jax.distributions._checks import check_number
+from vae_jax.models._model import VAE
+from vae_jax.objectives._batch import Objective
+from vae_jax.objectives._iwae import log_weights, negative_bound
+from vae_jax.params import Params
+
+
+def renyi_from_log_weights(log_weights: ArrayLike, alpha: float) -> jax.Array:
+    """1 / (1 - alpha) log 1/K sum_k w_k^(1 - alpha) of `[K]` log-weights; at alpha = 1 its limit, their mean.
+
+    Source: Li & Turner 2016 (arXiv:1602.02311).
+    """
+    log_weights = jnp.asarray(log_weights)
+    chex.assert_rank(log_weights, 1)
+    if alpha == 1:
+        return jnp.mean(log_weights)
+    power = 1 - alpha
+    # From the value whose power is the greatest: no power overflows. Near alpha = 1, where they all approach 1, expm1
+    # and log1p keep the digits that the division by 1 - alpha is going to need; where one of many outweighs the rest,
+    # the mean of expm1 nears -1, and the logarithm of the mean power keeps them.
+    origin = jax.lax.stop_gradient(jnp.max(log_weights) if power > 0 else jnp.min(log_weights))
+    origin = jnp.where(jnp.isfinite(origin), origin, 0.0)  # a weight of zero: the bound is -inf, not NaN
+    exponents = power * (log_weights - origin)
+    excess = jnp.mean(jnp.expm1(exponents))
+    is_near_1 = excess > -0.5
+    near_1, far = jnp.log1p(jnp.where(is_near_1, excess, 0.0)), jnp.log(jnp.mean(jnp.exp(exponents)))
+    return origin + jnp.where(is_near_1, near_1, far) / power
+
+
+def renyi(model: VAE, params: Params, key: jax.Array, x: ArrayLike, num_samples: int, alpha: float) -> jax.Array:
+    """1 / (1 - alpha) log 1/K sum_k (p(x, z_k) / q(z_k | x))^(1 - alpha) of one example: a scalar in nats.
+
+    It falls as alpha rises. In expectation it is a lower bound of log p(x) where alpha >= 0; where alpha < 0 it may lie
+    above.
+
+    Args:
+      model: the model.
+      params: its parameters.
+      key: PRNG key, consumed.
+      x: one example.
+      num_samples: K, at least 1.
+      alpha: any finite number; 0 is the IWAE bound, 1 the ELBO.
+
+    Raises:
+      ValueError: where num_samples is below 1 or alpha is not finite.
+
+    Source: Li & Turner 2016 (arXiv:1602.02311).
+    """
+    _check(alpha)
+    return renyi_from_log_weights(log_weights(model, params, key, x, num_samples), alpha)
+
+
+def negative_renyi(num_samples: int, alpha: float) -> Objective:
+    """The objective -`renyi` (VR-alpha), a mean over the batch in nats per example; the bound is the metric `renyi`.
+
+    Args:
+      num_samples: K, at least 1.
+      alpha: any finite number; 0 is `negative_iwae`, 1 the ELBO.
+
+    Raises:
+      ValueError: where num_samples is below 1 or alpha is not finite.
+      TypeError: by the objective, where the posterior has no density.
+
+    Source: Li & Turner 2016 (arXiv:1602.02311).
+    """
+    _check(alpha)
+    return negative_bound("renyi", partial(renyi_from_log_weights, alpha=alpha), num_samples)
+
+
+def _check(alpha: float) -> None:
+    check_number("alpha", alpha)

@@ -1,0 +1,210 @@
+"""Explanation of a divergence: the step that is not finite, found from the last state that is kept."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from vae_jax.models._model import VAE
+from vae_jax.objectives import Objective, at_step
+from vae_jax.objectives._batch import keys_of_examples
+from vae_jax.objectives._prepared import preprocessed
+from vae_jax.params import join_buffers, split_buffers
+from vae_jax.training._fitting import is_finite_step
+from vae_jax.training._loop import Row
+from vae_jax.training._step import TrainState, TrainStep, differentiated
+
+_TERMS = {"rate": "the rate, KL(q(z | x) || p(z)),", "distortion": "the distortion, -log p(x | z),"}
+_SUMS = ("elbo", "loss")  # of other terms, which say more
+_STANDARD = 10.0  # means and standard deviations above it are not of standardized data
+
+
+class Divergence(NamedTuple):
+    """Place and cause of a divergence."""
+
+    epoch: int  # from 1
+    step: int  # the one that is not finite, from 1; the state that is kept is the one before it
+    term: str  # of the loss, in words
+    example: int | None  # its index in the training data; None if it is not known
+    position: int | None  # its index in the batch; None if no single example is to blame
+    message: str
+
+
+class Diverged(FloatingPointError):
+    """Raised if the training or validation loss is not finite; the last finite parameters have been saved."""
+
+
+# (step, from 0) -> its batch, and the index of each of its examples in the training data (None: not known)
+BatchOf = Callable[[int], tuple[jax.Array, np.ndarray | None]]
+
+
+class Replay(NamedTuple):
+    """Parts of a fit that are needed to repeat any of its steps."""
+
+    model: VAE
+    objective: Objective
+    step: TrainStep
+    key: jax.Array  # of the training
+    init: Callable[[], TrainState]
+    batch: BatchOf
+    steps_per_epoch: int
+
+
+def explain(replay: Replay, state: TrainState, last_row: Row) -> tuple[TrainState, Divergence]:
+    """The last finite state of a model that diverged, and why the step from it is not finite.
+
+    Given the last finite state itself, it returns the same state and the same explanation.
+
+    Args:
+      replay: the fit.
+      state: any state of the epoch that diverged, before the step that did.
+      last_row: of the history, the epoch that is not finite.
+    """
+    if math.isfinite(last_row["train/loss"]):
+        return state, _of_validation(last_row, int(state.step))
+    # A state at the epoch's end was kept because none of its steps had failed when it was taken again.
+    state, failed = _walk(replay, state) if int(state.step) < last_row["step"] else (state, False)
+    number = int(state.step)
+    if not failed:
+        epoch = int(last_row["epoch"])
+        message = (
+            f"the training loss is not finite in epoch {epoch} ({last_row['train/loss']:g}), but each of its steps is "
+            "when it is taken again alone; the parameters at its end are kept: lower the learning rate"
+        )
+        return state, Divergence(epoch, number, "the training loss", None, None, message)
+    batch, indices = replay.batch(number)
+    term, value, positions = _cause(replay, state, batch)
+    epoch, of_epoch = divmod(number, replay.steps_per_epoch)
+    position, example, whose = None, None, "for its batch as a whole"
+    if positions:
+        position = positions[0]
+        example = None if indices is None else int(indices[position])
+        place = f"position {position} of the batch"
+        first = f"at {place}" if example is None else f"at example {example} of train ({place})"
+        alone = len(positions) == 1
+        whose = first if alone else f"at {len(positions)} of the {len(batch)} examples of its batch, first {first}"
+    message = (
+        f"training diverged in epoch {epoch + 1} at step {number + 1} (step {of_epoch + 1} of "
+        f"{replay.steps_per_epoch}): {term} is not finite ({value:g}), {whose}; the parameters before that step are "
+        f"kept: {_advice(replay, state, batch, len(positions))}"
+    )
+    return state, Divergence(epoch + 1, number + 1, term.rstrip(","), example, position, message)
+
+
+def _of_validation(row: Row, step: int) -> Divergence:
+    values = {name.removeprefix("validation/"): row[name] for name in row if name.startswith("validation/")}
+    term, value = _first_term(values)
+    epoch = int(row["epoch"])
+    message = (
+        f"the validation loss is not finite after epoch {epoch} (step {step}), though the training loss is "
+        f"({row['train/loss']:g}): {term} of the validation examples is {value:g}; the parameters after that epoch are "
+        "kept: look for extreme values in validation, or lower the learning rate"
+    )
+    return Divergence(epoch, step, f"{term.rstrip(',')} of the validation examples", None, None, message)
+
+
+def _walk(replay: Replay, state: TrainState) -> tuple[TrainState, bool]:
+    """Repeats the epoch step by step; returns the state before the step that fails, and whether one does."""
+
+    @jax.jit
+    def checked(state: TrainState, key: jax.Array, batch: jax.Array) -> tuple[TrainState, jax.Array]:
+        new, metrics = replay.step(state, key, batch)
+        return new, is_finite_step(state, new, metrics["loss"])
+
+    first = int(state.step)
+    end = (first // replay.steps_per_epoch + 1) * replay.steps_per_epoch
+    for number in range(first, end):
+        following, finite = checked(state, replay.key, replay.batch(number)[0])
+        if not bool(finite):
+            return state, True
+        state = following
+    return state, False
+
+
+def _cause(replay: Replay, state: TrainState, batch: jax.Array) -> tuple[str, float, tuple[int, ...]]:
+    """The term that is not finite, its value, and the positions in the batch of the examples whose own it is."""
+    model, objective, key = replay.model, replay.objective, replay.key
+    compute = jax.jit(lambda state, batch: differentiated(model, objective, state, key, batch))
+    (loss, aux), gradient = compute(state, batch)
+    values = {name: float(value) for name, value in {**aux.metrics, "loss": loss}.items() if jnp.ndim(value) == 0}
+    if not math.isfinite(float(loss)):
+        return *_first_term(values), _examples(replay, state, batch, with_gradient=False)
+    name = _first_leaf(gradient)
+    if name is not None:
+        return f"the gradient of {name}", math.nan, _examples(replay, state, batch, with_gradient=True)
+    name = _first_leaf(split_buffers(jax.jit(replay.step)(state, key, batch)[0].params)[0])
+    return f"the optimizer's update of {name or 'the parameters'}", math.nan, ()
+
+
+def _first_term(values: dict[str, float]) -> tuple[str, float]:
+    names = [name for name, value in values.items() if not math.isfinite(value)]
+    # Parts before their sums, and the distortion before other parts.
+    name = min(names, key=lambda name: (name in _SUMS, name != "distortion", name != "rate"), default="loss")
+    return _TERMS.get(name, f"the {name}"), values.get(name, math.nan)
+
+
+def _first_leaf(tree: Any) -> str | None:
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        if jnp.issubdtype(leaf.dtype, jnp.inexact) and not bool(jnp.all(jnp.isfinite(leaf))):
+            return jax.tree_util.keystr(path, simple=True, separator="/")
+    return None
+
+
+def _examples(replay: Replay, state: TrainState, batch: jax.Array, with_gradient: bool) -> tuple[int, ...]:
+    """The examples on which alone the objective is not finite; none if it takes no example alone."""
+    trained, buffers = split_buffers(state.params)
+
+    def is_finite(trained: Any, objective: Objective, key: jax.Array, x: jax.Array) -> jax.Array:
+        loss_of = lambda trained: objective(replay.model, join_buffers(trained, buffers), key, x[None])
+        if not with_gradient:
+            return jnp.isfinite(loss_of(trained)[0])
+        gradient = jax.grad(loss_of, has_aux=True)(trained)[0]
+        return jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(gradient)]))
+
+    @partial(jax.jit, static_argnums=2)
+    def of_all(trained: Any, batch: jax.Array, own_keys: bool) -> jax.Array:
+        key = jax.random.fold_in(replay.key, state.step)
+        objective, key, prepared = preprocessed(at_step(replay.objective, state.step), key, batch)
+        keys = keys_of_examples(key, batch.shape[0])[:, None]
+        key_of = lambda keys: keys if own_keys else key
+        return jax.lax.map(lambda args: is_finite(trained, objective, key_of(args[0]), args[1]), (keys, prepared))
+
+    # With the key that each example has in the batch, or for an objective that takes but one key, with that.
+    for own_keys in (True, False):
+        try:
+            finite = np.asarray(of_all(trained, batch, own_keys))
+        except Exception:  # whatever an objective of the user's raises that takes one key, or more than one example
+            continue
+        return tuple(np.flatnonzero(~finite).tolist())
+    return ()
+
+
+def _advice(replay: Replay, state: TrainState, batch: jax.Array, to_blame: int) -> str:
+    key = jax.random.fold_in(replay.key, state.step)
+    seen = preprocessed(at_step(replay.objective, state.step), key, batch)[2]
+    general = "lower the learning rate, or clip the gradient (optax.clip_by_global_norm)"
+    if to_blame == 1:
+        general = "look at that example, or lower the learning rate"
+    if not jnp.issubdtype(seen.dtype, jnp.floating):
+        return general
+    # Scaled, for squares of what is far from standardized may overflow; on the devices, of which each process may have
+    # a part of the batch.
+    scale = jnp.maximum(jnp.max(jnp.abs(seen)), 1.0).astype(jnp.float32)
+    scaled = seen.astype(jnp.float32) / scale
+    mean, deviation = float(scale * scaled.mean()), float(scale * scaled.std())
+    if abs(mean) <= _STANDARD and deviation <= _STANDARD:
+        return general
+    first, _ = replay.batch(0)
+    loss = float(jax.jit(replay.step)(replay.init(), replay.key, first)[1]["loss"])
+    if math.isfinite(loss) and abs(loss) <= 100.0 * math.prod(seen.shape[1:]):
+        return general
+    return (
+        f"the first loss is {loss:.3g}: the data have mean {mean:.3g} and standard deviation {deviation:.3g}; "
+        "standardize them, or scale them to [0, 1]"
+    )

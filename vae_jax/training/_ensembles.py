@@ -1,0 +1,221 @@
+"""Many models trained as one program: they may differ in seed, and in any number of the objective or the optimizer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax.typing import ArrayLike
+
+from vae_jax.models._model import VAE
+from vae_jax.objectives import Objective, warm_up_steps_of
+from vae_jax.objectives._batch import Metrics
+from vae_jax.params import Params
+from vae_jax.training._begun import Progress
+from vae_jax.training._divergence import Diverged, Divergence, Replay, explain
+from vae_jax.training._epoch import make_evaluate, make_train_epoch, steps_per_epoch
+from vae_jax.training._fit import batches_in_memory, check_fit
+from vae_jax.training._fitting import Fitting, Keys, init_fitting, make_fitting_epoch, make_judge, split_key
+from vae_jax.training._loop import (
+    IN_MEMORY,
+    Checkpoints,
+    History,
+    best_epoch,
+    best_loss,
+    is_finished,
+    is_finite,
+    row_of,
+    run_epochs,
+)
+from vae_jax.training._memory import check_fits
+from vae_jax.training._step import TrainState, make_train_step
+
+# A model's own numbers (a pytree of scalars, or None) -> its objective and optimizer.
+Setup = Callable[[Any], tuple[Objective, optax.GradientTransformation]]
+
+
+class EnsembleProgress(NamedTuple):
+    """M runs as far as they have come: `Progress`, its arrays with a leading axis `[M]`."""
+
+    state: TrainState
+    best_params: Params
+    history: tuple[History, ...]  # of each model; a row that is not finite is the last of a model that diverged
+    diverged: tuple[Divergence | None, ...] = ()  # of each model, where and why; empty until the fit has ended
+
+    def member(self, index: int) -> Progress:
+        """The progress of one model, as `fit` returns it."""
+        take = lambda tree: jax.tree.map(lambda leaf: leaf[index], tree)
+        return Progress(take(self.state), take(self.best_params), self.history[index])
+
+
+def fit_ensemble(
+    model: VAE,
+    setup: Setup,
+    numbers: Any,
+    train: ArrayLike,
+    validation: ArrayLike,
+    keys: jax.Array,
+    *,
+    epochs: int,
+    batch_size: int = 128,
+    patience: int | None = None,
+    checkpoints: Checkpoints = IN_MEMORY,
+    on_start: Callable[[], Any] = lambda: None,
+    on_epoch: Callable[[tuple[History, ...]], Any] = lambda history: None,
+) -> EnsembleProgress:
+    """`fit` of M models as one program: one compilation, one checkpoint, M results.
+
+    Model i is the one that `fit(model, *setup(numbers[i]), train, validation, keys[i])` trains, up to the rounding of
+    matrix products. A model whose patience has run out, or whose loss is no longer finite, is left as it is while the
+    others go on. On accelerators the models are mapped by `vmap`, all at once; on a CPU, which one model fills, the
+    program trains an epoch of one after the other.
+
+        fit_ensemble(model, lambda n: (beta(n["beta"]), optax.adam(n["rate"])), {"beta": [1, 2, 4], "rate": [1e-3] * 3},
+                     train, validation, jax.random.split(key, 3), epochs=10)
+
+    Args:
+      model: the one that all are; their parameters start from their own keys.
+      setup: a model's own numbers -> (objective, optimizer); the numbers are traced, and may be any that those do
+        arithmetic with: not the length of a warm-up, which is one for all models.
+      numbers: a pytree (dict, ...) whose leaves hold one number for each model, `[M]`; None where only keys differ.
+      train: `[N, ...]` examples, of all models.
+      validation: as `train`.
+      keys: `[M]`, a run's key for each model: its parameters, the order of its data, its noise.
+      epochs, batch_size, patience, checkpoints, on_start: as `fit` takes them.
+      on_epoch: called with the M histories after every epoch.
+
+    Returns:
+      The progress of all models after the last of them has ended. A model that diverged has its last finite
+      state, and in `diverged` the step, the term of the loss and the example.
+
+    Raises:
+      ValueError: as `fit`; where numbers and keys are not of M models each.
+      DoesNotFit: a ValueError; where M models do not fit in the memory of the device, with how many would.
+      Diverged: where no model has a single epoch of finite loss.
+    """
+    numbers = jax.tree.map(jnp.asarray, numbers, is_leaf=lambda leaf: isinstance(leaf, (list, tuple)))
+    num_models = _num_models(numbers, keys)
+    # Each model's own numbers once as they are: what refuses a number cannot see one that is traced.
+    setups = [setup(jax.tree.map(lambda leaf, i=i: leaf[i], numbers)) for i in range(num_models)]
+    train, validation = check_fit(model, setups[0][0], train, validation, keys[0], epochs, batch_size, patience)
+    split = jax.vmap(split_key)(keys)
+
+    def init(numbers: Any, keys: Keys) -> Fitting:
+        return init_fitting(model, setup(numbers)[1], keys.init)
+
+    def epoch(fitting: Fitting, numbers: Any, keys: Keys, *examples: jax.Array) -> tuple[Fitting, Metrics]:
+        objective, optimizer = setup(numbers)
+        train_epoch = make_train_epoch(make_train_step(model, objective, optimizer), batch_size)
+        evaluate = make_evaluate(model, objective, batch_size)
+        num_steps = steps_per_epoch(examples[0].shape[0], batch_size)
+        judge = make_judge(evaluate, num_steps, warm_up_steps_of(objective), patience)
+        return make_fitting_epoch(train_epoch, judge)(fitting, keys, *examples)
+
+    inits = jax.jit(jax.vmap(init))
+    arguments = (jax.eval_shape(inits, numbers, split), numbers, split, train, validation)
+    program = jax.jit(over_models(epoch, num_shared=2), donate_argnums=0).lower(*arguments).compile()
+    check_fits(program, num_models, train.nbytes + validation.nbytes)
+
+    fitting = inits(numbers, split)
+    progress = _progress(fitting, ((),) * num_models)
+    restored = checkpoints.restore(progress)
+    if restored is not None:
+        progress, fitting = restored, _fitting(restored, epochs, patience)
+
+    def finished(history: tuple[History, ...]) -> bool:
+        return all(is_finished(rows, epochs, patience) for rows in history)
+
+    def add(history: tuple[History, ...], metrics: Metrics) -> tuple[History, ...]:
+        rows = [row_of(jax.tree.map(lambda leaf, i=i: leaf[i], metrics)) for i in range(num_models)]
+        # A model that is not running any more has rows of zeros.
+        return tuple((*past, row) if row["epoch"] else past for past, row in zip(history, rows, strict=True))
+
+    diverged: list[Divergence | None] = [None] * num_models
+
+    def settle(fitting: Fitting, history: tuple[History, ...]) -> Fitting:
+        for i, rows in enumerate(history):
+            if rows and not is_finite(rows[-1]):
+                key = jax.tree.map(lambda leaf, i=i: leaf[i], split)
+                step = make_train_step(model, *setups[i])
+                init = lambda i=i, key=key: init_fitting(model, setups[i][1], key.init).state
+                batch_of = batches_in_memory(key.train, train, batch_size)
+                num_steps = steps_per_epoch(train.shape[0], batch_size)
+                replay = Replay(model, setups[i][0], step, key.train, init, batch_of, num_steps)
+                own = jax.tree.map(lambda leaf, i=i: leaf[i], fitting.state)
+                state, diverged[i] = explain(replay, own, rows[-1])
+                put = lambda leaf, new, i=i: leaf.at[i].set(new)
+                fitting = fitting._replace(state=jax.tree.map(put, fitting.state, state))
+        return fitting
+
+    if finished(progress.history):
+        settle(fitting, progress.history)
+    else:
+        on_start()
+        progress = _progress(
+            *run_epochs(
+                lambda fitting: program(fitting, numbers, split, train, validation),
+                fitting,
+                progress.history,
+                add=add,
+                runs_ahead=True,
+                last=lambda history: max(map(len, history)) + 1 >= epochs,
+                finished=finished,
+                due=checkpoints.due,
+                save=lambda *done: checkpoints.save(_progress(*done)),
+                on_epoch=on_epoch,
+                settle=settle,
+            )
+        )
+    if not any(best_epoch(rows) for rows in progress.history):
+        first = next(divergence for divergence in diverged if divergence is not None)
+        raise Diverged(f"no model has an epoch of finite loss; the first: {first.message}")
+    return progress._replace(diverged=tuple(diverged))
+
+
+def over_models(function: Callable[..., Any], num_shared: int) -> Callable[..., Any]:
+    """A function of one model's arrays as a function of those of M models, with a leading axis `[M]`, in one program.
+
+    On a CPU it takes one model after the other: one fills the cores, and products of one model are faster there than
+    those of many at once. Elsewhere it takes all at once, by `vmap`.
+
+    Args:
+      function: its last num_shared arguments are the same for all models, and have no such axis.
+      num_shared: at least 1.
+    """
+
+    def mapped(*arguments: Any) -> Any:
+        own, shared = arguments[:-num_shared], arguments[-num_shared:]
+        one = lambda own: function(*own, *shared)
+        return jax.lax.map(one, own) if jax.default_backend() == "cpu" else jax.vmap(one)(own)
+
+    return mapped
+
+
+def _num_models(numbers: Any, keys: jax.Array) -> int:
+    if not jnp.issubdtype(keys.dtype, jax.dtypes.prng_key) or keys.ndim != 1 or not len(keys):
+        raise ValueError(f"keys must be one key for each model, as jax.random.split makes them, got {jnp.shape(keys)}")
+    for path, leaf in jax.tree_util.tree_leaves_with_path(numbers):
+        if leaf.shape != keys.shape:
+            name = jax.tree_util.keystr(path)
+            raise ValueError(
+                f"numbers{name} must hold one number for each of the {len(keys)} keys, got the shape {leaf.shape}"
+            )
+    return len(keys)
+
+
+def _progress(fitting: Fitting, history: tuple[History, ...]) -> EnsembleProgress:
+    return EnsembleProgress(fitting.state, fitting.best_params, history)
+
+
+def _fitting(progress: EnsembleProgress, epochs: int, patience: int | None) -> Fitting:
+    history = progress.history
+    return Fitting(
+        progress.state,
+        progress.best_params,
+        jnp.asarray([best_loss(rows) for rows in history], jnp.float32),
+        jnp.asarray([best_epoch(rows) for rows in history], jnp.int32),
+        jnp.asarray([not is_finished(rows, epochs, patience) for rows in history]),
+    )

@@ -1,0 +1,138 @@
+"""An epoch with its validation and the choice of the best parameters, as one program on the device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from vae_jax.models._model import VAE
+from vae_jax.objectives._batch import Metrics
+from vae_jax.params import Params, split_buffers
+from vae_jax.training._step import TrainState, init_train_state
+
+
+class Fitting(NamedTuple):
+    """All that an epoch of `fit` changes; it stays on the device, and one epoch gives its memory to the next."""
+
+    state: TrainState
+    best_params: Params  # of the epoch with the lowest validation loss since the warm-up; until then the last
+    best_loss: jax.Array  # that loss; infinity until the warm-up has ended
+    best_epoch: jax.Array  # its number, from 1
+    running: jax.Array  # False once patience has run out or a loss was not finite: no epoch changes anything any more
+
+
+class Keys(NamedTuple):
+    """Of everything random in a fit."""
+
+    init: jax.Array
+    train: jax.Array
+    validation: jax.Array  # the same after every epoch, so that epochs differ by the parameters alone
+
+
+def split_key(key: jax.Array) -> Keys:
+    return Keys(*jax.random.split(key, 3))
+
+
+def init_fitting(model: VAE, optimizer: optax.GradientTransformation, key: jax.Array) -> Fitting:
+    """Before the first epoch."""
+    state = init_train_state(model, optimizer, key)
+    # A copy: both are donated to the epoch.
+    best_params = jax.tree.map(jnp.copy, state.params)
+    return Fitting(state, best_params, jnp.float32(jnp.inf), jnp.int32(0), jnp.bool_(True))
+
+
+TrainEpoch = Callable[[TrainState, jax.Array, jax.Array], tuple[TrainState, Metrics]]
+Evaluate = Callable[[Params, jax.Array, jax.Array], Metrics]
+# (fitting before the epoch, state and metrics after it, keys, validation) -> (fitting, row)
+Judge = Callable[[Fitting, TrainState, Metrics, Keys, jax.Array], tuple[Fitting, Metrics]]
+FittingEpoch = Callable[[Fitting, Keys, jax.Array, jax.Array], tuple[Fitting, Metrics]]
+
+
+def make_judge(evaluate: Evaluate, steps_per_epoch: int, warm_up_steps: int, patience: int | None) -> Judge:
+    """Makes the pure `(fitting, state, train metrics, keys, validation) -> (fitting, row)` that follows an epoch.
+
+    The fitting that goes in has the state before the epoch, and the state is the one after it. If training was not
+    finite the fitting comes back with the state before the epoch, from which `divergence` finds the step that failed:
+    a check of every step would cost 3 to 8 percent of its time, one copy of the state an epoch costs next to nothing.
+    The row's train/loss is then not finite, even if only a parameter was not.
+
+    The row holds `epoch` and `step`, `train/...` and `validation/...`, the means of the metrics, and for an objective
+    that warms up `warm_up`, 1 where the epoch ended before the warm-up did.
+
+    Args:
+      evaluate: of `make_evaluate`.
+      steps_per_epoch: the epoch's number is `state.step` in these.
+      warm_up_steps: no epoch that ends before this step is the best, or counts against patience.
+      patience: as `fit` takes it.
+    """
+
+    def judge(
+        fitting: Fitting, state: TrainState, metrics: Metrics, keys: Keys, validation: jax.Array
+    ) -> tuple[Fitting, Metrics]:
+        trained = is_finite_step(fitting.state, state, metrics["loss"])
+        metrics = {**metrics, "loss": jnp.where(trained, metrics["loss"], _not_finite(metrics["loss"]))}
+        validation_metrics = evaluate(state.params, keys.validation, validation)
+        epoch = state.step // steps_per_epoch
+        row = {"epoch": epoch, "step": state.step}
+        if warm_up_steps:
+            row["warm_up"] = (state.step < warm_up_steps).astype(jnp.float32)
+        row |= {f"train/{name}": value for name, value in metrics.items()}
+        row |= {f"validation/{name}": value for name, value in validation_metrics.items()}
+
+        loss = validation_metrics["loss"].astype(jnp.float32)
+        warm = state.step >= warm_up_steps
+        finite = trained & jnp.isfinite(loss)
+        best = finite & ((loss < fitting.best_loss) | ~warm)
+        best_epoch = jnp.where(best, epoch, fitting.best_epoch)
+        in_time = True if patience is None else epoch - best_epoch < patience
+        best_params = jax.tree.map(lambda new, old: jnp.where(best, new, old), state.params, fitting.best_params)
+        best_loss = jnp.where(best & warm, loss, fitting.best_loss)
+        kept = jax.tree.map(lambda new, old: jnp.where(trained, new, old), state, fitting.state)
+        return Fitting(kept, best_params, best_loss, best_epoch, finite & in_time), row
+
+    return judge
+
+
+def is_finite_step(before: TrainState, after: TrainState, loss: jax.Array) -> jax.Array:
+    """Returns, as a boolean scalar, whether the loss and all trained parameters are finite.
+
+    A parameter that was not finite before either (a mask of -inf) and is the same after is not caused by training.
+    """
+    old, new = (jax.tree.leaves(split_buffers(state.params)[0]) for state in (before, after))
+    finite = jnp.isfinite(loss)
+    for a, b in zip(old, new, strict=True):
+        if jnp.issubdtype(b.dtype, jnp.inexact):
+            finite &= jnp.all(jnp.isfinite(b) | (a == b))
+    return finite
+
+
+def _not_finite(loss: jax.Array) -> jax.Array:
+    return jnp.where(jnp.isfinite(loss), jnp.nan, loss)
+
+
+def make_fitting_epoch(train_epoch: TrainEpoch, judge: Judge) -> FittingEpoch:
+    """`(fitting, keys, train, validation) -> (fitting, row)`: pure, so jit it with the first argument donated, vmap it.
+
+    Where `fitting.running` is False the fitting comes back as it was, and the row holds zeros.
+
+    Args:
+      train_epoch: of `make_train_epoch`.
+      judge: of `make_judge`.
+    """
+
+    # Jitted for its tracing to be kept: the shape of the row is asked for before the epoch itself.
+    @jax.jit
+    def advance(fitting: Fitting, keys: Keys, train: jax.Array, validation: jax.Array) -> tuple[Fitting, Metrics]:
+        state, metrics = train_epoch(fitting.state, keys.train, train)
+        return judge(fitting, state, metrics, keys, validation)
+
+    def fitting_epoch(fitting: Fitting, keys: Keys, train: jax.Array, validation: jax.Array) -> tuple[Fitting, Metrics]:
+        row = jax.eval_shape(advance, fitting, keys, train, validation)[1]
+        stay = lambda fitting, *_: (fitting, jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), row))
+        return jax.lax.cond(fitting.running, advance, stay, fitting, keys, train, validation)
+
+    return fitting_epoch

@@ -1,0 +1,113 @@
+"""What the code carries: nats of each latent dimension, and the parts of the average KL divergence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import ArrayLike
+
+from vae_jax.visualization._style import DPI, FAINT, INK, TRAIN, VALIDATION, fit_canvas, fixed, signed, styled
+
+WIDTH = 7.0  # inches of the drawing itself
+UNUSED = "#b5b5b5"
+UNUSED_NATS = 0.01
+MOST_NAMED = 24  # bars with the name of their dimension below
+
+
+@styled
+def kl_bars(kl: ArrayLike, threshold: float = UNUSED_NATS) -> Figure:
+    """The nats that each dimension carries, the largest first; what lies under the threshold is grey.
+
+    Args:
+      kl: `[D]`, nats per image. Dimensions are counted from 1, as in "z1".
+      threshold: nats under which a dimension counts as unused.
+
+    Raises:
+      ValueError: wrong shape, or values that are not finite.
+    """
+    nats = np.asarray(kl, np.float64)
+    if nats.ndim != 1 or not nats.size or not np.isfinite(nats).all():
+        raise ValueError(f"kl must be finite, of shape [D] with D >= 1, got shape {nats.shape}")
+    order = np.argsort(-nats, kind="stable")
+    places = np.arange(len(nats))
+    figure = Figure(dpi=DPI)
+    axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
+    colours = [UNUSED if nats[index] < threshold else TRAIN for index in order]
+    axes.bar(places, nats[order], width=0.8 if len(nats) <= 100 else 1.0, color=colours)
+    axes.set_xlim(-0.6, len(nats) - 0.4)
+    axes.set_ylim(0, 1.05 * max(nats.max(), 2 * threshold))
+    axes.set_ylabel("nats per image")
+    axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
+    axes.grid(axis="y")
+    axes.tick_params(axis="x", length=0)
+    if len(nats) <= MOST_NAMED:
+        for index, label in zip(order, axes.set_xticks(places, [f"z{i + 1}" for i in order]), strict=True):
+            label.label1.set_color(FAINT if nats[index] < threshold else INK)
+    else:
+        axes.set_xticks([])
+        axes.set_xlabel(f"{len(nats)} latent dimensions, by what they carry", color=FAINT)
+    unused = int(np.sum(nats < threshold))
+    if unused:
+        note = f"{unused} of {len(nats)} under {threshold:g} nats"
+        axes.set_title(note, loc="right", fontsize=9, fontweight="normal", color=FAINT)
+    fit_canvas(figure, axes, min(WIDTH, max(2.0, 0.35 * len(nats))), 2.4)
+    return figure
+
+
+class Part(NamedTuple):
+    """A summand: its name, its value in nats, and the standard error of that, if it is known."""
+
+    name: str
+    value: float
+    standard_error: float | None = None
+
+
+@styled
+def parts_of_a_sum(total: Part, parts: Sequence[Part], limits: Sequence[float | None] | None = None) -> Figure:
+    """The total as a bar, and below it its parts, each beginning where the one before ends.
+
+    Args:
+      total: the sum, in nats.
+      parts: at least one, in order.
+      limits: the largest value that each part could have, or None; written beside it, marked where the frame has it.
+
+    Raises:
+      ValueError: no parts, or values that are not finite.
+    """
+    values = np.array([total.value, *(part.value for part in parts)], np.float64)
+    if not parts or not np.isfinite(values).all():
+        raise ValueError(f"parts must be one or more finite values, as total, got {values[1:]} and {values[0]}")
+    starts = np.concatenate([[0.0, 0.0], np.cumsum(values[1:-1])])
+    ends = starts + values
+    figure = Figure(dpi=DPI)
+    axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
+    rows = np.arange(len(values))
+    axes.barh(rows, values, left=starts, height=0.62, color=[UNUSED, *(TRAIN for _ in parts)])
+    for row in rows[1:-1]:  # from the end of a bar down to where the next begins
+        axes.plot([ends[row]] * 2, [row + 0.31, row + 0.69], color=FAINT, linewidth=0.8)
+    low, high = min(ends.min(), 0.0), max(ends.max(), 1e-6)
+    for row, part, limit in zip(rows, (total, *parts), (None, *(limits or [None] * len(parts))), strict=True):
+        text = fixed(part.value)
+        if part.standard_error is not None:
+            text += f" \N{PLUS-MINUS SIGN} {fixed(part.standard_error)}"
+        right = max(starts[row], ends[row])
+        if limit is not None:
+            text += f"   (at most {signed(limit)})"
+            if starts[row] + limit <= high:  # further out it would only flatten all the rest
+                right = max(right, starts[row] + limit)
+                axes.plot([starts[row] + limit] * 2, [row - 0.4, row + 0.4], color=VALIDATION, linewidth=1.4)
+        axes.text(right + 0.012 * (high - low), float(row), text, va="center", fontsize=9)
+    axes.set_yticks(rows, [total.name, *(part.name for part in parts)])
+    axes.set_ylim(len(values) - 0.5, -0.5)
+    axes.set_xlim(low, high)
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+    axes.axvline(0, color=FAINT, linewidth=0.8)
+    axes.xaxis.set_major_locator(MaxNLocator(7, steps=[1, 2, 2.5, 5, 10]))
+    axes.set_xlabel("nats per image")
+    fit_canvas(figure, axes, 0.72 * WIDTH, 0.42 * len(values))
+    return figure

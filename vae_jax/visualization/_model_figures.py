@@ -1,0 +1,241 @@
+"""The figures of one trained model: what goes into its report, in reading order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from matplotlib.figure import Figure
+
+from vae_jax.distributions import Normal, UndefinedError, mean_of
+from vae_jax.models import code, great_circle, interpolate, reconstruct, sample, straight_line, traverse
+from vae_jax.models._model import VAE
+from vae_jax.params import Params
+from vae_jax.visualization._code_usage import code_usage_curves
+from vae_jax.visualization._curves import training_curves
+from vae_jax.visualization._grids import image_grid, interpolations, manifold, reconstructions, traversal
+from vae_jax.visualization._information import Part, kl_bars, parts_of_a_sum
+from vae_jax.visualization._latent import latent_scatter, principal_components
+
+NUM_RECONSTRUCTIONS = 24
+NUM_SAMPLES = 96
+NUM_PAIRS = 4
+NUM_STEPS = 11
+DEVIATIONS = np.linspace(-3.0, 3.0, 9)
+MANIFOLD_SIDE = 20
+
+
+class Subject(NamedTuple):
+    """A trained model and what it is shown with."""
+
+    model: VAE
+    params: Params
+    xs: jax.Array  # [N, H, W, C], test images as the model sees them
+    labels: np.ndarray | None  # [N]
+    posterior_means: jax.Array | None  # [N, D]; None where z is no vector, or has no mean
+    kl_per_dimension: jax.Array | None  # [D]; None where a dimension has none of its own
+    history: Sequence[Mapping[str, float]]
+
+
+class Captioned(NamedTuple):
+    name: str  # the file's stem
+    title: str
+    caption: str
+    figure: Figure
+
+
+def model_figures(subject: Subject, key: jax.Array) -> Iterator[Captioned]:
+    """Every figure that applies to the model, one after the other.
+
+    Reconstructions need a code that stands for an image, interpolations one of real numbers; the traversal needs a
+    Normal prior of one vector, the scatter a vector with a mean; the manifold is of two dimensions.
+    """
+    yield Captioned(
+        "training_curves",
+        "Training",
+        "Per epoch, on the training images and on the validation images held out of them, in nats per image.",
+        training_curves(subject.history),
+    )
+    code_parts = _code_parts(subject)
+    if code_parts:
+        yield _reconstructions(subject)
+    yield _samples(subject, key)
+    if any(jnp.issubdtype(part.dtype, jnp.floating) for part in code_parts):
+        yield _interpolations(subject)
+    prior = subject.model.prior(subject.params)
+    plain = prior if isinstance(prior, Normal) and prior.mean.ndim == 1 else None
+    if plain is not None:
+        yield _traversal(subject, plain)
+    if subject.kl_per_dimension is not None and np.isfinite(subject.kl_per_dimension).all():
+        yield Captioned(
+            "kl_per_dimension",
+            "What each dimension carries",
+            "The KL divergence of posterior and prior in each latent dimension, a mean over the test images; together "
+            "they are the rate.",
+            kl_bars(subject.kl_per_dimension),
+        )
+    if subject.posterior_means is not None:
+        yield _scatter(subject)
+    if plain is not None and plain.mean.shape == (2,):
+        yield _manifold(subject, plain)
+
+
+def reconstruction_and_traversal(subject: Subject) -> Iterator[Captioned]:
+    """Of a model with a Normal prior of one vector: what it reconstructs, and what each latent does to an image."""
+    yield _reconstructions(subject)
+    prior = subject.model.prior(subject.params)
+    assert isinstance(prior, Normal)
+    yield _traversal(subject, prior)
+
+
+def surgery_figures(summary: Mapping[str, Any]) -> Iterator[Captioned]:
+    """The parts of the average KL divergence as a figure, where a summary has them."""
+    if summary.get("mutual_information") is None:
+        return
+    words = (
+        "The average KL divergence of posterior and prior, taken apart by the aggregate posterior of all test images: "
+        "what the code tells of which image it came from, and "
+    )
+    if summary.get("dimension_wise_kl") is None:
+        names = {"marginal_kl": "aggregate posterior"}
+        words += "how far the aggregate is from the prior."
+    else:
+        names = {"total_correlation": "total correlation", "dimension_wise_kl": "dimension-wise KL"}
+        words += (
+            "how far the aggregate is from the prior: by its dimensions' dependence on each other (total correlation), "
+            "and by each of them on its own."
+        )
+    limit = summary["mutual_information_limit"]
+    if summary["mutual_information"] > 0.95 * limit:
+        words += (
+            " The mutual information is near its limit, the logarithm of the number of images: their posteriors hardly "
+            "overlap. Of more images it would be larger, and the rest smaller."
+        )
+    total = Part("average KL", summary["average_kl"], summary.get("average_kl_standard_error"))
+    names = {"mutual_information": "mutual information", **names}
+    parts = [Part(name, summary[key], summary.get(f"{key}_standard_error")) for key, name in names.items()]
+    figure = parts_of_a_sum(total, parts, [limit, *[None] * (len(parts) - 1)])
+    yield Captioned("elbo_surgery", "The rate, taken apart", words, figure)
+
+
+def code_figures(summary: Mapping[str, Any]) -> Iterator[Captioned]:
+    """The use of the codes as a figure, where a summary has their counts."""
+    if not summary.get("code_counts"):
+        return
+    words = (
+        f"How often each code occurs in the test images: {100 * summary['codebook_usage']:.0f}% of them do, and as "
+        f"many as {summary['perplexity']:.0f} equally used ones would have the same entropy (the perplexity)."
+    )
+    yield Captioned("code_usage", "The use of the codes", words, code_usage_curves(summary["code_counts"]))
+
+
+def _code_parts(subject: Subject) -> list[jax.ShapeDtypeStruct]:
+    """The arrays of the code that stands for one image; none where its posterior has no such code."""
+    try:
+        return jax.tree.leaves(jax.eval_shape(lambda x: code(subject.model, subject.params, x), subject.xs[0]))
+    except UndefinedError:
+        return []
+
+
+def _reconstructions(subject: Subject) -> Captioned:
+    shown = subject.xs[:NUM_RECONSTRUCTIONS]
+    rebuilt = jax.jit(jax.vmap(lambda x: reconstruct(subject.model, subject.params, x)))(shown)
+    return Captioned(
+        "reconstructions",
+        "Reconstructions",
+        "Test images over the decoder's mean at their code, the mean of their posterior (of several stochastic layers, "
+        "one layer's given the other's).",
+        reconstructions(shown, rebuilt),
+    )
+
+
+def _samples(subject: Subject, key: jax.Array) -> Captioned:
+    keys = jax.random.split(key, NUM_SAMPLES)
+    drawn = jax.jit(jax.vmap(lambda k: sample(subject.model, subject.params, k)))(keys)
+    return Captioned(
+        "samples",
+        "Samples from the prior",
+        "The decoder's mean at independent draws from the prior.",
+        image_grid(drawn),
+    )
+
+
+def _interpolations(subject: Subject) -> Captioned:
+    starts, ends = _pairs(subject)
+    paths = [
+        jax.jit(jax.vmap(lambda a, b, p=path: interpolate(subject.model, subject.params, a, b, NUM_STEPS, p)))(
+            starts, ends
+        )
+        for path in (straight_line, great_circle)
+    ]
+    return Captioned(
+        "interpolations",
+        "Interpolation between test images",
+        "Decoded along the straight line between two codes, and along the great circle, which keeps away from the "
+        "centre that few codes of the prior lie near.",
+        interpolations(*paths),
+    )
+
+
+def _traversal(subject: Subject, prior: Normal) -> Captioned:
+    scale = jnp.exp(0.5 * prior.log_variance)
+    values = prior.mean[:, None] + scale[:, None] * jnp.asarray(DEVIATIONS, jnp.float32)[None]
+    moved = jax.jit(lambda x: traverse(subject.model, subject.params, x, values))(subject.xs[0])
+    order = "" if subject.kl_per_dimension is None else " Rows by the KL divergence of their dimension."
+    return Captioned(
+        "traversal",
+        "Latent traversal",
+        "One dimension of the first test image's code at a time, moved over the prior's range, the others held."
+        + order,
+        traversal(moved, subject.kl_per_dimension, DEVIATIONS),
+    )
+
+
+def _manifold(subject: Subject, prior: Normal) -> Captioned:
+    quantiles = jax.scipy.stats.norm.ppf((jnp.arange(MANIFOLD_SIDE) + 0.5) / MANIFOLD_SIDE)
+    z1, z2 = prior.mean[:, None] + jnp.exp(0.5 * prior.log_variance)[:, None] * quantiles[None]
+    codes = jnp.stack(jnp.meshgrid(z1, z2), axis=-1)
+    tiles = jax.jit(jax.vmap(jax.vmap(lambda z: mean_of(subject.model.decode(subject.params, z)))))(codes)
+    return Captioned(
+        "manifold",
+        "The decoded manifold",
+        "The decoder's mean over the plane of z; the grid is regular in the quantiles of the prior, so every tile "
+        "stands for the same share of it.",
+        manifold(tiles),
+    )
+
+
+def _pairs(subject: Subject) -> tuple[jax.Array, jax.Array]:
+    """The first test images, each with the next one of another class (of any class where there are no labels)."""
+    count = min(NUM_PAIRS, len(subject.xs) // 2)
+    starts = np.arange(max(count, 1))
+    labels = np.arange(len(subject.xs)) if subject.labels is None else np.asarray(subject.labels)
+    free = list(range(len(starts), len(labels))) or [0]
+    ends = []
+    for start in starts:
+        end = next((i for i in free if labels[i] != labels[start]), free[0])
+        ends.append(end)
+        free = [i for i in free if i != end] or [end]
+    return subject.xs[starts], subject.xs[np.array(ends)]
+
+
+def _scatter(subject: Subject) -> Captioned:
+    points = np.asarray(subject.posterior_means)
+    title = "Posterior means of the test images"
+    if points.shape[1] > 2:
+        projected, explained = principal_components(points)
+        names = [
+            f"principal component {i + 1} ({100 * share:.0f}% of the variance)" for i, share in enumerate(explained)
+        ]
+        caption = f"The first two principal components of their {points.shape[1]} dimensions"
+        figure = latent_scatter(projected, subject.labels, names)
+    else:
+        # A one-dimensional code is drawn against nothing.
+        plane = points if points.shape[1] == 2 else np.column_stack([points[:, 0], np.zeros(len(points))])
+        caption = "Where the encoder puts them"
+        figure = latent_scatter(plane, subject.labels, ("z1", "z2" if points.shape[1] == 2 else ""))
+    caption += "." if subject.labels is None else ", coloured by label."
+    return Captioned("posterior_means", title, caption, figure)
