@@ -49,7 +49,7 @@ class Options:
 def quantized(shape: tuple[int, int, int], num_codes: int, likelihood: likelihoods.Likelihood) -> VAE:
     """The VQ-VAE of experiments.vq_vae: channels 32 and 64, two residual layers, a grid of a quarter of the sides."""
     encoder = residual_encoder(shape, 32, (32, 64), parts=1)
-    decoder = residual_decoder(32, (*shape, likelihood.num_outputs), (32, 64))
+    decoder = residual_decoder(32, likelihood.output_shape(shape), (32, 64))
     return vq_vae(encoder, decoder, ema_vector_quantizer(num_codes, 32), (shape[0] // 4, shape[1] // 4), likelihood)
 
 

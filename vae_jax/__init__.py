@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from vae_jax.hub import load_from_hub as load_from_hub
     from vae_jax.hub import push_to_hub as push_to_hub
     from vae_jax.models import VAE as VAE
+    from vae_jax.models import Conditional as Conditional
+    from vae_jax.models import Example as Example
     from vae_jax.models import autoencoder as autoencoder
     from vae_jax.models import code as code
     from vae_jax.models import conv_vae as conv_vae
@@ -50,6 +52,8 @@ if TYPE_CHECKING:
     from vae_jax.models import sample as sample
     from vae_jax.models import straight_line as straight_line
     from vae_jax.models import traverse as traverse
+    from vae_jax.models import vae as vae
+    from vae_jax.models import vq_vae as vq_vae
     from vae_jax.models import with_mixture_prior as with_mixture_prior
     from vae_jax.models import with_vamp_prior as with_vamp_prior
     from vae_jax.networks import Network as Network
@@ -82,9 +86,9 @@ else:
             ),
             "vae_jax.hub": "load_from_hub push_to_hub",
             "vae_jax.models": (
-                "VAE autoencoder code conv_vae decode encode gaussian_vae great_circle hierarchical_vae "
-                "interpolate mlp_vae reconstruct sample straight_line traverse with_mixture_prior "
-                "with_vamp_prior"
+                "Conditional Example VAE autoencoder code conv_vae decode encode gaussian_vae great_circle "
+                "hierarchical_vae interpolate mlp_vae reconstruct sample straight_line traverse vae vq_vae "
+                "with_mixture_prior with_vamp_prior"
             ),
             "vae_jax.networks": "Network from_linen from_nnx",
             "vae_jax.objectives": "ciwae elbo elbo_terms iwae log_weight miwae renyi sampled_elbo",

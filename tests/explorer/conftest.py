@@ -65,7 +65,7 @@ def codes():
     """Two codes at each place of a grid of 3 x 4, of 6 and 6."""
     images = np.random.default_rng(0).integers(0, 256, (40, 6, 8, 1), np.uint8)
     quantizer = product_quantizer(vector_quantizer(6, 2), 2)
-    outputs = (6, 8, 1, likelihoods.bernoulli.num_outputs)
+    outputs = likelihoods.bernoulli.output_shape((6, 8, 1))
     model = vq_vae(mlp_encoder((6, 8, 1), 48, (32,)), mlp_decoder(48, outputs, (32,)), quantizer, (3, 4))
     return explored(model, some_params(model), images, labels=np.arange(40) % 3, label_names=("a", "b", "c"))
 

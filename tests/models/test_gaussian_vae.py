@@ -22,7 +22,7 @@ def linear_network(num_inputs, output_shape):
 
 
 def linear_model(likelihood=likelihoods.bernoulli):
-    return gaussian_vae(linear_network(4, (6,)), linear_network(3, (*IMAGE, likelihood.num_outputs)), 3, likelihood)
+    return gaussian_vae(linear_network(4, (6,)), linear_network(3, likelihood.output_shape(IMAGE)), 3, likelihood)
 
 
 def by_hand(layer, x):

@@ -15,7 +15,7 @@ PIXELS = RNG.integers(1, 255, SHAPE).astype(np.float32) / 255  # no edge bins: t
 
 
 def log_prob(likelihood, x, *outputs):
-    assert likelihood.num_outputs == len(outputs)
+    assert likelihood.output_shape(x.shape) == (*x.shape, len(outputs))
     return float(likelihood.distribution(jnp.stack(outputs, axis=-1)).log_prob(x))
 
 

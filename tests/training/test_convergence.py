@@ -10,6 +10,7 @@ import scipy.stats
 from vae_jax.distributions import Normal
 from vae_jax.evaluation import mean_over_samples
 from vae_jax.models import Likelihood, gaussian_vae
+from vae_jax.models.likelihoods import per_element
 from vae_jax.networks import Network, mlp_decoder
 from vae_jax.objectives import elbo_from_terms, elbo_terms, negative_elbo
 from vae_jax.training import fit
@@ -19,7 +20,9 @@ LINEAR_ENCODER = Network(
     lambda key: {"kernel": 0.1 * jax.random.normal(key, (2, 5)), "bias": jnp.zeros(2), "log_variance": jnp.zeros(2)},
     lambda params, x: jnp.concatenate([params["kernel"] @ x + params["bias"], params["log_variance"]]),
 )
-KNOWN_NOISE = Likelihood(1, lambda outputs: Normal(outputs[..., 0], jnp.full(5, jnp.log(0.25))), lambda mean: mean)
+KNOWN_NOISE = Likelihood(
+    per_element(1), lambda outputs: Normal(outputs[..., 0], jnp.full(5, jnp.log(0.25))), lambda mean: mean
+)
 
 
 @pytest.mark.slow

@@ -120,7 +120,7 @@ def make_networks(settings: Settings, problem: Problem, code_outputs: int) -> tu
       ValueError: where the image size does not suit the network.
     """
     image_shape = problem.train.shape[1:]
-    outputs = (*image_shape, problem.likelihood.num_outputs)
+    outputs = problem.likelihood.output_shape(image_shape)
     bias = output_bias(problem.likelihood, problem.mean_image)
     if settings.network == "conv":
         encoder = conv_encoder(image_shape, code_outputs, settings.channels, settings.hidden[0])

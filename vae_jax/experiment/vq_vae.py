@@ -131,7 +131,7 @@ def make_vq_vae(settings: VQSettings, problem: Problem) -> VAE:
     image_shape = problem.train.shape[1:]
     layers = {"residual_hidden": settings.residual_hidden, "residual_layers": settings.residual_layers}
     encoder = residual_encoder(image_shape, settings.latent_dim, settings.channels, parts=1, **layers)
-    outputs = (*image_shape, problem.likelihood.num_outputs)
+    outputs = problem.likelihood.output_shape(image_shape)
     bias = output_bias(problem.likelihood, problem.mean_image)
     decoder = residual_decoder(settings.latent_dim, outputs, settings.channels, output_bias=bias, **layers)
     grid = halved(image_shape, len(settings.channels))

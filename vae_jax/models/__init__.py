@@ -1,6 +1,7 @@
 """The `VAE` record, one file for each way to compose networks and distributions into one, and what one does with it."""
 
 from vae_jax.models import likelihoods as likelihoods
+from vae_jax.models import posteriors as posteriors
 from vae_jax.models._autoencoder import autoencoder as autoencoder
 from vae_jax.models._autoencoder import fit_prior as fit_prior
 from vae_jax.models._categorical_vae import categorical_vae as categorical_vae
@@ -34,6 +35,7 @@ from vae_jax.models._use import reconstruct as reconstruct
 from vae_jax.models._use import sample as sample
 from vae_jax.models._use import straight_line as straight_line
 from vae_jax.models._use import traverse as traverse
+from vae_jax.models._vae import vae as vae
 from vae_jax.models._vq_vae import vq_vae as vq_vae
 from vae_jax.models._vq_vae_2 import vq_vae_2 as vq_vae_2
 from vae_jax.models._with_code_prior import code_sizes as code_sizes
@@ -42,3 +44,4 @@ from vae_jax.models._with_code_prior import with_codes_fitted as with_codes_fitt
 from vae_jax.models._with_code_prior import with_prior_params as with_prior_params
 from vae_jax.models._with_discriminator import with_discriminator as with_discriminator
 from vae_jax.models.likelihoods import Likelihood as Likelihood
+from vae_jax.models.posteriors import Posterior as Posterior

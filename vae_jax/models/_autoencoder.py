@@ -6,9 +6,11 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from vae_jax.distributions import Delta, Normal
-from vae_jax.models._gaussian_vae import check_latent_dim
+from vae_jax.distributions import Normal
+from vae_jax.models import posteriors
+from vae_jax.models._checks import check_latent_dim
 from vae_jax.models._model import VAE
+from vae_jax.models._vae import vae
 from vae_jax.models.likelihoods import Likelihood, bernoulli
 from vae_jax.networks import Network
 from vae_jax.params import Params
@@ -22,31 +24,27 @@ def autoencoder(encoder: Network, decoder: Network, latent_dim: int, likelihood:
 
     Args:
       encoder: x -> `[latent_dim]`.
-      decoder: z `[latent_dim]` -> outputs `[*x.shape, likelihood.num_outputs]`.
+      decoder: z `[latent_dim]` -> outputs of shape `likelihood.output_shape(x.shape)`.
       latent_dim: D, the length of z; at least 1.
       likelihood: of the pixels; its negative logarithm is the reconstruction error.
 
     Raises:
-      ValueError: where latent_dim is below 1.
+      ValueError: if latent_dim is below 1; by `encode`, if the encoder does not give `latent_dim` numbers.
 
     Source: the density estimated afterwards is that of Ghosh et al. 2020 (arXiv:1903.12436), section 4.
     """
     check_latent_dim(latent_dim)
 
-    def init(key: jax.Array) -> Params:
-        encoder_key, decoder_key = jax.random.split(key)
-        return {
-            "encoder": encoder.init(encoder_key),
-            "decoder": decoder.init(decoder_key),
-            "buffers": {"prior_mean": jnp.zeros(latent_dim), "prior_log_variance": jnp.zeros(latent_dim)},
-        }
+    model = vae(encoder, decoder, posteriors.delta(latent_dim), likelihood)
 
-    return VAE(
-        init=init,
-        encode=lambda params, x: Delta(encoder.apply(params["encoder"], x)),
-        prior=lambda params: Normal(params["buffers"]["prior_mean"], params["buffers"]["prior_log_variance"]),
-        decode=lambda params, z: likelihood.distribution(decoder.apply(params["decoder"], z)),
-    )
+    def init(key: jax.Array) -> Params:
+        buffers = {"prior_mean": jnp.zeros(latent_dim), "prior_log_variance": jnp.zeros(latent_dim)}
+        return {**model.init(key), "buffers": buffers}
+
+    def prior(params: Params) -> Normal:
+        return Normal(params["buffers"]["prior_mean"], params["buffers"]["prior_log_variance"])
+
+    return model._replace(init=init, prior=prior)
 
 
 def fit_prior(params: Params, codes: jax.Array) -> Params:

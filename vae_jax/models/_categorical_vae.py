@@ -22,7 +22,7 @@ def categorical_vae(
 
     Args:
       encoder: x -> logits `[num_variables * num_categories]`.
-      decoder: `[num_variables * num_categories]` -> outputs `[*x.shape, likelihood.num_outputs]`.
+      decoder: `[num_variables * num_categories]` -> outputs of shape `likelihood.output_shape(x.shape)`.
       num_variables: M, at least 1.
       num_categories: K, at least 2; z is `[M, K]`.
       likelihood: of the pixels.

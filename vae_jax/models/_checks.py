@@ -11,8 +11,12 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from vae_jax.distributions import Distribution, outside_support
-from vae_jax.distributions._checks import wrong_shape
+from vae_jax.distributions._checks import LARGEST_SIZE, check_count, wrong_shape
 from vae_jax.models._model import VAE
+
+
+def check_latent_dim(latent_dim: int) -> None:
+    check_count("latent_dim", latent_dim, most=LARGEST_SIZE // 2)  # a network gives twice as many numbers
 
 
 class WrongShape(ValueError):

@@ -8,12 +8,13 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from vae_jax.distributions import Normal, standard_normal
-from vae_jax.distributions._checks import LARGEST_SIZE, check_count, check_sizes
+from vae_jax.distributions._checks import check_sizes
+from vae_jax.models import posteriors
+from vae_jax.models._checks import check_latent_dim
 from vae_jax.models._model import VAE
+from vae_jax.models._vae import vae
 from vae_jax.models.likelihoods import Likelihood, bernoulli
 from vae_jax.networks import Network, conv_decoder, conv_encoder, mlp_decoder, mlp_encoder
-from vae_jax.params import Params
 
 
 def gaussian_vae(encoder: Network, decoder: Network, latent_dim: int, likelihood: Likelihood = bernoulli) -> VAE:
@@ -21,31 +22,17 @@ def gaussian_vae(encoder: Network, decoder: Network, latent_dim: int, likelihood
 
     Args:
       encoder: x -> `[2 * latent_dim]`, the mean and then the log-variance.
-      decoder: z `[latent_dim]` -> outputs `[*x.shape, likelihood.num_outputs]`.
+      decoder: z `[latent_dim]` -> outputs of shape `likelihood.output_shape(x.shape)`.
       latent_dim: D, the length of z; at least 1.
       likelihood: one of `vae_jax.models.likelihoods`, or your own.
 
     Raises:
-      ValueError: where latent_dim is below 1.
+      ValueError: if latent_dim is below 1; by `encode`, if the encoder does not give `2 * latent_dim` numbers.
 
     Source: Kingma & Welling 2014 (arXiv:1312.6114).
     """
     check_latent_dim(latent_dim)
-
-    def init(key: jax.Array) -> Params:
-        encoder_key, decoder_key = jax.random.split(key)
-        return {"encoder": encoder.init(encoder_key), "decoder": decoder.init(decoder_key)}
-
-    def encode(params: Params, x: jax.Array) -> Normal:
-        mean, log_variance = jnp.split(encoder.apply(params["encoder"], x), 2)
-        return Normal(mean, log_variance)
-
-    return VAE(
-        init=init,
-        encode=encode,
-        prior=lambda params: standard_normal(latent_dim),
-        decode=lambda params, z: likelihood.distribution(decoder.apply(params["decoder"], z)),
-    )
+    return vae(encoder, decoder, posteriors.normal(latent_dim), likelihood)
 
 
 def mlp_vae(
@@ -68,7 +55,7 @@ def mlp_vae(
     check_sizes("hidden", hidden)
     check_sizes("image_shape", image_shape)
     encoder = mlp_encoder(image_shape, 2 * latent_dim, hidden)
-    outputs = (*image_shape, likelihood.num_outputs)
+    outputs = likelihood.output_shape(image_shape)
     decoder = mlp_decoder(latent_dim, outputs, tuple(hidden)[::-1], output_bias(likelihood, data_mean))
     return gaussian_vae(encoder, decoder, latent_dim, likelihood)
 
@@ -89,7 +76,7 @@ def conv_vae(
     """
     check_latent_dim(latent_dim)
     encoder = conv_encoder(image_shape, 2 * latent_dim, channels, hidden, kernel_sizes=kernel_sizes)
-    outputs = (*image_shape, likelihood.num_outputs)
+    outputs = likelihood.output_shape(image_shape)
     bias = output_bias(likelihood, data_mean)
     decoder = conv_decoder(latent_dim, outputs, channels, hidden, bias, kernel_sizes=kernel_sizes)
     return gaussian_vae(encoder, decoder, latent_dim, likelihood)
@@ -98,7 +85,3 @@ def conv_vae(
 def output_bias(likelihood: Likelihood, data_mean: ArrayLike | None) -> jax.Array | None:
     """Where the decoder's outputs start: at the distribution of the mean image, if one is given."""
     return None if data_mean is None else likelihood.initial_outputs(jnp.asarray(data_mean, jnp.float32))
-
-
-def check_latent_dim(latent_dim: int) -> None:
-    check_count("latent_dim", latent_dim, most=LARGEST_SIZE // 2)  # a network gives twice as many numbers

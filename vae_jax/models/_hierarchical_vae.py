@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from vae_jax.distributions import Chain, Normal, standard_normal
 from vae_jax.distributions._chain import Conditional
-from vae_jax.models._gaussian_vae import check_latent_dim
+from vae_jax.models._checks import check_latent_dim
 from vae_jax.models._model import VAE
 from vae_jax.models.likelihoods import Likelihood, bernoulli
 from vae_jax.networks import Network
@@ -35,7 +35,7 @@ def hierarchical_vae(
     Args:
       encoders: L networks, x -> `[2 D_1]`, then z_l -> `[2 D_{l+1}]`: the mean and then the log-variance. L >= 2.
       priors: L - 1 networks, the first z_2 -> `[2 D_1]`, the l-th z_{l+1} -> `[2 D_l]`.
-      decoder: z_1 -> outputs `[*x.shape, likelihood.num_outputs]`.
+      decoder: z_1 -> outputs of shape `likelihood.output_shape(x.shape)`.
       latent_dim: D_L, the length of the last part, which the prior draws first; at least 1.
       likelihood: of x.
 

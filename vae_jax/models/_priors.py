@@ -16,7 +16,7 @@ from jax.typing import ArrayLike
 
 from vae_jax.distributions import Distribution, Mixture, Normal
 from vae_jax.distributions._checks import LARGEST_SIZE, check_count
-from vae_jax.models._gaussian_vae import check_latent_dim
+from vae_jax.models._checks import check_latent_dim
 from vae_jax.models._model import VAE
 from vae_jax.params import Params
 

@@ -38,7 +38,7 @@ def vq_vae(
 
     Args:
       encoder: x -> `[h * w * D]`, such as `residual_encoder(..., parts=1)`.
-      decoder: `[h * w * D]` -> outputs `[*x.shape, likelihood.num_outputs]`, such as `residual_decoder(...)`.
+      decoder: `[h * w * D]` -> outputs of shape `likelihood.output_shape(x.shape)`, such as `residual_decoder(...)`.
       quantizer: of a place's vector; its dim is D.
       grid: (h, w).
       likelihood: of the pixels.

@@ -66,7 +66,7 @@ def vq_vae_2(
         "upsample": residual_decoder(top.dim, grid, (width,), **layers),
         "decoder": residual_decoder(
             bottom.dim + width,
-            (*image_shape, likelihood.num_outputs),
+            likelihood.output_shape(image_shape),
             channels,
             output_bias=output_bias(likelihood, data_mean),
             **layers,

@@ -1,13 +1,10 @@
-"""p(x | z) as an axis of its own: how a decoder network's outputs become a distribution over images.
-
-Each `Likelihood` reads `num_outputs` numbers at every place of the image, in the last axis of the outputs.
-"""
+"""p(x | z) as an axis of its own: how a decoder network's outputs become a distribution over examples."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -28,11 +25,20 @@ INITIAL_LOG_SCALE = -2.0
 
 
 class Likelihood(NamedTuple):
-    """How outputs `[H, W, C, num_outputs]` parameterise p(x | z), and where training should start."""
+    """The outputs that a decoder must give, how they parameterise p(x | z), and where training should start.
 
-    num_outputs: int
-    distribution: Callable[[jax.Array], Distribution]
-    initial_outputs: Callable[[jax.Array], jax.Array]  # the data mean [H, W, C] -> outputs [H, W, C, num_outputs]
+    Those of this module read n numbers for each number of an example, in the last axis of outputs `[*x.shape, n]`; one
+    of your own may have examples and outputs that are any pytrees.
+    """
+
+    output_shape: Callable[[Any], Any]  # (shape of an example, or a tree of shapes) -> that of the decoder's outputs
+    distribution: Callable[[Any], Distribution]  # (outputs) -> p(x | z)
+    initial_outputs: Callable[[Any], Any]  # (the data mean, of an example's shape) -> outputs
+
+
+def per_element(num_outputs: int) -> Callable[[Sequence[int]], tuple[int, ...]]:
+    """Returns the `output_shape` of a likelihood that reads `num_outputs` numbers for each number of an example."""
+    return lambda example_shape: (*example_shape, num_outputs)
 
 
 def _logit(mean: ArrayLike) -> jax.Array:
@@ -44,23 +50,27 @@ def _location_and_log_scale(log_scale: float) -> Callable[[jax.Array], jax.Array
     return lambda mean: jnp.stack([mean, jnp.full_like(mean, log_scale)], axis=-1)
 
 
-bernoulli = Likelihood(1, lambda outputs: Bernoulli(outputs[..., 0]), _logit)
+bernoulli = Likelihood(per_element(1), lambda outputs: Bernoulli(outputs[..., 0]), _logit)
 
 # The mean of a continuous Bernoulli is not sigmoid(logit), but the sign and the order of magnitude are right.
-continuous_bernoulli = Likelihood(1, lambda outputs: ContinuousBernoulli(outputs[..., 0]), _logit)
+continuous_bernoulli = Likelihood(per_element(1), lambda outputs: ContinuousBernoulli(outputs[..., 0]), _logit)
 
 logistic = Likelihood(
-    2,
+    per_element(2),
     lambda outputs: DiscretizedLogistic(outputs[..., 0], outputs[..., 1]),
     _location_and_log_scale(INITIAL_LOG_SCALE),
 )
 
 normal = Likelihood(
-    2, lambda outputs: Normal(outputs[..., 0], outputs[..., 1]), _location_and_log_scale(2.0 * INITIAL_LOG_SCALE)
+    per_element(2),
+    lambda outputs: Normal(outputs[..., 0], outputs[..., 1]),
+    _location_and_log_scale(2.0 * INITIAL_LOG_SCALE),
 )
 
 laplace = Likelihood(
-    2, lambda outputs: Laplace(outputs[..., 0], outputs[..., 1]), _location_and_log_scale(INITIAL_LOG_SCALE)
+    per_element(2),
+    lambda outputs: Laplace(outputs[..., 0], outputs[..., 1]),
+    _location_and_log_scale(INITIAL_LOG_SCALE),
 )
 
 
@@ -76,4 +86,4 @@ def fixed_normal(variance: float) -> Likelihood:
     check_number("variance", variance, 0.0, above=True)
     log_variance = math.log(variance)
     distribution = lambda outputs: Normal(outputs[..., 0], jnp.full(outputs.shape[:-1], log_variance))
-    return Likelihood(1, distribution, lambda mean: mean[..., None])
+    return Likelihood(per_element(1), distribution, lambda mean: mean[..., None])

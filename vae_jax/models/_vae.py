@@ -1,0 +1,53 @@
+"""The builder of a VAE from its two networks and two axes: the posterior and the likelihood."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from vae_jax.distributions import Distribution
+from vae_jax.models._model import VAE
+from vae_jax.models.likelihoods import Likelihood, bernoulli
+from vae_jax.models.posteriors import Posterior
+from vae_jax.networks import Network
+from vae_jax.params import Params
+
+
+def vae(encoder: Network, decoder: Network, posterior: Posterior, likelihood: Likelihood = bernoulli) -> VAE:
+    """q(z|x) = posterior(encoder(x)), p(z) that of the posterior, p(x|z) = likelihood(decoder(z)).
+
+    The parameters are "encoder", "decoder", and "posterior" if the posterior has some of its own.
+
+    Args:
+      encoder: x -> outputs of shape `posterior.output_shape`.
+      decoder: z -> outputs of shape `likelihood.output_shape(x.shape)`.
+      posterior: one of `vae_jax.models.posteriors`, or your own.
+      likelihood: one of `vae_jax.models.likelihoods`, or your own.
+
+    Raises:
+      ValueError: by `encode`, if the encoder's outputs have another shape than the posterior reads.
+
+    Source: Kingma & Welling 2014 (arXiv:1312.6114).
+    """
+
+    def init(key: jax.Array) -> Params:
+        encoder_key, decoder_key = jax.random.split(key)
+        params = {"encoder": encoder.init(encoder_key), "decoder": decoder.init(decoder_key)}
+        own = posterior.init(jax.random.fold_in(key, 2))  # the split above is as without a posterior's own parameters
+        return {**params, "posterior": own} if own else params
+
+    def encode(params: Params, x: Any) -> Distribution:
+        outputs = encoder.apply(params["encoder"], x)
+        given = jax.tree.map(jnp.shape, outputs)
+        if given != posterior.output_shape:
+            raise ValueError(f"encoder must give outputs of shape {posterior.output_shape}, got {given}")
+        return posterior.distribution(params.get("posterior", {}), outputs)
+
+    return VAE(
+        init=init,
+        encode=encode,
+        prior=lambda params: posterior.prior(),
+        decode=lambda params, z: likelihood.distribution(decoder.apply(params["decoder"], z)),
+    )

@@ -1,0 +1,83 @@
+"""q(z | x) as an axis of its own: how an encoder network's outputs become a distribution over codes, and its prior.
+
+A posterior of your own is a `Posterior` too: a flow's parameters are its `init`, and what the encoder gives for each
+example (the "amortized" part) is in its `output_shape`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from vae_jax.distributions import Delta, Distribution, Normal
+from vae_jax.distributions._checks import LARGEST_SIZE, check_count, check_sizes
+from vae_jax.params import Params
+
+
+def no_params(key: jax.Array) -> Params:
+    """The `init` of a posterior without parameters of its own."""
+    del key
+    return {}
+
+
+class Posterior(NamedTuple):
+    """The outputs that an encoder must give, how they parameterise q(z | x), and the p(z) that goes with it."""
+
+    output_shape: Any  # of the encoder's outputs: a shape, or a tree of shapes
+    init: Callable[[jax.Array], Params]  # (key) -> params of its own, {} if it has none
+    distribution: Callable[[Params, Any], Distribution]  # (params, outputs) -> q(z | x)
+    prior: Callable[[], Distribution]  # () -> p(z), without parameters
+
+
+def normal(shape: int | Sequence[int]) -> Posterior:
+    """q(z | x) = N(mean, diag exp(log_variance)), with p(z) = N(0, I).
+
+    Args:
+      shape: of z: its length D, or a shape such as `(h, w, c)`. The encoder gives one vector `[2 D]`, D the product of
+        the shape: all means and then all log-variances, each in row-major order.
+
+    Raises:
+      ValueError: if z has no numbers.
+
+    Source: Kingma & Welling 2014 (arXiv:1312.6114), appendix C.
+    """
+    event = _shape(shape)
+
+    def distribution(params: Params, outputs: jax.Array) -> Normal:
+        mean, log_variance = jnp.split(outputs, 2)
+        return Normal(mean.reshape(event), log_variance.reshape(event))
+
+    return Posterior((2 * math.prod(event),), no_params, distribution, lambda: _standard_normal(event))
+
+
+def delta(shape: int | Sequence[int]) -> Posterior:
+    """q(z | x) all at one point, the encoder's outputs, as in an autoencoder; with p(z) = N(0, I).
+
+    Args:
+      shape: of z, and of the encoder's outputs: its length D, or a shape such as `(h, w, c)`.
+
+    Raises:
+      ValueError: if z has no numbers.
+    """
+    event = _shape(shape)
+    return Posterior(event, no_params, lambda params, outputs: Delta(outputs), lambda: _standard_normal(event))
+
+
+def _shape(shape: int | Sequence[int]) -> tuple[int, ...]:
+    """The shape of z; refuses one of no numbers."""
+    most = LARGEST_SIZE // 2  # a network gives twice as many numbers
+    if isinstance(shape, Sequence):
+        check_sizes("shape", shape)
+        event = tuple(shape)
+        check_count("the number of entries of shape", math.prod(event), most=most)
+        return event
+    check_count("shape", shape, most=most)
+    return (shape,)
+
+
+def _standard_normal(shape: tuple[int, ...]) -> Normal:
+    return Normal(jnp.zeros(shape), jnp.zeros(shape))
