@@ -89,13 +89,13 @@ OBJECTIVES: dict[str, ObjectiveRow] = {
     "negative_sampled_elbo": ObjectiveRow(
         "negative_sampled_elbo", o.negative_sampled_elbo, NOISY, EXACT, has_elbo=True
     ),
-    "beta(4.0)": ObjectiveRow("beta", o.beta(4.0), NOISY, NOISELESS, has_elbo=True),
-    "beta(0.0)": ObjectiveRow("beta", o.beta(0.0), NOISY, NOISELESS, has_elbo=True),
-    "sampled_beta(1.0)": ObjectiveRow("sampled_beta", o.sampled_beta(1.0), NOISY, EXACT, has_elbo=True),
-    "capacity(5.0, 2.0)": ObjectiveRow("capacity", o.capacity(5.0, 2.0), NOISY, NOISELESS, has_elbo=True),
+    "beta(4.0)": ObjectiveRow("beta", o.beta_vae_loss(4.0), NOISY, NOISELESS, has_elbo=True),
+    "beta(0.0)": ObjectiveRow("beta", o.beta_vae_loss(0.0), NOISY, NOISELESS, has_elbo=True),
+    "sampled_beta(1.0)": ObjectiveRow("sampled_beta", o.sampled_beta_vae_loss(1.0), NOISY, EXACT, has_elbo=True),
+    "capacity(5.0, 2.0)": ObjectiveRow("capacity", o.capacity_loss(5.0, 2.0), NOISY, NOISELESS, has_elbo=True),
     "free_bits(0.1)": ObjectiveRow(
         "free_bits",
-        o.free_bits(0.1),
+        o.free_bits_loss(0.1),
         NOISY,
         NOISELESS,
         has_elbo=True,
@@ -103,7 +103,7 @@ OBJECTIVES: dict[str, ObjectiveRow] = {
     ),
     "free_bits_per_group(0.1)": ObjectiveRow(
         "free_bits_per_group",
-        o.free_bits_per_group(0.1, [1, 0]),
+        o.free_bits_per_group_loss(0.1, [1, 0]),
         NOISY,
         NOISELESS,
         has_elbo=True,
@@ -126,11 +126,11 @@ OBJECTIVES: dict[str, ObjectiveRow] = {
     "negative_renyi(5, 0.5)": ObjectiveRow("negative_renyi", o.negative_renyi(5, 0.5), NOISY, EXACT, has_elbo=True),
     "negative_dreg(5)": ObjectiveRow("negative_dreg", o.negative_dreg(5), NOISY, EXACT, has_elbo=True),
     "negative_stl": ObjectiveRow("negative_stl", o.negative_stl, NOISY, EXACT, has_elbo=True),
-    "reconstruction": ObjectiveRow("reconstruction", o.reconstruction, CODES, CODES, has_elbo=False),
+    "reconstruction": ObjectiveRow("reconstruction", o.reconstruction_loss, CODES, CODES, has_elbo=False),
     # Their rate is no Gaussian's: tests/objectives/test_quantized.py and test_gumbel_softmax.py say what it is.
     "quantized": ObjectiveRow(
         "quantized",
-        o.quantized,
+        o.vq_vae_loss,
         VQ_CODES,
         VQ_CODES,
         has_elbo=False,
@@ -138,25 +138,25 @@ OBJECTIVES: dict[str, ObjectiveRow] = {
         needs_batch="codebooks are updated by the whole batch",
     ),
     "gumbel_softmax_elbo": ObjectiveRow(
-        "gumbel_softmax_elbo", o.gumbel_softmax_elbo(0.7), CATEGORIES, SURE_CATEGORIES, has_elbo=False
+        "gumbel_softmax_elbo", o.gumbel_softmax_loss(0.7), CATEGORIES, SURE_CATEGORIES, has_elbo=False
     ),
     "ada_gvae(2.0)": ObjectiveRow(
         "ada_gvae",
-        o.ada_gvae(2.0),
+        o.ada_gvae_loss(2.0),
         Problem(VAE_MODEL, VAE_PARAMS, PAIRS),
         Problem(VAE_MODEL, noiseless(VAE_PARAMS), PAIRS),
         has_elbo=False,
     ),
     "beta_tc(6.0), exact": ObjectiveRow(
         "beta_tc",
-        o.beta_tc(6.0, o.exact(IMAGES)),
+        o.beta_tcvae_loss(6.0, o.exact(IMAGES)),
         NOISY,
         NOISELESS,
         has_elbo=True,
     ),
     "beta_tc(6.0), stratified": ObjectiveRow(
         "beta_tc",
-        o.beta_tc(6.0, o.stratified(100)),
+        o.beta_tcvae_loss(6.0, o.stratified(100)),
         NOISY,
         NOISELESS,
         has_elbo=True,
@@ -164,14 +164,14 @@ OBJECTIVES: dict[str, ObjectiveRow] = {
         needs_size="its logarithm is biased by less the larger the batch",
     ),
     "dip_i(2.0)": ObjectiveRow(
-        "dip_i", o.dip_i(2.0), NOISY, NOISELESS, has_elbo=True, needs_batch="a covariance of the batch"
+        "dip_i", o.dip_vae_i_loss(2.0), NOISY, NOISELESS, has_elbo=True, needs_batch="a covariance of the batch"
     ),
     "dip_ii(2.0)": ObjectiveRow(
-        "dip_ii", o.dip_ii(2.0), NOISY, NOISELESS, has_elbo=True, needs_batch="a covariance of the batch"
+        "dip_ii", o.dip_vae_ii_loss(2.0), NOISY, NOISELESS, has_elbo=True, needs_batch="a covariance of the batch"
     ),
     "factor_vae(6.0)": ObjectiveRow(
         "factor_vae",
-        o.factor_vae(6.0, DISCRIMINATOR.apply),
+        o.factor_vae_loss(6.0, DISCRIMINATOR.apply),
         Problem(DISCRIMINATED, discriminated(VAE_PARAMS), IMAGES),
         Problem(DISCRIMINATED, discriminated(noiseless(VAE_PARAMS)), IMAGES),
         has_elbo=False,
@@ -180,7 +180,7 @@ OBJECTIVES: dict[str, ObjectiveRow] = {
     ),
     "info_vae(0.5, 10.0)": ObjectiveRow(
         "info_vae",
-        o.info_vae(0.5, 10.0, o.gaussian_kernel(2.0)),
+        o.info_vae_loss(0.5, 10.0, o.gaussian_kernel(2.0)),
         NOISY,
         NOISELESS,
         has_elbo=True,
@@ -189,12 +189,12 @@ OBJECTIVES: dict[str, ObjectiveRow] = {
     ),
     "wae_mmd(10.0)": ObjectiveRow(
         "wae_mmd",
-        o.wae_mmd(10.0, o.inverse_multiquadratic_kernel(4.0)),
+        o.wae_mmd_loss(10.0, o.inverse_multiquadratic_kernel(4.0)),
         NOISY,
         NOISELESS,
         has_elbo=False,
         needs_batch="pairs of the batch",
         needs_size="it is compared with draws of the prior, and by pairs of different examples",
     ),
-    "reconstruction-noisy": ObjectiveRow("reconstruction", o.reconstruction, NOISY, NOISELESS, has_elbo=False),
+    "reconstruction-noisy": ObjectiveRow("reconstruction", o.reconstruction_loss, NOISY, NOISELESS, has_elbo=False),
 }

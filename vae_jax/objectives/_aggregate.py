@@ -12,7 +12,8 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from vae_jax.distributions import Normal
-from vae_jax.models._model import VAE, model_input
+from vae_jax.models._model import Example, Model, bind, model_input
+from vae_jax.models._model import num_examples as count_examples
 from vae_jax.objectives._checks import check_at_least_1
 from vae_jax.params import Params
 
@@ -25,7 +26,7 @@ class LogAggregate(NamedTuple):
 
 
 # (model, params, posteriors with a leading axis [B], codes [B, D] drawn from them) -> their aggregate log-densities
-AggregateEstimator = Callable[[VAE, Params, Normal, jax.Array], LogAggregate]
+AggregateEstimator = Callable[[Model, Params, Normal, jax.Array], LogAggregate]
 
 
 def batch_log_aggregate(posteriors: Normal, zs: ArrayLike, log_weights: ArrayLike) -> LogAggregate:
@@ -93,7 +94,7 @@ def stratified(num_examples: int) -> AggregateEstimator:
     if num_examples < 2:
         raise ValueError(f"num_examples must be at least 2, got {num_examples}")
 
-    def estimate(model: VAE, params: Params, posteriors: Normal, zs: jax.Array) -> LogAggregate:
+    def estimate(model: Model, params: Params, posteriors: Normal, zs: jax.Array) -> LogAggregate:
         if not 2 <= zs.shape[0] <= num_examples:
             raise ValueError(
                 f"batch must hold 2 to num_examples = {num_examples} examples to be stratified, got {zs.shape[0]}"
@@ -103,19 +104,26 @@ def stratified(num_examples: int) -> AggregateEstimator:
     return estimate
 
 
-def exact(xs: ArrayLike) -> AggregateEstimator:
+def exact(xs: Any) -> AggregateEstimator:
     """The aggregate posterior of all the examples xs, which are encoded at every step: for a data set that is small.
 
     Args:
-      xs: `[N, ...]` examples as the model sees them. Memory and time grow with N times the batch size.
+      xs: a pytree of arrays `[N, ...]`, all examples as the model sees them; `Example(xs, contexts)` for a
+        `Conditional`. Memory and time grow with N times the batch size.
 
     Raises:
-      TypeError: where xs are raw uint8 pixels.
+      ValueError: if the leaves have different lengths.
+      TypeError: if xs are raw uint8 pixels; by the estimator, if there are contexts and the model takes none, or the
+        other way round.
     """
-    xs = model_input("xs", xs)
+    model_input("xs", xs.x if isinstance(xs, Example) else xs)
+    xs, size = jax.tree.map(jnp.asarray, xs), count_examples("xs", xs)
 
-    def estimate(model: VAE, params: Params, posteriors: Normal, zs: jax.Array) -> LogAggregate:
-        everywhere: Any = jax.vmap(lambda x: model.encode(params, x))(xs)
-        return batch_log_aggregate(everywhere, zs, jnp.full((zs.shape[0], xs.shape[0]), -math.log(xs.shape[0])))
+    def estimate(model: Model, params: Params, posteriors: Normal, zs: jax.Array) -> LogAggregate:
+        def encoded(example: Any) -> Any:
+            vae, x = bind(model, example, "xs")
+            return vae.encode(params, x)
+
+        return batch_log_aggregate(jax.vmap(encoded)(xs), zs, jnp.full((zs.shape[0], size), -math.log(size)))
 
     return estimate

@@ -27,10 +27,15 @@ Objective = Callable[[Any, Params, jax.Array, Any], tuple[jax.Array, Aux]]
 # (model, params, key, x) -> (loss, metrics) of one example
 ExampleObjective = Callable[[VAE, Params, jax.Array, Any], tuple[jax.Array, Metrics]]
 
+# (model, one example, its name for messages) -> what a function of one example sees: a VAE and an x
+Bind = Callable[[Any, Any, str], tuple[Any, Any]]
+
 T = TypeVar("T")
 
 
-def map_over_batch(function: Callable[[VAE, jax.Array, Any], T], model: Model, key: jax.Array, batch: Any) -> T:
+def map_over_batch(
+    function: Callable[[VAE, jax.Array, Any], T], model: Model, key: jax.Array, batch: Any, bind: Bind = bind
+) -> T:
     """`function(vae, key, x)` of every example, each with a key of its own: its results with a leading axis `[B]`.
 
     Args:
@@ -38,6 +43,7 @@ def map_over_batch(function: Callable[[VAE, jax.Array, Any], T], model: Model, k
       model: a VAE or a `Conditional`.
       key: one, which is split, or `[B]`, one for each example.
       batch: a pytree of arrays `[B, ...]`; an `Example` of them for a `Conditional`.
+      bind: another function for what is no model but is trained as one, such as a prior over codes.
 
     Raises:
       ValueError: if there are several keys, but not B, or the leaves of batch have different lengths.
@@ -72,8 +78,8 @@ def keys_of_examples(key: jax.Array, num_examples: int) -> jax.Array:
 class MeanOverExamples:
     """An objective that is a mean over examples, each with a key of its own; made by `mean_over_batch`."""
 
-    def __init__(self, example_objective: ExampleObjective):
-        self.example_objective = example_objective
+    def __init__(self, example_objective: ExampleObjective, bind: Bind = bind):
+        self.example_objective, self.bind = example_objective, bind
         self.__doc__ = example_objective.__doc__
 
     def __call__(self, model: Model, params: Params, key: jax.Array, batch: Any) -> tuple[jax.Array, Aux]:
@@ -83,7 +89,7 @@ class MeanOverExamples:
             chex.assert_rank([loss, *metrics.values()], 0)
             return loss, metrics
 
-        losses, metrics = map_over_batch(example, model, key, batch)
+        losses, metrics = map_over_batch(example, model, key, batch, self.bind)
         return jnp.mean(losses), Aux(jax.tree.map(jnp.mean, metrics), split_buffers(params)[1])
 
 

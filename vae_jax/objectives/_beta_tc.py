@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from vae_jax.distributions import Normal
-from vae_jax.models._model import VAE
+from vae_jax.models._model import VAE, Model
 from vae_jax.objectives._aggregate import AggregateEstimator, LogAggregate
 from vae_jax.objectives._batch import Aux, Objective, map_over_batch
 from vae_jax.objectives._checks import check_between
@@ -69,14 +69,17 @@ def beta_tcvae_loss(
     for name, value in (("beta", beta), ("alpha", alpha), ("gamma", gamma)):
         check_between(name, value, 0)
 
-    def objective(model: VAE, params: Params, key: jax.Array, batch: jax.Array) -> tuple[jax.Array, Aux]:
-        encoded: Encoded = map_over_batch(lambda k, x: encoded_example(model, params, k, x), key, batch)
+    def objective(model: Model, params: Params, key: jax.Array, batch: Any) -> tuple[jax.Array, Aux]:
+        def example(vae: VAE, key: jax.Array, x: Any) -> tuple[Encoded, jax.Array]:
+            encoded = encoded_example(vae, params, key, x)
+            return encoded, vae.prior(params).log_prob(encoded.z)
+
+        encoded, log_prior = map_over_batch(example, model, key, batch)
         posteriors = require_diagonal_normal("objectives.beta_tcvae_loss", encoded.posterior)
-        prior = model.prior(params)
         parts = rate_parts(
             jax.vmap(Normal.log_prob)(posteriors, encoded.z),
             aggregate(model, params, posteriors, encoded.z),
-            jax.vmap(prior.log_prob)(encoded.z),
+            log_prior,
         )
         metrics = jax.tree.map(jnp.mean, elbo_metrics(encoded.terms)) | parts._asdict()
         weights = RateParts(jnp.asarray(alpha), jnp.asarray(beta), jnp.asarray(gamma))

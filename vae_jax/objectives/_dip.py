@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import chex
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from vae_jax.models._model import VAE
+from vae_jax.models._model import Model
 from vae_jax.objectives._batch import Aux, Objective, map_over_batch
 from vae_jax.objectives._checks import check_between
 from vae_jax.objectives._elbo import elbo_metrics
@@ -78,8 +80,8 @@ def _dip(name: str, off_diagonal: ArrayLike, diagonal: ArrayLike, of_means_only:
     check_between("off_diagonal", off_diagonal, 0)
     check_between("diagonal", diagonal, 0)
 
-    def objective(model: VAE, params: Params, key: jax.Array, batch: jax.Array) -> tuple[jax.Array, Aux]:
-        encoded: Encoded = map_over_batch(lambda k, x: encoded_example(model, params, k, x), key, batch)
+    def objective(model: Model, params: Params, key: jax.Array, batch: Any) -> tuple[jax.Array, Aux]:
+        encoded: Encoded = map_over_batch(lambda vae, k, x: encoded_example(vae, params, k, x), model, key, batch)
         posteriors = require_diagonal_normal(name, encoded.posterior)
         covariance = batch_covariance(posteriors.mean)
         if not of_means_only:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import chex
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from vae_jax.models._model import VAE
+from vae_jax.models._model import Model, num_examples
 from vae_jax.models._with_discriminator import DISCRIMINATOR
 from vae_jax.objectives._batch import Aux, Objective, keys_of_examples, map_over_batch
 from vae_jax.objectives._checks import check_between
@@ -61,17 +62,18 @@ def factor_vae_loss(gamma: ArrayLike, discriminate: Callable[[Params, jax.Array]
     """
     check_between("gamma", gamma, 0)
 
-    def objective(model: VAE, params: Params, key: jax.Array, batch: jax.Array) -> tuple[jax.Array, Aux]:
+    def objective(model: Model, params: Params, key: jax.Array, batch: Any) -> tuple[jax.Array, Aux]:
         if DISCRIMINATOR not in params:
             raise ValueError(
                 "model: objectives.factor_vae_loss needs one with a discriminator among its params; "
                 "models.with_discriminator(model, network) adds it"
             )
-        if batch.shape[0] < 2:
-            raise ValueError(f"batch must hold at least 2 examples, to permute codes among them, got {batch.shape[0]}")
+        size = num_examples("batch", batch)
+        if size < 2:
+            raise ValueError(f"batch must hold at least 2 examples, to permute codes among them, got {size}")
         own = params[DISCRIMINATOR]
-        keys = keys_of_examples(key, batch.shape[0])
-        encoded: Encoded = map_over_batch(lambda k, x: encoded_example(model, params, k, x), keys, batch)
+        keys = keys_of_examples(key, size)
+        encoded: Encoded = map_over_batch(lambda vae, k, x: encoded_example(vae, params, k, x), model, keys, batch)
         require_diagonal_normal("objectives.factor_vae_loss", encoded.posterior)
         logits = lambda own, zs: jax.vmap(lambda z: discriminate(own, z).reshape(()))(zs)
         total_correlation = jnp.mean(logits(jax.lax.stop_gradient(own), encoded.z))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import chex
 import jax
@@ -11,7 +12,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from vae_jax.distributions import Normal, kl_divergence
-from vae_jax.models._model import VAE
+from vae_jax.models._model import VAE, Model
 from vae_jax.objectives._batch import Aux, Objective, map_over_batch
 from vae_jax.objectives._checks import check_between
 from vae_jax.objectives._elbo import ElboTerms, elbo_metrics
@@ -86,14 +87,14 @@ def free_bits_per_group_loss(nats: ArrayLike, groups: ArrayLike) -> Objective:
 def _free_bits(nats: ArrayLike, by_group: Callable[[jax.Array], jax.Array]) -> Objective:
     check_between("nats", nats, 0)
 
-    def objective(model: VAE, params: Params, key: jax.Array, batch: jax.Array) -> tuple[jax.Array, Aux]:
-        def example(key: jax.Array, x: jax.Array) -> ElboTerms:
-            posterior, prior = model.encode(params, x), model.prior(params)
-            log_likelihood = model.decode(params, posterior.sample(key)).log_prob(x)
+    def objective(model: Model, params: Params, key: jax.Array, batch: Any) -> tuple[jax.Array, Aux]:
+        def example(vae: VAE, key: jax.Array, x: Any) -> ElboTerms:
+            posterior, prior = vae.encode(params, x), vae.prior(params)
+            log_likelihood = vae.decode(params, posterior.sample(key)).log_prob(x)
             chex.assert_rank(log_likelihood, 0)  # it must be summed over the event
             return ElboTerms(log_likelihood, by_group(_kl_of_each_place(posterior, prior)))
 
-        log_likelihood, kl = map_over_batch(example, key, batch)  # [B], [B, G]
+        log_likelihood, kl = map_over_batch(example, model, key, batch)  # [B], [B, G]
         distortion, rate = -jnp.mean(log_likelihood), jnp.mean(jnp.sum(kl, axis=1))
         metrics = elbo_metrics(ElboTerms(-distortion, rate))
         return distortion + batch_free_bits_rate(kl, nats), Aux(metrics, split_buffers(params)[1])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import chex
 import jax
@@ -10,8 +11,8 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from vae_jax.distributions._checks import check_number
-from vae_jax.models._model import VAE
-from vae_jax.objectives._batch import Aux, Objective, keys_of_examples, map_over_batch
+from vae_jax.models._model import VAE, Model
+from vae_jax.objectives._batch import Aux, Objective, map_over_batch
 from vae_jax.objectives._checks import check_between
 from vae_jax.objectives._elbo import elbo_metrics
 from vae_jax.objectives._encoded import Encoded, encoded_example
@@ -77,10 +78,12 @@ def info_vae_loss(alpha: ArrayLike, weight: ArrayLike, kernel: Kernel) -> Object
     check_between("alpha", alpha, -float("inf"), 1)
     check_between("alpha + weight - 1", jnp.asarray(alpha) + jnp.asarray(weight) - 1, 0)
 
-    def objective(model: VAE, params: Params, key: jax.Array, batch: jax.Array) -> tuple[jax.Array, Aux]:
-        keys = keys_of_examples(key, batch.shape[0])
-        encoded: Encoded = map_over_batch(lambda k, x: encoded_example(model, params, k, x), keys, batch)
-        mmd = _mmd_to_prior(model, params, keys, encoded.z, kernel)
+    def objective(model: Model, params: Params, key: jax.Array, batch: Any) -> tuple[jax.Array, Aux]:
+        def example(vae: VAE, key: jax.Array, x: Any) -> tuple[Encoded, jax.Array]:
+            return encoded_example(vae, params, key, x), _prior_draw(vae, params, key)
+
+        encoded, prior_draws = map_over_batch(example, model, key, batch)
+        mmd = _mmd_to_prior(encoded.z, prior_draws, kernel)
         metrics = jax.tree.map(jnp.mean, elbo_metrics(encoded.terms)) | {"mmd": mmd}
         matched = (jnp.asarray(alpha) + jnp.asarray(weight) - 1) * mmd
         loss = metrics["distortion"] + (1 - jnp.asarray(alpha)) * metrics["rate"] + matched
@@ -105,23 +108,25 @@ def wae_mmd_loss(weight: ArrayLike, kernel: Kernel) -> Objective:
     """
     check_between("weight", weight, 0)
 
-    def objective(model: VAE, params: Params, key: jax.Array, batch: jax.Array) -> tuple[jax.Array, Aux]:
-        def example(key: jax.Array, x: jax.Array) -> tuple[jax.Array, jax.Array]:
-            z = model.encode(params, x).sample(key)
-            return z, -model.decode(params, z).log_prob(x)
+    def objective(model: Model, params: Params, key: jax.Array, batch: Any) -> tuple[jax.Array, Aux]:
+        def example(vae: VAE, key: jax.Array, x: Any) -> tuple[jax.Array, jax.Array, jax.Array]:
+            z = vae.encode(params, x).sample(key)
+            return z, _prior_draw(vae, params, key), -vae.decode(params, z).log_prob(x)
 
-        keys = keys_of_examples(key, batch.shape[0])
-        zs, distortions = map_over_batch(example, keys, batch)
-        mmd = _mmd_to_prior(model, params, keys, zs, kernel)
+        zs, prior_draws, distortions = map_over_batch(example, model, key, batch)
+        mmd = _mmd_to_prior(zs, prior_draws, kernel)
         metrics = {"distortion": jnp.mean(distortions), "mmd": mmd}
         return metrics["distortion"] + jnp.asarray(weight) * mmd, Aux(metrics, split_buffers(params)[1])
 
     return objective
 
 
-def _mmd_to_prior(model: VAE, params: Params, keys: jax.Array, zs: jax.Array, kernel: Kernel) -> jax.Array:
-    """Against as many draws of the prior, with keys of their own."""
+def _prior_draw(vae: VAE, params: Params, key: jax.Array) -> jax.Array:
+    """A draw of the prior, with another key than the posterior's draw."""
+    return vae.prior(params).sample(jax.random.fold_in(key, 1))
+
+
+def _mmd_to_prior(zs: jax.Array, prior_draws: jax.Array, kernel: Kernel) -> jax.Array:
     if zs.shape[0] < 2:
         raise ValueError(f"batch must hold at least 2 examples, to compare codes in pairs, got {zs.shape[0]}")
-    draws = jax.vmap(lambda key: model.prior(params).sample(jax.random.fold_in(key, 1)))(keys)
-    return batch_mmd(zs, draws, kernel)
+    return batch_mmd(zs, prior_draws, kernel)

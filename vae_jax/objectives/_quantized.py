@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
 from vae_jax.distributions import kl_divergence
 from vae_jax.models._codes import QuantizedPosterior
-from vae_jax.models._model import VAE
+from vae_jax.models._model import VAE, Model, num_examples
 from vae_jax.objectives._batch import Aux, keys_of_examples, map_over_batch
 from vae_jax.objectives._elbo import ElboTerms, elbo_metrics
 from vae_jax.params import Params
 
 
-def vq_vae_loss(model: VAE, params: Params, key: jax.Array, batch: jax.Array) -> tuple[jax.Array, Aux]:
+def vq_vae_loss(model: Model, params: Params, key: jax.Array, batch: Any) -> tuple[jax.Array, Aux]:
     """-log p(x | z) + the quantisers' losses, a mean over the batch in nats; and the codebooks after the batch.
 
     log p(z) of the codes is no part of the loss: their prior is trained afterwards, on codes that move no more. It is
@@ -33,20 +35,20 @@ def vq_vae_loss(model: VAE, params: Params, key: jax.Array, batch: jax.Array) ->
 
     Source: van den Oord et al. 2017 (arXiv:1711.00937), eq. 3.
     """
-    keys = keys_of_examples(key, batch.shape[0])
+    keys = keys_of_examples(key, num_examples("batch", batch))
     update_key = jax.random.fold_in(keys[0], 1)  # another than any example's
 
-    def example(key: jax.Array, x: jax.Array) -> tuple[QuantizedPosterior, ElboTerms]:
-        posterior = model.encode(params, x)
+    def example(vae: VAE, key: jax.Array, x: Any) -> tuple[QuantizedPosterior, ElboTerms]:
+        posterior = vae.encode(params, x)
         if not isinstance(posterior, QuantizedPosterior):
             raise TypeError(
                 f"objectives.vq_vae_loss needs a model whose encode returns codes, such as models.vq_vae, got a "
                 f"{type(posterior).__name__}; negative_elbo is for others"
             )
-        log_likelihood = model.decode(params, posterior.sample(key)).log_prob(x)
-        return posterior, ElboTerms(log_likelihood, kl_divergence(posterior, model.prior(params)))
+        log_likelihood = vae.decode(params, posterior.sample(key)).log_prob(x)
+        return posterior, ElboTerms(log_likelihood, kl_divergence(posterior, vae.prior(params)))
 
-    posteriors, terms = map_over_batch(example, keys, batch)
+    posteriors, terms = map_over_batch(example, model, keys, batch)
     quantization_loss = jnp.mean(posteriors.loss) + posteriors.batch_loss(params)
     metrics = jax.tree.map(jnp.mean, elbo_metrics(terms)) | {
         "quantization_loss": quantization_loss,
