@@ -92,18 +92,18 @@ def test_draws_of_a_linear_chain_are_multivariate_normal_and_so_is_its_density(f
     assert np.abs(correlations).max() < 5 / np.sqrt(len(draws))
 
 
-def test_the_ancestral_mean_of_a_linear_chain_is_its_mean():
+def test_the_point_estimate_of_a_linear_chain_is_its_mean():
     mean, _ = joint_moments()
     for from_last in (False, True):
-        parts = Chain(LINEAR_FIRST, (LINEAR,), (linear,), from_last).ancestral_mean
+        parts = Chain(LINEAR_FIRST, (LINEAR,), (linear,), from_last).point_estimate
         np.testing.assert_allclose(np.concatenate(parts[::-1] if from_last else parts), mean, rtol=1e-6)
 
 
-def test_the_ancestral_mean_of_a_curved_chain_is_the_walk_through_the_conditional_means():
+def test_the_point_estimate_of_a_curved_chain_is_the_walk_through_the_conditional_means():
     z1 = FIRST[0].astype(np.float64)
     z2 = np.sin(PARAMS[0]["mean"] @ z1)
     expected = (z1, z2, np.sin(PARAMS[1]["mean"] @ z2))
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), chain().ancestral_mean, expected)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), chain().point_estimate, expected)
     assert not hasattr(chain(), "mean")  # it is no expectation
 
 

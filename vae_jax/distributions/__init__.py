@@ -13,6 +13,7 @@ from vae_jax.distributions._discretized_logistic import DiscretizedLogistic as D
 from vae_jax.distributions._discretized_logistic import discretized_logistic_log_prob as discretized_logistic_log_prob
 from vae_jax.distributions._distribution import Distribution as Distribution
 from vae_jax.distributions._distribution import UndefinedError as UndefinedError
+from vae_jax.distributions._distribution import from_standard_normal_of as from_standard_normal_of
 from vae_jax.distributions._distribution import kl_divergence as kl_divergence
 from vae_jax.distributions._distribution import kl_per_dimension as kl_per_dimension
 from vae_jax.distributions._distribution import log_prob_of as log_prob_of

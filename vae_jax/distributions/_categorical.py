@@ -27,13 +27,17 @@ def categorical_log_prob(x: ArrayLike, logits: ArrayLike) -> jax.Array:
       AssertionError: where x is not of logits' shape without its last axis.
       TypeError: where x does not hold integers.
     """
+    return jnp.sum(_log_prob_terms(x, logits))
+
+
+def _log_prob_terms(x: ArrayLike, logits: ArrayLike) -> jax.Array:
     x, logits = jnp.asarray(x), jnp.asarray(logits)
     if not jnp.issubdtype(x.dtype, jnp.integer):
         raise TypeError(f"x must hold integer categories, got dtype {x.dtype}")
     chex.assert_shape(x, logits.shape[:-1])
     log_probs = jax.nn.log_softmax(logits.astype(jnp.promote_types(logits.dtype, jnp.float32)), axis=-1)
     chosen = jnp.take_along_axis(log_probs, jnp.clip(x, 0, logits.shape[-1] - 1)[..., None], axis=-1)[..., 0]
-    return jnp.sum(jnp.where((x >= 0) & (x < logits.shape[-1]), chosen, -jnp.inf))
+    return jnp.where((x >= 0) & (x < logits.shape[-1]), chosen, -jnp.inf)
 
 
 @jax.tree_util.register_dataclass
@@ -57,9 +61,21 @@ class Categorical(Distribution):
     def log_prob(self, value: ArrayLike) -> jax.Array:
         return categorical_log_prob(value, self.logits)
 
+    def log_prob_terms(self, value: ArrayLike) -> jax.Array:
+        return _log_prob_terms(value, self.logits)
+
     def kl(self, other: Distribution) -> jax.Array | None:
         """sum_k p_k (log p_k - log p'_k), summed over the event."""
+        terms = self._kl_terms(other)
+        return None if terms is None else jnp.sum(terms)
+
+    def kl_per_dimension(self, other: Distribution) -> jax.Array | None:
+        """The divergence of every place, `[...]`."""
+        terms = self._kl_terms(other)
+        return None if terms is None else jnp.sum(terms, axis=-1)
+
+    def _kl_terms(self, other: Distribution) -> jax.Array | None:
         if not isinstance(other, Categorical):
             return None
         logits, other_logits = event_arrays(self.logits, other.logits)
-        return jnp.sum(discrete_kl_terms(jax.nn.log_softmax(logits), jax.nn.log_softmax(other_logits)))
+        return discrete_kl_terms(jax.nn.log_softmax(logits), jax.nn.log_softmax(other_logits))

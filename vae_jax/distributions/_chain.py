@@ -13,9 +13,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from vae_jax.distributions._distribution import Distribution, mean_of
+from vae_jax.distributions._distribution import Distribution, from_standard_normal_of, point_estimate_of
 
-Conditional = Callable[[Any, Any], Distribution]  # (params, the part drawn before) -> that of the next part
+Link = Callable[[Any, Any], Distribution]  # (params, the part drawn before) -> the distribution of the next part
 
 
 @jax.tree_util.register_dataclass
@@ -35,17 +35,26 @@ class Chain(Distribution):
 
     first: Distribution  # of the part that is drawn first
     params: tuple[Any, ...]  # of each conditional, in the order of drawing
-    conditionals: tuple[Conditional, ...] = dataclasses.field(metadata={"static": True})
+    conditionals: tuple[Link, ...] = dataclasses.field(metadata={"static": True})
     from_last: bool = dataclasses.field(default=False, metadata={"static": True})  # z_L is drawn first, not z_1
 
     @property
-    def ancestral_mean(self) -> tuple[Any, ...]:
-        """The mean of the part drawn first, then of every other part its mean given the one before at its value here.
+    def point_estimate(self) -> tuple[Any, ...]:
+        """Ancestral mean: the mean of the part drawn first, then the mean of every other part given the one before.
 
         The first part's is its exact mean. The others' are their means only where every conditional mean is linear in
         the part before; in general this is a typical value, drawn without noise, and no expectation.
         """
-        return self._walk(lambda index, part: (mean_of(part), None))[0]
+        return self._walk(lambda index, part: (point_estimate_of(part), None))[0]
+
+    def from_standard_normal(self, noise: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Maps draws of N(0, I), a tuple of the shapes of z's parts, to a draw of this chain.
+
+        Raises:
+          UndefinedError: if a part has no such map.
+        """
+        noises = self._in_order_of_drawing(self._checked(noise))
+        return self._walk(lambda index, part: (from_standard_normal_of(part, noises[index]), None))[0]
 
     def sample(self, key: jax.Array) -> tuple[Any, ...]:
         keys = self._split(key)

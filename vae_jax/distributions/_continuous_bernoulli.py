@@ -27,8 +27,12 @@ def continuous_bernoulli_log_prob(x: ArrayLike, logits: ArrayLike) -> jax.Array:
 
     Source: Loaiza-Ganem & Cunningham 2019 (arXiv:1907.06845), eq. 4-6.
     """
+    return jnp.sum(_log_prob_terms(x, logits))
+
+
+def _log_prob_terms(x: ArrayLike, logits: ArrayLike) -> jax.Array:
     x, logits = event_arrays(x, logits)
-    return jnp.sum((x - 0.5) * logits - _log_sinhc(0.5 * logits))
+    return (x - 0.5) * logits - _log_sinhc(0.5 * logits)
 
 
 def _log_sinhc(h: jax.Array) -> jax.Array:
@@ -75,3 +79,6 @@ class ContinuousBernoulli(Distribution):
 
     def log_prob(self, value: ArrayLike) -> jax.Array:
         return continuous_bernoulli_log_prob(value, self.logits)
+
+    def log_prob_terms(self, value: ArrayLike) -> jax.Array:
+        return _log_prob_terms(value, self.logits)

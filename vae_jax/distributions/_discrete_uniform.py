@@ -41,17 +41,24 @@ class DiscreteUniform(Distribution):
           AssertionError: where value is not of the shape of the sizes.
           TypeError: where value does not hold integers.
         """
+        return jnp.sum(self.log_prob_terms(value))
+
+    def log_prob_terms(self, value: ArrayLike) -> jax.Array:
         value, sizes = jnp.asarray(value), jnp.asarray(self.sizes)
         if not jnp.issubdtype(value.dtype, jnp.integer):
             raise TypeError(f"value must hold integers, got dtype {value.dtype}")
         chex.assert_equal_shape([value, sizes])
         inside = (value >= 0) & (value < sizes)
-        return jnp.sum(jnp.where(inside, -jnp.log(sizes.astype(jnp.float32)), -jnp.inf))
+        return jnp.where(inside, -jnp.log(sizes.astype(jnp.float32)), -jnp.inf)
 
     def kl(self, other: Distribution) -> jax.Array | None:
-        """sum log(K' / K) where K' is at least K at every place, else infinity."""
+        terms = self.kl_per_dimension(other)
+        return None if terms is None else jnp.sum(terms)
+
+    def kl_per_dimension(self, other: Distribution) -> jax.Array | None:
+        """log(K' / K) of every place if K' is at least K, else infinity."""
         if not isinstance(other, DiscreteUniform):
             return None
         sizes, others = (jnp.asarray(each).astype(jnp.float32) for each in (self.sizes, other.sizes))
         chex.assert_equal_shape([sizes, others])
-        return jnp.sum(jnp.where(others >= sizes, jnp.log(others) - jnp.log(sizes), jnp.inf))
+        return jnp.where(others >= sizes, jnp.log(others) - jnp.log(sizes), jnp.inf)

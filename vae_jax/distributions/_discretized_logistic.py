@@ -31,6 +31,10 @@ def discretized_logistic_log_prob(x: ArrayLike, mean: ArrayLike, log_scale: Arra
     Source: Kingma et al. 2016 (arXiv:1606.04934), appendix A.3; the edges as in Salimans et al. 2017
     (arXiv:1701.05517), section 2.1.
     """
+    return jnp.sum(_log_prob_terms(x, mean, log_scale))
+
+
+def _log_prob_terms(x: ArrayLike, mean: ArrayLike, log_scale: ArrayLike) -> jax.Array:
     x, mean, log_scale = event_arrays(x, mean, log_scale)
     half = 0.5 / (LEVELS - 1)
     inverse_scale = jnp.exp(-log_scale)
@@ -41,7 +45,7 @@ def discretized_logistic_log_prob(x: ArrayLike, mean: ArrayLike, log_scale: Arra
     inside = log_width - jax.nn.softplus(-upper) - jax.nn.softplus(lower)
     first, last = -jax.nn.softplus(-upper), -jax.nn.softplus(lower)
     # Half a level of room: k / 255 arrives rounded to float32.
-    return jnp.sum(jnp.where(x < half, first, jnp.where(x > 1.0 - half, last, inside)))
+    return jnp.where(x < half, first, jnp.where(x > 1.0 - half, last, inside))
 
 
 @jax.tree_util.register_dataclass
@@ -76,3 +80,6 @@ class DiscretizedLogistic(Distribution):
 
     def log_prob(self, value: ArrayLike) -> jax.Array:
         return discretized_logistic_log_prob(value, self.location, self.log_scale)
+
+    def log_prob_terms(self, value: ArrayLike) -> jax.Array:
+        return _log_prob_terms(value, self.location, self.log_scale)

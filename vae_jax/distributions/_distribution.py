@@ -21,8 +21,14 @@ class UndefinedError(TypeError):
 class Distribution(Protocol):
     """The interface of an encoder's q(z | x), a prior p(z) and a decoder's p(x | z).
 
-    `mean` is there where the distribution has one. `kl(other)` is there where a divergence from it has a closed form;
-    it returns None for an `other` to which it has none.
+    A distribution has these or leaves them out; functions of this file ask for them and raise UndefinedError:
+
+    - `mean`, `standard_deviation`: properties, arrays of the event's shape;
+    - `point_estimate`: a property, the value that stands for the event if there is no `mean` in closed form;
+    - `kl(other)`: KL(self || other) in closed form, None for an `other` to which there is none;
+    - `kl_per_dimension(other)`: the divergence of every independent part, None like `kl`; the sum is `kl(other)`;
+    - `log_prob_terms(value)`: log-densities of the independent parts, an array whose sum is `log_prob(value)`;
+    - `from_standard_normal(noise)`: maps draws of N(0, I), of the event's shape, to draws of the distribution.
     """
 
     support: ClassVar[str] = "the finite numbers"  # in words, for messages
@@ -104,7 +110,10 @@ def mean_of(distribution: Distribution) -> Any:
 
 
 def kl_per_dimension(q: Distribution, p: Distribution) -> Any:
-    """KL(q_d || p_d) of every independent part d of the event: non-negative, of z's shape; their sum is KL(q || p).
+    """KL(q_d || p_d) of every independent part d of the event: non-negative, and their sum is KL(q || p).
+
+    The parts are the numbers of z, so that the result has its shape; for one-hot vectors they are the places, without
+    the axis of the categories.
 
     Raises:
       UndefinedError: if q and p do not factorise alike, or a part has no closed form.
@@ -133,9 +142,10 @@ def standard_deviation_of(distribution: Distribution) -> Any:
     Raises:
       UndefinedError: for a distribution that has none in closed form.
     """
-    if not hasattr(distribution, "standard_deviation"):
+    deviation = getattr(distribution, "standard_deviation", None)
+    if deviation is None:
         raise UndefinedError(f"{type(distribution).__name__} has no standard_deviation in closed form")
-    return distribution.standard_deviation
+    return deviation
 
 
 def point_estimate_of(distribution: Distribution) -> Any:
@@ -144,7 +154,17 @@ def point_estimate_of(distribution: Distribution) -> Any:
     Raises:
       UndefinedError: for a distribution that has neither.
     """
-    return distribution.point_estimate if hasattr(distribution, "point_estimate") else mean_of(distribution)
+    estimate = getattr(distribution, "point_estimate", None)
+    return mean_of(distribution) if estimate is None else estimate
+
+
+def from_standard_normal_of(distribution: Distribution, noise: Any) -> Any:
+    """`distribution.from_standard_normal(noise)`: maps draws of N(0, I), of the event's shape, to draws of it.
+
+    Raises:
+      UndefinedError: for a distribution without such a map: its draws are made by `sample(key)` alone.
+    """
+    return _density(distribution, "from_standard_normal", noise)
 
 
 def all_finite(value: Any) -> jax.Array:

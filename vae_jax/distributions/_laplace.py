@@ -24,8 +24,12 @@ def laplace_log_prob(x: ArrayLike, mean: ArrayLike, log_scale: ArrayLike) -> jax
     Returns:
       A scalar, summed over the event.
     """
+    return -jnp.sum(_negative_log_prob(x, mean, log_scale))
+
+
+def _negative_log_prob(x: ArrayLike, mean: ArrayLike, log_scale: ArrayLike) -> jax.Array:
     x, mean, log_scale = event_arrays(x, mean, log_scale)
-    return -jnp.sum(jnp.abs(x - mean) * jnp.exp(-log_scale) + log_scale + LOG_2)
+    return jnp.abs(x - mean) * jnp.exp(-log_scale) + log_scale + LOG_2
 
 
 def laplace_kl(mean: ArrayLike, log_scale: ArrayLike, other_mean: ArrayLike, other_log_scale: ArrayLike) -> jax.Array:
@@ -45,11 +49,15 @@ def laplace_kl(mean: ArrayLike, log_scale: ArrayLike, other_mean: ArrayLike, oth
 
     Source: the integral of p log(p / p'), taken piecewise between m and m'.
     """
+    return jnp.sum(_kl_terms(mean, log_scale, other_mean, other_log_scale))
+
+
+def _kl_terms(mean: ArrayLike, log_scale: ArrayLike, other_mean: ArrayLike, other_log_scale: ArrayLike) -> jax.Array:
     mean, log_scale, other_mean, other_log_scale = event_arrays(mean, log_scale, other_mean, other_log_scale)
     log_ratio = log_scale - other_log_scale
     distance = jnp.abs(mean - other_mean) * jnp.exp(-log_scale)
     shift = jnp.exp(log_ratio) * (distance + jnp.expm1(-distance))
-    return jnp.sum(jnp.expm1(log_ratio) - log_ratio + shift)
+    return jnp.expm1(log_ratio) - log_ratio + shift
 
 
 @jax.tree_util.register_dataclass
@@ -60,11 +68,20 @@ class Laplace(Distribution):
     mean: jax.Array
     log_scale: jax.Array
 
+    @property
+    def standard_deviation(self) -> jax.Array:
+        """sqrt(2) exp(log_scale)."""
+        (log_scale,) = event_arrays(self.log_scale)
+        return jnp.sqrt(2.0) * jnp.exp(log_scale)
+
     def sample(self, key: jax.Array) -> jax.Array:
         return self.sample_and_log_prob(key)[0]
 
     def log_prob(self, value: ArrayLike) -> jax.Array:
         return laplace_log_prob(value, self.mean, self.log_scale)
+
+    def log_prob_terms(self, value: ArrayLike) -> jax.Array:
+        return -_negative_log_prob(value, self.mean, self.log_scale)
 
     def sample_and_log_prob(self, key: jax.Array) -> tuple[jax.Array, jax.Array]:
         mean, log_scale = event_arrays(self.mean, self.log_scale)
@@ -76,3 +93,8 @@ class Laplace(Distribution):
         if not isinstance(other, Laplace):
             return None
         return laplace_kl(self.mean, self.log_scale, other.mean, other.log_scale)
+
+    def kl_per_dimension(self, other: Distribution) -> jax.Array | None:
+        if not isinstance(other, Laplace):
+            return None
+        return _kl_terms(self.mean, self.log_scale, other.mean, other.log_scale)

@@ -38,7 +38,7 @@ def reparameterize(key: jax.Array, mean: ArrayLike, log_variance: ArrayLike) -> 
 def gaussian_kl(mean: ArrayLike, log_variance: ArrayLike) -> jax.Array:
     """KL(N(mean, diag exp(log_variance)) || N(0, I)) = 1/2 sum(exp(lv) - 1 - lv + mean^2), in nats.
 
-    For the KL of each dimension, map it: `jax.vmap(gaussian_kl)(mean[:, None], log_variance[:, None])`.
+    `distributions.kl_per_dimension` gives the KL of each dimension.
 
     Args:
       mean: `[D]`.
@@ -71,13 +71,20 @@ def normal_kl(
     Returns:
       A scalar, never below 0.
     """
+    return 0.5 * jnp.sum(_twice_kl(mean, log_variance, other_mean, other_log_variance))
+
+
+def _twice_kl(
+    mean: ArrayLike, log_variance: ArrayLike, other_mean: ArrayLike, other_log_variance: ArrayLike
+) -> jax.Array:
+    """Twice the KL divergence of every dimension, each non-negative: of the event's shape."""
     mean, log_variance, other_mean, other_log_variance = event_arrays(
         mean, log_variance, other_mean, other_log_variance
     )
     log_ratio = log_variance - other_log_variance
     distance = jnp.square((mean - other_mean) * jnp.exp(-0.5 * other_log_variance))
     # expm1 keeps the digits that exp(r) - 1 loses when the posterior has collapsed onto the prior (r near 0).
-    return 0.5 * jnp.sum(jnp.expm1(log_ratio) - log_ratio + distance)
+    return jnp.expm1(log_ratio) - log_ratio + distance
 
 
 def normal_log_prob(x: ArrayLike, mean: ArrayLike, log_variance: ArrayLike) -> jax.Array:
@@ -129,11 +136,26 @@ class Normal(Distribution):
     mean: jax.Array
     log_variance: jax.Array
 
+    @property
+    def standard_deviation(self) -> jax.Array:
+        (log_variance,) = event_arrays(self.log_variance)
+        return jnp.exp(0.5 * log_variance)
+
+    def from_standard_normal(self, noise: ArrayLike) -> jax.Array:
+        """mean + standard deviation * noise: maps draws of N(0, I), of the event's shape, to draws of this."""
+        mean, log_variance, noise = event_arrays(self.mean, self.log_variance, noise)
+        return mean + jnp.exp(0.5 * log_variance) * noise
+
     def sample(self, key: jax.Array) -> jax.Array:
         return reparameterize(key, self.mean, self.log_variance)
 
     def log_prob(self, value: ArrayLike) -> jax.Array:
         return normal_log_prob(value, self.mean, self.log_variance)
+
+    def log_prob_terms(self, value: ArrayLike) -> jax.Array:
+        value, mean, log_variance = event_arrays(value, self.mean, self.log_variance)
+        standardized = (value - mean) * jnp.exp(-0.5 * log_variance)
+        return -0.5 * (jnp.square(standardized) + (log_variance + LOG_2PI))
 
     def sample_and_log_prob(self, key: jax.Array) -> tuple[jax.Array, jax.Array]:
         mean, log_variance = event_arrays(self.mean, self.log_variance)
@@ -146,6 +168,21 @@ class Normal(Distribution):
         if not isinstance(other, Normal):
             return None
         return normal_kl(self.mean, self.log_variance, other.mean, other.log_variance)
+
+    def kl_per_dimension(self, other: Distribution) -> jax.Array | None:
+        if not isinstance(other, Normal):
+            return None
+        return 0.5 * _twice_kl(self.mean, self.log_variance, other.mean, other.log_variance)
+
+    def averaged(self, other: Normal) -> Normal:
+        """The Normal whose mean and variance are the means of the two's.
+
+        Source: Hosoya 2019 (arXiv:1809.02383), the average of the group VAE (GVAE).
+        """
+        mean, log_variance, other_mean, other_log_variance = event_arrays(
+            self.mean, self.log_variance, other.mean, other.log_variance
+        )
+        return Normal(0.5 * (mean + other_mean), jnp.logaddexp(log_variance, other_log_variance) - jnp.log(2.0))
 
 
 def standard_normal(dim: int) -> Normal:

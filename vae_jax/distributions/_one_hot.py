@@ -56,6 +56,10 @@ class OneHotCategorical(Distribution):
         categories = Categorical(self.logits).sample(key)
         return jax.nn.one_hot(categories, self.logits.shape[-1], dtype=jnp.float32)
 
+    def relaxed_sample(self, key: jax.Array, temperature: ArrayLike) -> jax.Array:
+        """`gumbel_softmax` at the logits: a draw inside the simplex, differentiable in them."""
+        return gumbel_softmax(key, self.logits, temperature)
+
     def supports(self, value: ArrayLike) -> jax.Array:
         value = jnp.asarray(value)
         return jnp.all((value == 0) | (value == 1)) & jnp.all(jnp.sum(value, axis=-1) == 1)
@@ -68,8 +72,21 @@ class OneHotCategorical(Distribution):
         # The place of the 1 is chosen, not multiplied by: a logit of -inf elsewhere would make it NaN.
         return jnp.where(is_one_hot, jnp.sum(jnp.where(value == 1, log_probs, 0.0)), -jnp.inf)
 
+    def log_prob_terms(self, value: ArrayLike) -> jax.Array:
+        """Log-probability of every place, `[...]`: the entries of one vector depend on each other."""
+        value, logits = event_arrays(value, self.logits)
+        is_one_hot = jnp.all((value == 0) | (value == 1), axis=-1) & (jnp.sum(value, axis=-1) == 1)
+        log_probs = jax.nn.log_softmax(logits, axis=-1)
+        return jnp.where(is_one_hot, jnp.sum(jnp.where(value == 1, log_probs, 0.0), axis=-1), -jnp.inf)
+
     def kl(self, other: Distribution) -> jax.Array | None:
-        """That of the categories."""
+        """KL divergence of the categories."""
         if not isinstance(other, OneHotCategorical):
             return None
         return Categorical(self.logits).kl(Categorical(other.logits))
+
+    def kl_per_dimension(self, other: Distribution) -> jax.Array | None:
+        """KL divergence of the category of every place, `[...]`."""
+        if not isinstance(other, OneHotCategorical):
+            return None
+        return Categorical(self.logits).kl_per_dimension(Categorical(other.logits))

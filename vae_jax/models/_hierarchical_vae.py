@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from vae_jax.distributions import Chain, Normal, standard_normal
-from vae_jax.distributions._chain import Conditional
+from vae_jax.distributions._chain import Link
 from vae_jax.models._checks import check_latent_dim
 from vae_jax.models._model import VAE
 from vae_jax.models.likelihoods import Likelihood, bernoulli
@@ -106,7 +106,7 @@ def _check_lengths(networks: Mapping[str, Network], params: Params, num_layers: 
     shape_of("decoder", "decoder", 1)
 
 
-def _normal_given_by(network: Network) -> Conditional:
+def _normal_given_by(network: Network) -> Link:
     def conditional(params: Params, before: jax.Array) -> Normal:
         mean, log_variance = jnp.split(network.apply(params, before), 2)
         return Normal(mean, log_variance)

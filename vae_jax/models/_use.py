@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from vae_jax.distributions import Chain, Distribution, mean_of
+from vae_jax.distributions import Distribution, mean_of, point_estimate_of
 from vae_jax.distributions._checks import LARGEST_SIZE, check_count
 from vae_jax.models._checks import check_example
 from vae_jax.models._model import VAE, model_input
@@ -36,9 +36,8 @@ def encode(model: VAE, params: Params, x: ArrayLike) -> Distribution:
 
 
 def code(model: VAE, params: Params, x: ArrayLike) -> Any:
-    """The one z that stands for x: the mean of q(z | x), or its `ancestral_mean` where that is a Chain."""
-    posterior = encode(model, params, x)
-    return posterior.ancestral_mean if isinstance(posterior, Chain) else mean_of(posterior)
+    """Point estimate of z: the mean of q(z | x), or the ancestral mean of a Chain."""
+    return point_estimate_of(encode(model, params, x))
 
 
 def decode(model: VAE, params: Params, z: Any) -> Distribution:
