@@ -6,7 +6,6 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vae_jax.models._model import VAE
 from vae_jax.params import Params
 
 if TYPE_CHECKING:
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
 
 def load(
     path: str | Path, seed: int | None = None, beta: float | None = None, method: Method | None = None
-) -> tuple[VAE, Params, dict[str, Any]]:
+) -> tuple[Any, Params, dict[str, Any]]:
     """The trained model of a run folder, or of a folder that was exported of one; neither needs its data.
 
     A run that has not finished gives its best epoch so far, with a warning.
@@ -29,6 +28,7 @@ def load(
 
     Returns:
       The model, its params, and the config that makes this model: experiment and settings, as config.json has them.
+      The model is a `VAE`; of a run with --condition labels a `Conditional`, whose context is a label from 0 on.
 
     Raises:
       ValueError: if the folder is not that of a run with a checkpoint, holds no such model, or is damaged.

@@ -93,6 +93,7 @@ def test_resolving_again_changes_nothing():
         ({"epochs": 10**9}, "--epochs must be at most 500,000, got 1000000000"),
         ({"seeds": 0}, "--seeds must be at least 1, got 0"),
         ({"stream": True, "seeds": 2}, "--stream trains one model at a time, got --seeds 2"),
+        ({"stream": True, "condition": "labels"}, "--stream reads images without their labels, which --condition labe"),
         ({"stream": True, "binarization": "static"}, "--stream reads images batch by batch, but --binarization static"),
         ({"seeds": 3, "seed": 2**32 - 3}, r"--seed must be between 0 and 2\*\*32 - 4, got 4294967293"),
         ({"network": "conv", "hidden": (4, 4)}, "--network conv has one dense layer: --hidden takes one width"),
@@ -137,6 +138,7 @@ PLACED = Settings(
     latent_dim=4,
     microbatches=4,
     rematerialize=True,
+    condition="labels",
     precision="bfloat16",
     learning_rate=3e-4,
     schedule="warmup_cosine",
@@ -166,6 +168,16 @@ def test_the_settings_of_a_run_come_back_from_its_config_in_the_new_places(tmp_p
     places = Settings(data_dir="elsewhere", run_dir=Path("moved"), resume=True)
     expected = dataclasses.replace(PLACED, data_dir="elsewhere", run_dir=Path("moved"))
     assert settings_of_run("vae", places, folder_of(tmp_path / "run", run_config("vae", PLACED))) == expected
+
+
+def test_a_field_that_came_later_is_in_the_config_only_if_it_is_not_the_default(tmp_path):
+    config = run_config("vae", SMALL)
+    assert "condition" not in config  # so the config of a run that is given nothing is that of earlier versions
+    places = dataclasses.replace(PLACED, run_dir=Path("moved"))
+    found = settings_of_run("vae", places, folder_of(tmp_path / "run", config))
+    assert dataclasses.replace(found, run_dir=None, data_dir=None, resume=False) == SMALL
+    with pytest.raises(ValueError, match=r"config.json must hold for condition a value of the type .*got 'weather'"):
+        settings_of_run("vae", places, folder_of(tmp_path / "bad", config | {"condition": "weather"}))
 
 
 def test_a_run_of_another_experiment_or_version_is_refused(tmp_path):

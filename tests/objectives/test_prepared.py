@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from objectives.linear_gaussian import exact_params, examples, linear_gaussian
+from vae_jax.models import Example
 from vae_jax.objectives import negative_elbo, on_prepared
 
 
@@ -37,3 +38,21 @@ def test_on_prepared_is_the_objective_of_what_was_prepared():
     prepare_key, objective_key = jax.random.split(key)
     expected, _ = negative_elbo(model, params, objective_key, shift(prepare_key, batch))
     np.testing.assert_allclose(actual, expected, rtol=1e-6)
+
+
+def test_of_an_example_x_alone_is_prepared_and_the_context_passes():
+    seen = {}
+
+    def objective(model, params, key, batch):
+        seen.update(key=key, batch=batch)
+        return jnp.zeros(()), "aux"
+
+    key, pixels, labels = jax.random.key(3), np.array([[0, 51], [255, 102]], np.uint8), np.array([4, 1])
+    noisy = lambda key, xs: xs / 255 + jax.random.normal(key, xs.shape)
+    # Twice, as of an objective that has been prepared before: each time with a key of its own.
+    on_prepared(on_prepared(objective, noisy), noisy)("model", "params", key, Example(pixels, labels))
+    first_key, rest = jax.random.split(key)
+    second_key, rest = jax.random.split(rest)
+    np.testing.assert_allclose(seen["batch"].x, noisy(second_key, noisy(first_key, pixels)), rtol=1e-6)
+    assert seen["batch"].context is labels
+    assert (jax.random.key_data(seen["key"]) == jax.random.key_data(rest)).all()

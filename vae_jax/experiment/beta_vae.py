@@ -27,4 +27,5 @@ BETA_VAE = Method(
     measure_vae,
     defaults=BetaSettings(),
     description="The beta-VAE of Higgins et al. 2017: the VAE with a weight on its rate.",
+    conditional=True,
 )

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from vae_jax.data import fingerprint, load_images, stream_images
+from vae_jax.distributions import Distribution
 from vae_jax.evaluation import from_posterior, from_prior, measure_surgery
 from vae_jax.evaluation._require import require_density
 from vae_jax.experiment.environment import device_name
@@ -25,6 +26,7 @@ from vae_jax.experiment.progress import say
 from vae_jax.experiment.settings import Settings
 from vae_jax.experiment.summaries import add_to_summary
 from vae_jax.experiment.trained import Trained, draw_figures, keys_of, measure, write_trained_report
+from vae_jax.models import VAE, bind
 from vae_jax.runs import RunFolder, defined
 
 _DEFAULT_AIS_IMAGES = 10  # or all, where the test images are fewer
@@ -49,10 +51,9 @@ def prepare_evaluation(options: Evaluate) -> Trained:
         raise ValueError(
             f"--ais-images must be at most the {len(trained.problem.test)} test images, got {options.ais_images}"
         )
-    model, params, x = trained.model, trained.params, trained.problem.test[0]
     require_density(
         f"RUN {options.run}: the posterior of its model",
-        lambda: model.encode(params, x),
+        lambda: _encoded(trained),
         "without one there is neither a likelihood nor a rate; give a run whose posterior has one, such as of "
         "experiments.vae",
     )
@@ -61,9 +62,19 @@ def prepare_evaluation(options: Evaluate) -> Trained:
     return trained
 
 
+def _first(trained: Trained) -> tuple[VAE, Any]:
+    """The VAE of the first test image's context, and that image."""
+    return bind(trained.model, jax.tree.map(lambda leaf: leaf[0], trained.problem.test_examples))
+
+
+def _encoded(trained: Trained) -> Distribution:
+    vae, x = _first(trained)
+    return vae.encode(trained.params, x)
+
+
 def _has_real_code(trained: Trained) -> bool:
     """Whether z is of real numbers in all its parts, so that HMC can move it."""
-    code = jax.eval_shape(lambda: trained.model.prior(trained.params).sample(jax.random.key(0)))
+    code = jax.eval_shape(lambda: _first(trained)[0].prior(trained.params).sample(jax.random.key(0)))
     return all(jnp.issubdtype(part.dtype, jnp.floating) for part in jax.tree.leaves(code))
 
 
@@ -147,7 +158,7 @@ def run_evaluation(trained: Trained, options: Evaluate) -> dict[str, Any]:
 
 
 def _parts(trained: Trained, options: Evaluate) -> Iterator[Part]:
-    model, params, test = trained.model, trained.params, trained.problem.test
+    model, params, test = trained.model, trained.params, trained.problem.test_examples
     surgery_key, nll_key, ais_key = jax.random.split(keys_of(trained.settings).further_evaluation, 3)
     yield Part(
         "taking the rate apart", lambda: measure_surgery(model, params, surgery_key, test, options.surgery_points)
@@ -162,14 +173,15 @@ def _parts(trained: Trained, options: Evaluate) -> Iterator[Part]:
     num_images = default if options.ais_images is None else options.ais_images
     if not num_images:
         return
-    chains, temperatures, xs = options.ais_chains, options.ais_temperatures, test[:num_images]
+    chains, temperatures = options.ais_chains, options.ais_temperatures
+    first = jax.tree.map(lambda leaf: leaf[:num_images], test)
     start = {"posterior": from_posterior, "prior": from_prior}[options.ais_start]
 
     yield Part(
-        f"annealing of {len(xs)} test images and {len(xs)} of the model's own, {chains} chains each over "
+        f"annealing of {num_images} test images and {num_images} of the model's own, {chains} chains each over "
         f"{temperatures:,} temperatures",
         # By the draws of the nll above: the mean of the first images alone.
         lambda: annealing_with_progress(
-            model, params, ais_key, xs, chains, temperatures, nll_key, options.nll_samples, start
+            model, params, ais_key, first, chains, temperatures, nll_key, options.nll_samples, start
         ),
     )

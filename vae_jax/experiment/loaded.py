@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 import jax
 
 from vae_jax.checksums import Damaged
-from vae_jax.experiment.method import Method
+from vae_jax.experiment.method import Method, check_condition
 from vae_jax.experiment.problem import without_data
 from vae_jax.experiment.recipes import RECIPES
 from vae_jax.experiment.settings import Settings, as_command, changeable, run_config, settings_of_run, to_finish
-from vae_jax.models._model import VAE
+from vae_jax.models._model import Model
 from vae_jax.params import Params
 from vae_jax.runs import RunFolder
 from vae_jax.training.checkpoints import load_best
@@ -27,11 +27,12 @@ class Loaded(NamedTuple):
     description: str  # the same in a sentence
     command: str  # that trains this model alone again
     config: dict[str, Any]  # that makes this model alone
-    model: VAE
+    model: Model
     params: Params
     image_shape: tuple[int, ...]  # (H, W, C)
     settings: Any  # of this model alone; of the experiment's class
     summary: Mapping[str, Any]  # of the run; with "unfinished", how far it has come, if it has not finished
+    num_classes: int | None = None  # of the labels of a Conditional; None: the model is given none
 
 
 def load_method_run(folder: RunFolder, seed: int | None = None, method: Method | None = None) -> tuple[Method, Loaded]:
@@ -53,15 +54,18 @@ def load_method_run(folder: RunFolder, seed: int | None = None, method: Method |
         )
     settings = settings_of_run(method.name, dataclasses.replace(method.defaults, run_dir=folder.path), folder)
     image_shape = folder.image_shape()
-    model = method.model(settings, without_data(settings, image_shape))
+    check_condition(method, settings, f"{folder.argument} {folder.path}: config.json: condition")
+    num_classes = None if settings.condition == "none" else folder.num_classes()
+    model = method.model(settings, without_data(settings, image_shape, num_classes))
     index = _index_of_model(folder, settings, summary, seed)
     own = dataclasses.replace(settings, seed=settings.seed + index, seeds=1)
+    shape = image_shape, num_classes
     if folder.params.exists():
         # A run that was exported before its second stage has no prior to read.
         second_stage = None if summary.get("second_stage") is False else method.second_stage
         whole = model if second_stage is None else second_stage.whole(own, model)
         params = exported_params(folder, whole)
-        return method, _loaded(folder, method, own, whole, params, image_shape, summary)
+        return method, _loaded(folder, method, own, whole, params, shape, summary)
     like = jax.eval_shape(model.init, jax.random.key(0))
     if settings.seeds > 1:
         like = jax.eval_shape(jax.vmap(model.init), jax.random.split(jax.random.key(0), settings.seeds))
@@ -86,7 +90,7 @@ def load_method_run(folder: RunFolder, seed: int | None = None, method: Method |
             model = method.second_stage.whole(own, model)
         else:
             summary["second_stage"] = False
-    return method, _loaded(folder, method, own, model, params, image_shape, summary)
+    return method, _loaded(folder, method, own, model, params, shape, summary)
 
 
 def _restorable(folder: RunFolder, experiment: str, error: Damaged) -> Damaged:
@@ -100,17 +104,28 @@ def _loaded(
     folder: RunFolder,
     method: Method,
     own: Settings,
-    model: VAE,
+    model: Model,
     params: Params,
-    image_shape: tuple[int, ...],
+    shape: tuple[tuple[int, ...], int | None],  # of an image, and of its label
     summary: Mapping[str, Any],
 ) -> Loaded:
-    command = as_command(method.name, own)
-    config = run_config(method.name, own)
-    return Loaded(folder, method.title, method.description, command, config, model, params, image_shape, own, summary)
+    image_shape, num_classes = shape
+    return Loaded(
+        folder,
+        method.title,
+        method.description,
+        as_command(method.name, own),
+        run_config(method.name, own),
+        model,
+        params,
+        image_shape,
+        own,
+        summary,
+        num_classes,
+    )
 
 
-def exported_params(folder: RunFolder, model: VAE) -> Params:
+def exported_params(folder: RunFolder, model: Model) -> Params:
     """The parameters of a model that was exported to the folder as safetensors."""
     from vae_jax.export import read_params, verify  # only here is its package needed
 

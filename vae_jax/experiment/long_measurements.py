@@ -8,21 +8,21 @@ import jax
 
 from vae_jax.evaluation import Start, from_posterior, measure_annealing, measure_nll
 from vae_jax.experiment.progress import CountDisplay
-from vae_jax.models._model import VAE
+from vae_jax.models._model import Model, num_examples
 from vae_jax.params import Params
 
 
-def nll_with_progress(model: VAE, params: Params, key: jax.Array, xs: jax.Array, num_samples: int) -> dict[str, Any]:
+def nll_with_progress(model: Model, params: Params, key: jax.Array, xs: Any, num_samples: int) -> dict[str, Any]:
     """`measure_nll` and a bar."""
-    with CountDisplay("importance sampling", len(xs)) as display:
+    with CountDisplay("importance sampling", num_examples("xs", xs)) as display:
         return measure_nll(model, params, key, xs, num_samples, lambda batch: display.add(len(batch.log_likelihood)))
 
 
 def annealing_with_progress(
-    model: VAE,
+    model: Model,
     params: Params,
     key: jax.Array,
-    xs: jax.Array,
+    xs: Any,
     num_chains: int,
     num_temperatures: int,
     nll_key: jax.Array,
@@ -44,7 +44,7 @@ def annealing_with_progress(
     if nll_samples:
         nll = measure_nll(model, params, nll_key, xs, nll_samples)["nll"]
         compared = {"ais_images_nll": nll, "ais_images_nll_samples": nll_samples}
-    with CountDisplay("annealing", 2 * len(xs)) as display:
+    with CountDisplay("annealing", 2 * num_examples("xs", xs)) as display:
         on_batch = lambda batch: display.add(len(jax.tree.leaves(batch)[0]))
         numbers = measure_annealing(model, params, key, xs, num_chains, num_temperatures, on_batch, start)
     return numbers | compared

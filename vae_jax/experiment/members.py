@@ -47,8 +47,8 @@ def train_members(
     if settings.seeds > 1:
         setup = lambda _: (objective, optimizer)
         assert isinstance(problem.train, np.ndarray)  # resolve refuses several models on a stream
-        images = problem.train, problem.validation
-        begin = partial(fit_ensemble, model, setup, None, *images, keys, batch_size=batch_size, **until)
+        examples = problem.train_examples, problem.validation_examples
+        begin = partial(fit_ensemble, model, setup, None, *examples, keys, batch_size=batch_size, **until)
         many = in_folder(begin, _rows(seeds))
         for seed, divergence in zip(seeds, many.progress.diverged, strict=False):  # empty in a run that had ended
             if divergence is not None:
@@ -59,12 +59,14 @@ def train_members(
 
     mesh, key = prepared.mesh, keys[0]
     if isinstance(problem.train, np.ndarray):
-        train: Callable[..., Progress] = partial(fit, model, objective, optimizer, problem.train, batch_size=batch_size)
+        train: Callable[..., Progress] = partial(
+            fit, model, objective, optimizer, problem.train_examples, batch_size=batch_size
+        )
     else:
         processes = {"process_index": jax.process_index(), "process_count": jax.process_count()}
         batches = Batches(problem.train, batch_size, settings.seed, **processes)
         train = partial(fit_stream, model, objective, optimizer, batches)
-    one = in_folder(partial(train, validation=problem.validation, key=key, mesh=mesh, **until))
+    one = in_folder(partial(train, validation=problem.validation_examples, key=key, mesh=mesh, **until))
     placed = lambda params: params if mesh is None else place(params, replicated(mesh))
     save = lambda params: one.checkpoints.save(one.progress._replace(best_params=placed(params[0])))
     return one, [one.progress], save

@@ -24,12 +24,12 @@ from vae_jax.experiment.environment import device_name, versions
 from vae_jax.experiment.limits import MOST_ROWS, check_numbers
 from vae_jax.experiment.loggers import check_logger
 from vae_jax.experiment.memory import check_fits
-from vae_jax.experiment.method import Method
-from vae_jax.experiment.problem import Problem, make_problem
+from vae_jax.experiment.method import Method, check_condition
+from vae_jax.experiment.problem import Problem, count_classes, make_problem
 from vae_jax.experiment.progress import say
 from vae_jax.experiment.schedules import make_schedule
 from vae_jax.experiment.settings import Settings, changeable, resolve, run_config
-from vae_jax.models._model import VAE
+from vae_jax.models._model import Model
 from vae_jax.objectives import Objective, accumulated, on_prepared
 from vae_jax.runs import RunFolder
 from vae_jax.training import steps_per_epoch
@@ -44,7 +44,7 @@ class Prepared(NamedTuple):
     folder: RunFolder
     images: Images | ImageStream
     problem: Problem
-    model: VAE
+    model: Model
     objective: Objective  # of raw pixels
     optimizer: optax.GradientTransformation
     mesh: Mesh | None  # the devices that train; None: the first
@@ -64,6 +64,7 @@ def prepare(method: Method, settings: Settings) -> Prepared:
             f"--epochs times --seeds must be at most {MOST_ROWS:,}, got {settings.epochs * settings.seeds:,}"
         )
     check_logger(settings.log)
+    check_condition(method, settings)
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
     default_path = Path("runs") / f"{method.name}-{Path(settings.data).stem}-{stamp}-seed{settings.seed}"
     folder = RunFolder(Path(from_writer(str(settings.run_dir or default_path))))
@@ -85,6 +86,7 @@ def _prepare_in(folder: RunFolder, method: Method, settings: Settings, started: 
     mesh = mesh_of(settings)
     about: dict[str, Any] = {
         "image_shape": images.train.shape[1:],
+        "num_classes": count_classes(settings, images),
         "data_fingerprint": fingerprint(images),
         "versions": versions(),
         "device": device_name() if mesh is None else f"{mesh.size} devices: {device_name()}",

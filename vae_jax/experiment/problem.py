@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,9 +12,11 @@ from jax.typing import ArrayLike
 
 from vae_jax import data
 from vae_jax.data import Images, ImageSource, ImageStream, hold_out, mean_image
+from vae_jax.data._arrays import held_out
 from vae_jax.data._sources import ArrayImages, evenly_spaced
 from vae_jax.experiment.settings import Settings
-from vae_jax.models import VAE, Likelihood, gaussian_vae, likelihoods, output_bias
+from vae_jax.models import Example, Likelihood, gaussian_vae, likelihoods, output_bias
+from vae_jax.models._model import Model
 from vae_jax.networks import (
     Network,
     conv_decoder,
@@ -24,6 +26,7 @@ from vae_jax.networks import (
     mlp_encoder,
     rematerialized,
 )
+from vae_jax.runs import MOST_CLASSES
 
 # One draw of the static bits, of the validation split, and of the test bits and noise, for every training seed: results
 # differ by the training alone. The key is of a seed that --seed does not take.
@@ -62,6 +65,54 @@ class Problem(NamedTuple):
     test_labels: np.ndarray | None
     pixels: Pixels
     likelihood: Likelihood
+    train_labels: np.ndarray | None = None  # int32 [N]; of a problem with num_classes alone, as the next
+    validation_labels: np.ndarray | None = None  # int32 [M]
+    num_classes: int | None = None  # of labels that the model is given; None: it is given none
+
+    @property
+    def train_examples(self) -> Any:
+        """Training data of `fit`: the images, or an `Example` of images and labels."""
+        return with_labels(self.train, self.train_labels, self.num_classes)
+
+    @property
+    def validation_examples(self) -> Any:
+        """Validation data of `fit`: the images, or an `Example` of images and labels."""
+        return with_labels(self.validation, self.validation_labels, self.num_classes)
+
+    @property
+    def test_examples(self) -> Any:
+        """Test data as evaluators take them: the images as the model sees them, or an `Example` with their labels."""
+        return with_labels(self.test, self.test_labels, self.num_classes)
+
+
+def with_labels(xs: Any, labels: np.ndarray | None, num_classes: int | None) -> Any:
+    """Examples of a model: xs alone if num_classes is None, else an `Example` of xs and their labels."""
+    return xs if num_classes is None else Example(xs, labels)
+
+
+def count_classes(settings: Settings, images: Images | ImageStream) -> int | None:
+    """Number of labels that the model is given: 1 + the largest of all splits; None if it is given none.
+
+    Raises:
+      ValueError: if the data has no labels, or they are not the numbers 0 to C - 1 with C >= 2.
+    """
+    if settings.condition == "none":
+        return None
+    asked = f"--condition {settings.condition}: data {images.name}"
+    splits: dict[str, np.ndarray | None] = {"train": None, "test": images.test_labels}
+    if isinstance(images, Images):  # resolve refuses a stream
+        splits["train"] = images.train_labels
+        if images.validation is not None:
+            splits["validation"] = images.validation_labels
+    if without := [name for name, labels in splits.items() if labels is None]:
+        raise ValueError(f"{asked} has no labels of its {' and '.join(without)} images: leave it out, or give labels")
+    labels = np.concatenate([found for found in splits.values() if found is not None])
+    least, most = int(labels.min()), int(labels.max())
+    if least < 0 or not 1 <= most < MOST_CLASSES:
+        raise ValueError(
+            f"{asked} must have labels that count from 0, of 2 to {MOST_CLASSES:,} classes, has {least} to {most}"
+        )
+    return most + 1
 
 
 def make_problem(settings: Settings, images: Images | ImageStream) -> Problem:
@@ -76,8 +127,15 @@ def make_problem(settings: Settings, images: Images | ImageStream) -> Problem:
     if settings.binarization == "dynamic":
         pixels = _BITS
     rest: ImageSource = ArrayImages(train) if isinstance(train, np.ndarray) else train
+    num_classes = count_classes(settings, images)
+    train_labels = validation_labels = None
+    if num_classes is not None and isinstance(images, Images):
+        train_labels, validation_labels = images.train_labels, images.validation_labels
     validation = images.validation
     if validation is None:
+        if train_labels is not None:
+            places = held_out(len(train_labels), settings.validation_size or 0, SPLIT_SEED)  # those of hold_out
+            train_labels, validation_labels = np.delete(train_labels, places), train_labels[places]
         rest, validation = hold_out(rest, settings.validation_size or 0, SPLIT_SEED)
     elif settings.binarization == "static":
         validation = data.static_binarization(validation, BITS_SEED + 2)
@@ -90,17 +148,21 @@ def make_problem(settings: Settings, images: Images | ImageStream) -> Problem:
         test_labels=images.test_labels,
         pixels=pixels,
         likelihood=likelihood,
+        train_labels=train_labels,
+        validation_labels=validation_labels,
+        num_classes=num_classes,
     )
 
 
-def without_data(settings: Settings, image_shape: Sequence[int]) -> Problem:
+def without_data(settings: Settings, image_shape: Sequence[int], num_classes: int | None = None) -> Problem:
     """A problem of images of that shape that holds none: enough to build the model, whose start it leaves undefined."""
     likelihood, pixels = _LIKELIHOODS[settings.likelihood]
     if settings.binarization == "dynamic":
         pixels = _BITS
     none = np.zeros((0, *image_shape), np.uint8)
     mean = np.full(tuple(image_shape), 0.5)
-    return Problem(np.zeros((1, *image_shape), np.uint8), mean, none, jnp.zeros(none.shape), None, pixels, likelihood)
+    train = np.zeros((1, *image_shape), np.uint8)
+    return Problem(train, mean, none, jnp.zeros(none.shape), None, pixels, likelihood, num_classes=num_classes)
 
 
 def fitted_to(problem: Problem, key: jax.Array) -> jax.Array:
@@ -138,7 +200,7 @@ def as_told(settings: Settings, network: Network) -> Network:
     return rematerialized(network) if settings.rematerialize else network
 
 
-def make_gaussian_vae(settings: Settings, problem: Problem) -> VAE:
-    """The Gaussian VAE that the settings describe."""
+def make_gaussian_vae(settings: Settings, problem: Problem) -> Model:
+    """The Gaussian VAE that the settings describe; with --condition labels, a `Conditional` of them."""
     encoder, decoder = make_networks(settings, problem, 2 * settings.latent_dim)
     return gaussian_vae(encoder, decoder, settings.latent_dim, problem.likelihood)

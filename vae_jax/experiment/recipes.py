@@ -19,6 +19,7 @@ VAE = Method(
     lambda settings: negative_elbo,
     measure_vae,
     description="The variational autoencoder of Kingma & Welling 2014 (arXiv:1312.6114) on images.",
+    conditional=True,
 )
 
 

@@ -37,6 +37,9 @@ _PLACES = (
     "num_processes",
     "process_id",
 )
+# Fields that came after the format of run folders, with their defaults: config.json holds one only if it differs, so
+# that folders without it are those of this version too.
+_ADDED = {"condition": "none"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,6 +64,8 @@ class Settings:
     """resume even if the run was begun with other versions of vae_jax, JAX, flax, optax or NumPy (changes its bits)"""
     log: LogName = "none"
     """metrics go to metrics.jsonl, and to TensorBoard or Weights & Biases too; to be given again with --resume"""
+    condition: Literal["none", "labels"] = "none"
+    """side information that encoder and decoder are given: the label of each image, or none (vae and beta_vae)"""
     network: Literal["mlp", "conv"] = "mlp"
     """mlp, or conv: 4x4 convolutions of stride 2"""
     hidden: tuple[int, ...] = (400,)
@@ -145,6 +150,10 @@ def resolve(settings: Settings, images: Images | ImageStream) -> Settings:
         raise ValueError(
             "--stream reads images batch by batch, but --binarization static draws the bits of all at once"
         )
+    if settings.stream and settings.condition != "none":
+        raise ValueError(
+            f"--stream reads images without their labels, which --condition {settings.condition} needs: leave one out"
+        )
     if settings.stream and settings.seeds > 1:
         raise ValueError(f"--stream trains one model at a time, got --seeds {settings.seeds}")
     validation_size = _validation_size(settings, images)
@@ -199,8 +208,9 @@ def _validation_size(settings: Settings, images: Images | ImageStream) -> int:
 
 def run_config(experiment: str, settings: Settings) -> dict[str, Any]:
     """What `config.json` holds: all that decides the numbers, not where things lie."""
+    left_out = {*_PLACES, *(name for name, default in _ADDED.items() if getattr(settings, name) == default)}
     fields = dataclasses.asdict(settings)
-    return {"experiment": experiment} | {name: fields[name] for name in fields if name not in _PLACES}
+    return {"experiment": experiment} | {name: fields[name] for name in fields if name not in left_out}
 
 
 def settings_of_run(experiment: str, places: SettingsT, folder: RunFolder) -> SettingsT:
@@ -219,9 +229,9 @@ def settings_of_run(experiment: str, places: SettingsT, folder: RunFolder) -> Se
     if config.get("experiment") != experiment:
         other = config.get("experiment")
         raise ValueError(f"{folder.argument} {folder.path} holds a run of experiments.{other}, not of {experiment}")
-    fields = set(run_config(experiment, places)) - {"experiment"}
     del config["experiment"]
-    settings = dataclasses.replace(places, **saved_fields(folder, config, type(places), fields))
+    fields = {*run_config(experiment, places), *_ADDED} - {"experiment"}
+    settings = dataclasses.replace(places, **saved_fields(folder, _ADDED | config, type(places), fields))
     check_numbers(settings, f"{folder.argument} {folder.path}: config.json")
     return settings
 

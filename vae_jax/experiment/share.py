@@ -22,11 +22,12 @@ def export_run(loaded: Loaded, format: str, folder: Path) -> list[Path]:
     """
     summary = defined(summary_of(loaded))
     beside = {
-        "config.json": config_text(loaded.config, image_shape=loaded.image_shape),
+        "config.json": config_text(loaded.config, image_shape=loaded.image_shape, num_classes=loaded.num_classes),
         "summary.json": json.dumps(summary, indent=2, allow_nan=False) + "\n",
         NAME: model_card(loaded.title, loaded.description, loaded.config, summary, loaded.command),
     }
-    return export(loaded.model, loaded.params, loaded.image_shape, format, folder, loaded.config, beside)
+    model = loaded.model, loaded.params, loaded.image_shape
+    return export(*model, format, folder, loaded.config, beside, loaded.num_classes)
 
 
 def summary_of(loaded: Loaded) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from vae_jax.experiment.method import Method
 from vae_jax.experiment.model_card import write_model_card
 from vae_jax.experiment.problem import Problem
 from vae_jax.experiment.settings import Settings, as_command, run_config, settings_of_run
-from vae_jax.models._model import VAE
+from vae_jax.models._model import Model
 from vae_jax.params import Params
 from vae_jax.runs import RunFolder
 from vae_jax.training import Row
@@ -43,7 +43,7 @@ class Trained(NamedTuple):
     folder: RunFolder
     images: Images | ImageStream
     problem: Problem
-    model: VAE
+    model: Model
     params: Params
     history: Sequence[Row]
 
@@ -52,7 +52,7 @@ def measure(trained: Trained, nll_samples: int) -> Measures:
     """What the method measures on the test images, with bits per dimension where they are defined."""
     problem, evaluation_key = trained.problem, keys_of(trained.settings).evaluation
     measures = trained.method.measure(
-        trained.model, trained.params, evaluation_key, problem.test, trained.settings.elbo_samples, nll_samples
+        trained.model, trained.params, evaluation_key, problem.test_examples, trained.settings.elbo_samples, nll_samples
     )
     bound = measures.summary["negative_elbo"]
     # Where p(x | z) is of 8-bit pixels: bits of black and white are not compared by it.
@@ -64,14 +64,16 @@ def measure(trained: Trained, nll_samples: int) -> Measures:
 
 def draw_figures(trained: Trained, measures: Measures, summary: Mapping[str, Any]) -> list[ReportFigure]:
     """Saves every figure that the model and the numbers in the summary give, in the order of the report."""
+    problem = trained.problem
     subject = Subject(
         trained.model,
         trained.params,
-        trained.problem.test,
-        trained.problem.test_labels,
+        problem.test,
+        problem.test_labels,
         measures.posterior_means,
         measures.kl_per_dimension,
         trained.history,
+        problem.num_classes,
     )
     figures = []
     for captioned in (

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import jax
 
-from vae_jax.models._model import VAE
+from vae_jax.models._model import Example, Model
 from vae_jax.objectives._batch import Aux, Objective
 from vae_jax.objectives._scheduled import Scheduled
 from vae_jax.params import Params
 
-Prepare = Callable[[jax.Array, jax.Array], jax.Array]  # (key, raw batch) -> the batch as the model sees it
+Prepare = Callable[[jax.Array, Any], Any]  # (key, raw x [B, ...]) -> x as the model sees it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Prepared:
     objective: Objective
     prepare: Prepare
 
-    def __call__(self, model: VAE, params: Params, key: jax.Array, batch: jax.Array) -> tuple[jax.Array, Aux]:
+    def __call__(self, model: Model, params: Params, key: jax.Array, batch: Any) -> tuple[jax.Array, Aux]:
         objective, key, batch = preprocessed(self, key, batch)
         return objective(model, params, key, batch)
 
@@ -30,11 +31,12 @@ class Prepared:
 def on_prepared(objective: Objective, prepare: Prepare) -> Objective:
     """The objective on `prepare(key, batch)`: scaling, binarisation or noise inside the jitted step.
 
-    Of a `Scheduled` objective it is one again, with the same warm-up.
+    Of a `Scheduled` objective it is one again, with the same warm-up. Of a batch of `Example`s x alone is prepared: the
+    context reaches the objective as it is.
 
     Args:
       objective: takes the batch as the model sees it.
-      prepare: (key, raw batch) -> batch, for example `vae_jax.data.binarize`.
+      prepare: (key, raw x `[B, ...]`) -> x, for example `vae_jax.data.binarize`.
     """
     if isinstance(objective, Scheduled):
         scheduled = objective
@@ -42,10 +44,13 @@ def on_prepared(objective: Objective, prepare: Prepare) -> Objective:
     return Prepared(objective, prepare)
 
 
-def preprocessed(objective: Objective, key: jax.Array, batch: jax.Array) -> tuple[Objective, jax.Array, jax.Array]:
+def preprocessed(objective: Objective, key: jax.Array, batch: Any) -> tuple[Objective, jax.Array, Any]:
     """(objective of what the model sees, its key, the batch as the model sees it), of any objective."""
     while isinstance(objective, Prepared):
         prepare_key, key = jax.random.split(key)
-        batch = objective.prepare(prepare_key, batch)
+        if isinstance(batch, Example):
+            batch = batch._replace(x=objective.prepare(prepare_key, batch.x))
+        else:
+            batch = objective.prepare(prepare_key, batch)
         objective = objective.objective
     return objective, key, batch
