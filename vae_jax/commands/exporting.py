@@ -15,7 +15,8 @@ from vae_jax.text import printable
 def prepare_export(options: Export) -> Callable[[], None]:
     loaded = load(options)
     folder = options.output or options.run / f"export-{options.format}"
-    check_can_write(loaded.model, loaded.params, loaded.image_shape, options.format, folder, "--output")
+    model = loaded.model, loaded.params, loaded.image_shape
+    check_can_write(*model, options.format, folder, "--output", loaded.num_classes)
 
     def work() -> None:
         with working(f"writing {options.format} to {folder}"):

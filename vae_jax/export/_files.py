@@ -18,7 +18,7 @@ from vae_jax.export._functions import Function, Functions, functions_of
 from vae_jax.export._onnx_convert import to_onnx
 from vae_jax.export._safetensors_files import require_safetensors, write_params
 from vae_jax.export._stablehlo import to_stablehlo
-from vae_jax.models import VAE
+from vae_jax.models._model import Model
 from vae_jax.params import Params
 
 
@@ -81,13 +81,14 @@ FORMATS = {
 
 
 def export(
-    model: VAE,
+    model: Model,
     params: Params,
     image_shape: Sequence[int],
     format: str,
     folder: str | Path,
     config: Mapping[str, Any],
     beside: Mapping[str, str] | None = None,
+    num_classes: int | None = None,
 ) -> list[Path]:
     """Writes a model in a format to a folder, with a `manifest.json` that says what is in it.
 
@@ -102,6 +103,7 @@ def export(
       folder: where to; it is made, or the export that it holds replaced, once all files are whole.
       config: of the run, kept in the manifest as JSON.
       beside: texts by file name, written to the folder too.
+      num_classes: of the labels of a `Conditional`, which encoder, decoder and sampler take too; None for a VAE.
 
     Returns:
       The files, the manifest last.
@@ -111,7 +113,7 @@ def export(
         safetensors is missing for its format, or the model cannot be written.
     """
     folder, shape = Path(folder), tuple(image_shape)
-    functions = check_can_write(model, params, shape, format, folder)
+    functions = check_can_write(model, params, shape, format, folder, num_classes=num_classes)
     with whole(folder) as partial:
         files = FORMATS[format].write(Exported(functions, params), partial)
         for name, text in (beside or {}).items():
@@ -124,13 +126,20 @@ def export(
 
 
 def check_can_write(
-    model: VAE, params: Params, image_shape: Sequence[int], format: str, folder: str | Path, argument: str = "folder"
+    model: Model,
+    params: Params,
+    image_shape: Sequence[int],
+    format: str,
+    folder: str | Path,
+    argument: str = "folder",
+    num_classes: int | None = None,
 ) -> Functions:
     """Stops where `export` would before it has begun to write.
 
     Args:
       model, params, image_shape, format, folder: as `export` takes them.
       argument: what the user named the folder by, for the message.
+      num_classes: as `export` takes it.
 
     Returns:
       The functions that there are to write.
@@ -142,7 +151,7 @@ def check_can_write(
         raise ValueError(f"format must be one of {', '.join(FORMATS)}, got {format!r}")
     FORMATS[format].require()
     check_folder(Path(folder), argument)
-    return functions_of(model, params, image_shape)
+    return functions_of(model, params, image_shape, num_classes)
 
 
 def check_folder(folder: Path, argument: str) -> None:

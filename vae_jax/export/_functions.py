@@ -9,8 +9,9 @@ import jax
 import jax.numpy as jnp
 
 from vae_jax.distributions import Chain, DiscreteUniform, Distribution, Normal, UndefinedError, mean_of
-from vae_jax.models import VAE, CodebookPrior, QuantizedPosterior
+from vae_jax.models import VAE, CodebookPrior, Conditional, QuantizedPosterior
 from vae_jax.models._codes import sequence_of, sequence_sizes
+from vae_jax.models._model import Model, check_takes_context, given
 from vae_jax.models._use import code
 from vae_jax.models._with_code_prior import PriorSequence
 from vae_jax.params import Params
@@ -41,28 +42,35 @@ class Functions(NamedTuple):
     left_out: dict[str, str]  # name -> reason
 
 
-def functions_of(model: VAE, params: Params, image_shape: Sequence[int]) -> Functions:
-    """The encoder, the decoder and the sampler of a model.
+def functions_of(model: Model, params: Params, image_shape: Sequence[int], num_classes: int | None = None) -> Functions:
+    """The encoder, the decoder and the sampler of a model; those of a `Conditional` take a label beside their input.
 
     Args:
-      model: whose z is a vector, several in a chain, or codes on grids.
+      model: whose z is a vector, several in a chain, or codes on grids; a `Conditional` of labels whose z is a vector.
       params: its parameters, which the functions hold.
       image_shape: `[H, W, C]` of one example x.
+      num_classes: C, of the labels 0 to C - 1 of a `Conditional`; None for a VAE.
 
     Returns:
       The functions, and of those that cannot be written the reasons.
 
     Raises:
-      ValueError: where z is something else.
+      ValueError: if z is something else.
+      TypeError: if a `Conditional` comes without num_classes, or a VAE with it.
     """
+    check_takes_context(model, num_classes is not None)
     x = jax.ShapeDtypeStruct(tuple(image_shape), jnp.float32)
-    posterior = jax.eval_shape(lambda x: model.encode(params, x), x)
-    if isinstance(posterior, QuantizedPosterior):
+    label = None if num_classes is None else jax.ShapeDtypeStruct((), jnp.int32)
+    posterior = jax.eval_shape(lambda x, label: given(model, label).encode(params, x), x, label)
+    if isinstance(model, Conditional):
+        if isinstance(posterior, (QuantizedPosterior, Chain)):
+            raise ValueError("a Conditional must have a z that is one vector to be exported")
+    elif isinstance(posterior, QuantizedPosterior):
         return _of_codes(model, params, tuple(image_shape))
-    if isinstance(posterior, Chain):
+    elif isinstance(posterior, Chain):
         return _of_chains(model, params, tuple(image_shape))
     try:
-        mean = jax.eval_shape(lambda x: mean_of(model.encode(params, x)), x)
+        mean = jax.eval_shape(lambda x, label: mean_of(given(model, label).encode(params, x)), x, label)
     except UndefinedError:
         mean = None
     if not isinstance(mean, jax.ShapeDtypeStruct) or len(mean.shape) != 1:
@@ -70,47 +78,54 @@ def functions_of(model: VAE, params: Params, image_shape: Sequence[int]) -> Func
             "model must have a z that is one vector, several of a Chain, or codes on grids, to be exported; got a "
             f"posterior of the type {type(posterior).__name__}"
         )
-    return _of_vectors(model, params, tuple(image_shape), mean.shape[0])
+    return _of_vectors(model, params, tuple(image_shape), mean.shape[0], num_classes)
 
 
 def _images(name: str, shape: tuple[int, ...], meaning: str) -> Tensor:
     return Tensor(name, shape, "float32", f"{meaning}; height, width, channels; the data's own scale, 0 to 1")
 
 
-def _of_vectors(model: VAE, params: Params, shape: tuple[int, ...], dim: int) -> Functions:
-    def encode(x: jax.Array) -> dict[str, jax.Array]:
-        def one(x: jax.Array) -> dict[str, jax.Array]:
-            posterior = model.encode(params, x)
+def _of_vectors(model: Model, params: Params, shape: tuple[int, ...], dim: int, num_classes: int | None) -> Functions:
+    def encode(x: jax.Array, label: jax.Array | None = None) -> dict[str, jax.Array]:
+        def one(x: jax.Array, label: jax.Array | None) -> dict[str, jax.Array]:
+            posterior = given(model, label).encode(params, x)
             mean = {"mean": mean_of(posterior)}
             if not isinstance(posterior, Normal):
                 return mean
             return mean | {"standard_deviation": jnp.exp(0.5 * posterior.log_variance)}
 
-        return jax.vmap(one)(x)
+        return jax.vmap(one)(x, label)
 
-    def decode(z: jax.Array) -> dict[str, jax.Array]:
-        return {"mean": jax.vmap(lambda z: mean_of(model.decode(params, z)))(z)}
+    def decode(z: jax.Array, label: jax.Array | None = None) -> dict[str, jax.Array]:
+        return {"mean": jax.vmap(lambda z, label: mean_of(given(model, label).decode(params, z)))(z, label)}
 
-    def sample(noise: jax.Array) -> dict[str, jax.Array]:
-        prior = model.prior(params)
-        return {"images": decode(jax.vmap(lambda noise: _drawn(prior, noise))(noise))["mean"]}
+    def sample(noise: jax.Array, label: jax.Array | None = None) -> dict[str, jax.Array]:
+        draw = lambda noise, label: _drawn(given(model, label).prior(params), noise)
+        return {"images": decode(jax.vmap(draw)(noise, label), label)["mean"]}
 
     image = _images("x", shape, "images as the model sees them")
     vector = lambda name, meaning: Tensor(name, (dim,), "float32", meaning)
-    made = jax.eval_shape(encode, jax.ShapeDtypeStruct((1, *shape), jnp.float32))
+    labels, struct = (), None
+    if num_classes is not None:
+        labels = (Tensor("label", (), "int32", f"label of each image, from 0 to {num_classes - 1}"),)
+        struct = jax.ShapeDtypeStruct((1,), jnp.int32)
+    made = jax.eval_shape(encode, jax.ShapeDtypeStruct((1, *shape), jnp.float32), struct)
     meanings = {"mean": "mean of q(z | x)", "standard_deviation": "standard deviation of each dimension of q(z | x)"}
     codes = tuple(vector(name, meaning) for name, meaning in meanings.items() if name in made)
     written = [
-        Function("encoder", (image,), codes, encode),
-        Function("decoder", (vector("z", "latent code"),), (_images("mean", shape, "mean of p(x | z)"),), decode),
+        Function("encoder", (image, *labels), codes, encode),
+        Function(
+            "decoder", (vector("z", "latent code"), *labels), (_images("mean", shape, "mean of p(x | z)"),), decode
+        ),
     ]
-    prior = jax.eval_shape(lambda: model.prior(params))
+    one = None if struct is None else jax.ShapeDtypeStruct((), jnp.int32)
+    prior = jax.eval_shape(lambda label: given(model, label).prior(params), one)
     if not isinstance(prior, Normal):
         reason = f"the prior is a {type(prior).__name__}; only a Normal prior is drawn from by noise alone"
         return Functions(tuple(written), {"sampler": reason})
     noise = vector("noise", "independent draws of a standard normal distribution")
     drawn = _images("images", shape, "means of p(x | z) at z = prior mean + prior standard deviation * noise")
-    return Functions((*written, Function("sampler", (noise,), (drawn,), sample)), {})
+    return Functions((*written, Function("sampler", (noise, *labels), (drawn,), sample)), {})
 
 
 def _drawn(prior: Distribution, noise: jax.Array) -> jax.Array:
