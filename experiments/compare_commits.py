@@ -1,0 +1,150 @@
+"""Two commits compared: the default job and each recipe, run for an epoch or two at both on this machine.
+
+    python -m experiments.compare_commits OLD NEW
+    python -m experiments.compare_commits OLD NEW --jobs vae vq_vae
+
+Every number of summary.json and metrics.jsonl and every array of the saved models must have equal bits, or differ by
+less than 1e-6 of the largest number of its array; else the exit code is 1. `disentangle` draws its images, and a change
+of the order of draws is a change of numbers alone: its scores are shown side by side and are not part of the exit code.
+A commit is checked out in a temporary folder and run by this Python. All jobs take about 20 minutes on two cores.
+"""
+
+import dataclasses
+import json
+import os
+import shlex
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import tyro
+
+from experiments.lib.run_difference import Difference, difference, numbers_of
+from vae_jax.experiment import exit_on_bad_input
+from vae_jax.experiment.progress import say
+from vae_jax.runs import defined
+
+TOLERANCE = 1e-6
+_VQ_VAE = "--channels 8 16 --num-codes 16 --epochs 1 --prior-epochs 2 --prior-layers 1 --prior-width 32"
+_ROOT = Path(__file__).parents[1]
+# The words of a job at the old commit, and those at the new one if a flag has got another name.
+JOBS: dict[str, tuple[str, ...]] = {
+    "vae": ("vae --epochs 2",),
+    "likelihood": ("vae --epochs 1 --hidden 64 --latent-dim 4 --nll-samples 16",),
+    "conv": ("vae --epochs 1 --network conv --channels 8 16 --hidden 32 --likelihood normal",),
+    "seeds": ("vae --epochs 2 --seeds 2 --hidden 64 --binarization static",),
+    "microbatches": ("vae --epochs 1 --microbatches 4",),
+    "stream": ("vae --epochs 1 --stream",),
+    "autoencoder": ("autoencoder --epochs 2",),
+    "beta_vae": ("beta_vae --epochs 2 --beta 4",),
+    "vq_vae": (f"vq_vae {_VQ_VAE}",),
+    "vq_vae_masked": (f"vq_vae {_VQ_VAE} --quantizer residual --prior masked",),
+    "vq_vae_seeds": (f"vq_vae {_VQ_VAE} --quantizer finite_scalar --prior pixel_cnn --seeds 2",),
+    "disentangle": (
+        "disentangle --data squares --betas 1 4 --seeds 3 --steps 100 --points 200 --batch-size 16 --latent-dim 6 "
+        "--no-whole-table --dci-points 100",
+    ),
+}
+DRAWN = ("disentangle",)  # jobs whose numbers depend on the order of draws
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What the comparison can be told."""
+
+    old: Annotated[str, tyro.conf.Positional]
+    """commit to compare with"""
+    new: Annotated[str, tyro.conf.Positional]
+    """commit to be compared"""
+    jobs: tuple[str, ...] = tuple(JOBS)
+    """names of jobs, by default all"""
+
+
+def git(*words: str) -> None:
+    """Runs git in this repository.
+
+    Raises:
+      ValueError: if it fails, with its last line.
+    """
+    done = subprocess.run(["git", *words], cwd=_ROOT, capture_output=True, text=True)
+    if done.returncode:
+        raise ValueError(f"git {words[0]}: {(done.stderr.strip() or 'it failed').splitlines()[-1]}")
+
+
+def run(worktree: Path, words: str, folder: Path) -> dict[str, np.ndarray] | None:
+    """Numbers of a job at a commit; None if it failed, and then the end of its stderr is said."""
+    experiment, *flags = shlex.split(words)
+    command = [sys.executable, "-m", f"experiments.{experiment}", *flags, "--run-dir", str(folder)]
+    environment = os.environ | {"PYTHONPATH": str(worktree)}  # before what is installed
+    done = subprocess.run(command, cwd=worktree, env=environment, capture_output=True, text=True)
+    if done.returncode:
+        say(f"{shlex.join(command)} ended with {done.returncode}:\n" + "\n".join(done.stderr.splitlines()[-5:]))
+        return None
+    return numbers_of(folder)
+
+
+def line_of(job: str, found: Difference | None) -> str:
+    """A job's line of the table."""
+    if found is None:
+        return f"{job:<16}failed"
+    words = f"differ by {found.largest:.1e} ({found.where})"
+    if found.largest == 0:
+        words = "equal bits" if found.equal_bits else "equal numbers of another dtype"
+    for names, what in ((found.missing, "missing"), (found.added, "new")):
+        if names:
+            words += f"; {what}: {', '.join(names[:3])}{' ...' if len(names) > 3 else ''}"
+    return f"{job:<16}{found.numbers:>6} numbers  {words}"
+
+
+def scores_of(old: dict[str, np.ndarray], new: dict[str, np.ndarray]) -> dict[str, list[list[float]]]:
+    """Median and range over seeds of each score at the old commit, and at the new one."""
+    start, end = "summary.json/over_seeds/", "/median"
+    names = [n[len(start) : -len(end)] for n in old if n.startswith(start) and n.endswith(end) and n in new]
+    spread = lambda side, name: [float(side[f"{start}{name}/{part}"]) for part in ("median", "min", "max")]
+    return {name: [spread(old, name), spread(new, name)] for name in names}
+
+
+def compare(options: Options, temporary: Path) -> dict[str, Any]:
+    """The record of the comparison: of each job the difference, and if it is the same."""
+    sides = {"old": options.old, "new": options.new}
+    for side, commit in sides.items():
+        git("worktree", "add", "--quiet", "--detach", str(temporary / side), commit)
+    record: dict[str, Any] = {**sides, "tolerance": TOLERANCE, "jobs": {}}
+    for job in options.jobs:
+        found = None
+        old = run(temporary / "old", JOBS[job][0], temporary / f"{job}-old")
+        new = run(temporary / "new", JOBS[job][-1], temporary / f"{job}-new")
+        if old is not None and new is not None:
+            found = difference(old, new)
+            if job in DRAWN and found.largest > TOLERANCE:
+                record["scores"] = scores_of(old, new)
+        same = found is not None and not found.missing and (found.largest <= TOLERANCE or job in DRAWN)
+        record["jobs"][job] = {"same": same} | (found._asdict() if found else {})
+        say(line_of(job, found))
+    for name, spreads in record.get("scores", {}).items():
+        texts = ["{:.4g} ({:.4g} to {:.4g})".format(*spread) for spread in spreads]
+        say(f"{name:<28}{texts[0]:>34}{texts[1]:>34}")
+    return record
+
+
+def main(options: Options) -> None:
+    with exit_on_bad_input():
+        if unknown := sorted(set(options.jobs) - set(JOBS)):
+            raise ValueError(f"--jobs must be some of {', '.join(JOBS)}, got {', '.join(unknown)}")
+        for commit in (options.old, options.new):
+            git("rev-parse", "--verify", f"{commit}^{{commit}}")
+    with tempfile.TemporaryDirectory() as temporary:
+        try:
+            record = compare(options, Path(temporary))
+        finally:
+            for side in ("old", "new"):
+                subprocess.run(["git", "worktree", "remove", "--force", f"{temporary}/{side}"], cwd=_ROOT, check=False)
+    print(json.dumps(defined(record), allow_nan=False))
+    sys.exit(0 if all(job["same"] for job in record["jobs"].values()) else 1)
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Options, description=__doc__, prog="python -m experiments.compare_commits"))

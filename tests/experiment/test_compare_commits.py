@@ -1,0 +1,102 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+import orbax.checkpoint as ocp
+import pytest
+
+from experiments import compare_commits
+from experiments.lib.run_difference import difference, numbers_of, relative_difference
+
+OLD = {"loss": np.asarray(2.0), "codes": np.asarray([1.0, -4.0]), "nll": np.asarray(np.nan)}
+
+
+@pytest.mark.parametrize(
+    ("new", "largest", "where"),
+    [
+        (OLD, 0.0, "loss"),
+        (OLD | {"codes": np.asarray([1.0 + 4e-8, -4.0])}, 1e-8, "codes"),
+        (OLD | {"loss": np.asarray(2.5)}, 0.2, "loss"),
+        (OLD | {"nll": np.asarray(1.0)}, np.inf, "nll"),
+        (OLD | {"codes": np.asarray([1.0])}, np.inf, "codes"),
+    ],
+)
+def test_the_largest_difference_is_relative_to_the_largest_number_of_its_array(new, largest, where):
+    found = difference(OLD, new)
+    assert found.largest == pytest.approx(largest, rel=1e-6) and (found.where == where or largest == 0)
+    assert found.equal_bits == (largest == 0) and found.numbers == 3 and not (found.missing or found.added)
+
+
+def test_missing_numbers_and_another_dtype_are_no_equal_bits():
+    found = difference(OLD, {"loss": np.asarray(2.0, np.float32), "rate": np.asarray(1.0)})
+    assert found.missing == ("codes", "nll") and found.added == ("rate",)
+    assert found.largest == 0 and not found.equal_bits
+    assert "equal numbers of another dtype; missing: codes, nll; new: rate" in compare_commits.line_of("vae", found)
+    assert relative_difference(np.asarray(0), np.asarray(1e-30)) == 1
+
+
+def test_numbers_of_a_run_are_those_of_its_files_and_of_its_last_saved_model(tmp_path):
+    summary = {"elbo": -3.0, "nll": None, "wall_seconds": 9.0, "device": "cpu", "spread": {"min": 1}, "note": "7"}
+    (tmp_path / "summary.json").write_text(json.dumps(summary))
+    (tmp_path / "prior_0").mkdir()
+    (tmp_path / "prior_0" / "metrics.jsonl").write_text('{"epoch": 1, "seconds": 2.0}\n{"epoch": 2, "seconds": 3.0}\n')
+    for number, value in (("9", 1.0), ("10", 2.0)):
+        tree = {"encoder": {"bias": jnp.full(2, value)}}
+        checkpointer = ocp.Checkpointer(ocp.StandardCheckpointHandler())
+        checkpointer.save(tmp_path / "checkpoints" / number / "best", args=ocp.args.StandardSave(tree))
+    found = numbers_of(tmp_path)
+    assert {name for name in found if name.startswith("summary")} == {
+        "summary.json/elbo",
+        "summary.json/nll",
+        "summary.json/spread/min",
+    }
+    assert found["prior_0/metrics.jsonl/1/epoch"] == 2 and not any("seconds" in name for name in found)
+    np.testing.assert_array_equal(found["checkpoints['encoder']['bias']"], [2.0, 2.0])
+
+
+# A repository whose job writes the number that its commit holds, where it is told to.
+_JOB = """import json, sys
+from pathlib import Path
+folder = Path(sys.argv[sys.argv.index("--run-dir") + 1])
+folder.mkdir()
+(folder / "summary.json").write_text(json.dumps({"elbo": VALUE}))
+"""
+
+
+def test_a_difference_between_commits_is_found_and_their_checkouts_are_removed(tmp_path, monkeypatch, capsys):
+    repository = tmp_path / "repository"
+    (repository / "experiments").mkdir(parents=True)
+    git = lambda *words: subprocess.run(
+        ["git", "-c", "user.name=a", "-c", "user.email=a@b", *words], cwd=repository, check=True, capture_output=True
+    )
+    git("init", "-q")
+    for tag, value in (("one", "-3.0"), ("two", "-3.0 - 1e-7"), ("three", "-3.1"), ("four", "1 / 0")):
+        (repository / "experiments" / "vae.py").write_text(_JOB.replace("VALUE", value))
+        git("add", "-A")
+        git("commit", "-q", "-m", tag)
+        git("tag", tag)
+    monkeypatch.setattr(compare_commits, "_ROOT", repository)
+    for new, code, said in (
+        ("one", 0, "equal bits"),
+        ("two", 0, "differ by 3.3e-08 (summary.json/elbo)"),
+        ("three", 1, "differ by 3.2e-02 (summary.json/elbo)"),
+        ("four", 1, "failed"),
+    ):
+        with pytest.raises(SystemExit) as left:
+            compare_commits.main(compare_commits.Options("one", new, ("vae",)))
+        written = capsys.readouterr()
+        record = json.loads(written.out.splitlines()[-1])
+        assert left.value.code == code and record["jobs"]["vae"]["same"] == (code == 0)
+        assert said in written.err
+    assert len(subprocess.check_output(["git", "worktree", "list"], cwd=repository, text=True).splitlines()) == 1
+
+
+def test_bad_arguments_are_named():
+    command = [sys.executable, "-m", "experiments.compare_commits"]
+    done = subprocess.run(
+        [*command, "HEAD", "HEAD", "--jobs", "vea"], cwd=Path(__file__).parents[2], capture_output=True, text=True
+    )
+    assert done.returncode == 2 and done.stderr.endswith("got vea\n") and not done.stdout
