@@ -56,6 +56,13 @@ def linear_chain(log_variances: tuple[float, float, float], from_last: bool = Fa
     return d.Chain(first, (params,), (linear_conditional,), from_last)
 
 
+CORRELATED = jnp.asarray([[0.6, 0.0, 0.0], [-1.2, 0.8, 0.0], [0.5, -0.7, 1.5]], jnp.float32)
+
+
+def _rows_scaled(*log_scales: float) -> jax.Array:
+    return jnp.exp(array(*log_scales))[:, None] * CORRELATED
+
+
 MIXTURE = d.Mixture(
     array(0.5, -0.5, 1.0),
     d.Normal(
@@ -82,6 +89,22 @@ DISTRIBUTIONS: dict[str, DistributionRow] = {
         continuous=True,
         reparameterized=True,
         support=_normal_support,
+    ),
+    "MultivariateNormal": DistributionRow(
+        d.MultivariateNormal(array(0.5, -2.0, 3.0), CORRELATED),
+        array(0.0, -1.0, 4.0),
+        (
+            (d.MultivariateNormal(array(0.0, 1.0, 1.0), _rows_scaled(-15.0, 15.0, -15.0)), array(0.0, 3.0, 3.0)),
+            (d.MultivariateNormal(array(0.0, 1.0, 1.0), _rows_scaled(15.0, -15.0, 15.0)), array(0.0, 3.0, 3.0)),
+        ),
+        jnp.float32,
+        continuous=True,
+        reparameterized=None,  # not of the entries above the diagonal
+        support=_normal_support,
+        marginals=tuple(
+            d.Normal(array(mean), jnp.log(jnp.sum(jnp.square(row)))[None])
+            for mean, row in zip((0.5, -2.0, 3.0), CORRELATED, strict=True)
+        ),
     ),
     "Laplace": DistributionRow(
         d.Laplace(array(0.5, -2.0, 3.0), array(-1.0, 0.5, 1.0)),

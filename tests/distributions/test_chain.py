@@ -8,7 +8,7 @@ import scipy.stats
 from jax.flatten_util import ravel_pytree
 from jax.test_util import check_grads
 
-from vae_jax.distributions import Categorical, Chain, Normal, kl_divergence
+from vae_jax.distributions import Categorical, Chain, Normal, UndefinedError, kl_divergence
 
 RNG = np.random.default_rng(0)
 # Three parts of different lengths, so that no order but the right one fits.
@@ -105,6 +105,20 @@ def test_the_point_estimate_of_a_curved_chain_is_the_walk_through_the_conditiona
     expected = (z1, z2, np.sin(PARAMS[1]["mean"] @ z2))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), chain().point_estimate, expected)
     assert not hasattr(chain(), "mean")  # it is no expectation
+
+
+def test_standard_normal_numbers_are_mapped_along_the_chain_if_every_part_can_map_them():
+    noise = tuple(RNG.normal(size=n).astype(np.float32) for n in (2, 3, 4))
+    expected = [FIRST[0] + np.exp(FIRST[1] / 2) * noise[0]]
+    for params, own in zip(PARAMS, noise[1:], strict=True):
+        mean, log_variance = (params[name] @ expected[-1] for name in ("mean", "scale"))
+        expected.append(np.sin(mean) + np.exp(log_variance / 2) * own)
+    forwards = chain().from_standard_normal(noise)
+    backwards = chain(from_last=True).from_standard_normal(noise[::-1])
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), forwards, tuple(expected))
+    jax.tree.map(np.testing.assert_array_equal, backwards, forwards[::-1])
+    with pytest.raises(UndefinedError, match="Categorical has no from_standard_normal"):
+        Chain(Categorical(jnp.zeros(3)), (jnp.zeros((3, 2)),), (chosen_row,)).from_standard_normal(noise[:2])
 
 
 @pytest.mark.parametrize("log_variance", [-30.0, 0.0])

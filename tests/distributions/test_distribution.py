@@ -13,10 +13,15 @@ from vae_jax.distributions import (
     Laplace,
     Normal,
     UndefinedError,
+    from_standard_normal_of,
     kl_divergence,
+    kl_per_dimension,
     log_prob_of,
+    log_prob_terms_of,
     mean_of,
+    point_estimate_of,
     sample_and_log_prob_of,
+    standard_deviation_of,
 )
 from vae_jax.distributions._distribution import Distribution, discrete_kl_terms, event_arrays
 
@@ -52,6 +57,27 @@ def test_mean_of_is_the_mean_and_refuses_a_categorical():
     np.testing.assert_allclose(mean_of(Bernoulli(jnp.full(2, np.log(3)))), [0.75, 0.75], rtol=1e-6)
     with pytest.raises(TypeError, match=r"Categorical has no mean; draw from it with \.sample\(key\)"):
         mean_of(Categorical(jnp.zeros(3)))
+
+
+def test_what_a_distribution_leaves_out_is_refused_by_name():
+    normal = Normal(jnp.array([3.0, -1.0]), jnp.log(jnp.array([4.0, 9.0])))
+    np.testing.assert_allclose(standard_deviation_of(normal), [2.0, 3.0], rtol=1e-6)
+    np.testing.assert_allclose(from_standard_normal_of(normal, jnp.array([1.0, -2.0])), [5.0, -7.0], rtol=1e-6)
+    np.testing.assert_array_equal(point_estimate_of(normal), normal.mean)
+    np.testing.assert_allclose(kl_per_dimension(normal, normal), [0.0, 0.0])
+    assert log_prob_terms_of(normal, normal.mean).shape == (2,)
+    delta, categorical = Delta(jnp.ones(2)), Categorical(jnp.zeros(3))
+    np.testing.assert_array_equal(point_estimate_of(delta), [1.0, 1.0])
+    for call, message in (
+        (lambda: standard_deviation_of(delta), "Delta has no standard_deviation in closed form"),
+        (lambda: from_standard_normal_of(categorical, jnp.ones(2)), "Categorical has no from_standard_normal"),
+        (lambda: point_estimate_of(categorical), "Categorical has no mean; draw from it"),
+        (lambda: log_prob_terms_of(delta, jnp.ones(2)), "Delta has no log_prob_terms"),
+        (lambda: kl_per_dimension(delta, normal), "no KL divergence per dimension from Delta to Normal"),
+        (lambda: kl_per_dimension(normal, delta), "no KL divergence per dimension from Normal to Delta"),
+    ):
+        with pytest.raises(UndefinedError, match=message):
+            call()
 
 
 def test_a_distribution_of_ones_own_needs_only_sample_and_log_prob():

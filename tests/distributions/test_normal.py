@@ -132,6 +132,15 @@ def test_kl_is_zero_at_the_prior_and_never_below():
     assert np.min(kls) >= 0
 
 
+def test_the_average_of_two_has_the_mean_of_the_means_and_of_the_variances():
+    average = Normal(MEAN, LOG_VARIANCE).averaged(OTHER)
+    np.testing.assert_allclose(average.mean, 0.5 * (MEAN + OTHER.mean), rtol=1e-6)
+    variances = [np.exp(np.asarray(lv, np.float64)) for lv in (LOG_VARIANCE, OTHER.log_variance)]
+    np.testing.assert_allclose(average.standard_deviation, np.sqrt(np.mean(variances, axis=0)), rtol=1e-6)
+    wide = Normal(np.zeros(1, np.float32), np.full(1, 200.0, np.float32))  # exp(200) overflows
+    assert wide.averaged(wide).log_variance == 200.0
+
+
 def test_bfloat16_parameters_give_float32_densities_and_draws():
     dist = Normal(jnp.asarray(MEAN, jnp.bfloat16), jnp.asarray(LOG_VARIANCE, jnp.bfloat16))
     exact = Normal(dist.mean.astype(jnp.float32), dist.log_variance.astype(jnp.float32))

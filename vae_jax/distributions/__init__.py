@@ -26,6 +26,9 @@ from vae_jax.distributions._laplace import Laplace as Laplace
 from vae_jax.distributions._laplace import laplace_kl as laplace_kl
 from vae_jax.distributions._laplace import laplace_log_prob as laplace_log_prob
 from vae_jax.distributions._mixture import Mixture as Mixture
+from vae_jax.distributions._multivariate_normal import MultivariateNormal as MultivariateNormal
+from vae_jax.distributions._multivariate_normal import multivariate_normal_kl as multivariate_normal_kl
+from vae_jax.distributions._multivariate_normal import multivariate_normal_log_prob as multivariate_normal_log_prob
 from vae_jax.distributions._normal import Normal as Normal
 from vae_jax.distributions._normal import gaussian_kl as gaussian_kl
 from vae_jax.distributions._normal import normal_kl as normal_kl

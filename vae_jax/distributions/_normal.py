@@ -165,6 +165,8 @@ class Normal(Distribution):
         return mean + jnp.exp(0.5 * log_variance) * eps, log_prob
 
     def kl(self, other: Distribution) -> jax.Array | None:
+        if hasattr(other, "kl_from_normal"):  # a Normal with correlations
+            return other.kl_from_normal(self)
         if not isinstance(other, Normal):
             return None
         return normal_kl(self.mean, self.log_variance, other.mean, other.log_variance)
@@ -175,10 +177,7 @@ class Normal(Distribution):
         return 0.5 * _twice_kl(self.mean, self.log_variance, other.mean, other.log_variance)
 
     def averaged(self, other: Normal) -> Normal:
-        """The Normal whose mean and variance are the means of the two's.
-
-        Source: Hosoya 2019 (arXiv:1809.02383), the average of the group VAE (GVAE).
-        """
+        """Returns the Normal of the mean of both means and the mean of both variances, the average of the GVAE."""
         mean, log_variance, other_mean, other_log_variance = event_arrays(
             self.mean, self.log_variance, other.mean, other.log_variance
         )
