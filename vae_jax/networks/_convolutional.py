@@ -12,6 +12,7 @@ from jax.typing import ArrayLike
 
 from vae_jax.distributions._checks import check_counts, check_sizes
 from vae_jax.networks._convolutions import Conv, ConvTranspose, padding_of
+from vae_jax.networks._feature_wise import modulated
 from vae_jax.networks._mlp import Activation
 from vae_jax.networks._network import Network, from_linen
 from vae_jax.networks._odd_sizes import cropped, halved, padded
@@ -27,10 +28,11 @@ class ConvEncoder(nn.Module):
     activation: Activation = nn.relu
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def __call__(self, x: jax.Array, context: jax.Array | None = None) -> jax.Array:
         x = padded(x, len(self.channels))
         for i, (features, size) in enumerate(zip(self.channels, self.kernel_sizes, strict=True)):
-            x = self.activation(Conv(features, size, name=f"conv_{i}")(x))
+            x = Conv(features, size, name=f"conv_{i}")(x)
+            x = self.activation(modulated(x, context, f"conv_{i}_context"))
         x = self.activation(nn.Dense(self.hidden, name="hidden")(x.ravel()))
         return nn.Dense(self.num_outputs, name="output")(x)
 
@@ -46,14 +48,18 @@ class ConvDecoder(nn.Module):
     output_bias_init: nn.initializers.Initializer = nn.initializers.zeros_init()
 
     @nn.compact
-    def __call__(self, z: jax.Array) -> jax.Array:
+    def __call__(self, z: jax.Array, context: jax.Array | None = None) -> jax.Array:
         height, width, *pixel = self.output_shape
         grid = (*halved(self.output_shape, len(self.channels)), self.channels[-1])
         x = self.activation(nn.Dense(self.hidden, name="hidden")(z))
-        x = self.activation(nn.Dense(math.prod(grid), name="grid")(x)).reshape(grid)
+        x = nn.Dense(math.prod(grid), name="grid")(x)
+        if context is not None:
+            x = modulated(x.reshape(grid), context, "grid_context")
+        x = self.activation(x).reshape(grid)
         *sizes, output_size = reversed(self.kernel_sizes)
         for i, (features, size) in enumerate(zip(reversed(self.channels[:-1]), sizes, strict=True)):
-            x = self.activation(ConvTranspose(features, size, name=f"conv_{i}")(x))
+            x = ConvTranspose(features, size, name=f"conv_{i}")(x)
+            x = self.activation(modulated(x, context, f"conv_{i}_context"))
         output = ConvTranspose(math.prod(pixel), output_size, bias_init=self.output_bias_init, name="output")
         return cropped(output(x), height, width).reshape(height, width, *pixel)
 
@@ -81,6 +87,7 @@ def conv_encoder(
     hidden: int = 256,
     activation: Activation = nn.relu,
     kernel_sizes: Sequence[int] | None = None,
+    context_size: int = 0,
 ) -> Network:
     """Image `[H, W, C]` -> vector `[num_outputs]`.
 
@@ -93,6 +100,8 @@ def conv_encoder(
       hidden: the width of the dense layer next to the code.
       activation: of the hidden layers.
       kernel_sizes: of the same layers, each even; 4 where None.
+      context_size: length of the context, which scales and shifts the channels after each convolution (Perez et
+        al. 2018, arXiv:1709.07871); 0: the network takes none.
 
     Raises:
       ValueError: If H or W is 1 before the last halving, or a kernel size does not suit.
@@ -104,7 +113,8 @@ def conv_encoder(
     check_counts(num_outputs=num_outputs, hidden=hidden)
     check_halvings(image_shape, channels)
     sizes = _kernel_sizes(channels, kernel_sizes)
-    return from_linen(ConvEncoder(tuple(channels), sizes, hidden, num_outputs, activation), image_shape)
+    encoder = ConvEncoder(tuple(channels), sizes, hidden, num_outputs, activation)
+    return from_linen(encoder, image_shape, context_size)
 
 
 def conv_decoder(
@@ -115,6 +125,7 @@ def conv_decoder(
     output_bias: ArrayLike | None = None,
     activation: Activation = nn.relu,
     kernel_sizes: Sequence[int] | None = None,
+    context_size: int = 0,
 ) -> Network:
     """Code `[latent_dim]` -> array `[H, W, ...]`; the encoder's channels in reverse.
 
@@ -129,6 +140,7 @@ def conv_decoder(
         places, so that their mean over the places is taken. Zeros where None.
       activation: of the hidden layers.
       kernel_sizes: of the encoder's layers, from the image to the code, each even; 4 where None.
+      context_size: as in `conv_encoder`; the channels are those of the first grid and of each hidden convolution.
 
     Raises:
       ValueError: If H or W is 1 before the last halving, or a kernel size does not suit.
@@ -143,4 +155,4 @@ def conv_decoder(
     per_pixel = 0.0 if output_bias is None else jnp.asarray(output_bias).mean(axis=(0, 1)).ravel()
     bias_init = nn.initializers.constant(per_pixel)
     decoder = ConvDecoder(tuple(channels), sizes, hidden, tuple(output_shape), activation, bias_init)
-    return from_linen(decoder, (latent_dim,))
+    return from_linen(decoder, (latent_dim,), context_size)

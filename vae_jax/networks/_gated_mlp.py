@@ -11,12 +11,12 @@ from jax.nn.initializers import Initializer
 from jax.typing import ArrayLike
 
 from vae_jax.distributions._checks import LARGEST_SIZE, check_count, check_sizes
-from vae_jax.networks._mlp import LECUN_NORMAL, bias_init
+from vae_jax.networks._mlp import LECUN_NORMAL, bias_init, flattened
 from vae_jax.networks._network import Network, from_linen
 
 
 class GatedMLP(nn.Module):
-    """h = hidden_i(x) * sigmoid(gate_i(x)) for i = 0, 1, ... on the flattened input, then a plain layer `output`.
+    """h = hidden_i(x) * sigmoid(gate_i(x)) for i = 0, 1, ... on the flattened input and context, then `output`.
 
     Source: Tomczak & Welling 2018 (arXiv:1705.07120), the experiments; the gate is that of Dauphin et al. 2016
     (arXiv:1612.08083), eq. 1.
@@ -28,8 +28,8 @@ class GatedMLP(nn.Module):
     kernel_init: Initializer = LECUN_NORMAL
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        x = x.ravel()
+    def __call__(self, x: jax.Array, context: jax.Array | None = None) -> jax.Array:
+        x = flattened(x, context)
         for i, width in enumerate(self.hidden):
             hidden = nn.Dense(width, kernel_init=self.kernel_init, name=f"hidden_{i}")
             gate = nn.Dense(width, kernel_init=self.kernel_init, name=f"gate_{i}")
@@ -48,6 +48,7 @@ def gated_mlp_encoder(
     num_outputs: int,
     hidden: Sequence[int] = (300, 300),
     kernel_init: Initializer = LECUN_NORMAL,
+    context_size: int = 0,
 ) -> Network:
     """Image `[H, W, C]` (or a code `[D]`) -> vector `[num_outputs]`; arguments as in `mlp_encoder`.
 
@@ -56,7 +57,8 @@ def gated_mlp_encoder(
     check_count("num_outputs", num_outputs, most=LARGEST_SIZE)
     check_sizes("image_shape", image_shape)
     check_sizes("hidden", hidden)
-    return from_linen(GatedMLP(tuple(hidden), (num_outputs,), kernel_init=kernel_init), image_shape)
+    mlp = GatedMLP(tuple(hidden), (num_outputs,), kernel_init=kernel_init)
+    return from_linen(mlp, image_shape, context_size)
 
 
 def gated_mlp_decoder(
@@ -65,6 +67,7 @@ def gated_mlp_decoder(
     hidden: Sequence[int] = (300, 300),
     output_bias: ArrayLike | None = None,
     kernel_init: Initializer = LECUN_NORMAL,
+    context_size: int = 0,
 ) -> Network:
     """Code `[latent_dim]` -> array `[*output_shape]`; arguments as in `mlp_decoder`.
 
@@ -73,4 +76,5 @@ def gated_mlp_decoder(
     check_count("latent_dim", latent_dim, most=LARGEST_SIZE)
     check_sizes("output_shape", output_shape)
     check_sizes("hidden", hidden)
-    return from_linen(GatedMLP(tuple(hidden), tuple(output_shape), bias_init(output_bias), kernel_init), (latent_dim,))
+    mlp = GatedMLP(tuple(hidden), tuple(output_shape), bias_init(output_bias), kernel_init)
+    return from_linen(mlp, (latent_dim,), context_size)

@@ -21,7 +21,10 @@ LECUN_NORMAL: Initializer = nn.initializers.lecun_normal()
 
 
 class MLP(nn.Module):
-    """Dense layers `hidden_0`, `hidden_1`, ... on the flattened input, each with an activation, then `output`."""
+    """Dense layers `hidden_0`, `hidden_1`, ..., each with an activation, then `output`.
+
+    Their input is x, flattened, with the context (if there is one) after it.
+    """
 
     hidden: Sequence[int]
     output_shape: Sequence[int]
@@ -30,8 +33,8 @@ class MLP(nn.Module):
     kernel_init: Initializer = LECUN_NORMAL
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        x = x.ravel()
+    def __call__(self, x: jax.Array, context: jax.Array | None = None) -> jax.Array:
+        x = flattened(x, context)
         for i, width in enumerate(self.hidden):
             x = self.activation(nn.Dense(width, kernel_init=self.kernel_init, name=f"hidden_{i}")(x))
         output = nn.Dense(
@@ -49,6 +52,7 @@ def mlp_encoder(
     hidden: Sequence[int] = (400,),
     activation: Activation = nn.relu,
     kernel_init: Initializer = LECUN_NORMAL,
+    context_size: int = 0,
 ) -> Network:
     """Image `[H, W, C]` (or a code `[D]`) -> vector `[num_outputs]`.
 
@@ -58,13 +62,15 @@ def mlp_encoder(
       hidden: widths of the hidden layers.
       activation: of the hidden layers.
       kernel_init: of every layer's weights `[inputs, outputs]`, one of `jax.nn.initializers`; biases start at zero.
+      context_size: length of the context, which is concatenated to the flattened input; 0: the network takes none.
 
     Source: Kingma & Welling 2014 (arXiv:1312.6114), appendix C.
     """
     check_count("num_outputs", num_outputs, most=LARGEST_SIZE)
     check_sizes("image_shape", image_shape)
     check_sizes("hidden", hidden)
-    return from_linen(MLP(tuple(hidden), (num_outputs,), activation, kernel_init=kernel_init), image_shape)
+    mlp = MLP(tuple(hidden), (num_outputs,), activation, kernel_init=kernel_init)
+    return from_linen(mlp, image_shape, context_size)
 
 
 def mlp_decoder(
@@ -74,6 +80,7 @@ def mlp_decoder(
     output_bias: ArrayLike | None = None,
     activation: Activation = nn.relu,
     kernel_init: Initializer = LECUN_NORMAL,
+    context_size: int = 0,
 ) -> Network:
     """Code `[latent_dim]` -> array `[*output_shape]`.
 
@@ -84,6 +91,7 @@ def mlp_decoder(
       output_bias: the output layer's initial bias, of shape `output_shape`; zeros where None.
       activation: of the hidden layers.
       kernel_init: of every layer's weights `[inputs, outputs]`, one of `jax.nn.initializers`.
+      context_size: length of the context, which is concatenated to the code; 0: the network takes none.
 
     Source: Kingma & Welling 2014 (arXiv:1312.6114), appendix C.
     """
@@ -91,7 +99,12 @@ def mlp_decoder(
     check_sizes("output_shape", output_shape)
     check_sizes("hidden", hidden)
     mlp = MLP(tuple(hidden), tuple(output_shape), activation, bias_init(output_bias), kernel_init)
-    return from_linen(mlp, (latent_dim,))
+    return from_linen(mlp, (latent_dim,), context_size)
+
+
+def flattened(x: jax.Array, context: jax.Array | None) -> jax.Array:
+    """x as a vector, with the context after it if there is one."""
+    return x.ravel() if context is None else jnp.concatenate([x.ravel(), context])
 
 
 def bias_init(output_bias: ArrayLike | None) -> Initializer:

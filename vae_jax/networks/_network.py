@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen, nnx
 
-from vae_jax.distributions._checks import wrong_shape
+from vae_jax.distributions._checks import LARGEST_SIZE, check_count, wrong_shape
 
 
 class Network(NamedTuple):
@@ -17,22 +17,63 @@ class Network(NamedTuple):
 
     init: Callable[[jax.Array], Any]  # (key) -> params, a plain dict of arrays
     apply: Callable[[Any, jax.Array], jax.Array]  # (params, x) -> outputs
+    context_size: int = 0  # C, if apply reads a context [C] from params["context"]; 0: it takes none
 
 
-def from_linen(module: linen.Module, input_shape: Sequence[int]) -> Network:
+def with_context(
+    init: Callable[[jax.Array], Any], apply: Callable[[Any, Any, jax.Array], Any], context_size: int
+) -> Network:
+    """Returns the `Network` of a function that takes a context beside its input.
+
+    The context is no parameter: `init` makes none. `models.conditional` puts it under `params["context"]`.
+
+    Args:
+      init: (key) -> params, a dict without the key "context".
+      apply: (params, x, context `[context_size]`) -> outputs.
+      context_size: length of the context; at least 1.
+
+    Raises:
+      ValueError: if context_size is below 1; by `init`, if params have a key "context"; by `apply`, if
+        `params["context"]` is missing or of another shape.
+    """
+    check_count("context_size", context_size, most=LARGEST_SIZE)
+
+    def init_without(key: jax.Array) -> Any:
+        return _without_context_parameter(init(key))
+
+    def apply_with(params: Any, x: Any) -> Any:
+        if "context" not in params:
+            raise ValueError(
+                f"this network takes a context of {context_size} numbers, and params have none: make the model a "
+                "Conditional by models.conditional(model, contexts, to=...), with this network's name in `to`"
+            )
+        own, context = {name: leaf for name, leaf in params.items() if name != "context"}, params["context"]
+        if jnp.shape(context) != (context_size,):
+            raise ValueError(wrong_shape("context", (context_size,), jnp.shape(context)))
+        return apply(own, x, context)
+
+    return Network(init_without, apply_with, context_size)
+
+
+def from_linen(module: linen.Module, input_shape: Sequence[int], context_size: int = 0) -> Network:
     """A flax Linen module as a `Network`.
 
     Args:
-      module: called with one array; may own parameters only (no batch statistics, no dropout).
+      module: called with one array, and with the context `[context_size]` if it takes one; may own parameters only (no
+        batch statistics, no dropout).
       input_shape: the shape of one example, without a batch axis.
+      context_size: length of the context, as in `with_context`; 0: the module takes none.
 
     Raises:
-      ValueError: at `init`, where the module owns collections other than "params"; by `apply`, for an input of another
-        shape than input_shape.
+      ValueError: at `init`, if the module owns collections other than "params"; by `apply`, for an input of another
+        shape than input_shape, or for a context that is missing, of another length, or not taken.
     """
+    check_count("context_size", context_size, 0, LARGEST_SIZE)
+    shape = tuple(input_shape)
 
     def init(key: jax.Array) -> Any:
-        variables = module.init(key, jnp.zeros(tuple(input_shape)))
+        context = (jnp.zeros(context_size),) if context_size else ()
+        variables = module.init(key, jnp.zeros(shape), *context)
         others = sorted(set(variables) - {"params"})
         if others:
             raise ValueError(
@@ -41,12 +82,10 @@ def from_linen(module: linen.Module, input_shape: Sequence[int]) -> Network:
             )
         return variables["params"]
 
-    shape = tuple(input_shape)
-
-    def apply(params: Any, x: jax.Array) -> jax.Array:
+    def apply(params: Any, x: jax.Array, *context: jax.Array) -> jax.Array:
         if jnp.shape(x) != shape:
             raise ValueError(wrong_shape("input", shape, jnp.shape(x)))
-        outputs = module.apply({"params": params}, x)
+        outputs = module.apply({"params": params}, x, *context)
         if not isinstance(outputs, jax.Array):
             raise TypeError(
                 f"module {type(module).__name__} must return one array, got {type(outputs).__name__}; concatenate what "
@@ -54,19 +93,23 @@ def from_linen(module: linen.Module, input_shape: Sequence[int]) -> Network:
             )
         return outputs
 
-    return Network(init, apply)
+    return with_context(init, apply, context_size) if context_size else _without_context(init, apply)
 
 
-def from_nnx(make_module: Callable[[nnx.Rngs], nnx.Module]) -> Network:
+def from_nnx(make_module: Callable[[nnx.Rngs], nnx.Module], context_size: int = 0) -> Network:
     """A flax NNX module as a `Network`.
 
     Args:
       make_module: builds the module from its random streams, `lambda rngs: MyModule(rngs=rngs)`; the module is called
-        with one array and may own `nnx.Param`s only (no batch statistics, no dropout).
+        with one array, and with the context `[context_size]` if it takes one, and may own `nnx.Param`s only (no batch
+        statistics, no dropout).
+      context_size: length of the context, as in `with_context`; 0: the module takes none.
 
     Raises:
-      ValueError: where the module owns variables other than `nnx.Param`.
+      ValueError: if the module owns variables other than `nnx.Param`; by `apply`, for a context that is missing, of
+        another length, or not taken.
     """
+    check_count("context_size", context_size, 0, LARGEST_SIZE)
     # The structure without the arrays; eval_shape allocates nothing.
     graph, state = nnx.split(nnx.eval_shape(lambda: make_module(nnx.Rngs(0))))
     others = sorted({type(v).__name__ for _, v in nnx.to_flat_state(state) if not isinstance(v, nnx.Param)})
@@ -79,4 +122,28 @@ def from_nnx(make_module: Callable[[nnx.Rngs], nnx.Module]) -> Network:
     def init(key: jax.Array) -> Any:
         return nnx.to_pure_dict(nnx.state(make_module(nnx.Rngs(key))))
 
-    return Network(init, lambda params, x: nnx.merge(graph, params)(x))
+    def apply(params: Any, x: jax.Array, *context: jax.Array) -> jax.Array:
+        return nnx.merge(graph, params)(x, *context)
+
+    return with_context(init, apply, context_size) if context_size else _without_context(init, apply)
+
+
+def _without_context(init: Callable[[jax.Array], Any], apply: Callable[..., jax.Array]) -> Network:
+    """The `Network` of a module that takes no context, and refuses one rather than computing without it."""
+
+    def apply_without(params: Any, x: jax.Array) -> jax.Array:
+        if isinstance(params, dict) and "context" in params and not isinstance(params["context"], dict):
+            raise ValueError(
+                "this network takes no context, and params have one: build it with context_size, or leave its name out "
+                "of `to` in models.conditional"
+            )
+        return apply(params, x)
+
+    return Network(lambda key: _without_context_parameter(init(key)), apply_without)
+
+
+def _without_context_parameter(params: Any) -> Any:
+    """The parameters; refuses an array of the name that belongs to the context."""
+    if isinstance(params, dict) and "context" in params and not isinstance(params["context"], dict):
+        raise ValueError('a parameter of this network has the name "context", which is that of the context; rename it')
+    return params

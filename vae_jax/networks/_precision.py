@@ -38,4 +38,4 @@ def in_precision(network: Network, dtype: DTypeLike) -> Network:
     def apply(params: Any, x: jax.Array) -> jax.Array:
         return network.apply(jax.tree.map(cast, params), cast(x)).astype(jnp.float32)
 
-    return Network(network.init, apply)
+    return network._replace(apply=apply)

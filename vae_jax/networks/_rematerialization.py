@@ -16,4 +16,4 @@ def rematerialized(network: Network) -> Network:
 
     Source: Chen et al. 2016 (arXiv:1604.06174).
     """
-    return Network(network.init, jax.checkpoint(network.apply))
+    return network._replace(apply=jax.checkpoint(network.apply))

@@ -13,6 +13,7 @@ from jax.typing import ArrayLike
 from vae_jax.distributions._checks import check_count, check_counts, check_sizes
 from vae_jax.networks._convolutional import check_halvings
 from vae_jax.networks._convolutions import Conv, ConvTranspose
+from vae_jax.networks._feature_wise import modulated
 from vae_jax.networks._network import Network, from_linen
 from vae_jax.networks._odd_sizes import cropped, halved, padded
 
@@ -41,11 +42,12 @@ class ResidualEncoder(nn.Module):
     parts: int
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def __call__(self, x: jax.Array, context: jax.Array | None = None) -> jax.Array:
         x = padded(x, len(self.channels))
         for i, features in enumerate(self.channels):
-            x = nn.relu(Conv(features, name=f"conv_{i}")(x))
-        x = nn.relu(Conv(self.channels[-1], kernel_size=3, stride=1, name="features")(x))
+            x = nn.relu(modulated(Conv(features, name=f"conv_{i}")(x), context, f"conv_{i}_context"))
+        x = Conv(self.channels[-1], kernel_size=3, stride=1, name="features")(x)
+        x = nn.relu(modulated(x, context, "features_context"))
         x = ResidualLayers(self.residual_hidden, self.residual_layers, name="residual")(x)
         x = Conv(self.parts * self.code_channels, kernel_size=1, stride=1, name="output")(x)
         # Part by part, that a Gaussian's vector splits into the means of all places and their log-variances.
@@ -63,13 +65,14 @@ class ResidualDecoder(nn.Module):
     output_bias_init: nn.initializers.Initializer = nn.initializers.zeros_init()
 
     @nn.compact
-    def __call__(self, z: jax.Array) -> jax.Array:
+    def __call__(self, z: jax.Array, context: jax.Array | None = None) -> jax.Array:
         height, width, *pixel = self.output_shape
         x = z.reshape(*halved(self.output_shape, len(self.channels)), self.code_channels)
         x = Conv(self.channels[-1], kernel_size=3, stride=1, name="features")(x)
+        x = modulated(x, context, "features_context")
         x = ResidualLayers(self.residual_hidden, self.residual_layers, name="residual")(x)
         for i, features in enumerate(reversed(self.channels[:-1])):
-            x = nn.relu(ConvTranspose(features, name=f"conv_{i}")(x))
+            x = nn.relu(modulated(ConvTranspose(features, name=f"conv_{i}")(x), context, f"conv_{i}_context"))
         output = ConvTranspose(math.prod(pixel), bias_init=self.output_bias_init, name="output")
         return cropped(output(x), height, width).reshape(height, width, *pixel)
 
@@ -81,6 +84,7 @@ def residual_encoder(
     residual_hidden: int = 32,
     residual_layers: int = 2,
     parts: int = 2,
+    context_size: int = 0,
 ) -> Network:
     """Image `[H, W, C]` -> vector `[parts * h * w * D]`, h = H / 2^len(channels), rounded up.
 
@@ -93,6 +97,8 @@ def residual_encoder(
       residual_hidden: channels inside a residual layer.
       residual_layers: how many.
       parts: arrays `[h, w, D]`, one after the other: 2 for a mean and a log-variance, 1 for a code alone.
+      context_size: length of the context, which scales and shifts the channels after each convolution
+        before the residual layers (Perez et al. 2018, arXiv:1709.07871); 0: the network takes none.
 
     Raises:
       ValueError: If H or W is 1 before the last halving.
@@ -106,7 +112,7 @@ def residual_encoder(
     check_count("residual_layers", residual_layers, 0)
     check_halvings(image_shape, channels)
     encoder = ResidualEncoder(tuple(channels), residual_hidden, residual_layers, code_channels, parts)
-    return from_linen(encoder, image_shape)
+    return from_linen(encoder, image_shape, context_size)
 
 
 def residual_decoder(
@@ -116,6 +122,7 @@ def residual_decoder(
     residual_hidden: int = 32,
     residual_layers: int = 2,
     output_bias: ArrayLike | None = None,
+    context_size: int = 0,
 ) -> Network:
     """Code `[h * w * D]` -> array `[H, W, ...]`; arguments as in `residual_encoder` and `conv_decoder`.
 
@@ -136,7 +143,7 @@ def residual_decoder(
         nn.initializers.constant(per_pixel),
     )
     grid = halved(output_shape, len(channels))
-    return from_linen(decoder, (math.prod(grid) * code_channels,))
+    return from_linen(decoder, (math.prod(grid) * code_channels,), context_size)
 
 
 class Pointwise(nn.Module):
