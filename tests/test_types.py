@@ -41,7 +41,7 @@ def test_a_users_program_sees_our_types(tmp_path):
         "fallback=vae_jax.models._model.VAE]",
         "def (Any, Any) -> vae_jax.distributions._distribution.Distribution",
         "fallback=vae_jax.training._step.TrainState]",
-        "fallback=vae_jax.training._begun.Progress]",
+        "fallback=vae_jax.training._history.Progress]",
         "-> vae_jax.data._arrays.Images",
     ):
         assert text in revealed

@@ -36,7 +36,7 @@ from vae_jax.experiment.progress import ProgressDisplay
 from vae_jax.experiment.share import export_run, summary_of
 from vae_jax.runs import RunFolder
 from vae_jax.training import init_train_state, make_train_step
-from vae_jax.training._fitting import split_key
+from vae_jax.training._validated_epoch import split_key
 
 SIZES = (3, 2, 4, 4, 4)
 SMALL = s.DisentangleSettings(

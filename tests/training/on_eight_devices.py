@@ -25,7 +25,7 @@ from vae_jax.objectives import Aux, accumulated, negative_elbo, on_prepared, vq_
 from vae_jax.params import join_buffers, split_buffers
 from vae_jax.quantizers import ema_vector_quantizer
 from vae_jax.training import Progress, fit, init_train_state, make_evaluate, make_train_epoch, make_train_step
-from vae_jax.training._data_parallel import on_mesh, on_mesh_or_whole, place_examples
+from vae_jax.training.sharding import on_mesh, on_mesh_or_whole, place_examples
 from vae_jax.training.checkpoints import OrbaxCheckpoints
 from vae_jax.training.sharding import data_mesh, gather, keep_shardings, place, replicated, shardings_of
 

@@ -18,7 +18,7 @@ from training.on_eight_devices import (
     initial_state,
 )
 from vae_jax.training import Progress, make_train_epoch, make_train_step
-from vae_jax.training._data_parallel import on_mesh, place_examples
+from vae_jax.training.sharding import on_mesh, place_examples
 from vae_jax.training.checkpoints import OrbaxCheckpoints
 from vae_jax.training.sharding import data_mesh, keep_shardings, place, replicated, shardings_of
 

@@ -4,7 +4,7 @@ import importlib
 import sys
 from pathlib import Path
 
-from vae_jax.training._processes import ending_together
+from vae_jax.training.distributed import ending_together
 from vae_jax.training.distributed import start
 
 

@@ -11,8 +11,8 @@ from vae_jax.experiment.recipes import VAE
 from vae_jax.experiment.settings import Settings
 from vae_jax.runs import RunFolder
 from vae_jax.training import Progress, init_train_state, make_evaluate, make_train_epoch, make_train_step
-from vae_jax.training._data_parallel import on_mesh, on_mesh_or_whole, place_examples, process_rows
-from vae_jax.training._processes import check_same, from_all, from_writer, is_writer
+from vae_jax.training.sharding import on_mesh, on_mesh_or_whole, place_examples, process_rows
+from vae_jax.training.distributed import check_same, from_all, from_writer, is_writer
 from vae_jax.training.checkpoints import OrbaxCheckpoints
 from vae_jax.training.sharding import data_mesh, keep_shardings, place, replicated, shardings_of
 

@@ -8,7 +8,7 @@ import pytest
 from jax.sharding import AbstractMesh, AxisType
 
 from vae_jax.objectives import Aux, Scheduled
-from vae_jax.training._data_parallel import (
+from vae_jax.training.sharding import (
     examples_per_device,
     on_mesh,
     on_mesh_or_whole,

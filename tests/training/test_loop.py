@@ -1,6 +1,7 @@
 import numpy as np
 
-from vae_jax.training._loop import best_epoch, best_loss, is_finished, run_epochs
+from vae_jax.training._history import best_epoch, best_loss, is_finished
+from vae_jax.training._run import run_epochs
 
 
 def run(log, epochs, due=(), stop_at=None, runs_ahead=True):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from vae_jax.training._processes import check_same, ending_together, from_all, from_writer, is_writer
+from vae_jax.training.distributed import check_same, ending_together, from_all, from_writer, is_writer
 
 
 def test_a_single_process_writes_and_agrees_with_itself():

@@ -16,7 +16,6 @@ from vae_jax.benchmark.work import Call, Setup, Work, named_arrays
 from vae_jax.models._model import VAE
 from vae_jax.objectives import negative_elbo, on_prepared
 from vae_jax.training import init_train_state, make_train_epoch, make_train_step, over_models
-from vae_jax.training._data_parallel import on_mesh
 from vae_jax.training.sharding import data_mesh, keep_shardings, place, replicated, shardings_of
 
 
@@ -132,15 +131,14 @@ def _training(
     objective = on_prepared(negative_elbo, prepare)
     step = make_train_step(model, objective, optimizer)
     state = jax.jit(lambda key: init_train_state(model, optimizer, key))(jax.random.key(0))
-    on_device, over_devices, rivals = jnp.asarray(images), step, {}
+    on_device, over_devices, rivals, mesh = jnp.asarray(images), step, {}, None
     if setup.devices > 1:
         mesh = data_mesh(setup.devices)
         state, key, on_device = place((state, key, on_device), replicated(mesh))
-        over_devices = make_train_step(model, on_mesh(objective, mesh), optimizer)
-        over_devices = keep_shardings(over_devices, shardings_of(state, mesh))
+        over_devices = keep_shardings(step, shardings_of(state, mesh))
         on_one = setup._replace(devices=1)
         rivals = {"one device": _training(name, protocol, on_one, model, prepare, images, batch, products, peers).round}
-    epoch = make_train_epoch(over_devices, batch)
+    epoch = make_train_epoch(over_devices, batch, mesh=mesh)
     problem = named_arrays(state.params) | {"images": images, "batch_size": np.asarray(batch)}
     problem |= {"binarize": np.asarray(prepare is data.binarize)}
 

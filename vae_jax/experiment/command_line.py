@@ -29,8 +29,8 @@ from vae_jax.experiment.summaries import any_diverged
 from vae_jax.runs import RunFolder
 from vae_jax.text import printable
 from vae_jax.training import Diverged, DoesNotFit
-from vae_jax.training._processes import ending_together, from_writer, is_writer
 from vae_jax.training.checkpoints import OtherRun
+from vae_jax.training.distributed import ending_together, from_writer, is_writer
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ from vae_jax.checksums import Damaged
 from vae_jax.experiment.environment import versions
 from vae_jax.experiment.progress import say
 from vae_jax.runs import RunFolder
-from vae_jax.training._loop import is_finished
+from vae_jax.training._history import is_finished
 from vae_jax.training.checkpoints import newest, newest_whole, read_progress
 
 # Packages that decide the bits of a run.

@@ -9,9 +9,8 @@ import jax
 from jax.sharding import Mesh
 
 from vae_jax.experiment.settings import Settings
-from vae_jax.training._data_parallel import examples_per_device
 from vae_jax.training.distributed import start, start_detected
-from vae_jax.training.sharding import data_mesh
+from vae_jax.training.sharding import data_mesh, examples_per_device
 
 
 def join_processes(settings: Settings) -> None:

@@ -43,7 +43,11 @@ def train_members(
         changeable=changeable(settings),
     )
     batch_size = settings.resolved_batch_size
-    until: dict[str, Any] = {"epochs": settings.epochs, "patience": settings.patience}
+    until: dict[str, Any] = {
+        "epochs": settings.epochs,
+        "patience": settings.patience,
+        "microbatches": settings.microbatches,
+    }
     if settings.seeds > 1:
         setup = lambda _: (objective, optimizer)
         assert isinstance(problem.train, np.ndarray)  # resolve refuses several models on a stream

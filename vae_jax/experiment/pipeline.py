@@ -12,7 +12,7 @@ from vae_jax.experiment.problem import fitted_to
 from vae_jax.experiment.progress import ProgressDisplay, say
 from vae_jax.experiment.summaries import combined, model_summary, shown_model, summary_to_add_to
 from vae_jax.experiment.trained import Trained, draw_figures, keys_of, measure, write_trained_report
-from vae_jax.training._processes import is_writer
+from vae_jax.training.distributed import is_writer
 from vae_jax.training.sharding import gather
 
 

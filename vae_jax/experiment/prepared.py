@@ -30,10 +30,10 @@ from vae_jax.experiment.progress import say
 from vae_jax.experiment.schedules import make_schedule
 from vae_jax.experiment.settings import Settings, changeable, resolve, run_config
 from vae_jax.models._model import Model
-from vae_jax.objectives import Objective, accumulated, on_prepared
+from vae_jax.objectives import Objective, is_mean_over_examples, on_prepared
 from vae_jax.runs import RunFolder
 from vae_jax.training import steps_per_epoch
-from vae_jax.training._processes import check_same, from_writer, is_writer
+from vae_jax.training.distributed import check_same, from_writer, is_writer
 
 
 class Prepared(NamedTuple):
@@ -105,7 +105,11 @@ def _prepare_in(folder: RunFolder, method: Method, settings: Settings, started: 
     model = method.model(settings, problem)
     whole = model if method.second_stage is None else method.second_stage.whole(settings, model)
     check_fits(whole.init, settings.seeds, "the sizes of the networks and --seeds")
-    objective = on_prepared(accumulated(method.objective(settings), settings.microbatches), problem.pixels.prepare)
+    objective = on_prepared(method.objective(settings), problem.pixels.prepare)
+    if settings.microbatches > 1 and not is_mean_over_examples(objective):
+        raise ValueError(
+            f"--microbatches {settings.microbatches}: the objective needs its batch as a whole; leave it at 1"
+        )
     num_steps = settings.epochs * steps_per_epoch(problem.train.shape[0], settings.resolved_batch_size)
     optimizer = optax.adam(make_schedule(settings.schedule, settings.learning_rate, num_steps))
     if is_writer():

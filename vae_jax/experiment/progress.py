@@ -14,8 +14,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from vae_jax.text import printable, printable_lines
-from vae_jax.training._loop import Row
-from vae_jax.training._processes import is_writer
+from vae_jax.training._history import Row
+from vae_jax.training.distributed import is_writer
 
 _SECONDS_BETWEEN_LINES = 10.0
 

@@ -16,8 +16,8 @@ from vae_jax.experiment.progress import ProgressDisplay
 from vae_jax.experiment.stopping import stopping
 from vae_jax.runs import RunFolder, defined
 from vae_jax.training import EnsembleProgress, Progress, Row
-from vae_jax.training._processes import is_writer
 from vae_jax.training.checkpoints import OrbaxCheckpoints, newest
+from vae_jax.training.distributed import is_writer
 
 ProgressT = TypeVar("ProgressT", Progress, EnsembleProgress)
 

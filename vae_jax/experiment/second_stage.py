@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, get_args
 
 import jax
 import numpy as np
@@ -141,7 +141,7 @@ def _train(
     num_steps = settings.prior_epochs * steps_per_epoch(train.shape[0], batch_size)
     begin = partial(
         fit,
-        cast(VAE, prior),  # training asks a model for its init alone; the objective knows what it is
+        prior,
         code_prior_loss,
         optax.adam(make_schedule("cosine", settings.prior_learning_rate, num_steps)),
         train,

@@ -9,7 +9,7 @@ from typing import Any
 from vae_jax.experiment.progress import say
 from vae_jax.runs import RunFolder, defined
 from vae_jax.training import Progress
-from vae_jax.training._loop import best_loss, is_finite
+from vae_jax.training._history import best_loss, is_finite
 
 # What is averaged over models; all else is said of each.
 _AVERAGED = (

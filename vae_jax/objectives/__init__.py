@@ -1,7 +1,6 @@
 """Bounds on log p(x) for one example, and objectives `(model, params, key, batch) -> (loss, Aux)` made from them."""
 
 from vae_jax.objectives import schedules as schedules
-from vae_jax.objectives._accumulated import accumulated as accumulated
 from vae_jax.objectives._ada_gvae import ada_gvae_loss as ada_gvae_loss
 from vae_jax.objectives._ada_gvae import share_posteriors as share_posteriors
 from vae_jax.objectives._aggregate import AggregateEstimator as AggregateEstimator
@@ -67,6 +66,7 @@ from vae_jax.objectives._mmd import gaussian_kernel as gaussian_kernel
 from vae_jax.objectives._mmd import info_vae_loss as info_vae_loss
 from vae_jax.objectives._mmd import inverse_multiquadratic_kernel as inverse_multiquadratic_kernel
 from vae_jax.objectives._mmd import wae_mmd_loss as wae_mmd_loss
+from vae_jax.objectives._prepared import is_mean_over_examples as is_mean_over_examples
 from vae_jax.objectives._prepared import on_prepared as on_prepared
 from vae_jax.objectives._quantized import vq_vae_loss as vq_vae_loss
 from vae_jax.objectives._reconstruction import distortion as distortion

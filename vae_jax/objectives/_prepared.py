@@ -9,8 +9,8 @@ from typing import Any
 import jax
 
 from vae_jax.models._model import Example, Model
-from vae_jax.objectives._batch import Aux, Objective
-from vae_jax.objectives._scheduled import Scheduled
+from vae_jax.objectives._batch import Aux, MeanOverExamples, Objective
+from vae_jax.objectives._scheduled import Scheduled, at_step
 from vae_jax.params import Params
 
 Prepare = Callable[[jax.Array, Any], Any]  # (key, raw x [B, ...]) -> x as the model sees it
@@ -54,3 +54,19 @@ def preprocessed(objective: Objective, key: jax.Array, batch: Any) -> tuple[Obje
             batch = objective.prepare(prepare_key, batch)
         objective = objective.objective
     return objective, key, batch
+
+
+def unprepared(objective: Objective) -> Objective:
+    """The objective of what the model sees, behind any preprocessing; one that is `Scheduled`, as it is at step 0."""
+    objective = at_step(objective, 0)
+    while isinstance(objective, Prepared):
+        objective = objective.objective
+    return objective
+
+
+def is_mean_over_examples(objective: Objective) -> bool:
+    """Returns True for a mean over examples (`mean_over_batch`), False for an objective that needs its batch.
+
+    Of an objective with preprocessing or a warm-up, the answer for the objective behind these.
+    """
+    return isinstance(unprepared(objective), MeanOverExamples)

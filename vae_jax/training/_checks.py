@@ -1,23 +1,110 @@
-"""Checks of data before anything is trained on them."""
+"""Checks of numbers and data before anything is trained on them."""
 
 from __future__ import annotations
+
+import warnings
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from vae_jax.distributions._checks import check_count
 from vae_jax.models._checks import WrongShape, check_examples
-from vae_jax.models._model import VAE
-from vae_jax.objectives import Objective, at_step
-from vae_jax.objectives._prepared import Prepared, preprocessed
+from vae_jax.models._model import VAE, Conditional, Example, check_takes_context, path_of
+from vae_jax.objectives import Objective, at_step, warm_up_steps_of
+from vae_jax.objectives._prepared import preprocessed, unprepared
+from vae_jax.training._epoch import num_steps_of
+from vae_jax.training._examples import Examples, batch_at, examples_of, rows
+from vae_jax.training._step import Trainable, check_microbatches
+from vae_jax.training._validated_epoch import split_key
 
 
-def check_finite(name: str, examples: jax.Array | np.ndarray) -> None:
-    """Refuses `[N, ...]` examples with a value that is not finite, saying where the first is.
+def check_fit(
+    model: Trainable,
+    objective: Objective,
+    train: Any,
+    validation: Any,
+    key: jax.Array,
+    epochs: int,
+    batch_size: int,
+    steps_per_epoch: int | None,
+    microbatches: int,
+    patience: int | None,
+) -> tuple[Examples, Examples, int]:
+    """Both sets of examples, on the device, and the steps of an epoch.
+
+    Raises or warns as `fit` says, with the line that called it.
+    """
+    examples = {"train": examples_of("train", train), "validation": examples_of("validation", validation)}
+    num_steps = num_steps_of(examples["train"], batch_size, steps_per_epoch)
+    check_numbers(objective, epochs, num_steps, patience, stacklevel=4)
+    check_microbatches(objective, microbatches, batch_size)
+    training_key = split_key(key).train
+    jax.eval_shape(lambda key: examples["train"].order(key, 0, num_steps, examples["train"].count, batch_size), key)
+    shapes = [jax.eval_shape(lambda key, e=e: batch_at(e, key, 0, jnp.arange(1)), key) for e in examples.values()]
+    _check_alike(*shapes)
+    for name, of_name in examples.items():
+        check_examples_of(model, objective, training_key, name, of_name, batch_size)
+    return examples["train"], examples["validation"], num_steps
+
+
+def check_numbers(objective: Objective, epochs: int, num_steps: int, patience: int | None, stacklevel: int = 3) -> None:
+    """Raises or warns as `fit` says; num_steps are those of an epoch."""
+    check_count("epochs", epochs)
+    check_count("the number of training steps, epochs times those of an epoch,", epochs * num_steps)
+    if patience is not None:
+        check_count("patience", patience, least=0)
+    if patience is not None and patience < 1:
+        raise ValueError(f"patience must be at least 1 epoch (or None), got {patience}")
+    warm_up_steps = warm_up_steps_of(objective)
+    if epochs * num_steps < warm_up_steps:
+        warnings.warn(
+            f"the objective's warm-up takes {warm_up_steps} steps, and this run ends before it, after "
+            f"{epochs * num_steps} ({epochs} epochs of {num_steps}): no epoch counts as the best or stops the run "
+            "early, and the parameters of the last are kept; train for more epochs, or warm up in fewer steps",
+            stacklevel=stacklevel,
+        )
+
+
+def check_examples_of(
+    model: Trainable, objective: Objective, key: jax.Array, name: str, examples: Examples, batch_size: int
+) -> None:
+    """Refuses arrays that `check_finite` refuses, and examples of which `check_first_batch` refuses the first batch."""
+    batch = batch_at(examples, key, 0, jnp.arange(min(batch_size, examples.count)))
+    known = examples.data if examples.at is rows else batch
+    check_finite(name, known)
+    if isinstance(model, Conditional) and isinstance(known, Example):
+        model.check(f"{name}.context", known.context)
+    check_first_batch(model, objective, key, name, batch)
+
+
+def _check_alike(train: Any, validation: Any) -> None:
+    """Raises ValueError if the batches, known by their shapes alone, are of another structure or shape."""
+    one, other = (dict(jax.tree.leaves_with_path(tree)) for tree in (train, validation))
+    for name, of_name, lacking, those in (("train", one, "validation", other), ("validation", other, "train", one)):
+        for path in of_name:
+            if path not in those:
+                raise ValueError(f"validation must have the structure of train: {lacking} lacks {name}{path_of(path)}")
+    for path, leaf in one.items():
+        if leaf.shape[1:] != other[path].shape[1:]:
+            raise ValueError(
+                f"validation{path_of(path)} must hold examples of train{path_of(path)}'s shape, {leaf.shape[1:]}, got "
+                f"{other[path].shape[1:]}"
+            )
+
+
+def check_finite(name: str, examples: Any) -> None:
+    """Refuses a pytree of arrays `[N, ...]` with a value that is not finite, saying in which leaf the first is.
 
     Raises:
       ValueError: if there is one.
     """
+    for path, leaf in jax.tree.leaves_with_path(examples):
+        _check_finite(f"{name}{path_of(path)}", leaf)
+
+
+def _check_finite(name: str, examples: jax.Array | np.ndarray) -> None:
     if not jnp.issubdtype(examples.dtype, jnp.inexact):
         return
     # Where the array lies: data on the device are not copied back for it.
@@ -35,7 +122,7 @@ def _all_finite(examples: jax.Array) -> jax.Array:
     return jnp.all(jnp.isfinite(examples))
 
 
-def check_first_batch(model: VAE, objective: Objective, key: jax.Array, name: str, batch: jax.Array) -> None:
+def check_first_batch(model: Any, objective: Objective, key: jax.Array, name: str, batch: Any) -> None:
     """Refuses a batch that is, after the objective's preprocessing, outside the support of the model's likelihood.
 
     An objective of the user's own may preprocess by itself, where nobody sees it: its batch is not checked.
@@ -49,15 +136,18 @@ def check_first_batch(model: VAE, objective: Objective, key: jax.Array, name: st
     Raises:
       ValueError: if a value is outside, or its examples are neither of the model's shape nor of one that the objective
         takes: it may take a label beside the image.
+      TypeError: if the batch has contexts and the model takes none, or the other way round.
     """
-    innermost = at_step(objective, 0)
-    while isinstance(innermost, Prepared):
-        innermost = innermost.objective
-    if not (getattr(innermost, "__module__", None) or "").startswith("vae_jax.objectives"):
+    if not (getattr(unprepared(objective), "__module__", None) or "").startswith("vae_jax.objectives"):
         return
+    if isinstance(model, VAE | Conditional):
+        try:
+            check_takes_context(model, isinstance(batch, Example))
+        except TypeError as error:
+            raise TypeError(f"{name}: {error}") from None
     step_key = jax.random.fold_in(key, 0)
     seen = jax.jit(lambda key, batch: preprocessed(at_step(objective, 0), key, batch)[2])(step_key, batch)
-    if not jnp.issubdtype(seen.dtype, jnp.floating):
+    if not any(jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in jax.tree.leaves(seen)):
         return
     try:
         check_examples(model, seen, name)

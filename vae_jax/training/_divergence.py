@@ -11,14 +11,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vae_jax.models._model import VAE
+from vae_jax.models._model import Example, num_examples, path_of
 from vae_jax.objectives import Objective, at_step
 from vae_jax.objectives._batch import keys_of_examples
 from vae_jax.objectives._prepared import preprocessed
 from vae_jax.params import join_buffers, split_buffers
-from vae_jax.training._fitting import is_finite_step
-from vae_jax.training._loop import Row
-from vae_jax.training._step import TrainState, TrainStep, differentiated
+from vae_jax.training._history import Row
+from vae_jax.training._step import Trainable, TrainState, TrainStep, differentiated
+from vae_jax.training._validated_epoch import is_finite_step
 
 _TERMS = {"rate": "the rate, KL(q(z | x) || p(z)),", "distortion": "the distortion, -log p(x | z),"}
 _SUMS = ("elbo", "loss")  # of other terms, which say more
@@ -41,14 +41,15 @@ class Diverged(FloatingPointError):
 
 
 # (step, from 0) -> its batch, and the index of each of its examples in the training data (None: not known)
-BatchOf = Callable[[int], tuple[jax.Array, np.ndarray | None]]
+BatchOf = Callable[[int], tuple[Any, np.ndarray | None]]
 
 
 class Replay(NamedTuple):
     """Parts of a fit that are needed to repeat any of its steps."""
 
-    model: VAE
+    model: Trainable
     objective: Objective
+    microbatches: int
     step: TrainStep
     key: jax.Array  # of the training
     init: Callable[[], TrainState]
@@ -79,6 +80,7 @@ def explain(replay: Replay, state: TrainState, last_row: Row) -> tuple[TrainStat
         )
         return state, Divergence(epoch, number, "the training loss", None, None, message)
     batch, indices = replay.batch(number)
+    size = num_examples("batch", batch)
     term, value, positions = _cause(replay, state, batch)
     epoch, of_epoch = divmod(number, replay.steps_per_epoch)
     position, example, whose = None, None, "for its batch as a whole"
@@ -88,7 +90,7 @@ def explain(replay: Replay, state: TrainState, last_row: Row) -> tuple[TrainStat
         place = f"position {position} of the batch"
         first = f"at {place}" if example is None else f"at example {example} of train ({place})"
         alone = len(positions) == 1
-        whose = first if alone else f"at {len(positions)} of the {len(batch)} examples of its batch, first {first}"
+        whose = first if alone else f"at {len(positions)} of the {size} examples of its batch, first {first}"
     message = (
         f"training diverged in epoch {epoch + 1} at step {number + 1} (step {of_epoch + 1} of "
         f"{replay.steps_per_epoch}): {term} is not finite ({value:g}), {whose}; the parameters before that step are "
@@ -113,7 +115,7 @@ def _walk(replay: Replay, state: TrainState) -> tuple[TrainState, bool]:
     """Repeats the epoch step by step; returns the state before the step that fails, and whether one does."""
 
     @jax.jit
-    def checked(state: TrainState, key: jax.Array, batch: jax.Array) -> tuple[TrainState, jax.Array]:
+    def checked(state: TrainState, key: jax.Array, batch: Any) -> tuple[TrainState, jax.Array]:
         new, metrics = replay.step(state, key, batch)
         return new, is_finite_step(state, new, metrics["loss"])
 
@@ -127,10 +129,10 @@ def _walk(replay: Replay, state: TrainState) -> tuple[TrainState, bool]:
     return state, False
 
 
-def _cause(replay: Replay, state: TrainState, batch: jax.Array) -> tuple[str, float, tuple[int, ...]]:
+def _cause(replay: Replay, state: TrainState, batch: Any) -> tuple[str, float, tuple[int, ...]]:
     """The term that is not finite, its value, and the positions in the batch of the examples whose own it is."""
     model, objective, key = replay.model, replay.objective, replay.key
-    compute = jax.jit(lambda state, batch: differentiated(model, objective, state, key, batch))
+    compute = jax.jit(lambda state, batch: differentiated(model, objective, state, key, batch, replay.microbatches))
     (loss, aux), gradient = compute(state, batch)
     values = {name: float(value) for name, value in {**aux.metrics, "loss": loss}.items() if jnp.ndim(value) == 0}
     if not math.isfinite(float(loss)):
@@ -156,22 +158,23 @@ def _first_leaf(tree: Any) -> str | None:
     return None
 
 
-def _examples(replay: Replay, state: TrainState, batch: jax.Array, with_gradient: bool) -> tuple[int, ...]:
+def _examples(replay: Replay, state: TrainState, batch: Any, with_gradient: bool) -> tuple[int, ...]:
     """The examples on which alone the objective is not finite; none if it takes no example alone."""
     trained, buffers = split_buffers(state.params)
 
-    def is_finite(trained: Any, objective: Objective, key: jax.Array, x: jax.Array) -> jax.Array:
-        loss_of = lambda trained: objective(replay.model, join_buffers(trained, buffers), key, x[None])
+    def is_finite(trained: Any, objective: Objective, key: jax.Array, example: Any) -> jax.Array:
+        one = jax.tree.map(lambda leaf: leaf[None], example)
+        loss_of = lambda trained: objective(replay.model, join_buffers(trained, buffers), key, one)
         if not with_gradient:
             return jnp.isfinite(loss_of(trained)[0])
         gradient = jax.grad(loss_of, has_aux=True)(trained)[0]
         return jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(gradient)]))
 
     @partial(jax.jit, static_argnums=2)
-    def of_all(trained: Any, batch: jax.Array, own_keys: bool) -> jax.Array:
+    def of_all(trained: Any, batch: Any, own_keys: bool) -> jax.Array:
         key = jax.random.fold_in(replay.key, state.step)
         objective, key, prepared = preprocessed(at_step(replay.objective, state.step), key, batch)
-        keys = keys_of_examples(key, batch.shape[0])[:, None]
+        keys = keys_of_examples(key, num_examples("batch", batch))[:, None]
         key_of = lambda keys: keys if own_keys else key
         return jax.lax.map(lambda args: is_finite(trained, objective, key_of(args[0]), args[1]), (keys, prepared))
 
@@ -185,26 +188,30 @@ def _examples(replay: Replay, state: TrainState, batch: jax.Array, with_gradient
     return ()
 
 
-def _advice(replay: Replay, state: TrainState, batch: jax.Array, to_blame: int) -> str:
+def _advice(replay: Replay, state: TrainState, batch: Any, to_blame: int) -> str:
     key = jax.random.fold_in(replay.key, state.step)
     seen = preprocessed(at_step(replay.objective, state.step), key, batch)[2]
     general = "lower the learning rate, or clip the gradient (optax.clip_by_global_norm)"
     if to_blame == 1:
         general = "look at that example, or lower the learning rate"
-    if not jnp.issubdtype(seen.dtype, jnp.floating):
-        return general
-    # Scaled, for squares of what is far from standardized may overflow; on the devices, of which each process may have
-    # a part of the batch.
-    scale = jnp.maximum(jnp.max(jnp.abs(seen)), 1.0).astype(jnp.float32)
-    scaled = seen.astype(jnp.float32) / scale
-    mean, deviation = float(scale * scaled.mean()), float(scale * scaled.std())
-    if abs(mean) <= _STANDARD and deviation <= _STANDARD:
+    leaves = jax.tree.leaves_with_path(seen.x if isinstance(seen, Example) else seen)
+    for path, leaf in leaves:  # noqa: B007, the path of the leaf at which the loop ended
+        if not jnp.issubdtype(leaf.dtype, jnp.floating):
+            continue
+        # Scaled, for squares of values that are far from standardized may overflow; on the devices, of which each
+        # process may have a part of the batch.
+        scale = jnp.maximum(jnp.max(jnp.abs(leaf)), 1.0).astype(jnp.float32)
+        scaled = leaf.astype(jnp.float32) / scale
+        mean, deviation = float(scale * scaled.mean()), float(scale * scaled.std())
+        if abs(mean) > _STANDARD or deviation > _STANDARD:
+            break
+    else:
         return general
     first, _ = replay.batch(0)
     loss = float(jax.jit(replay.step)(replay.init(), replay.key, first)[1]["loss"])
-    if math.isfinite(loss) and abs(loss) <= 100.0 * math.prod(seen.shape[1:]):
+    if math.isfinite(loss) and abs(loss) <= 100.0 * sum(math.prod(leaf.shape[1:]) for _, leaf in leaves):
         return general
     return (
-        f"the first loss is {loss:.3g}: the data have mean {mean:.3g} and standard deviation {deviation:.3g}; "
-        "standardize them, or scale them to [0, 1]"
+        f"the first loss is {loss:.3g}: the data{path_of(path)} have mean {mean:.3g} and standard deviation "
+        f"{deviation:.3g}; standardize them, or scale them to [0, 1]"
     )

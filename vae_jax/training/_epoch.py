@@ -4,40 +4,54 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh
 
 from vae_jax.distributions._checks import LARGEST_COUNT, check_count
-from vae_jax.models._model import VAE
 from vae_jax.objectives import Objective
 from vae_jax.objectives._batch import Metrics
 from vae_jax.params import Params
+from vae_jax.training._examples import Examples, batch_at, examples_of
 from vae_jax.training._step import TrainState, TrainStep
+from vae_jax.training.sharding import examples_per_device
 
-# Folded into the run's key for the shuffling; no step number reaches it.
-_SHUFFLING = 2**32 - 1
+TrainEpoch = Callable[[TrainState, jax.Array, Any], tuple[TrainState, Metrics]]
+Evaluate = Callable[[Params, jax.Array, Any], Metrics]
 
 
 def make_train_epoch(
-    step: TrainStep, batch_size: int
-) -> Callable[[TrainState, jax.Array, jax.Array], tuple[TrainState, Metrics]]:
-    """An epoch `(state, key, examples) -> (state, mean metrics)` as one jitted `lax.scan`; the state is donated.
+    step: TrainStep, batch_size: int, *, num_steps: int | None = None, mesh: Mesh | None = None
+) -> TrainEpoch:
+    """An epoch `(state, key, data) -> (state, mean metrics)` as one jitted `lax.scan`; the state is donated.
 
-    Each epoch visits the examples in a new order, without replacement; the order follows from the key and from
-    `state.step` alone. The last `N mod batch_size` of that order are left out of the epoch, different ones each time.
+    The data are a pytree of arrays `[N, ...]`, or `Examples`. An epoch over arrays visits the examples in a new order,
+    without replacement; the order follows from the key and from `state.step` alone. The last `N mod batch_size` of that
+    order are left out of the epoch, different ones each time.
 
     Args:
       step: of `make_train_step`.
       batch_size: examples a step, at most N.
+      num_steps: steps of an epoch; None: `N // batch_size`. Another number is for examples that are `drawn`.
+      mesh: the devices that each make and compute their part of every batch, of `data_mesh`; None: JAX's default one.
+
+    Raises:
+      ValueError: if the mesh's axis "data" does not divide batch_size; by the epoch, if batch_size is not between 1 and
+        N, or num_steps is not of the order.
     """
+    if mesh is not None:
+        examples_per_device(batch_size, mesh)
 
     @partial(jax.jit, donate_argnums=0)
-    def train_epoch(state: TrainState, key: jax.Array, examples: jax.Array) -> tuple[TrainState, Metrics]:
-        batches = batches_of_epoch(key, state.step, examples.shape[0], batch_size)
+    def train_epoch(state: TrainState, key: jax.Array, data: Any) -> tuple[TrainState, Metrics]:
+        examples = examples_of("data", data)
+        steps = num_steps_of(examples, batch_size, num_steps)
+        batches = examples.order(key, state.step, steps, examples.count, batch_size)
 
         def body(state: TrainState, indices: jax.Array) -> tuple[TrainState, Metrics]:
-            return step(state, key, examples[indices])
+            return step(state, key, batch_at(examples, key, state.step, indices, mesh))
 
         state, metrics = jax.lax.scan(body, state, batches)
         return state, jax.tree.map(jnp.mean, metrics)
@@ -45,26 +59,20 @@ def make_train_epoch(
     return train_epoch
 
 
-def batches_of_epoch(key: jax.Array, step: jax.Array | int, num_examples: int, batch_size: int) -> jax.Array:
-    """Indices `[steps, batch_size]` of the examples that each step of an epoch is given.
-
-    Args:
-      key: the run's key.
-      step: any step of the epoch, counted from the start of the run.
-      num_examples: N.
-      batch_size: examples a step, at most N.
-    """
-    num_steps = steps_per_epoch(num_examples, batch_size)
-    shuffling_key = jax.random.fold_in(jax.random.fold_in(key, _SHUFFLING), step // num_steps)
-    order = jax.random.permutation(shuffling_key, num_examples)
-    return order[: num_steps * batch_size].reshape(num_steps, batch_size)
+def num_steps_of(examples: Examples, batch_size: int, num_steps: int | None) -> int:
+    """Steps of an epoch: num_steps, or else `steps_per_epoch` of the examples."""
+    if num_steps is None:
+        return steps_per_epoch(examples.count, batch_size)
+    check_count("batch_size", batch_size)
+    check_count("steps_per_epoch", num_steps)
+    return num_steps
 
 
 def steps_per_epoch(num_examples: int, batch_size: int) -> int:
     """Full batches in num_examples.
 
     Raises:
-      ValueError: where the batch size is below 1 or above the number of examples.
+      ValueError: if the batch size is below 1 or above the number of examples.
     """
     check_count("batch_size", batch_size, -LARGEST_COUNT)
     if not 1 <= batch_size <= num_examples:
@@ -72,40 +80,41 @@ def steps_per_epoch(num_examples: int, batch_size: int) -> int:
     return num_examples // batch_size
 
 
-def make_evaluate(
-    model: VAE, objective: Objective, batch_size: int
-) -> Callable[[Params, jax.Array, jax.Array], Metrics]:
-    """`(params, key, examples) -> metrics`: the objective's mean over ALL the examples, as one jitted program.
+def make_evaluate(model: Any, objective: Objective, batch_size: int, mesh: Mesh | None = None) -> Evaluate:
+    """`(params, key, data) -> metrics`: the objective's mean over ALL the examples, as one jitted program.
+
+    The data are a pytree of arrays `[N, ...]`, or `Examples`, of which those at 0 to `count - 1` are taken in turn.
 
     Args:
       model: the model.
       objective: as for `make_train_step`; its `loss` is among the metrics.
       batch_size: examples held at once, at least 1; the remainder is a smaller batch of its own.
+      mesh: as of `make_train_epoch`; a batch that its axis "data" does not divide is computed by every device.
 
     Raises:
-      ValueError: where the batch size is below 1.
+      ValueError: if the batch size is below 1.
     """
     check_count("batch_size", batch_size)
 
-    def metrics_of(params: Params, key: jax.Array, batch: jax.Array) -> Metrics:
-        loss, aux = objective(model, params, key, batch)
-        return {"loss": loss, **aux.metrics}
-
     @jax.jit
-    def evaluate(params: Params, key: jax.Array, examples: jax.Array) -> Metrics:
-        if not examples.shape[0]:
-            raise ValueError("examples must hold at least 1 example")
-        num_full, remainder = divmod(examples.shape[0], batch_size)
+    def evaluate(params: Params, key: jax.Array, data: Any) -> Metrics:
+        examples = examples_of("data", data)
+
+        def metrics_of(batch_key: jax.Array, number: Any, indices: jax.Array) -> Metrics:
+            loss, aux = objective(model, params, batch_key, batch_at(examples, key, number, indices, mesh))
+            return {"loss": loss, **aux.metrics}
+
+        num_full, remainder = divmod(examples.count, batch_size)
         full_key, rest_key = jax.random.split(key)
-        totals = []
+        indices, totals = jnp.arange(examples.count), []
         if num_full:
-            full = examples[: num_full * batch_size].reshape(num_full, batch_size, *examples.shape[1:])
+            full = indices[: num_full * batch_size].reshape(num_full, batch_size)
             keys = jax.random.split(full_key, num_full)
-            means = jax.lax.map(lambda args: metrics_of(params, *args), (keys, full))
+            means = jax.lax.map(lambda args: metrics_of(*args), (keys, jnp.arange(num_full), full))
             totals.append(jax.tree.map(lambda m: batch_size * jnp.sum(m), means))
         if remainder:
-            rest = metrics_of(params, rest_key, examples[num_full * batch_size :])
+            rest = metrics_of(rest_key, num_full, indices[num_full * batch_size :])
             totals.append(jax.tree.map(lambda m: remainder * m, rest))
-        return jax.tree.map(lambda *parts: sum(parts) / examples.shape[0], *totals)
+        return jax.tree.map(lambda *parts: sum(parts) / examples.count, *totals)
 
     return evaluate

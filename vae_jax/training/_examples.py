@@ -1,4 +1,4 @@
-"""What is trained on: a number of examples, and a pure function from indices to a batch."""
+"""Training data: a number of examples, and a pure function from their indices to a batch."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh
 
 from vae_jax.distributions._checks import check_count
 from vae_jax.models._model import num_examples
+from vae_jax.training.sharding import split_batch
 
-# Folded into the run's key for the shuffling; no step number reaches it.
-_SHUFFLING = 2**32 - 1
+# Folded into the run's key, one for the order of examples and one for what `at` draws; no step number reaches either.
+_ORDER, _AT = 2**32 - 1, 2**32 - 2
 
 At = Callable[[Any, jax.Array, jax.Array], Any]  # (data, key, indices [B]) -> a batch
 # (the run's key, first step, number of steps, number of examples, batch size) -> indices [number of steps, B]
@@ -37,24 +39,23 @@ def permuted(key: jax.Array, step: Any, num_steps: int, count: int, batch_size: 
       ValueError: if num_steps is another number.
     """
     if num_steps != count // batch_size:
-        raise ValueError(f"an epoch of permuted examples has {count // batch_size} steps, got {num_steps}")
-    shuffling_key = jax.random.fold_in(jax.random.fold_in(key, _SHUFFLING), step // num_steps)
-    order = jax.random.permutation(shuffling_key, count)
+        raise ValueError(
+            f"steps_per_epoch must be {count // batch_size} for {count} permuted examples in batches of {batch_size}, "
+            f"got {num_steps}: leave it out, or draw the examples (training.drawn)"
+        )
+    order_key = jax.random.fold_in(jax.random.fold_in(key, _ORDER), step // num_steps)
+    order = jax.random.permutation(order_key, count)
     return order[: num_steps * batch_size].reshape(num_steps, batch_size)
 
 
 def drawn(key: jax.Array, step: Any, num_steps: int, count: int, batch_size: int) -> jax.Array:
-    """Examples drawn independently with replacement, those of a step from `fold_in(key, step)` alone.
+    """Examples drawn independently with replacement, those of a step from the key and its number alone.
 
-    Args and returns as of `permuted`; num_steps may be any number.
+    Args and returns as of `permuted`; step is the first of the epoch, and num_steps may be any number.
     """
-
-    def of_step(step: jax.Array) -> jax.Array:
-        return jax.random.randint(
-            jax.random.fold_in(jax.random.fold_in(key, _SHUFFLING), step), (batch_size,), 0, count
-        )
-
-    return jax.vmap(of_step)(step + jnp.arange(num_steps))
+    order_key = jax.random.fold_in(key, _ORDER)
+    draw = lambda step: jax.random.randint(jax.random.fold_in(order_key, step), (batch_size,), 0, count)
+    return jax.vmap(draw)(step + jnp.arange(num_steps))
 
 
 def rows(data: Any, key: jax.Array, indices: jax.Array) -> Any:
@@ -85,9 +86,26 @@ def examples_of(name: str, data: Any) -> Examples:
     """`Examples` as they are; of a pytree of arrays `[N, ...]`, its rows.
 
     Raises:
-      ValueError: if the leaves have different lengths.
+      ValueError: if the leaves have different lengths, or hold no example.
     """
     if isinstance(data, Examples):
         return data
     data = jax.tree.map(jnp.asarray, data)
-    return Examples(data, num_examples(name, data))
+    count = num_examples(name, data)
+    if not count:
+        raise ValueError(f"{name} must hold at least 1 example")
+    return Examples(data, count)
+
+
+def batch_at(examples: Examples, key: jax.Array, number: Any, indices: jax.Array, mesh: Mesh | None = None) -> Any:
+    """The batch of examples at indices `[B]`.
+
+    Args:
+      examples: where they come from.
+      key: the run's key; what `at` draws follows from it and from the number.
+      number: of the training step, or of the batch of an evaluation.
+      indices: of the examples.
+      mesh: the indices are split over its axis "data", so that each device makes its own part of the batch.
+    """
+    at_key = jax.random.fold_in(jax.random.fold_in(key, _AT), number)
+    return split_batch(examples.at(examples.data, at_key, split_batch(indices, mesh)), mesh)

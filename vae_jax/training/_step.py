@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from vae_jax.models._model import VAE
+from vae_jax.distributions._checks import check_count
+from vae_jax.models._model import num_examples
 from vae_jax.objectives import Objective, at_step
-from vae_jax.objectives._batch import Aux, Metrics
+from vae_jax.objectives._batch import Aux, Metrics, keys_of_examples
+from vae_jax.objectives._prepared import is_mean_over_examples, preprocessed
 from vae_jax.params import Params, join_buffers, split_buffers
+
+
+class Trainable(Protocol):
+    """A model, as far as training knows it: its objective knows the rest."""
+
+    @property
+    def init(self) -> Callable[[jax.Array], Params]: ...
 
 
 class TrainState(NamedTuple):
@@ -23,10 +33,10 @@ class TrainState(NamedTuple):
     opt_state: optax.OptState
 
 
-TrainStep = Callable[[TrainState, jax.Array, jax.Array], tuple[TrainState, Metrics]]
+TrainStep = Callable[[TrainState, jax.Array, Any], tuple[TrainState, Metrics]]
 
 
-def init_train_state(model: VAE, optimizer: optax.GradientTransformation, key: jax.Array) -> TrainState:
+def init_train_state(model: Trainable, optimizer: optax.GradientTransformation, key: jax.Array) -> TrainState:
     """Fresh parameters and the optimizer's state for them, at step 0."""
     # Copies: training donates the memory of its state, and a constant of the model's (an output bias set to the data's
     # mean) is what the next `init` wants to give again.
@@ -35,7 +45,9 @@ def init_train_state(model: VAE, optimizer: optax.GradientTransformation, key: j
     return TrainState(jnp.zeros((), jnp.int32), params, optimizer.init(trained))
 
 
-def make_train_step(model: VAE, objective: Objective, optimizer: optax.GradientTransformation) -> TrainStep:
+def make_train_step(
+    model: Trainable, objective: Objective, optimizer: optax.GradientTransformation, microbatches: int = 1
+) -> TrainStep:
     """A step `(state, key, batch) -> (state, metrics)`: pure, so jit it, scan it, vmap it as you need.
 
     `key` is the run's key, the same at every step: the step draws from `fold_in(key, state.step)`, so that any step
@@ -43,19 +55,24 @@ def make_train_step(model: VAE, objective: Objective, optimizer: optax.GradientT
     the objective returns for it. The metrics are the objective's own and `loss`, means over the batch, in nats.
 
     Args:
-      model: the model.
+      model: any record with an `init`, which the objective understands.
       objective: (model, params, key, batch) -> (loss, Aux), one of `vae_jax.objectives` or your own; a `Scheduled` one
         is taken at `state.step`.
       optimizer: any optax gradient transformation; one that asks for the loss (`value`) is given it.
+      microbatches: the parts of a batch whose gradients are computed one after another and averaged, which takes the
+        memory of one part. Every example keeps the key that it has in the whole batch, and the batch is preprocessed
+        as a whole: the result is that of 1 up to rounding.
 
     Raises:
-      ValueError: by the step, where the objective returns other buffers than the model has.
+      ValueError: if microbatches is below 1, or above 1 for an objective that is no mean over examples; by the step,
+        if microbatches does not divide the batch, or the objective returns other buffers than the model has.
     """
+    check_microbatches(objective, microbatches)
     extended = optax.with_extra_args_support(optimizer)
 
-    def step(state: TrainState, key: jax.Array, batch: jax.Array) -> tuple[TrainState, Metrics]:
+    def step(state: TrainState, key: jax.Array, batch: Any) -> tuple[TrainState, Metrics]:
         trained, buffers = split_buffers(state.params)
-        (loss, aux), gradient = differentiated(model, objective, state, key, batch)
+        (loss, aux), gradient = differentiated(model, objective, state, key, batch, microbatches)
         _check_structure(aux.buffers, buffers)
         updates, opt_state = extended.update(gradient, state.opt_state, trained, value=loss)
         params = join_buffers(optax.apply_updates(trained, updates), aux.buffers)
@@ -65,16 +82,51 @@ def make_train_step(model: VAE, objective: Objective, optimizer: optax.GradientT
 
 
 def differentiated(
-    model: VAE, objective: Objective, state: TrainState, key: jax.Array, batch: jax.Array
+    model: Trainable, objective: Objective, state: TrainState, key: jax.Array, batch: Any, microbatches: int = 1
 ) -> tuple[tuple[jax.Array, Aux], Any]:
     """((loss, aux), gradient of the trained parameters) at a state, as the step from it computes them."""
     trained, buffers = split_buffers(state.params)
     step_key = jax.random.fold_in(key, state.step)
+    at, step_key, batch = preprocessed(at_step(objective, state.step), step_key, batch)
 
-    def loss_of(trained: Params) -> tuple[jax.Array, Aux]:
-        return at_step(objective, state.step)(model, join_buffers(trained, buffers), step_key, batch)
+    def value_and_gradient(key: jax.Array, batch: Any) -> tuple[tuple[jax.Array, Aux], Any]:
+        loss_of = lambda trained: at(model, join_buffers(trained, buffers), key, batch)
+        return jax.value_and_grad(loss_of, has_aux=True)(trained)
 
-    return jax.value_and_grad(loss_of, has_aux=True)(trained)
+    if microbatches == 1:
+        return value_and_gradient(step_key, batch)
+
+    size = num_examples("batch", batch)
+    _check_divides(microbatches, size)
+    # Every m-th example, not a block of them: of a batch that is split over devices in blocks, each device has its
+    # share of every microbatch.
+    in_parts = lambda leaf: leaf.reshape(size // microbatches, microbatches, *leaf.shape[1:]).swapaxes(0, 1)
+    parts = jax.tree.map(in_parts, (keys_of_examples(step_key, size), batch))
+
+    def add(total: Params, part: tuple[jax.Array, Any]) -> tuple[Params, tuple[jax.Array, Metrics]]:
+        (loss, aux), gradient = value_and_gradient(*part)
+        return jax.tree.map(jnp.add, total, gradient), (loss, aux.metrics)
+
+    total, values = jax.lax.scan(add, jax.tree.map(jnp.zeros_like, trained), parts)
+    loss, metrics = jax.tree.map(partial(jnp.mean, axis=0), values)
+    return (loss, Aux(metrics, buffers)), jax.tree.map(lambda leaf: leaf / microbatches, total)
+
+
+def check_microbatches(objective: Objective, microbatches: int, batch_size: int | None = None) -> None:
+    """Raises ValueError if a batch of that size (None: not known yet) cannot be computed in so many parts."""
+    check_count("microbatches", microbatches)
+    if microbatches > 1 and not is_mean_over_examples(objective):
+        raise ValueError(
+            f"microbatches must be 1 for an objective that needs its batch as a whole, got {microbatches}: only a mean "
+            "over examples (objectives.mean_over_batch) may be computed in parts"
+        )
+    if batch_size is not None:
+        _check_divides(microbatches, batch_size)
+
+
+def _check_divides(microbatches: int, batch_size: int) -> None:
+    if batch_size % microbatches:
+        raise ValueError(f"microbatches must divide the batch size, {batch_size}, got {microbatches}")
 
 
 def _check_structure(given: Any, buffers: Any) -> None:
@@ -82,5 +134,5 @@ def _check_structure(given: Any, buffers: Any) -> None:
     if structures[0] != structures[1]:
         raise ValueError(
             f"the objective returned Aux.buffers of the structure {structures[0]}, but params['buffers'] has "
-            f"{structures[1]} (None: the model has none); vae_jax.params.split_buffers(params)[1] keeps them as they are"
+            f"{structures[1]} (None: the model has none); vae_jax.params.split_buffers(params)[1] keeps them"
         )

@@ -24,9 +24,9 @@ from vae_jax.checksums import NAME as CHECKSUMS
 from vae_jax.checksums import Damaged, check_sealed, seal
 from vae_jax.differences import differing
 from vae_jax.params import Params
-from vae_jax.training._begun import Progress
-from vae_jax.training._ensembles import EnsembleProgress
-from vae_jax.training._processes import from_all, from_writer, is_writer
+from vae_jax.training._ensemble import EnsembleProgress
+from vae_jax.training._history import Progress
+from vae_jax.training.distributed import from_all, from_writer, is_writer
 
 T = TypeVar("T")  # Progress, or EnsembleProgress
 KEPT = 2  # the last one, and the one before it to go back to if the last is damaged

@@ -13,6 +13,7 @@ import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
+from vae_jax.models._model import num_examples
 from vae_jax.objectives._batch import Metrics
 from vae_jax.training._step import TrainState, TrainStep
 
@@ -131,13 +132,91 @@ def gather(tree: T) -> T:
     return jax.tree.unflatten(structure, [array.addressable_data(0) for array in whole])
 
 
+def examples_per_device(batch_size: int, mesh: Mesh) -> int:
+    """Examples of a batch that one place on the axis "data" computes.
+
+    Raises:
+      ValueError: if the axis does not divide the batch.
+    """
+    size = mesh.shape["data"]
+    if batch_size % size:
+        below = batch_size - batch_size % size
+        wanted = f"{below} or {below + size}" if below else f"{size}"
+        raise ValueError(
+            f"batch_size must be a multiple of the {size} devices of the mesh's axis data, got {batch_size}: "
+            f"take {wanted}"
+        )
+    return batch_size // size
+
+
+def split_batch(batch: T, mesh: Mesh | None) -> T:
+    """The batch, each place on the mesh's axis "data" computing its part of it; inside a traced function.
+
+    Whatever is done with the batch as a whole (its mean, a covariance, the buffers' new values) is done with all of it.
+
+    Args:
+      batch: a pytree of arrays `[B, ...]`; every device computes all of one that the axis does not divide.
+      mesh: of `data_mesh`; None: the batch stays where it is.
+    """
+    if mesh is None or num_examples("batch", batch) % mesh.shape["data"]:
+        return batch
+    return jax.lax.with_sharding_constraint(batch, NamedSharding(mesh, PartitionSpec("data")))
+
+
+def process_rows(count: int, mesh: Mesh) -> np.ndarray:
+    """The rows of the data that this process reads and gives to `place_examples`; all, if it is the only one.
+
+    Every process has as many: if the devices do not divide count, the last row comes more than once.
+    """
+    sharding = NamedSharding(mesh, PartitionSpec("data"))
+    if sharding.is_fully_addressable:
+        return np.arange(count)
+    padded = _padded(count, mesh)
+    indices = sharding.addressable_devices_indices_map((padded,)).values()
+    parts = sorted({index[0].indices(padded)[:2] for index in indices if index is not None})
+    return np.minimum(np.concatenate([np.arange(*part) for part in parts]), count - 1)
+
+
+def place_examples(rows: T, count: int, mesh: Mesh) -> T:
+    """All examples on every device, of which each process has read its own rows alone: a pytree of arrays `[N, ...]`.
+
+    A copy on every device, not a part: an epoch's order is of all the examples, as on one device, and each device finds
+    its share of every batch in its own memory. Data that no device can hold is streamed instead.
+
+    Args:
+      rows: the rows `process_rows(count, mesh)` of every array.
+      count: N.
+      mesh: of `data_mesh`.
+
+    Raises:
+      ValueError: if the rows are not as many as `process_rows` gives.
+    """
+    rows, expected = jax.tree.map(np.asarray, rows), len(process_rows(count, mesh))
+    if num_examples("rows", rows) != expected:
+        raise ValueError(f"rows must be the {expected} of process_rows, got {num_examples('rows', rows)}")
+    everywhere, parts = replicated(mesh), NamedSharding(mesh, PartitionSpec("data"))
+    if parts.is_fully_addressable:
+        return jax.device_put(rows, everywhere)
+    gather = jax.jit(lambda padded: padded[:count], out_shardings=everywhere)
+
+    def gathered(own: np.ndarray) -> jax.Array:
+        shape = (_padded(count, mesh), *own.shape[1:])
+        return gather(jax.make_array_from_process_local_data(parts, own, shape))
+
+    return jax.tree.map(gathered, rows)
+
+
+def _padded(count: int, mesh: Mesh) -> int:
+    return count + -count % mesh.shape["data"]
+
+
 def keep_shardings(step: TrainStep, shardings: TrainState) -> TrainStep:
     """The step, with every array of the state, before and after, where `shardings_of` said that it lies.
 
     Else the compiler chooses: an epoch then could not give its memory to the next, which would begin by moving arrays.
     """
 
-    def kept(state: TrainState, key: jax.Array, batch: jax.Array) -> tuple[TrainState, Metrics]:
+    def kept(state: TrainState, key: jax.Array, batch: Any) -> tuple[TrainState, Metrics]:
         # At both ends: an epoch is a loop, and the compiler weighs what it is told of either.
         state, metrics = step(jax.lax.with_sharding_constraint(state, shardings), key, batch)
         return jax.lax.with_sharding_constraint(state, shardings), metrics

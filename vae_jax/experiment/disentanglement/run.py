@@ -38,7 +38,7 @@ from vae_jax.experiment.progress import ProgressDisplay, say
 from vae_jax.experiment.settings import program_of
 from vae_jax.experiment.summaries import summary_to_add_to
 from vae_jax.runs import RunFolder, defined
-from vae_jax.training._loop import is_finite
+from vae_jax.training._history import is_finite
 from vae_jax.visualization import ReportFigure, save_figure, write_report
 
 # Of each weight the median and the range over seeds are said of these.

@@ -11,7 +11,7 @@ from fresh import soon_started
 from vae_jax.models import mlp_vae
 from vae_jax.objectives import negative_elbo
 from vae_jax.training import Diverged, fit_stream, make_evaluate, make_train_step
-from vae_jax.training._fitting import split_key
+from vae_jax.training._validated_epoch import split_key
 from vae_jax.training._step import init_train_state
 from vae_jax.training.checkpoints import OrbaxCheckpoints
 

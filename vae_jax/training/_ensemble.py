@@ -8,30 +8,27 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
-from jax.typing import ArrayLike
 
-from vae_jax.models._model import VAE
 from vae_jax.objectives import Objective, warm_up_steps_of
 from vae_jax.objectives._batch import Metrics
 from vae_jax.params import Params
-from vae_jax.training._begun import Progress
+from vae_jax.training._checks import check_fit
 from vae_jax.training._divergence import Diverged, Divergence, Replay, explain
-from vae_jax.training._epoch import make_evaluate, make_train_epoch, steps_per_epoch
-from vae_jax.training._fit import batches_in_memory, check_fit
-from vae_jax.training._fitting import Fitting, Keys, init_fitting, make_fitting_epoch, make_judge, split_key
-from vae_jax.training._loop import (
-    IN_MEMORY,
-    Checkpoints,
-    History,
-    best_epoch,
-    best_loss,
-    is_finished,
-    is_finite,
-    row_of,
-    run_epochs,
-)
+from vae_jax.training._epoch import make_evaluate, make_train_epoch
+from vae_jax.training._examples import Examples
+from vae_jax.training._fit import batches_in_memory
+from vae_jax.training._history import History, Progress, best_epoch, best_loss, is_finished, is_finite, row_of
 from vae_jax.training._memory import check_fits
-from vae_jax.training._step import TrainState, make_train_step
+from vae_jax.training._run import IN_MEMORY, Checkpoints, run_epochs
+from vae_jax.training._step import Trainable, TrainState, make_train_step
+from vae_jax.training._validated_epoch import (
+    FitState,
+    Keys,
+    init_fit_state,
+    make_judge,
+    make_validated_epoch,
+    split_key,
+)
 
 # A model's own numbers (a pytree of scalars, or None) -> its objective and optimizer.
 Setup = Callable[[Any], tuple[Objective, optax.GradientTransformation]]
@@ -52,15 +49,17 @@ class EnsembleProgress(NamedTuple):
 
 
 def fit_ensemble(
-    model: VAE,
+    model: Trainable,
     setup: Setup,
     numbers: Any,
-    train: ArrayLike,
-    validation: ArrayLike,
+    train: Any,
+    validation: Any,
     keys: jax.Array,
     *,
     epochs: int,
     batch_size: int = 128,
+    steps_per_epoch: int | None = None,
+    microbatches: int = 1,
     patience: int | None = None,
     checkpoints: Checkpoints = IN_MEMORY,
     on_start: Callable[[], Any] = lambda: None,
@@ -80,11 +79,11 @@ def fit_ensemble(
       model: the one that all are; their parameters start from their own keys.
       setup: a model's own numbers -> (objective, optimizer); the numbers are traced, and may be any that those do
         arithmetic with: not the length of a warm-up, which is one for all models.
-      numbers: a pytree (dict, ...) whose leaves hold one number for each model, `[M]`; None where only keys differ.
-      train: `[N, ...]` examples, of all models.
-      validation: as `train`.
+      numbers: a pytree (dict, ...) whose leaves hold one number for each model, `[M]`; None if only keys differ.
+      train: the training examples of all models: a pytree of arrays `[N, ...]`, or `Examples`.
+      validation: as train.
       keys: `[M]`, a run's key for each model: its parameters, the order of its data, its noise.
-      epochs, batch_size, patience, checkpoints, on_start: as `fit` takes them.
+      epochs, batch_size, steps_per_epoch, microbatches, patience, checkpoints, on_start: as `fit` takes them.
       on_epoch: called with the M histories after every epoch.
 
     Returns:
@@ -92,38 +91,40 @@ def fit_ensemble(
       state, and in `diverged` the step, the term of the loss and the example.
 
     Raises:
-      ValueError: as `fit`; where numbers and keys are not of M models each.
-      DoesNotFit: a ValueError; where M models do not fit in the memory of the device, with how many would.
-      Diverged: where no model has a single epoch of finite loss.
+      ValueError, TypeError: as `fit`; ValueError if numbers and keys are not of M models each.
+      DoesNotFit: a ValueError; if M models do not fit in the memory of the device, with how many would.
+      Diverged: if no model has a single epoch of finite loss.
     """
     numbers = jax.tree.map(jnp.asarray, numbers, is_leaf=lambda leaf: isinstance(leaf, (list, tuple)))
     num_models = _num_models(numbers, keys)
     # Each model's own numbers once as they are: what refuses a number cannot see one that is traced.
     setups = [setup(jax.tree.map(lambda leaf, i=i: leaf[i], numbers)) for i in range(num_models)]
-    train, validation = check_fit(model, setups[0][0], train, validation, keys[0], epochs, batch_size, patience)
+    of_train, of_validation, num_steps = check_fit(
+        model, setups[0][0], train, validation, keys[0], epochs, batch_size, steps_per_epoch, microbatches, patience
+    )
     split = jax.vmap(split_key)(keys)
 
-    def init(numbers: Any, keys: Keys) -> Fitting:
-        return init_fitting(model, setup(numbers)[1], keys.init)
+    def init(numbers: Any, keys: Keys) -> FitState:
+        return init_fit_state(model, setup(numbers)[1], keys.init)
 
-    def epoch(fitting: Fitting, numbers: Any, keys: Keys, *examples: jax.Array) -> tuple[Fitting, Metrics]:
+    def epoch(fit_state: FitState, numbers: Any, keys: Keys, *examples: Examples) -> tuple[FitState, Metrics]:
         objective, optimizer = setup(numbers)
-        train_epoch = make_train_epoch(make_train_step(model, objective, optimizer), batch_size)
+        step = make_train_step(model, objective, optimizer, microbatches)
+        train_epoch = make_train_epoch(step, batch_size, num_steps=num_steps)
         evaluate = make_evaluate(model, objective, batch_size)
-        num_steps = steps_per_epoch(examples[0].shape[0], batch_size)
         judge = make_judge(evaluate, num_steps, warm_up_steps_of(objective), patience)
-        return make_fitting_epoch(train_epoch, judge)(fitting, keys, *examples)
+        return make_validated_epoch(train_epoch, judge)(fit_state, keys, *examples)
 
     inits = jax.jit(jax.vmap(init))
-    arguments = (jax.eval_shape(inits, numbers, split), numbers, split, train, validation)
+    arguments = (jax.eval_shape(inits, numbers, split), numbers, split, of_train, of_validation)
     program = jax.jit(over_models(epoch, num_shared=2), donate_argnums=0).lower(*arguments).compile()
-    check_fits(program, num_models, train.nbytes + validation.nbytes)
+    check_fits(program, num_models, sum(leaf.nbytes for leaf in jax.tree.leaves((of_train, of_validation))))
 
-    fitting = inits(numbers, split)
-    progress = _progress(fitting, ((),) * num_models)
+    fit_state = inits(numbers, split)
+    progress = _progress(fit_state, ((),) * num_models)
     restored = checkpoints.restore(progress)
     if restored is not None:
-        progress, fitting = restored, _fitting(restored, epochs, patience)
+        progress, fit_state = restored, _fit_state(restored, epochs, patience)
 
     def finished(history: tuple[History, ...]) -> bool:
         return all(is_finished(rows, epochs, patience) for rows in history)
@@ -135,29 +136,28 @@ def fit_ensemble(
 
     diverged: list[Divergence | None] = [None] * num_models
 
-    def settle(fitting: Fitting, history: tuple[History, ...]) -> Fitting:
+    def settle(fit_state: FitState, history: tuple[History, ...]) -> FitState:
         for i, rows in enumerate(history):
             if rows and not is_finite(rows[-1]):
                 key = jax.tree.map(lambda leaf, i=i: leaf[i], split)
-                step = make_train_step(model, *setups[i])
-                init = lambda i=i, key=key: init_fitting(model, setups[i][1], key.init).state
-                batch_of = batches_in_memory(key.train, train, batch_size)
-                num_steps = steps_per_epoch(train.shape[0], batch_size)
-                replay = Replay(model, setups[i][0], step, key.train, init, batch_of, num_steps)
-                own = jax.tree.map(lambda leaf, i=i: leaf[i], fitting.state)
+                step = make_train_step(model, *setups[i], microbatches)
+                init = lambda i=i, key=key: init_fit_state(model, setups[i][1], key.init).state
+                batch_of = batches_in_memory(key.train, of_train, batch_size, num_steps)
+                replay = Replay(model, setups[i][0], microbatches, step, key.train, init, batch_of, num_steps)
+                own = jax.tree.map(lambda leaf, i=i: leaf[i], fit_state.state)
                 state, diverged[i] = explain(replay, own, rows[-1])
                 put = lambda leaf, new, i=i: leaf.at[i].set(new)
-                fitting = fitting._replace(state=jax.tree.map(put, fitting.state, state))
-        return fitting
+                fit_state = fit_state._replace(state=jax.tree.map(put, fit_state.state, state))
+        return fit_state
 
     if finished(progress.history):
-        settle(fitting, progress.history)
+        settle(fit_state, progress.history)
     else:
         on_start()
         progress = _progress(
             *run_epochs(
-                lambda fitting: program(fitting, numbers, split, train, validation),
-                fitting,
+                lambda fit_state: program(fit_state, numbers, split, of_train, of_validation),
+                fit_state,
                 progress.history,
                 add=add,
                 runs_ahead=True,
@@ -206,13 +206,13 @@ def _num_models(numbers: Any, keys: jax.Array) -> int:
     return len(keys)
 
 
-def _progress(fitting: Fitting, history: tuple[History, ...]) -> EnsembleProgress:
-    return EnsembleProgress(fitting.state, fitting.best_params, history)
+def _progress(fit_state: FitState, history: tuple[History, ...]) -> EnsembleProgress:
+    return EnsembleProgress(fit_state.state, fit_state.best_params, history)
 
 
-def _fitting(progress: EnsembleProgress, epochs: int, patience: int | None) -> Fitting:
+def _fit_state(progress: EnsembleProgress, epochs: int, patience: int | None) -> FitState:
     history = progress.history
-    return Fitting(
+    return FitState(
         progress.state,
         progress.best_params,
         jnp.asarray([best_loss(rows) for rows in history], jnp.float32),

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from vae_jax.models._model import VAE
 from vae_jax.objectives._batch import Metrics
 from vae_jax.params import Params, split_buffers
-from vae_jax.training._step import TrainState, init_train_state
+from vae_jax.training._epoch import Evaluate, TrainEpoch
+from vae_jax.training._examples import Examples
+from vae_jax.training._step import Trainable, TrainState, init_train_state
 
 
-class Fitting(NamedTuple):
+class FitState(NamedTuple):
     """All that an epoch of `fit` changes; it stays on the device, and one epoch gives its memory to the next."""
 
     state: TrainState
@@ -26,7 +27,7 @@ class Fitting(NamedTuple):
 
 
 class Keys(NamedTuple):
-    """Of everything random in a fit."""
+    """Keys of everything random in a fit."""
 
     init: jax.Array
     train: jax.Array
@@ -34,30 +35,30 @@ class Keys(NamedTuple):
 
 
 def split_key(key: jax.Array) -> Keys:
+    """The keys of a fit with this key."""
     return Keys(*jax.random.split(key, 3))
 
 
-def init_fitting(model: VAE, optimizer: optax.GradientTransformation, key: jax.Array) -> Fitting:
-    """Before the first epoch."""
+def init_fit_state(model: Trainable, optimizer: optax.GradientTransformation, key: jax.Array) -> FitState:
+    """The state before the first epoch."""
     state = init_train_state(model, optimizer, key)
     # A copy: both are donated to the epoch.
     best_params = jax.tree.map(jnp.copy, state.params)
-    return Fitting(state, best_params, jnp.float32(jnp.inf), jnp.int32(0), jnp.bool_(True))
+    return FitState(state, best_params, jnp.float32(jnp.inf), jnp.int32(0), jnp.bool_(True))
 
 
-TrainEpoch = Callable[[TrainState, jax.Array, jax.Array], tuple[TrainState, Metrics]]
-Evaluate = Callable[[Params, jax.Array, jax.Array], Metrics]
-# (fitting before the epoch, state and metrics after it, keys, validation) -> (fitting, row)
-Judge = Callable[[Fitting, TrainState, Metrics, Keys, jax.Array], tuple[Fitting, Metrics]]
-FittingEpoch = Callable[[Fitting, Keys, jax.Array, jax.Array], tuple[Fitting, Metrics]]
+# (state of the fit before the epoch, state and metrics after it, keys, validation) -> (fit_state, row)
+Judge = Callable[[FitState, TrainState, Metrics, Keys, Examples], tuple[FitState, Metrics]]
+ValidatedEpoch = Callable[[FitState, Keys, Examples, Examples], tuple[FitState, Metrics]]
 
 
 def make_judge(evaluate: Evaluate, steps_per_epoch: int, warm_up_steps: int, patience: int | None) -> Judge:
-    """Makes the pure `(fitting, state, train metrics, keys, validation) -> (fitting, row)` that follows an epoch.
+    """Makes the pure `(fit_state, state, train metrics, keys, validation) -> (fit_state, row)` that follows an epoch.
 
-    The fitting that goes in has the state before the epoch, and the state is the one after it. If training was not
-    finite the fitting comes back with the state before the epoch, from which `divergence` finds the step that failed:
-    a check of every step would cost 3 to 8 percent of its time, one copy of the state an epoch costs next to nothing.
+    The fit state that goes in has the state before the epoch, and the state is the one after it. If training was not
+    finite the fit state comes back with the state before the epoch, from which `_divergence` finds the step that
+    failed: a check of every step would cost 3 to 8 percent of its time, one copy of the state an epoch costs next to
+    nothing.
     The row's train/loss is then not finite, even if only a parameter was not.
 
     The row holds `epoch` and `step`, `train/...` and `validation/...`, the means of the metrics, and for an objective
@@ -71,9 +72,9 @@ def make_judge(evaluate: Evaluate, steps_per_epoch: int, warm_up_steps: int, pat
     """
 
     def judge(
-        fitting: Fitting, state: TrainState, metrics: Metrics, keys: Keys, validation: jax.Array
-    ) -> tuple[Fitting, Metrics]:
-        trained = is_finite_step(fitting.state, state, metrics["loss"])
+        fit_state: FitState, state: TrainState, metrics: Metrics, keys: Keys, validation: Examples
+    ) -> tuple[FitState, Metrics]:
+        trained = is_finite_step(fit_state.state, state, metrics["loss"])
         metrics = {**metrics, "loss": jnp.where(trained, metrics["loss"], _not_finite(metrics["loss"]))}
         validation_metrics = evaluate(state.params, keys.validation, validation)
         epoch = state.step // steps_per_epoch
@@ -86,13 +87,13 @@ def make_judge(evaluate: Evaluate, steps_per_epoch: int, warm_up_steps: int, pat
         loss = validation_metrics["loss"].astype(jnp.float32)
         warm = state.step >= warm_up_steps
         finite = trained & jnp.isfinite(loss)
-        best = finite & ((loss < fitting.best_loss) | ~warm)
-        best_epoch = jnp.where(best, epoch, fitting.best_epoch)
+        best = finite & ((loss < fit_state.best_loss) | ~warm)
+        best_epoch = jnp.where(best, epoch, fit_state.best_epoch)
         in_time = True if patience is None else epoch - best_epoch < patience
-        best_params = jax.tree.map(lambda new, old: jnp.where(best, new, old), state.params, fitting.best_params)
-        best_loss = jnp.where(best & warm, loss, fitting.best_loss)
-        kept = jax.tree.map(lambda new, old: jnp.where(trained, new, old), state, fitting.state)
-        return Fitting(kept, best_params, best_loss, best_epoch, finite & in_time), row
+        best_params = jax.tree.map(lambda new, old: jnp.where(best, new, old), state.params, fit_state.best_params)
+        best_loss = jnp.where(best & warm, loss, fit_state.best_loss)
+        kept = jax.tree.map(lambda new, old: jnp.where(trained, new, old), state, fit_state.state)
+        return FitState(kept, best_params, best_loss, best_epoch, finite & in_time), row
 
     return judge
 
@@ -114,10 +115,10 @@ def _not_finite(loss: jax.Array) -> jax.Array:
     return jnp.where(jnp.isfinite(loss), jnp.nan, loss)
 
 
-def make_fitting_epoch(train_epoch: TrainEpoch, judge: Judge) -> FittingEpoch:
-    """`(fitting, keys, train, validation) -> (fitting, row)`: pure, so jit it with the first argument donated, vmap it.
+def make_validated_epoch(train_epoch: TrainEpoch, judge: Judge) -> ValidatedEpoch:
+    """Makes the pure `(fit_state, keys, train, validation) -> (fit_state, row)`, to be jitted or mapped by `vmap`.
 
-    Where `fitting.running` is False the fitting comes back as it was, and the row holds zeros.
+    If `fit_state.running` is False the fit state comes back as it was, and the row holds zeros.
 
     Args:
       train_epoch: of `make_train_epoch`.
@@ -126,13 +127,13 @@ def make_fitting_epoch(train_epoch: TrainEpoch, judge: Judge) -> FittingEpoch:
 
     # Jitted for its tracing to be kept: the shape of the row is asked for before the epoch itself.
     @jax.jit
-    def advance(fitting: Fitting, keys: Keys, train: jax.Array, validation: jax.Array) -> tuple[Fitting, Metrics]:
-        state, metrics = train_epoch(fitting.state, keys.train, train)
-        return judge(fitting, state, metrics, keys, validation)
+    def advance(fit_state: FitState, keys: Keys, train: Examples, validation: Examples) -> tuple[FitState, Metrics]:
+        state, metrics = train_epoch(fit_state.state, keys.train, train)
+        return judge(fit_state, state, metrics, keys, validation)
 
-    def fitting_epoch(fitting: Fitting, keys: Keys, train: jax.Array, validation: jax.Array) -> tuple[Fitting, Metrics]:
-        row = jax.eval_shape(advance, fitting, keys, train, validation)[1]
-        stay = lambda fitting, *_: (fitting, jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), row))
-        return jax.lax.cond(fitting.running, advance, stay, fitting, keys, train, validation)
+    def validated_epoch(fit_state: FitState, *arguments: Any) -> tuple[FitState, Metrics]:
+        row = jax.eval_shape(advance, fit_state, *arguments)[1]
+        stay = lambda fit_state, *_: (fit_state, jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), row))
+        return jax.lax.cond(fit_state.running, advance, stay, fit_state, *arguments)
 
-    return fitting_epoch
+    return validated_epoch

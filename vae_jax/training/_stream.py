@@ -1,0 +1,203 @@
+"""The training loop on examples that come from outside the device, batch by batch: `fit` for data of any size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from vae_jax.distributions._checks import check_count
+from vae_jax.objectives import Objective, warm_up_steps_of
+from vae_jax.objectives._batch import Metrics
+from vae_jax.training._checks import check_examples_of, check_finite, check_numbers
+from vae_jax.training._examples import examples_of
+from vae_jax.training._history import History, Progress
+from vae_jax.training._run import IN_MEMORY, Checkpoints, Program, begin, run_to_end
+from vae_jax.training._step import Trainable, TrainState, TrainStep, check_microbatches
+from vae_jax.training._validated_epoch import FitState, make_judge, split_key
+from vae_jax.training.sharding import Rules, split_batch
+
+
+class BatchStream(Iterator[Any], Protocol):
+    """An endless iterator of batches, pytrees of arrays `[batch_size, ...]`, each following from its number alone.
+
+    `vae_jax.data.Batches` is one; in a run of several processes each has its own part of every batch.
+    """
+
+    batch_size: int  # over all processes
+    steps_per_epoch: int
+
+    def seek(self, batch: int) -> None:
+        """Makes batch number `batch`, from 0, the next one."""
+        ...
+
+
+def fit_stream(
+    model: Trainable,
+    objective: Objective,
+    optimizer: optax.GradientTransformation,
+    batches: BatchStream,
+    validation: Any,
+    key: jax.Array,
+    *,
+    epochs: int,
+    microbatches: int = 1,
+    patience: int | None = None,
+    mesh: Mesh | None = None,
+    rules: Rules = (),
+    checkpoints: Checkpoints = IN_MEMORY,
+    on_start: Callable[[], Any] = lambda: None,
+    on_epoch: Callable[[History], Any] = lambda history: None,
+) -> Progress:
+    """`fit` on a stream of batches: only a few of them are in memory, and the next are read while the device works.
+
+    The step number is the position in the stream, so that the checkpoint of a run holds both: a run that is stopped and
+    restored goes on with the batches that would have come. Batches are shuffled by the stream; all else that is random
+    follows from the key, as in `fit`.
+
+    Args:
+      model, objective, optimizer, key: as `fit` takes them.
+      batches: of the training examples, for this run alone.
+      validation: as `fit` takes it, held out of them and held in memory.
+      epochs, microbatches, patience, mesh, rules, checkpoints: as `fit` takes them. Of several processes each must hold
+        its own part of the mesh's axis "data".
+      on_epoch: called with the history after every epoch.
+      on_start: called once, when the first steps have been compiled and handed to the device.
+
+    Returns:
+      The progress after the last epoch.
+
+    Raises:
+      ValueError, Diverged: as `fit`.
+      Exception: what the stream raises.
+    """
+    num_steps, batch_size = batches.steps_per_epoch, batches.batch_size
+    of_validation = examples_of("validation", validation)
+    check_numbers(objective, epochs, num_steps, patience)
+    check_microbatches(objective, microbatches, batch_size)
+    check_examples_of(model, objective, split_key(key).train, "validation", of_validation, batch_size)
+    run = begin(model, objective, optimizer, key, batch_size, microbatches, mesh, rules, checkpoints)
+
+    def put(chunk: Any) -> Any:
+        check_finite("the next chunk of the stream", chunk)
+        return jax.device_put(chunk) if mesh is None else jax.tree.map(put_part, chunk)
+
+    def put_part(leaf: np.ndarray) -> jax.Array:
+        # [k, this process's part of the batch, ...], all processes' parts one after the other.
+        sharding, whole = NamedSharding(mesh, PartitionSpec(None, "data")), (len(leaf), batch_size, *leaf.shape[2:])
+        return jax.make_array_from_process_local_data(sharding, leaf, whole)
+
+    started = False
+
+    def on_chunk() -> None:
+        nonlocal started
+        if not started:
+            on_start()
+        started = True
+
+    def make_program() -> Program:
+        batches.seek(int(run.fit_state.state.step))
+        epoch = make_train_stream_epoch(run.step, num_steps, put=put, on_chunk=on_chunk, mesh=mesh)
+        judge = make_judge(run.evaluate, num_steps, warm_up_steps_of(objective), patience)
+        judge = jax.jit(judge, donate_argnums=0, out_shardings=run.out_shardings)
+        held_out = run.everywhere(of_validation)
+
+        def program(fit_state: FitState) -> tuple[FitState, Metrics]:
+            # A copy: the epoch takes the memory of its state.
+            state, metrics = epoch(jax.tree.map(jnp.copy, fit_state.state), run.keys.train, batches)
+            return judge(fit_state, state, metrics, run.keys, held_out)
+
+        return program
+
+    def batch_of(step: int) -> tuple[Any, None]:
+        batches.seek(step)
+        one = put(jax.tree.map(lambda leaf: leaf[None], next(batches)))
+        return jax.tree.map(lambda leaf: leaf[0], one), None  # the stream does not say which examples it took
+
+    return run_to_end(
+        make_program,
+        run,
+        batch_of=batch_of,
+        steps_per_epoch=num_steps,
+        epochs=epochs,
+        patience=patience,
+        runs_ahead=False,  # the stream would be read for an epoch that there may not be
+        checkpoints=checkpoints,
+        on_epoch=on_epoch,
+    )
+
+
+def make_train_stream_epoch(
+    step: TrainStep,
+    steps_per_epoch: int,
+    *,
+    chunk_steps: int = 16,
+    put: Callable[[Any], Any] = jax.device_put,
+    on_chunk: Callable[[], Any] = lambda: None,
+    mesh: Mesh | None = None,
+) -> Callable[[TrainState, jax.Array, Iterator[Any]], tuple[TrainState, dict[str, float]]]:
+    """An epoch `(state, key, batches) -> (state, mean metrics)`, like that of `make_train_epoch`, on data of any size.
+
+    It takes `steps_per_epoch` batches from the iterator, no more, and runs them in chunks of `chunk_steps`, each one
+    jitted `lax.scan` that is dispatched at once; the state is donated. While the device works on a chunk, the host
+    collects the next one and starts its copy to the device, and then waits for the chunk BEFORE the one in work: the
+    device always has work queued, and never more than two chunks of it.
+
+    The step number is the number of batches taken, if every batch came through here: a run that is restored from
+    a checkpoint goes on with the iterator at batch `state.step`.
+
+    Args:
+      step: of `make_train_step`.
+      steps_per_epoch: at least 1.
+      chunk_steps: steps a dispatch, at least 1; three chunks of batches are held at once.
+      put: from k batches of this process, a pytree of arrays `[k, B, ...]`, to the arrays on the device or devices, on
+        which their second axis may be split.
+      on_chunk: called when a chunk has been compiled and handed to the device.
+      mesh: the devices that each compute their part of every batch; None: those that `put` chooses.
+
+    Raises:
+      ValueError: if steps_per_epoch or chunk_steps is below 1.
+      RuntimeError (the epoch): if the iterator ends too early; what the iterator raises.
+    """
+    check_count("steps_per_epoch", steps_per_epoch, 0)
+    check_count("chunk_steps", chunk_steps, 0)
+    if steps_per_epoch < 1 or chunk_steps < 1:
+        raise ValueError(f"steps_per_epoch and chunk_steps must be at least 1, got {steps_per_epoch} and {chunk_steps}")
+
+    @partial(jax.jit, donate_argnums=0)
+    def train_chunk(state: TrainState, key: jax.Array, chunk: Any) -> tuple[TrainState, Metrics]:
+        def body(state: TrainState, batch: Any) -> tuple[TrainState, Metrics]:
+            return step(state, key, split_batch(batch, mesh))
+
+        state, metrics = jax.lax.scan(body, state, chunk)
+        return state, jax.tree.map(lambda m: m.sum(axis=0), metrics)
+
+    def train_epoch(state: TrainState, key: jax.Array, batches: Iterator[Any]) -> tuple[TrainState, dict[str, float]]:
+        sums: list[dict[str, float]] = []
+        working: Metrics | None = None
+        for start in range(0, steps_per_epoch, chunk_steps):
+            chunk = put(_collect(batches, min(chunk_steps, steps_per_epoch - start)))
+            state, queued = train_chunk(state, key, chunk)
+            on_chunk()
+            if working is not None:
+                sums.append(jax.tree.map(float, jax.device_get(working)))
+            working = queued
+        sums.append(jax.tree.map(float, jax.device_get(working)))
+        return state, {name: sum(chunk[name] for chunk in sums) / steps_per_epoch for name in sums[0]}
+
+    return train_epoch
+
+
+def _collect(batches: Iterator[Any], count: int) -> Any:
+    collected = []
+    for batch in batches:
+        collected.append(batch)
+        if len(collected) == count:
+            return jax.tree.map(lambda *leaves: np.stack(leaves), *collected)
+    raise RuntimeError(f"the stream of batches ended within an epoch; {count - len(collected)} more were needed")
