@@ -116,9 +116,6 @@ OBJECTIVES: dict[str, ObjectiveRow] = {
     "capacity_warm_up": ObjectiveRow(
         "capacity_warm_up", o.capacity_warm_up(5.0, o.linear(10, 0.0, 2.0)), NOISY, NOISELESS, has_elbo=True
     ),
-    "accumulated(negative_elbo, 2)": ObjectiveRow(
-        "accumulated", o.accumulated(o.negative_elbo, 2), NOISY, NOISELESS, has_elbo=True
-    ),
     "negative_iwae(5)": ObjectiveRow("negative_iwae", o.negative_iwae(5), NOISY, EXACT, has_elbo=True),
     "negative_miwae(2, 3)": ObjectiveRow("negative_miwae", o.negative_miwae(2, 3), NOISY, EXACT, has_elbo=True),
     "negative_piwae(2, 3)": ObjectiveRow("negative_piwae", o.negative_piwae(2, 3), NOISY, EXACT, has_elbo=True),

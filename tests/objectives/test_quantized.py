@@ -7,7 +7,7 @@ import pytest
 from fresh import init
 from vae_jax.models import mlp_vae, vq_vae
 from vae_jax.networks import Network, mlp_decoder, mlp_encoder
-from vae_jax.objectives import accumulated, negative_elbo, vq_vae_loss
+from vae_jax.objectives import negative_elbo, vq_vae_loss
 from vae_jax.quantizers import ema_vector_quantizer, lookup_free_quantizer, residual_quantizer, vector_quantizer
 from vae_jax.training import init_train_state, make_train_step
 
@@ -105,18 +105,6 @@ def test_the_entropy_of_a_batch_counts_for_every_place_as_the_commitment_does():
         losses[places] = aux.metrics["quantization_loss"]
     assert abs(losses[1]) > 0.01
     np.testing.assert_allclose(losses[4], 4 * losses[1], rtol=1e-5)
-
-
-@pytest.mark.parametrize("microbatches", [1, 2])
-def test_codebooks_are_not_updated_by_parts_of_a_batch(microbatches):
-    model = model_of(ema_vector_quantizer(7, 3))
-    params, objective = init(model, jax.random.key(0)), accumulated(vq_vae_loss, microbatches)
-    run = lambda: jax.eval_shape(lambda: objective(model, params, jax.random.key(0), BATCH))
-    if microbatches == 1:
-        run()
-    else:
-        with pytest.raises(ValueError, match="objective: it updates codebooks by the batch as a whole"):
-            run()
 
 
 def test_a_model_without_codes_is_refused():
