@@ -13,7 +13,7 @@ import numpy as np
 from vae_jax.commands.of_run import images, load
 from vae_jax.commands.options import Interpolate, Reconstruct, Sample, Traverse
 from vae_jax.commands.output import new_file
-from vae_jax.distributions import Normal, UndefinedError
+from vae_jax.distributions import UndefinedError
 from vae_jax.evaluation import kl_per_dimension
 from vae_jax.experiment.load import images_of
 from vae_jax.experiment.loaded import Loaded
@@ -21,6 +21,7 @@ from vae_jax.experiment.progress import say, working
 from vae_jax.models import great_circle, interpolate, reconstruct, sample, straight_line, traverse
 from vae_jax.text import printable
 from vae_jax.visualization import image_grid, interpolations, reconstructions, save_figure, traversal
+from vae_jax.visualization._model_figures import traversed_values
 
 _MOST = 10_000
 
@@ -69,20 +70,19 @@ def prepare_traverse(options: Traverse) -> Callable[[], None]:
         raise ValueError(f"--span must be a number above 0, got {options.span}")
     loaded = load(options)
     prior = loaded.model.prior(loaded.params)
-    if not (isinstance(prior, Normal) and prior.mean.ndim == 1):
+    steps = jnp.linspace(-options.span, options.span, options.steps)
+    values = traversed_values(prior, steps)
+    if values is None:
         raise ValueError(
-            f"RUN {options.run}: a traversal needs a code that is one vector with a Normal prior, got a "
-            f"{type(prior).__name__} for its prior; take `vae-jax sample` or `vae-jax explore`"
+            f"RUN {options.run}: a traversal needs a code that is one vector whose prior has a standard deviation, got "
+            f"a {type(prior).__name__} for its prior; take `vae-jax sample` or `vae-jax explore`"
         )
     _, xs = images(options, loaded, (options.image,), "--image")
     output = new_file(options.output, "traverse.png")
-    return lambda: write_picture(lambda: _traversal(options, loaded, prior, xs[0]), output)
+    return lambda: write_picture(lambda: _traversal(options, loaded, steps, values, xs[0]), output)
 
 
-def _traversal(options: Traverse, loaded: Loaded, prior: Normal, x: jax.Array) -> Any:
-    steps = jnp.linspace(-options.span, options.span, options.steps)
-    scale = jnp.exp(0.5 * prior.log_variance)
-    values = prior.mean[:, None] + scale[:, None] * steps[None]
+def _traversal(options: Traverse, loaded: Loaded, steps: jax.Array, values: jax.Array, x: jax.Array) -> Any:
     images = jax.jit(lambda x: traverse(loaded.model, loaded.params, x, values))(x)
     return traversal(images, _kl(options, loaded), steps)
 

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vae_jax.distributions import Normal, UndefinedError
+from vae_jax.distributions import Distribution, UndefinedError, mean_of, standard_deviation_of
 from vae_jax.evaluation import kl_per_dimension, over_examples, posterior_means
 from vae_jax.explorer._encoding import packed_array
 from vae_jax.models import VAE
@@ -17,7 +17,7 @@ from vae_jax.params import Params
 
 ACTIVE_NATS = 0.01  # a dimension with less KL than this tells the decoder nothing
 ACTIVE_SHARE = 0.01  # or, where there is no KL, whose means have less than this share of the prior's variance
-NUM_DRAWS = 128  # of a prior that is no Normal
+NUM_DRAWS = 128  # of a prior that is no diagonal Normal
 _DRAWS_FOR_MOMENTS = 4096
 
 
@@ -25,13 +25,13 @@ class VectorSpace(NamedTuple):
     """z in R^D: where the images lie in it, and what the prior is."""
 
     means: np.ndarray  # float32 [n, D], of q(z | x) of each image
-    standard_deviations: np.ndarray | None  # float32 [n, D]; None where q(z | x) is a point
+    standard_deviations: np.ndarray | None  # float32 [n, D]; None if q(z | x) has none, as a point
     kl: np.ndarray | None  # float32 [D] in nats, a mean over the images; None where it is not defined
     active: np.ndarray  # bool [D]
     prior: str  # name of its distribution
     prior_mean: np.ndarray  # float32 [D]
     prior_standard_deviation: np.ndarray  # float32 [D]
-    draws: np.ndarray | None  # float32 [128, D]; None where the prior is the Normal of the two above
+    draws: np.ndarray | None  # float32 [128, D]; None if the prior is the diagonal Normal of the two above
 
     def as_json(self) -> dict[str, Any]:
         packed = lambda array: None if array is None else packed_array(array)
@@ -58,20 +58,20 @@ def vector_space(model: VAE, params: Params, xs: jax.Array, key: jax.Array) -> V
       model: the model.
       params: its parameters.
       xs: `[n, H, W, C]` images as the model sees them.
-      key: PRNG key, consumed; unused where the prior is a Normal.
+      key: PRNG key, consumed; unused if the prior is a diagonal Normal.
     """
     means = _float32(posterior_means(model, params, xs))
-    posterior = jax.eval_shape(lambda x: model.encode(params, x), xs[0])
-    deviations = None
-    if isinstance(posterior, Normal):
+    try:
         deviations = _float32(over_examples(partial(_deviation, model), params, jax.random.key(0), xs, 100))
+    except UndefinedError:
+        deviations = None
     try:
         kl = _float32(kl_per_dimension(model, params, xs))
     except UndefinedError:
         kl = None
     prior = jax.jit(model.prior)(params)
-    if isinstance(prior, Normal):
-        mean, deviation, draws = prior.mean, jnp.exp(0.5 * prior.log_variance), None
+    if _is_diagonal_normal(prior):
+        mean, deviation, draws = mean_of(prior), standard_deviation_of(prior), None
     else:
         samples = jax.jit(jax.vmap(prior.sample))(jax.random.split(key, _DRAWS_FOR_MOMENTS))
         mean, deviation, draws = jnp.mean(samples, axis=0), jnp.std(samples, axis=0), _float32(samples[:NUM_DRAWS])
@@ -82,9 +82,12 @@ def vector_space(model: VAE, params: Params, xs: jax.Array, key: jax.Array) -> V
 
 
 def _deviation(model: VAE, params: Params, key: jax.Array, x: jax.Array) -> jax.Array:
-    posterior = model.encode(params, x)
-    assert isinstance(posterior, Normal)
-    return jnp.exp(0.5 * posterior.log_variance)
+    return standard_deviation_of(model.encode(params, x))
+
+
+def _is_diagonal_normal(prior: Distribution) -> bool:
+    """Returns whether z is a map of standard normal numbers (so a Normal) whose dimensions are independent."""
+    return hasattr(prior, "from_standard_normal") and hasattr(prior, "log_prob_terms")
 
 
 def _float32(array: Any) -> np.ndarray:

@@ -8,7 +8,14 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from vae_jax.distributions import Chain, DiscreteUniform, Distribution, Normal, UndefinedError, mean_of
+from vae_jax.distributions import (
+    Chain,
+    DiscreteUniform,
+    UndefinedError,
+    from_standard_normal_of,
+    mean_of,
+    standard_deviation_of,
+)
 from vae_jax.models import VAE, CodebookPrior, Conditional, QuantizedPosterior
 from vae_jax.models._codes import sequence_of, sequence_sizes
 from vae_jax.models._model import Model, check_takes_context, given
@@ -90,9 +97,10 @@ def _of_vectors(model: Model, params: Params, shape: tuple[int, ...], dim: int, 
         def one(x: jax.Array, label: jax.Array | None) -> dict[str, jax.Array]:
             posterior = given(model, label).encode(params, x)
             mean = {"mean": mean_of(posterior)}
-            if not isinstance(posterior, Normal):
+            try:
+                return mean | {"standard_deviation": standard_deviation_of(posterior)}
+            except UndefinedError:
                 return mean
-            return mean | {"standard_deviation": jnp.exp(0.5 * posterior.log_variance)}
 
         return jax.vmap(one)(x, label)
 
@@ -100,7 +108,7 @@ def _of_vectors(model: Model, params: Params, shape: tuple[int, ...], dim: int, 
         return {"mean": jax.vmap(lambda z, label: mean_of(given(model, label).decode(params, z)))(z, label)}
 
     def sample(noise: jax.Array, label: jax.Array | None = None) -> dict[str, jax.Array]:
-        draw = lambda noise, label: _drawn(given(model, label).prior(params), noise)
+        draw = lambda noise, label: from_standard_normal_of(given(model, label).prior(params), noise)
         return {"images": decode(jax.vmap(draw)(noise, label), label)["mean"]}
 
     image = _images("x", shape, "images as the model sees them")
@@ -120,17 +128,12 @@ def _of_vectors(model: Model, params: Params, shape: tuple[int, ...], dim: int, 
     ]
     one = None if struct is None else jax.ShapeDtypeStruct((), jnp.int32)
     prior = jax.eval_shape(lambda label: given(model, label).prior(params), one)
-    if not isinstance(prior, Normal):
+    if not hasattr(prior, "from_standard_normal"):
         reason = f"the prior is a {type(prior).__name__}; only a Normal prior is drawn from by noise alone"
         return Functions(tuple(written), {"sampler": reason})
     noise = vector("noise", "independent draws of a standard normal distribution")
     drawn = _images("images", shape, "means of p(x | z) at z = prior mean + prior standard deviation * noise")
     return Functions((*written, Function("sampler", (noise, *labels), (drawn,), sample)), {})
-
-
-def _drawn(prior: Distribution, noise: jax.Array) -> jax.Array:
-    assert isinstance(prior, Normal)
-    return prior.mean + jnp.exp(0.5 * prior.log_variance) * noise
 
 
 def _of_chains(model: VAE, params: Params, shape: tuple[int, ...]) -> Functions:
@@ -144,14 +147,7 @@ def _of_chains(model: VAE, params: Params, shape: tuple[int, ...]) -> Functions:
         return {"mean": jax.vmap(lambda *z: mean_of(model.decode(params, z)))(*z)}
 
     def draw(*noise: jax.Array) -> tuple[jax.Array, ...]:
-        prior = model.prior(params)
-        assert isinstance(prior, Chain)
-        order = range(len(noise))[::-1] if prior.from_last else range(len(noise))
-        z: list[jax.Array] = []
-        for step, part in enumerate(order):
-            factor = prior.conditionals[step - 1](prior.params[step - 1], z[-1]) if step else prior.first
-            z.append(_drawn(factor, noise[part]))
-        return tuple(z[::-1] if prior.from_last else z)
+        return from_standard_normal_of(model.prior(params), noise)
 
     def sample(*noise: jax.Array) -> dict[str, jax.Array]:
         return {"images": decode(*jax.vmap(draw)(*noise))["mean"]}
@@ -164,14 +160,15 @@ def _of_chains(model: VAE, params: Params, shape: tuple[int, ...]) -> Functions:
     z, image = vectors("z", meaning), _images("x", shape, "images as the model sees them")
     noise = vectors("noise", "independent draws of a standard normal distribution, for the part of that number")
     drawn = _images("images", shape, "means of p(x | z), each part of z by mean + standard deviation * noise")
-    return Functions(
-        (
-            Function("encoder", (image,), z, encode),
-            Function("decoder", z, (_images("mean", shape, "mean of p(x | z)"),), decode),
-            Function("sampler", noise, (drawn,), sample),
-        ),
-        {},
+    written = (
+        Function("encoder", (image,), z, encode),
+        Function("decoder", z, (_images("mean", shape, "mean of p(x | z)"),), decode),
     )
+    try:
+        jax.eval_shape(draw, *(jax.ShapeDtypeStruct(each.shape, jnp.float32) for each in noise))
+    except UndefinedError as error:
+        return Functions(written, {"sampler": f"a part of the prior cannot be drawn by noise alone: {error}"})
+    return Functions((*written, Function("sampler", noise, (drawn,), sample)), {})
 
 
 def _of_codes(model: VAE, params: Params, shape: tuple[int, ...]) -> Functions:

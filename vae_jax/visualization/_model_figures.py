@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 from matplotlib.figure import Figure
 
-from vae_jax.distributions import Normal, UndefinedError, mean_of
+from vae_jax.distributions import (
+    Distribution,
+    UndefinedError,
+    from_standard_normal_of,
+    mean_of,
+    standard_deviation_of,
+)
 from vae_jax.models import code, great_circle, interpolate, reconstruct, sample, straight_line, traverse
 from vae_jax.models._model import VAE
 from vae_jax.params import Params
@@ -51,7 +59,8 @@ def model_figures(subject: Subject, key: jax.Array) -> Iterator[Captioned]:
     """Every figure that applies to the model, one after the other.
 
     Reconstructions need a code that stands for an image, interpolations one of real numbers; the traversal needs a
-    Normal prior of one vector, the scatter a vector with a mean; the manifold is of two dimensions.
+    prior of one vector with a standard deviation, the scatter a vector with a mean; the manifold is of two dimensions
+    with a Normal prior.
     """
     yield Captioned(
         "training_curves",
@@ -66,9 +75,9 @@ def model_figures(subject: Subject, key: jax.Array) -> Iterator[Captioned]:
     if any(jnp.issubdtype(part.dtype, jnp.floating) for part in code_parts):
         yield _interpolations(subject)
     prior = subject.model.prior(subject.params)
-    plain = prior if isinstance(prior, Normal) and prior.mean.ndim == 1 else None
-    if plain is not None:
-        yield _traversal(subject, plain)
+    values = traversed_values(prior, DEVIATIONS)
+    if values is not None:
+        yield _traversal(subject, values)
     if subject.kl_per_dimension is not None and np.isfinite(subject.kl_per_dimension).all():
         yield Captioned(
             "kl_per_dimension",
@@ -79,16 +88,35 @@ def model_figures(subject: Subject, key: jax.Array) -> Iterator[Captioned]:
         )
     if subject.posterior_means is not None:
         yield _scatter(subject)
-    if plain is not None and plain.mean.shape == (2,):
-        yield _manifold(subject, plain)
+    if values is not None and len(values) == 2 and hasattr(prior, "from_standard_normal"):
+        yield _manifold(subject, prior)
 
 
 def reconstruction_and_traversal(subject: Subject) -> Iterator[Captioned]:
-    """Of a model with a Normal prior of one vector: what it reconstructs, and what each latent does to an image."""
+    """Reconstructions and the effect of each latent on an image, if `traversed_values` of the prior are defined."""
     yield _reconstructions(subject)
-    prior = subject.model.prior(subject.params)
-    assert isinstance(prior, Normal)
-    yield _traversal(subject, prior)
+    values = traversed_values(subject.model.prior(subject.params), DEVIATIONS)
+    assert values is not None
+    yield _traversal(subject, values)
+
+
+def traversed_values(prior: Distribution, deviations: ArrayLike) -> jax.Array | None:
+    """Values of each dimension of z along a traversal: prior mean + prior standard deviation * deviations.
+
+    Args:
+      prior: p(z).
+      deviations: `[n]`, in standard deviations of the prior.
+
+    Returns:
+      `[D, n]`; None if z is no vector, or the prior has no mean and standard deviation in closed form.
+    """
+    try:
+        mean, scale = mean_of(prior), standard_deviation_of(prior)
+    except UndefinedError:
+        return None
+    if jnp.ndim(mean) != 1:
+        return None
+    return mean[:, None] + scale[:, None] * jnp.asarray(deviations, jnp.float32)[None]
 
 
 def surgery_figures(summary: Mapping[str, Any]) -> Iterator[Captioned]:
@@ -180,9 +208,7 @@ def _interpolations(subject: Subject) -> Captioned:
     )
 
 
-def _traversal(subject: Subject, prior: Normal) -> Captioned:
-    scale = jnp.exp(0.5 * prior.log_variance)
-    values = prior.mean[:, None] + scale[:, None] * jnp.asarray(DEVIATIONS, jnp.float32)[None]
+def _traversal(subject: Subject, values: jax.Array) -> Captioned:
     moved = jax.jit(lambda x: traverse(subject.model, subject.params, x, values))(subject.xs[0])
     order = "" if subject.kl_per_dimension is None else " Rows by the KL divergence of their dimension."
     return Captioned(
@@ -194,10 +220,10 @@ def _traversal(subject: Subject, prior: Normal) -> Captioned:
     )
 
 
-def _manifold(subject: Subject, prior: Normal) -> Captioned:
+def _manifold(subject: Subject, prior: Distribution) -> Captioned:
     quantiles = jax.scipy.stats.norm.ppf((jnp.arange(MANIFOLD_SIDE) + 0.5) / MANIFOLD_SIDE)
-    z1, z2 = prior.mean[:, None] + jnp.exp(0.5 * prior.log_variance)[:, None] * quantiles[None]
-    codes = jnp.stack(jnp.meshgrid(z1, z2), axis=-1)
+    noise = jnp.stack(jnp.meshgrid(quantiles, quantiles), axis=-1)
+    codes = jax.vmap(jax.vmap(partial(from_standard_normal_of, prior)))(noise)
     tiles = jax.jit(jax.vmap(jax.vmap(lambda z: mean_of(subject.model.decode(subject.params, z)))))(codes)
     return Captioned(
         "manifold",
