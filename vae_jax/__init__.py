@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from vae_jax.models import Example as Example
     from vae_jax.models import autoencoder as autoencoder
     from vae_jax.models import code as code
+    from vae_jax.models import conditional as conditional
+    from vae_jax.models import conditional_vae as conditional_vae
     from vae_jax.models import conv_vae as conv_vae
     from vae_jax.models import decode as decode
     from vae_jax.models import encode as encode
@@ -86,9 +88,9 @@ else:
             ),
             "vae_jax.hub": "load_from_hub push_to_hub",
             "vae_jax.models": (
-                "Conditional Example VAE autoencoder code conv_vae decode encode gaussian_vae great_circle "
-                "hierarchical_vae interpolate mlp_vae reconstruct sample straight_line traverse vae vq_vae "
-                "with_mixture_prior with_vamp_prior"
+                "Conditional Example VAE autoencoder code conditional conditional_vae conv_vae decode encode "
+                "gaussian_vae great_circle hierarchical_vae interpolate mlp_vae reconstruct sample straight_line traverse "
+                "vae vq_vae with_mixture_prior with_vamp_prior"
             ),
             "vae_jax.networks": "Network from_linen from_nnx",
             "vae_jax.objectives": "ciwae elbo elbo_terms iwae log_weight miwae renyi sampled_elbo",

@@ -1,5 +1,6 @@
 """The `VAE` record, one file for each way to compose networks and distributions into one, and what one does with it."""
 
+from vae_jax.models import contexts as contexts
 from vae_jax.models import likelihoods as likelihoods
 from vae_jax.models import posteriors as posteriors
 from vae_jax.models._autoencoder import autoencoder as autoencoder
@@ -10,6 +11,9 @@ from vae_jax.models._code_prior import Sampling as Sampling
 from vae_jax.models._codes import CodebookPrior as CodebookPrior
 from vae_jax.models._codes import Codes as Codes
 from vae_jax.models._codes import QuantizedPosterior as QuantizedPosterior
+from vae_jax.models._conditional import conditional as conditional
+from vae_jax.models._conditional_vae import conditional_conv_vae as conditional_conv_vae
+from vae_jax.models._conditional_vae import conditional_vae as conditional_vae
 from vae_jax.models._gaussian_vae import conv_vae as conv_vae
 from vae_jax.models._gaussian_vae import gaussian_vae as gaussian_vae
 from vae_jax.models._gaussian_vae import mlp_vae as mlp_vae
@@ -43,5 +47,6 @@ from vae_jax.models._with_code_prior import with_code_prior as with_code_prior
 from vae_jax.models._with_code_prior import with_codes_fitted as with_codes_fitted
 from vae_jax.models._with_code_prior import with_prior_params as with_prior_params
 from vae_jax.models._with_discriminator import with_discriminator as with_discriminator
+from vae_jax.models.contexts import ContextKind as ContextKind
 from vae_jax.models.likelihoods import Likelihood as Likelihood
 from vae_jax.models.posteriors import Posterior as Posterior

@@ -169,7 +169,7 @@ class CodebookPrior(Distribution):
     data first, row by row, and the P indices of a place one after another."""
 
     sequence: Distribution
-    params: Params  # of the model: what the indices stand for
+    params: Params  # the quantizers' part of the model's params: what the indices stand for
     levels: tuple[Level, ...] = dataclasses.field(metadata={"static": True})
 
     def sample(self, key: jax.Array) -> tuple[Codes, ...]:
@@ -216,6 +216,9 @@ def sequence_sizes(levels: tuple[Level, ...]) -> np.ndarray:
     return np.concatenate([np.tile(level.quantizer.num_codes, math.prod(level.grid)) for level in levels[::-1]])
 
 
-def uniform_sequence(levels: tuple[Level, ...]) -> Distribution:
-    """Every code as likely as every other: log p(z) = -sum log K, what codes cost where nothing is known of them."""
-    return DiscreteUniform(jnp.asarray(sequence_sizes(levels), jnp.int32))
+def uniform_prior(params: Params, levels: tuple[Level, ...]) -> CodebookPrior:
+    """Every code as likely as every other: log p(z) = -sum log K, the cost of codes of which nothing is known."""
+    # The quantizers' params alone: those of the networks hold an example's context, of which the prior does not depend.
+    buffers = (split_buffers(params)[1] or {}).get("quantizers")
+    own = join_buffers({"quantizers": params["quantizers"]}, None if buffers is None else {"quantizers": buffers})
+    return CodebookPrior(DiscreteUniform(jnp.asarray(sequence_sizes(levels), jnp.int32)), own, levels)

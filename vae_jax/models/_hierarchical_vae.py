@@ -83,9 +83,10 @@ def _check_lengths(networks: Mapping[str, Network], params: Params, num_layers: 
 
     def shape_of(name: str, argument: str, layer: int) -> tuple[int, ...]:
         """Of what a network makes of z_layer, by tracing alone."""
-        length = lengths[layer]
+        length, size, own = lengths[layer], networks[name].context_size, params[name]
+        own = {**own, "context": jnp.zeros(size)} if size else own
         try:
-            return jax.eval_shape(networks[name].apply, params[name], jnp.zeros(length)).shape
+            return jax.eval_shape(networks[name].apply, own, jnp.zeros(length)).shape
         except Exception as error:  # each network library has errors of its own for an input that does not fit
             raise ValueError(f"{argument} must take z_{layer}, of length {length}, but fails on it: {error}") from error
 

@@ -10,12 +10,11 @@ import jax
 from vae_jax.distributions import Distribution
 from vae_jax.distributions._checks import check_sizes
 from vae_jax.models._codes import (
-    CodebookPrior,
     Codes,
     Level,
     QuantizedPosterior,
     init_quantizers,
-    uniform_sequence,
+    uniform_prior,
 )
 from vae_jax.models._model import VAE
 from vae_jax.models.likelihoods import Likelihood, bernoulli
@@ -73,4 +72,4 @@ def vq_vae(
     def decode(params: Params, z: tuple[Codes, ...]) -> Distribution:
         return likelihood.distribution(decoder.apply(params["decoder"], z[0].vectors.ravel()))
 
-    return VAE(init, encode, lambda params: CodebookPrior(uniform_sequence(levels), params, levels), decode)
+    return VAE(init, encode, lambda params: uniform_prior(params, levels), decode)

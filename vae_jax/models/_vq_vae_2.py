@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from vae_jax.distributions import Distribution
 from vae_jax.distributions._checks import check_sizes
-from vae_jax.models._codes import CodebookPrior, Codes, Level, QuantizedPosterior, init_quantizers, uniform_sequence
+from vae_jax.models._codes import Codes, Level, QuantizedPosterior, init_quantizers, uniform_prior
 from vae_jax.models._gaussian_vae import output_bias
 from vae_jax.models._model import VAE
 from vae_jax.models.likelihoods import Likelihood, bernoulli
@@ -93,4 +93,4 @@ def vq_vae_2(
         both = jnp.concatenate([z[0].vectors, upsampled], axis=-1)
         return likelihood.distribution(networks["decoder"].apply(params["decoder"], both.ravel()))
 
-    return VAE(init, encode, lambda params: CodebookPrior(uniform_sequence(levels), params, levels), decode)
+    return VAE(init, encode, lambda params: uniform_prior(params, levels), decode)

@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from vae_jax.distributions import Delta, Distribution, Normal
+from vae_jax.distributions import Delta, Distribution, MultivariateNormal, Normal
 from vae_jax.distributions._checks import LARGEST_SIZE, check_count, check_sizes
 from vae_jax.params import Params
 
@@ -52,6 +53,30 @@ def normal(shape: int | Sequence[int]) -> Posterior:
         return Normal(mean.reshape(event), log_variance.reshape(event))
 
     return Posterior((2 * math.prod(event),), no_params, distribution, lambda: _standard_normal(event))
+
+
+def full_covariance(dim: int) -> Posterior:
+    """q(z | x) = N(mean, L L^T) with a lower triangular factor L for each x, and p(z) = N(0, I).
+
+    The encoder gives one vector `[2 D + D (D - 1) / 2]`: the means, the log of the diagonal of L, and the entries of L
+    below the diagonal, row by row. With the last at 0 it is `normal` with half its log-variance in the second place.
+
+    Args:
+      dim: D, the length of z; at least 1.
+
+    Raises:
+      ValueError: if dim is below 1.
+
+    Source: Kingma & Welling 2019 (arXiv:1906.02691), section 2.5.1.
+    """
+    check_count("dim", dim, most=LARGEST_SIZE // 2)
+    rows, columns = np.tril_indices(dim, -1)
+
+    def distribution(params: Params, outputs: jax.Array) -> MultivariateNormal:
+        mean, log_diagonal, below = jnp.split(outputs, [dim, 2 * dim])
+        return MultivariateNormal(mean, jnp.diag(jnp.exp(log_diagonal)).at[rows, columns].set(below))
+
+    return Posterior((2 * dim + len(rows),), no_params, distribution, lambda: _standard_normal((dim,)))
 
 
 def delta(shape: int | Sequence[int]) -> Posterior:

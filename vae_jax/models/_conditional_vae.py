@@ -1,0 +1,92 @@
+"""The conditional VAE of Sohn et al. 2015: a label, or any vector, enters encoder, decoder and, as a choice, prior."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+from vae_jax.distributions import Normal
+from vae_jax.distributions._checks import check_sizes
+from vae_jax.models._checks import check_latent_dim
+from vae_jax.models._conditional import conditional
+from vae_jax.models._gaussian_vae import gaussian_vae, output_bias
+from vae_jax.models._model import VAE, Conditional
+from vae_jax.models.contexts import ContextKind
+from vae_jax.models.likelihoods import Likelihood, bernoulli
+from vae_jax.networks import conv_decoder, conv_encoder, mlp_decoder, mlp_encoder, with_context
+from vae_jax.params import Params
+
+
+def conditional_vae(
+    image_shape: Sequence[int],
+    contexts: ContextKind,
+    latent_dim: int = 20,
+    hidden: Sequence[int] = (400,),
+    likelihood: Likelihood = bernoulli,
+    data_mean: ArrayLike | None = None,
+    prior_hidden: Sequence[int] | None = None,
+) -> Conditional:
+    """q(z|x,c), p(x|z,c) by ReLU perceptrons that take the context beside x and z; p(z|c) = N(0, I) or a network's.
+
+    Args:
+      image_shape: `[H, W, C]`.
+      contexts: one of `vae_jax.models.contexts`, such as `contexts.labels(10)`.
+      latent_dim: D, the length of z.
+      hidden: widths of the encoder's hidden layers; the decoder mirrors them.
+      likelihood: of the pixels.
+      data_mean: the mean training image `[H, W, C]` in [0, 1], where the decoder's output bias starts; zeros if None.
+      prior_hidden: widths of the hidden layers of a network whose outputs are the mean and log-variance of p(z|c), its
+        params under "prior"; `()` is a linear one. None: p(z|c) = N(0, I) for every context.
+
+    Source: Sohn et al. 2015 [sohn2015learning], section 4.
+    """
+    check_latent_dim(latent_dim)
+    check_sizes("hidden", hidden)
+    check_sizes("image_shape", image_shape)
+    outputs, bias = likelihood.output_shape(image_shape), output_bias(likelihood, data_mean)
+    encoder = mlp_encoder(image_shape, 2 * latent_dim, hidden, context_size=contexts.size)
+    decoder = mlp_decoder(latent_dim, outputs, tuple(hidden)[::-1], bias, context_size=contexts.size)
+    return _family(gaussian_vae(encoder, decoder, latent_dim, likelihood), contexts, latent_dim, prior_hidden)
+
+
+def conditional_conv_vae(
+    image_shape: Sequence[int],
+    contexts: ContextKind,
+    latent_dim: int = 20,
+    channels: Sequence[int] = (32, 64),
+    hidden: int = 256,
+    likelihood: Likelihood = bernoulli,
+    data_mean: ArrayLike | None = None,
+    prior_hidden: Sequence[int] | None = None,
+) -> Conditional:
+    """q(z|x,c), p(x|z,c) by convolutions whose channels the context scales and shifts.
+
+    Arguments as in `conditional_vae` and `conv_vae`.
+
+    Source: Sohn et al. 2015 [sohn2015learning], section 4; Perez et al. 2018 (arXiv:1709.07871) for the convolutions.
+    """
+    check_latent_dim(latent_dim)
+    outputs, bias = likelihood.output_shape(image_shape), output_bias(likelihood, data_mean)
+    encoder = conv_encoder(image_shape, 2 * latent_dim, channels, hidden, context_size=contexts.size)
+    decoder = conv_decoder(latent_dim, outputs, channels, hidden, bias, context_size=contexts.size)
+    return _family(gaussian_vae(encoder, decoder, latent_dim, likelihood), contexts, latent_dim, prior_hidden)
+
+
+def _family(model: VAE, contexts: ContextKind, latent_dim: int, prior_hidden: Sequence[int] | None) -> Conditional:
+    if prior_hidden is None:
+        return conditional(model, contexts)
+    check_sizes("prior_hidden", prior_hidden)
+    perceptron = mlp_encoder((contexts.size,), 2 * latent_dim, prior_hidden)
+    network = with_context(perceptron.init, lambda params, x, context: perceptron.apply(params, context), contexts.size)
+
+    def init(key: jax.Array) -> Params:
+        return {**model.init(key), "prior": network.init(jax.random.fold_in(key, 4))}
+
+    def prior(params: Params) -> Normal:
+        mean, log_variance = jnp.split(network.apply(params["prior"], jnp.zeros(())), 2)
+        return Normal(mean, log_variance)
+
+    return conditional(model._replace(init=init, prior=prior), contexts, ("encoder", "decoder", "prior"))
