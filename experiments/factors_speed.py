@@ -23,7 +23,7 @@ import jax.numpy as jnp
 import optax
 import tyro
 
-from vae_jax.data import load_factor_data
+from vae_jax.data import FactorData, load_factor_data
 from vae_jax.evaluation.disentanglement import encode_table, measure_disentanglement
 from vae_jax.experiment import device_name, exit_on_bad_input, versions
 from vae_jax.experiment.disentanglement.methods import make_model
@@ -58,7 +58,7 @@ def step_seconds(options: Options) -> dict[str, list[float]]:
     """Of a training step: "rendered" and "in memory", and of a batch alone: "batch", each round's mean."""
     data = load_factor_data("sprites")
     model, optimizer = make_model(DisentangleSettings(betas=(4.0,)), data.image_shape), optax.adam(5e-4)
-    batches = jax.jit(data.draw, static_argnums=1)(jax.random.key(0), 64 * options.steps)
+    batches = jax.jit(FactorData.draw, static_argnums=2)(data, jax.random.key(0), 64 * options.steps)
     batches = batches.reshape(options.steps, 64, *data.image_shape).astype(jnp.uint8)
     prepares = {
         "rendered": lambda key, batch: data.draw(key, batch.shape[0]),
@@ -93,12 +93,12 @@ def main(options: Options) -> None:
     count = angles * 1024
     model = make_model(DisentangleSettings(betas=(4.0,)), data.image_shape)
     params = jax.jit(model.init)(jax.random.key(0))
-    render = lambda index: data.render(jax.random.key(0), index)
-    area = jax.jit(lambda i: jnp.sum(jax.lax.map(lambda j: jnp.sum(render(j)), i, batch_size=64)))
+    render = lambda table, index: data.render(table, jax.random.key(0), index)
+    area = jax.jit(lambda i: jnp.sum(jax.lax.map(lambda j: jnp.sum(render(data.table, j)), i, batch_size=64)))
     say("rendering")
     _, rendering = seconds_of(lambda: area(jnp.arange(count)))
     say("rendering and encoding")
-    table, encoding = seconds_of(lambda: encode_table(model, params, render, sizes))
+    table, encoding = seconds_of(lambda: encode_table(model, params, render, sizes, source=data.table))
     say("scoring")
     scores, scoring = seconds_of(lambda: measure_disentanglement(table, jax.random.key(0), fast=True))
     say("training")

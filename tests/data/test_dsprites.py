@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from data.test_tfds_images import image_feature, write_dataset
-from vae_jax.data import load_factor_data, sprites
+from vae_jax.data import FactorData, load_factor_data, sprites
 from vae_jax.data._dsprites import agreement_with_sprites
 
 SIZES = (3, 1, 2, 1, 2)
@@ -37,8 +37,12 @@ def small(monkeypatch):
 def test_each_image_is_found_at_the_index_of_its_factors(tmp_path):
     images = written(tmp_path, [7, 3, 0, 11, 1, 2, 10, 4, 9, 5, 8, 6])
     data = load_factor_data("dsprites", str(tmp_path))
-    found = jax.jit(lambda i: data.images(jax.random.key(0), i))(np.arange(12))
+    found = jax.jit(FactorData.images)(data, jax.random.key(0), np.arange(12))
     np.testing.assert_array_equal(found, images)
+    # The array of images is an argument of the program.
+    traced = jax.make_jaxpr(jax.jit(FactorData.images))(data, jax.random.key(0), np.arange(12))
+    held = [np.size(constant) for constant in (*traced.consts, *traced.jaxpr.eqns[0].params["jaxpr"].consts)]
+    assert data.table.shape == (12, 512) and data.table.nbytes == 6144 and max(held, default=0) < 12
     assert data.factor_names == sprites.FACTOR_NAMES
 
 
@@ -53,6 +57,6 @@ def test_agreement_counts_images_and_pixels_that_differ():
     data = load_factor_data("sprites")
     words = agreement_with_sprites(data, 200)
     assert words.startswith("sprites regenerates 100.0 % of 200 dSprites images exactly; wrong pixels an image: square")
-    flipped = lambda key, index: data.render(key, index).at[0, :3].set(1.0)
+    flipped = lambda table, key, index: data.render(table, key, index).at[0, :3].set(1.0)
     words = agreement_with_sprites(dataclasses.replace(data, render=flipped), 200)
     assert words.startswith("sprites regenerates 0.0 %") and "heart 3.00" in words

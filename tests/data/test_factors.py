@@ -6,17 +6,27 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from vae_jax.data import FactorData, factors_of, index_of, load_factor_data, load_images, sprites, stream_images
+from vae_jax.data import (
+    FactorData,
+    factors_of,
+    index_of,
+    load_factor_data,
+    load_images,
+    render_images,
+    render_pairs,
+    sprites,
+    stream_images,
+)
 
 SIZES = (3, 2, 5, 4)
 
 
-def numbered(key, index):
-    """An image that holds its index and a draw of its key."""
-    return jnp.stack([index.astype(jnp.float32), jax.random.uniform(key)]).reshape(1, 2, 1)
+def numbered(table, key, index):
+    """An image that holds its index, from a table, and a draw of its key."""
+    return jnp.stack([table[index], jax.random.uniform(key)]).reshape(1, 2, 1)
 
 
-DATA = FactorData("numbered", ("a", "b", "c", "d"), SIZES, (1, 2, 1), numbered, "numbers")
+DATA = FactorData("numbered", ("a", "b", "c", "d"), SIZES, (1, 2, 1), numbered, "numbers", jnp.arange(120.0))
 
 
 def test_factors_and_index_are_row_major_and_inverse():
@@ -31,7 +41,7 @@ def test_factors_and_index_are_row_major_and_inverse():
 
 
 def test_draws_are_uniform_over_all_combinations_and_have_keys_of_their_own():
-    images = np.asarray(jax.jit(DATA.draw, static_argnums=1)(jax.random.key(0), 12_000))[:, 0, :, 0]
+    images = np.asarray(jax.jit(FactorData.draw, static_argnums=2)(DATA, jax.random.key(0), 12_000))[:, 0, :, 0]
     counts = np.bincount(images[:, 0].astype(int), minlength=DATA.num_images)
     assert scipy.stats.chisquare(counts).pvalue > 1e-6
     assert len(np.unique(images[:, 1])) > 11_900
@@ -47,7 +57,7 @@ def test_images_at_indices_are_those_and_the_same_every_time():
 
 @pytest.mark.parametrize("num_changed", [1, 2, None])
 def test_pairs_share_all_but_so_many_factors(num_changed):
-    pairs = jax.jit(DATA.draw_pairs, static_argnums=(1, 2))(jax.random.key(1), 6000, num_changed)
+    pairs = jax.jit(FactorData.draw_pairs, static_argnums=(2, 3))(DATA, jax.random.key(1), 6000, num_changed)
     indices = np.asarray(pairs)[:, :, 0, 0, 0].astype(int)
     factors = np.asarray(factors_of(indices, SIZES))
     differ = factors[:, :, 0] != factors[:, :, 1]
@@ -58,6 +68,27 @@ def test_pairs_share_all_but_so_many_factors(num_changed):
     np.testing.assert_allclose(differ.mean(1), expected, atol=0.035)  # five standard errors of 6,000 pairs
     with pytest.raises(ValueError, match="num_changed must be between 1 and 3, of 4 factors, got 4"):
         DATA.draw_pairs(jax.random.key(0), 2, 4)
+
+
+def test_a_batch_and_pairs_begin_with_the_images_at_their_indices():
+    indices = jnp.array([7, 3, 119, 7])
+    batch = np.asarray(render_images(DATA.render, DATA.table, jax.random.key(0), indices))[:, 0, :, 0]
+    np.testing.assert_array_equal(batch[:, 0], indices)
+    assert len(np.unique(batch[:, 1])) == 4  # a key of its own for each
+    pairs = render_pairs(DATA.render, SIZES, 1, DATA.table, jax.random.key(0), indices)
+    assert pairs.shape == (4, 2, 1, 2, 1)
+    np.testing.assert_array_equal(pairs[:, 0, 0, 0, 0], indices)
+
+
+def test_a_data_set_is_a_pytree_of_its_table_alone():
+    (table,), structure = jax.tree.flatten(DATA)
+    assert table is DATA.table and jax.tree.unflatten(structure, [table]).factor_sizes == SIZES
+    doubled = jax.tree.map(lambda leaf: 2 * leaf, DATA)
+    images = jax.jit(FactorData.images)
+    for data, expected in ((DATA, 7), (doubled, 14)):
+        assert images(data, jax.random.key(0), jnp.array([7]))[0, 0, 0, 0] == expected
+    assert images._cache_size() == 1  # one program for both: the table is its argument
+    assert not jax.tree.leaves(load_factor_data("sprites"))
 
 
 def test_colour_and_noise_are_the_same_shapes_in_other_colours():

@@ -12,6 +12,8 @@ from vae_jax.data._factor_sets import load_factor_data as load_factor_data
 from vae_jax.data._factors import FactorData as FactorData
 from vae_jax.data._factors import factors_of as factors_of
 from vae_jax.data._factors import index_of as index_of
+from vae_jax.data._factors import render_images as render_images
+from vae_jax.data._factors import render_pairs as render_pairs
 from vae_jax.data._files import load_array_file as load_array_file
 from vae_jax.data._fingerprint import fingerprint as fingerprint
 from vae_jax.data._folder import load_folder as load_folder

@@ -1,12 +1,10 @@
-"""The original dSprites, where TFDS holds it: its images bit by bit in one array of 377 MB.
-
-Every program that renders it holds that array as a constant, in the compilation cache too.
-"""
+"""The original dSprites, if TFDS holds it: its images bit by bit in one array of 377 MB."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -31,14 +29,13 @@ def load_dsprites(data_dir: str | None = None) -> FactorData:
     """
     opened = open_tfds("dsprites", data_dir)
     table = jnp.asarray(packed_by_factors(opened.train, _LABELS, sprites.FACTOR_SIZES))
-    side = sprites.SIDE
+    shape, note = (sprites.SIDE, sprites.SIDE, 1), f"dsprites by TFDS: {sprites.NUM_IMAGES:,} images"
+    return FactorData("dsprites", sprites.FACTOR_NAMES, sprites.FACTOR_SIZES, shape, _unpacked, note, table)
 
-    def render(key: jax.Array, index: jax.Array) -> jax.Array:
-        del key  # nothing is random
-        return jnp.unpackbits(table[index]).reshape(side, side, 1).astype(jnp.float32)
 
-    note = f"dsprites by TFDS: {sprites.NUM_IMAGES:,} images"
-    return FactorData("dsprites", sprites.FACTOR_NAMES, sprites.FACTOR_SIZES, (side, side, 1), render, note)
+def _unpacked(table: jax.Array, key: jax.Array, index: jax.Array) -> jax.Array:
+    del key  # nothing is random
+    return jnp.unpackbits(table[index]).reshape(sprites.SIDE, sprites.SIDE, 1).astype(jnp.float32)
 
 
 def packed_by_factors(records: Records, labels: Sequence[str], factor_sizes: Sequence[int]) -> np.ndarray:
@@ -70,12 +67,16 @@ def packed_by_factors(records: Records, labels: Sequence[str], factor_sizes: Seq
 def agreement_with_sprites(data: FactorData, count: int = 10_000) -> str:
     """How well `sprites` regenerates images of dSprites, in words; `count` of them, drawn by a fixed seed."""
     indices = np.random.RandomState(0).randint(0, data.num_images, count)
-    differ = jax.jit(
-        lambda index: jnp.sum(
-            data.render(jax.random.key(0), index)[..., 0] != sprites.render(index).astype(jnp.float32)
-        )
-    )
-    wrong = np.asarray(jax.lax.map(differ, jnp.asarray(indices), batch_size=64))
+
+    @jax.jit
+    def wrong_pixels(table: Any, indices: jax.Array) -> jax.Array:
+        def one(index: jax.Array) -> jax.Array:
+            image = data.render(table, jax.random.key(0), index)[..., 0]
+            return jnp.sum(image != sprites.render(index).astype(jnp.float32))
+
+        return jax.lax.map(one, indices, batch_size=64)
+
+    wrong = np.asarray(wrong_pixels(data.table, jnp.asarray(indices)))
     by_shape = factors_of(indices, data.factor_sizes)[0]
     parts = [
         f"{shape} {np.mean(wrong[by_shape == i]):.2f}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from vae_jax.data import _squares as squares
 from vae_jax.data import sprites
 from vae_jax.data._dsprites import load_dsprites
-from vae_jax.data._factors import FactorData
+from vae_jax.data._factors import FactorData, Render
 
 _SPRITES = "regenerated after dSprites (Matthey et al. 2017), 737,280 images"
 
@@ -19,20 +19,20 @@ def _sprite(index: jax.Array) -> jax.Array:
     return sprites.render(index)[..., None].astype(jnp.float32)
 
 
-def _plain(key: jax.Array, index: jax.Array) -> jax.Array:
-    del key  # nothing is random
+# Of the table, which none of these has, nothing is read.
+def _plain(table: Any, key: jax.Array, index: jax.Array) -> jax.Array:
     return _sprite(index)
 
 
-def _coloured(key: jax.Array, index: jax.Array) -> jax.Array:
+def _colored(table: Any, key: jax.Array, index: jax.Array) -> jax.Array:
     return _sprite(index) * jax.random.uniform(key, (1, 1, 3), minval=0.5, maxval=1.0)
 
 
-def _noisy(key: jax.Array, index: jax.Array) -> jax.Array:
+def _noisy(table: Any, key: jax.Array, index: jax.Array) -> jax.Array:
     return jnp.minimum(_sprite(index) + jax.random.uniform(key, (sprites.SIDE, sprites.SIDE, 3)), 1.0)
 
 
-def _sprites(name: str, channels: int, render: Callable[[jax.Array, jax.Array], jax.Array], what: str) -> FactorData:
+def _sprites(name: str, channels: int, render: Render, what: str) -> FactorData:
     shape = (sprites.SIDE, sprites.SIDE, channels)
     return FactorData(name, sprites.FACTOR_NAMES, sprites.FACTOR_SIZES, shape, render, f"{name}: {_SPRITES}{what}")
 
@@ -42,7 +42,7 @@ RENDERED = {
     data.name: data
     for data in (
         _sprites("sprites", 1, _plain, ""),
-        _sprites("sprites_color", 3, _coloured, ", each in a colour drawn anew, channels in [0.5, 1]"),
+        _sprites("sprites_color", 3, _colored, ", each in a colour drawn anew, channels in [0.5, 1]"),
         _sprites("sprites_noisy", 3, _noisy, ", on a ground of uniform noise drawn anew"),
         squares.SQUARES,
     )

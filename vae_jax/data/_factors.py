@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,26 +19,37 @@ _IMAGES_AT_ONCE = 8  # of a batch, on a CPU
 _MOST_DRAWN = 2**24  # images of a batch
 
 
+# (table, key, index) -> float32 [H, W, C] in [0, 1]
+Render = Callable[[Any, jax.Array, jax.Array], jax.Array]
+_STATIC = ("name", "factor_names", "factor_sizes", "image_shape", "render", "note")
+
+
+@partial(jax.tree_util.register_dataclass, data_fields=("table",), meta_fields=_STATIC)
 @dataclasses.dataclass(frozen=True, eq=False)
 class FactorData:
     """A data set that holds an image for every combination of its factors.
 
+    A pytree whose only child is `table`. A program that takes the data set, or its table, as an argument holds no copy
+    of it: `jax.jit(FactorData.images)(data, key, indices)`.
+
     Attributes:
       name: What was asked for, e.g. `sprites`.
-      factor_names: Of the K factors.
+      factor_names: Names of the K factors.
       factor_sizes: The number of values of each.
       image_shape: (H, W, C).
-      render: `(key, index) -> float32 [H, W, C]` in [0, 1], pure: the image at a flat index, row-major, the last factor
-        fastest. The key is for what is no factor (colour, noise).
+      render: `(table, key, index) -> float32 [H, W, C]` in [0, 1], pure: the image at a flat index, row-major, the last
+        factor fastest. The key is for what is no factor (color, noise).
       note: Provenance in a sentence, to stand beside any number measured on the images.
+      table: A pytree of arrays that images are rendered from; () if none is needed.
     """
 
     name: str
     factor_names: tuple[str, ...]
     factor_sizes: tuple[int, ...]
     image_shape: tuple[int, int, int]
-    render: Callable[[jax.Array, jax.Array], jax.Array]
+    render: Render
     note: str
+    table: Any = ()
 
     @property
     def num_images(self) -> int:
@@ -46,68 +59,96 @@ class FactorData:
         """The images at `[B]` flat indices, float32 `[B, H, W, C]`; index by index, each with a key of its own.
 
         Raises:
-          ValueError: where an index that is not traced is outside the data set.
+          ValueError: if an index that is not traced is outside the data set.
         """
         check_indices("indices", indices, self.num_images)
         indices = jnp.asarray(indices)
         keys = jax.vmap(lambda index: jax.random.fold_in(key, index))(indices)
-        return _rendered(self.render, keys, indices)
+        return _rendered(self.render, self.table, keys, indices)
 
     def draw(self, key: jax.Array, count: int) -> jax.Array:
-        """`count` images, all combinations equally likely, float32 `[count, H, W, C]`: a batch for a training step.
+        """`count` images, all combinations equally likely, float32 `[count, H, W, C]`.
 
         Raises:
           ValueError: If count is below 1 or no batch has so many.
           TypeError: If it is no whole number.
         """
-        count = whole_number("count", count, 1, _MOST_DRAWN)
         draw_key, render_key = jax.random.split(key)
-        indices = jax.random.randint(draw_key, (count,), 0, self.num_images)
-        return _rendered(self.render, jax.random.split(render_key, count), indices)
+        return render_images(self.render, self.table, render_key, self._drawn(draw_key, count))
 
     def draw_pairs(self, key: jax.Array, count: int, num_changed: int | None) -> jax.Array:
         """Pairs of images that share all but a few factors, float32 `[count, 2, H, W, C]`.
 
-        The factors that may differ are drawn without replacement, and given new values (by chance at times the old).
-
         Args:
           key: PRNG key, consumed.
-          count: of the pairs.
-          num_changed: how many factors may differ, 1 to K - 1; None: a number between those, drawn for each pair.
+          count: Number of pairs.
+          num_changed: as for `render_pairs`.
 
         Raises:
           ValueError: If count or num_changed is out of range.
-
-        Source: Locatello et al. 2020 (arXiv:2002.02886), section 5.
         """
-        total, count = len(self.factor_sizes), whole_number("count", count, 1, _MOST_DRAWN)
-        if num_changed is not None:
-            num_changed = whole("num_changed", num_changed)
-        if num_changed is not None and not 1 <= num_changed < total:
-            raise ValueError(f"num_changed must be between 1 and {total - 1}, of {total} factors, got {num_changed}")
-
-        def pair(key: jax.Array) -> jax.Array:
-            first_key, second_key, number_key, order_key = jax.random.split(key, 4)
-            first, second = (
-                factors_of(jax.random.randint(k, (), 0, self.num_images), self.factor_sizes)
-                for k in (first_key, second_key)
-            )
-            number = jax.random.randint(number_key, (), 1, total) if num_changed is None else num_changed
-            changed = jax.random.permutation(order_key, total) < number
-            other = index_of(jnp.where(changed, second, first), self.factor_sizes)
-            return jnp.stack([index_of(first, self.factor_sizes), other])
-
         draw_key, render_key = jax.random.split(key)
-        indices = jax.vmap(pair)(jax.random.split(draw_key, count)).ravel()
-        images = _rendered(self.render, jax.random.split(render_key, 2 * count), indices)
-        return images.reshape(count, 2, *self.image_shape)
+        indices = self._drawn(draw_key, count)
+        return render_pairs(self.render, self.factor_sizes, num_changed, self.table, render_key, indices)
+
+    def _drawn(self, key: jax.Array, count: int) -> jax.Array:
+        """Flat indices `[count]`."""
+        return jax.random.randint(key, (whole_number("count", count, 1, _MOST_DRAWN),), 0, self.num_images)
 
 
-def _rendered(render: Callable[[jax.Array, jax.Array], jax.Array], keys: jax.Array, indices: jax.Array) -> jax.Array:
+def render_images(render: Render, table: Any, key: jax.Array, indices: jax.Array) -> jax.Array:
+    """Images at `[B]` flat indices, each with a key split off from one, float32 `[B, H, W, C]`.
+
+    With `functools.partial(render_images, data.render)`, a function from indices to a training batch.
+    """
+    return _rendered(render, table, jax.random.split(key, len(indices)), indices)
+
+
+def render_pairs(
+    render: Render, factor_sizes: Sequence[int], num_changed: int | None, table: Any, key: jax.Array, indices: jax.Array
+) -> jax.Array:
+    """Images at flat indices, each beside one that shares all but a few of its factors, float32 `[B, 2, H, W, C]`.
+
+    The factors that may differ are drawn without replacement, and given new values (by chance at times the old).
+
+    Args:
+      render, table: of a `FactorData`.
+      factor_sizes: of its K factors.
+      num_changed: how many factors may differ, 1 to K - 1; None: a number between those, drawn for each pair.
+      key: PRNG key, consumed.
+      indices: `[B]`, of the first images.
+
+    Raises:
+      ValueError: If num_changed is out of range.
+
+    Source: Locatello et al. 2020 (arXiv:2002.02886), section 5.
+    """
+    total, sizes = len(factor_sizes), tuple(factor_sizes)
+    if num_changed is not None:
+        num_changed = whole("num_changed", num_changed)
+    if num_changed is not None and not 1 <= num_changed < total:
+        raise ValueError(f"num_changed must be between 1 and {total - 1}, of {total} factors, got {num_changed}")
+
+    def other_of(key: jax.Array, index: jax.Array) -> jax.Array:
+        value_key, number_key, order_key = jax.random.split(key, 3)
+        first = factors_of(index, sizes)
+        second = factors_of(jax.random.randint(value_key, (), 0, math.prod(sizes)), sizes)
+        number = jax.random.randint(number_key, (), 1, total) if num_changed is None else num_changed
+        changed = jax.random.permutation(order_key, total) < number
+        return index_of(jnp.where(changed, second, first), sizes)
+
+    pair_key, render_key = jax.random.split(key)
+    others = jax.vmap(other_of)(jax.random.split(pair_key, len(indices)), indices)
+    images = render_images(render, table, render_key, jnp.stack([indices, others], axis=1).ravel())
+    return images.reshape(len(indices), 2, *images.shape[1:])
+
+
+def _rendered(render: Render, table: Any, keys: jax.Array, indices: jax.Array) -> jax.Array:
     """`render` of every key and index. On a CPU in a loop, else XLA renders an image again wherever it is read."""
     if jax.default_backend() != "cpu":
-        return jax.vmap(render)(keys, indices)
-    return jax.lax.map(lambda pair: render(*pair), (keys, indices), batch_size=min(_IMAGES_AT_ONCE, len(indices)))
+        return jax.vmap(render, in_axes=(None, 0, 0))(table, keys, indices)
+    one = lambda pair: render(table, *pair)
+    return jax.lax.map(one, (keys, indices), batch_size=min(_IMAGES_AT_ONCE, len(indices)))
 
 
 def factors_of(index: ArrayLike, factor_sizes: Sequence[int]) -> jax.Array:

@@ -118,8 +118,7 @@ def _add_factor_data(digest: _Digest, data: FactorData) -> None:
         device = jax.local_devices(backend="cpu")[0]
     except RuntimeError:  # JAX_PLATFORMS names others alone
         device = jax.local_devices()[0]
-    # Not in one program: it would hold the array of the original dSprites as a constant.
     with jax.default_device(device):
         for index in evenly_spaced(data.num_images, _RENDERED):
-            image = data.render(jax.random.key(0, impl="threefry2x32"), jax.numpy.int32(index))
+            image = data.render(data.table, jax.random.key(0, impl="threefry2x32"), jax.numpy.int32(index))
             digest.pixels(np.rint(255 * np.asarray(image)).astype(np.uint8))

@@ -17,9 +17,12 @@ class RenderedImages:
     def __init__(self, data: FactorData):
         self.data = data
         self.shape = (data.num_images, *data.image_shape)
-        to_bytes = lambda indices: jnp.round(255 * data.images(jax.random.key(0), indices)).astype(jnp.uint8)
-        self._render = jax.jit(to_bytes)
 
     def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
         """The images at these places, uint8 `[n, H, W, C]`."""
-        return np.array(self._render(np.asarray(indices, np.int32)))
+        return np.array(_to_bytes(self.data, np.asarray(indices, np.int32)))
+
+
+@jax.jit
+def _to_bytes(data: FactorData, indices: jax.Array) -> jax.Array:
+    return jnp.round(255 * data.images(jax.random.key(0), indices)).astype(jnp.uint8)

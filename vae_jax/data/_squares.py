@@ -10,6 +10,7 @@ Source: Michlo, Klein & James 2023, "Overlooked implications of the reconstructi
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -21,8 +22,8 @@ PLACES, WIDTH = 8, 8
 FACTOR_SIZES = (PLACES,) * len(FACTOR_NAMES)
 
 
-def _render(key: jax.Array, index: jax.Array) -> jax.Array:
-    del key  # nothing is random
+def _render(table: Any, key: jax.Array, index: jax.Array) -> jax.Array:
+    del table, key  # there is none, and nothing is random
     places = factors_of(index, FACTOR_SIZES).reshape(3, 2)  # a channel's x, y
     cell = jnp.arange(PLACES * WIDTH) // WIDTH
     columns, rows = (cell[:, None] == places[None, :, axis] for axis in (0, 1))

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vae_jax.data import fingerprint, load_factor_data, load_images, stream_images
+from vae_jax.data import FactorData, fingerprint, load_factor_data, load_images, stream_images
 from vae_jax.data._factors import factors_of
 from vae_jax.experiment.disentanglement.saved import load_member
 from vae_jax.experiment.disentanglement.settings import EXPERIMENT
@@ -70,7 +70,7 @@ def images_of(loaded: Loaded, data_dir: str | None = None) -> ShownImages:
         data = load_factor_data(settings.data, data_dir)
         loaded.folder.check_data(fingerprint(data), settings.data)
         indices = np.linspace(0, data.num_images - 1, min(_RENDERED, data.num_images)).astype(np.int32)
-        xs = jax.jit(data.images)(jax.random.key(0), indices)
+        xs = jax.jit(FactorData.images)(data, jax.random.key(0), indices)
         labels = np.asarray(factors_of(indices, data.factor_sizes)[0])
         return ShownImages(_as_pixels(xs), xs, labels)
     try:

@@ -90,9 +90,9 @@ MODEL = VAE(
 
 def test_the_table_holds_the_mean_of_every_image_in_order_and_the_mean_kl():
     sizes = (7, 31, 43)  # more than one program of 8,192 images, and no multiple of its parts
-    render = lambda index: jnp.stack([index.astype(jnp.float32), -index.astype(jnp.float32)]) / 1000
-    seen = []
-    found = encode_table(MODEL, {"scale": jnp.float32(2.0)}, render, sizes, seen.append)
+    render = lambda source, index: source[index] / 1000
+    source, seen = jnp.outer(jnp.arange(7 * 31 * 43.0), jnp.array([1.0, -1.0])), []
+    found = encode_table(MODEL, {"scale": jnp.float32(2.0)}, render, sizes, seen.append, source)
     places = np.arange(7 * 31 * 43)
     np.testing.assert_allclose(found.means, np.stack([places, -places], 1) * 0.002, rtol=1e-6)
     assert sum(seen) == len(places)
@@ -106,7 +106,7 @@ def test_a_table_of_another_size_and_a_code_that_is_no_vector_are_refused():
         code_table(np.zeros((59, 2)), SMALL)
     scalar = MODEL._replace(encode=lambda params, x: Normal(x[0], jnp.zeros(())))
     with pytest.raises(ValueError, match="need a code that is one vector"):
-        encode_table(scalar, {"scale": jnp.float32(1)}, lambda i: jnp.ones(2) * i, SMALL)
+        encode_table(scalar, {"scale": jnp.float32(1)}, lambda source, i: jnp.ones(2) * i, SMALL)
 
 
 @pytest.mark.slow

@@ -57,18 +57,20 @@ def factors_at(indices: jax.Array, factor_sizes: Sequence[int]) -> jax.Array:
 def encode_table(
     model: VAE,
     params: Params,
-    render: Callable[[jax.Array], jax.Array],
+    render: Callable[[Any, jax.Array], jax.Array],
     factor_sizes: Sequence[int],
     on_images: Callable[[int], None] = lambda count: None,
+    source: Any = (),
 ) -> CodeTable:
     """The posterior means of every image, rendered and encoded in one program.
 
     Args:
       model: its posterior must have a mean, a vector.
       params: its parameters.
-      render: flat index -> image as the model sees it, `[H, W, C]`; the same function is compiled once.
+      render: (source, flat index) -> image as the model sees it, `[H, W, C]`; the same function is compiled once.
       factor_sizes: how many values each factor has.
       on_images: called with the number of images that have just been done.
+      source: a pytree of arrays that images are rendered from; an argument of the program.
 
     Raises:
       UndefinedError: where the posterior has no mean.
@@ -77,7 +79,7 @@ def encode_table(
     count = math.prod(factor_sizes)
 
     means, kl = in_batches(
-        lambda indices: _encode_images(model, render, params, indices),
+        lambda indices: _encode_images(model, render, params, source, indices),
         count,
         _IMAGES_A_CALL,
         lambda batch: on_images(len(batch[0])),
@@ -88,7 +90,7 @@ def encode_table(
 
 @functools.partial(jax.jit, static_argnames=("model", "render"))
 def _encode_images(
-    model: VAE, render: Callable[[jax.Array], jax.Array], params: Params, indices: jax.Array
+    model: VAE, render: Callable[[Any, jax.Array], jax.Array], params: Params, source: Any, indices: jax.Array
 ) -> tuple[jax.Array, Any]:
     """Posterior means and KL of each dimension (None where it has none), each with a leading axis of the indices."""
 
@@ -103,7 +105,7 @@ def _encode_images(
 
     def chunk(indices: jax.Array) -> tuple[jax.Array, Any]:
         # Rendered, and then encoded: in one loop XLA renders an image again wherever the encoder reads it.
-        xs = jax.lax.optimization_barrier(jax.vmap(render)(indices))
+        xs = jax.lax.optimization_barrier(jax.vmap(render, in_axes=(None, 0))(source, indices))
         return jax.lax.map(encode, xs, batch_size=min(_IMAGES_ENCODED, len(indices)))
 
     size = math.gcd(len(indices), _IMAGES_RENDERED)

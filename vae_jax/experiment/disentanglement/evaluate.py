@@ -114,7 +114,8 @@ def _score_trained(trained: Trained, data: FactorData, options: Evaluate) -> dic
     key = keys_of_trained(trained.settings).further_evaluation
     prepare = trained.problem.pixels.prepare
     to_bytes = lambda image: jnp.round(255 * image).astype(jnp.uint8)
-    seen = dataclasses.replace(data, render=lambda key, index: prepare(key, to_bytes(data.render(key, index))))
+    render = lambda table, key, index: prepare(key, to_bytes(data.render(table, key, index)))
+    seen = dataclasses.replace(data, render=render)
     say(f"{trained.method.name} on {trained.images.name}; {device_name()}; {folder.path}")
     settings = DisentangleSettings(points=options.points, dci_points=options.dci_points)
     table = table_with_progress(trained.model, trained.params, seen, name="encoding")

@@ -13,7 +13,7 @@ from vae_jax.evaluation.disentanglement import CodeTable, draw, mutual_informati
 from vae_jax.evaluation.disentanglement._mutual_information import entropies
 from vae_jax.evaluation.disentanglement._scores import SUPERVISED
 from vae_jax.experiment.disentanglement.methods import make_model
-from vae_jax.experiment.disentanglement.scoring import coarse_sizes, table_sizes, table_with_progress
+from vae_jax.experiment.disentanglement.scoring import coarse_sizes, draw_images, table_sizes, table_with_progress
 from vae_jax.experiment.disentanglement.settings import DisentangleSettings
 from vae_jax.experiment.disentanglement.training import keys_of, load_snapshot
 from vae_jax.models._model import VAE
@@ -78,7 +78,7 @@ def run_figures(
         sizes[place] = table_sizes(settings, data)[place]
     table = table_with_progress(model, params, data, sizes, name="figures")
     yield from table_figures(table, data, keys.scoring, of)
-    xs = jax.jit(data.draw, static_argnums=1)(keys.figures, _SHOWN_IMAGES)
+    xs = draw_images(data, keys.figures, _SHOWN_IMAGES)
     yield from reconstruction_and_traversal(_subject(model, params, xs, table))
 
 

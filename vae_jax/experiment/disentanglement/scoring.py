@@ -15,6 +15,7 @@ import numpy as np
 
 from vae_jax.checksums import Damaged
 from vae_jax.data import FactorData, factors_of
+from vae_jax.data._factors import Render
 from vae_jax.evaluation import kl_per_dimension, mean_over_examples, mean_over_samples, posterior_means
 from vae_jax.evaluation.disentanglement import (
     CodeTable,
@@ -33,6 +34,7 @@ from vae_jax.params import Params
 from vae_jax.runs import RunFolder, defined
 
 _ELBO_IMAGES, _ELBO_SAMPLES, _UDR_IMAGES = 1_000, 4, 2_000
+draw_images = jax.jit(FactorData.draw, static_argnums=2)  # (data, key, count)
 _COARSE_VALUES, _COARSE_IMAGES = 8, 10_000  # of a factor, of the table: the most on the way to the last step
 
 
@@ -49,18 +51,21 @@ def table_with_progress(
     """
     sizes = data.factor_sizes if sizes is None else tuple(sizes)
     with CountDisplay(name, math.prod(sizes)) as display:
-        return encode_table(model, params, _renderer(data, sizes), sizes, display.add)
+        render = _renderer(data.render, data.factor_sizes, sizes)
+        return encode_table(model, params, render, sizes, display.add, data.table)
 
 
 @functools.lru_cache(maxsize=8)  # one function for all models, so that one program is compiled for them
-def _renderer(data: FactorData, sizes: tuple[int, ...]) -> Callable[[jax.Array], jax.Array]:
-    """The images of evenly spaced values of each factor, by their flat index."""
+def _renderer(
+    render_at: Render, factor_sizes: tuple[int, ...], sizes: tuple[int, ...]
+) -> Callable[[Any, jax.Array], jax.Array]:
+    """Images of evenly spaced values of each factor, by the table that they are rendered from and their flat index."""
 
-    def render(index: jax.Array) -> jax.Array:
-        values = zip(jnp.unravel_index(index, sizes), sizes, data.factor_sizes, strict=True)
+    def render(table: Any, index: jax.Array) -> jax.Array:
+        values = zip(jnp.unravel_index(index, sizes), sizes, factor_sizes, strict=True)
         spread = tuple(value * full // size for value, size, full in values)
-        whole = jnp.ravel_multi_index(spread, data.factor_sizes, mode="clip")
-        return data.render(jax.random.fold_in(jax.random.key(0), whole), whole)
+        whole = jnp.ravel_multi_index(spread, factor_sizes, mode="clip")
+        return render_at(table, jax.random.fold_in(jax.random.key(0), whole), whole)
 
     return render
 
@@ -152,7 +157,7 @@ def score(
     table = table_with_progress(model, params, data, table_sizes(settings, data), name)
     images_key, elbo_key, scores_key = jax.random.split(key, 3)
     scores = score_table(settings, table, model, params, data, scores_key, name)
-    xs = jax.jit(data.draw, static_argnums=1)(images_key, _ELBO_IMAGES)
+    xs = draw_images(data, images_key, _ELBO_IMAGES)
     terms = mean_over_samples(elbo_terms, model, params, elbo_key, xs, _ELBO_SAMPLES)
     return scores | {
         "negative_elbo": mean_over_examples(-elbo_from_terms(*terms)).mean,
@@ -179,7 +184,7 @@ def _drawn(
 
     def labelled(key: jax.Array, count: int) -> Labelled:
         indices = jax.random.randint(key, (count,), 0, data.num_images)
-        codes = posterior_means(model, params, jax.jit(data.images)(key, indices))
+        codes = posterior_means(model, params, jax.jit(FactorData.images)(data, key, indices))
         return Labelled(np.asarray(codes), np.asarray(factors_of(indices, data.factor_sizes)).T)
 
     return labelled(jax.random.fold_in(key, 1), count), labelled(jax.random.fold_in(key, 2), max(count // 2, 2))
@@ -226,7 +231,7 @@ def with_udr(
     records: list[dict[str, Any]], model: VAE, models: Sequence[Params], data: FactorData, key: jax.Array
 ) -> list[dict[str, Any]]:
     """The records with "udr", among the models of one weight."""
-    xs = jax.jit(data.draw, static_argnums=1)(key, _UDR_IMAGES)
+    xs = draw_images(data, key, _UDR_IMAGES)
     codes = [posterior_means(model, params, xs) for params in models]
     kl = [kl_per_dimension(model, params, xs) for params in models]
     for beta in {record["beta"] for record in records}:
