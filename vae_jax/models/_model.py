@@ -150,7 +150,7 @@ def num_examples(name: str, batch: Any) -> int:
     leaves = jax.tree.leaves_with_path(batch)
     if not leaves:
         raise ValueError(f"{name} must hold at least one array")
-    lengths = {}
+    lengths: dict[int, Any] = {}
     for path, leaf in leaves:
         if not jnp.ndim(leaf):
             raise ValueError(f"{name}{path_of(path)} must have a leading axis, one entry for each example; it has none")

@@ -14,45 +14,52 @@ from jax.typing import ArrayLike
 
 from vae_jax.distributions import Distribution, mean_of, point_estimate_of
 from vae_jax.distributions._checks import LARGEST_SIZE, check_count
-from vae_jax.models._checks import check_example
-from vae_jax.models._model import VAE, model_input
+from vae_jax.models._checks import check_example, checked_given
+from vae_jax.models._model import Model, given, model_input
 from vae_jax.params import Params
 
 Path = Callable[[Any, Any, jax.Array], Any]  # (z0, z1, t in [0, 1]) -> z
 
 
-def encode(model: VAE, params: Params, x: ArrayLike) -> Distribution:
-    """q(z | x); its `mean`, where it has one, is the code of x.
+def encode(model: Model, params: Params, x: Any, context: Any = None) -> Distribution:
+    """q(z | x); its `mean`, if it has one, is the code of x.
+
+    Args:
+      model: the model.
+      params: its parameters.
+      x: one example, as the model sees it.
+      context: that of x if the model is a `Conditional`; None for a VAE. In all functions here.
 
     Raises:
-      TypeError: if x holds raw uint8 pixels.
-      ValueError: if x is of another shape than the model's examples, or outside the support of its likelihood. Under
-        the caller's `jit`, `grad` or `vmap` values are not known: only shapes and dtypes are checked. All
-        functions here that take an x raise the same.
+      TypeError: if x holds raw uint8 pixels; if a VAE is given a context, or a `Conditional` none.
+      ValueError: if x is of another shape than the model's examples, or outside the support of its likelihood, or the
+        context does not suit the model. Under the caller's `jit`, `grad` or `vmap` values are not known: only shapes
+        and dtypes are checked. All functions here that take an x or a context raise the same.
     """
     x = model_input("x", x)
-    check_example(model, x)
-    return model.encode(params, x)
+    check_example(model, x, context=context)
+    return given(model, context).encode(params, x)
 
 
-def code(model: VAE, params: Params, x: ArrayLike) -> Any:
+def code(model: Model, params: Params, x: Any, context: Any = None) -> Any:
     """Point estimate of z: the mean of q(z | x), or the ancestral mean of a Chain."""
-    return point_estimate_of(encode(model, params, x))
+    return point_estimate_of(encode(model, params, x, context))
 
 
-def decode(model: VAE, params: Params, z: Any) -> Distribution:
+def decode(model: Model, params: Params, z: Any, context: Any = None) -> Distribution:
     """p(x | z); its `mean` is the picture of z."""
-    return model.decode(params, z)
+    return checked_given(model, context).decode(params, z)
 
 
-def sample(model: VAE, params: Params, key: jax.Array) -> jax.Array:
+def sample(model: Model, params: Params, key: jax.Array, context: Any = None) -> Any:
     """The decoder's mean at one z ~ p(z), of the shape of x."""
-    return mean_of(model.decode(params, model.prior(params).sample(key)))
+    vae = checked_given(model, context)
+    return mean_of(vae.decode(params, vae.prior(params).sample(key)))
 
 
-def reconstruct(model: VAE, params: Params, x: ArrayLike) -> jax.Array:
+def reconstruct(model: Model, params: Params, x: Any, context: Any = None) -> Any:
     """The decoder's mean at the `code` of x: the reconstruction of x, of its shape."""
-    return mean_of(model.decode(params, code(model, params, x)))
+    return mean_of(decode(model, params, code(model, params, x, context), context))
 
 
 def straight_line(z0: Any, z1: Any, t: jax.Array) -> Any:
@@ -94,9 +101,15 @@ def _circle(z0: jax.Array, z1: jax.Array, t: jax.Array) -> jax.Array:
 
 
 def interpolate(
-    model: VAE, params: Params, x0: ArrayLike, x1: ArrayLike, num_steps: int = 9, path: Path = straight_line
-) -> jax.Array:
-    """Decoder means along a path between the codes of two examples.
+    model: Model,
+    params: Params,
+    x0: Any,
+    x1: Any,
+    num_steps: int = 9,
+    path: Path = straight_line,
+    context: Any = None,
+) -> Any:
+    """Decoder means along a path between the codes of two examples, which have one context if the model takes any.
 
     Args:
       model: the model.
@@ -105,6 +118,7 @@ def interpolate(
       x1: where it ends.
       num_steps: how many images, the two ends included; at least 2.
       path: `straight_line` or `great_circle`, or a function (z0, z1, t) of your own.
+      context: that of x0, x1 and all decoded images, if the model is a `Conditional`.
 
     Returns:
       `[num_steps, *x0.shape]`; the first and the last are the reconstructions of x0 and x1.
@@ -112,12 +126,12 @@ def interpolate(
     check_count("num_steps", num_steps, 0, LARGEST_SIZE)
     if num_steps < 2:
         raise ValueError(f"num_steps must be at least 2 (both ends are included), got {num_steps}")
-    z0, z1 = code(model, params, x0), code(model, params, x1)
-    steps = jnp.linspace(0.0, 1.0, num_steps)
-    return jax.vmap(lambda t: mean_of(model.decode(params, path(z0, z1, t))))(steps)
+    z0, z1 = code(model, params, x0, context), code(model, params, x1, context)
+    vae, steps = given(model, context), jnp.linspace(0.0, 1.0, num_steps)
+    return jax.vmap(lambda t: mean_of(vae.decode(params, path(z0, z1, t))))(steps)
 
 
-def traverse(model: VAE, params: Params, x: ArrayLike, values: ArrayLike) -> jax.Array:
+def traverse(model: Model, params: Params, x: Any, values: ArrayLike, context: Any = None) -> Any:
     """Decoder means where one dimension of the code of x at a time takes each of the values.
 
     Args:
@@ -125,14 +139,15 @@ def traverse(model: VAE, params: Params, x: ArrayLike, values: ArrayLike) -> jax
       params: its parameters.
       x: the example whose code the other dimensions keep.
       values: `[V]`, what the traversed dimension is set to, in units of z; or `[D, V]`, its own for each dimension.
+      context: that of x and of all decoded images, if the model is a `Conditional`.
 
     Returns:
       `[D, V, *x.shape]`.
 
     Raises:
-      TypeError: where z is not one vector.
+      TypeError: if z is not one vector.
     """
-    z, values = code(model, params, x), jnp.asarray(values)
+    z, values, vae = code(model, params, x, context), jnp.asarray(values), given(model, context)
     shapes = [leaf.shape for leaf in jax.tree.leaves(z)]
     if not isinstance(z, jax.Array) or z.ndim != 1:
         raise TypeError(
@@ -140,6 +155,6 @@ def traverse(model: VAE, params: Params, x: ArrayLike, values: ArrayLike) -> jax
             "take models.code(model, params, x), change the part you mean and give the whole to models.decode"
         )
     values = jnp.broadcast_to(values, (z.shape[0], values.shape[-1]))
-    picture = lambda d, value: mean_of(model.decode(params, z.at[d].set(value)))
+    picture = lambda d, value: mean_of(vae.decode(params, z.at[d].set(value)))
     over_values = jax.vmap(picture, in_axes=(None, 0))
     return jax.vmap(over_values)(jnp.arange(z.shape[0]), values)
