@@ -21,13 +21,31 @@ from networks.programs import UNRUN
 from vae_jax.data import binarize
 from vae_jax.models import VAE, mlp_vae, vq_vae
 from vae_jax.networks import mlp_decoder, mlp_encoder
-from vae_jax.objectives import Aux, accumulated, negative_elbo, on_prepared, vq_vae_loss
+from vae_jax.objectives import Aux, negative_elbo, on_prepared, vq_vae_loss
 from vae_jax.params import join_buffers, split_buffers
 from vae_jax.quantizers import ema_vector_quantizer
-from vae_jax.training import Progress, fit, init_train_state, make_evaluate, make_train_epoch, make_train_step
-from vae_jax.training.sharding import on_mesh, on_mesh_or_whole, place_examples
+from vae_jax.training import (
+    Examples,
+    Progress,
+    drawn,
+    fit,
+    init_train_state,
+    make_evaluate,
+    make_train_epoch,
+    make_train_step,
+)
+from vae_jax.training._step import differentiated
 from vae_jax.training.checkpoints import OrbaxCheckpoints
-from vae_jax.training.sharding import data_mesh, gather, keep_shardings, place, replicated, shardings_of
+from vae_jax.training.sharding import (
+    data_mesh,
+    gather,
+    keep_shardings,
+    place,
+    place_examples,
+    replicated,
+    shardings_of,
+    split_batch,
+)
 
 KEY = jax.random.key(0)
 # 50 examples: three batches of 16, two left out; 21 to evaluate: one batch of 16, and 5 that 8 devices do not divide.
@@ -44,7 +62,7 @@ RULES = [
 ]
 
 
-def value_and_gradient(row, objective):
+def value_and_gradient(row, mesh=None):
     """Loss, metrics and gradient of an objective on 16 examples that all differ."""
     model, params, batch = row.problem
     rng = np.random.default_rng(2)
@@ -54,7 +72,7 @@ def value_and_gradient(row, objective):
 
     @partial(jax.value_and_grad, has_aux=True)
     def loss_of(trained, examples):
-        loss, aux = objective(model, join_buffers(trained, buffers), KEY, examples)
+        loss, aux = row.objective(model, join_buffers(trained, buffers), KEY, split_batch(examples, mesh))
         return loss, aux.metrics
 
     return loss_of, trained, examples
@@ -73,23 +91,72 @@ def moments():
     return VAE(lambda key: {"w": jnp.float32(0.5), "buffers": start}, nothing, nothing, nothing), objective
 
 
-def after_an_epoch(model, objective, examples, lift=lambda objective: objective, placed=lambda tree: tree):
+def after_an_epoch(model, objective, examples, mesh=None, microbatches=1, **options):
     """The parameters and the metrics."""
     optimizer = optax.sgd(1e-3)
-    epoch = make_train_epoch(make_train_step(model, lift(objective), optimizer), BATCH_SIZE)
+    epoch = make_train_epoch(
+        make_train_step(model, objective, optimizer, microbatches), BATCH_SIZE, mesh=mesh, **options
+    )
+    placed = (lambda tree: tree) if mesh is None else (lambda tree: place(tree, replicated(mesh)))
     state, metrics = epoch(placed(init_train_state(model, optimizer, KEY)), placed(KEY), placed(examples))
     return {"params": state.params, "metrics": metrics}
 
 
-def moments_after_an_epoch(*how):
-    return after_an_epoch(*moments(), np.arange(50, dtype=np.float32), *how)
+def moments_after_an_epoch(mesh=None):
+    return after_an_epoch(*moments(), np.arange(50, dtype=np.float32), mesh)
 
 
-def codes_after_an_epoch(*how):
+# Examples that are dicts of leaves of different rank and type.
+TABLE = {
+    "age": np.random.default_rng(3).normal(size=50).astype(np.float32),
+    "marks": np.random.default_rng(4).normal(size=(50, 4)).astype(np.float32),
+    "group": np.random.default_rng(5).integers(0, 3, 50),
+}
+
+
+def noisy_rows(data, key, indices):
+    """Rows, and beside them what is drawn with the key: nothing of it is among the data."""
+    taken = jax.tree.map(lambda leaf: leaf[indices], data)
+    return {**taken, "noise": jax.random.normal(key, indices.shape)}
+
+
+def tables():
+    """A model of rows of the table, fitted to them and to noise that differs in every example."""
+
+    def objective(model, params, key, batch):
+        offset = jax.random.normal(key, batch["age"].shape) + batch.get("noise", 0.0)
+        predicted = batch["marks"] @ params["w"] + params["of_group"][batch["group"]]
+        return jnp.mean(jnp.square(predicted - batch["age"] - offset)), Aux({"offset": jnp.mean(offset)}, None)
+
+    nothing = lambda *_: None
+    return VAE(lambda key: {"w": jnp.ones(4), "of_group": jnp.ones(3)}, nothing, nothing, nothing), objective
+
+
+def tables_after_an_epoch(mesh=None):
+    """On rows, and on five steps of examples that are generated from drawn indices."""
+    generated = Examples(TABLE, 50, noisy_rows, drawn)
+    return {
+        "rows": after_an_epoch(*tables(), TABLE, mesh),
+        "generated": after_an_epoch(*tables(), generated, mesh, num_steps=5),
+    }
+
+
+def fit_tables(mesh=None):
+    """Rows to train on, and fewer, of which the last batch is not one of 8 devices, to validate."""
+    validation = jax.tree.map(lambda leaf: leaf[:21], TABLE)
+    progress = fit(*tables(), optax.sgd(0.01), TABLE, validation, KEY, epochs=2, batch_size=BATCH_SIZE, mesh=mesh)
+    return {"best": gather(progress.best_params), "history": progress.history}
+
+
+def microbatches_after_an_epoch(mesh=None):
+    return after_an_epoch(MODEL, OBJECTIVE, TRAIN, mesh, microbatches=2)
+
+
+def codes_after_an_epoch(mesh=None):
     """Moving averages, revived codes and perplexity: with 16 codes for 4 vectors of an image, some die at once."""
     encoder, decoder = mlp_encoder((4, 4, 1), 12, (8,)), mlp_decoder(12, (4, 4, 1, 1), (8,))
     model = vq_vae(encoder, decoder, ema_vector_quantizer(16, 3, decay=0.5, revival=0.5), (2, 2))
-    return after_an_epoch(model, on_prepared(vq_vae_loss, binarize), TRAIN, *how)
+    return after_an_epoch(model, on_prepared(vq_vae_loss, binarize), TRAIN, mesh)
 
 
 def initial_state(shardings=None):
@@ -119,10 +186,9 @@ def collectives(program):
 
 def collectives_of_microbatches(mesh):
     """Of a gradient over two microbatches of 16: each must be split over all devices, not lie on half of them."""
-    params, batch = MODEL.init(KEY), jnp.zeros((32, *np.shape(TRAIN)[1:]))
-    objective = on_mesh(accumulated(negative_elbo, 2), mesh)
-    gradient = jax.jit(jax.grad(lambda params, key, batch: objective(MODEL, params, key, batch)[0]))
-    return collectives(gradient.lower(*place((params, KEY, batch), replicated(mesh))).compile(UNRUN))
+    state, batch = init_train_state(MODEL, OPTIMIZER, KEY), jnp.zeros((32, *np.shape(TRAIN)[1:]))
+    gradient = jax.jit(lambda *args: differentiated(MODEL, negative_elbo, *args[:-1], split_batch(args[-1], mesh), 2))
+    return collectives(gradient.lower(*place((state, KEY, batch), replicated(mesh))).compile(UNRUN))
 
 
 def main(folder):
@@ -130,21 +196,22 @@ def main(folder):
     mesh = data_mesh()
     everywhere = replicated(mesh)
     for name, row in OBJECTIVES.items():
-        function, trained, examples = value_and_gradient(row, on_mesh(row.objective, mesh))
+        function, trained, examples = value_and_gradient(row, mesh)
         results |= flat(
             f"objectives/{name}", jax.jit(function)(place(trained, everywhere), place(examples, everywhere))
         )
 
-    how = lambda o: on_mesh(o, mesh), lambda t: place(t, everywhere)
-    results |= flat("moments", moments_after_an_epoch(*how)) | flat("codes", codes_after_an_epoch(*how))
+    results |= flat("moments", moments_after_an_epoch(mesh)) | flat("codes", codes_after_an_epoch(mesh))
+    results |= flat("tables", tables_after_an_epoch(mesh)) | flat("tables/fit", fit_tables(mesh))
+    results |= flat("microbatches", microbatches_after_an_epoch(mesh))
 
     key, train = place(KEY, everywhere), place_examples(TRAIN, len(TRAIN), mesh)
     validation = place_examples(VALIDATION, len(VALIDATION), mesh)
-    evaluate = make_evaluate(MODEL, on_mesh_or_whole(OBJECTIVE, mesh), BATCH_SIZE)
+    evaluate = make_evaluate(MODEL, OBJECTIVE, BATCH_SIZE, mesh)
     for name, mesh_of, rules in (("replicated", mesh, ()), ("split", data_mesh(model=2), RULES)):
         shardings = shardings_of(jax.eval_shape(lambda: init_train_state(MODEL, OPTIMIZER, KEY)), mesh_of, rules)
-        step = keep_shardings(make_train_step(MODEL, on_mesh(OBJECTIVE, mesh_of), OPTIMIZER), shardings)
-        epoch = make_train_epoch(step, BATCH_SIZE)
+        step = keep_shardings(make_train_step(MODEL, OBJECTIVE, OPTIMIZER), shardings)
+        epoch = make_train_epoch(step, BATCH_SIZE, mesh=mesh_of)
         state = initial_state(shardings)
         program = epoch.lower(state, place(key, replicated(mesh_of)), train).compile(UNRUN)
         after, metrics = epoch(state, place(key, replicated(mesh_of)), train)
@@ -164,7 +231,7 @@ def main(folder):
     # Rules that leave the arrays beside the split ones to the compiler.
     partial_rules = [("encoder/hidden_0/kernel", PartitionSpec(None, "model"))]
     results |= flat("partial/fit", fit_two_epochs(mesh=data_mesh(model=2), rules=partial_rules))
-    facts["accumulated"] = collectives_of_microbatches(mesh)
+    facts["microbatches"] = collectives_of_microbatches(mesh)
     np.savez(folder / "results.npz", **results)
     (folder / "facts.json").write_text(json.dumps(facts))
 

@@ -4,8 +4,7 @@ import importlib
 import sys
 from pathlib import Path
 
-from vae_jax.training.distributed import ending_together
-from vae_jax.training.distributed import start
+from vae_jax.training.distributed import ending_together, start
 
 
 def main(program, port, count, index, folder):

@@ -11,10 +11,17 @@ from vae_jax.experiment.recipes import VAE
 from vae_jax.experiment.settings import Settings
 from vae_jax.runs import RunFolder
 from vae_jax.training import Progress, init_train_state, make_evaluate, make_train_epoch, make_train_step
-from vae_jax.training.sharding import on_mesh, on_mesh_or_whole, place_examples, process_rows
-from vae_jax.training.distributed import check_same, from_all, from_writer, is_writer
 from vae_jax.training.checkpoints import OrbaxCheckpoints
-from vae_jax.training.sharding import data_mesh, keep_shardings, place, replicated, shardings_of
+from vae_jax.training.distributed import check_same, from_all, from_writer, is_writer
+from vae_jax.training.sharding import (
+    data_mesh,
+    keep_shardings,
+    place,
+    place_examples,
+    process_rows,
+    replicated,
+    shardings_of,
+)
 
 
 class Shard:
@@ -34,10 +41,10 @@ def on_mesh_of_all():
     everywhere = replicated(mesh)
     init = lambda key: init_train_state(MODEL, OPTIMIZER, key)
     shardings = shardings_of(jax.eval_shape(init, KEY), mesh)
-    step = keep_shardings(make_train_step(MODEL, on_mesh(OBJECTIVE, mesh), OPTIMIZER), shardings)
-    evaluate = make_evaluate(MODEL, on_mesh_or_whole(OBJECTIVE, mesh), BATCH_SIZE)
+    step = keep_shardings(make_train_step(MODEL, OBJECTIVE, OPTIMIZER), shardings)
+    evaluate = make_evaluate(MODEL, OBJECTIVE, BATCH_SIZE, mesh)
     state = jax.jit(init, out_shardings=shardings)(KEY)
-    return mesh, state, place(KEY, everywhere), make_train_epoch(step, BATCH_SIZE), evaluate
+    return mesh, state, place(KEY, everywhere), make_train_epoch(step, BATCH_SIZE, mesh=mesh), evaluate
 
 
 def train(folder):

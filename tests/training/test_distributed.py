@@ -1,4 +1,4 @@
-"""What `start` refuses before it asks anything of JAX; how processes meet is in `test_two_processes.py`."""
+"""What `start` refuses before it asks anything of JAX, and a single process; two are in `test_two_processes.py`."""
 
 import os
 import socket
@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from training.subprocesses import environment
-from vae_jax.training.distributed import start
+from vae_jax.training.distributed import check_same, ending_together, from_all, from_writer, is_writer, start
 
 
 @pytest.mark.parametrize(
@@ -76,3 +76,17 @@ def test_a_slurm_task_meets_the_others_of_its_step_by_what_slurm_says():
     ]
     said = [task.communicate(timeout=60)[0].split() for task in tasks]
     assert [words[-2:] for words in said] == [["2", "0"], ["2", "1"]]
+
+
+def test_a_single_process_writes_and_agrees_with_itself():
+    assert is_writer()
+    assert from_writer({"name": "run", "numbers": [1, 2.5, None]}) == {"name": "run", "numbers": [1, 2.5, None]}
+    assert from_all([True, 2.5]) == [[True, 2.5]]
+    check_same({"batch_size": 128})
+
+
+@pytest.mark.parametrize("error", [ValueError("its own"), SystemExit(2), KeyboardInterrupt()])
+def test_what_a_single_process_raises_is_left_alone(error):
+    with pytest.raises(type(error)) as raised, ending_together():
+        raise error
+    assert raised.value is error

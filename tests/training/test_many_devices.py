@@ -15,12 +15,16 @@ from training.on_eight_devices import (
     OPTIMIZER,
     TRAIN,
     VALIDATION,
+    after_an_epoch,
     by_path,
     codes_after_an_epoch,
+    fit_tables,
     fit_two_epochs,
     flat,
     initial_state,
+    microbatches_after_an_epoch,
     moments_after_an_epoch,
+    tables_after_an_epoch,
     value_and_gradient,
 )
 from training.subprocesses import run
@@ -62,7 +66,7 @@ def test_this_process_has_one_device():
 
 def test_every_objective_gives_the_loss_metrics_and_gradient_of_one_device(eight):
     for name, row in OBJECTIVES.items():
-        function, trained, examples = value_and_gradient(row, row.objective)
+        function, trained, examples = value_and_gradient(row)
         expected = jax.jit(function)(trained, examples)
         assert_same(eight[1], flat(f"objectives/{name}", expected), CLOSE)
 
@@ -81,6 +85,21 @@ def test_codebooks_revived_codes_and_perplexity_are_of_the_global_batch(eight):
     assert_same(eight[1], flat("codes", expected), CLOSE)
     counts = expected["params"]["buffers"]["quantizers"]["level_1"]["counts"]
     assert (np.asarray(counts) == 4.0).any()  # revived by the last batch, with the count N / K = 64 / 16
+
+
+def test_batches_that_are_dicts_and_generated_examples_give_the_values_of_one_device(eight):
+    expected = tables_after_an_epoch()
+    assert_same(eight[1], flat("tables", expected), CLOSE)
+    assert_same(eight[1], flat("tables/fit", fit_tables()), CLOSE)
+    weights = [expected[name]["params"]["w"] for name in ("rows", "generated")]
+    assert all(np.abs(np.asarray(w) - 1.0).max() > 1e-3 for w in weights)
+    assert np.abs(weights[0] - weights[1]).max() > 1e-4
+
+
+def test_microbatches_on_eight_devices_give_the_values_of_whole_batches_on_one(eight):
+    expected = microbatches_after_an_epoch()
+    assert_same(eight[1], flat("microbatches", expected), CLOSE)
+    assert_same(eight[1], flat("microbatches", after_an_epoch(MODEL, OBJECTIVE, TRAIN)), CLOSE)
 
 
 @pytest.mark.parametrize("name", ["replicated", "split"])
@@ -182,4 +201,4 @@ def test_the_best_parameters_of_eight_devices_are_loaded_on_one(eight, name):
 
 def test_each_microbatch_is_split_over_all_devices(eight):
     _, _, facts = eight
-    assert {kind for _, kind in facts["accumulated"]} == {"all-reduce"}
+    assert {kind for _, kind in facts["microbatches"]} == {"all-reduce"}

@@ -1,4 +1,5 @@
-"""On the one device of this process; what 8 make of it is in `test_many_devices.py`."""
+"""On the one device of this process; what 8 make of it is in `test_many_devices.py`, two processes in
+`test_two_processes.py`."""
 
 import jax
 import jax.numpy as jnp
@@ -8,11 +9,22 @@ import pytest
 from jax.sharding import AbstractMesh, AxisType, PartitionSpec
 
 from vae_jax.models import mlp_vae
-from vae_jax.training import init_train_state
-from vae_jax.training.sharding import data_mesh, place, replicated, shardings_of
+from vae_jax.objectives import Aux
+from vae_jax.training import init_train_state, make_evaluate, make_train_epoch
+from vae_jax.training.sharding import (
+    data_mesh,
+    examples_per_device,
+    place,
+    place_examples,
+    process_rows,
+    replicated,
+    shardings_of,
+    split_batch,
+)
 
 # Of six devices that need not be there: shardings are said of it, nothing is placed.
 MESH = AbstractMesh((3, 2), ("data", "model"), (AxisType.Auto, AxisType.Auto))
+EIGHT = AbstractMesh((8, 1), ("data", "model"), (AxisType.Auto, AxisType.Auto))
 STATE = jax.eval_shape(
     lambda key: init_train_state(mlp_vae((4, 4, 1), 3, (8,)), optax.adam(1e-3), key), jax.random.key(0)
 )
@@ -82,3 +94,47 @@ def test_placed_arrays_and_keys_keep_their_values():
     assert (placed["key"] == tree["key"]).item()
     assert placed["scalar"].item() == 4
     assert {leaf.sharding for leaf in jax.tree.leaves(placed)} == {replicated(data_mesh())}
+
+
+def test_the_part_of_each_device():
+    assert [examples_per_device(size, EIGHT) for size in (8, 128)] == [1, 16]
+
+
+@pytest.mark.parametrize(("size", "wanted"), [(100, "96 or 104"), (129, "128 or 136"), (5, "8")])
+def test_a_batch_that_the_devices_do_not_divide_is_refused_with_what_would_be_right(size, wanted):
+    message = f"batch_size must be a multiple of the 8 devices of the mesh's axis data, got {size}: take {wanted}$"
+    with pytest.raises(ValueError, match=message):
+        examples_per_device(size, EIGHT)
+    with pytest.raises(ValueError, match=message):
+        make_train_epoch(lambda *_: None, size, mesh=EIGHT)
+
+
+def test_an_evaluation_takes_a_batch_that_the_devices_do_not_divide():
+    mean = lambda model, params, key, batch: (jnp.mean(batch), Aux({}, None))
+    assert make_evaluate(None, mean, 5, EIGHT)({}, jax.random.key(0), jnp.arange(5.0))["loss"] == 2.0
+    # As `fit` gives it where there are eight: two leaves, of which each device gets two examples.
+    split = jax.make_jaxpr(lambda batch: split_batch(batch, EIGHT))({"a": jnp.zeros(16), "b": jnp.zeros((16, 3))})
+    assert [eqn.params["sharding"].spec for eqn in split.eqns] == [PartitionSpec("data")] * 2
+    whole = jax.make_jaxpr(lambda batch: split_batch(batch, EIGHT))({"a": jnp.zeros(12), "b": jnp.zeros((12, 3))})
+    assert not whole.eqns
+
+
+def test_a_single_process_gives_all_rows_to_all_devices():
+    rows = process_rows(7, data_mesh())
+    np.testing.assert_array_equal(rows, np.arange(7))
+    examples = np.arange(21, dtype=np.uint8).reshape(7, 3)
+    placed = place_examples(examples[rows], 7, data_mesh())
+    np.testing.assert_array_equal(placed, examples)
+    assert placed.dtype == jnp.uint8
+    assert placed.is_fully_replicated
+    assert isinstance(placed, jax.Array)
+    tree = place_examples({"image": examples, "label": np.arange(7)}, 7, data_mesh())
+    np.testing.assert_array_equal(tree["label"], np.arange(7))
+    assert {leaf.is_fully_replicated for leaf in jax.tree.leaves(tree)} == {True}
+
+
+def test_rows_that_are_not_this_processs_are_refused():
+    with pytest.raises(ValueError, match="rows must be the 7 of process_rows, got 6"):
+        place_examples(np.zeros((6, 3)), 7, data_mesh())
+    with pytest.raises(ValueError, match=r"rows\['a'\] has 7, rows\['b'\] has 6"):
+        place_examples({"a": np.zeros(7), "b": np.zeros(6)}, 7, data_mesh())
