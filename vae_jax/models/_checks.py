@@ -111,8 +111,8 @@ def _check(model: Model, examples: Any, names: tuple[str, str], one: bool) -> No
 
 def _check_shapes(name: str, decoded: Any, xs: Any) -> None:
     """Refuses xs `[N, ...]` that do not have the structure and shapes of one decoded example."""
-    same: bool = jax.tree.structure(decoded) == jax.tree.structure(xs)
-    if not same:
+    structure: Any = jax.tree.structure(decoded)
+    if structure != jax.tree.structure(xs):
         wanted, got = ([f"{name}{path_of(p)}" for p, _ in jax.tree.leaves_with_path(tree)] for tree in (decoded, xs))
         raise WrongShape(f"{name} must hold the arrays that the model decodes, {wanted}, got {got}")
     for (path, leaf), x in zip(jax.tree.leaves_with_path(decoded), jax.tree.leaves(xs), strict=True):

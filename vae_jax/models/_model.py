@@ -118,11 +118,14 @@ def common_prior(model: Model, params: Params, contexts: Any) -> Distribution | 
 
 
 def model_input(name: str, x: Any) -> Any:
-    """A pytree of arrays, the argument of that name.
+    """A pytree of arrays, the argument of that name; of an `Example`, x alone is refused.
 
     Raises:
-      TypeError: if a leaf holds raw uint8 pixels, which no model sees; it is named by its path.
+      TypeError: if a leaf of x holds raw uint8 pixels, which no model sees; it is named by its path.
     """
+
+    if isinstance(x, Example):
+        return Example(model_input(f"{name}.x", x.x), jax.tree.map(jnp.asarray, x.context))
 
     def array(path: Any, leaf: Any) -> jax.Array:
         leaf = jnp.asarray(leaf)
