@@ -8,7 +8,7 @@ from vae_jax.evaluation import mean_over_examples, over_examples
 XS = np.random.default_rng(0).normal(size=(11, 3)).astype(np.float32)
 
 
-def noisy(params, key, x):
+def noisy(vae, params, key, x):
     return {"sum": jnp.sum(params * x), "noisy": x + jax.random.normal(key, x.shape)}
 
 
@@ -16,16 +16,16 @@ def noisy(params, key, x):
 @pytest.mark.parametrize("batch_size", [1, 4, 5, 11, 1000])
 def test_over_examples_is_a_python_loop_whatever_the_batch_size(batch_size):
     key, params = jax.random.key(0), jnp.asarray(2.0)
-    actual = over_examples(noisy, params, key, XS, batch_size)
-    loop = [noisy(params, jax.random.fold_in(key, i), x) for i, x in enumerate(XS)]
+    actual = over_examples(noisy, None, params, key, XS, batch_size)
+    loop = [noisy(None, params, jax.random.fold_in(key, i), x) for i, x in enumerate(XS)]
     for name in ("sum", "noisy"):
         np.testing.assert_allclose(actual[name], np.stack([one[name] for one in loop]), rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.slow
 def test_the_first_examples_do_not_depend_on_how_many_follow():
-    few = over_examples(noisy, jnp.asarray(2.0), jax.random.key(0), XS[:4], 3)
-    many = over_examples(noisy, jnp.asarray(2.0), jax.random.key(0), XS, 3)
+    few = over_examples(noisy, None, jnp.asarray(2.0), jax.random.key(0), XS[:4], 3)
+    many = over_examples(noisy, None, jnp.asarray(2.0), jax.random.key(0), XS, 3)
     np.testing.assert_allclose(few["noisy"], many["noisy"][:4], rtol=1e-6, atol=1e-6)
 
 
@@ -50,4 +50,4 @@ def test_the_standard_error_is_calibrated():
 
 def test_raw_pixels_are_refused():
     with pytest.raises(TypeError, match="xs holds raw uint8 pixels"):
-        over_examples(lambda params, key, x: x, None, jax.random.key(0), np.zeros((2, 3), np.uint8), 2)
+        over_examples(lambda vae, params, key, x: x, None, None, jax.random.key(0), np.zeros((2, 3), np.uint8), 2)

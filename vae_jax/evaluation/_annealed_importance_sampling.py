@@ -27,25 +27,25 @@ from vae_jax.evaluation._annealing import (
     path_between,
 )
 from vae_jax.evaluation._batches import in_batches
+from vae_jax.evaluation._examples import checked_contexts, checked_examples, rows_at
 from vae_jax.evaluation._hmc import point_at
 from vae_jax.evaluation._require import require_at_least_one, require_density
 from vae_jax.evaluation._temperatures import checked_temperatures, sigmoid_temperatures
-from vae_jax.models._checks import check_examples
-from vae_jax.models._model import VAE, model_input
+from vae_jax.models._model import VAE, Conditional, Example, Model, bind, given
 from vae_jax.params import Params
 
-# (model, params, x) -> q0(z), where the path begins
-Start = Callable[[VAE, Params, jax.Array], Distribution]
+# (vae, params, x) -> q0(z), where the path begins
+Start = Callable[[VAE, Params, Any], Distribution]
 
 DEFAULT_STEPS = 1000
 
 
-def from_posterior(model: VAE, params: Params, x: jax.Array) -> Distribution:
+def from_posterior(model: VAE, params: Params, x: Any) -> Distribution:
     """q0 = q(z | x)."""
     return model.encode(params, x)
 
 
-def from_prior(model: VAE, params: Params, x: jax.Array) -> Distribution:
+def from_prior(model: VAE, params: Params, x: Any) -> Distribution:
     """q0 = p(z), which needs no encoder."""
     del x
     return model.prior(params)
@@ -63,7 +63,7 @@ class Annealed(NamedTuple):
 class Sandwich(NamedTuple):
     """log p(x) of N examples that the model drew, between two bounds each of which holds in expectation."""
 
-    xs: jax.Array  # [N, ...]
+    xs: Any  # [N, ...], those of a Conditional an Example with their contexts
     forward: Annealed
     reverse: Annealed
 
@@ -84,10 +84,10 @@ class Sandwich(NamedTuple):
 
 
 def annealed_importance_sampling(
-    model: VAE,
+    model: Model,
     params: Params,
     key: jax.Array,
-    xs: ArrayLike,
+    xs: Any,
     *,
     start: Start = from_posterior,
     temperatures: ArrayLike | None = None,
@@ -103,12 +103,12 @@ def annealed_importance_sampling(
     that are thrown away.
 
     Args:
-      model: the model; z a pytree of floating-point arrays.
+      model: a VAE, or a `Conditional`; z a pytree of floating-point arrays.
       params: its parameters.
       key: PRNG key, consumed; example i has the key `fold_in(key, i)`.
-      xs: `[N, ...]` examples as the model sees them.
+      xs: `[N, ...]` examples as the model sees them; `Example(xs, contexts)` for a `Conditional`.
       start: q0: `from_posterior`; `from_prior`, which asks nothing of the encoder and takes several times the
-        temperatures of a good one; or a function (model, params, x) -> Distribution of your own.
+        temperatures of a good one; or a function (vae, params, x) -> Distribution of your own.
       temperatures: `[T + 1]` from 0 to 1, not decreasing; `sigmoid_temperatures(1000)` where None.
       num_chains: C, at least 1.
       num_leapfrog: gradient evaluations an HMC step, at least 1.
@@ -119,29 +119,29 @@ def annealed_importance_sampling(
       `Annealed`, each field `[N]`.
 
     Raises:
-      ValueError: where a size is below 1, or temperatures do not run from 0 to 1.
-      TypeError: where q0 has no density, or z leaves that are not floating-point.
+      ValueError: if a size is below 1, temperatures do not run from 0 to 1, or xs does not suit the model.
+      TypeError: if q0 has no density, or z leaves that are not floating-point; if xs have contexts and the model takes
+        none, or the other way round.
 
     Source: Neal 2001 (arXiv:physics/9803008); for decoders: Wu et al. 2017 (arXiv:1611.04273).
     """
     require_at_least_one(num_chains=num_chains, num_leapfrog=num_leapfrog, batch_size=batch_size)
     schedule = checked_temperatures(sigmoid_temperatures(DEFAULT_STEPS) if temperatures is None else temperatures)
-    xs = model_input("xs", xs)
-    check_examples(model, xs, "xs")
-    require_at_least_one(**{"the number of examples in xs": xs.shape[0]})
-    _require_annealable(model, params, start, xs[0])
+    xs, count = checked_examples(model, xs)
+    _require_annealable(model, params, start, rows_at(xs, 0))
     program = lambda indices: _forward(
-        model, params, key, indices, xs[indices], schedule, start, num_chains, num_leapfrog
+        model, params, key, indices, rows_at(xs, indices), schedule, start, num_chains, num_leapfrog
     )
-    return in_batches(program, xs.shape[0], batch_size, on_batch)
+    return in_batches(program, count, batch_size, on_batch)
 
 
 def bidirectional(
-    model: VAE,
+    model: Model,
     params: Params,
     key: jax.Array,
     num_examples: int,
     *,
+    contexts: Any = None,
     start: Start = from_posterior,
     temperatures: ArrayLike | None = None,
     num_chains: int = 16,
@@ -156,11 +156,12 @@ def bidirectional(
     it contributes; a standard error over examples does not.
 
     Args:
-      model: the model; z a pytree of floating-point arrays. It should be the one whose estimates on real data are in
-        question: the gap shows how far the same settings go on data much like it.
+      model: a VAE, or a `Conditional`; z a pytree of floating-point arrays. It should be the one whose estimates on
+        real data are in question: the gap shows how far the same settings go on data much like it.
       params: its parameters.
       key: PRNG key, consumed; example i has the key `fold_in(key, i)`.
       num_examples: N, how many x are drawn, at least 1.
+      contexts: of a `Conditional`, with a leading axis `[N]`: x is drawn given each; None for a VAE.
       start: as in `annealed_importance_sampling`, like all that follow.
       temperatures: `[T + 1]`.
       num_chains: C, in each direction.
@@ -172,56 +173,63 @@ def bidirectional(
       `Sandwich` with `lower`, `upper` and `gap`, each `[N]` in nats.
 
     Raises:
-      ValueError, TypeError: as in `annealed_importance_sampling`.
+      ValueError: as in `annealed_importance_sampling`; if there are not N contexts.
+      TypeError: as in `annealed_importance_sampling`.
 
     Source: Grosse et al. 2015 (arXiv:1511.02543); for decoders: Wu et al. 2017 (arXiv:1611.04273).
     """
     require_at_least_one(num_chains=num_chains, num_leapfrog=num_leapfrog, batch_size=batch_size)
     schedule = checked_temperatures(sigmoid_temperatures(DEFAULT_STEPS) if temperatures is None else temperatures)
     require_at_least_one(num_examples=num_examples)
-    x = jax.eval_shape(lambda: _simulate(model, params, key)[1])
-    _require_annealable(model, params, start, jnp.zeros(x.shape, x.dtype))
-    program = lambda indices: _both_ways(model, params, key, indices, schedule, start, num_chains, num_leapfrog)
+    contexts = checked_contexts(model, contexts, num_examples)
+    _require_annealable(model, params, start, _example_like(model, params, key, rows_at(contexts, 0)))
+    program = lambda indices: _both_ways(
+        model, params, key, indices, rows_at(contexts, indices), schedule, start, num_chains, num_leapfrog
+    )
     return in_batches(program, num_examples, batch_size, on_batch)
 
 
 @partial(jax.jit, static_argnames=("model", "start", "num_chains", "num_leapfrog"))
 def _forward(
-    model: VAE,
+    model: Model,
     params: Params,
     key: jax.Array,
     indices: jax.Array,
-    xs: jax.Array,
+    xs: Any,
     temperatures: jax.Array,
     start: Start,
     num_chains: int,
     num_leapfrog: int,
 ) -> Annealed:
-    def example(index: jax.Array, x: jax.Array) -> Annealed:
+    def one(index: jax.Array, example: Any) -> Annealed:
+        vae, x = bind(model, example, "xs")
         adapt_key, first_key, chain_key = jax.random.split(jax.random.fold_in(key, index), 3)
-        path = _path(model, params, start, x)
+        path = _path(vae, params, start, x)
         step_sizes = adapted_step_sizes(adapt_key, path, temperatures, num_leapfrog)
         points = first_points(first_key, path, num_chains)
         return _lower(anneal(chain_key, path, points, temperatures, step_sizes, num_leapfrog))
 
-    return jax.vmap(example)(indices, xs)
+    # Under vmap a prior that depends on no example is computed once.
+    return jax.vmap(one)(indices, xs)
 
 
 @partial(jax.jit, static_argnames=("model", "start", "num_chains", "num_leapfrog"))
 def _both_ways(
-    model: VAE,
+    model: Model,
     params: Params,
     key: jax.Array,
     indices: jax.Array,
+    contexts: Any,
     temperatures: jax.Array,
     start: Start,
     num_chains: int,
     num_leapfrog: int,
 ) -> Sandwich:
-    def example(index: jax.Array) -> Sandwich:
+    def one(index: jax.Array, context: Any) -> Sandwich:
+        vae = given(model, context)
         draw_key, adapt_key, first_key, chain_key, back_key = jax.random.split(jax.random.fold_in(key, index), 5)
-        z, x = _simulate(model, params, draw_key)
-        path = _path(model, params, start, x)
+        z, x = _simulate(vae, params, draw_key)
+        path = _path(vae, params, start, x)
         step_sizes = adapted_step_sizes(adapt_key, path, temperatures, num_leapfrog)
         first = first_points(first_key, path, num_chains)
         forward = anneal(chain_key, path, first, temperatures, step_sizes, num_leapfrog)
@@ -229,22 +237,32 @@ def _both_ways(
             lambda leaf: jnp.broadcast_to(leaf, (num_chains, *leaf.shape)), point_at(path.densities, path.flatten(z))
         )
         reverse = anneal_back(back_key, path, exact, temperatures, step_sizes, num_leapfrog)
-        return Sandwich(x, _lower(forward), _upper(reverse))
+        return Sandwich(_example(model, x, context), _lower(forward), _upper(reverse))
 
-    return jax.vmap(example)(indices)
+    return jax.vmap(one)(indices, contexts)
 
 
-def _simulate(model: VAE, params: Params, key: jax.Array) -> tuple[Any, jax.Array]:
+def _simulate(vae: VAE, params: Params, key: jax.Array) -> tuple[Any, Any]:
     """z ~ p(z) and x ~ p(x | z)."""
     z_key, x_key = jax.random.split(key)
-    z = model.prior(params).sample(z_key)
-    return z, model.decode(params, z).sample(x_key)
+    z = vae.prior(params).sample(z_key)
+    return z, vae.decode(params, z).sample(x_key)
 
 
-def _path(model: VAE, params: Params, start: Start, x: jax.Array) -> Path:
-    prior = model.prior(params)
-    log_joint = lambda z: model.decode(params, z).log_prob(x) + prior.log_prob(z)
-    return path_between(start(model, params, x), log_joint)
+def _example(model: Model, x: Any, context: Any) -> Any:
+    return Example(x, context) if isinstance(model, Conditional) else x
+
+
+def _example_like(model: Model, params: Params, key: jax.Array, context: Any) -> Any:
+    """An example of the structure, shapes and dtypes that the model draws."""
+    x = jax.eval_shape(lambda: _simulate(given(model, context), params, key)[1])
+    return _example(model, jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), x), context)
+
+
+def _path(vae: VAE, params: Params, start: Start, x: Any) -> Path:
+    prior = vae.prior(params)
+    log_joint = lambda z: vae.decode(params, z).log_prob(x) + prior.log_prob(z)
+    return path_between(start(vae, params, x), log_joint)
 
 
 def _lower(chains: Chains) -> Annealed:
@@ -267,9 +285,13 @@ def _log_mean(log_weights: jax.Array, acceptance_rate: jax.Array) -> Annealed:
     return Annealed(total - jnp.log(count), error, effective, acceptance_rate)
 
 
-def _require_annealable(model: VAE, params: Params, start: Start, x: jax.Array) -> None:
-    require_density("what start returns", lambda: start(model, params, x), "take start=from_prior")
-    z = jax.eval_shape(lambda: start(model, params, x).sample(jax.random.key(0)))
+def _require_annealable(model: Model, params: Params, start: Start, example: Any) -> None:
+    def first() -> Distribution:
+        vae, x = bind(model, example, "xs")
+        return start(vae, params, x)
+
+    require_density("what start returns", first, "take start=from_prior")
+    z = jax.eval_shape(lambda: first().sample(jax.random.key(0)))
     dtypes = {str(leaf.dtype) for leaf in jax.tree.leaves(z) if not jnp.issubdtype(leaf.dtype, jnp.floating)}
     if dtypes:
         raise TypeError(f"model must have a z of floating-point arrays, for HMC needs gradients; got {sorted(dtypes)}")

@@ -9,15 +9,19 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.typing import ArrayLike
 
 from vae_jax.distributions import UndefinedError, kl_divergence
 from vae_jax.evaluation._bits import bits_per_dimension
-from vae_jax.evaluation._examples import mean_over_examples, over_examples
+from vae_jax.evaluation._examples import (
+    checked_examples,
+    contexts_of,
+    mean_over_examples,
+    over_examples,
+    with_prior_computed,
+)
 from vae_jax.evaluation._measures import Measures
-from vae_jax.models._checks import check_examples
 from vae_jax.models._codes import Level, sequence_of
-from vae_jax.models._model import VAE, model_input
+from vae_jax.models._model import VAE, Example, Model
 from vae_jax.models._use import code, reconstruct
 from vae_jax.models._with_code_prior import levels_of
 from vae_jax.objectives import distortion as distortion_of
@@ -28,21 +32,21 @@ _MOST_LISTED = 4096  # codes of a codebook whose counts are kept one by one
 
 
 @partial(jax.jit, static_argnames=("model", "batch_size"))
-def encode_sequences(model: VAE, params: Params, xs: ArrayLike, batch_size: int = 100) -> jax.Array:
+def encode_sequences(model: Model, params: Params, xs: Any, batch_size: int = 100) -> jax.Array:
     """The indices of every example's codes, int32 `[N, T]`, in the order of `models.CodebookPrior`: encoded once.
 
     Args:
       model: of codes.
       params: its parameters.
-      xs: `[N, ...]` examples as the model sees them.
+      xs: `[N, ...]` examples as the model sees them; `Example(xs, contexts)` for a `Conditional`.
       batch_size: examples held at once.
     """
-    one = lambda params, key, x: sequence_of(code(model, params, x))
-    return over_examples(one, params, jax.random.key(0), xs, batch_size)  # nothing is random
+    one = lambda vae, params, key, x: sequence_of(code(vae, params, x))
+    return over_examples(one, model, params, jax.random.key(0), xs, batch_size)  # nothing is random
 
 
 def measure_vq_vae(
-    model: VAE, params: Params, key: jax.Array, xs: jax.Array, elbo_samples: int, nll_samples: int
+    model: Model, params: Params, key: jax.Array, xs: Any, elbo_samples: int, nll_samples: int
 ) -> Measures:
     """Distortion, rate and bound in nats an example, bits per dimension, and the use and cost of the codes.
 
@@ -54,16 +58,17 @@ def measure_vq_vae(
     A prior without a likelihood leaves what needs one undefined. Nothing is random: the numbers of samples are unused.
     """
     del key, elbo_samples, nll_samples
-    check_examples(model, model_input("xs", xs), "xs")
+    xs, count = checked_examples(model, xs)
     sequences = np.asarray(encode_sequences(model, params, xs))
     codebooks = codebook_counts(sequences, levels_of(model))
-    length, pixels = sequences.shape[1], math.prod(xs.shape[1:])
+    x = xs.x if isinstance(xs, Example) else xs
+    length, pixels = sequences.shape[1], sum(leaf.size for leaf in jax.tree.leaves(x)) // count
     # Each codebook by the share of the indices that are of it.
     weights = np.array([int(counts.sum()) for counts in codebooks]) / sequences.size
     mean = lambda function: float(sum(w * function(c) for w, c in zip(weights, codebooks, strict=True)))
-    distortions = over_examples(partial(distortion_of, model), params, jax.random.key(0), xs, 100)
+    distortions = over_examples(distortion_of, model, params, jax.random.key(0), xs, 100)
     rates = _rates(model, params, xs)
-    squares = over_examples(partial(_squared_error, model), params, jax.random.key(0), xs, 100)
+    squares = over_examples(_squared_error, model, params, jax.random.key(0), xs, 100)
     distortion = mean_over_examples(distortions)
     bound, rate = (None, None) if rates is None else (mean_over_examples(distortions + rates), float(jnp.mean(rates)))
     summary: dict[str, Any] = {
@@ -98,16 +103,18 @@ def codebook_counts(sequences: np.ndarray, levels: tuple[Level, ...]) -> list[ja
     return [each for level in levels for each in counts[level.name]]
 
 
-def _squared_error(model: VAE, params: Params, key: jax.Array, x: jax.Array) -> jax.Array:
-    return jnp.mean(jnp.square(reconstruct(model, params, x) - x))
+def _squared_error(vae: VAE, params: Params, key: jax.Array, x: Any) -> jax.Array:
+    leaves = jax.tree.leaves(jax.tree.map(lambda mean, own: jnp.square(mean - own), reconstruct(vae, params, x), x))
+    return sum(jnp.sum(leaf) for leaf in leaves) / sum(leaf.size for leaf in leaves)
 
 
-def _rate(model: VAE, params: Params, key: jax.Array, x: jax.Array) -> jax.Array:
-    return kl_divergence(model.encode(params, x), model.prior(params))
+def _rate(vae: VAE, params: Params, key: jax.Array, x: Any) -> jax.Array:
+    return kl_divergence(vae.encode(params, x), vae.prior(params))
 
 
-def _rates(model: VAE, params: Params, xs: jax.Array) -> jax.Array | None:
+def _rates(model: Model, params: Params, xs: Any) -> jax.Array | None:
     try:
-        return over_examples(partial(_rate, model), params, jax.random.key(0), xs, 100)
+        model = with_prior_computed(model, params, contexts_of(xs))
+        return over_examples(_rate, model, params, jax.random.key(0), xs, 100)
     except UndefinedError:
         return None

@@ -8,25 +8,24 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.typing import ArrayLike
 
-from vae_jax.evaluation._examples import over_examples
+from vae_jax.evaluation._examples import contexts_of, over_examples, with_prior_computed
 from vae_jax.evaluation._require import require_at_least_one
-from vae_jax.models._model import VAE
+from vae_jax.models._model import VAE, Model
 from vae_jax.params import Params
 
 _DRAWS_AT_ONCE = 50  # of an example
-# (model, params, key, x) -> pytree of scalars, by one sample of z: elbo_terms, sampled_elbo_terms, distortion
-OneSampleEstimate = Callable[[VAE, Params, jax.Array, jax.Array], Any]
+# (vae, params, key, x) -> pytree of scalars, by one sample of z: elbo_terms, sampled_elbo_terms, distortion
+OneSampleEstimate = Callable[[VAE, Params, jax.Array, Any], Any]
 
 
 @partial(jax.jit, static_argnames=("estimate", "model", "num_samples", "batch_size"))
 def mean_over_samples(
     estimate: OneSampleEstimate,
-    model: VAE,
+    model: Model,
     params: Params,
     key: jax.Array,
-    xs: ArrayLike,
+    xs: Any,
     num_samples: int = 1,
     batch_size: int = 100,
 ) -> Any:
@@ -37,7 +36,7 @@ def mean_over_samples(
       model: the model.
       params: its parameters.
       key: PRNG key, consumed.
-      xs: `[N, ...]` examples as the model sees them.
+      xs: `[N, ...]` examples as the model sees them; `Example(xs, contexts)` for a `Conditional`.
       num_samples: draws of z an example, at least 1.
       batch_size: examples held at once.
 
@@ -45,14 +44,15 @@ def mean_over_samples(
       What `estimate` returns, each leaf `[N]` values in nats.
 
     Raises:
-      ValueError: where num_samples is below 1.
+      ValueError: if num_samples is below 1.
     """
     require_at_least_one(num_samples=num_samples)
 
-    def example(params: Params, key: jax.Array, x: jax.Array) -> Any:
+    def example(vae: VAE, params: Params, key: jax.Array, x: Any) -> Any:
         keys = jax.random.split(key, num_samples)
-        one = lambda k: estimate(model, params, k, x)
+        one = lambda k: estimate(vae, params, k, x)
         draws = jax.lax.map(one, keys, batch_size=min(num_samples, _DRAWS_AT_ONCE))
         return jax.tree.map(jnp.mean, draws)
 
-    return over_examples(example, params, key, xs, batch_size)
+    model = with_prior_computed(model, params, contexts_of(xs))
+    return over_examples(example, model, params, key, xs, batch_size)

@@ -7,12 +7,18 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.typing import ArrayLike
 
-from vae_jax.distributions import Distribution, Normal
-from vae_jax.evaluation._examples import Estimate, mean_over_examples
-from vae_jax.evaluation._require import require_at_least_one, require_density, type_made_by
-from vae_jax.models._model import VAE, model_input
+from vae_jax.distributions import Distribution, UndefinedError, log_prob_terms_of
+from vae_jax.evaluation._examples import (
+    Estimate,
+    as_examples,
+    contexts_of,
+    mean_over_examples,
+    rows_at,
+    with_prior_computed,
+)
+from vae_jax.evaluation._require import require_at_least_one, require_density
+from vae_jax.models._model import Model, bind, common_prior, num_examples
 from vae_jax.params import Params
 
 _CHUNK = 64  # points that are drawn at once
@@ -23,7 +29,7 @@ class SurgeryTerms(NamedTuple):
 
     posterior: jax.Array  # [S] log q(z_i | x_i)
     aggregate: jax.Array  # [S] log q(z_i), q(z) = 1/N sum_n q(z | x_n)
-    marginals: jax.Array | None  # [S] sum_d log q(z_id); None where the posterior is no diagonal Normal
+    marginals: jax.Array | None  # [S] sum_d log q(z_id); None if the dimensions of q(z | x) are not independent
     prior: jax.Array  # [S] log p(z_i)
 
 
@@ -37,13 +43,12 @@ class ElboSurgery(NamedTuple):
     average_kl: Estimate  # the rate, by the points
     mutual_information: Estimate  # I(n; z) = E[log q(z | x_n) / q(z)], between 0 and log N
     marginal_kl: Estimate  # KL(q(z) || p(z))
-    total_correlation: Estimate | None  # KL(q(z) || prod_d q(z_d)); None where q(z | x) is no diagonal Normal
-    dimension_wise_kl: Estimate | None  # sum_d KL(q(z_d) || p(z_d)); None where q(z | x) or p(z) is no diagonal Normal
+    # None if q(z | x) has no `log_prob_terms`, which say that its dimensions are independent.
+    total_correlation: Estimate | None  # KL(q(z) || prod_d q(z_d))
+    dimension_wise_kl: Estimate | None  # sum_d KL(q(z_d) || p(z_d)); None if p(z) has no such terms either
 
 
-def elbo_surgery(
-    model: VAE, params: Params, key: jax.Array, xs: ArrayLike, num_points: int | None = None
-) -> ElboSurgery:
+def elbo_surgery(model: Model, params: Params, key: jax.Array, xs: Any, num_points: int | None = None) -> ElboSurgery:
     """1/N sum_n KL(q(z | x_n) || p(z)) = I(n; z) + KL(q(z) || prod_d q(z_d)) + sum_d KL(q(z_d) || p(z_d)).
 
     The aggregate posterior q(z) = 1/N sum_n q(z | x_n) and its marginals are exact, sums over all N examples; the
@@ -53,17 +58,19 @@ def elbo_surgery(
     it comes near, the N posteriors hardly overlap, and on more examples it would be larger.
 
     Args:
-      model: the model; its posterior must have a density. z may be any pytree.
+      model: a VAE, or a `Conditional` whose prior is one for all contexts; its posterior must have a density. z may be
+        any pytree.
       params: its parameters.
       key: PRNG key, consumed.
-      xs: `[N, ...]` examples as the model sees them.
+      xs: `[N, ...]` examples as the model sees them; `Example(xs, contexts)` for a `Conditional`.
       num_points: S, at least 1; None: N, one an example. S < N takes S of the examples, drawn without replacement;
         S > N goes round again. The standard errors are those of S independent points: a little too large, as the
         examples share the points out evenly.
 
     Raises:
-      ValueError: where num_points is below 1, or xs holds no example.
-      TypeError: where the posterior has no density.
+      ValueError: if num_points is below 1, or xs holds no example.
+      UndefinedError: a TypeError; if the prior depends on the context: the parts are those of one p(z).
+      TypeError: if the posterior has no density; if xs have contexts and the model takes none, or the other way round.
 
     Source: Hoffman & Johnson 2016 [hoffman2016elbo], section 2; Chen et al. 2018 (arXiv:1802.04942), eq. 2.
     """
@@ -71,7 +78,7 @@ def elbo_surgery(
     total_correlation = dimension_wise_kl = None
     if terms.marginals is not None:
         total_correlation = mean_over_examples(terms.aggregate - terms.marginals)
-        if issubclass(type_made_by(lambda: model.prior(params)), Normal):
+        if _factorise_alike(model, params, xs):
             dimension_wise_kl = mean_over_examples(terms.marginals - terms.prior)
     return ElboSurgery(
         mean_over_examples(terms.posterior - terms.prior),
@@ -82,32 +89,33 @@ def elbo_surgery(
     )
 
 
-def surgery_terms(
-    model: VAE, params: Params, key: jax.Array, xs: ArrayLike, num_points: int | None = None
-) -> SurgeryTerms:
+def surgery_terms(model: Model, params: Params, key: jax.Array, xs: Any, num_points: int | None = None) -> SurgeryTerms:
     """The log-densities whose differences `elbo_surgery` averages; arguments and errors are the same."""
-    xs = model_input("xs", xs)
-    require_at_least_one(**{"the number of examples in xs": xs.shape[0]})
-    num_points = xs.shape[0] if num_points is None else num_points
+    xs, count = as_examples(model, xs)
+    num_points = count if num_points is None else num_points
     require_at_least_one(num_points=num_points)
-    require_density(
-        "model.encode", lambda: model.encode(params, xs[0]), "without one the code carries no measurable information"
-    )
+    first = lambda: _posterior(model, params, rows_at(xs, 0))
+    require_density("model.encode", first, "without one the code carries no measurable information")
+    priors: list[Distribution | None] = []
+    jax.eval_shape(lambda: priors.append(common_prior(model, params, contexts_of(xs))))
+    if priors[0] is None:
+        raise UndefinedError("elbo_surgery needs one p(z) for all contexts, and the prior of model depends on them")
     return _surgery_terms(model, params, key, xs, num_points)
 
 
 @partial(jax.jit, static_argnames=("model", "num_points"))
-def _surgery_terms(model: VAE, params: Params, key: jax.Array, xs: jax.Array, num_points: int) -> SurgeryTerms:
+def _surgery_terms(model: Model, params: Params, key: jax.Array, xs: Any, num_points: int) -> SurgeryTerms:
     choice_key, draw_key = jax.random.split(key)
-    indices = jnp.resize(jax.random.permutation(choice_key, xs.shape[0]), (num_points,))
-    prior = model.prior(params)
+    indices = jnp.resize(jax.random.permutation(choice_key, num_examples("xs", xs)), (num_points,))
+    model = with_prior_computed(model, params, contexts_of(xs))
 
     def draw(key_and_index: tuple[jax.Array, jax.Array]) -> tuple[Any, jax.Array, jax.Array]:
         key, index = key_and_index
-        posterior = model.encode(params, xs[index])
+        vae, x = bind(model, rows_at(xs, index), "xs")
+        posterior = vae.encode(params, x)
         z = posterior.sample(key)
         # By log_prob, as for all other examples below: z is what it has been rounded to.
-        return z, posterior.log_prob(z), prior.log_prob(z)
+        return z, posterior.log_prob(z), vae.prior(params).log_prob(z)
 
     keys = jax.random.split(draw_key, num_points)
     points, log_posterior, log_prior = jax.lax.map(draw, (keys, indices), batch_size=min(_CHUNK, num_points))
@@ -123,7 +131,7 @@ class _LogSums(NamedTuple):
     total: jax.Array
 
 
-def _aggregate_log_densities(model: VAE, params: Params, xs: jax.Array, points: Any) -> jax.Array:
+def _aggregate_log_densities(model: Model, params: Params, xs: Any, points: Any) -> jax.Array:
     """log 1/N sum_n of q(z_i | x_n), and of each q(z_id | x_n) where z has independent dimensions: `[1 (+ D), S]`.
 
     One example after the other, over all points at once: no array is larger than two such results.
@@ -132,23 +140,51 @@ def _aggregate_log_densities(model: VAE, params: Params, xs: jax.Array, points: 
     def densities_of(posterior: Distribution) -> jax.Array:
         return jax.vmap(partial(_log_densities, posterior), out_axes=-1)(points)
 
-    def add_example(sums: _LogSums, x: jax.Array) -> tuple[_LogSums, None]:
-        densities = densities_of(model.encode(params, x))
+    def add_example(sums: _LogSums, example: Any) -> tuple[_LogSums, None]:
+        densities = densities_of(_posterior(model, params, example))
         # The smaller of the two in units of the larger: one exponential, and no overflow.
         ratios = jnp.exp(-jnp.abs(densities - sums.largest))
         total = jnp.where(densities > sums.largest, sums.total * ratios + 1.0, sums.total + ratios)
         return _LogSums(jnp.maximum(densities, sums.largest), total), None
 
-    result = jax.eval_shape(lambda x: densities_of(model.encode(params, x)), xs[0])
+    result = jax.eval_shape(lambda example: densities_of(_posterior(model, params, example)), rows_at(xs, 0))
     # The lowest finite number, as -inf minus -inf is none.
     sums = _LogSums(jnp.full(result.shape, jnp.finfo(result.dtype).min), jnp.zeros(result.shape, result.dtype))
     sums, _ = jax.lax.scan(add_example, sums, xs)
-    return sums.largest + jnp.log(sums.total) - jnp.log(xs.shape[0])
+    return sums.largest + jnp.log(sums.total) - jnp.log(num_examples("xs", xs))
+
+
+def _posterior(model: Model, params: Params, example: Any) -> Distribution:
+    vae, x = bind(model, example, "xs")
+    return vae.encode(params, x)
 
 
 def _log_densities(posterior: Distribution, z: Any) -> jax.Array:
-    """The log-density of z, and then those of its D dimensions where they are independent: `[1]` or `[1 + D]`."""
-    if not isinstance(posterior, Normal):
+    """The log-density of z, and then those of its D dimensions if they are independent: `[1]` or `[1 + D]`."""
+    try:
+        terms = log_prob_terms_of(posterior, z)
+    except UndefinedError:
         return posterior.log_prob(z)[None]
-    dimensions = jax.vmap(Normal.log_prob)(*jax.tree.map(jnp.ravel, (posterior, z)))
+    dimensions = jnp.concatenate([jnp.ravel(leaf) for leaf in jax.tree.leaves(terms)])
     return jnp.concatenate([jnp.sum(dimensions)[None], dimensions])
+
+
+def _factorise_alike(model: Model, params: Params, xs: Any) -> bool:
+    """Returns whether q(z | x) and p(z) have independent parts, and the same ones; traced only."""
+
+    def terms(distribution: Distribution, z: Any) -> list[tuple[int, ...]]:
+        return [jnp.shape(leaf) for leaf in jax.tree.leaves(log_prob_terms_of(distribution, z))]
+
+    shapes: list[list[tuple[int, ...]]] = []
+
+    def both() -> None:
+        vae, x = bind(model, rows_at(xs, 0), "xs")
+        posterior = vae.encode(params, x)
+        z = posterior.sample(jax.random.key(0))
+        shapes.extend([terms(posterior, z), terms(vae.prior(params), z)])
+
+    try:
+        jax.eval_shape(both)
+    except UndefinedError:
+        return False
+    return shapes[0] == shapes[1]

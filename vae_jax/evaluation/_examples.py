@@ -1,4 +1,8 @@
-"""A function of one example over a whole data set, a chunk at a time; and the mean with its error."""
+"""A function of one example over a whole data set, a chunk at a time; and the mean with its error.
+
+Convention of every evaluator here: `xs` is a pytree of arrays `[N, ...]` if the model is a VAE, and
+`Example(xs, contexts)`, whose contexts have a leading axis `[N]` too, if it is a `Conditional`.
+"""
 
 from __future__ import annotations
 
@@ -12,42 +16,145 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from vae_jax.evaluation._require import require_at_least_one
-from vae_jax.models._model import model_input
+from vae_jax.models._checks import check_examples
+from vae_jax.models._model import (
+    VAE,
+    Conditional,
+    Example,
+    Model,
+    bind,
+    check_takes_context,
+    common_prior,
+    model_input,
+    num_examples,
+)
+from vae_jax.params import Params
 
 
 def over_examples(
-    function: Callable[[Any, jax.Array, jax.Array], Any], params: Any, key: jax.Array, xs: ArrayLike, batch_size: int
+    function: Callable[[VAE, Any, jax.Array, Any], Any],
+    model: Model,
+    params: Any,
+    key: jax.Array,
+    xs: Any,
+    batch_size: int,
 ) -> Any:
-    """`function(params, key_i, x_i)` for every example, batch_size of them at a time: one loop on the device.
+    """`function(vae, params, key_i, x_i)` for every example, batch_size of them at a time: one loop on the device.
 
     The key of example i is `fold_in(key, i)`, so the result does not depend on batch_size.
 
     Args:
-      function: (params, key, x) -> pytree of arrays.
-      params: whatever the function takes first.
+      function: (vae, params, key, x) -> pytree of arrays; vae is the model, or the member of the family that the
+        example's context gives.
+      model: a VAE, or a `Conditional`.
+      params: passed on to the function.
       key: PRNG key, consumed.
-      xs: `[N, ...]` examples.
+      xs: `[N, ...]` examples; `Example(xs, contexts)` for a `Conditional`.
       batch_size: examples held at once, at least 1.
 
     Returns:
       The pytree, each leaf with a leading axis `[N]`.
 
     Raises:
-      ValueError: where batch_size is below 1, or xs holds no example.
-      TypeError: where xs are raw uint8 pixels.
+      ValueError: if batch_size is below 1, xs holds no example, or its leaves have different lengths.
+      TypeError: if x holds raw uint8 pixels; if xs have contexts and the model takes none, or the other way round.
     """
-    xs = model_input("xs", xs)
-    require_at_least_one(**{"batch_size": batch_size, "the number of examples in xs": xs.shape[0]})
-    indices = jnp.arange(xs.shape[0])
-    one = lambda args: function(params, jax.random.fold_in(key, args[0]), args[1])
-    return jax.lax.map(one, (indices, xs), batch_size=min(batch_size, xs.shape[0]))
+    xs, count = as_examples(model, xs)
+    require_at_least_one(batch_size=batch_size)
+
+    def one(index_and_example: tuple[jax.Array, Any]) -> Any:
+        index, example = index_and_example
+        vae, x = bind(model, example, "xs")
+        return function(vae, params, jax.random.fold_in(key, index), x)
+
+    return jax.lax.map(one, (jnp.arange(count), xs), batch_size=min(batch_size, count))
+
+
+def as_examples(model: Model, xs: Any) -> tuple[Any, int]:
+    """The examples as a pytree of arrays, and their number N.
+
+    Raises:
+      ValueError: if there is none, or two leaves have different lengths.
+      TypeError: if x holds raw uint8 pixels; if xs have contexts and the model takes none, or the other way round.
+    """
+    check_takes_context(model, isinstance(xs, Example))
+    if isinstance(xs, Example):
+        xs = Example(model_input("xs", xs.x), jax.tree.map(jnp.asarray, xs.context))
+    else:
+        xs = model_input("xs", xs)
+    count = num_examples("xs", xs)
+    require_at_least_one(**{"the number of examples in xs": count})
+    return xs, count
+
+
+def checked_examples(model: Model, xs: Any) -> tuple[Any, int]:
+    """`as_examples`, whose values suit the model; not for use under `jit`, where values are not known.
+
+    Raises:
+      ValueError: if x is of another shape than the model's examples, or outside the support of its likelihood.
+    """
+    xs, count = as_examples(model, xs)
+    check_examples(model, xs, "xs")
+    return xs, count
+
+
+def checked_contexts(model: Model, contexts: Any, count: int) -> Any:
+    """The contexts of `count` examples that the model is to draw, as arrays; None for a VAE.
+
+    Raises:
+      ValueError: if there are not as many, or one does not suit the model.
+      TypeError: if the model takes a context and there is none, or the other way round.
+    """
+    check_takes_context(model, contexts is not None)
+    if not isinstance(model, Conditional):
+        return None
+    contexts = jax.tree.map(jnp.asarray, contexts)
+    given = num_examples("contexts", contexts)
+    if given != count:
+        raise ValueError(f"contexts must have one entry for each of the {count} examples, got {given}")
+    model.check("contexts", contexts)
+    return contexts
+
+
+def rows_at(xs: Any, indices: Any) -> Any:
+    """The examples at an index, or at indices `[B]`."""
+    return jax.tree.map(lambda leaf: jnp.take(leaf, indices, axis=0), xs)
+
+
+def contexts_of(xs: Any) -> Any:
+    """The contexts of an `Example`; None if xs have none."""
+    return xs.context if isinstance(xs, Example) else None
+
+
+def with_prior_computed(model: Model, params: Params, contexts: Any) -> Model:
+    """The model whose p(z) at these params is computed here, once, if it is one for all contexts.
+
+    A loop over examples then reads it, and does not compute it at every turn: a VampPrior encodes all its
+    pseudo-inputs. A prior that depends on the context is left to be computed for each example.
+
+    Args:
+      model: the model.
+      params: its parameters, the very object that `prior` will be given; at others p(z) is computed anew.
+      contexts: with a leading axis; None for a VAE.
+    """
+    common = common_prior(model, params, contexts)
+    if common is None:
+        return model
+
+    def fixed(vae: VAE) -> VAE:
+        return vae._replace(prior=lambda own: common if own is params else vae.prior(own))
+
+    if isinstance(model, Conditional):
+        family = model
+        return family._replace(given=lambda context: fixed(family.given(context)))
+    return fixed(model)
 
 
 class Estimate(NamedTuple):
     """A mean over examples and the standard error of that mean."""
 
     mean: float
-    standard_error: float | None  # None where there is one example only
+    standard_error: float | None  # None if there is one example only
 
 
 def mean_over_examples(values: ArrayLike) -> Estimate:

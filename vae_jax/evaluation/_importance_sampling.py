@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.typing import ArrayLike
 
 from vae_jax.evaluation._batches import in_batches
+from vae_jax.evaluation._examples import checked_examples, contexts_of, rows_at, with_prior_computed
 from vae_jax.evaluation._pareto import MIN_TAIL, pareto_k, pareto_k_limit, tail_length
 from vae_jax.evaluation._require import require_at_least_one, require_density
-from vae_jax.models._checks import check_examples
-from vae_jax.models._model import VAE, model_input
+from vae_jax.models._model import Example, Model, bind
 from vae_jax.params import Params
 
 SAMPLES_PER_BATCH = 500_000
-# A decoder's activations are some tens of times its image: 1000 samples of a 28 x 28 one, 20 of a 256 x 256 x 3 one.
+# A decoder's activations are some tens of times its image (or any x): 1000 samples of a 28 x 28 one, 20 of a
+# 256 x 256 x 3 one.
 PIXELS_PER_CHUNK, LARGEST_CHUNK = 4_000_000, 1000
 
 
@@ -32,10 +32,10 @@ class ImportanceSampled(NamedTuple):
 
 
 def importance_sampling(
-    model: VAE,
+    model: Model,
     params: Params,
     key: jax.Array,
-    xs: ArrayLike,
+    xs: Any,
     num_samples: int,
     *,
     chunk_size: int | None = None,
@@ -45,18 +45,19 @@ def importance_sampling(
     """log 1/K sum_k p(x, z_k) / q(z_k | x) of every example, with the diagnostics of its weights.
 
     One program is compiled for all batches; it holds chunk_size samples of z at once, so memory does not grow with K or
-    N. Encoder and prior are evaluated once an example, not once a sample. Sample k of example i has the key
-    `fold_in(fold_in(key, i), k)`: chunk_size and batch_size do not change the estimates beyond rounding.
+    N. The encoder is evaluated once an example, not once a sample, and so is a prior that depends on the context; any
+    other prior once a batch. Sample k of example i has the key `fold_in(fold_in(key, i), k)`: chunk_size and batch_size
+    do not change the estimates beyond rounding.
 
     Args:
-      model: the model; its posterior must have a density. z may be any pytree.
+      model: a VAE, or a `Conditional`; its posterior must have a density. z may be any pytree.
       params: its parameters.
       key: PRNG key, consumed.
-      xs: `[N, ...]` examples as the model sees them.
+      xs: `[N, ...]` examples as the model sees them; `Example(xs, contexts)` for a `Conditional`.
       num_samples: K, at least 1; the paper takes 5000.
-      chunk_size: samples of z held at once, at least 1; where None, as many as have four million pixels together, and
-        at most 1000.
-      batch_size: examples a call of the compiled program, at least 1; where None, as many as make half a million
+      chunk_size: samples of z held at once, at least 1; if None, as many as have four million pixels (numbers of x)
+        together, and at most 1000.
+      batch_size: examples a call of the compiled program, at least 1; if None, as many as make half a million
         samples of z (some seconds on a CPU).
       on_batch: called with the estimates of each batch as soon as they are there: for progress, or to keep what is
         done when the evaluation is interrupted.
@@ -66,27 +67,40 @@ def importance_sampling(
       `importance_warning` says whether to trust it.
 
     Raises:
-      ValueError: where num_samples, chunk_size or batch_size is below 1, or xs holds no example.
-      TypeError: where the model's posterior has no density.
+      ValueError: if num_samples, chunk_size or batch_size is below 1, or xs holds no example, or not the model's.
+      TypeError: if the model's posterior has no density; if xs have contexts and the model takes none, or the other way
+        round.
 
     Source: Burda et al. 2016 (arXiv:1509.00519), section 5; diagnostics: Vehtari et al. 2024 (arXiv:1507.02646).
     """
-    xs = model_input("xs", xs)
-    check_examples(model, xs, "xs")
-    require_at_least_one(**{"num_samples": num_samples, "the number of examples in xs": xs.shape[0]})
+    xs, count = checked_examples(model, xs)
+    require_at_least_one(num_samples=num_samples)
     if chunk_size is None:
-        chunk_size = min(max(1, PIXELS_PER_CHUNK // max(1, xs[0].size)), LARGEST_CHUNK)
+        chunk_size = default_chunk_size(xs, count)
     if batch_size is None:
         batch_size = max(1, SAMPLES_PER_BATCH // num_samples)
     require_at_least_one(chunk_size=chunk_size, batch_size=batch_size)
-    require_density(
-        "the posterior of model",
-        lambda: model.encode(params, xs[0]),
-        "importance weights need one; annealed_importance_sampling from the prior does not",
-    )
-    chosen = lambda indices: jnp.take(xs, indices, axis=0)  # one program; xs[indices] is several
-    program = lambda indices: _estimates(model, params, key, indices, chosen(indices), num_samples, chunk_size)
-    return in_batches(program, xs.shape[0], batch_size, on_batch)
+    require_weights(model, params, xs)
+    program = lambda indices: _estimates(model, params, key, indices, rows_at(xs, indices), num_samples, chunk_size)
+    return in_batches(program, count, batch_size, on_batch)
+
+
+def default_chunk_size(xs: Any, count: int) -> int:
+    """The number of samples of z that are held at once for `count` examples like these."""
+    x = xs.x if isinstance(xs, Example) else xs
+    size = sum(leaf.size for leaf in jax.tree.leaves(x)) // count
+    return min(max(1, PIXELS_PER_CHUNK // max(1, size)), LARGEST_CHUNK)
+
+
+def require_weights(model: Model, params: Params, xs: Any) -> None:
+    """Raises TypeError if the posterior of the first example has no density."""
+
+    def posterior() -> Any:
+        vae, x = bind(model, rows_at(xs, 0), "xs")
+        return vae.encode(params, x)
+
+    remedy = "importance weights need one; annealed_importance_sampling from the prior does not"
+    require_density("the posterior of model", posterior, remedy)
 
 
 class _Weights(NamedTuple):
@@ -112,22 +126,23 @@ def _merge(weights: _Weights, log_weights: jax.Array) -> _Weights:
 
 @partial(jax.jit, static_argnames=("model", "num_samples", "chunk_size"))
 def _estimates(
-    model: VAE, params: Params, key: jax.Array, indices: jax.Array, xs: jax.Array, num_samples: int, chunk_size: int
+    model: Model, params: Params, key: jax.Array, indices: jax.Array, xs: Any, num_samples: int, chunk_size: int
 ) -> ImportanceSampled:
     num_chunks = -(-num_samples // chunk_size)
     chunk = -(-num_samples // num_chunks)  # chunks of equal size: fewer than num_chunks samples are drawn in vain
-    prior = model.prior(params)
+    model = with_prior_computed(model, params, contexts_of(xs))
     # top_k wants no more places than there are values; with fewer samples than M + 1 there is no tail anyway.
     empty = _Weights(jnp.full(min(tail_length(num_samples) + 1, num_samples), -jnp.inf), jnp.zeros(()), jnp.zeros(()))
 
-    def example(index_and_x: tuple[jax.Array, jax.Array]) -> ImportanceSampled:
-        index, x = index_and_x
+    def example(index_and_example: tuple[jax.Array, Any]) -> ImportanceSampled:
+        index, example = index_and_example
+        vae, x = bind(model, example, "xs")
         example_key = jax.random.fold_in(key, index)
-        posterior = model.encode(params, x)
+        posterior, prior = vae.encode(params, x), vae.prior(params)
 
         def log_weight(k: jax.Array) -> jax.Array:
             z, log_q = posterior.sample_and_log_prob(jax.random.fold_in(example_key, k))
-            weight = model.decode(params, z).log_prob(x) + prior.log_prob(z) - log_q
+            weight = vae.decode(params, z).log_prob(x) + prior.log_prob(z) - log_q
             return jnp.where(k < num_samples, weight, -jnp.inf)
 
         def add_chunk(weights: _Weights, start: jax.Array) -> tuple[_Weights, None]:
@@ -137,7 +152,7 @@ def _estimates(
         return _estimate(weights, num_samples)
 
     # Few samples an example: several examples at once, so that a chunk is always full.
-    return jax.lax.map(example, (indices, xs), batch_size=min(max(1, chunk_size // num_samples), xs.shape[0]))
+    return jax.lax.map(example, (indices, xs), batch_size=min(max(1, chunk_size // num_samples), indices.shape[0]))
 
 
 def _estimate(weights: _Weights, num_samples: int) -> ImportanceSampled:
@@ -149,7 +164,7 @@ def _estimate(weights: _Weights, num_samples: int) -> ImportanceSampled:
 
 
 def importance_warning(estimates: ImportanceSampled, num_samples: int, tolerated_share: float = 0.01) -> str | None:
-    """Why the mean of these estimates is not to be trusted, in plain words; None where nothing speaks against it.
+    """The reason why the mean of these estimates is not to be trusted, in words; None if nothing speaks against it.
 
     Args:
       estimates: by `importance_sampling`.

@@ -10,24 +10,26 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from vae_jax.distributions import Distribution, Normal, UndefinedError, kl_divergence, mean_of
-from vae_jax.evaluation._examples import over_examples
+from vae_jax import distributions
+from vae_jax.distributions import Distribution, UndefinedError, mean_of
+from vae_jax.evaluation._examples import contexts_of, over_examples, with_prior_computed
 from vae_jax.evaluation._require import require_at_least_one
-from vae_jax.models._model import VAE
+from vae_jax.models._model import VAE, Model
 from vae_jax.params import Params
 
 ACTIVE_THRESHOLD = 0.01  # Burda et al.'s, in units of the prior's variance
 
 
 @partial(jax.jit, static_argnames=("model", "batch_size"))
-def posterior_means(model: VAE, params: Params, xs: ArrayLike, batch_size: int = 100) -> Any:
+def posterior_means(model: Model, params: Params, xs: Any, batch_size: int = 100) -> Any:
     """The mean of q(z | x) of every example, `[N, D]`; one jitted, chunked program.
 
     Raises:
-      UndefinedError: where the posterior has no mean (a Chain, a Categorical).
+      UndefinedError: if the posterior has no mean (a Chain, a Categorical).
     """
     unused = jax.random.key(0)  # the mean needs no noise
-    return over_examples(lambda params, _, x: mean_of(model.encode(params, x)), params, unused, xs, batch_size)
+    one = lambda vae, params, _, x: mean_of(vae.encode(params, x))
+    return over_examples(one, model, params, unused, xs, batch_size)
 
 
 def active_units(means: ArrayLike, threshold: float = ACTIVE_THRESHOLD) -> jax.Array:
@@ -49,7 +51,7 @@ def active_units(means: ArrayLike, threshold: float = ACTIVE_THRESHOLD) -> jax.A
 
 @partial(jax.jit, static_argnames=("model", "num_samples", "batch_size"))
 def variances_of_means(
-    model: VAE, params: Params, key: jax.Array, xs: ArrayLike, num_samples: int = 100, batch_size: int = 100
+    model: Model, params: Params, key: jax.Array, xs: Any, num_samples: int = 100, batch_size: int = 100
 ) -> Any:
     """Var_x(E[z_u | x]) of every unit u: what `active_units` compares with its threshold, for any z.
 
@@ -61,7 +63,7 @@ def variances_of_means(
       model: the model; z may be any pytree.
       params: its parameters.
       key: PRNG key, consumed; unused where the posterior has a mean.
-      xs: `[N, ...]` examples as the model sees them.
+      xs: `[N, ...]` examples as the model sees them; `Example(xs, contexts)` for a `Conditional`.
       num_samples: K, at least 2.
       batch_size: examples held at once.
 
@@ -78,8 +80,8 @@ def variances_of_means(
     if num_samples < 2:
         raise ValueError(f"num_samples must be at least 2, got {num_samples}")
 
-    def example(params: Params, key: jax.Array, x: jax.Array) -> tuple[Any, Any]:
-        posterior = model.encode(params, x)
+    def example(vae: VAE, params: Params, key: jax.Array, x: Any) -> tuple[Any, Any]:
+        posterior = vae.encode(params, x)
         try:
             mean = mean_of(posterior)
             return mean, jax.tree.map(jnp.zeros_like, mean)
@@ -88,35 +90,34 @@ def variances_of_means(
             noise = jax.tree.map(lambda z: jnp.var(z, axis=0, ddof=1) / num_samples, draws)
             return jax.tree.map(partial(jnp.mean, axis=0), draws), noise
 
-    means, noise = over_examples(example, params, key, xs, batch_size)
+    means, noise = over_examples(example, model, params, key, xs, batch_size)
     return jax.tree.map(lambda m, s: jnp.var(m, axis=0) - jnp.mean(s, axis=0), means, noise)
 
 
 def kl_of_dimensions(posterior: Distribution, prior: Distribution) -> jax.Array:
-    """KL(q(z_d | x) || p(z_d)) of one example for every dimension d: `[D]`, in nats.
+    """KL(q(z_d | x) || p(z_d)) of one example for every dimension d: `[D]`, in nats; a z of several axes is one vector.
 
     Raises:
-      UndefinedError: where posterior or prior is not a diagonal Normal.
+      UndefinedError: if posterior and prior do not factorise alike, or have no KL divergence in closed form.
     """
-    if not (isinstance(posterior, Normal) and isinstance(prior, Normal)):
-        names = f"{type(posterior).__name__} and {type(prior).__name__}"
-        raise UndefinedError(f"kl_per_dimension needs a diagonal Normal posterior and prior, got {names}")
-    return jax.vmap(kl_divergence)(*jax.tree.map(jnp.ravel, (posterior, prior)))
+    leaves = jax.tree.leaves(distributions.kl_per_dimension(posterior, prior))
+    return jnp.concatenate([jnp.ravel(leaf) for leaf in leaves])
 
 
 @partial(jax.jit, static_argnames=("model", "batch_size"))
-def kl_per_dimension(model: VAE, params: Params, xs: ArrayLike, batch_size: int = 100) -> jax.Array:
+def kl_per_dimension(model: Model, params: Params, xs: Any, batch_size: int = 100) -> jax.Array:
     """The mean over the examples of KL(q(z_d | x) || p(z_d)) for every dimension d: `[D]`, in nats.
 
-    It sums to the rate: a diagonal Normal posterior and prior factorise over the dimensions. A z of several axes is
-    taken as one long vector.
+    It sums to the rate: such a posterior and prior factorise over the dimensions. A z of several axes is taken as one
+    long vector.
 
     Raises:
-      UndefinedError: where posterior or prior is not a diagonal Normal.
+      UndefinedError: if posterior and prior do not factorise alike, or have no KL divergence in closed form.
     """
 
-    def example(params: Params, key: jax.Array, x: jax.Array) -> jax.Array:
-        return kl_of_dimensions(model.encode(params, x), model.prior(params))
+    def example(vae: VAE, params: Params, key: jax.Array, x: Any) -> jax.Array:
+        return kl_of_dimensions(vae.encode(params, x), vae.prior(params))
 
     unused = jax.random.key(0)  # the divergence has a closed form
-    return jnp.mean(over_examples(example, params, unused, xs, batch_size), axis=0)
+    model = with_prior_computed(model, params, contexts_of(xs))
+    return jnp.mean(over_examples(example, model, params, unused, xs, batch_size), axis=0)

@@ -12,7 +12,7 @@ from vae_jax.distributions import UndefinedError
 from vae_jax.distributions._checks import check_count
 from vae_jax.evaluation._collapse import collapse_by_activity, collapse_by_kl
 from vae_jax.evaluation._elbo import mean_over_samples
-from vae_jax.evaluation._examples import mean_over_examples
+from vae_jax.evaluation._examples import checked_examples, mean_over_examples
 from vae_jax.evaluation._latents import (
     ACTIVE_THRESHOLD,
     kl_per_dimension,
@@ -21,8 +21,7 @@ from vae_jax.evaluation._latents import (
 )
 from vae_jax.evaluation._parts import measure_nll
 from vae_jax.evaluation._require import require_at_least_one
-from vae_jax.models._checks import check_examples
-from vae_jax.models._model import VAE, model_input
+from vae_jax.models._model import VAE, Model
 from vae_jax.objectives import ElboTerms, distortion, elbo_from_terms, elbo_terms, sampled_elbo_terms
 from vae_jax.params import Params
 
@@ -35,9 +34,7 @@ class Measures(NamedTuple):
     kl_per_dimension: jax.Array | None  # [D]; None where the dimensions have none of their own
 
 
-def measure_vae(
-    model: VAE, params: Params, key: jax.Array, xs: jax.Array, elbo_samples: int, nll_samples: int
-) -> Measures:
+def measure_vae(model: Model, params: Params, key: jax.Array, xs: Any, elbo_samples: int, nll_samples: int) -> Measures:
     """Negative ELBO, rate, distortion, active units, KL per dimension; and `measure_nll` where nll_samples > 0.
 
     The rate is the KL divergence in closed form, or where it has none (a mixture prior, several stochastic layers) its
@@ -61,7 +58,7 @@ def measure_vae(
         "distortion": mean_over_examples(-terms.log_likelihood).mean,
         "active_units": units[0] if len(units) == 1 else units,
         "kl_per_dimension": None if kl is None else np.asarray(kl).tolist(),
-        "posterior_collapse": collapse_by_activity(units, sizes) if kl is None else collapse_by_kl(kl, units[0]),
+        "posterior_collapse": _collapse(kl, units, sizes),
         "elbo_samples": elbo_samples,
     }
     if nll_samples:
@@ -72,7 +69,7 @@ def measure_vae(
 
 
 def measure_autoencoder(
-    model: VAE, params: Params, key: jax.Array, xs: jax.Array, elbo_samples: int, nll_samples: int
+    model: Model, params: Params, key: jax.Array, xs: Any, elbo_samples: int, nll_samples: int
 ) -> Measures:
     """The distortion. A Delta posterior has no density, so ELBO, rate and nll are not defined; the samples are unused.
 
@@ -90,27 +87,34 @@ def measure_autoencoder(
     return Measures(summary, posterior_means(model, params, xs), None)
 
 
-def _check(model: VAE, xs: jax.Array, elbo_samples: int, nll_samples: int) -> None:
+def _check(model: Model, xs: Any, elbo_samples: int, nll_samples: int) -> None:
     require_at_least_one(elbo_samples=elbo_samples)
     check_count("nll_samples", nll_samples, 0)
-    check_examples(model, model_input("xs", xs), "xs")
+    checked_examples(model, xs)
 
 
-def _elbo_terms(model: VAE, params: Params, key: jax.Array, x: jax.Array) -> ElboTerms:
+def _elbo_terms(vae: VAE, params: Params, key: jax.Array, x: Any) -> ElboTerms:
     try:
-        return elbo_terms(model, params, key, x)
+        return elbo_terms(vae, params, key, x)
     except UndefinedError:
-        return sampled_elbo_terms(model, params, key, x)
+        return sampled_elbo_terms(vae, params, key, x)
 
 
-def _where_defined(measure: Callable[[VAE, Params, jax.Array], Any], model: VAE, params: Params, xs: jax.Array) -> Any:
+def _where_defined(measure: Callable[[Model, Params, Any], Any], model: Model, params: Params, xs: Any) -> Any:
     try:
         return measure(model, params, xs)
     except UndefinedError:
         return None
 
 
-def _active_units(model: VAE, params: Params, key: jax.Array, xs: jax.Array) -> tuple[list[int], list[int]]:
+def _collapse(kl: jax.Array | None, units: list[int], sizes: list[int]) -> str:
+    if kl is None:
+        return collapse_by_activity(units, sizes)
+    # The units of one-hot codes are the categories, and a KL divergence is that of a whole place.
+    return collapse_by_kl(kl, units[0] if sizes == [kl.size] else None)
+
+
+def _active_units(model: Model, params: Params, key: jax.Array, xs: Any) -> tuple[list[int], list[int]]:
     """Active units and units of each part of z."""
     layers = jax.tree.leaves(variances_of_means(model, params, key, xs))
     return [int((variances > ACTIVE_THRESHOLD).sum()) for variances in layers], [layer.size for layer in layers]

@@ -8,8 +8,8 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.typing import ArrayLike
 
+from vae_jax.distributions import UndefinedError
 from vae_jax.evaluation._annealed_importance_sampling import (
     Annealed,
     Sandwich,
@@ -19,22 +19,22 @@ from vae_jax.evaluation._annealed_importance_sampling import (
     from_posterior,
     sigmoid_temperatures,
 )
-from vae_jax.evaluation._elbo_surgery import elbo_surgery
-from vae_jax.evaluation._examples import mean_over_examples
+from vae_jax.evaluation._elbo_surgery import ElboSurgery, elbo_surgery
+from vae_jax.evaluation._examples import contexts_of, mean_over_examples
 from vae_jax.evaluation._importance_sampling import ImportanceSampled, importance_sampling, importance_warning
 from vae_jax.evaluation._pareto import pareto_k_limit
 from vae_jax.evaluation._require import require_at_least_one
-from vae_jax.models._model import VAE
+from vae_jax.models._model import Model, num_examples
 from vae_jax.params import Params
 
 TOLERATED_GAP = 0.3  # nats: of the size of the differences between methods that tables of likelihoods report
 
 
 def measure_nll(
-    model: VAE,
+    model: Model,
     params: Params,
     key: jax.Array,
-    xs: ArrayLike,
+    xs: Any,
     num_samples: int,
     on_batch: Callable[[ImportanceSampled], None] | None = None,
 ) -> dict[str, Any]:
@@ -64,27 +64,32 @@ def measure_nll(
 
 
 def measure_surgery(
-    model: VAE, params: Params, key: jax.Array, xs: jax.Array, num_points: int | None = None
+    model: Model, params: Params, key: jax.Array, xs: Any, num_points: int | None = None
 ) -> dict[str, Any]:
     """`elbo_surgery`: arguments are the same.
 
     Returns:
       "average_kl", "mutual_information", "marginal_kl", "total_correlation" and "dimension_wise_kl" in nats, each with
-      its "_standard_error"; "mutual_information_limit", log N; "surgery_points".
+      its "_standard_error"; "mutual_information_limit", log N; "surgery_points". The parts are None if the prior
+      depends on the context.
     """
     numbers: dict[str, Any] = {}
-    for name, estimate in elbo_surgery(model, params, key, xs, num_points)._asdict().items():
+    try:
+        parts: dict[str, Any] = elbo_surgery(model, params, key, xs, num_points)._asdict()
+    except UndefinedError:
+        parts = dict.fromkeys(ElboSurgery._fields)
+    for name, estimate in parts.items():
         numbers[name] = None if estimate is None else estimate.mean
         numbers[f"{name}_standard_error"] = None if estimate is None else estimate.standard_error
-    limit = math.log(len(xs))
-    return numbers | {"mutual_information_limit": limit, "surgery_points": num_points or len(xs)}
+    count = num_examples("xs", xs)
+    return numbers | {"mutual_information_limit": math.log(count), "surgery_points": num_points or count}
 
 
 def measure_annealing(
-    model: VAE,
+    model: Model,
     params: Params,
     key: jax.Array,
-    xs: jax.Array,
+    xs: Any,
     num_chains: int,
     num_temperatures: int,
     on_batch: Callable[[Annealed | Sandwich], None] | None = None,
@@ -95,10 +100,10 @@ def measure_annealing(
     The gap is what annealing can be wrong by, in expectation, on images of the model's own; on others it may err more.
 
     Args:
-      model: the model; z any pytree of floating-point arrays.
+      model: a VAE, or a `Conditional`; z any pytree of floating-point arrays.
       params: its parameters.
       key: PRNG key, consumed.
-      xs: `[N, ...]` examples as the model sees them.
+      xs: `[N, ...]` examples as the model sees them; `Example(xs, contexts)` for a `Conditional`.
       num_chains: C, at least 1, for each example.
       num_temperatures: T, at least 1, from where the path starts to the true posterior.
       on_batch: called with the estimates of each batch.
@@ -110,7 +115,7 @@ def measure_annealing(
       "ais_images", "ais_chains", "ais_temperatures"; "ais_warning", words where the gap is too wide, else None.
 
     Raises:
-      ValueError: where a number is below 1, or xs holds no example.
+      ValueError: if a number is below 1, or xs holds no example.
 
     Source: Wu et al. 2017 (arXiv:1611.04273); Grosse et al. 2015 (arXiv:1511.02543).
     """
@@ -119,7 +124,8 @@ def measure_annealing(
     how: dict[str, Any] = {"temperatures": sigmoid_temperatures(num_temperatures), "num_chains": num_chains}
     how |= {"batch_size": 10, "on_batch": on_batch, "start": start}
     annealed = annealed_importance_sampling(model, params, ais_key, xs, **how)
-    sandwich = bidirectional(model, params, simulation_key, len(xs), **how)
+    count = num_examples("xs", xs)
+    sandwich = bidirectional(model, params, simulation_key, count, contexts=contexts_of(xs), **how)
     nll, gap = mean_over_examples(-annealed.log_likelihood), mean_over_examples(sandwich.gap)
     return {
         "ais_nll": nll.mean,
@@ -130,7 +136,7 @@ def measure_annealing(
         "bdmc_upper_bound": mean_over_examples(sandwich.upper).mean,
         "bdmc_gap": gap.mean,
         "bdmc_gap_standard_error": gap.standard_error,
-        "ais_images": len(xs),
+        "ais_images": count,
         "ais_chains": num_chains,
         "ais_temperatures": num_temperatures,
         "ais_warning": _annealing_warning(gap.mean),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -62,7 +61,7 @@ def vector_space(model: VAE, params: Params, xs: jax.Array, key: jax.Array) -> V
     """
     means = _float32(posterior_means(model, params, xs))
     try:
-        deviations = _float32(over_examples(partial(_deviation, model), params, jax.random.key(0), xs, 100))
+        deviations = _float32(over_examples(_deviation, model, params, jax.random.key(0), xs, 100))
     except UndefinedError:
         deviations = None
     try:
@@ -81,8 +80,8 @@ def vector_space(model: VAE, params: Params, xs: jax.Array, key: jax.Array) -> V
     return VectorSpace(means, deviations, kl, active, name, _float32(mean), _float32(deviation), draws)
 
 
-def _deviation(model: VAE, params: Params, key: jax.Array, x: jax.Array) -> jax.Array:
-    return standard_deviation_of(model.encode(params, x))
+def _deviation(vae: VAE, params: Params, key: jax.Array, x: jax.Array) -> jax.Array:
+    return standard_deviation_of(vae.encode(params, x))
 
 
 def _is_diagonal_normal(prior: Distribution) -> bool:

@@ -12,10 +12,10 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from vae_jax.distributions import Normal, mean_of
+from vae_jax.distributions import UndefinedError, mean_of
 from vae_jax.evaluation._batches import in_batches
 from vae_jax.evaluation._latents import kl_of_dimensions
-from vae_jax.models._model import VAE
+from vae_jax.models._model import Model, bind
 from vae_jax.params import Params
 
 _IMAGES_A_CALL, _IMAGES_RENDERED, _IMAGES_ENCODED = 8192, 512, 32  # of a program, and of its two loops
@@ -55,9 +55,9 @@ def factors_at(indices: jax.Array, factor_sizes: Sequence[int]) -> jax.Array:
 
 
 def encode_table(
-    model: VAE,
+    model: Model,
     params: Params,
-    render: Callable[[Any, jax.Array], jax.Array],
+    render: Callable[[Any, jax.Array], Any],
     factor_sizes: Sequence[int],
     on_images: Callable[[int], None] = lambda count: None,
     source: Any = (),
@@ -67,14 +67,15 @@ def encode_table(
     Args:
       model: its posterior must have a mean, a vector.
       params: its parameters.
-      render: (source, flat index) -> image as the model sees it, `[H, W, C]`; the same function is compiled once.
+      render: (source, flat index) -> image as the model sees it, `[H, W, C]`, in an `Example` for a `Conditional`; the same
+        function is compiled once.
       factor_sizes: how many values each factor has.
       on_images: called with the number of images that have just been done.
       source: a pytree of arrays that images are rendered from; an argument of the program.
 
     Raises:
-      UndefinedError: where the posterior has no mean.
-      ValueError: where the mean is no vector.
+      UndefinedError: if the posterior has no mean.
+      ValueError: if the mean is no vector.
     """
     count = math.prod(factor_sizes)
 
@@ -90,18 +91,20 @@ def encode_table(
 
 @functools.partial(jax.jit, static_argnames=("model", "render"))
 def _encode_images(
-    model: VAE, render: Callable[[Any, jax.Array], jax.Array], params: Params, source: Any, indices: jax.Array
+    model: Model, render: Callable[[Any, jax.Array], Any], params: Params, source: Any, indices: jax.Array
 ) -> tuple[jax.Array, Any]:
     """Posterior means and KL of each dimension (None where it has none), each with a leading axis of the indices."""
 
-    def encode(x: jax.Array) -> tuple[jax.Array, Any]:
-        posterior = model.encode(params, x)
+    def encode(example: Any) -> tuple[jax.Array, Any]:
+        vae, x = bind(model, example, "render")
+        posterior = vae.encode(params, x)
         mean = mean_of(posterior)
         if not isinstance(mean, jax.Array) or mean.ndim != 1:
             raise ValueError(f"model: scores of disentanglement need a code that is one vector, got {mean!r}")
-        prior = model.prior(params)
-        has_kl = isinstance(posterior, Normal) and isinstance(prior, Normal)
-        return mean, kl_of_dimensions(posterior, prior) if has_kl else None
+        try:
+            return mean, kl_of_dimensions(posterior, vae.prior(params))
+        except UndefinedError:
+            return mean, None
 
     def chunk(indices: jax.Array) -> tuple[jax.Array, Any]:
         # Rendered, and then encoded: in one loop XLA renders an image again wherever the encoder reads it.
