@@ -209,17 +209,35 @@ def test_the_standard_errors_are_those_of_repetitions_or_a_little_larger():
         assert abs(draws.mean() - value) < 5 * actual / np.sqrt(400)
 
 
-def test_a_posterior_that_is_no_diagonal_normal_has_no_total_correlation():
+def test_any_posterior_of_independent_dimensions_has_a_total_correlation():
     rng = np.random.default_rng(3)
     xs = rows(rng.normal(0, 2, (40, 3)), rng.normal(-1, 0.3, (40, 3)))
     model = encoding(lambda x: Laplace(x[:3], x[3:]), standard_normal(3))
+    parts = elbo_surgery(model, {}, KEY, xs, 200)
+    np.testing.assert_allclose(
+        parts.total_correlation.mean + parts.dimension_wise_kl.mean, parts.marginal_kl.mean, rtol=1e-5
+    )
+    np.testing.assert_allclose(parts.mutual_information.mean + parts.marginal_kl.mean, parts.average_kl.mean, rtol=1e-5)
+    points = rng.normal(0, 2, (30, 3)).astype(np.float32)
+    actual = aggregate_log_densities(model, {}, xs, points)
+    each = scipy.stats.laplace.logpdf(points[:, None].astype(np.float64), xs[:, :3], np.exp(xs[:, 3:]))
+    averaged = lambda log_densities: scipy.special.logsumexp(log_densities, axis=1) - np.log(40)
+    np.testing.assert_allclose(actual, [averaged(each.sum(axis=2)), *averaged(each).T], rtol=1e-5)
+
+
+def test_a_posterior_whose_dimensions_are_not_independent_has_no_total_correlation():
+    rng = np.random.default_rng(3)
+    xs = rng.normal(0, 2, (40, 3)).astype(np.float32)
+    pair = lambda x: Mixture(jnp.zeros(2), Normal(jnp.stack([x - 1.0, x + 1.0]), jnp.zeros((2, 3))))
+    model = encoding(pair, standard_normal(3))
     parts = elbo_surgery(model, {}, KEY, xs, 200)
     assert parts.total_correlation is parts.dimension_wise_kl is None
     np.testing.assert_allclose(parts.mutual_information.mean + parts.marginal_kl.mean, parts.average_kl.mean, rtol=1e-5)
     points = rng.normal(0, 2, (30, 3)).astype(np.float32)
     actual = aggregate_log_densities(model, {}, xs, points)
-    each = scipy.stats.laplace.logpdf(points[:, None].astype(np.float64), xs[:, :3], np.exp(xs[:, 3:])).sum(axis=2)
-    np.testing.assert_allclose(actual, [scipy.special.logsumexp(each, axis=1) - np.log(40)], rtol=1e-5)
+    means = np.concatenate([xs - 1.0, xs + 1.0]).astype(np.float64)
+    each = scipy.stats.norm.logpdf(points[:, None].astype(np.float64), means).sum(axis=2)
+    np.testing.assert_allclose(actual, [scipy.special.logsumexp(each, axis=1) - np.log(80)], rtol=1e-5)
 
 
 def test_a_prior_that_does_not_factorise_leaves_the_total_correlation():

@@ -67,8 +67,8 @@ def encode_table(
     Args:
       model: its posterior must have a mean, a vector.
       params: its parameters.
-      render: (source, flat index) -> image as the model sees it, `[H, W, C]`, in an `Example` for a `Conditional`; the same
-        function is compiled once.
+      render: (source, flat index) -> image as the model sees it, `[H, W, C]`, in an `Example` for a `Conditional`;
+        the same function is compiled once.
       factor_sizes: how many values each factor has.
       on_images: called with the number of images that have just been done.
       source: a pytree of arrays that images are rendered from; an argument of the program.
