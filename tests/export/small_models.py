@@ -19,7 +19,9 @@ from vae_jax.models import (
     masked_prior,
     mlp_vae,
     pixel_cnn_prior,
+    posteriors,
     transformer_prior,
+    vae,
     vq_vae,
     vq_vae_2,
     with_code_prior,
@@ -67,6 +69,11 @@ def of_convolutions(change=lambda network: network):
     return gaussian_vae(change(encoder), change(conv_decoder(3, (*IMAGE_SHAPE, 1), (4, 6), 8)), 3)
 
 
+def of_full_covariance():
+    posterior = posteriors.full_covariance(3)
+    return vae(mlp_encoder(IMAGE_SHAPE, 9, (8,)), mlp_decoder(3, (*IMAGE_SHAPE, 1), (8,)), posterior)
+
+
 MODELS = {
     **{
         f"mlp-{name}": lambda name=name: mlp_vae(IMAGE_SHAPE, 3, (8,), getattr(likelihoods, name))
@@ -75,6 +82,7 @@ MODELS = {
     "conv": of_convolutions,
     "conv of three channels": lambda: conv_vae((8, 8, 3), 3, (4,), 6, likelihoods.logistic, kernel_sizes=(2,)),
     "autoencoder": lambda: autoencoder(mlp_encoder(IMAGE_SHAPE, 3, (8,)), mlp_decoder(3, (*IMAGE_SHAPE, 1), (8,)), 3),
+    "full_covariance": of_full_covariance,
     "hierarchical": chain,
     "ema": vq,
     "cosine": lambda: vq(q.cosine_vector_quantizer(7, 4)),

@@ -1,5 +1,6 @@
 """What is exported of a model: the sampler's distribution is the prior's, and what cannot be exported says why."""
 
+import dataclasses
 import itertools
 
 import jax
@@ -10,6 +11,7 @@ import pytest
 from contract.models_table import MODELS as CONTRACT_MODELS
 from export.small_models import IMAGE_SHAPE, made
 from models.tiny_priors import all_sequences, rough
+from vae_jax.distributions import Laplace
 from vae_jax.export import functions_of
 from vae_jax.models import Sampling, pixel_cnn_prior, transformer_prior
 from vae_jax.models._code_prior import code_at, drawn_from
@@ -99,6 +101,26 @@ def test_what_is_left_out_says_why():
     mixture = CONTRACT_MODELS["with_mixture_prior"].model
     left_out = functions_of(mixture, mixture.init(jax.random.key(0)), (4, 4, 1)).left_out
     assert left_out == {"sampler": "the prior is a Mixture; only a Normal prior is drawn from by noise alone"}
+    model, params, _ = made("hierarchical")
+    laplace = lambda params: dataclasses.replace(model.prior(params), first=Laplace(jnp.zeros(2), jnp.zeros(2)))
+    left_out = functions_of(model._replace(prior=laplace), params, IMAGE_SHAPE).left_out
+    assert left_out == {
+        "sampler": "a part of the prior cannot be drawn by noise alone: Laplace has no from_standard_normal"
+    }
+
+
+def test_a_full_covariance_has_the_standard_deviations_of_its_diagonal_and_is_a_prior_to_sample():
+    model, params, functions = made("full_covariance")
+    x = np.random.default_rng(0).uniform(size=(1, *IMAGE_SHAPE)).astype(np.float32)
+    posterior = model.encode(params, x[0])
+    encoded = functions.written[0].call(x)
+    factor = np.asarray(posterior.scale_tril, np.float64)
+    np.testing.assert_allclose(encoded["mean"][0], posterior.mean, rtol=1e-5)
+    np.testing.assert_allclose(encoded["standard_deviation"][0], np.sqrt(np.diag(factor @ factor.T)), rtol=1e-5)
+    noise = np.array([[0.5, -1.0, 2.0]], np.float32)
+    sample = functions_of(model._replace(prior=lambda _: posterior), params, IMAGE_SHAPE).written[2]
+    expected = model.decode(params, posterior.mean + factor @ noise[0]).mean
+    np.testing.assert_allclose(sample.call(noise)["images"][0], expected, atol=1e-6)
 
 
 def test_another_z_is_refused():

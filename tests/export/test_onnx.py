@@ -8,7 +8,7 @@ import pytest
 
 from export.onnx_runtime import run, session
 from export.small_models import MODELS, inputs_of, made, of_convolutions
-from vae_jax.distributions import Normal
+from vae_jax.distributions import MultivariateNormal, Normal
 from vae_jax.export import functions_of
 from vae_jax.export._files import onnx_bytes
 
@@ -27,6 +27,9 @@ def of_the_model(model, params, function, inputs):
             )
             return {"z0": first, "z1": after(first)}
         found = posterior(inputs["x"])
+        if isinstance(found, MultivariateNormal):
+            variances = jax.vmap(lambda factor: jnp.diagonal(factor @ factor.T))(found.scale_tril)
+            return {"mean": found.mean, "standard_deviation": jnp.sqrt(variances)}
         deviation = {"standard_deviation": jnp.sqrt(jnp.exp(found.log_variance))} if isinstance(found, Normal) else {}
         return {"mean": found.mean, **deviation}
     if function.name == "decoder":

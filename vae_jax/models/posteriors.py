@@ -69,14 +69,19 @@ def full_covariance(dim: int) -> Posterior:
 
     Source: Kingma & Welling 2019 (arXiv:1906.02691), section 2.5.1.
     """
-    check_count("dim", dim, most=LARGEST_SIZE // 2)
-    rows, columns = np.tril_indices(dim, -1)
+    check_count("dim", dim, most=math.isqrt(LARGEST_SIZE))  # L has dim^2 entries
+    # Place of each entry of L in (diagonal, entries below it, 0): a gather, unlike a scatter, can be written as ONNX.
+    num_below = dim * (dim - 1) // 2
+    places = np.full((dim, dim), dim + num_below)
+    places[np.diag_indices(dim)] = np.arange(dim)
+    places[np.tril_indices(dim, -1)] = dim + np.arange(num_below)
 
     def distribution(params: Params, outputs: jax.Array) -> MultivariateNormal:
         mean, log_diagonal, below = jnp.split(outputs, [dim, 2 * dim])
-        return MultivariateNormal(mean, jnp.diag(jnp.exp(log_diagonal)).at[rows, columns].set(below))
+        entries = jnp.concatenate([jnp.exp(log_diagonal), below, jnp.zeros(1, below.dtype)])
+        return MultivariateNormal(mean, entries[places])
 
-    return Posterior((2 * dim + len(rows),), no_params, distribution, lambda: _standard_normal((dim,)))
+    return Posterior((2 * dim + num_below,), no_params, distribution, lambda: _standard_normal((dim,)))
 
 
 def delta(shape: int | Sequence[int]) -> Posterior:
