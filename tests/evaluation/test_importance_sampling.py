@@ -23,7 +23,7 @@ from vae_jax import VAE, Normal, standard_normal
 from vae_jax.distributions import Bernoulli, Categorical, Delta, Distribution
 from vae_jax.evaluation import ImportanceSampled, elbo_surgery, importance_sampling, importance_warning
 from vae_jax.evaluation import _pareto as pareto
-from vae_jax.evaluation._importance_sampling import _estimates
+from vae_jax.evaluation._importance_sampling import estimates_at
 from vae_jax.objectives import log_weight
 
 MODEL, WRONG, XS = model_of(2), wrong_params_of(2), examples_of(2, 5)
@@ -191,7 +191,7 @@ def test_a_hundred_thousand_samples_need_the_memory_of_a_chunk():
     indices = jax.ShapeDtypeStruct((3,), jnp.int32)
     key = jax.eval_shape(lambda: jax.random.key(0))
     memory_of = lambda num_samples, chunk_size: (
-        _estimates.lower(model, {}, key, indices, xs, num_samples, chunk_size)
+        estimates_at.lower(model, {}, key, indices, xs, num_samples, chunk_size)
         .compile(UNRUN)
         .memory_analysis()
         .temp_size_in_bytes
@@ -205,13 +205,13 @@ def test_a_hundred_thousand_samples_need_the_memory_of_a_chunk():
 def test_a_chunk_is_of_fewer_samples_the_more_pixels_there_are(monkeypatch):
     chunks = []
     module = sys.modules[importance_sampling.__module__]
-    real = module._estimates
+    real = module.estimates_at
 
     def seen(*args):
         chunks.append(args[-1])
         return real(*args)
 
-    monkeypatch.setattr(module, "_estimates", seen)
+    monkeypatch.setattr(module, "estimates_at", seen)
     model = VAE(
         init=lambda key: {},
         encode=lambda params, x: standard_normal(2),

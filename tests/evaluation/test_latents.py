@@ -42,9 +42,7 @@ def test_kl_per_dimension_is_float64s_and_sums_to_the_rate(batch_size):
 
 def test_kl_per_dimension_refuses_what_does_not_factorise():
     model = MODEL._replace(encode=lambda params, x: Delta(params["encoder"] @ x))
-    with pytest.raises(
-        TypeError, match="no KL divergence per dimension from Delta to Normal: .* two distributions that factorise"
-    ):
+    with pytest.raises(TypeError, match="no KL divergence per dimension from Delta to Normal"):
         jax.block_until_ready(kl_per_dimension(model, PARAMS, XS))
 
 

@@ -10,6 +10,8 @@ from vae_jax.evaluation._annealed_importance_sampling import bidirectional as bi
 from vae_jax.evaluation._annealed_importance_sampling import from_posterior as from_posterior
 from vae_jax.evaluation._annealed_importance_sampling import from_prior as from_prior
 from vae_jax.evaluation._bits import bits_per_dimension as bits_per_dimension
+from vae_jax.evaluation._class_posteriors import ClassPosteriors as ClassPosteriors
+from vae_jax.evaluation._class_posteriors import class_posteriors as class_posteriors
 from vae_jax.evaluation._codes import codebook_counts as codebook_counts
 from vae_jax.evaluation._codes import encode_sequences as encode_sequences
 from vae_jax.evaluation._codes import measure_vq_vae as measure_vq_vae

@@ -78,10 +78,7 @@ def as_examples(model: Model, xs: Any) -> tuple[Any, int]:
       TypeError: if x holds raw uint8 pixels; if xs have contexts and the model takes none, or the other way round.
     """
     check_takes_context(model, isinstance(xs, Example))
-    if isinstance(xs, Example):
-        xs = Example(model_input("xs", xs.x), jax.tree.map(jnp.asarray, xs.context))
-    else:
-        xs = model_input("xs", xs)
+    xs = model_input("xs", xs)
     count = num_examples("xs", xs)
     require_at_least_one(**{"the number of examples in xs": count})
     return xs, count
@@ -91,7 +88,8 @@ def checked_examples(model: Model, xs: Any) -> tuple[Any, int]:
     """`as_examples`, whose values suit the model; not for use under `jit`, where values are not known.
 
     Raises:
-      ValueError: if x is of another shape than the model's examples, or outside the support of its likelihood.
+      ValueError: if x is of another shape than the model's examples, or outside the support of its likelihood; if a
+        context does not suit the model.
     """
     xs, count = as_examples(model, xs)
     check_examples(model, xs, "xs")

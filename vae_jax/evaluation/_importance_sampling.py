@@ -81,7 +81,7 @@ def importance_sampling(
         batch_size = max(1, SAMPLES_PER_BATCH // num_samples)
     require_at_least_one(chunk_size=chunk_size, batch_size=batch_size)
     require_weights(model, params, xs)
-    program = lambda indices: _estimates(model, params, key, indices, rows_at(xs, indices), num_samples, chunk_size)
+    program = lambda indices: estimates_at(model, params, key, indices, rows_at(xs, indices), num_samples, chunk_size)
     return in_batches(program, count, batch_size, on_batch)
 
 
@@ -125,9 +125,10 @@ def _merge(weights: _Weights, log_weights: jax.Array) -> _Weights:
 
 
 @partial(jax.jit, static_argnames=("model", "num_samples", "chunk_size"))
-def _estimates(
+def estimates_at(
     model: Model, params: Params, key: jax.Array, indices: jax.Array, xs: Any, num_samples: int, chunk_size: int
 ) -> ImportanceSampled:
+    """The estimates of examples that have these indices in their data set, as one program."""
     num_chunks = -(-num_samples // chunk_size)
     chunk = -(-num_samples // num_chunks)  # chunks of equal size: fewer than num_chunks samples are drawn in vain
     model = with_prior_computed(model, params, contexts_of(xs))
