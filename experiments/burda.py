@@ -93,7 +93,7 @@ def make_row(options: Options, train: np.ndarray) -> Row:
         epochs = options.epochs or 2000
         protocol = f"batch {batch_size}, Adam 5e-4, KL warm-up of 100 epochs, the best of at most {epochs}"
         recipe = Recipe(protocol, optax.adam(5e-4), epochs, batch_size, lambda p: p.best_params, patience=50)
-        warm_up = objectives.sampled_kl_warm_up(objectives.linear(100 * steps))
+        warm_up = objectives.scheduled(objectives.sampled_beta_vae_loss, objectives.linear(100 * steps))
         decoder = gated_mlp_decoder(40, (*IMAGE, 1), kernel_init=HE)
         model = gaussian_vae(gated_mlp_encoder(IMAGE, 80, kernel_init=HE), decoder, 40)
         standard = Variant("gated", "standard prior", model, warm_up, 84.50)

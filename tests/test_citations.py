@@ -160,7 +160,7 @@ def test_names_and_years_in_the_code_are_those_of_the_entries():
         (objectives.beta_vae_loss, ["higgins2017beta"]),
         (objectives.negative_elbo, ["kingma2014auto"]),
         (objectives.negative_stl, ["roeder2017sticking"]),
-        (objectives.kl_warm_up, ["bowman2016generating", "sonderby2016ladder"]),
+        (objectives.scheduled, ["bowman2016generating", "sonderby2016ladder"]),
         (quantizers.ema_vector_quantizer, ["vandenoord2017neural", "dhariwal2020jukebox"]),
         (quantizers.k_means, ["lloyd1982least", "lancucki2020robust"]),  # jitted
         (quantizers.rotation_trick, ["fifty2025restructuring"]),  # a function with a gradient of its own

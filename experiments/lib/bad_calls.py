@@ -192,27 +192,29 @@ SIZES = [
 ]
 
 NUMBERS = [
-    BadCall("beta(nan)", lambda: objectives.beta_vae_loss(NAN), "beta must be at least 0, got nan"),
-    BadCall("beta(inf)", lambda: objectives.beta_vae_loss(INFINITY), "beta must be at least 0 and finite, got inf"),
-    BadCall("beta(-1)", lambda: objectives.beta_vae_loss(-1), "beta must be at least 0, got -1"),
-    BadCall("beta('4')", lambda: objectives.beta_vae_loss("4"), "beta must be a number, got '4'"),
-    BadCall("beta(True)", lambda: objectives.beta_vae_loss(True), "beta must be a number, got True"),
-    BadCall("beta([1, 2])", lambda: objectives.beta_vae_loss(np.ones(2)), "beta must be one number"),
-    BadCall("free_bits(-1)", lambda: objectives.free_bits_loss(-1), "nats must be at least 0"),
-    BadCall("capacity(nan, 1)", lambda: objectives.capacity_loss(NAN, 1.0), "gamma must be at least 0"),
+    BadCall("beta_vae_loss(nan)", lambda: objectives.beta_vae_loss(NAN), "beta must be at least 0, got nan"),
+    BadCall(
+        "beta_vae_loss(inf)", lambda: objectives.beta_vae_loss(INFINITY), "beta must be at least 0 and finite, got inf"
+    ),
+    BadCall("beta_vae_loss(-1)", lambda: objectives.beta_vae_loss(-1), "beta must be at least 0, got -1"),
+    BadCall("beta_vae_loss('4')", lambda: objectives.beta_vae_loss("4"), "beta must be a number, got '4'"),
+    BadCall("beta_vae_loss(True)", lambda: objectives.beta_vae_loss(True), "beta must be a number, got True"),
+    BadCall("beta_vae_loss([1, 2])", lambda: objectives.beta_vae_loss(np.ones(2)), "beta must be one number"),
+    BadCall("free_bits_loss(-1)", lambda: objectives.free_bits_loss(-1), "nats must be at least 0"),
+    BadCall("capacity_loss(nan, 1)", lambda: objectives.capacity_loss(NAN, 1.0), "gamma must be at least 0"),
     BadCall("negative_iwae(0)", lambda: objectives.negative_iwae(0), "num_samples must be at least 1"),
     BadCall("negative_iwae(2.0)", lambda: objectives.negative_iwae(2.0), "num_samples must be a whole number"),
     BadCall("negative_iwae(10^12)", lambda: objectives.negative_iwae(HUGE), "num_samples must be at most"),
     BadCall("negative_renyi(5, nan)", lambda: objectives.negative_renyi(5, NAN), "alpha must be a finite number"),
     BadCall("negative_ciwae(5, 2)", lambda: objectives.negative_ciwae(5, 2), "beta must be between 0 and 1"),
     BadCall(
-        "gumbel_softmax_elbo(0)", lambda: objectives.gumbel_softmax_loss(0.0), "temperature must be at least 0.001"
+        "gumbel_softmax_loss(0)", lambda: objectives.gumbel_softmax_loss(0.0), "temperature must be at least 0.001"
     ),
     BadCall("linear(0)", lambda: objectives.linear(0), "num_steps must be at least 1"),
     BadCall("linear(10, nan)", lambda: objectives.linear(10, NAN), "start must be a finite number"),
     BadCall("cyclical, rise nan", lambda: objectives.cyclical(10, 2, rise=NAN), "rise must be above 0 and at most 1"),
     BadCall("gaussian_kernel(0)", lambda: objectives.gaussian_kernel(0.0), "variance must be above 0"),
-    BadCall("factor_vae(-1)", lambda: objectives.factor_vae_loss(-1, lambda p, z: z), "gamma must be at least 0"),
+    BadCall("factor_vae_loss(-1)", lambda: objectives.factor_vae_loss(-1, lambda p, z: z), "gamma must be at least 0"),
     BadCall(
         "fixed_normal(inf)", lambda: models.likelihoods.fixed_normal(INFINITY), "variance must be above 0 and finite"
     ),

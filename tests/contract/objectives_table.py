@@ -89,32 +89,39 @@ OBJECTIVES: dict[str, ObjectiveRow] = {
     "negative_sampled_elbo": ObjectiveRow(
         "negative_sampled_elbo", o.negative_sampled_elbo, NOISY, EXACT, has_elbo=True
     ),
-    "beta(4.0)": ObjectiveRow("beta", o.beta_vae_loss(4.0), NOISY, NOISELESS, has_elbo=True),
-    "beta(0.0)": ObjectiveRow("beta", o.beta_vae_loss(0.0), NOISY, NOISELESS, has_elbo=True),
-    "sampled_beta(1.0)": ObjectiveRow("sampled_beta", o.sampled_beta_vae_loss(1.0), NOISY, EXACT, has_elbo=True),
-    "capacity(5.0, 2.0)": ObjectiveRow("capacity", o.capacity_loss(5.0, 2.0), NOISY, NOISELESS, has_elbo=True),
-    "free_bits(0.1)": ObjectiveRow(
-        "free_bits",
+    "beta_vae_loss(4.0)": ObjectiveRow("beta_vae_loss", o.beta_vae_loss(4.0), NOISY, NOISELESS, has_elbo=True),
+    "beta_vae_loss(0.0)": ObjectiveRow("beta_vae_loss", o.beta_vae_loss(0.0), NOISY, NOISELESS, has_elbo=True),
+    "sampled_beta_vae_loss(1.0)": ObjectiveRow(
+        "sampled_beta_vae_loss", o.sampled_beta_vae_loss(1.0), NOISY, EXACT, has_elbo=True
+    ),
+    "capacity_loss(5.0, 2.0)": ObjectiveRow(
+        "capacity_loss", o.capacity_loss(5.0, 2.0), NOISY, NOISELESS, has_elbo=True
+    ),
+    "free_bits_loss(0.1)": ObjectiveRow(
+        "free_bits_loss",
         o.free_bits_loss(0.1),
         NOISY,
         NOISELESS,
         has_elbo=True,
         needs_batch="the free nats are of the batch's mean",
     ),
-    "free_bits_per_group(0.1)": ObjectiveRow(
-        "free_bits_per_group",
+    "free_bits_per_group_loss(0.1)": ObjectiveRow(
+        "free_bits_per_group_loss",
         o.free_bits_per_group_loss(0.1, [1, 0]),
         NOISY,
         NOISELESS,
         has_elbo=True,
         needs_batch="the free nats are of the batch's mean",
     ),
-    "kl_warm_up": ObjectiveRow("kl_warm_up", o.kl_warm_up(o.linear(10, 0.0, 2.0)), NOISY, NOISELESS, has_elbo=True),
-    "sampled_kl_warm_up": ObjectiveRow(
-        "sampled_kl_warm_up", o.sampled_kl_warm_up(o.cyclical(4, 10)), NOISY, EXACT, has_elbo=True
+    "scheduled(beta_vae_loss)": ObjectiveRow(
+        "scheduled", o.scheduled(o.beta_vae_loss, o.linear(10, 0.0, 2.0)), NOISY, NOISELESS, has_elbo=True
     ),
-    "capacity_warm_up": ObjectiveRow(
-        "capacity_warm_up", o.capacity_warm_up(5.0, o.linear(10, 0.0, 2.0)), NOISY, NOISELESS, has_elbo=True
+    "scheduled(capacity_loss)": ObjectiveRow(
+        "scheduled",
+        o.scheduled(lambda nats: o.capacity_loss(5.0, nats), o.linear(10, 0.0, 2.0)),
+        NOISY,
+        NOISELESS,
+        has_elbo=True,
     ),
     "negative_iwae(5)": ObjectiveRow("negative_iwae", o.negative_iwae(5), NOISY, EXACT, has_elbo=True),
     "negative_miwae(2, 3)": ObjectiveRow("negative_miwae", o.negative_miwae(2, 3), NOISY, EXACT, has_elbo=True),
@@ -123,10 +130,10 @@ OBJECTIVES: dict[str, ObjectiveRow] = {
     "negative_renyi(5, 0.5)": ObjectiveRow("negative_renyi", o.negative_renyi(5, 0.5), NOISY, EXACT, has_elbo=True),
     "negative_dreg(5)": ObjectiveRow("negative_dreg", o.negative_dreg(5), NOISY, EXACT, has_elbo=True),
     "negative_stl": ObjectiveRow("negative_stl", o.negative_stl, NOISY, EXACT, has_elbo=True),
-    "reconstruction": ObjectiveRow("reconstruction", o.reconstruction_loss, CODES, CODES, has_elbo=False),
+    "reconstruction_loss": ObjectiveRow("reconstruction_loss", o.reconstruction_loss, CODES, CODES, has_elbo=False),
     # Their rate is no Gaussian's: tests/objectives/test_quantized.py and test_gumbel_softmax.py say what it is.
-    "quantized": ObjectiveRow(
-        "quantized",
+    "vq_vae_loss": ObjectiveRow(
+        "vq_vae_loss",
         o.vq_vae_loss,
         VQ_CODES,
         VQ_CODES,
@@ -134,25 +141,25 @@ OBJECTIVES: dict[str, ObjectiveRow] = {
         updates_buffers=True,
         needs_batch="codebooks are updated by the whole batch",
     ),
-    "gumbel_softmax_elbo": ObjectiveRow(
-        "gumbel_softmax_elbo", o.gumbel_softmax_loss(0.7), CATEGORIES, SURE_CATEGORIES, has_elbo=False
+    "gumbel_softmax_loss": ObjectiveRow(
+        "gumbel_softmax_loss", o.gumbel_softmax_loss(0.7), CATEGORIES, SURE_CATEGORIES, has_elbo=False
     ),
-    "ada_gvae(2.0)": ObjectiveRow(
-        "ada_gvae",
+    "ada_gvae_loss(2.0)": ObjectiveRow(
+        "ada_gvae_loss",
         o.ada_gvae_loss(2.0),
         Problem(VAE_MODEL, VAE_PARAMS, PAIRS),
         Problem(VAE_MODEL, noiseless(VAE_PARAMS), PAIRS),
         has_elbo=False,
     ),
-    "beta_tc(6.0), exact": ObjectiveRow(
-        "beta_tc",
+    "beta_tcvae_loss(6.0), exact": ObjectiveRow(
+        "beta_tcvae_loss",
         o.beta_tcvae_loss(6.0, o.exact(IMAGES)),
         NOISY,
         NOISELESS,
         has_elbo=True,
     ),
-    "beta_tc(6.0), stratified": ObjectiveRow(
-        "beta_tc",
+    "beta_tcvae_loss(6.0), stratified": ObjectiveRow(
+        "beta_tcvae_loss",
         o.beta_tcvae_loss(6.0, o.stratified(100)),
         NOISY,
         NOISELESS,
@@ -160,14 +167,24 @@ OBJECTIVES: dict[str, ObjectiveRow] = {
         needs_batch="q(z) is estimated from the batch",
         needs_size="its logarithm is biased by less the larger the batch",
     ),
-    "dip_i(2.0)": ObjectiveRow(
-        "dip_i", o.dip_vae_i_loss(2.0), NOISY, NOISELESS, has_elbo=True, needs_batch="a covariance of the batch"
+    "dip_vae_i_loss(2.0)": ObjectiveRow(
+        "dip_vae_i_loss",
+        o.dip_vae_i_loss(2.0),
+        NOISY,
+        NOISELESS,
+        has_elbo=True,
+        needs_batch="a covariance of the batch",
     ),
-    "dip_ii(2.0)": ObjectiveRow(
-        "dip_ii", o.dip_vae_ii_loss(2.0), NOISY, NOISELESS, has_elbo=True, needs_batch="a covariance of the batch"
+    "dip_vae_ii_loss(2.0)": ObjectiveRow(
+        "dip_vae_ii_loss",
+        o.dip_vae_ii_loss(2.0),
+        NOISY,
+        NOISELESS,
+        has_elbo=True,
+        needs_batch="a covariance of the batch",
     ),
-    "factor_vae(6.0)": ObjectiveRow(
-        "factor_vae",
+    "factor_vae_loss(6.0)": ObjectiveRow(
+        "factor_vae_loss",
         o.factor_vae_loss(6.0, DISCRIMINATOR.apply),
         Problem(DISCRIMINATED, discriminated(VAE_PARAMS), IMAGES),
         Problem(DISCRIMINATED, discriminated(noiseless(VAE_PARAMS)), IMAGES),
@@ -175,8 +192,8 @@ OBJECTIVES: dict[str, ObjectiveRow] = {
         needs_batch="codes are permuted over the batch",
         needs_size="the permutations are noise of the batch",
     ),
-    "info_vae(0.5, 10.0)": ObjectiveRow(
-        "info_vae",
+    "info_vae_loss(0.5, 10.0)": ObjectiveRow(
+        "info_vae_loss",
         o.info_vae_loss(0.5, 10.0, o.gaussian_kernel(2.0)),
         NOISY,
         NOISELESS,
@@ -184,8 +201,8 @@ OBJECTIVES: dict[str, ObjectiveRow] = {
         needs_batch="pairs of the batch",
         needs_size="it is compared with draws of the prior, and by pairs of different examples",
     ),
-    "wae_mmd(10.0)": ObjectiveRow(
-        "wae_mmd",
+    "wae_mmd_loss(10.0)": ObjectiveRow(
+        "wae_mmd_loss",
         o.wae_mmd_loss(10.0, o.inverse_multiquadratic_kernel(4.0)),
         NOISY,
         NOISELESS,
@@ -193,5 +210,7 @@ OBJECTIVES: dict[str, ObjectiveRow] = {
         needs_batch="pairs of the batch",
         needs_size="it is compared with draws of the prior, and by pairs of different examples",
     ),
-    "reconstruction-noisy": ObjectiveRow("reconstruction", o.reconstruction_loss, NOISY, NOISELESS, has_elbo=False),
+    "reconstruction_loss-noisy": ObjectiveRow(
+        "reconstruction_loss", o.reconstruction_loss, NOISY, NOISELESS, has_elbo=False
+    ),
 }

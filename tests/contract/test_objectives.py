@@ -13,6 +13,7 @@ from contract.checks import assert_all_finite, assert_trees_close
 from contract.models_table import LATENT_DIM
 from contract.objectives_table import AUTOENCODER, CODE_MODEL, NOISY, OBJECTIVES
 from vae_jax.distributions import gaussian_kl
+from vae_jax.params import join_buffers, split_buffers
 
 objective_rows = pytest.mark.parametrize("row", OBJECTIVES.values(), ids=OBJECTIVES.keys())
 # Those that are a mean over examples with a key each, whatever the number of examples.
@@ -27,7 +28,7 @@ elbo_rows = pytest.mark.parametrize(
     ids=[n for n, row in OBJECTIVES.items() if row.has_elbo],
 )
 # One of each kind: in closed form, of many samples, without a rate.
-QUICK = ("negative_elbo", "negative_iwae(5)", "reconstruction")
+QUICK = ("negative_elbo", "negative_iwae(5)", "reconstruction_loss")
 
 NUM_KEYS = 4000
 
@@ -150,7 +151,7 @@ def test_metrics_hold_the_true_elbo_rate_and_distortion_whatever_the_loss(row):
 @objective_rows
 def test_only_an_objectives_own_buffers_change(row):
     model, params, batch = row.problem
-    trained, _ = vae_params.split_buffers(params)
+    trained, _ = split_buffers(params)
     buffers = {**params.get("buffers", {}), "count": jnp.arange(3)}
     after = jax.jit(lambda params: row.objective(model, params, jax.random.key(0), batch)[1].buffers)
     found = after({**trained, "buffers": buffers})
@@ -167,7 +168,7 @@ def test_only_an_objectives_own_buffers_change(row):
 @objective_rows
 def test_loss_and_gradient_are_finite_at_extreme_parameters(row):
     model, params, batch = row.problem
-    trained, buffers = vae_params.split_buffers(params)
+    trained, buffers = split_buffers(params)
     encoder, decoder = trained["encoder"]["output"], trained["decoder"]["output"]
     # The last half of the encoder's outputs are log-variances (codes, for an autoencoder, which may be as extreme).
     half = encoder["bias"].shape[0] // 2
@@ -175,7 +176,7 @@ def test_loss_and_gradient_are_finite_at_extreme_parameters(row):
     @jax.jit
     @jax.value_and_grad
     def loss_of(trained):
-        return row.objective(model, vae_params.join_buffers(trained, buffers), jax.random.key(0), batch)[0]
+        return row.objective(model, join_buffers(trained, buffers), jax.random.key(0), batch)[0]
 
     for log_variance, logit in itertools.product((-30.0, 30.0), (-200.0, 200.0)):
         extreme = {

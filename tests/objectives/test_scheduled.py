@@ -11,10 +11,10 @@ from objectives.linear_gaussian import draws, elbo_parts, examples, linear_gauss
 from vae_jax.objectives import (
     Scheduled,
     at_step,
-    capacity_warm_up,
+    beta_vae_loss,
+    capacity_loss,
     cyclical,
     elbo_terms,
-    kl_warm_up,
     linear,
     negative_ciwae,
     negative_elbo,
@@ -22,12 +22,12 @@ from vae_jax.objectives import (
     on_prepared,
     sampled_beta_vae_loss,
     sampled_elbo_terms,
-    sampled_kl_warm_up,
     scheduled,
     warm_up_steps_of,
 )
 
 MODEL, PARAMS, XS, KEY = linear_gaussian(), wrong_params(), examples(4), jax.random.key(0)
+kl_warm_up = partial(scheduled, beta_vae_loss)
 
 
 @partial(jax.jit, static_argnums=0)
@@ -56,7 +56,7 @@ def beta_loss(value, log_likelihood, kl):
     return np.mean(-log_likelihood + value * kl)
 
 
-def capacity_loss(value, log_likelihood, kl):
+def loss_of_capacity(value, log_likelihood, kl):
     return np.mean(-log_likelihood + 3 * np.abs(kl - value))
 
 
@@ -64,9 +64,19 @@ def capacity_loss(value, log_likelihood, kl):
     ("objective", "loss_of", "terms_of", "schedule"),
     [
         (kl_warm_up(linear(10)), beta_loss, elbo_terms, linear(10)),
-        (kl_warm_up(cyclical(2, 8, 0.5, 0.25, 4.0)), beta_loss, elbo_terms, cyclical(2, 8, 0.5, 0.25, 4.0)),
-        (sampled_kl_warm_up(linear(10)), beta_loss, sampled_elbo_terms, linear(10)),
-        (capacity_warm_up(3.0, linear(10, 0.0, 5.0)), capacity_loss, elbo_terms, linear(10, 0.0, 5.0)),
+        (
+            kl_warm_up(cyclical(2, 8, 0.5, 0.25, 4.0)),
+            beta_loss,
+            elbo_terms,
+            cyclical(2, 8, 0.5, 0.25, 4.0),
+        ),
+        (scheduled(sampled_beta_vae_loss, linear(10)), beta_loss, sampled_elbo_terms, linear(10)),
+        (
+            scheduled(partial(capacity_loss, 3.0), linear(10, 0.0, 5.0)),
+            loss_of_capacity,
+            elbo_terms,
+            linear(10, 0.0, 5.0),
+        ),
     ],
     ids=["kl", "kl-cyclical", "sampled_kl", "capacity"],
 )
@@ -118,11 +128,11 @@ def test_a_schedule_that_begins_or_ends_at_a_value_that_is_refused_is_refused_at
     with pytest.raises(ValueError, match=r"beta must be at least 0, got -0\.5"):
         kl_warm_up(linear(10, -0.5, 1.0))
     with pytest.raises(ValueError, match=r"beta must be at least 0, got -1\.0"):
-        sampled_kl_warm_up(linear(10, 0.0, -1.0))
+        scheduled(sampled_beta_vae_loss, linear(10, 0.0, -1.0))
     with pytest.raises(ValueError, match=r"nats must be at least 0, got -3\.0"):
-        capacity_warm_up(10.0, linear(10, -3.0, 25.0))
+        scheduled(partial(capacity_loss, 10.0), linear(10, -3.0, 25.0))
     with pytest.raises(ValueError, match="gamma must be at least 0, got -1"):
-        capacity_warm_up(-1, linear(10, 0.0, 25.0))
+        scheduled(partial(capacity_loss, -1), linear(10, 0.0, 25.0))
     # Also where the objective is made inside a traced function.
     with pytest.raises(ValueError, match=r"beta must be at least 0, got -0\.5"):
         jax.jit(lambda: kl_warm_up(linear(10, -0.5, 1.0))(MODEL, PARAMS, KEY, jnp.asarray(XS))[0])()

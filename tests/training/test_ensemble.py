@@ -7,7 +7,7 @@ import pytest
 
 from fresh import soon_started
 from vae_jax.models import VAE, conv_vae, mlp_vae
-from vae_jax.objectives import Aux, beta_vae_loss, kl_warm_up, linear, negative_elbo
+from vae_jax.objectives import Aux, beta_vae_loss, linear, negative_elbo, scheduled
 from vae_jax.training import Diverged, EnsembleProgress, fit, fit_ensemble, init_train_state
 from vae_jax.training.checkpoints import OrbaxCheckpoints, load_best
 
@@ -216,7 +216,7 @@ def test_a_checkpoint_restores_to_the_record_it_was_of(tmp_path):
 
 @pytest.mark.slow
 def test_the_warm_up_is_each_models_own_and_the_same_for_all():
-    warming = lambda end: (kl_warm_up(linear(10, 0.0, end)), optax.adam(0.02))
+    warming = lambda end: (scheduled(beta_vae_loss, linear(10, 0.0, end)), optax.adam(0.02))
     progress = fit_ensemble(
         MODEL, warming, jnp.asarray([1.0, 3.0]), TRAIN, VALIDATION, KEYS[:2], epochs=3, batch_size=8
     )

@@ -9,7 +9,7 @@ from flax import nnx
 from fresh import some_state, soon_started
 from vae_jax.models import VAE, gaussian_vae, mlp_vae
 from vae_jax.networks import from_nnx
-from vae_jax.objectives import Aux, beta_vae_loss, kl_warm_up, linear, negative_elbo
+from vae_jax.objectives import Aux, beta_vae_loss, linear, negative_elbo, scheduled
 from vae_jax.training import TrainState, init_train_state, make_train_epoch, make_train_step
 
 BATCH = jnp.asarray(np.random.default_rng(0).integers(0, 2, (6, 2, 2, 1)), jnp.float32)
@@ -114,7 +114,7 @@ def test_a_scheduled_objective_is_taken_at_the_states_own_step_in_one_trace():
     chex.clear_trace_counter()
     optimizer, key = optax.sgd(0.1), jax.random.key(1)
     state = some_state(MODEL, optimizer)
-    step = jax.jit(chex.assert_max_traces(make_train_step(MODEL, kl_warm_up(linear(4)), optimizer), n=1))
+    step = jax.jit(chex.assert_max_traces(make_train_step(MODEL, scheduled(beta_vae_loss, linear(4)), optimizer), n=1))
 
     @jax.jit
     def step_of_beta(state, weight):

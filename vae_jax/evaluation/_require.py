@@ -8,13 +8,13 @@ from typing import Any
 import jax
 
 from vae_jax.distributions import Distribution, UndefinedError, sample_and_log_prob_of
-from vae_jax.objectives._checks import check_at_least_1
+from vae_jax.distributions._checks import check_count
 
 
 def require_at_least_one(**sizes: int) -> None:
     """Raises ValueError, naming the argument, where one of the sizes is below 1; TypeError where it is no integer."""
     for name, size in sizes.items():
-        check_at_least_1(name, size)
+        check_count(name, size)
 
 
 def type_made_by(make: Callable[[], Any]) -> type:

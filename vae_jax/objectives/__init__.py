@@ -1,4 +1,12 @@
-"""Bounds on log p(x) for one example, and objectives `(model, params, key, batch) -> (loss, Aux)` made from them."""
+"""Bounds on log p(x) for one example, and objectives `(model, params, key, batch) -> (loss, Aux)` made from them.
+
+One rule of names. A bound, of one example and to be maximized, has its own name (`elbo`, `iwae`). `negative_<bound>` is
+an objective that is minus that bound; `<method>_loss` is any other (`beta_vae_loss`, `vq_vae_loss`). One that takes
+numbers is a function of them that returns the objective: `negative_iwae(50)`, `beta_vae_loss(4.0)`. `*_from_terms` and
+`batch_*` are the arithmetic on arrays.
+
+An objective that is a mean over examples is a `MeanOverExamples`; any other needs its whole batch.
+"""
 
 from vae_jax.objectives import schedules as schedules
 from vae_jax.objectives._ada_gvae import ada_gvae_loss as ada_gvae_loss
@@ -12,26 +20,25 @@ from vae_jax.objectives._aggregate import minibatch_weighted as minibatch_weight
 from vae_jax.objectives._aggregate import stratified as stratified
 from vae_jax.objectives._aggregate import stratified_log_weights as stratified_log_weights
 from vae_jax.objectives._batch import Aux as Aux
+from vae_jax.objectives._batch import MeanOverExamples as MeanOverExamples
 from vae_jax.objectives._batch import Objective as Objective
 from vae_jax.objectives._batch import map_over_batch as map_over_batch
 from vae_jax.objectives._batch import mean_over_batch as mean_over_batch
-from vae_jax.objectives._beta import beta_loss_from_terms as beta_loss_from_terms
-from vae_jax.objectives._beta import beta_vae_loss as beta_vae_loss
-from vae_jax.objectives._beta import sampled_beta_vae_loss as sampled_beta_vae_loss
 from vae_jax.objectives._beta_tc import RateParts as RateParts
 from vae_jax.objectives._beta_tc import beta_tcvae_loss as beta_tcvae_loss
 from vae_jax.objectives._beta_tc import rate_parts as rate_parts
-from vae_jax.objectives._capacity import capacity_loss as capacity_loss
-from vae_jax.objectives._capacity import capacity_loss_from_terms as capacity_loss_from_terms
-from vae_jax.objectives._ciwae import ciwae as ciwae
-from vae_jax.objectives._ciwae import ciwae_from_log_weights as ciwae_from_log_weights
-from vae_jax.objectives._ciwae import negative_ciwae as negative_ciwae
+from vae_jax.objectives._beta_vae import beta_loss_from_terms as beta_loss_from_terms
+from vae_jax.objectives._beta_vae import beta_vae_loss as beta_vae_loss
+from vae_jax.objectives._beta_vae import capacity_loss as capacity_loss
+from vae_jax.objectives._beta_vae import capacity_loss_from_terms as capacity_loss_from_terms
+from vae_jax.objectives._beta_vae import sampled_beta_vae_loss as sampled_beta_vae_loss
 from vae_jax.objectives._code_prior import code_prior_loss as code_prior_loss
 from vae_jax.objectives._dip import batch_covariance as batch_covariance
 from vae_jax.objectives._dip import dip_penalty as dip_penalty
 from vae_jax.objectives._dip import dip_vae_i_loss as dip_vae_i_loss
 from vae_jax.objectives._dip import dip_vae_ii_loss as dip_vae_ii_loss
 from vae_jax.objectives._dreg import negative_dreg as negative_dreg
+from vae_jax.objectives._dreg import negative_stl as negative_stl
 from vae_jax.objectives._elbo import ElboTerms as ElboTerms
 from vae_jax.objectives._elbo import elbo as elbo
 from vae_jax.objectives._elbo import elbo_from_terms as elbo_from_terms
@@ -57,8 +64,11 @@ from vae_jax.objectives._iwae import log_weight as log_weight
 from vae_jax.objectives._iwae import log_weights as log_weights
 from vae_jax.objectives._iwae import negative_bound as negative_bound
 from vae_jax.objectives._iwae import negative_iwae as negative_iwae
+from vae_jax.objectives._miwae import ciwae as ciwae
+from vae_jax.objectives._miwae import ciwae_from_log_weights as ciwae_from_log_weights
 from vae_jax.objectives._miwae import miwae as miwae
 from vae_jax.objectives._miwae import miwae_from_log_weights as miwae_from_log_weights
+from vae_jax.objectives._miwae import negative_ciwae as negative_ciwae
 from vae_jax.objectives._miwae import negative_miwae as negative_miwae
 from vae_jax.objectives._miwae import negative_piwae as negative_piwae
 from vae_jax.objectives._mmd import batch_mmd as batch_mmd
@@ -76,12 +86,8 @@ from vae_jax.objectives._renyi import renyi as renyi
 from vae_jax.objectives._renyi import renyi_from_log_weights as renyi_from_log_weights
 from vae_jax.objectives._scheduled import Scheduled as Scheduled
 from vae_jax.objectives._scheduled import at_step as at_step
-from vae_jax.objectives._scheduled import capacity_warm_up as capacity_warm_up
-from vae_jax.objectives._scheduled import kl_warm_up as kl_warm_up
-from vae_jax.objectives._scheduled import sampled_kl_warm_up as sampled_kl_warm_up
 from vae_jax.objectives._scheduled import scheduled as scheduled
 from vae_jax.objectives._scheduled import warm_up_steps_of as warm_up_steps_of
-from vae_jax.objectives._stl import negative_stl as negative_stl
 from vae_jax.objectives.schedules import Schedule as Schedule
 from vae_jax.objectives.schedules import cyclical as cyclical
 from vae_jax.objectives.schedules import linear as linear

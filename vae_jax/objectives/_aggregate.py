@@ -11,10 +11,10 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from vae_jax.distributions import Normal
+from vae_jax.distributions import Distribution, log_prob_terms_of
+from vae_jax.distributions._checks import check_count
 from vae_jax.models._model import Example, Model, bind, model_input
 from vae_jax.models._model import num_examples as count_examples
-from vae_jax.objectives._checks import check_at_least_1
 from vae_jax.params import Params
 
 
@@ -26,21 +26,22 @@ class LogAggregate(NamedTuple):
 
 
 # (model, params, posteriors with a leading axis [B], codes [B, D] drawn from them) -> their aggregate log-densities
-AggregateEstimator = Callable[[Model, Params, Normal, jax.Array], LogAggregate]
+AggregateEstimator = Callable[[Model, Params, Distribution, jax.Array], LogAggregate]
 
 
-def batch_log_aggregate(posteriors: Normal, zs: ArrayLike, log_weights: ArrayLike) -> LogAggregate:
+def batch_log_aggregate(posteriors: Distribution, zs: ArrayLike, log_weights: ArrayLike) -> LogAggregate:
     """log sum_j W_ij q(z_i | x_j), and the same of each dimension.
 
     Args:
-      posteriors: diagonal Normals, mean and log-variance `[M, D]`.
+      posteriors: with a leading axis `[M]`, each with `log_prob_terms` over `[D]`, such as a Normal.
       zs: `[B, D]` codes.
       log_weights: `[B, M]` log W.
     """
     zs, log_weights = jnp.asarray(zs), jnp.asarray(log_weights)
-    chex.assert_rank([posteriors.mean, zs, log_weights], 2)
-    of_posteriors = lambda z: jax.vmap(lambda q: jax.vmap(Normal.log_prob)(q, z))(posteriors)
+    chex.assert_rank([zs, log_weights], 2)
+    of_posteriors = lambda z: jax.vmap(lambda q: log_prob_terms_of(q, z))(posteriors)
     densities = jax.vmap(of_posteriors)(zs)  # [B, M, D]
+    chex.assert_rank(densities, 3)
     joint = jax.nn.logsumexp(log_weights + jnp.sum(densities, axis=-1), axis=1)
     return LogAggregate(joint, jax.nn.logsumexp(log_weights[..., None] + densities, axis=1))
 
@@ -48,13 +49,13 @@ def batch_log_aggregate(posteriors: Normal, zs: ArrayLike, log_weights: ArrayLik
 def minibatch_log_weights(batch_size: int, num_examples: int) -> jax.Array:
     """log 1 / (N M), `[M, M]`: q(z_i) about 1 / (N M) sum_j q(z_i | x_j).
 
-    With its constants it is a lower bound of log q(z) in expectation, far too low where M is small beside N: most of
+    With its constants it is a lower bound of log q(z) in expectation, far too low if M is small beside N: most of
     the mass at z_i is q(z_i | x_i), which belongs in with 1 / N and not 1 / (N M).
 
     Source: Chen et al. 2018 (arXiv:1802.04942), eq. 3 and appendix C.1.
     """
-    check_at_least_1("batch_size", batch_size)
-    check_at_least_1("num_examples", num_examples)
+    check_count("batch_size", batch_size)
+    check_count("num_examples", num_examples)
     return jnp.full((batch_size, batch_size), -math.log(num_examples) - math.log(batch_size), jnp.float32)
 
 
@@ -76,9 +77,9 @@ def minibatch_weighted(num_examples: int) -> AggregateEstimator:
     """The estimate by `minibatch_log_weights`, for a training set of N examples.
 
     Raises:
-      ValueError: where num_examples is below 1.
+      ValueError: if num_examples is below 1.
     """
-    check_at_least_1("num_examples", num_examples)
+    check_count("num_examples", num_examples)
     return lambda model, params, posteriors, zs: batch_log_aggregate(
         posteriors, zs, minibatch_log_weights(zs.shape[0], num_examples)
     )
@@ -88,13 +89,13 @@ def stratified(num_examples: int) -> AggregateEstimator:
     """The estimate by `stratified_log_weights`, for a training set of N examples.
 
     Raises:
-      ValueError: where num_examples is below 2; by the estimator, where the batch is of one example, or of more than N.
+      ValueError: if num_examples is below 2; by the estimator, if the batch is of one example, or of more than N.
     """
-    check_at_least_1("num_examples", num_examples)
+    check_count("num_examples", num_examples)
     if num_examples < 2:
         raise ValueError(f"num_examples must be at least 2, got {num_examples}")
 
-    def estimate(model: Model, params: Params, posteriors: Normal, zs: jax.Array) -> LogAggregate:
+    def estimate(model: Model, params: Params, posteriors: Distribution, zs: jax.Array) -> LogAggregate:
         if not 2 <= zs.shape[0] <= num_examples:
             raise ValueError(
                 f"batch must hold 2 to num_examples = {num_examples} examples to be stratified, got {zs.shape[0]}"
@@ -119,7 +120,7 @@ def exact(xs: Any) -> AggregateEstimator:
     model_input("xs", xs.x if isinstance(xs, Example) else xs)
     xs, size = jax.tree.map(jnp.asarray, xs), count_examples("xs", xs)
 
-    def estimate(model: Model, params: Params, posteriors: Normal, zs: jax.Array) -> LogAggregate:
+    def estimate(model: Model, params: Params, posteriors: Distribution, zs: jax.Array) -> LogAggregate:
         def encoded(example: Any) -> Any:
             vae, x = bind(model, example, "xs")
             return vae.encode(params, x)

@@ -29,7 +29,6 @@ ExampleObjective = Callable[[VAE, Params, jax.Array, Any], tuple[jax.Array, Metr
 
 # (model, one example, its name for messages) -> what a function of one example sees: a VAE and an x
 Bind = Callable[[Any, Any, str], tuple[Any, Any]]
-
 T = TypeVar("T")
 
 
@@ -63,7 +62,7 @@ def keys_of_examples(key: jax.Array, num_examples: int) -> jax.Array:
     """`[B]` keys: one key split, or B keys as they are.
 
     Raises:
-      ValueError: where there are several keys, but not B.
+      ValueError: if there are several keys, but not B.
     """
     # A key of `jax.random.PRNGKey` is itself an array of two words.
     own_axes = 0 if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) else 1
@@ -80,7 +79,9 @@ class MeanOverExamples:
 
     def __init__(self, example_objective: ExampleObjective, bind: Bind = bind):
         self.example_objective, self.bind = example_objective, bind
-        self.__doc__ = example_objective.__doc__
+        # Its documentation and its citations are those of the function.
+        for name in ("__doc__", "__name__", "__qualname__", "__module__"):
+            setattr(self, name, getattr(example_objective, name))
 
     def __call__(self, model: Model, params: Params, key: jax.Array, batch: Any) -> tuple[jax.Array, Aux]:
         def example(vae: VAE, key: jax.Array, x: Any) -> tuple[jax.Array, Metrics]:
@@ -90,17 +91,22 @@ class MeanOverExamples:
             return loss, metrics
 
         losses, metrics = map_over_batch(example, model, key, batch, self.bind)
-        return jnp.mean(losses), Aux(jax.tree.map(jnp.mean, metrics), split_buffers(params)[1])
+        return jnp.mean(losses), unchanged(params, jax.tree.map(jnp.mean, metrics))
+
+
+def unchanged(params: Params, metrics: Metrics) -> Aux:
+    """The metrics, and the model's buffers as they are."""
+    return Aux(metrics, split_buffers(params)[1])
 
 
 def mean_over_batch(example_objective: ExampleObjective) -> MeanOverExamples:
     """Lifts an objective of one example to a batch: a key for each example, the mean of loss and metrics.
 
     The mean, not the sum: the loss is the same whatever the batch size. Buffers pass through unchanged. The result says
-    by its type that it is such a mean: only these may be computed by microbatches.
+    by its type that it is such a mean: only these may be computed by microbatches. It serves as a decorator too.
 
     Raises:
       TypeError: by the objective, for a batch of uint8 pixels; `on_prepared` makes them what a model sees.
-      AssertionError: by the objective, where loss or metrics of one example are not scalars.
+      AssertionError: by the objective, if loss or metrics of one example are not scalars.
     """
     return MeanOverExamples(example_objective)

@@ -8,13 +8,12 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from vae_jax.distributions import Normal
+from vae_jax.distributions._checks import check_number
 from vae_jax.models._model import VAE, Model
 from vae_jax.objectives._aggregate import AggregateEstimator, LogAggregate
-from vae_jax.objectives._batch import Aux, Objective, map_over_batch
-from vae_jax.objectives._checks import check_between
-from vae_jax.objectives._elbo import elbo_metrics
-from vae_jax.objectives._encoded import Encoded, encoded_example, require_diagonal_normal
+from vae_jax.objectives._batch import Aux, Objective, map_over_batch, unchanged
+from vae_jax.objectives._elbo import Encoded, elbo_metrics, encoded
+from vae_jax.objectives._require import require_independent_dimensions
 from vae_jax.params import Params
 
 
@@ -55,35 +54,31 @@ def beta_tcvae_loss(
 
     Args:
       beta: weight of the total correlation; the paper's best on dSprites is 6.
-      aggregate: how q(z) and its marginals are estimated: `stratified(num_examples)`, the paper's
+      aggregate: the estimate of q(z) and its marginals: `stratified(num_examples)`, the paper's
         `minibatch_weighted(num_examples)`, or `exact(xs)`.
       alpha: weight of the mutual information.
       gamma: weight of the dimension-wise KL.
 
     Raises:
-      ValueError: where a weight below 0 is given; by the aggregate.
-      TypeError: by the objective, where the posterior is no diagonal Normal over a vector.
+      ValueError: if a weight below 0 is given; by the aggregate.
+      TypeError: by the objective, if z is no vector or the posterior does not factorize over its dimensions.
 
     Source: Chen et al. 2018 (arXiv:1802.04942), eq. 2 and 4.
     """
     for name, value in (("beta", beta), ("alpha", alpha), ("gamma", gamma)):
-        check_between(name, value, 0)
+        check_number(name, value, 0)
 
     def objective(model: Model, params: Params, key: jax.Array, batch: Any) -> tuple[jax.Array, Aux]:
-        def example(vae: VAE, key: jax.Array, x: Any) -> tuple[Encoded, jax.Array]:
-            encoded = encoded_example(vae, params, key, x)
-            return encoded, vae.prior(params).log_prob(encoded.z)
+        def example(vae: VAE, key: jax.Array, x: Any) -> tuple[Encoded, jax.Array, jax.Array]:
+            posterior, z, terms = encoded(vae, params, key, x)
+            require_independent_dimensions("objectives.beta_tcvae_loss", posterior, z)
+            return Encoded(posterior, z, terms), posterior.log_prob(z), vae.prior(params).log_prob(z)
 
-        encoded, log_prior = map_over_batch(example, model, key, batch)
-        posteriors = require_diagonal_normal("objectives.beta_tcvae_loss", encoded.posterior)
-        parts = rate_parts(
-            jax.vmap(Normal.log_prob)(posteriors, encoded.z),
-            aggregate(model, params, posteriors, encoded.z),
-            log_prior,
-        )
-        metrics = jax.tree.map(jnp.mean, elbo_metrics(encoded.terms)) | parts._asdict()
+        (posteriors, zs, terms), log_posterior, log_prior = map_over_batch(example, model, key, batch)
+        parts = rate_parts(log_posterior, aggregate(model, params, posteriors, zs), log_prior)
+        metrics = jax.tree.map(jnp.mean, elbo_metrics(terms)) | parts._asdict()
         weights = RateParts(jnp.asarray(alpha), jnp.asarray(beta), jnp.asarray(gamma))
         extra = sum((weight - 1) * part for weight, part in zip(weights, parts, strict=True))
-        return extra - metrics["elbo"], encoded.aux(params, metrics)
+        return extra - metrics["elbo"], unchanged(params, metrics)
 
     return objective

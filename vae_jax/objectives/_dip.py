@@ -9,11 +9,12 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from vae_jax.models._model import Model
-from vae_jax.objectives._batch import Aux, Objective, map_over_batch
-from vae_jax.objectives._checks import check_between
-from vae_jax.objectives._elbo import elbo_metrics
-from vae_jax.objectives._encoded import Encoded, encoded_example, require_diagonal_normal
+from vae_jax.distributions import mean_of, standard_deviation_of
+from vae_jax.distributions._checks import check_number
+from vae_jax.models._model import VAE, Model
+from vae_jax.objectives._batch import Aux, Objective, map_over_batch, unchanged
+from vae_jax.objectives._elbo import ElboTerms, elbo_metrics, encoded
+from vae_jax.objectives._require import require_independent_dimensions
 from vae_jax.params import Params
 
 
@@ -44,11 +45,12 @@ def dip_vae_i_loss(off_diagonal: ArrayLike, diagonal: ArrayLike | None = None) -
 
     Args:
       off_diagonal: lambda_od, at least 0.
-      diagonal: lambda_d, at least 0; 10 lambda_od where None, as the paper has it.
+      diagonal: lambda_d, at least 0; None for 10 lambda_od, as in the paper.
 
     Raises:
-      ValueError: where a number below 0 is given.
-      TypeError: by the objective, where the posterior is no diagonal Normal over a vector.
+      ValueError: if a number below 0 is given.
+      TypeError: by the objective, if z is no vector, or its dimensions are not independent with a known mean and
+        standard deviation.
 
     Source: Kumar, Sattigeri & Balakrishnan 2018 (arXiv:1711.00848), eq. 6.
     """
@@ -59,35 +61,30 @@ def dip_vae_i_loss(off_diagonal: ArrayLike, diagonal: ArrayLike | None = None) -
 def dip_vae_ii_loss(off_diagonal: ArrayLike, diagonal: ArrayLike | None = None) -> Objective:
     """The objective -ELBO + `dip_penalty` of Cov(z) = Cov_x(E[z | x]) + E_x[Var(z | x)] over the batch.
 
-    Metrics: `elbo`, `rate`, `distortion`, `dip_penalty`.
-
-    Args:
-      off_diagonal: lambda_od, at least 0.
-      diagonal: lambda_d, at least 0; lambda_od where None, as the paper has it.
-
-    Raises:
-      ValueError: where a number below 0 is given.
-      TypeError: by the objective, where the posterior is no diagonal Normal over a vector.
+    Metrics, arguments and errors as for `dip_vae_i_loss`, but that lambda_d is lambda_od if None, as in the paper.
 
     Source: Kumar, Sattigeri & Balakrishnan 2018 (arXiv:1711.00848), eq. 7.
     """
-    return _dip(
-        "objectives.dip_vae_ii_loss", off_diagonal, off_diagonal if diagonal is None else diagonal, of_means_only=False
-    )
+    diagonal = off_diagonal if diagonal is None else diagonal
+    return _dip("objectives.dip_vae_ii_loss", off_diagonal, diagonal, of_means_only=False)
 
 
 def _dip(name: str, off_diagonal: ArrayLike, diagonal: ArrayLike, of_means_only: bool) -> Objective:
-    check_between("off_diagonal", off_diagonal, 0)
-    check_between("diagonal", diagonal, 0)
+    check_number("off_diagonal", off_diagonal, 0)
+    check_number("diagonal", diagonal, 0)
 
     def objective(model: Model, params: Params, key: jax.Array, batch: Any) -> tuple[jax.Array, Aux]:
-        encoded: Encoded = map_over_batch(lambda vae, k, x: encoded_example(vae, params, k, x), model, key, batch)
-        posteriors = require_diagonal_normal(name, encoded.posterior)
-        covariance = batch_covariance(posteriors.mean)
+        def example(vae: VAE, key: jax.Array, x: Any) -> tuple[ElboTerms, jax.Array, jax.Array]:
+            posterior, z, terms = encoded(vae, params, key, x)
+            require_independent_dimensions(name, posterior, z)  # else Var(z | x) is not diagonal
+            return terms, mean_of(posterior), standard_deviation_of(posterior)
+
+        terms, means, deviations = map_over_batch(example, model, key, batch)
+        covariance = batch_covariance(means)
         if not of_means_only:
-            covariance += jnp.diag(jnp.mean(jnp.exp(posteriors.log_variance), axis=0))
+            covariance += jnp.diag(jnp.mean(deviations**2, axis=0))
         penalty = dip_penalty(covariance, off_diagonal, diagonal)
-        metrics = jax.tree.map(jnp.mean, elbo_metrics(encoded.terms)) | {"dip_penalty": penalty}
-        return penalty - metrics["elbo"], encoded.aux(params, metrics)
+        metrics = jax.tree.map(jnp.mean, elbo_metrics(terms)) | {"dip_penalty": penalty}
+        return penalty - metrics["elbo"], unchanged(params, metrics)
 
     return objective

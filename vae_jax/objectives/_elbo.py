@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import chex
 import jax
@@ -11,13 +11,13 @@ from jax.typing import ArrayLike
 
 from vae_jax.distributions import (
     Distribution,
-    UndefinedError,
     check_support,
     kl_divergence,
     sample_and_log_prob_of,
 )
 from vae_jax.models._model import VAE, model_input
 from vae_jax.objectives._batch import Metrics, mean_over_batch
+from vae_jax.objectives._require import requiring
 from vae_jax.params import Params
 
 
@@ -33,56 +33,58 @@ def elbo_from_terms(log_likelihood: ArrayLike, kl: ArrayLike) -> jax.Array:
     return jnp.asarray(log_likelihood) - jnp.asarray(kl)
 
 
-def elbo_terms(model: VAE, params: Params, key: jax.Array, x: ArrayLike) -> ElboTerms:
+class Encoded(NamedTuple):
+    """What an objective of a statistic of the batch takes from each example."""
+
+    posterior: Distribution  # q(z | x)
+    z: Any  # one draw from it
+    terms: ElboTerms  # at that draw, the KL divergence in closed form
+
+
+def encoded(model: VAE, params: Params, key: jax.Array, x: Any) -> Encoded:
+    """The posterior of one example, one z drawn from it, and `elbo_terms` at that z, with its errors."""
+    posterior = model.encode(params, model_input("x", x))
+    z = posterior.sample(key)
+    log_likelihood = log_likelihood_of(model.decode(params, z), x)
+    with requiring("model", "if the posterior has no density, use objectives.reconstruction_loss"):
+        kl = kl_divergence(posterior, model.prior(params))
+    return Encoded(posterior, z, _scalars(ElboTerms(log_likelihood, kl)))
+
+
+def elbo_terms(model: VAE, params: Params, key: jax.Array, x: Any) -> ElboTerms:
     """log p(x | z) at one z ~ q(z | x), and KL(q(z | x) || p(z)) in closed form.
 
     Raises:
-      UndefinedError: where the KL divergence has no closed form; `sampled_elbo_terms` needs none.
-      TypeError: where x is raw uint8 pixels.
+      UndefinedError: if the KL divergence has no closed form; `sampled_elbo_terms` needs none.
+      TypeError: if x is raw uint8 pixels.
       ValueError: if x is of another shape than the model's, or outside the support of the likelihood; under the
         caller's `jit`, `grad` or `vmap` values are not known: only shapes and dtypes are checked.
-      AssertionError: where a density of one example is not a scalar.
+      AssertionError: if a density of one example is not a scalar.
 
     Source: Kingma & Welling 2014 (arXiv:1312.6114), eq. 7 (estimator B).
     """
-    posterior = model.encode(params, model_input("x", x))
-    log_likelihood = log_likelihood_of(model.decode(params, posterior.sample(key)), x)
-    try:
-        kl = kl_divergence(posterior, model.prior(params))
-    except UndefinedError as error:
-        raise UndefinedError(
-            f"model: {error}; where the posterior has no density, objectives.reconstruction_loss"
-        ) from error
-    return _scalars(ElboTerms(log_likelihood, kl))
+    return encoded(model, params, key, x).terms
 
 
-def sampled_elbo_terms(model: VAE, params: Params, key: jax.Array, x: ArrayLike) -> ElboTerms:
+def sampled_elbo_terms(model: VAE, params: Params, key: jax.Array, x: Any) -> ElboTerms:
     """log p(x | z) and log q(z | x) - log p(z), both at the same one z ~ q(z | x).
 
-    The second is an unbiased estimate of the KL divergence, and may be negative.
-
-    Raises:
-      UndefinedError: where the posterior has no density.
-      TypeError: where x is raw uint8 pixels.
-      ValueError: if x is of another shape than the model's, or outside the support of the likelihood; under the
-        caller's `jit`, `grad` or `vmap` values are not known: only shapes and dtypes are checked.
-      AssertionError: where a density of one example is not a scalar.
+    The second is an unbiased estimate of the KL divergence, and may be negative. Errors as for `elbo_terms`; an
+    UndefinedError only if the posterior has no density.
 
     Source: Kingma & Welling 2014 (arXiv:1312.6114), eq. 6 (estimator A).
     """
     posterior = model.encode(params, model_input("x", x))
-    try:
+    with requiring(
+        "model: this objective needs log q(z | x) at a draw from what model.encode returns, and there is none",
+        "objectives.reconstruction_loss needs none",
+    ):
         z, log_q = sample_and_log_prob_of(posterior, key)
-    except UndefinedError as error:
-        raise UndefinedError(
-            "model: this objective needs log q(z | x) at a draw from what model.encode returns, and there is none: "
-            f"{error}; objectives.reconstruction_loss needs none"
-        ) from error
     log_likelihood = log_likelihood_of(model.decode(params, z), x)
     return _scalars(ElboTerms(log_likelihood, log_q - model.prior(params).log_prob(z)))
 
 
-def log_likelihood_of(likelihood: Distribution, x: ArrayLike) -> jax.Array:
+def log_likelihood_of(likelihood: Distribution, x: Any) -> jax.Array:
     """log p(x | z); x is checked to be in the support, except under `jit`, `grad` and `vmap`.
 
     Raises:
@@ -98,22 +100,23 @@ def _scalars(terms: ElboTerms) -> ElboTerms:
     return terms
 
 
-def elbo(model: VAE, params: Params, key: jax.Array, x: ArrayLike) -> jax.Array:
+def elbo(model: VAE, params: Params, key: jax.Array, x: Any) -> jax.Array:
     """A one-sample estimate of the ELBO of one example, its KL divergence in closed form: a scalar in nats."""
     return elbo_from_terms(*elbo_terms(model, params, key, x))
 
 
-def sampled_elbo(model: VAE, params: Params, key: jax.Array, x: ArrayLike) -> jax.Array:
+def sampled_elbo(model: VAE, params: Params, key: jax.Array, x: Any) -> jax.Array:
     """A one-sample estimate of the ELBO of one example, with nothing in closed form: a scalar in nats."""
     return elbo_from_terms(*sampled_elbo_terms(model, params, key, x))
 
 
 def elbo_metrics(terms: ElboTerms) -> Metrics:
-    """What every objective with an ELBO reports beside its loss, whatever the loss: elbo, rate and distortion."""
+    """Metrics that every objective with an ELBO reports, whatever its loss: elbo, rate and distortion."""
     return {"elbo": elbo_from_terms(*terms), "rate": terms.kl, "distortion": -terms.log_likelihood}
 
 
-def _negative_elbo(model: VAE, params: Params, key: jax.Array, x: jax.Array) -> tuple[jax.Array, Metrics]:
+@mean_over_batch
+def negative_elbo(model: VAE, params: Params, key: jax.Array, x: Any) -> tuple[jax.Array, Metrics]:
     """-elbo with its KL divergence in closed form, a mean over the batch in nats per example; one z an example.
 
     Source: Kingma & Welling 2014 (arXiv:1312.6114), eq. 7.
@@ -122,14 +125,11 @@ def _negative_elbo(model: VAE, params: Params, key: jax.Array, x: jax.Array) -> 
     return -metrics["elbo"], metrics
 
 
-def _negative_sampled_elbo(model: VAE, params: Params, key: jax.Array, x: jax.Array) -> tuple[jax.Array, Metrics]:
+@mean_over_batch
+def negative_sampled_elbo(model: VAE, params: Params, key: jax.Array, x: Any) -> tuple[jax.Array, Metrics]:
     """-sampled_elbo, a mean over the batch in nats per example; one z an example, nothing in closed form.
 
     Source: Kingma & Welling 2014 (arXiv:1312.6114), eq. 6.
     """
     metrics = elbo_metrics(sampled_elbo_terms(model, params, key, x))
     return -metrics["elbo"], metrics
-
-
-negative_elbo = mean_over_batch(_negative_elbo)
-negative_sampled_elbo = mean_over_batch(_negative_sampled_elbo)

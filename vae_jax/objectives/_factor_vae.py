@@ -10,12 +10,12 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from vae_jax.models._model import Model, num_examples
+from vae_jax.distributions._checks import check_number
+from vae_jax.models._model import VAE, Model, num_examples
 from vae_jax.models._with_discriminator import DISCRIMINATOR
-from vae_jax.objectives._batch import Aux, Objective, keys_of_examples, map_over_batch
-from vae_jax.objectives._checks import check_between
-from vae_jax.objectives._elbo import elbo_metrics
-from vae_jax.objectives._encoded import Encoded, encoded_example, require_diagonal_normal
+from vae_jax.objectives._batch import Aux, Objective, keys_of_examples, map_over_batch, unchanged
+from vae_jax.objectives._elbo import ElboTerms, elbo_metrics, encoded
+from vae_jax.objectives._require import require_vector
 from vae_jax.params import Params
 
 
@@ -30,7 +30,7 @@ def batch_permute_dimensions(key: jax.Array, zs: ArrayLike) -> jax.Array:
 
 
 def discriminator_loss(joint_logits: ArrayLike, permuted_logits: ArrayLike) -> jax.Array:
-    """-1/2 E log sigmoid(l(z)) - 1/2 E log(1 - sigmoid(l(z'))), of logits `[B]` each: log 2 where it cannot tell.
+    """-1/2 E log sigmoid(l(z)) - 1/2 E log(1 - sigmoid(l(z'))), of logits `[B]` each: log 2 if it cannot tell.
 
     Source: Kim & Mnih 2018 (arXiv:1802.05983), algorithm 2.
     """
@@ -46,7 +46,7 @@ def factor_vae_loss(gamma: ArrayLike, discriminate: Callable[[Params, jax.Array]
     learning rates that the optimizer gives them (`training.partitioned`). The discriminator is told codes of the batch
     from the same codes with each dimension permuted; the paper permutes those of a second batch.
 
-    Metrics: `elbo`, `rate`, `distortion`; the estimate `total_correlation`; `discriminator_loss` (log 2 = 0.69 where it
+    Metrics: `elbo`, `rate`, `distortion`; the estimate `total_correlation`; `discriminator_loss` (log 2 = 0.69 if it
     cannot tell) and `discriminator_accuracy`.
 
     Args:
@@ -55,12 +55,12 @@ def factor_vae_loss(gamma: ArrayLike, discriminate: Callable[[Params, jax.Array]
         `models.with_discriminator` puts those params into the model's.
 
     Raises:
-      ValueError: where gamma is below 0; by the objective, where the model has no discriminator, or a batch of one.
-      TypeError: by the objective, where the posterior is no diagonal Normal over a vector.
+      ValueError: if gamma is below 0; by the objective, if the model has no discriminator, or a batch of one.
+      TypeError: by the objective, if z is no vector.
 
     Source: Kim & Mnih 2018 (arXiv:1802.05983), eq. 2 and algorithm 2.
     """
-    check_between("gamma", gamma, 0)
+    check_number("gamma", gamma, 0)
 
     def objective(model: Model, params: Params, key: jax.Array, batch: Any) -> tuple[jax.Array, Aux]:
         if DISCRIMINATOR not in params:
@@ -73,20 +73,25 @@ def factor_vae_loss(gamma: ArrayLike, discriminate: Callable[[Params, jax.Array]
             raise ValueError(f"batch must hold at least 2 examples, to permute codes among them, got {size}")
         own = params[DISCRIMINATOR]
         keys = keys_of_examples(key, size)
-        encoded: Encoded = map_over_batch(lambda vae, k, x: encoded_example(vae, params, k, x), model, keys, batch)
-        require_diagonal_normal("objectives.factor_vae_loss", encoded.posterior)
-        logits = lambda own, zs: jax.vmap(lambda z: discriminate(own, z).reshape(()))(zs)
-        total_correlation = jnp.mean(logits(jax.lax.stop_gradient(own), encoded.z))
-        zs = jax.lax.stop_gradient(encoded.z)
-        joint = logits(own, zs)
-        permuted = logits(own, batch_permute_dimensions(jax.random.fold_in(keys[0], 1), zs))
+
+        def example(vae: VAE, key: jax.Array, x: Any) -> tuple[jax.Array, ElboTerms]:
+            _, z, terms = encoded(vae, params, key, x)
+            require_vector("objectives.factor_vae_loss", z)
+            return z, terms
+
+        codes, terms = map_over_batch(example, model, keys, batch)
+        logits_of = lambda own, zs: jax.vmap(lambda z: discriminate(own, z).reshape(()))(zs)
+        total_correlation = jnp.mean(logits_of(jax.lax.stop_gradient(own), codes))
+        zs = jax.lax.stop_gradient(codes)
+        joint = logits_of(own, zs)
+        permuted = logits_of(own, batch_permute_dimensions(jax.random.fold_in(keys[0], 1), zs))
         telling = discriminator_loss(joint, permuted)
         accuracy = 0.5 * (jnp.mean((joint > 0).astype(jnp.float32)) + jnp.mean((permuted < 0).astype(jnp.float32)))
-        metrics = jax.tree.map(jnp.mean, elbo_metrics(encoded.terms)) | {
+        metrics = jax.tree.map(jnp.mean, elbo_metrics(terms)) | {
             "total_correlation": total_correlation,
             "discriminator_loss": telling,
             "discriminator_accuracy": accuracy,
         }
-        return jnp.asarray(gamma) * total_correlation + telling - metrics["elbo"], encoded.aux(params, metrics)
+        return jnp.asarray(gamma) * total_correlation + telling - metrics["elbo"], unchanged(params, metrics)
 
     return objective

@@ -9,14 +9,16 @@ import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.flatten_util import ravel_pytree
 from jax.typing import ArrayLike
 
-from vae_jax.distributions import Normal, kl_divergence
+from vae_jax.distributions import kl_per_dimension
+from vae_jax.distributions._checks import check_number
 from vae_jax.models._model import VAE, Model
-from vae_jax.objectives._batch import Aux, Objective, map_over_batch
-from vae_jax.objectives._checks import check_between
-from vae_jax.objectives._elbo import ElboTerms, elbo_metrics
-from vae_jax.params import Params, split_buffers
+from vae_jax.objectives._batch import Aux, Objective, map_over_batch, unchanged
+from vae_jax.objectives._elbo import ElboTerms, elbo_metrics, log_likelihood_of
+from vae_jax.objectives._require import requiring
+from vae_jax.params import Params
 
 
 def batch_free_bits_rate(kl: ArrayLike, nats: ArrayLike) -> jax.Array:
@@ -45,29 +47,27 @@ def free_bits_loss(nats: ArrayLike) -> Objective:
     A mean over the batch in nats per example. Below lambda a dimension's rate has no gradient at all.
 
     Args:
-      nats: lambda, at least 0; a number, or an array where it is traced. 0 is the ELBO.
+      nats: lambda, at least 0; a number, or an array if it is traced. 0 is the ELBO.
 
     Raises:
-      ValueError: where a number below 0 is given.
-      TypeError: by the objective, where posterior or prior is not a diagonal Normal.
+      ValueError: if a number below 0 is given.
+      UndefinedError: by the objective, if the KL divergence of each dimension has no closed form.
 
     Source: Kingma et al. 2016 (arXiv:1606.04934), eq. 15.
     """
-    return _free_bits(nats, lambda kl: kl.ravel())
+    return _free_bits(nats, lambda kl: ravel_pytree(kl)[0])
 
 
 def free_bits_per_group_loss(nats: ArrayLike, groups: ArrayLike) -> Objective:
-    """`free_bits` with lambda nats free in every group of dimensions.
+    """`free_bits_loss` with lambda nats free in every group of dimensions; errors as there, and those of the groups.
 
     Args:
-      nats: lambda, at least 0; a number, or an array where it is traced.
+      nats: lambda, as there.
       groups: integers in z's own shape, the group of each of its places, numbered from 0. A channel of a feature map
         `[H, W, C]`, as in the paper: `np.broadcast_to(np.arange(C), (H, W, C))`.
 
     Raises:
-      ValueError: where a number below 0 is given, or the groups are not numbered 0 ... G - 1; by the objective, where
-        their shape is not z's.
-      TypeError: by the objective, where posterior or prior is not a diagonal Normal.
+      ValueError: if the groups are not numbered 0 ... G - 1; by the objective, if their shape is not z's.
 
     Source: Kingma et al. 2016 (arXiv:1606.04934), eq. 15.
     """
@@ -85,28 +85,20 @@ def free_bits_per_group_loss(nats: ArrayLike, groups: ArrayLike) -> Objective:
 
 
 def _free_bits(nats: ArrayLike, by_group: Callable[[jax.Array], jax.Array]) -> Objective:
-    check_between("nats", nats, 0)
+    check_number("nats", nats, 0)
 
     def objective(model: Model, params: Params, key: jax.Array, batch: Any) -> tuple[jax.Array, Aux]:
         def example(vae: VAE, key: jax.Array, x: Any) -> ElboTerms:
             posterior, prior = vae.encode(params, x), vae.prior(params)
-            log_likelihood = vae.decode(params, posterior.sample(key)).log_prob(x)
+            log_likelihood = log_likelihood_of(vae.decode(params, posterior.sample(key)), x)
             chex.assert_rank(log_likelihood, 0)  # it must be summed over the event
-            return ElboTerms(log_likelihood, by_group(_kl_of_each_place(posterior, prior)))
+            what = "model: free bits need the KL divergence of each dimension"
+            with requiring(what, "objectives.sampled_beta_vae_loss does not"):
+                return ElboTerms(log_likelihood, by_group(kl_per_dimension(posterior, prior)))
 
         log_likelihood, kl = map_over_batch(example, model, key, batch)  # [B], [B, G]
         distortion, rate = -jnp.mean(log_likelihood), jnp.mean(jnp.sum(kl, axis=1))
         metrics = elbo_metrics(ElboTerms(-distortion, rate))
-        return distortion + batch_free_bits_rate(kl, nats), Aux(metrics, split_buffers(params)[1])
+        return distortion + batch_free_bits_rate(kl, nats), unchanged(params, metrics)
 
     return objective
-
-
-def _kl_of_each_place(posterior: object, prior: object) -> jax.Array:
-    if not (isinstance(posterior, Normal) and isinstance(prior, Normal)):
-        raise TypeError(
-            "model: free bits need the KL divergence of each dimension, and so a diagonal Normal posterior and prior; "
-            f"got {type(posterior).__name__} and {type(prior).__name__}. objectives.sampled_kl_warm_up needs neither"
-        )
-    flat = jax.tree.map(jnp.ravel, (posterior, prior))
-    return jax.vmap(kl_divergence)(*flat).reshape(posterior.mean.shape)

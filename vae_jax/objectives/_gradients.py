@@ -42,7 +42,7 @@ def path_derivative(model: VAE, factor: ArrayLike = 1.0) -> VAE:
       factor: a scalar; it multiplies every derivative through z.
 
     Raises:
-      ValueError: when z is drawn, where it is not of floating-point numbers: nothing is differentiable through it.
+      ValueError: when z is drawn, if it is not of floating-point numbers: nothing is differentiable through it.
 
     Source: Roeder et al. 2017 (arXiv:1703.09194).
     """
@@ -76,7 +76,7 @@ class _PathDerivative(Distribution):
         if not jnp.issubdtype(part.dtype, jnp.floating):
             raise ValueError(
                 "model: the path derivative goes through z, which must be of floating-point numbers (of a "
-                f"reparameterised posterior), got {part.dtype}"
+                f"reparameterized posterior), got {part.dtype}"
             )
         return scale_gradient(part, self.factor)
 

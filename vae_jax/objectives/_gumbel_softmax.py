@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 
-from vae_jax.distributions import OneHotCategorical, kl_divergence
-from vae_jax.distributions._one_hot import gumbel_softmax
+from vae_jax.distributions import UndefinedError, kl_divergence
+from vae_jax.distributions._checks import check_number
 from vae_jax.models._model import VAE
 from vae_jax.objectives._batch import Metrics, Objective, mean_over_batch
-from vae_jax.objectives._checks import check_between
 from vae_jax.objectives._elbo import ElboTerms, elbo_metrics
 from vae_jax.params import Params
 
@@ -19,27 +20,27 @@ def gumbel_softmax_loss(temperature: float | jax.Array = 1.0) -> Objective:
     The decoder meets points inside the simplex in training, one-hot codes ever after: the metrics `elbo`, `rate` and
     `distortion` are of the relaxed model, and evaluation, which draws from the posterior, is of the real one. The KL
     divergence is that of the categories, in closed form, in both. With `scheduled` the temperature follows the step:
-    `scheduled(gumbel_softmax_elbo, linear(steps, 1.0, 0.5))`.
+    `scheduled(gumbel_softmax_loss, linear(steps, 1.0, 0.5))`.
 
     Args:
       temperature: at least 0.001; 1.0 falling to 0.5 is usual.
 
     Raises:
-      ValueError: where temperature is below 0.001.
-      TypeError: by the objective, where the posterior is not a OneHotCategorical.
+      ValueError: if temperature is below 0.001.
+      UndefinedError: by the objective, if the posterior has no relaxed draws, as a OneHotCategorical has.
 
     Source: Jang et al. 2017 (arXiv:1611.01144), section 3 and appendix.
     """
-    check_between("temperature", temperature, 1e-3)
+    check_number("temperature", temperature, 1e-3)
 
-    def example(model: VAE, params: Params, key: jax.Array, x: jax.Array) -> tuple[jax.Array, Metrics]:
+    def example(model: VAE, params: Params, key: jax.Array, x: Any) -> tuple[jax.Array, Metrics]:
         posterior = model.encode(params, x)
-        if not isinstance(posterior, OneHotCategorical):
-            raise TypeError(
-                "gumbel_softmax_elbo needs a model whose encode returns a OneHotCategorical, such as "
+        if not hasattr(posterior, "relaxed_sample"):
+            raise UndefinedError(
+                "objectives.gumbel_softmax_loss needs a model whose encode returns a OneHotCategorical, such as "
                 f"models.categorical_vae, got a {type(posterior).__name__}"
             )
-        z = gumbel_softmax(key, posterior.logits, temperature)
+        z = posterior.relaxed_sample(key, temperature)
         log_likelihood = model.decode(params, z).log_prob(x)
         metrics = elbo_metrics(ElboTerms(log_likelihood, kl_divergence(posterior, model.prior(params))))
         return -metrics["elbo"], metrics

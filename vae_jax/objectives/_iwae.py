@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import chex
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from vae_jax.distributions._checks import check_count
 from vae_jax.models._model import VAE
 from vae_jax.objectives._batch import Metrics, Objective, mean_over_batch
-from vae_jax.objectives._checks import check_at_least_1
 from vae_jax.objectives._elbo import ElboTerms, elbo_from_terms, elbo_metrics, sampled_elbo_terms
 from vae_jax.params import Params
 
 
-def log_weight(model: VAE, params: Params, key: jax.Array, x: ArrayLike) -> jax.Array:
+def log_weight(model: VAE, params: Params, key: jax.Array, x: Any) -> jax.Array:
     """log p(x, z) - log q(z | x) at one z ~ q(z | x): a scalar in nats; its mean over z is the ELBO.
 
-    It is `sampled_elbo`, by the name that it has where its exponential is an importance weight.
+    This is `sampled_elbo`, by the name under which its exponential is an importance weight.
 
     Source: Burda et al. 2016 (arXiv:1509.00519), eq. 5.
     """
@@ -33,7 +34,7 @@ def log_mean_exp(values: ArrayLike) -> jax.Array:
     return jax.nn.logsumexp(values) - jnp.log(values.shape[0])
 
 
-def iwae(model: VAE, params: Params, key: jax.Array, x: ArrayLike, num_samples: int) -> jax.Array:
+def iwae(model: VAE, params: Params, key: jax.Array, x: Any, num_samples: int) -> jax.Array:
     """log 1/K sum_k p(x, z_k) / q(z_k | x): a draw of a lower bound of log p(x) that rises with K.
 
     Args:
@@ -47,7 +48,7 @@ def iwae(model: VAE, params: Params, key: jax.Array, x: ArrayLike, num_samples: 
       A scalar in nats.
 
     Raises:
-      ValueError: where num_samples is below 1.
+      ValueError: if num_samples is below 1.
 
     Source: Burda et al. 2016 (arXiv:1509.00519), eq. 8.
     """
@@ -63,8 +64,8 @@ def negative_iwae(num_samples: int) -> Objective:
       num_samples: K, at least 1; K = 1 is the ELBO.
 
     Raises:
-      ValueError: where num_samples is below 1.
-      TypeError: by the objective, where the posterior has no density.
+      ValueError: if num_samples is below 1.
+      UndefinedError: by the objective, if the posterior has no density.
 
     Source: Burda et al. 2016 (arXiv:1509.00519), eq. 8.
     """
@@ -80,11 +81,11 @@ def negative_bound(name: str, bound: Callable[[jax.Array], jax.Array], num_sampl
       num_samples: K, at least 1.
 
     Raises:
-      ValueError: where num_samples is below 1.
+      ValueError: if num_samples is below 1.
     """
-    check_at_least_1("num_samples", num_samples)
+    check_count("num_samples", num_samples)
 
-    def example_objective(model: VAE, params: Params, key: jax.Array, x: jax.Array) -> tuple[jax.Array, Metrics]:
+    def example_objective(model: VAE, params: Params, key: jax.Array, x: Any) -> tuple[jax.Array, Metrics]:
         terms = importance_terms(model, params, key, x, num_samples)
         value = bound(elbo_from_terms(*terms))
         return -value, {**mean_elbo_metrics(terms), name: value}
@@ -92,17 +93,17 @@ def negative_bound(name: str, bound: Callable[[jax.Array], jax.Array], num_sampl
     return mean_over_batch(example_objective)
 
 
-def log_weights(model: VAE, params: Params, key: jax.Array, x: ArrayLike, num_samples: int) -> jax.Array:
+def log_weights(model: VAE, params: Params, key: jax.Array, x: Any, num_samples: int) -> jax.Array:
     """`log_weight` of K independent z ~ q(z | x): `[K]`.
 
     Raises:
-      ValueError: where num_samples is below 1.
+      ValueError: if num_samples is below 1.
     """
-    check_at_least_1("num_samples", num_samples)
+    check_count("num_samples", num_samples)
     return elbo_from_terms(*importance_terms(model, params, key, x, num_samples))
 
 
-def importance_terms(model: VAE, params: Params, key: jax.Array, x: ArrayLike, num_samples: int) -> ElboTerms:
+def importance_terms(model: VAE, params: Params, key: jax.Array, x: Any, num_samples: int) -> ElboTerms:
     """`sampled_elbo_terms` of the same K samples as `log_weights`: arrays `[K]`, their difference the log-weights."""
     return jax.vmap(lambda k: sampled_elbo_terms(model, params, k, x))(jax.random.split(key, num_samples))
 

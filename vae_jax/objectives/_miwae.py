@@ -1,17 +1,18 @@
-"""Means of IWAE bounds, and the autoencoders that train each half of the model on the bound that suits it."""
+"""Means of IWAE bounds (MIWAE, PIWAE) and combinations with the ELBO (CIWAE), all from one paper."""
 
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import chex
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from vae_jax.distributions._checks import check_count, check_number
 from vae_jax.models._model import VAE
 from vae_jax.objectives._batch import Metrics, Objective, mean_over_batch
-from vae_jax.objectives._checks import check_at_least_1
 from vae_jax.objectives._elbo import elbo_from_terms
 from vae_jax.objectives._gradients import only_gradient, stop_generation, stop_inference
 from vae_jax.objectives._iwae import (
@@ -36,7 +37,7 @@ def miwae_from_log_weights(log_weights: ArrayLike, num_bounds: int) -> jax.Array
     return jnp.mean(jax.vmap(log_mean_exp)(log_weights.reshape(num_bounds, -1)))
 
 
-def miwae(model: VAE, params: Params, key: jax.Array, x: ArrayLike, num_bounds: int, num_samples: int) -> jax.Array:
+def miwae(model: VAE, params: Params, key: jax.Array, x: Any, num_bounds: int, num_samples: int) -> jax.Array:
     """The mean of M independent IWAE bounds of K samples each, for one example: a scalar in nats.
 
     Args:
@@ -48,7 +49,7 @@ def miwae(model: VAE, params: Params, key: jax.Array, x: ArrayLike, num_bounds: 
       num_samples: K, at least 1; K = 1 is the ELBO of M samples.
 
     Raises:
-      ValueError: where a number is below 1.
+      ValueError: if a number is below 1.
 
     Source: Rainforth et al. 2018 (arXiv:1802.04537).
     """
@@ -59,13 +60,7 @@ def miwae(model: VAE, params: Params, key: jax.Array, x: ArrayLike, num_bounds: 
 def negative_miwae(num_bounds: int, num_samples: int) -> Objective:
     """The objective -`miwae`, a mean over the batch in nats per example; the bound is the metric `miwae`.
 
-    Args:
-      num_bounds: M, at least 1; M = 1 is `negative_iwae`.
-      num_samples: K, at least 1.
-
-    Raises:
-      ValueError: where a number is below 1.
-      TypeError: by the objective, where the posterior has no density.
+    Arguments and errors as for `miwae`; an UndefinedError by the objective, if the posterior has no density.
 
     Source: Rainforth et al. 2018 (arXiv:1802.04537).
     """
@@ -78,21 +73,13 @@ def negative_piwae(num_bounds: int, num_samples: int) -> Objective:
     """The objective -`iwae` of M K samples, but for the encoder's gradient, which is that of -`miwae` on them.
 
     The generative model takes the tightest bound there is; the encoder one whose gradient has less noise. The loss is
-    the first; both bounds are metrics, `iwae` and `miwae`.
-
-    Args:
-      num_bounds: M, at least 1; M = 1 is `negative_iwae`.
-      num_samples: K, at least 1.
-
-    Raises:
-      ValueError: where a number is below 1.
-      TypeError: by the objective, where the posterior has no density.
+    the first; both bounds are metrics, `iwae` and `miwae`. Arguments and errors as for `negative_miwae`.
 
     Source: Rainforth et al. 2018 (arXiv:1802.04537).
     """
     _check(num_bounds, num_samples)
 
-    def example_objective(model: VAE, params: Params, key: jax.Array, x: jax.Array) -> tuple[jax.Array, Metrics]:
+    def example_objective(model: VAE, params: Params, key: jax.Array, x: Any) -> tuple[jax.Array, Metrics]:
         # The same draws twice, for two gradients.
         generation, inference = (
             importance_terms(part, params, key, x, num_bounds * num_samples)
@@ -105,6 +92,51 @@ def negative_piwae(num_bounds: int, num_samples: int) -> Objective:
     return mean_over_batch(example_objective)
 
 
+def ciwae_from_log_weights(log_weights: ArrayLike, beta: ArrayLike) -> jax.Array:
+    """beta 1/K sum_k log w_k + (1 - beta) log 1/K sum_k w_k of `[K]` log-weights.
+
+    Source: Rainforth et al. 2018 (arXiv:1802.04537).
+    """
+    log_weights, beta = jnp.asarray(log_weights), jnp.asarray(beta)
+    return _part(beta, jnp.mean(log_weights)) + _part(1 - beta, log_mean_exp(log_weights))
+
+
+def _part(share: jax.Array, bound: jax.Array) -> jax.Array:
+    """share * bound; 0 for a share of 0, of a bound of -inf too (a weight of zero)."""
+    return share * jnp.where((share == 0) & jnp.isneginf(bound), 0.0, bound)
+
+
+def ciwae(model: VAE, params: Params, key: jax.Array, x: Any, num_samples: int, beta: ArrayLike) -> jax.Array:
+    """beta ELBO + (1 - beta) IWAE of one example, both on the same K samples: a scalar in nats.
+
+    Args:
+      model: the model.
+      params: its parameters.
+      key: PRNG key, consumed.
+      x: one example.
+      num_samples: K, at least 1.
+      beta: from 0 (IWAE) to 1 (ELBO); a number, or an array if it is traced. Not the beta of a beta-VAE.
+
+    Raises:
+      ValueError: if num_samples is below 1, or beta is a number outside [0, 1].
+
+    Source: Rainforth et al. 2018 (arXiv:1802.04537).
+    """
+    check_number("beta", beta, 0, 1)
+    return ciwae_from_log_weights(log_weights(model, params, key, x, num_samples), beta)
+
+
+def negative_ciwae(num_samples: int, beta: ArrayLike) -> Objective:
+    """The objective -`ciwae`, a mean over the batch in nats per example; the bound is the metric `ciwae`.
+
+    Arguments and errors as for `ciwae`; an UndefinedError by the objective, if the posterior has no density.
+
+    Source: Rainforth et al. 2018 (arXiv:1802.04537).
+    """
+    check_number("beta", beta, 0, 1)
+    return negative_bound("ciwae", partial(ciwae_from_log_weights, beta=beta), num_samples)
+
+
 def _check(num_bounds: int, num_samples: int) -> None:
-    check_at_least_1("num_bounds", num_bounds)
-    check_at_least_1("num_samples", num_samples)
+    check_count("num_bounds", num_bounds)
+    check_count("num_samples", num_samples)

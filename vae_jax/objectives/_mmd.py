@@ -12,11 +12,9 @@ from jax.typing import ArrayLike
 
 from vae_jax.distributions._checks import check_number
 from vae_jax.models._model import VAE, Model
-from vae_jax.objectives._batch import Aux, Objective, map_over_batch
-from vae_jax.objectives._checks import check_between
-from vae_jax.objectives._elbo import elbo_metrics
-from vae_jax.objectives._encoded import Encoded, encoded_example
-from vae_jax.params import Params, split_buffers
+from vae_jax.objectives._batch import Aux, Objective, map_over_batch, unchanged
+from vae_jax.objectives._elbo import ElboTerms, elbo_metrics, encoded
+from vae_jax.params import Params
 
 Kernel = Callable[[jax.Array], jax.Array]  # of squared distances, elementwise
 
@@ -71,23 +69,24 @@ def info_vae_loss(alpha: ArrayLike, weight: ArrayLike, kernel: Kernel) -> Object
       kernel: `gaussian_kernel(D**2 / 2)` is the paper's code's.
 
     Raises:
-      ValueError: where alpha is above 1, or alpha + weight - 1 below 0.
+      ValueError: if alpha is above 1, or alpha + weight - 1 below 0.
 
     Source: Zhao, Song & Ermon 2019 (arXiv:1706.02262), eq. 6.
     """
-    check_between("alpha", alpha, -float("inf"), 1)
-    check_between("alpha + weight - 1", jnp.asarray(alpha) + jnp.asarray(weight) - 1, 0)
+    check_number("alpha", alpha, -float("inf"), 1)
+    check_number("alpha + weight - 1", jnp.asarray(alpha) + jnp.asarray(weight) - 1, 0)
 
     def objective(model: Model, params: Params, key: jax.Array, batch: Any) -> tuple[jax.Array, Aux]:
-        def example(vae: VAE, key: jax.Array, x: Any) -> tuple[Encoded, jax.Array]:
-            return encoded_example(vae, params, key, x), _prior_draw(vae, params, key)
+        def example(vae: VAE, key: jax.Array, x: Any) -> tuple[jax.Array, jax.Array, ElboTerms]:
+            _, z, terms = encoded(vae, params, key, x)
+            return z, _prior_draw(vae, params, key), terms
 
-        encoded, prior_draws = map_over_batch(example, model, key, batch)
-        mmd = _mmd_to_prior(encoded.z, prior_draws, kernel)
-        metrics = jax.tree.map(jnp.mean, elbo_metrics(encoded.terms)) | {"mmd": mmd}
+        zs, prior_draws, terms = map_over_batch(example, model, key, batch)
+        mmd = _mmd_to_prior(zs, prior_draws, kernel)
+        metrics = jax.tree.map(jnp.mean, elbo_metrics(terms)) | {"mmd": mmd}
         matched = (jnp.asarray(alpha) + jnp.asarray(weight) - 1) * mmd
         loss = metrics["distortion"] + (1 - jnp.asarray(alpha)) * metrics["rate"] + matched
-        return loss, encoded.aux(params, metrics)
+        return loss, unchanged(params, metrics)
 
     return objective
 
@@ -102,11 +101,11 @@ def wae_mmd_loss(weight: ArrayLike, kernel: Kernel) -> Objective:
       kernel: `inverse_multiquadratic_kernel(2 * D)` is the paper's.
 
     Raises:
-      ValueError: where weight is below 0.
+      ValueError: if weight is below 0.
 
     Source: Tolstikhin et al. 2018 (arXiv:1711.01558), algorithm 2.
     """
-    check_between("weight", weight, 0)
+    check_number("weight", weight, 0)
 
     def objective(model: Model, params: Params, key: jax.Array, batch: Any) -> tuple[jax.Array, Aux]:
         def example(vae: VAE, key: jax.Array, x: Any) -> tuple[jax.Array, jax.Array, jax.Array]:
@@ -116,7 +115,7 @@ def wae_mmd_loss(weight: ArrayLike, kernel: Kernel) -> Objective:
         zs, prior_draws, distortions = map_over_batch(example, model, key, batch)
         mmd = _mmd_to_prior(zs, prior_draws, kernel)
         metrics = {"distortion": jnp.mean(distortions), "mmd": mmd}
-        return metrics["distortion"] + jnp.asarray(weight) * mmd, Aux(metrics, split_buffers(params)[1])
+        return metrics["distortion"] + jnp.asarray(weight) * mmd, unchanged(params, metrics)
 
     return objective
 

@@ -1,4 +1,4 @@
-"""The objective of models with discrete codes: the distortion, and what draws vectors and codes to each other."""
+"""The objective of models with discrete codes: the distortion, and the codebook and commitment losses."""
 
 from __future__ import annotations
 
@@ -16,22 +16,20 @@ from vae_jax.params import Params
 
 
 def vq_vae_loss(model: Model, params: Params, key: jax.Array, batch: Any) -> tuple[jax.Array, Aux]:
-    """-log p(x | z) + the quantisers' losses, a mean over the batch in nats; and the codebooks after the batch.
+    """-log p(x | z) + the quantizers' losses, a mean over the batch in nats; and the codebooks after the batch.
 
     log p(z) of the codes is no part of the loss: their prior is trained afterwards, on codes that move no more. It is
-    in the metrics: `elbo` is log p(x | z) + log p(z), with the prior that the model has. A quantiser's loss is summed
+    in the metrics: `elbo` is log p(x | z) + log p(z), with the prior that the model has. A quantizer's loss is summed
     over the places and components of one example, as the distortion is over its pixels, so that neither changes with
-    the batch's size. Every example is quantised with the codebooks from before the batch; moving averages and revival
+    the batch's size. Every example is quantized with the codebooks from before the batch; moving averages and revival
     are over all of it.
 
     Metrics: the loss's parts `distortion` and `quantization_loss`; `rate` (-log p(z)) and `elbo`; and
     `batch_perplexity`, a mean over the codebooks: how many codes a batch uses, which is no more than it has vectors,
     and less than a test set uses (`evaluation.measure_vq_vae`).
 
-    Not for `accumulated`: a codebook's update is of the whole batch.
-
     Raises:
-      TypeError: where the model's posterior is not of codes, or for a batch of uint8 pixels.
+      TypeError: if the model's posterior is not of codes, or for a batch of uint8 pixels.
 
     Source: van den Oord et al. 2017 (arXiv:1711.00937), eq. 3.
     """

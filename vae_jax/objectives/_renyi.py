@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import chex
 import jax
@@ -38,11 +39,11 @@ def renyi_from_log_weights(log_weights: ArrayLike, alpha: float) -> jax.Array:
     return origin + jnp.where(is_near_1, near_1, far) / power
 
 
-def renyi(model: VAE, params: Params, key: jax.Array, x: ArrayLike, num_samples: int, alpha: float) -> jax.Array:
+def renyi(model: VAE, params: Params, key: jax.Array, x: Any, num_samples: int, alpha: float) -> jax.Array:
     """1 / (1 - alpha) log 1/K sum_k (p(x, z_k) / q(z_k | x))^(1 - alpha) of one example: a scalar in nats.
 
-    It falls as alpha rises. In expectation it is a lower bound of log p(x) where alpha >= 0; where alpha < 0 it may lie
-    above.
+    It falls as alpha rises. In expectation it is a lower bound of log p(x) if alpha >= 0, and may lie above it if
+    alpha < 0.
 
     Args:
       model: the model.
@@ -53,30 +54,20 @@ def renyi(model: VAE, params: Params, key: jax.Array, x: ArrayLike, num_samples:
       alpha: any finite number; 0 is the IWAE bound, 1 the ELBO.
 
     Raises:
-      ValueError: where num_samples is below 1 or alpha is not finite.
+      ValueError: if num_samples is below 1 or alpha is not finite.
 
     Source: Li & Turner 2016 (arXiv:1602.02311).
     """
-    _check(alpha)
+    check_number("alpha", alpha)
     return renyi_from_log_weights(log_weights(model, params, key, x, num_samples), alpha)
 
 
 def negative_renyi(num_samples: int, alpha: float) -> Objective:
     """The objective -`renyi` (VR-alpha), a mean over the batch in nats per example; the bound is the metric `renyi`.
 
-    Args:
-      num_samples: K, at least 1.
-      alpha: any finite number; 0 is `negative_iwae`, 1 the ELBO.
-
-    Raises:
-      ValueError: where num_samples is below 1 or alpha is not finite.
-      TypeError: by the objective, where the posterior has no density.
+    Arguments and errors as for `renyi`; an UndefinedError by the objective, if the posterior has no density.
 
     Source: Li & Turner 2016 (arXiv:1602.02311).
     """
-    _check(alpha)
-    return negative_bound("renyi", partial(renyi_from_log_weights, alpha=alpha), num_samples)
-
-
-def _check(alpha: float) -> None:
     check_number("alpha", alpha)
+    return negative_bound("renyi", partial(renyi_from_log_weights, alpha=alpha), num_samples)

@@ -1,18 +1,17 @@
-"""Objectives that change while a model trains: what they are at a step, and when they have stopped changing."""
+"""Objectives that change while a model trains, until the end of their warm-up."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import jax
 from jax.typing import ArrayLike
 
 from vae_jax.distributions._checks import check_count
-from vae_jax.models._model import VAE
+from vae_jax.models._model import Model
 from vae_jax.objectives._batch import Aux, Objective
-from vae_jax.objectives._beta import beta_vae_loss, sampled_beta_vae_loss
-from vae_jax.objectives._capacity import capacity_loss
 from vae_jax.objectives.schedules import Schedule
 from vae_jax.params import Params
 
@@ -33,12 +32,12 @@ class Scheduled:
     def __post_init__(self) -> None:
         check_count("warm_up_steps", self.warm_up_steps, 0)
 
-    def __call__(self, model: VAE, params: Params, key: jax.Array, batch: jax.Array) -> tuple[jax.Array, Aux]:
+    def __call__(self, model: Model, params: Params, key: jax.Array, batch: Any) -> tuple[jax.Array, Aux]:
         return self.at(self.warm_up_steps)(model, params, key, batch)
 
 
 def at_step(objective: Objective, step: ArrayLike) -> Objective:
-    """`objective.at(step)` where it is `Scheduled`, and any other objective itself."""
+    """`objective.at(step)` if it is `Scheduled`; any other objective is returned as it is."""
     return objective.at(step) if isinstance(objective, Scheduled) else objective
 
 
@@ -50,48 +49,18 @@ def warm_up_steps_of(objective: Objective) -> int:
 def scheduled(make: Callable[[ArrayLike], Objective], schedule: Schedule) -> Scheduled:
     """`make(schedule.at(step))` at every step: a warm-up of the one number that `make` takes.
 
+    `scheduled(beta_vae_loss, linear(10_000))` is the KL warm-up, from the distortion alone to the ELBO.
+
     Args:
       make: (value) -> objective, the value possibly traced; for example `objectives.beta_vae_loss`.
       schedule: of the value: `schedules.linear`, `schedules.cyclical`.
 
     Raises:
-      ValueError: by `make`, where it refuses the value that the schedule begins or ends with.
+      ValueError: by `make`, if it refuses the value that the schedule begins or ends with.
+
+    Source: Bowman et al. 2016 (arXiv:1511.06349); Sonderby et al. 2016 (arXiv:1602.02282), for beta.
     """
     with jax.ensure_compile_time_eval():
         for step in (0, schedule.num_steps):
             make(schedule.at(step))
     return Scheduled(lambda step: make(schedule.at(step)), schedule.num_steps)
-
-
-def kl_warm_up(schedule: Schedule) -> Scheduled:
-    """`beta` with a beta that rises, its KL divergence in closed form: without a warm-up some codes are never used.
-
-    Args:
-      schedule: of beta; one that ends at 1 ends with the ELBO.
-
-    Source: Bowman et al. 2016 (arXiv:1511.06349); Sonderby et al. 2016 (arXiv:1602.02282).
-    """
-    return scheduled(beta_vae_loss, schedule)
-
-
-def sampled_kl_warm_up(schedule: Schedule) -> Scheduled:
-    """`kl_warm_up` for a posterior or prior to which no KL divergence is known: `sampled_beta` with a beta that rises.
-
-    Args:
-      schedule: of beta; one that ends at 1 ends with the ELBO.
-
-    Source: Bowman et al. 2016 (arXiv:1511.06349); Sonderby et al. 2016 (arXiv:1602.02282).
-    """
-    return scheduled(sampled_beta_vae_loss, schedule)
-
-
-def capacity_warm_up(gamma: float, schedule: Schedule) -> Scheduled:
-    """`capacity` with a capacity C that rises: the code learns what is worth most nats first.
-
-    Args:
-      gamma: of `capacity`.
-      schedule: of C in nats; Burgess et al. raise it linearly from 0 to 25.
-
-    Source: Burgess et al. 2018 (arXiv:1804.03599).
-    """
-    return scheduled(lambda nats: capacity_loss(gamma, nats), schedule)

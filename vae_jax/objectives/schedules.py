@@ -10,8 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from vae_jax.distributions._checks import check_number
-from vae_jax.objectives._checks import check_at_least_1
+from vae_jax.distributions._checks import check_count, check_number
 
 
 class Schedule(NamedTuple):
@@ -30,9 +29,9 @@ def linear(num_steps: int, start: float = 0.0, end: float = 1.0) -> Schedule:
       end: the value that stays.
 
     Raises:
-      ValueError: where num_steps is below 1.
+      ValueError: if num_steps is below 1.
     """
-    check_at_least_1("num_steps", num_steps)
+    check_count("num_steps", num_steps)
     _check_ends(start, end)
     return Schedule(lambda step: _between(start, end, jnp.asarray(step) / num_steps), num_steps)
 
@@ -52,12 +51,12 @@ def cyclical(
       end: the value at the end of each, and after them.
 
     Raises:
-      ValueError: where a number is out of its range.
+      ValueError: if a number is out of its range.
 
     Source: Fu et al. 2019 (arXiv:1903.10145).
     """
-    check_at_least_1("num_cycles", num_cycles)
-    check_at_least_1("steps_per_cycle", steps_per_cycle)
+    check_count("num_cycles", num_cycles)
+    check_count("steps_per_cycle", steps_per_cycle)
     _check_ends(start, end)
     if not 0 < rise <= 1:
         raise ValueError(f"rise must be above 0 and at most 1, got {rise}")

@@ -72,8 +72,9 @@ def fit_ensemble(
     others go on. On accelerators the models are mapped by `vmap`, all at once; on a CPU, which one model fills, the
     program trains an epoch of one after the other.
 
-        fit_ensemble(model, lambda n: (beta(n["beta"]), optax.adam(n["rate"])), {"beta": [1, 2, 4], "rate": [1e-3] * 3},
-                     train, validation, jax.random.split(key, 3), epochs=10)
+        setup = lambda n: (beta_vae_loss(n["beta"]), optax.adam(n["rate"]))
+        fit_ensemble(model, setup, {"beta": [1, 2, 4], "rate": [1e-3] * 3}, train, validation,
+                     jax.random.split(key, 3), epochs=10)
 
     Args:
       model: the one that all are; their parameters start from their own keys.
