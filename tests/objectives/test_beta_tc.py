@@ -7,7 +7,8 @@ import pytest
 import scipy.stats
 
 from contract.objectives_table import IMAGES, NOISY
-from vae_jax import VAE, Normal, objectives
+from vae_jax import VAE, Normal, objectives, standard_normal
+from vae_jax.distributions import MultivariateNormal
 from vae_jax.objectives import LogAggregate, rate_parts
 
 
@@ -76,10 +77,20 @@ def test_a_posterior_that_is_no_normal_and_a_negative_weight_are_refused():
         init=lambda key: {},
         encode=lambda params, x: Normal(x, jnp.zeros_like(x)),
         prior=lambda params: Normal(jnp.zeros((4, 4, 1)), jnp.zeros((4, 4, 1))),
-        decode=lambda params, z: Normal(z, jnp.zeros_like(z)),
+        decode=lambda params, z: Normal(jnp.sum(z) * jnp.ones((4, 4, 1)), jnp.zeros((4, 4, 1))),
     )
     for objective in (objectives.beta_tcvae_loss(2.0, objectives.stratified(10)), objectives.dip_vae_i_loss(1.0)):
-        with pytest.raises(TypeError, match="needs a model whose encode returns a Normal over a vector z"):
+        with pytest.raises(
+            TypeError, match=r"_loss needs a model whose z is a vector, .* an array of shape \(4, 4, 1\)"
+        ):
             loss_and_metrics(objective, NOISY._replace(model=grid, params={}))
+        correlated = grid._replace(
+            encode=lambda params, x: MultivariateNormal(x[0, :2, 0], jnp.eye(2)),
+            prior=lambda params: standard_normal(2),
+        )
+        with pytest.raises(
+            TypeError, match=r"_loss needs a posterior with independent dimensions.*MultivariateNormal has"
+        ):
+            loss_and_metrics(objective, NOISY._replace(model=correlated, params={}))
     with pytest.raises(ValueError, match="gamma must be"):
         objectives.beta_tcvae_loss(2.0, objectives.stratified(10), gamma=-1.0)

@@ -1,11 +1,10 @@
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from models.tiny_priors import call, call_each, rough
-from vae_jax.models import masked_prior, transformer_prior
-from vae_jax.objectives import code_prior_loss
+from vae_jax.models import Example, masked_prior, transformer_prior
+from vae_jax.objectives import MeanOverExamples, code_prior_loss
 
 K, T, SIZES = 5, 6, {"layers": 1, "width": 8, "heads": 2}
 CODES = np.random.default_rng(0).integers(0, K, (4, T)).astype(np.int32)
@@ -26,16 +25,20 @@ def test_without_classes_it_is_the_mean_of_minus_log_p_and_bits_a_code():
     np.testing.assert_allclose(metrics["bits_per_code"], expected / T / np.log(2), rtol=1e-5)
 
 
-def test_of_a_conditional_prior_every_example_has_its_label_before_its_codes():
+def test_a_class_conditional_prior_is_trained_on_examples_of_codes_and_label():
     prior = transformer_prior(K, T, 3, label_dropout=0.0, **SIZES)
     params = rough(prior.init)
-    loss, _ = loss_and_metrics(prior, params, jnp.concatenate([LABELS[:, None], CODES], axis=1))
+    loss, _ = loss_and_metrics(prior, params, Example(CODES, LABELS))
     each = call_each(prior.log_prob, (None, 0, 0), params, CODES, LABELS)
     np.testing.assert_allclose(loss, -np.mean(each), rtol=1e-5)
     others = call_each(prior.log_prob, (None, 0, 0), params, CODES, (LABELS + 1) % 3)
     assert np.abs(each - others).max() > 0.2
-    with pytest.raises(ValueError, match=r"the label and the 6 codes of an image, of shape \(7,\), got \(6,\)"):
+    with pytest.raises(TypeError, match=r"a prior of 3 classes is trained on Example\(codes, labels\)"):
         loss_and_metrics(prior, params, CODES)
+    unconditional = transformer_prior(K, T, **SIZES)
+    with pytest.raises(TypeError, match="a prior of 0 classes is trained on codes alone"):
+        loss_and_metrics(unconditional, rough(unconditional.init), Example(CODES, LABELS))
+    assert isinstance(code_prior_loss, MeanOverExamples)
 
 
 def test_what_bounds_nothing_has_another_name():

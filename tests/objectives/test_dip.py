@@ -23,13 +23,13 @@ def test_covariance_is_numpy_s_and_penalty_is_the_sum_by_hand():
     assert float(dip_penalty(jnp.eye(4), 10.0, 10.0)) == 0.0
 
 
-@pytest.mark.parametrize("name", ["dip_i", "dip_ii"])
+@pytest.mark.parametrize("name", ["dip_vae_i_loss", "dip_vae_ii_loss"])
 def test_penalty_is_of_the_means_or_of_the_draws(name):
     model, params, batch = NOISY
     posterior = jax.vmap(lambda x: model.encode(params, x))(jnp.asarray(batch))
     covariance = np.cov(np.float64(posterior.mean), rowvar=False, bias=True)
     diagonal = 20.0
-    if name == "dip_ii":
+    if name == "dip_vae_ii_loss":
         covariance += np.diag(np.exp(np.float64(posterior.log_variance)).mean(0))
         diagonal = 2.0
     loss, aux = getattr(objectives, name)(2.0)(model, params, jax.random.key(0), batch)

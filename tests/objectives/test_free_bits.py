@@ -104,9 +104,9 @@ def test_channels_of_a_feature_map_are_groups():
     np.testing.assert_allclose(aux.metrics["rate"], per_channel.sum(), rtol=1e-5)
 
 
-def test_it_needs_diagonal_normals_and_says_so():
+def test_it_needs_independent_dimensions_and_says_so():
     deterministic = MODEL._replace(encode=lambda params, x: Delta(params["encoder"] @ x))
-    with pytest.raises(TypeError, match=r"model: free bits need .* diagonal Normal .*got Delta and Normal"):
+    with pytest.raises(TypeError, match=r"model: free bits need .*from Delta to Normal: .* diagonal Normals"):
         free_bits_loss(0.5)(deterministic, PARAMS, KEY, XS)
 
 

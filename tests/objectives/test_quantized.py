@@ -109,7 +109,7 @@ def test_the_entropy_of_a_batch_counts_for_every_place_as_the_commitment_does():
 
 def test_a_model_without_codes_is_refused():
     model = mlp_vae(IMAGE, 2, (8,))
-    with pytest.raises(TypeError, match=r"quantized needs a model whose encode returns codes.*got a Normal"):
+    with pytest.raises(TypeError, match=r"vq_vae_loss needs a model whose encode returns codes.*got a Normal"):
         vq_vae_loss(model, init(model, jax.random.key(0)), jax.random.key(1), BATCH)
 
 

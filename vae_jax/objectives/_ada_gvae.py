@@ -11,7 +11,7 @@ from jax.typing import ArrayLike
 
 from vae_jax.distributions import Distribution, UndefinedError, kl_divergence, kl_per_dimension
 from vae_jax.distributions._checks import check_number
-from vae_jax.models._model import VAE
+from vae_jax.models._model import VAE, path_of
 from vae_jax.objectives._batch import Metrics, Objective, mean_over_batch
 from vae_jax.objectives._beta_vae import beta_loss_from_terms
 from vae_jax.objectives._elbo import ElboTerms, elbo_metrics
@@ -60,9 +60,10 @@ def ada_gvae_loss(beta: ArrayLike = 1.0) -> Objective:
     check_number("beta", beta, 0)
 
     def example_objective(model: VAE, params: Params, key: jax.Array, x: Any) -> tuple[jax.Array, Metrics]:
-        if any(jnp.shape(leaf)[:1] != (2,) for leaf in jax.tree.leaves(x)):
-            shapes = jax.tree.map(lambda leaf: ["B", *jnp.shape(leaf)], x)
-            raise ValueError(f"batch must be pairs of examples, [B, 2, ...], got {shapes}")
+        for path, leaf in jax.tree.leaves_with_path(x):
+            if leaf.shape[:1] != (2,):
+                shape = ", ".join(map(str, ("B", *leaf.shape)))
+                raise ValueError(f"batch{path_of(path)} must be pairs of examples, [B, 2, ...], got [{shape}]")
         images = [jax.tree.map(lambda leaf, i=i: leaf[i], x) for i in range(2)]
         first, second = (model.encode(params, image) for image in images)
         prior = model.prior(params)
