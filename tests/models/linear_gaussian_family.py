@@ -1,8 +1,8 @@
 """A family of linear-Gaussian VAEs, one for each label, of which everything is known exactly.
 
-z ~ N(m_y, I) and x = W z + b_y + N(0, s^2 I) for a label y of 0, 1, 2, with the W and s of `objectives.linear_gaussian`:
-so log p(x | y) = log N(x; W m_y + b_y, W W^T + s^2 I), and the true posterior is N(P^-1 (m_y + W^T (x - b_y) / s^2),
-P^-1) with a diagonal P = I + W^T W / s^2. The encoder is q(z | x, y) = N(A (x - b_y) + B m_y, diag exp(lv)).
+z ~ N(m_y, I) and x = W z + b_y + N(0, s^2 I) for a label y of 0, 1, 2, with W and s of `objectives.linear_gaussian`: so
+log p(x | y) = log N(x; W m_y + b_y, W W^T + s^2 I), and the true posterior is N(P^-1 (m_y + W^T (x - b_y) / s^2), P^-1)
+with a diagonal P = I + W^T W / s^2. The encoder is q(z | x, y) = N(A (x - b_y) + B m_y, diag exp(lv)).
 
 `FAMILY` has a prior for each label; `COMMON_PRIOR_FAMILY` has N(0, I) for all (give it parameters with `common=True`).
 References in numpy float64.

@@ -1,0 +1,81 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from vae_jax.models import Example, contexts
+
+KEY = jax.random.key(0)
+LABELS, VECTOR = contexts.labels(4), contexts.vector(3)
+
+
+def test_a_label_is_one_hot_a_vector_itself_and_an_embedding_a_row_of_its_table():
+    np.testing.assert_array_equal(LABELS.embed({}, jnp.int32(2)), [0.0, 0.0, 1.0, 0.0])
+    assert (LABELS.size, LABELS.init(KEY)) == (4, {})
+    np.testing.assert_array_equal(VECTOR.embed({}, np.array([1, 0, 2])), np.array([1.0, 0.0, 2.0], np.float32))
+    assert (VECTOR.size, VECTOR.init(KEY)) == (3, {})
+    embedded = contexts.embedded_labels(5, 2)
+    params = embedded.init(KEY)
+    assert embedded.size == 2 and params["table"].shape == (5, 2)
+    np.testing.assert_array_equal(embedded.embed(params, np.int64(3)), params["table"][3])
+    table = np.asarray(contexts.embedded_labels(2000, 3).init(KEY)["table"], np.float64)
+    assert abs(table.mean()) < 5 / np.sqrt(6000) and abs(table.std() - 1) < 5 / np.sqrt(12000)
+
+
+def test_a_label_out_of_range_that_nobody_saw_is_nan_and_no_other_label():
+    embedded = contexts.embedded_labels(4, 2)
+    for kind in (LABELS, embedded):
+        vectors = jax.jit(jax.vmap(lambda y, kind=kind: kind.embed(kind.init(KEY), y)))(jnp.arange(-1, 5))
+        np.testing.assert_array_equal(np.isnan(vectors).all(axis=1), [True, False, False, False, False, True])
+        assert np.isfinite(vectors[1:5]).all()
+
+
+BAD = [
+    (LABELS, [[4]], ValueError, "y must be an integer label from 0 to 3, got 4"),
+    (LABELS, [[-1]], ValueError, "y must be an integer label from 0 to 3, got -1"),
+    (LABELS, [[1.0]], TypeError, "y must be an integer label from 0 to 3, got dtype float"),
+    (LABELS, [[True]], TypeError, "got dtype bool"),
+    (LABELS, [[[1, 0]]], ValueError, r"y must be an integer label .* for each example, got an array of shape \(2,\)"),
+    (LABELS, [1], ValueError, "y must have a leading axis, one entry for each example; it has none"),
+    (contexts.embedded_labels(4, 2), [[7]], ValueError, "y must be an integer label from 0 to 3, got 7"),
+    (
+        VECTOR,
+        [[[1.0, 2.0]]],
+        ValueError,
+        r"y must be a vector of 3 numbers for each example, got an array of shape \(2,",
+    ),
+    (VECTOR, [[[1.0, np.nan, 0.0]]], ValueError, "y must be a vector of 3 numbers that are finite"),
+    (VECTOR, [[["a", "b", "c"]]], TypeError, "y must be a vector of 3 numbers, got dtype <U1"),
+]
+
+
+def test_a_bad_context_is_refused_by_name_with_what_would_be_right():
+    for kind, given, error, message in BAD:
+        with pytest.raises(error, match=message):
+            kind.check("y", np.asarray(given[0]))
+    for tree in ([1, 2], {"label": np.zeros(2, int)}, Example(np.zeros(2), np.zeros(2, int)), None):
+        with pytest.raises(TypeError, match=f"y must be one array, got a {type(tree).__name__}"):
+            LABELS.check("y", tree)
+    LABELS.check("y", np.arange(4))
+    VECTOR.check("y", np.zeros((2, 3), np.uint8))  # attributes may be bytes: these are no pixels
+
+
+def test_under_tracing_shape_and_dtype_are_still_checked():
+    for kind, given, error, message in (
+        (LABELS, jnp.zeros(2), TypeError, "context must be an integer label from 0 to 3, got dtype float32"),
+        (
+            LABELS,
+            jnp.zeros((2, 1), int),
+            ValueError,
+            r"context must be an integer label .* got an array of shape \(1,\)",
+        ),
+        (VECTOR, jnp.zeros((2, 2)), ValueError, r"context must be a vector of 3 numbers, got an array of shape \(2,\)"),
+    ):
+        with pytest.raises(error, match=message):
+            jax.jit(jax.vmap(lambda context, kind=kind: kind.embed({}, context)))(given)
+
+
+@pytest.mark.parametrize("build", [contexts.labels, contexts.vector, lambda n: contexts.embedded_labels(n, 2)])
+def test_a_kind_of_nothing_is_refused(build):
+    with pytest.raises(ValueError, match="must be at least 1, got 0"):
+        build(0)
