@@ -5,15 +5,18 @@ import gzip
 import json
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import onnxruntime
 import pytest
 
 from fresh import some_params
+from vae_jax.distributions import MultivariateNormal
 from vae_jax.evaluation import kl_per_dimension, posterior_means
 from vae_jax.explorer import payload_of
 from vae_jax.explorer._codes import Layer, layers_of
-from vae_jax.models import hierarchical_vae, mlp_vae, with_mixture_prior
+from vae_jax.explorer._vectors import vector_space
+from vae_jax.models import hierarchical_vae, mlp_vae, posteriors, vae, with_mixture_prior
 from vae_jax.models._codes import Level
 from vae_jax.networks import mlp_decoder, mlp_encoder
 from vae_jax.quantizers import product_quantizer, vector_quantizer
@@ -90,6 +93,25 @@ def test_a_prior_that_is_no_normal_comes_as_draws(small):
     # Draws and moments are of one distribution: within five standard errors.
     error = payload.space.prior_standard_deviation / np.sqrt(128)
     assert (np.abs(payload.space.draws.mean(axis=0) - payload.space.prior_mean) < 5 * error).all()
+
+
+def test_a_full_covariance_has_its_standard_deviations_and_as_a_prior_comes_as_draws():
+    posterior = posteriors.full_covariance(2)
+    model = vae(mlp_encoder((4, 4, 1), 5, (8,)), mlp_decoder(2, (4, 4, 1, 1), (8,)), posterior)
+    factor = jnp.array([[2.0, 0.0], [-1.2, 0.5]])
+    params, xs = some_params(model), np.random.default_rng(0).uniform(size=(20, 4, 4, 1)).astype(np.float32)
+    space = vector_space(model, params, xs, jax.random.key(0))
+    factors = np.asarray(jax.vmap(lambda x: model.encode(params, x).scale_tril)(xs), np.float64)
+    variances = np.einsum("nij,nij->ni", factors, factors)
+    np.testing.assert_allclose(space.standard_deviations, np.sqrt(variances), rtol=1e-5)
+    assert (space.prior, space.kl, space.draws) == ("Normal", None, None)
+    correlated = model._replace(prior=lambda params: MultivariateNormal(jnp.ones(2), factor))
+    space = vector_space(correlated, params, xs, jax.random.key(0))
+    assert (space.prior, space.draws.shape) == ("MultivariateNormal", (128, 2))
+    # Moments are of 4096 draws: five standard errors.
+    np.testing.assert_allclose(space.prior_mean, [1.0, 1.0], atol=5 * 2 / 64)
+    np.testing.assert_allclose(space.prior_standard_deviation, [2.0, 1.3], rtol=5 / np.sqrt(2 * 4096))
+    assert np.corrcoef(space.draws.T)[0, 1] < -0.8  # -0.92: five standard errors are 0.07
 
 
 def test_layers_are_where_the_indices_of_the_sequence_lie():

@@ -28,6 +28,13 @@ class DiscreteUniform(Distribution):
         sizes = jnp.asarray(self.sizes)
         return jax.random.randint(key, sizes.shape, 0, sizes, jnp.int32)
 
+    def from_uniforms(self, uniforms: ArrayLike) -> jax.Array:
+        """floor(K u): maps draws of the uniform distribution on [0, 1), of the event's shape, to draws of this."""
+        uniforms, sizes = jnp.asarray(uniforms), jnp.asarray(self.sizes)
+        chex.assert_equal_shape([uniforms, sizes])
+        # A number just below 1 may round to K.
+        return jnp.minimum((uniforms * sizes).astype(jnp.int32), sizes - 1)
+
     def supports(self, value: ArrayLike) -> jax.Array:
         value, sizes = jnp.asarray(value), jnp.asarray(self.sizes)
         if not jnp.issubdtype(value.dtype, jnp.integer):

@@ -9,11 +9,10 @@ import jax
 import jax.numpy as jnp
 
 from vae_jax.distributions import (
-    Chain,
-    DiscreteUniform,
     UndefinedError,
     from_standard_normal_of,
     mean_of,
+    point_estimate_of,
     standard_deviation_of,
 )
 from vae_jax.models import VAE, CodebookPrior, Conditional, QuantizedPosterior
@@ -69,23 +68,23 @@ def functions_of(model: Model, params: Params, image_shape: Sequence[int], num_c
     x = jax.ShapeDtypeStruct(tuple(image_shape), jnp.float32)
     label = None if num_classes is None else jax.ShapeDtypeStruct((), jnp.int32)
     posterior = jax.eval_shape(lambda x, label: given(model, label).encode(params, x), x, label)
+    try:
+        z = jax.eval_shape(lambda x, label: point_estimate_of(given(model, label).encode(params, x)), x, label)
+    except UndefinedError:
+        z = None
     if isinstance(model, Conditional):
-        if isinstance(posterior, (QuantizedPosterior, Chain)):
+        if isinstance(z, tuple):
             raise ValueError("a Conditional must have a z that is one vector to be exported")
     elif isinstance(posterior, QuantizedPosterior):
         return _of_codes(model, params, tuple(image_shape))
-    elif isinstance(posterior, Chain):
+    elif isinstance(z, tuple) and all(isinstance(part, jax.ShapeDtypeStruct) for part in z):
         return _of_chains(model, params, tuple(image_shape))
-    try:
-        mean = jax.eval_shape(lambda x, label: mean_of(given(model, label).encode(params, x)), x, label)
-    except UndefinedError:
-        mean = None
-    if not isinstance(mean, jax.ShapeDtypeStruct) or len(mean.shape) != 1:
+    if not isinstance(z, jax.ShapeDtypeStruct) or len(z.shape) != 1:
         raise ValueError(
             "model must have a z that is one vector, several of a Chain, or codes on grids, to be exported; got a "
             f"posterior of the type {type(posterior).__name__}"
         )
-    return _of_vectors(model, params, tuple(image_shape), mean.shape[0], num_classes)
+    return _of_vectors(model, params, tuple(image_shape), z.shape[0], num_classes)
 
 
 def _images(name: str, shape: tuple[int, ...], meaning: str) -> Tensor:
@@ -202,10 +201,8 @@ def _of_codes(model: VAE, params: Params, shape: tuple[int, ...]) -> Functions:
 def _from_uniforms(prior: CodebookPrior) -> tuple[Callable[[jax.Array], jax.Array] | None, str]:
     """Uniform numbers `[T]` -> codes int32 `[T]`; or None, and why there is no such function."""
     sequence = prior.sequence
-    if isinstance(sequence, DiscreteUniform):
-        sizes = jnp.asarray(sequence.sizes)
-        # A number just below 1 may round to K.
-        return lambda uniforms: jnp.minimum((uniforms * sizes).astype(jnp.int32), sizes - 1), ""
+    if hasattr(sequence, "from_uniforms"):
+        return sequence.from_uniforms, ""
     if not isinstance(sequence, PriorSequence):
         return None, f"codes of a {type(sequence).__name__} are drawn by its own generator"
     draw = sequence.prior.from_uniforms
