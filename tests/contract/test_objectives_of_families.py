@@ -1,0 +1,137 @@
+"""The contract of objectives of a family of models, whose examples have contexts: `Example(x, context)`.
+
+Each row says its kind by its type, and is held to it: a mean over examples is the mean of what it is for each example
+and the model of its context; any other is what it is for the model of a context that its whole batch shares.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from contract.checks import assert_trees_close
+from contract.objectives_table import CODE_MODEL, IMAGES, OBJECTIVES, VAE_MODEL, VAE_PARAMS
+from vae_jax import objectives as o
+from vae_jax.distributions import Normal
+from vae_jax.models import VAE, Conditional, Example, with_vamp_prior
+
+CONTEXTS = np.array([0.3, -0.2, 0.1, -0.4], np.float32)
+KEYS = jax.random.split(jax.random.key(0), 4)
+# One of each kind: a mean over examples, a statistic of the batch, a state that the batch changes.
+QUICK = ("negative_elbo", "dip_vae_ii_loss(2.0)", "vq_vae_loss")
+
+
+def family_of(model):
+    """The model with the weights of its networks times 1 + context, a number, and a Normal prior shifted by it."""
+
+    def given(context):
+        def scaled(params):
+            networks = {name: params[name] for name in ("encoder", "decoder")}
+            return {**params, **jax.tree.map(lambda leaf: (1 + context) * leaf, networks)}
+
+        def prior(params):
+            prior = model.prior(params)
+            return Normal(prior.mean + context, prior.log_variance) if isinstance(prior, Normal) else prior
+
+        encode, decode = (lambda params, x, part=part: part(scaled(params), x) for part in (model.encode, model.decode))
+        return VAE(model.init, encode, prior, decode)
+
+    return Conditional(model.init, given)
+
+
+def is_mean(row):
+    return isinstance(o.at_step(row.objective, 0), o.MeanOverExamples)
+
+
+def needs_known_examples(row):
+    """The estimate of the aggregate posterior by all examples, whose contexts it would have to know."""
+    return not row.needs_batch and not is_mean(row)
+
+
+def rows(*names):
+    return pytest.mark.parametrize("row", [OBJECTIVES[name] for name in names], ids=names)
+
+
+def test_every_row_says_its_kind_by_its_type():
+    of_all = [name for name, row in OBJECTIVES.items() if needs_known_examples(row)]
+    assert of_all == ["beta_tcvae_loss(6.0), exact"]
+    assert not any(is_mean(row) and (row.needs_batch or row.needs_size) for row in OBJECTIVES.values())
+    assert sum(map(is_mean, OBJECTIVES.values())) >= 15
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        pytest.param(row, id=name, marks=() if name in QUICK else pytest.mark.slow)
+        for name, row in OBJECTIVES.items()
+        if not needs_known_examples(row)
+    ],
+)
+def test_of_a_family_it_is_what_its_kind_says_whatever_the_batch_size_and_under_vmap(row):
+    model, params, xs = row.problem
+    objective, family = row.objective, family_of(model)
+
+    def value(model, keys, batch):
+        loss, aux = objective(model, params, keys, batch)
+        return {"loss": loss, **aux.metrics}, aux.buffers
+
+    def alone(example):
+        key, x, context = example
+        return value(family.given(context), key[None], x[None])[0]
+
+    @jax.jit
+    def program(keys, xs, contexts):
+        # Two batches, mapped by vmap: of one context each if the objective is of its batch, else of four.
+        each = jnp.stack([contexts, contexts[::-1]] if is_mean(row) else jnp.broadcast_to(contexts[:2, None], (2, 4)))
+        found = jax.vmap(lambda contexts: value(family, keys, Example(xs, contexts)))(each)
+        if is_mean(row):
+            one_by_one = lambda contexts: jax.tree.map(jnp.mean, jax.lax.map(alone, (keys, xs, contexts)))
+            expected = (jax.lax.map(one_by_one, each), found[1])  # buffers pass through
+        else:
+            expected = jax.lax.map(lambda context: value(family.given(context), keys, xs), contexts[:2])
+        twice = jax.tree.map(lambda leaf: jnp.concatenate([leaf, leaf]), (keys, Example(xs, each[0])))
+        return found, expected, value(family, *twice)[0]
+
+    found, expected, twice = program(KEYS, xs, CONTEXTS)
+    assert_trees_close(found, expected, rtol=1e-5, atol=1e-5)
+    losses = found[0]["loss"]
+    assert abs(losses[0] - losses[1]) > 1e-3 * abs(losses[0])  # the context makes a difference
+    if not row.needs_size:
+        assert_trees_close(twice["loss"], losses[0], rtol=1e-5)
+
+
+@rows(*QUICK[:2])
+def test_of_a_family_it_is_the_same_without_jit(row):
+    model, params, xs = row.problem
+    family, batch = family_of(model), Example(xs, CONTEXTS)
+    eager = row.objective(family, params, KEYS, batch)
+    jitted = jax.jit(lambda keys, batch: row.objective(family, params, keys, batch))(KEYS, batch)
+    assert_trees_close(jitted, eager, rtol=2e-5)
+
+
+def test_contexts_where_none_are_taken_and_the_other_way_round_are_refused_by_every_kind():
+    for name in QUICK:
+        model, params, xs = OBJECTIVES[name].problem
+        with pytest.raises(TypeError, match="model takes no context"):
+            OBJECTIVES[name].objective(model, params, KEYS, Example(xs, CONTEXTS))
+        with pytest.raises(TypeError, match="model is a Conditional and needs a context"):
+            OBJECTIVES[name].objective(family_of(model), params, KEYS, xs)
+        with pytest.raises(ValueError, match=r"batch\.x has 4, batch\.context has 3"):
+            OBJECTIVES[name].objective(family_of(model), params, KEYS, Example(xs, CONTEXTS[:3]))
+    assert OBJECTIVES["vq_vae_loss"].problem.model is CODE_MODEL
+
+
+@pytest.mark.parametrize("objective", [o.negative_sampled_elbo, o.negative_iwae(3)], ids=["elbo", "iwae"])
+def test_a_vamp_prior_of_a_family_is_encoded_once_a_program_call_and_not_once_an_example(objective):
+    encoded = []
+
+    def counting(params, x):
+        jax.debug.callback(lambda x: encoded.append(x), jnp.sum(x))
+        return VAE_MODEL.encode(params, x)
+
+    family = with_vamp_prior(family_of(VAE_MODEL._replace(encode=counting)), 3, IMAGES.shape[1:], contexts=CONTEXTS[:3])
+    params = {**family.init(jax.random.key(0)), **VAE_PARAMS}
+    encoded.clear()
+    jax.block_until_ready(jax.jit(objective, static_argnums=0)(family, params, KEYS, Example(IMAGES, CONTEXTS)))
+    jax.effects_barrier()
+    assert len(encoded) == 3 + 4  # the pseudo-inputs and the examples; once an example it would be 3 * 4 + 4
