@@ -17,11 +17,12 @@ from vae_jax.evaluation._examples import (
     contexts_of,
     mean_over_examples,
     over_examples,
+    rows_at,
     with_prior_computed,
 )
 from vae_jax.evaluation._measures import Measures
 from vae_jax.models._codes import Level, sequence_of
-from vae_jax.models._model import VAE, Example, Model
+from vae_jax.models._model import VAE, Example, Model, given
 from vae_jax.models._use import code, reconstruct
 from vae_jax.models._with_code_prior import levels_of
 from vae_jax.objectives import distortion as distortion_of
@@ -60,7 +61,7 @@ def measure_vq_vae(
     del key, elbo_samples, nll_samples
     xs, count = checked_examples(model, xs)
     sequences = np.asarray(encode_sequences(model, params, xs))
-    codebooks = codebook_counts(sequences, levels_of(model))
+    codebooks = codebook_counts(sequences, levels_of(given(model, rows_at(contexts_of(xs), 0))))
     x = xs.x if isinstance(xs, Example) else xs
     length, pixels = sequences.shape[1], sum(leaf.size for leaf in jax.tree.leaves(x)) // count
     # Each codebook by the share of the indices that are of it.
@@ -114,7 +115,7 @@ def _rate(vae: VAE, params: Params, key: jax.Array, x: Any) -> jax.Array:
 
 def _rates(model: Model, params: Params, xs: Any) -> jax.Array | None:
     try:
-        model = with_prior_computed(model, params, contexts_of(xs))
+        model = with_prior_computed(model, params, xs)
         return over_examples(_rate, model, params, jax.random.key(0), xs, 100)
     except UndefinedError:
         return None

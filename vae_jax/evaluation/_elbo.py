@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from vae_jax.evaluation._examples import contexts_of, over_examples, with_prior_computed
+from vae_jax.evaluation._examples import over_examples, with_prior_at, with_prior_computed
 from vae_jax.evaluation._require import require_at_least_one
 from vae_jax.models._model import VAE, Model
 from vae_jax.params import Params
@@ -50,9 +50,10 @@ def mean_over_samples(
 
     def example(vae: VAE, params: Params, key: jax.Array, x: Any) -> Any:
         keys = jax.random.split(key, num_samples)
-        one = lambda k: estimate(vae, params, k, x)
+        own = with_prior_at(vae, params, vae.prior(params))  # once for all draws
+        one = lambda k: estimate(own, params, k, x)
         draws = jax.lax.map(one, keys, batch_size=min(num_samples, _DRAWS_AT_ONCE))
         return jax.tree.map(jnp.mean, draws)
 
-    model = with_prior_computed(model, params, contexts_of(xs))
+    model = with_prior_computed(model, params, xs)
     return over_examples(example, model, params, key, xs, batch_size)

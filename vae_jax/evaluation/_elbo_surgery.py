@@ -107,7 +107,7 @@ def surgery_terms(model: Model, params: Params, key: jax.Array, xs: Any, num_poi
 def _surgery_terms(model: Model, params: Params, key: jax.Array, xs: Any, num_points: int) -> SurgeryTerms:
     choice_key, draw_key = jax.random.split(key)
     indices = jnp.resize(jax.random.permutation(choice_key, num_examples("xs", xs)), (num_points,))
-    model = with_prior_computed(model, params, contexts_of(xs))
+    model = with_prior_computed(model, params, xs)
 
     def draw(key_and_index: tuple[jax.Array, jax.Array]) -> tuple[Any, jax.Array, jax.Array]:
         key, index = key_and_index

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from vae_jax.distributions import Distribution
 from vae_jax.evaluation._require import require_at_least_one
 from vae_jax.models._checks import check_examples
 from vae_jax.models._model import (
@@ -124,28 +125,30 @@ def contexts_of(xs: Any) -> Any:
     return xs.context if isinstance(xs, Example) else None
 
 
-def with_prior_computed(model: Model, params: Params, contexts: Any) -> Model:
-    """The model whose p(z) at these params is computed here, once, if it is one for all contexts.
+def with_prior_computed(model: Model, params: Params, xs: Any) -> Model:
+    """The model whose p(z) at these params is computed here, once, if it is one for all contexts of xs.
 
     A loop over examples then reads it, and does not compute it at every turn: a VampPrior encodes all its
     pseudo-inputs. A prior that depends on the context is left to be computed for each example.
 
     Args:
       model: the model.
-      params: its parameters, the very object that `prior` will be given; at others p(z) is computed anew.
-      contexts: with a leading axis; None for a VAE.
+      params: its parameters.
+      xs: examples, as `over_examples` takes them.
     """
-    common = common_prior(model, params, contexts)
-    if common is None:
+    xs, _ = as_examples(model, xs)
+    prior = common_prior(model, params, contexts_of(xs))
+    if prior is None:
         return model
+    if not isinstance(model, Conditional):
+        return with_prior_at(model, params, prior)
+    given = model.given
+    return model._replace(given=lambda context: with_prior_at(given(context), params, prior))
 
-    def fixed(vae: VAE) -> VAE:
-        return vae._replace(prior=lambda own: common if own is params else vae.prior(own))
 
-    if isinstance(model, Conditional):
-        family = model
-        return family._replace(given=lambda context: fixed(family.given(context)))
-    return fixed(model)
+def with_prior_at(vae: VAE, params: Params, prior: Distribution) -> VAE:
+    """The VAE that returns this prior if it is given these very params; at others p(z) is computed."""
+    return vae._replace(prior=lambda own: prior if own is params else vae.prior(own))
 
 
 class Estimate(NamedTuple):

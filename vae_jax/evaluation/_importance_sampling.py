@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from vae_jax.evaluation._batches import in_batches
-from vae_jax.evaluation._examples import checked_examples, contexts_of, rows_at, with_prior_computed
+from vae_jax.evaluation._examples import checked_examples, rows_at, with_prior_computed
 from vae_jax.evaluation._pareto import MIN_TAIL, pareto_k, pareto_k_limit, tail_length
 from vae_jax.evaluation._require import require_at_least_one, require_density
 from vae_jax.models._model import Example, Model, bind
@@ -131,7 +131,7 @@ def estimates_at(
     """The estimates of examples that have these indices in their data set, as one program."""
     num_chunks = -(-num_samples // chunk_size)
     chunk = -(-num_samples // num_chunks)  # chunks of equal size: fewer than num_chunks samples are drawn in vain
-    model = with_prior_computed(model, params, contexts_of(xs))
+    model = with_prior_computed(model, params, xs)
     # top_k wants no more places than there are values; with fewer samples than M + 1 there is no tail anyway.
     empty = _Weights(jnp.full(min(tail_length(num_samples) + 1, num_samples), -jnp.inf), jnp.zeros(()), jnp.zeros(()))
 

@@ -12,7 +12,7 @@ from jax.typing import ArrayLike
 
 from vae_jax import distributions
 from vae_jax.distributions import Distribution, UndefinedError, mean_of
-from vae_jax.evaluation._examples import contexts_of, over_examples, with_prior_computed
+from vae_jax.evaluation._examples import over_examples, with_prior_computed
 from vae_jax.evaluation._require import require_at_least_one
 from vae_jax.models._model import VAE, Model
 from vae_jax.params import Params
@@ -119,5 +119,5 @@ def kl_per_dimension(model: Model, params: Params, xs: Any, batch_size: int = 10
         return kl_of_dimensions(vae.encode(params, x), vae.prior(params))
 
     unused = jax.random.key(0)  # the divergence has a closed form
-    model = with_prior_computed(model, params, contexts_of(xs))
+    model = with_prior_computed(model, params, xs)
     return jnp.mean(over_examples(example, model, params, unused, xs, batch_size), axis=0)
