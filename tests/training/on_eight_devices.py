@@ -219,6 +219,7 @@ def main(folder):
         results |= flat(f"{name}/validation", evaluate(after.params, key, validation))
         facts[name] = {
             "collectives": collectives(program),
+            "of_evaluation": collectives(evaluate.lower(after.params, key, validation).compile(UNRUN)),
             "kept": all(
                 leaf.sharding.is_equivalent_to(sharding, leaf.ndim)
                 for leaf, sharding in zip(jax.tree.leaves(after), jax.tree.leaves(shardings), strict=True)

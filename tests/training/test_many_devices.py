@@ -132,6 +132,8 @@ def test_a_replicated_step_communicates_once_and_a_split_one_sums_alone(eight):
     assert kind == "all-reduce"
     # The gradient of all parameters, and the metrics, in one.
     assert types.count("f32") == len(jax.tree.leaves(initial_state().params)) + 4
+    # An evaluation moves no examples between devices: each makes its own part of every batch.
+    assert {kind for _, kind in facts["replicated"]["of_evaluation"]} == {"all-reduce"}
     # By hidden units: one sum for each network's output forward, one for the encoder's code backward, one for the rest.
     assert [kind for _, kind in facts["split"]["collectives"]] == ["all-reduce"] * 4
 

@@ -100,20 +100,21 @@ def make_evaluate(model: Any, objective: Objective, batch_size: int, mesh: Mesh 
     def evaluate(params: Params, key: jax.Array, data: Any) -> Metrics:
         examples = examples_of("data", data)
 
-        def metrics_of(batch_key: jax.Array, number: Any, indices: jax.Array) -> Metrics:
-            loss, aux = objective(model, params, batch_key, batch_at(examples, key, number, indices, mesh))
+        def metrics_of(batch_key: jax.Array, number: Any, size: int) -> Metrics:
+            # Counted here: slices of one array of indices would travel between the devices of a mesh.
+            batch = batch_at(examples, key, number, number * batch_size + jnp.arange(size), mesh)
+            loss, aux = objective(model, params, batch_key, batch)
             return {"loss": loss, **aux.metrics}
 
         num_full, remainder = divmod(examples.count, batch_size)
         full_key, rest_key = jax.random.split(key)
-        indices, totals = jnp.arange(examples.count), []
+        totals = []
         if num_full:
-            full = indices[: num_full * batch_size].reshape(num_full, batch_size)
-            keys = jax.random.split(full_key, num_full)
-            means = jax.lax.map(lambda args: metrics_of(*args), (keys, jnp.arange(num_full), full))
+            numbered = jax.random.split(full_key, num_full), jnp.arange(num_full)
+            means = jax.lax.map(lambda args: metrics_of(*args, batch_size), numbered)
             totals.append(jax.tree.map(lambda m: batch_size * jnp.sum(m), means))
         if remainder:
-            rest = metrics_of(rest_key, num_full, indices[num_full * batch_size :])
+            rest = metrics_of(rest_key, num_full, remainder)
             totals.append(jax.tree.map(lambda m: remainder * m, rest))
         return jax.tree.map(lambda *parts: sum(parts) / examples.count, *totals)
 
