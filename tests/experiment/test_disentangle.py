@@ -27,7 +27,7 @@ from vae_jax.experiment import Evaluate
 from vae_jax.experiment.disentanglement import settings as s
 from vae_jax.experiment.disentanglement import training
 from vae_jax.experiment.disentanglement.evaluate import prepare_scoring
-from vae_jax.experiment.disentanglement.methods import make_model, make_objective, make_optimizer
+from vae_jax.experiment.disentanglement.methods import make_examples, make_model, make_objective, make_optimizer
 from vae_jax.experiment.disentanglement.run import Prepared, command_of, prepare, run, saved_settings
 from vae_jax.experiment.disentanglement.scoring import coarse_sizes, score, table_with_progress
 from vae_jax.experiment.disentanglement.training import is_whole, keys_of, load_latest, load_snapshot, train
@@ -35,7 +35,8 @@ from vae_jax.experiment.load import as_the_model_sees, images_of, load_run
 from vae_jax.experiment.progress import ProgressDisplay
 from vae_jax.experiment.share import export_run, summary_of
 from vae_jax.runs import RunFolder
-from vae_jax.training import init_train_state, make_train_step
+from vae_jax.training import drawn, init_train_state, make_train_step
+from vae_jax.training._examples import batch_at
 from vae_jax.training._validated_epoch import split_key
 
 SIZES = (3, 2, 4, 4, 4)
@@ -49,7 +50,7 @@ def few_sprites():
     """Every tenth angle, every eighth place, every fourth pixel: 384 images."""
     strides = np.array(sprites.FACTOR_SIZES) // np.array(SIZES)
 
-    def render(key, index):
+    def render(table, key, index):
         whole = index_of(factors_of(index, SIZES) * strides, sprites.FACTOR_SIZES)
         return sprites.render(whole)[::4, ::4, None].astype(np.float32)
 
@@ -107,8 +108,11 @@ def test_a_member_is_the_model_that_its_own_steps_train(finished, few_sprites):
     step = jax.jit(make_train_step(model, make_objective(settings, few_sprites, 8.0), optimizer))
     keys = split_key(keys_of(settings).training[2])
     state = jax.jit(lambda key: init_train_state(model, optimizer, key))(keys.init)
-    for _ in range(4):
-        state, _ = step(state, keys.train, np.zeros(4, np.int8))
+    examples = make_examples(settings, few_sprites)
+    assert (examples.count, examples.data) == (384, ())
+    # Two epochs of two steps: those of a step follow from its number alone.
+    for number, indices in enumerate(drawn(keys.train, 0, 4, 384, 4)):
+        state, _ = step(state, keys.train, jax.jit(batch_at)(examples, keys.train, number, indices))
     saved = load_snapshot(settings, model, prepared.folder, 4)[2]
     for a, b in zip(jax.tree.leaves(saved), jax.tree.leaves(state.params), strict=True):
         # Adam divides by a gradient's size: where that is nearly 0, rounding decides.
@@ -333,11 +337,12 @@ def test_every_objective_has_a_weight_a_model_and_a_step(objective, few_sprites)
     settings = s.resolve(dataclasses.replace(SMALL, objective=objective, betas=()))
     assert settings.betas == (s.DEFAULT_WEIGHTS[objective],)
     model, optimizer = make_model(settings, few_sprites.image_shape), make_optimizer(settings)
+    examples = make_examples(settings, few_sprites)
     step = make_train_step(model, make_objective(settings, few_sprites, settings.betas[0]), optimizer)
 
     def moved(key):
         state = init_train_state(model, optimizer, key)
-        after, metrics = step(state, key, np.zeros(4, np.int8))
+        after, metrics = step(state, key, batch_at(examples, key, 0, jnp.arange(4)))
         return jax.tree.map(lambda a, b: abs(a - b).max(), state.params, after.params), metrics
 
     if objective != "factor":  # traced only: what it computes is tested with the objective

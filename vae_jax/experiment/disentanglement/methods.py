@@ -1,8 +1,9 @@
-"""The objectives of the disentanglement experiment: each with its model, its optimizer and its batches."""
+"""The objectives of the disentanglement experiment: each with its model, its optimizer and its examples."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import jax
@@ -10,12 +11,12 @@ import optax
 from jax.typing import ArrayLike
 
 from vae_jax import objectives
-from vae_jax.data import FactorData
+from vae_jax.data import FactorData, render_images, render_pairs
 from vae_jax.experiment.disentanglement.settings import DisentangleSettings, ObjectiveName
 from vae_jax.models import VAE, gaussian_vae, likelihoods, with_discriminator
 from vae_jax.networks import Network, conv_decoder, conv_encoder, mlp_encoder
-from vae_jax.objectives import Objective, on_prepared, schedules
-from vae_jax.training import partitioned
+from vae_jax.objectives import Objective, schedules
+from vae_jax.training import Examples, drawn, partitioned
 
 _CHANNELS, _HIDDEN = (32, 32, 64, 64), 256
 
@@ -47,18 +48,20 @@ def make_optimizer(settings: DisentangleSettings) -> optax.GradientTransformatio
     return partitioned(own, {"discriminator": optax.adam(1e-4, b1=0.5, b2=0.9)})
 
 
-def make_objective(settings: DisentangleSettings, data: FactorData, weight: ArrayLike) -> Objective:
-    """The objective with its weight, which may be traced, on batches that are drawn anew at every step.
+def make_examples(settings: DisentangleSettings, data: FactorData) -> Examples:
+    """Images of combinations of factors that are drawn anew at every step; for Ada-GVAE pairs that share some of them.
 
-    What reaches it as a batch are places to be filled: only their number counts.
+    To be made once for a run: each call makes a new function, and with it a new program.
     """
+    at = partial(render_images, data.render)
+    if settings.objective == "ada_gvae":
+        at = partial(render_pairs, data.render, data.factor_sizes, settings.changed_factors)
+    return Examples(data.table, data.num_images, at, drawn)
 
-    def draw(key: jax.Array, places: jax.Array) -> jax.Array:
-        if settings.objective == "ada_gvae":
-            return data.draw_pairs(key, places.shape[0], settings.changed_factors)
-        return data.draw(key, places.shape[0])
 
-    return on_prepared(_OBJECTIVES[settings.objective](settings, data, weight), draw)
+def make_objective(settings: DisentangleSettings, data: FactorData, weight: ArrayLike) -> Objective:
+    """The objective with its weight, which may be traced."""
+    return _OBJECTIVES[settings.objective](settings, data, weight)
 
 
 def _capacity(settings: DisentangleSettings, data: FactorData, gamma: ArrayLike) -> Objective:

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from vae_jax.checksums import Damaged
 from vae_jax.data import FactorData
-from vae_jax.experiment.disentanglement.methods import make_model, make_objective, make_optimizer
+from vae_jax.experiment.disentanglement.methods import make_examples, make_model, make_objective, make_optimizer
 from vae_jax.experiment.disentanglement.settings import (
     DisentangleSettings,
     config_of,
@@ -27,10 +27,11 @@ from vae_jax.experiment.resumable import Training, train_in_folder
 from vae_jax.models._model import VAE
 from vae_jax.params import Params
 from vae_jax.runs import RunFolder
-from vae_jax.training import EnsembleProgress, History, Row, fit_ensemble
+from vae_jax.training import EnsembleProgress, Examples, History, Row, fit_ensemble
 from vae_jax.training.checkpoints import OrbaxCheckpoints, check_whole, load_best, newest
 
 _VALIDATION_BATCHES = 4
+_VALIDATION = 1  # folded into a key
 
 
 class Keys(NamedTuple):
@@ -47,6 +48,14 @@ def keys_of(settings: DisentangleSettings) -> Keys:
     return Keys(training, *of_seed(settings.seed)[1:])
 
 
+def draw_validation(settings: DisentangleSettings, examples: Examples) -> jax.Array:
+    """Examples that all models are validated on, the same after every epoch."""
+    indices_key, at_key = jax.random.split(jax.random.fold_in(keys_of(settings).scoring, _VALIDATION))
+    count = min(_VALIDATION_BATCHES * settings.batch_size, examples.count)
+    indices = jax.random.choice(indices_key, examples.count, (count,), replace=False)
+    return jax.jit(examples.at)(examples.data, at_key, indices)
+
+
 def snapshot(folder: RunFolder, steps: int) -> Path:
     """Where the parameters after so many steps lie."""
     return folder.checkpoints.with_name("snapshots") / f"step-{steps}"
@@ -61,9 +70,8 @@ def train(
     optimizer = make_optimizer(settings)
     setup = lambda weight: (make_objective(settings, data, weight), optimizer)
     weights = jnp.asarray([member.beta for member in members])
-    # Places to be filled with images that are drawn: see make_objective.
-    train_places = jnp.zeros(chunk * settings.batch_size, jnp.int8)
-    validation_places = jnp.zeros(_VALIDATION_BATCHES * settings.batch_size, jnp.int8)
+    examples = make_examples(settings, data)
+    validation = draw_validation(settings, examples)
 
     def rows_of(history: tuple[History, ...]) -> Iterator[Row]:
         for member, rows in zip(members, history, strict=True):
@@ -75,11 +83,12 @@ def train(
             model,
             setup,
             weights,
-            train_places,
-            validation_places,
+            examples,
+            validation,
             keys,
             epochs=steps // chunk,
             batch_size=settings.batch_size,
+            steps_per_epoch=chunk,
         )
         training = train_in_folder(folder, config, display, keys[0], time.monotonic(), begin, rows_of, log)
         progress = training.progress
