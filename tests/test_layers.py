@@ -20,6 +20,8 @@ ALLOWED = {
     "json_files": {"text"},
     "locks": set(),
     "memory": set(),
+    "safetensors_header": {"json_files"},
+    "params_file": {"atomic", "memory", "params", "safetensors_header"},
     "distributions": set(),
     "quantizers": {"distributions"},
     "networks": {"distributions", "quantizers"},
@@ -32,7 +34,7 @@ ALLOWED = {
     "data": set(),
     "evaluation": {"distributions", "quantizers", "networks", "models", "objectives"},
     "visualization": {"atomic", "text", "distributions", "quantizers", "networks", "models", "objectives"},
-    "export": {"json_files", "memory", "distributions", "quantizers", "networks", "models"},
+    "export": {"safetensors_header", "json_files", "memory", "distributions", "quantizers", "networks", "models"},
     "explorer": {
         "atomic", "text", "distributions", "quantizers", "networks", "models", "objectives", "evaluation", "export",
     },
@@ -56,7 +58,7 @@ ALLOWED = {
     # The package itself imports nothing of them before it is asked for.
     "__init__": {
         "_clock", "_lazy", "distributions", "quantizers", "networks", "models", "objectives", "training", "data",
-        "evaluation", "visualization", "export", "explorer", "citations", "saved", "hub",
+        "evaluation", "visualization", "export", "explorer", "citations", "params_file", "saved", "hub",
     },
     # Both import what they need of experiment when they are called.
     "hub": {"runs", "saved", "experiment", "export", "text", "json_files"},

@@ -69,6 +69,8 @@ if TYPE_CHECKING:
     from vae_jax.objectives import miwae as miwae
     from vae_jax.objectives import renyi as renyi
     from vae_jax.objectives import sampled_elbo as sampled_elbo
+    from vae_jax.params_file import load_params as load_params
+    from vae_jax.params_file import save_params as save_params
     from vae_jax.saved import load as load
     from vae_jax.training import TrainState as TrainState
     from vae_jax.training import fit as fit
@@ -94,6 +96,7 @@ else:
             ),
             "vae_jax.networks": "Network from_linen from_nnx",
             "vae_jax.objectives": "ciwae elbo elbo_terms iwae log_weight miwae renyi sampled_elbo",
+            "vae_jax.params_file": "load_params save_params",
             "vae_jax.saved": "load",
             "vae_jax.training": "TrainState fit init_train_state make_train_step",
         },

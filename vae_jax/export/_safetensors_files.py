@@ -11,10 +11,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vae_jax.export._safetensors_header import Stored, read_header
 from vae_jax.memory import memory_bytes
 from vae_jax.models import VAE
 from vae_jax.params import Params
+from vae_jax.safetensors_header import Stored, read_header
 
 
 def write_params(params: Params, path: str | Path, metadata: Mapping[str, str] | None = None) -> None:
@@ -56,7 +56,7 @@ def read_params(model: VAE, path: str | Path) -> Params:
     template = jax.eval_shape(model.init, jax.random.key(0))
     expected = _by_path(template)
     try:
-        stored = read_header(path)
+        stored = read_header(path).arrays
     except (OSError, ValueError) as error:
         raise ValueError(f"path must be a safetensors file, got {path}: {error}") from error
     _check_belongs(path, stored, expected)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import stat
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -40,14 +42,19 @@ class Stored(NamedTuple):
         return f"{self.dtype}{list(self.shape)}"
 
 
-def read_header(path: Path) -> dict[str, Stored]:
+class Header(NamedTuple):
+    """Header of a safetensors file."""
+
+    arrays: dict[str, Stored]  # by name, in the order of their bytes
+    metadata: dict[str, str]  # by name
+    length: int  # of all that stands before the bytes of the arrays
+
+
+def read_header(path: Path) -> Header:
     """Reads which arrays a safetensors file holds.
 
     Args:
       path: the file.
-
-    Returns:
-      Type and shape of each array by its name.
 
     Raises:
       OSError: the file cannot be read.
@@ -61,15 +68,41 @@ def read_header(path: Path) -> dict[str, Stored]:
         if not 2 <= length <= min(_MOST_BYTES, about.st_size - _LENGTH_BYTES):
             raise ValueError(f"its header says that it is {length:,} bytes long, of a file of {about.st_size:,}")
         fields = parse_object(file.read(length).decode("utf-8"))
-    fields.pop("__metadata__", None)
-    end = 0
-    for begin, after, nbytes in sorted(_place(name, entry) for name, entry in fields.items()):
+    metadata = fields.pop("__metadata__", {})
+    if not (isinstance(metadata, dict) and all(isinstance(value, str) for value in metadata.values())):
+        raise ValueError("its metadata must be texts by name")
+    end, places = 0, {name: _place(name, entry) for name, entry in fields.items()}
+    names = sorted(places, key=lambda name: places[name])
+    for begin, after, nbytes in map(places.__getitem__, names):
         if begin != end or after - begin != nbytes:
             raise ValueError("its header places arrays over one another, with gaps, or in another size than theirs")
         end = after
     if _LENGTH_BYTES + length + end != about.st_size:
         raise ValueError(f"it is {about.st_size:,} bytes long, but its header says {_LENGTH_BYTES + length + end:,}")
-    return {name: Stored(_TYPES[entry["dtype"]][0], tuple(entry["shape"])) for name, entry in fields.items()}
+    arrays = {name: Stored(_TYPES[fields[name]["dtype"]][0], tuple(fields[name]["shape"])) for name in names}
+    return Header(arrays, metadata, _LENGTH_BYTES + length)
+
+
+def make_header(arrays: Mapping[str, Stored], metadata: Mapping[str, str]) -> bytes:
+    """All that stands before the bytes of the arrays, which follow in the order of their names.
+
+    Raises:
+      ValueError: if an array is of a type that the format does not know; the message begins with its name.
+    """
+    types = {name: (short, size) for short, (name, size) in _TYPES.items()}
+    fields: dict[str, Any] = {"__metadata__": dict(metadata)}
+    end = 0
+    for name, stored in arrays.items():
+        if stored.dtype not in types:
+            raise ValueError(f"{name} is of type {stored.dtype}, which a safetensors file cannot hold")
+        short, size = types[stored.dtype]
+        begin, end = end, end + size * math.prod(stored.shape)
+        fields[name] = {"dtype": short, "shape": list(stored.shape), "data_offsets": [begin, end]}
+    text = json.dumps(fields, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # the arrays begin at a multiple of 8 bytes
+    if len(text) > _MOST_BYTES:
+        raise ValueError(f"the names and shapes take {len(text):,} bytes, and a header is at most {_MOST_BYTES:,}")
+    return len(text).to_bytes(_LENGTH_BYTES, "little") + text
 
 
 def _place(name: str, entry: Any) -> tuple[int, int, int]:

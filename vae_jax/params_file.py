@@ -1,0 +1,141 @@
+"""Parameters of a model in one file that is checked against the model when it is read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from vae_jax.atomic import write_atomically
+from vae_jax.memory import memory_bytes
+from vae_jax.params import Params
+from vae_jax.safetensors_header import Stored, make_header, read_header
+
+_FORMAT = "vae_jax params 1"
+
+
+class HasInit(Protocol):
+    """A model, as far as its parameters are concerned: a VAE, a Conditional, a prior over codes."""
+
+    @property
+    def init(self) -> Callable[[jax.Array], Params]: ...
+
+
+def save_params(path: str | Path, params: Params) -> None:
+    """Saves parameters, buffers too, in one file: whole or not at all.
+
+    The file is in the safetensors format, each array by its path in the tree, such as "decoder/hidden_0/kernel", with a
+    SHA-256 of all of them in its metadata. Write it from one process: several have the same arrays.
+
+    Args:
+      path: the file, in a folder that is there; it is replaced.
+      params: any pytree of arrays, of booleans or whole or floating-point numbers of any rank.
+
+    Raises:
+      ValueError: if a leaf is no such array (a PRNG key, a complex number), or two leaves have one path.
+      OSError: if the file cannot be written; one that was there before stays.
+    """
+    arrays = {name: _array(place, leaf) for name, (place, leaf) in _by_name(params).items()}
+    stored = {name: Stored(str(array.dtype), array.shape) for name, array in arrays.items()}
+    content = [array.tobytes() for array in arrays.values()]
+    header = make_header(stored, {"format": _FORMAT, "sha256": _checksum(stored, content)})
+    write_atomically(Path(path), b"".join([header, *content]))
+
+
+def load_params(path: str | Path, model: HasInit) -> Params:
+    """Loads the parameters of a model from a file of `save_params`.
+
+    Names, shapes and types are compared with those of `model.init`, and the size of the file with theirs, before memory
+    is taken for the arrays; the checksum is compared before they are returned.
+
+    Args:
+      path: the file.
+      model: the model, whose `init` says which arrays there must be.
+
+    Raises:
+      ValueError: if the file is missing, is no file of `save_params`, is damaged or cut short, holds the parameters of
+        another model (the message names the first leaf that differs, and how), or does not fit in memory.
+      TypeError: if model has no `init`.
+    """
+    path = Path(path)
+    if not callable(getattr(model, "init", None)):
+        raise TypeError(f"model must have an init, as vae_jax.VAE has, got {type(model).__name__}")
+    template = jax.eval_shape(model.init, jax.random.key(0))
+    expected = _by_name(template)
+    try:
+        header = read_header(path)
+        if header.metadata.get("format") != _FORMAT:
+            raise ValueError(f'its metadata must have the format "{_FORMAT}"')
+    except FileNotFoundError:
+        raise ValueError(f"path must be a file of vae_jax.save_params, got {path}: there is no such file") from None
+    except (OSError, ValueError) as error:
+        raise ValueError(f"path must be a file of vae_jax.save_params, got {path}: {error}") from None
+    _check_belongs(path, header.arrays, expected)
+    size, available = path.stat().st_size, memory_bytes()
+    if available is not None and size > available:
+        raise ValueError(f"{path} needs {size:,} bytes of memory, and there are {available:,}")
+    arrays = {}
+    with path.open("rb") as file:
+        file.seek(header.length)
+        for name, stored in header.arrays.items():
+            dtype = jnp.dtype(stored.dtype)
+            content = file.read(dtype.itemsize * math.prod(stored.shape))
+            arrays[name] = np.frombuffer(content, dtype).reshape(stored.shape)
+    if _checksum(header.arrays, (array.tobytes() for array in arrays.values())) != header.metadata.get("sha256"):
+        raise ValueError(f"{path} is damaged or was changed: its checksum differs")
+    return jax.tree.unflatten(jax.tree.structure(template), [jnp.array(arrays[name]) for name in expected])
+
+
+def _by_name(tree: Any) -> dict[str, tuple[str, Any]]:
+    """Place in the tree, as Python writes it, and leaf, by the name in the file, in the order of the tree."""
+    named: dict[str, tuple[str, Any]] = {}
+    for path, leaf in jax.tree.leaves_with_path(tree):
+        name = jax.tree_util.keystr(path, simple=True, separator="/") or "params"
+        place = f"params{jax.tree_util.keystr(path)}"
+        if name in named or name == "__metadata__":
+            raise ValueError(f"{place} has the name {name!r} in a file, as another one has: rename it")
+        if jnp.issubdtype(getattr(leaf, "dtype", np.float32), jax.dtypes.prng_key):
+            raise ValueError(f"{place} is a PRNG key, which is no parameter: keep jax.random.key_data(key) instead")
+        named[name] = place, leaf
+    return named
+
+
+def _array(place: str, leaf: Any) -> np.ndarray:
+    """The leaf on the host, its bytes in the order of its indices."""
+    if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:
+        raise ValueError(f"{place} lies on devices of other processes: replicate it before it is saved")
+    try:
+        array = np.asarray(leaf if hasattr(leaf, "dtype") else jnp.asarray(leaf), order="C")
+    except (TypeError, ValueError):
+        raise ValueError(f"{place} must be an array of numbers, got {type(leaf).__name__}") from None
+    make_header({place: Stored(str(array.dtype), array.shape)}, {})  # raises for a type that the file cannot hold
+    return array
+
+
+def _checksum(stored: Mapping[str, Stored], content: Iterable[bytes]) -> str:
+    """SHA-256 of names, types and shapes, and of the bytes of the arrays in the same order."""
+    digest = hashlib.sha256(json.dumps([[name, *stored[name]] for name in stored]).encode())
+    for part in content:
+        digest.update(part)
+    return digest.hexdigest()
+
+
+def _check_belongs(path: Path, stored: Mapping[str, Stored], expected: Mapping[str, tuple[str, Any]]) -> None:
+    """Raises ValueError, with the first leaf that differs, if the file holds other arrays than the model has."""
+    start = f"{path} does not belong to this model:"
+    for name, (place, leaf) in expected.items():
+        if name not in stored:
+            raise ValueError(f"{start} it lacks {place}, which the model has")
+        wanted = Stored(str(leaf.dtype), leaf.shape)
+        if stored[name] != wanted:
+            raise ValueError(f"{start} {place} is {stored[name]} in the file, and {wanted} in the model")
+    for name in stored:
+        if name not in expected:
+            raise ValueError(f"{start} it has {name[:80]!r}, which the model lacks")
