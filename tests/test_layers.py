@@ -1,6 +1,7 @@
 """The layers of design section 3, enforced by reading every import, those inside functions included."""
 
 import ast
+import graphlib
 from pathlib import Path
 
 import pytest
@@ -20,41 +21,45 @@ ALLOWED = {
     "json_files": {"text"},
     "locks": set(),
     "memory": set(),
+    "params": set(),
     "safetensors_header": {"json_files"},
     "params_file": {"atomic", "memory", "params", "safetensors_header"},
     "distributions": set(),
-    "quantizers": {"distributions"},
-    "networks": {"distributions", "quantizers"},
-    "models": {"distributions", "quantizers", "networks"},
-    "objectives": {"distributions", "quantizers", "networks", "models"},
+    "quantizers": {"params", "distributions"},
+    "networks": {"params", "distributions", "quantizers"},
+    "models": {"params", "distributions", "quantizers", "networks"},
+    "objectives": {"params", "distributions", "quantizers", "networks", "models"},
     "training": {
-        "distributions", "quantizers", "networks", "models", "objectives", "atomic", "checksums", "differences",
-        "memory",
+        "params", "distributions", "quantizers", "networks", "models", "objectives", "atomic", "checksums",
+        "differences", "memory",
     },
     "data": set(),
-    "evaluation": {"distributions", "quantizers", "networks", "models", "objectives"},
-    "visualization": {"atomic", "text", "distributions", "quantizers", "networks", "models", "objectives"},
-    "export": {"safetensors_header", "json_files", "memory", "distributions", "quantizers", "networks", "models"},
+    "evaluation": {"params", "distributions", "quantizers", "networks", "models", "objectives"},
+    "visualization": {"params", "atomic", "text", "distributions", "quantizers", "networks", "models", "objectives"},
+    "export": {
+        "params", "safetensors_header", "json_files", "memory", "distributions", "quantizers", "networks", "models",
+    },
     "explorer": {
-        "atomic", "text", "distributions", "quantizers", "networks", "models", "objectives", "evaluation", "export",
+        "params", "atomic", "text", "distributions", "quantizers", "networks", "models", "objectives", "evaluation",
+        "export",
     },
     "runs": {"atomic", "checksums", "differences", "json_files", "locks"},
     "results": {"atomic", "runs"},
     "experiment": {
-        "distributions", "quantizers", "networks", "models", "objectives", "training", "data", "evaluation",
+        "params", "distributions", "quantizers", "networks", "models", "objectives", "training", "data", "evaluation",
         "visualization", "atomic", "checksums", "text", "memory", "runs", "results", "export", "_clock", "_lazy",
     },
     "commands": {
-        "distributions", "quantizers", "networks", "models", "objectives", "training", "data", "evaluation",
+        "params", "distributions", "quantizers", "networks", "models", "objectives", "training", "data", "evaluation",
         "visualization", "runs", "results", "experiment", "export", "explorer", "text", "atomic", "checksums",
     },
     "cli": {"commands", "experiment"},
     "benchmark": {
-        "distributions", "quantizers", "networks", "models", "objectives", "training", "data", "evaluation",
+        "params", "distributions", "quantizers", "networks", "models", "objectives", "training", "data", "evaluation",
         "visualization", "runs", "results", "experiment",
     },
     # Imports what it needs of experiment when it is called: see test_import.
-    "saved": {"models", "experiment"},
+    "saved": {"params", "models", "experiment"},
     # The package itself imports nothing of them before it is asked for.
     "__init__": {
         "_clock", "_lazy", "distributions", "quantizers", "networks", "models", "objectives", "training", "data",
@@ -146,8 +151,27 @@ def experiment_violations(root):
             yield f"experiments/lib/{path.name} is longer than {MAX_LINES} lines"
 
 
+# Folders in which no file imports, through others or by itself, one that imports it.
+WITHOUT_CIRCLES = ("objectives", "training")
+
+
+def circles(root):
+    for folder in WITHOUT_CIRCLES:
+        files = {path.stem: path for path in (root / "vae_jax" / folder).glob("*.py")}
+        graph = {}
+        for file, path in sorted(files.items()):
+            names = (name.split(".") for name in imported_names(path, ["vae_jax", folder]))
+            own = {name[2] for name in names if name[:2] == ["vae_jax", folder] and len(name) > 2}
+            # A name that is no file is asked of the package, which imports all its files.
+            graph[file] = {name if name in files else "__init__" for name in own}
+        try:
+            graphlib.TopologicalSorter(graph).prepare()
+        except graphlib.CycleError as error:
+            yield f"{folder}: {' imports '.join(reversed(error.args[1]))}"
+
+
 def violations(root):
-    return [*library_violations(root), *experiment_violations(root)]
+    return [*library_violations(root), *experiment_violations(root), *circles(root)]
 
 
 def test_every_import_points_down():
@@ -206,3 +230,24 @@ def test_a_planted_violation_is_found(tmp_path, file, text, expected):
     found = violations(tmp_path)
     assert found
     assert any(violation.startswith(expected) for violation in found), found
+
+
+@pytest.mark.parametrize(
+    ("texts", "expected"),
+    [
+        ({"a": "from vae_jax.training._b import f", "b": "from vae_jax.training._a import g"}, "_b imports _a"),
+        ({"a": "from ._b import f", "b": "def f():\n    from . import _c", "c": "import vae_jax.training._a"}, "_c"),
+        ({"a": "from vae_jax.training import fit", "__init__": "from vae_jax.training._a import fit"}, "__init__"),
+        ({"a": "from vae_jax.training import _b", "b": "from vae_jax.objectives._a import f"}, None),
+        ({"a": "from vae_jax.training._b import fit", "__init__": "from vae_jax.training._a import fit"}, None),
+    ],
+)
+def test_a_planted_circle_is_found(tmp_path, texts, expected):
+    for folder in ("training", "objectives"):
+        (tmp_path / "vae_jax" / folder).mkdir(parents=True)
+    for name in ("a", "b", "c", "__init__"):
+        file = f"{name}.py" if name == "__init__" else f"_{name}.py"
+        (tmp_path / "vae_jax/training" / file).write_text(texts.get(name, "") + "\n")
+    found = list(circles(tmp_path))
+    assert len(found) == (expected is not None)
+    assert all(circle.startswith("training: ") and expected in circle for circle in found)
