@@ -24,8 +24,8 @@ class Aux(NamedTuple):
 
 # (model, params, key, batch) -> (loss, Aux), the loss a mean over the batch in nats
 Objective = Callable[[Any, Params, jax.Array, Any], tuple[jax.Array, Aux]]
-# (model, params, key, x) -> (loss, metrics) of one example
-ExampleObjective = Callable[[VAE, Params, jax.Array, Any], tuple[jax.Array, Metrics]]
+# (VAE, params, key, x) -> (loss, metrics) of one example; with another `Bind`, of what that gives
+ExampleObjective = Callable[[Any, Params, jax.Array, Any], tuple[jax.Array, Metrics]]
 
 # (model, one example, its name for messages) -> what a function of one example sees: a VAE and an x
 Bind = Callable[[Any, Any, str], tuple[Any, Any]]

@@ -41,10 +41,7 @@ def miwae(model: VAE, params: Params, key: jax.Array, x: Any, num_bounds: int, n
     """The mean of M independent IWAE bounds of K samples each, for one example: a scalar in nats.
 
     Args:
-      model: the model.
-      params: its parameters.
-      key: PRNG key, consumed.
-      x: one example.
+      model, params, key, x: as for `iwae`.
       num_bounds: M, at least 1; M = 1 is the IWAE.
       num_samples: K, at least 1; K = 1 is the ELBO of M samples.
 
@@ -110,10 +107,7 @@ def ciwae(model: VAE, params: Params, key: jax.Array, x: Any, num_samples: int, 
     """beta ELBO + (1 - beta) IWAE of one example, both on the same K samples: a scalar in nats.
 
     Args:
-      model: the model.
-      params: its parameters.
-      key: PRNG key, consumed.
-      x: one example.
+      model, params, key, x: as for `iwae`.
       num_samples: K, at least 1.
       beta: from 0 (IWAE) to 1 (ELBO); a number, or an array if it is traced. Not the beta of a beta-VAE.
 

@@ -46,10 +46,7 @@ def renyi(model: VAE, params: Params, key: jax.Array, x: Any, num_samples: int, 
     alpha < 0.
 
     Args:
-      model: the model.
-      params: its parameters.
-      key: PRNG key, consumed.
-      x: one example.
+      model, params, key, x: as for `iwae`.
       num_samples: K, at least 1.
       alpha: any finite number; 0 is the IWAE bound, 1 the ELBO.
 
