@@ -12,14 +12,21 @@ from vae_jax import quantizers as q
 from vae_jax.models import (
     VAE,
     Codes,
+    Conditional,
     autoencoder,
     categorical_vae,
+    conditional,
+    conditional_conv_vae,
+    conditional_vae,
+    contexts,
     conv_vae,
     gaussian_vae,
     hierarchical_vae,
     likelihoods,
     mlp_vae,
+    posteriors,
     transformer_prior,
+    vae,
     vq_vae,
     vq_vae_2,
     with_code_prior,
@@ -70,6 +77,20 @@ def _hierarchical_vae() -> VAE:
     encoders = mlp_encoder(IMAGE_SHAPE, 6, (8,), jnp.tanh), mlp_encoder((3,), 2 * LATENT_DIM, (7,), jnp.tanh)
     priors = (mlp_encoder((LATENT_DIM,), 6, (7,), jnp.tanh),)
     return hierarchical_vae(encoders, priors, mlp_decoder(3, (*IMAGE_SHAPE, 1), (8,), activation=jnp.tanh), LATENT_DIM)
+
+
+def _conditional_hierarchy() -> Conditional:
+    encoders = (
+        mlp_encoder(IMAGE_SHAPE, 6, (8,), jnp.tanh, context_size=3),
+        mlp_encoder((3,), 2 * LATENT_DIM, (7,), jnp.tanh, context_size=3),
+    )
+    priors = (mlp_encoder((LATENT_DIM,), 6, (7,), jnp.tanh, context_size=3),)
+    decoder = mlp_decoder(3, (*IMAGE_SHAPE, 1), (8,), activation=jnp.tanh)
+    return conditional(
+        hierarchical_vae(encoders, priors, decoder, LATENT_DIM),
+        contexts.labels(3),
+        ("encoder_1", "encoder_2", "prior_1"),
+    )
 
 
 def small_categorical_vae() -> VAE:
@@ -126,6 +147,37 @@ MODELS: dict[str, ModelRow] = {
         _paths(encoder=("conv_0", "conv_1", "hidden", "output"), decoder=("hidden", "grid", "conv_0", "output")),
     ),
     "gaussian_vae": ModelRow("gaussian_vae", _gaussian_vae(), _paths(encoder=MLP_LAYERS, decoder=MLP_LAYERS)),
+    "vae-full_covariance": ModelRow(
+        "vae",
+        vae(
+            mlp_encoder(IMAGE_SHAPE, 5, (8,), jnp.tanh),
+            mlp_decoder(LATENT_DIM, (*IMAGE_SHAPE, 1), (8,), activation=jnp.tanh),
+            posteriors.full_covariance(LATENT_DIM),
+        ),
+        _paths(encoder=MLP_LAYERS, decoder=MLP_LAYERS),
+    ),
+    # Members of families: those of one context, with the family's parameters.
+    "conditional_vae": ModelRow(
+        "conditional_vae",
+        conditional_vae(IMAGE_SHAPE, contexts.embedded_labels(3, 4), LATENT_DIM, (8,), prior_hidden=()).given(2),
+        _paths(encoder=MLP_LAYERS, decoder=MLP_LAYERS, prior=("output",)) | {"context/table"},
+        standard_prior=False,
+    ),
+    "conditional_conv_vae": ModelRow(
+        "conditional_conv_vae",
+        conditional_conv_vae(IMAGE_SHAPE, contexts.vector(3), LATENT_DIM, (2, 3), 5).given(jnp.array([0.5, -1.0, 2.0])),
+        _paths(
+            encoder=("conv_0", "conv_0_context", "conv_1", "conv_1_context", "hidden", "output"),
+            decoder=("hidden", "grid", "grid_context", "conv_0", "conv_0_context", "output"),
+        ),
+    ),
+    "conditional": ModelRow(
+        "conditional",
+        _conditional_hierarchy().given(1),
+        _paths(encoder_1=MLP_LAYERS, encoder_2=MLP_LAYERS, prior_1=MLP_LAYERS, decoder=MLP_LAYERS),
+        z_shape=((3,), (LATENT_DIM,)),
+        standard_prior=False,
+    ),
     "autoencoder": ModelRow(
         "autoencoder",
         small_autoencoder(),

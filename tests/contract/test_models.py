@@ -12,6 +12,7 @@ from contract.checks import assert_all_finite, assert_trees_close, params_of
 from contract.models_table import IMAGE_SHAPE, LATENT_DIM, MODELS
 from contract.objectives_table import IMAGES
 from vae_jax import distributions
+from vae_jax.params import join_buffers, split_buffers
 
 model_rows = pytest.mark.parametrize("row", MODELS.values(), ids=MODELS.keys())
 
@@ -102,10 +103,10 @@ def test_model_under_jit_and_vmap_is_a_python_loop(row):
 @model_rows
 def test_model_is_finite_with_finite_gradients_far_outside(row):
     # Codes 30 prior standard deviations out, black and white images: outputs are some +-20.
-    trained, buffers = vae_params.split_buffers(params_of(row.model))
+    trained, buffers = split_buffers(params_of(row.model))
 
     def log_joint(trained, z, x):
-        params = vae_params.join_buffers(trained, buffers)
+        params = join_buffers(trained, buffers)
         return row.model.decode(params, z).log_prob(x) + row.model.prior(params).log_prob(z)
 
     grads_of = jax.jit(jax.value_and_grad(log_joint, argnums=(0, 1), allow_int=True))
