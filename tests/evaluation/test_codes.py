@@ -7,7 +7,7 @@ import pytest
 
 from fresh import init
 from vae_jax.evaluation import codebook_counts, encode_sequences, measure_vq_vae
-from vae_jax.models import masked_prior, reconstruct, vq_vae, vq_vae_2, with_code_prior
+from vae_jax.models import Conditional, Example, masked_prior, reconstruct, vq_vae, vq_vae_2, with_code_prior
 from vae_jax.models._codes import sequence_of
 from vae_jax.models._with_code_prior import levels_of
 from vae_jax.networks import mlp_decoder, mlp_encoder
@@ -66,3 +66,17 @@ def test_a_prior_without_a_likelihood_leaves_the_bound_undefined():
         *("negative_elbo", "negative_elbo_standard_error", "rate", "active_units", "bits_per_dim", "bits_per_code")
     }
     assert summary["distortion"] > 0
+
+
+@pytest.mark.slow
+def test_the_summary_of_a_family_is_that_of_its_models():
+    family = Conditional(MODEL.init, lambda shift: MODEL._replace(encode=lambda p, x: MODEL.encode(p, x + shift)))
+    shifts = jnp.full(25, 0.25)
+    summary = measure_vq_vae(family, PARAMS, jax.random.key(1), Example(XS, shifts), 1, 0).summary
+    expected = measure_vq_vae(family.given(0.25), PARAMS, jax.random.key(1), XS, 1, 0).summary
+    assert summary["code_counts"] == expected["code_counts"]
+    for name in ("negative_elbo", "distortion", "psnr", "rate"):
+        np.testing.assert_allclose(summary[name], expected[name], rtol=1e-5)
+    np.testing.assert_array_equal(
+        encode_sequences(family, PARAMS, Example(XS, shifts)), encode_sequences(family.given(0.25), PARAMS, XS)
+    )

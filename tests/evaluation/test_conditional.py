@@ -243,3 +243,24 @@ def test_a_context_that_the_family_refuses_is_named():
         annealed_importance_sampling(family, EXACT, KEY, bad)
     with pytest.raises(ValueError, match="contexts must be at most 2"):
         bidirectional(family, EXACT, KEY, 2, contexts=bad.context)
+
+
+class Plain:
+    """A user's own prior: no pytree, no base class."""
+
+    def __init__(self, inner):
+        self.inner = inner
+
+    def log_prob(self, value):
+        return self.inner.log_prob(value)
+
+
+def test_a_prior_that_is_no_pytree_gives_the_same_numbers():
+    def plain(label):
+        vae = COMMON_PRIOR_FAMILY.given(label)
+        return vae._replace(prior=lambda params: Plain(vae.prior(params)))
+
+    batch = examples(5, common=True)
+    families = (COMMON_PRIOR_FAMILY, COMMON_PRIOR_FAMILY._replace(given=plain))
+    ours, theirs = (importance_sampling(family, wrong_params(True), KEY, batch, 60) for family in families)
+    np.testing.assert_allclose(theirs.log_likelihood, ours.log_likelihood, rtol=1e-6)

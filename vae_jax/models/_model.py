@@ -111,8 +111,9 @@ def common_prior(model: Model, params: Params, contexts: Any) -> Distribution | 
         return model.prior(params)
     try:
         return jax.vmap(lambda context: model.given(context).prior(params), out_axes=None)(contexts)
-    except ValueError as error:
-        if "out_axes" not in str(error):
+    except (ValueError, TypeError) as error:
+        # Of two kinds: it depends on the context, or it is no pytree, which vmap cannot return.
+        if "out_axes" not in str(error) and "not a valid JAX type" not in str(error):
             raise
         return None
 

@@ -1,5 +1,7 @@
 """IRS, the Gaussian total correlation, UDR, the table of codes, and the whole of the scores."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,7 +9,7 @@ import pytest
 import scipy.stats
 
 from evaluation.disentanglement.tables import factors, noise, spread, table
-from vae_jax import VAE, Normal, standard_normal
+from vae_jax import VAE, Conditional, Normal, standard_normal
 from vae_jax.evaluation.disentanglement import (
     code_table,
     draw,
@@ -20,6 +22,7 @@ from vae_jax.evaluation.disentanglement import (
     unsupervised_disentanglement_ranking,
 )
 from vae_jax.evaluation.disentanglement._scores import SUPERVISED
+from vae_jax.models import Example
 
 SMALL = (3, 4, 5)
 RNG = np.random.default_rng(0)
@@ -99,6 +102,16 @@ def test_the_table_holds_the_mean_of_every_image_in_order_and_the_mean_kl():
     kl = 0.5 * (np.exp(-1) - 1 + 1 + (places * 0.002) ** 2).mean()
     np.testing.assert_allclose(found.kl_per_dimension, [kl, kl], rtol=1e-4)
     np.testing.assert_array_equal(found.factors, factors(sizes))
+
+
+def test_a_table_of_a_conditional_is_of_images_and_their_contexts():
+    family = Conditional(
+        MODEL.init, lambda shift: MODEL._replace(encode=lambda params, x: MODEL.encode(params, x + shift))
+    )
+    render = lambda source, index: Example(jnp.array([0.1, 0.2]) * index, 10.0 * index)
+    found = encode_table(family, {"scale": jnp.float32(2.0)}, render, SMALL)
+    expected = 2.0 * np.arange(math.prod(SMALL))[:, None] * np.array([10.1, 10.2])
+    np.testing.assert_allclose(found.means, expected, rtol=1e-5)
 
 
 def test_a_table_of_another_size_and_a_code_that_is_no_vector_are_refused():
