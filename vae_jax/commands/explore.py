@@ -36,6 +36,7 @@ def prepare_explore(options: Explore) -> Callable[[], None]:
             raw=images.pixels,
             labels=images.labels,
             summary=summary_of(loaded),
+            num_classes=loaded.num_classes,
             key=jax.random.key(0),
         )
 

@@ -52,6 +52,8 @@ class OfRun:
 class WithImages(OfRun):
     """Choice of a model and of images."""
 
+    label: int | None = dataclasses.field(default=None, kw_only=True)
+    """for a run with --condition labels, the label that the model is given; None: each test image's own"""
     resize: bool = dataclasses.field(default=False, kw_only=True)
     """bring image files of another size to the model's"""
     data_dir: str | None = dataclasses.field(default=None, kw_only=True)
@@ -64,6 +66,8 @@ class Sample(OfRun):
 
     count: int = 64
     """images"""
+    label: int | None = None
+    """for a run with --condition labels, the label of the images; None: all labels in turn"""
     random_seed: int = 0
     """of the draws"""
     output: Output = None

@@ -10,17 +10,26 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vae_jax.commands.of_run import images, load
+from vae_jax.commands.of_run import check_label, images, load
 from vae_jax.commands.options import Interpolate, Reconstruct, Sample, Traverse
 from vae_jax.commands.output import new_file
 from vae_jax.distributions import UndefinedError
 from vae_jax.evaluation import kl_per_dimension
 from vae_jax.experiment.load import images_of
 from vae_jax.experiment.loaded import Loaded
+from vae_jax.experiment.problem import with_labels
 from vae_jax.experiment.progress import say, working
 from vae_jax.models import great_circle, interpolate, reconstruct, sample, straight_line, traverse
+from vae_jax.models._model import given
 from vae_jax.text import printable
-from vae_jax.visualization import image_grid, interpolations, reconstructions, save_figure, traversal
+from vae_jax.visualization import (
+    image_grid,
+    images_by_label,
+    interpolations,
+    reconstructions,
+    save_figure,
+    traversal,
+)
 from vae_jax.visualization._model_figures import traversed_values
 
 _MOST = 10_000
@@ -30,35 +39,62 @@ def prepare_sample(options: Sample) -> Callable[[], None]:
     _check("count", options.count, 1, _MOST)
     _check("random-seed", options.random_seed, 0, 2**32 - 1)
     loaded, output = load(options), new_file(options.output, "sample.png")
+    check_label(options.label, loaded)
+    labels = None
+    if loaded.num_classes is not None:
+        in_turn = np.arange(options.count) % loaded.num_classes
+        labels = jnp.asarray(in_turn if options.label is None else np.full(options.count, options.label), jnp.int32)
 
     def drawn() -> jax.Array:
         keys = jax.random.split(jax.random.key(options.random_seed), options.count)
-        draw_one = jax.jit(lambda key: sample(loaded.model, loaded.params, key))
+        draw_one = jax.jit(lambda one: sample(given(loaded.model, one[1]), loaded.params, one[0]))
         # One by one or all at once: a prior over codes is itself a program of many steps.
-        return jax.lax.map(draw_one, keys, batch_size=min(64, options.count))
+        return jax.lax.map(draw_one, (keys, labels), batch_size=min(64, options.count))
 
-    return lambda: write_picture(lambda: image_grid(drawn()), output)
+    if loaded.num_classes is None or options.label is not None:
+        return lambda: write_picture(lambda: image_grid(drawn()), output)
+    return lambda: write_picture(lambda: _by_label(np.asarray(drawn()), loaded.num_classes), output)
+
+
+def _by_label(images: np.ndarray, num_classes: int) -> Any:
+    """A row for each label, of images whose labels come in turn; without two images of each, one after the other."""
+    if len(images) < 2 * num_classes:
+        say(
+            f"row by row, the labels are 0 to {min(num_classes, len(images)) - 1}"
+            + " in turn" * (len(images) > num_classes)
+        )
+        return image_grid(images)
+    columns = -(-len(images) // num_classes)
+    cells = np.ones((columns * num_classes, *images.shape[1:]), images.dtype)  # white, as the ground
+    cells[: len(images)] = images
+    by_label = cells.reshape(columns, num_classes, *images.shape[1:]).swapaxes(0, 1)
+    return images_by_label(by_label, np.arange(num_classes))
 
 
 def prepare_reconstruct(options: Reconstruct) -> Callable[[], None]:
     if not options.images_:
         raise ValueError("IMAGE: give at least one picture file, or the number of a test image")
     loaded = load(options)
-    _, xs = images(options, loaded, options.images_)
+    xs, labels = images(options, loaded, options.images_)
     output = new_file(options.output, "reconstruct.png")
-    back = lambda: jax.jit(jax.vmap(lambda x: reconstruct(loaded.model, loaded.params, x)))(xs)
-    return lambda: write_picture(lambda: reconstructions(xs, back()), output)
+    one = lambda x, label: reconstruct(given(loaded.model, label), loaded.params, x)
+    return lambda: write_picture(lambda: reconstructions(xs, jax.jit(jax.vmap(one))(xs, labels)), output)
 
 
 def prepare_interpolate(options: Interpolate) -> Callable[[], None]:
     _check("steps", options.steps, 2, 101)
     loaded = load(options)
-    _, (x0, x1) = images(options, loaded, (options.a, options.b), "A or B")
+    (x0, x1), labels = images(options, loaded, (options.a, options.b), "A or B")
+    if labels is not None and labels[0] != labels[1]:
+        raise ValueError(
+            f"A {options.a} has label {labels[0]} and B {options.b} label {labels[1]}, and a path has one: give --label"
+        )
+    label = None if labels is None else labels[0]
     output = new_file(options.output, "interpolate.png")
 
     def along(path: Callable[..., jax.Array]) -> jax.Array:
-        walk = lambda a, b: interpolate(loaded.model, loaded.params, a, b, options.steps, path)
-        return jax.jit(walk)(x0, x1)
+        walk = lambda a, b, label: interpolate(given(loaded.model, label), loaded.params, a, b, options.steps, path)
+        return jax.jit(walk)(x0, x1, label)
 
     draw = lambda: interpolations(along(straight_line)[None], along(great_circle)[None])
     return lambda: write_picture(draw, output)
@@ -69,7 +105,9 @@ def prepare_traverse(options: Traverse) -> Callable[[], None]:
     if not 0 < options.span < float("inf"):
         raise ValueError(f"--span must be a number above 0, got {options.span}")
     loaded = load(options)
-    prior = loaded.model.prior(loaded.params)
+    (x, *_), labels = images(options, loaded, (options.image,), "--image")
+    label = None if labels is None else labels[0]
+    prior = given(loaded.model, label).prior(loaded.params)
     steps = jnp.linspace(-options.span, options.span, options.steps)
     values = traversed_values(prior, steps)
     if values is None:
@@ -77,25 +115,26 @@ def prepare_traverse(options: Traverse) -> Callable[[], None]:
             f"RUN {options.run}: a traversal needs a code that is one vector whose prior has a standard deviation, got "
             f"a {type(prior).__name__} for its prior; take `vae-jax sample` or `vae-jax explore`"
         )
-    _, xs = images(options, loaded, (options.image,), "--image")
     output = new_file(options.output, "traverse.png")
-    return lambda: write_picture(lambda: _traversal(options, loaded, steps, values, xs[0]), output)
 
+    def draw() -> Any:
+        move = lambda x, label: traverse(given(loaded.model, label), loaded.params, x, values)
+        return traversal(jax.jit(move)(x, label), _kl(options, loaded), steps)
 
-def _traversal(options: Traverse, loaded: Loaded, steps: jax.Array, values: jax.Array, x: jax.Array) -> Any:
-    images = jax.jit(lambda x: traverse(loaded.model, loaded.params, x, values))(x)
-    return traversal(images, _kl(options, loaded), steps)
+    return lambda: write_picture(draw, output)
 
 
 def _kl(options: Traverse, loaded: Loaded) -> np.ndarray | None:
-    """Of each dimension, over the test images; None where these are not to be had, or there is no KL."""
+    """KL of each dimension over the test images; None if these are not to be had, or there is no KL."""
     try:
-        xs = images_of(loaded, options.data_dir).xs[:1000]
+        test = images_of(loaded, options.data_dir)
     except ValueError as error:
         say(f"the data is not here: dimensions in their own order ({error})")
         return None
+    labels = None if test.labels is None else test.labels[:1000]
     try:
-        return np.asarray(kl_per_dimension(loaded.model, loaded.params, xs))
+        examples = with_labels(test.xs[:1000], labels, loaded.num_classes)
+        return np.asarray(kl_per_dimension(loaded.model, loaded.params, examples))
     except UndefinedError:  # a posterior without a density, of an autoencoder
         return None
 

@@ -75,6 +75,7 @@ LIMITS: dict[str, Limit | Above] = {
     "ais_temperatures": Limit(1, 10_000_000),
     # pictures, explore, doctor
     "count": Limit(1, 10_000),
+    "label": Limit(0, 99_999),
     "random_seed": _SEED,
     "span": Above(),
     "port": Limit(0, 65_535),

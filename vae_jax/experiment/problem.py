@@ -15,7 +15,7 @@ from vae_jax.data import Images, ImageSource, ImageStream, hold_out, mean_image
 from vae_jax.data._arrays import held_out
 from vae_jax.data._sources import ArrayImages, evenly_spaced
 from vae_jax.experiment.settings import Settings
-from vae_jax.models import Example, Likelihood, gaussian_vae, likelihoods, output_bias
+from vae_jax.models import Example, Likelihood, conditional, contexts, gaussian_vae, likelihoods, output_bias
 from vae_jax.models._model import Model
 from vae_jax.networks import (
     Network,
@@ -176,20 +176,23 @@ def fitted_to(problem: Problem, key: jax.Array) -> jax.Array:
 def make_networks(settings: Settings, problem: Problem, code_outputs: int) -> tuple[Network, Network]:
     """An encoder to `code_outputs` numbers and a decoder from `latent_dim`, its bias at the mean training image.
 
-    Both compute in `precision`, and again on the way back with `rematerialize`.
+    Both compute in `precision`, and again on the way back with `rematerialize`; both take the labels of a problem with
+    num_classes, as a context.
 
     Raises:
       ValueError: where the image size does not suit the network.
     """
     image_shape = problem.train.shape[1:]
     outputs = problem.likelihood.output_shape(image_shape)
-    bias = output_bias(problem.likelihood, problem.mean_image)
+    bias, size = output_bias(problem.likelihood, problem.mean_image), problem.num_classes or 0
     if settings.network == "conv":
-        encoder = conv_encoder(image_shape, code_outputs, settings.channels, settings.hidden[0])
-        decoder = conv_decoder(settings.latent_dim, outputs, settings.channels, settings.hidden[0], bias)
+        encoder = conv_encoder(image_shape, code_outputs, settings.channels, settings.hidden[0], context_size=size)
+        decoder = conv_decoder(
+            settings.latent_dim, outputs, settings.channels, settings.hidden[0], bias, context_size=size
+        )
     else:
-        encoder = mlp_encoder(image_shape, code_outputs, settings.hidden)
-        decoder = mlp_decoder(settings.latent_dim, outputs, settings.hidden[::-1], bias)
+        encoder = mlp_encoder(image_shape, code_outputs, settings.hidden, context_size=size)
+        decoder = mlp_decoder(settings.latent_dim, outputs, settings.hidden[::-1], bias, context_size=size)
     return as_told(settings, encoder), as_told(settings, decoder)
 
 
@@ -203,4 +206,5 @@ def as_told(settings: Settings, network: Network) -> Network:
 def make_gaussian_vae(settings: Settings, problem: Problem) -> Model:
     """The Gaussian VAE that the settings describe; with --condition labels, a `Conditional` of them."""
     encoder, decoder = make_networks(settings, problem, 2 * settings.latent_dim)
-    return gaussian_vae(encoder, decoder, settings.latent_dim, problem.likelihood)
+    model = gaussian_vae(encoder, decoder, settings.latent_dim, problem.likelihood)
+    return model if problem.num_classes is None else conditional(model, contexts.labels(problem.num_classes))

@@ -18,6 +18,7 @@ from vae_jax.explorer._encoding import packed_array, packed_bytes
 from vae_jax.explorer._vectors import VectorSpace, vector_space
 from vae_jax.export import functions_of, onnx_bytes
 from vae_jax.models import VAE
+from vae_jax.models._model import Model
 from vae_jax.params import Params
 from vae_jax.text import printable
 
@@ -44,9 +45,10 @@ class Payload(NamedTuple):
     images: np.ndarray  # uint8 [n, H, W, C]
     labels: np.ndarray | None  # int [n]
     label_names: tuple[str, ...] | None
-    encoder: bytes  # ONNX: x float32 [N, H, W, C] in [0, 1] -> the space's code
-    decoder: bytes  # ONNX: the space's code -> mean float32 [N, H, W, C]
+    encoder: bytes  # ONNX: x float32 [N, H, W, C] in [0, 1], and label int32 [N] of a Conditional -> the space's code
+    decoder: bytes  # ONNX: the space's code, and label int32 [N] of a Conditional -> mean float32 [N, H, W, C]
     space: VectorSpace | CodeSpace
+    num_classes: int | None = None  # of the labels that a Conditional is given; None of a VAE
 
     def as_json(self) -> dict[str, Any]:
         """What the page reads; arrays are little-endian bytes, gzipped, in base64."""
@@ -58,6 +60,7 @@ class Payload(NamedTuple):
             "image": {"height": height, "width": width, "channels": channels},
             "images": packed_array(self.images),
             "labels": None if self.labels is None else self.labels.tolist(),
+            "classes": self.num_classes,
             "labelNames": None if self.label_names is None else [printable(name) for name in self.label_names],
             "encoder": packed_bytes(self.encoder),
             "decoder": packed_bytes(self.decoder),
@@ -66,7 +69,7 @@ class Payload(NamedTuple):
 
 
 def payload_of(
-    model: VAE,
+    model: Model,
     params: Params,
     xs: ArrayLike,
     *,
@@ -76,12 +79,13 @@ def payload_of(
     labels: np.ndarray | Sequence[int] | None = None,
     label_names: Sequence[str] | None = None,
     summary: Mapping[str, Any] | None = None,
+    num_classes: int | None = None,
     key: jax.Array,
 ) -> Payload:
     """What the page needs to know of a model.
 
     Args:
-      model: whose z is one vector, or codes on grids.
+      model: whose z is one vector, or codes on grids; a `Conditional` of labels whose z is one vector.
       params: its parameters.
       xs: `[N, H, W, C]` test images as the model sees them, in [0, 1], C 1 or 3; the first 1,000 are taken.
       title: what the model is, for the page's head: "VAE".
@@ -90,33 +94,45 @@ def payload_of(
       labels: `[N]` integers, if the images have any.
       label_names: of the labels from 0 on.
       summary: numbers of the run, as in summary.json.
+      num_classes: of the labels that a `Conditional` is given, which visitors choose from; None for a VAE.
       key: PRNG key, consumed: for the draws of the prior that the browser cannot make itself.
 
     Raises:
       ValueError: where the images are not of one or three channels in [0, 1], or their numbers differ; or
-        where z is neither one vector nor codes on grids.
+        where z is neither one vector nor codes on grids; if a `Conditional` comes without labels of its images.
+      TypeError: if a `Conditional` comes without num_classes, or a VAE with it.
     """
     images = _pixels(xs, raw)[:MAX_IMAGES]
     if labels is not None and len(labels) < len(images):
         raise ValueError(f"labels must be one for each of the {len(images)} images, got {len(labels)}")
-    functions = {function.name: function for function in functions_of(model, params, images.shape[1:]).written}
+    if num_classes is not None and labels is None:
+        raise ValueError("labels must be given with num_classes: the model needs the label of each image")
+    exported = functions_of(model, params, images.shape[1:], num_classes)
+    functions = {function.name: function for function in exported.written}
     coded = {tensor.name for tensor in functions["encoder"].outputs}
     if not coded & {"mean", "indices"}:
         raise ValueError(
             f"model must have a z that is one vector, or codes on grids, to be explored; got {sorted(coded)}"
         )
     shown = jnp.asarray(images, jnp.float32) / 255
-    make_space = code_space if "indices" in coded else vector_space
+    known = None if labels is None else np.asarray(labels)[: len(images)].astype(int)
+    if "indices" in coded:
+        assert isinstance(model, VAE)
+        space: VectorSpace | CodeSpace = code_space(model, params, shown, key)
+    else:
+        contexts = None if num_classes is None else jnp.asarray(known, jnp.int32)
+        space = vector_space(model, params, shown, key, contexts)
     return Payload(
         title=title,
         data=data,
         facts=_facts(summary or {}),
         images=images,
-        labels=None if labels is None else np.asarray(labels)[: len(images)].astype(int),
+        labels=known,
         label_names=None if label_names is None else tuple(map(str, label_names)),
         encoder=onnx_bytes(functions["encoder"]),
         decoder=onnx_bytes(functions["decoder"]),
-        space=make_space(model, params, shown, key),
+        space=space,
+        num_classes=num_classes,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -11,7 +12,8 @@ import numpy as np
 from vae_jax.distributions import Distribution, UndefinedError, mean_of, standard_deviation_of
 from vae_jax.evaluation import kl_per_dimension, over_examples, posterior_means
 from vae_jax.explorer._encoding import packed_array
-from vae_jax.models import VAE
+from vae_jax.models import VAE, Example
+from vae_jax.models._model import Model, common_prior
 from vae_jax.params import Params
 
 ACTIVE_NATS = 0.01  # a dimension with less KL than this tells the decoder nothing
@@ -50,7 +52,9 @@ class VectorSpace(NamedTuple):
         }
 
 
-def vector_space(model: VAE, params: Params, xs: jax.Array, key: jax.Array) -> VectorSpace:
+def vector_space(
+    model: Model, params: Params, xs: jax.Array, key: jax.Array, contexts: jax.Array | None = None
+) -> VectorSpace:
     """The space of a model whose z is one vector.
 
     Args:
@@ -58,17 +62,24 @@ def vector_space(model: VAE, params: Params, xs: jax.Array, key: jax.Array) -> V
       params: its parameters.
       xs: `[n, H, W, C]` images as the model sees them.
       key: PRNG key, consumed; unused if the prior is a diagonal Normal.
+      contexts: `[n]`, those of the images, for a `Conditional` with one prior for all of them; None for a VAE.
+
+    Raises:
+      ValueError: if the prior depends on the context.
     """
-    means = _float32(posterior_means(model, params, xs))
+    examples = xs if contexts is None else Example(xs, contexts)
+    means = _float32(posterior_means(model, params, examples))
     try:
-        deviations = _float32(over_examples(_deviation, model, params, jax.random.key(0), xs, 100))
+        deviations = _float32(over_examples(_deviation, model, params, jax.random.key(0), examples, 100))
     except UndefinedError:
         deviations = None
     try:
-        kl = _float32(kl_per_dimension(model, params, xs))
+        kl = _float32(kl_per_dimension(model, params, examples))
     except UndefinedError:
         kl = None
-    prior = jax.jit(model.prior)(params)
+    prior = jax.jit(partial(common_prior, model))(params, contexts)
+    if prior is None:
+        raise ValueError("model must have one prior for all labels to be explored, got one that depends on the label")
     if _is_diagonal_normal(prior):
         mean, deviation, draws = mean_of(prior), standard_deviation_of(prior), None
     else:

@@ -4,6 +4,7 @@ from vae_jax.visualization._bounds import bounds_by_epoch as bounds_by_epoch
 from vae_jax.visualization._comparison import compared_curves as compared_curves
 from vae_jax.visualization._curves import training_curves as training_curves
 from vae_jax.visualization._grids import image_grid as image_grid
+from vae_jax.visualization._grids import images_by_label as images_by_label
 from vae_jax.visualization._grids import interpolations as interpolations
 from vae_jax.visualization._grids import manifold as manifold
 from vae_jax.visualization._grids import reconstructions as reconstructions

@@ -43,6 +43,27 @@ def image_grid(images: ArrayLike) -> Figure:
 
 
 @styled
+def images_by_label(images: ArrayLike, labels: ArrayLike) -> Figure:
+    """One row of images for each label, with the label at its left, such as draws from a conditional model.
+
+    Args:
+      images: `[L, N, H, W, C]`, C in {1, 3}; floats in [0, 1] (clipped), or uint8.
+      labels: `[L]`, whole numbers or names.
+
+    Raises:
+      ValueError: wrong shape or range, or labels of another number than rows.
+    """
+    tiles, names = as_rgb("images", images, "L, N"), np.asarray(labels)
+    rows, columns = tiles.shape[:2]
+    if names.shape != (rows,):
+        raise ValueError(f"labels must have shape [L] = ({rows},) as in images, got shape {names.shape}")
+    gap = thin_gap(tiles)
+    mosaic = draw_mosaic(tiles, [gap] * (rows - 1), [gap] * (columns - 1))
+    label_rows(mosaic, [f"label {name}" if isinstance(name, int) else name for name in names.tolist()])
+    return finish(mosaic)
+
+
+@styled
 def reconstructions(originals: ArrayLike, reconstructions: ArrayLike) -> Figure:
     """Each original over its reconstruction; more than ten go on in further pairs of rows.
 

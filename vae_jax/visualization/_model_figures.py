@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -20,16 +20,25 @@ from vae_jax.distributions import (
     standard_deviation_of,
 )
 from vae_jax.models import code, great_circle, interpolate, reconstruct, sample, straight_line, traverse
-from vae_jax.models._model import VAE
+from vae_jax.models._model import VAE, Model, common_prior, given
 from vae_jax.params import Params
 from vae_jax.visualization._code_usage import code_usage_curves
 from vae_jax.visualization._curves import training_curves
-from vae_jax.visualization._grids import image_grid, interpolations, manifold, reconstructions, traversal
+from vae_jax.visualization._grids import (
+    image_grid,
+    images_by_label,
+    interpolations,
+    manifold,
+    reconstructions,
+    traversal,
+)
 from vae_jax.visualization._information import Part, kl_bars, parts_of_a_sum
 from vae_jax.visualization._latent import latent_scatter, principal_components
 
 NUM_RECONSTRUCTIONS = 24
 NUM_SAMPLES = 96
+NUM_OF_A_LABEL = 10
+MOST_LABELS = 20
 NUM_PAIRS = 4
 NUM_STEPS = 11
 DEVIATIONS = np.linspace(-3.0, 3.0, 9)
@@ -39,13 +48,33 @@ MANIFOLD_SIDE = 20
 class Subject(NamedTuple):
     """A trained model and what it is shown with."""
 
-    model: VAE
+    model: Model
     params: Params
     xs: jax.Array  # [N, H, W, C], test images as the model sees them
     labels: np.ndarray | None  # [N]
     posterior_means: jax.Array | None  # [N, D]; None where z is no vector, or has no mean
     kl_per_dimension: jax.Array | None  # [D]; None where a dimension has none of its own
     history: Sequence[Mapping[str, float]]
+    num_classes: int | None = None  # of a Conditional, whose contexts are the labels; None of a VAE
+
+    @property
+    def contexts(self) -> jax.Array | None:
+        """Labels `[N]` that the model is given with xs; None for a VAE."""
+        return None if self.num_classes is None else jnp.asarray(self.labels)
+
+    @property
+    def prior(self) -> Distribution | None:
+        """p(z), if it is one for all images."""
+        return common_prior(self.model, self.params, self.contexts)
+
+    @property
+    def first_context(self) -> jax.Array | None:
+        """Label of the first test image; None for a VAE."""
+        return None if self.contexts is None else self.contexts[0]
+
+    def given(self, context: jax.Array | None) -> VAE:
+        """The VAE of a context, for use inside a traced function."""
+        return given(self.model, context)
 
 
 class Captioned(NamedTuple):
@@ -60,7 +89,7 @@ def model_figures(subject: Subject, key: jax.Array) -> Iterator[Captioned]:
 
     Reconstructions need a code that stands for an image, interpolations one of real numbers; the traversal needs a
     prior of one vector with a standard deviation, the scatter a vector with a mean; the manifold is of two dimensions
-    with a Normal prior.
+    with a Normal prior. A `Conditional` is given the label of each image; its figures show the other labels too.
     """
     yield Captioned(
         "training_curves",
@@ -72,10 +101,12 @@ def model_figures(subject: Subject, key: jax.Array) -> Iterator[Captioned]:
     if code_parts:
         yield _reconstructions(subject)
     yield _samples(subject, key)
+    if subject.num_classes is not None:
+        yield _labels(subject, key)
     if any(jnp.issubdtype(part.dtype, jnp.floating) for part in code_parts):
         yield _interpolations(subject)
-    prior = subject.model.prior(subject.params)
-    values = traversed_values(prior, DEVIATIONS)
+    prior = subject.prior
+    values = None if prior is None else traversed_values(prior, DEVIATIONS)
     if values is not None:
         yield _traversal(subject, values)
     if subject.kl_per_dimension is not None and np.isfinite(subject.kl_per_dimension).all():
@@ -95,7 +126,8 @@ def model_figures(subject: Subject, key: jax.Array) -> Iterator[Captioned]:
 def reconstruction_and_traversal(subject: Subject) -> Iterator[Captioned]:
     """Reconstructions and the effect of each latent on an image, if `traversed_values` of the prior are defined."""
     yield _reconstructions(subject)
-    values = traversed_values(subject.model.prior(subject.params), DEVIATIONS)
+    prior = subject.prior
+    values = None if prior is None else traversed_values(prior, DEVIATIONS)
     assert values is not None
     yield _traversal(subject, values)
 
@@ -163,59 +195,78 @@ def code_figures(summary: Mapping[str, Any]) -> Iterator[Captioned]:
 def _code_parts(subject: Subject) -> list[jax.ShapeDtypeStruct]:
     """The arrays of the code that stands for one image; none where its posterior has no such code."""
     try:
-        return jax.tree.leaves(jax.eval_shape(lambda x: code(subject.model, subject.params, x), subject.xs[0]))
+        one = lambda x, context: code(subject.given(context), subject.params, x)
+        return jax.tree.leaves(jax.eval_shape(one, subject.xs[0], subject.first_context))
     except UndefinedError:
         return []
 
 
 def _reconstructions(subject: Subject) -> Captioned:
-    shown = subject.xs[:NUM_RECONSTRUCTIONS]
-    rebuilt = jax.jit(jax.vmap(lambda x: reconstruct(subject.model, subject.params, x)))(shown)
+    shown, contexts = jax.tree.map(lambda leaf: leaf[:NUM_RECONSTRUCTIONS], (subject.xs, subject.contexts))
+    rebuilt = jax.jit(jax.vmap(lambda x, context: reconstruct(subject.given(context), subject.params, x)))(
+        shown, contexts
+    )
     return Captioned(
         "reconstructions",
         "Reconstructions",
         "Test images over the decoder's mean at their code, the mean of their posterior (of several stochastic layers, "
-        "one layer's given the other's).",
+        "one layer's given the other's)." + ("" if contexts is None else " The model is given the label of each."),
         reconstructions(shown, rebuilt),
     )
 
 
 def _samples(subject: Subject, key: jax.Array) -> Captioned:
     keys = jax.random.split(key, NUM_SAMPLES)
-    drawn = jax.jit(jax.vmap(lambda k: sample(subject.model, subject.params, k)))(keys)
-    return Captioned(
-        "samples",
-        "Samples from the prior",
-        "The decoder's mean at independent draws from the prior.",
-        image_grid(drawn),
+    contexts = None if subject.num_classes is None else jnp.arange(NUM_SAMPLES) % subject.num_classes
+    drawn = jax.jit(jax.vmap(lambda k, context: sample(subject.given(context), subject.params, k)))(keys, contexts)
+    words = "The decoder's mean at independent draws from the prior"
+    if subject.num_classes is not None:
+        words += f", row by row with the labels 0 to {min(subject.num_classes, NUM_SAMPLES) - 1} in turn"
+    return Captioned("samples", "Samples from the prior", f"{words}.", image_grid(drawn))
+
+
+def _labels(subject: Subject, key: jax.Array) -> Captioned:
+    """A row for each label, at most 20: the columns are draws of z, the same in every row."""
+    assert subject.num_classes is not None
+    shown = jnp.arange(min(subject.num_classes, MOST_LABELS))
+    keys = jax.random.split(jax.random.fold_in(key, 1), NUM_OF_A_LABEL)
+    draw = lambda context, k: sample(subject.given(context), subject.params, k)
+    drawn = jax.jit(jax.vmap(jax.vmap(draw, in_axes=(None, 0)), in_axes=(0, None)))(shown, keys)
+    words = (
+        "The decoder's mean with one label a row. Each column is one draw of z from the prior, decoded with every label"
     )
+    if left_out := subject.num_classes - len(shown):
+        words += f"; {left_out} more {'label is' if left_out == 1 else 'labels are'} not shown"
+    return Captioned("labels", "The same z with other labels", f"{words}.", images_by_label(drawn, shown))
 
 
 def _interpolations(subject: Subject) -> Captioned:
-    starts, ends = _pairs(subject)
-    paths = [
-        jax.jit(jax.vmap(lambda a, b, p=path: interpolate(subject.model, subject.params, a, b, NUM_STEPS, p)))(
-            starts, ends
-        )
-        for path in (straight_line, great_circle)
-    ]
+    starts, ends, contexts = _pairs(subject)
+
+    def along(path: Callable[..., Any]) -> jax.Array:
+        walk = lambda a, b, context: interpolate(subject.given(context), subject.params, a, b, NUM_STEPS, path)
+        return jax.jit(jax.vmap(walk))(starts, ends, contexts)
+
+    words = "" if contexts is None else " The two images of a pair have one label, which the model is given."
     return Captioned(
         "interpolations",
         "Interpolation between test images",
         "Decoded along the straight line between two codes, and along the great circle, which keeps away from the "
-        "centre that few codes of the prior lie near.",
-        interpolations(*paths),
+        "centre that few codes of the prior lie near." + words,
+        interpolations(along(straight_line), along(great_circle)),
     )
 
 
 def _traversal(subject: Subject, values: jax.Array) -> Captioned:
-    moved = jax.jit(lambda x: traverse(subject.model, subject.params, x, values))(subject.xs[0])
+    move = lambda x, context: traverse(subject.given(context), subject.params, x, values)
+    moved = jax.jit(move)(subject.xs[0], subject.first_context)
     order = "" if subject.kl_per_dimension is None else " Rows by the KL divergence of their dimension."
     return Captioned(
         "traversal",
         "Latent traversal",
         "One dimension of the first test image's code at a time, moved over the prior's range, the others held."
-        + order,
+        + order
+        + _with_the_label(subject),
         traversal(moved, subject.kl_per_dimension, DEVIATIONS),
     )
 
@@ -224,28 +275,39 @@ def _manifold(subject: Subject, prior: Distribution) -> Captioned:
     quantiles = jax.scipy.stats.norm.ppf((jnp.arange(MANIFOLD_SIDE) + 0.5) / MANIFOLD_SIDE)
     noise = jnp.stack(jnp.meshgrid(quantiles, quantiles), axis=-1)
     codes = jax.vmap(jax.vmap(partial(from_standard_normal_of, prior)))(noise)
-    tiles = jax.jit(jax.vmap(jax.vmap(lambda z: mean_of(subject.model.decode(subject.params, z)))))(codes)
+    decode = lambda context, z: mean_of(subject.given(context).decode(subject.params, z))
+    rows = jax.vmap(jax.vmap(decode, in_axes=(None, 0)), in_axes=(None, 0))
+    tiles = jax.jit(rows)(subject.first_context, codes)
     return Captioned(
         "manifold",
         "The decoded manifold",
         "The decoder's mean over the plane of z; the grid is regular in the quantiles of the prior, so every tile "
-        "stands for the same share of it.",
+        "stands for the same share of it." + _with_the_label(subject),
         manifold(tiles),
     )
 
 
-def _pairs(subject: Subject) -> tuple[jax.Array, jax.Array]:
-    """The first test images, each with the next one of another class (of any class where there are no labels)."""
+def _with_the_label(subject: Subject) -> str:
+    return "" if subject.first_context is None else f" With the label of the first test image, {subject.first_context}."
+
+
+def _pairs(subject: Subject) -> tuple[jax.Array, jax.Array, jax.Array | None]:
+    """The first test images, each with the next one of another label (of any, if there are none), and no contexts.
+
+    For a `Conditional`, each with the next one of its own label, and that label.
+    """
+    one_label = subject.num_classes is not None
     count = min(NUM_PAIRS, len(subject.xs) // 2)
     starts = np.arange(max(count, 1))
     labels = np.arange(len(subject.xs)) if subject.labels is None else np.asarray(subject.labels)
     free = list(range(len(starts), len(labels))) or [0]
     ends = []
     for start in starts:
-        end = next((i for i in free if labels[i] != labels[start]), free[0])
+        end = next((i for i in free if (labels[i] == labels[start]) == one_label), free[0])
         ends.append(end)
         free = [i for i in free if i != end] or [end]
-    return subject.xs[starts], subject.xs[np.array(ends)]
+    contexts = None if subject.contexts is None else subject.contexts[starts]
+    return subject.xs[starts], subject.xs[np.array(ends)], contexts
 
 
 def _scatter(subject: Subject) -> Captioned:

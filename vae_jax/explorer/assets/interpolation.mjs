@@ -100,7 +100,7 @@ export function createInterpolation(app) {
   for (const kind of ["pointerdown", "keydown"]) {
     addEventListener(kind, (event) => playing && !play.contains(event.target) && event.key !== "Tab" && stop(), true);
   }
-  state.on(["ends", "path"], renew);
+  state.on(["ends", "path", "label"], renew);
   state.on(["ends", "path", "t"], onceAFrame(showPlace));
   state.on(["path"], () => {
     find("paths").querySelectorAll("input").forEach((radio) => (radio.checked = radio.value === state.get("path")));

@@ -7,6 +7,7 @@ import { createDrawing } from "./drawing.mjs";
 import { createFiles } from "./files.mjs";
 import { createImages } from "./images.mjs";
 import { createInterpolation } from "./interpolation.mjs";
+import { createLabels } from "./labels.mjs";
 import { startModel } from "./model.mjs";
 import { createPad } from "./pad.mjs";
 import { createPermalink } from "./permalink.mjs";
@@ -23,7 +24,11 @@ const FEW = 4; // dimensions, whose sliders leave room for the drawing area
 export async function start(payload, vendored) {
   const begun = performance.now();
   const space = await openSpace(payload.space);
-  const [images, model] = await Promise.all([unpackArray(payload.images), startModel(payload, vendored, space)]);
+  const currentLabel = () => state.get("label");
+  const [images, model] = await Promise.all([
+    unpackArray(payload.images),
+    startModel(payload, vendored, space, currentLabel),
+  ]);
   const order = orderOf(space);
   const state = createState({
     code: new space.Numbers(space.size),
@@ -36,9 +41,10 @@ export async function start(payload, vendored) {
     traversed: order[0] ?? 0,
     layer: 0,
     cell: 0,
+    label: payload.classes === null ? null : payload.labels[0],
   });
-  const { image, labels, title, data } = payload;
-  const app = { space, images, model, state, order, image, labels, title, data, strips: {}, pixels: null };
+  const { image, labels, classes, title, data } = payload;
+  const app = { space, images, model, state, order, image, labels, classes, title, data, strips: {}, pixels: null };
   Object.assign(app, naming(app, payload), choosing(app));
 
   document.body.classList.add(space.kind);
@@ -50,6 +56,7 @@ export async function start(payload, vendored) {
   document.querySelectorAll(`[data-for]:not([data-for="${space.kind}"])`).forEach((part) => part.remove());
   describe(payload);
   find("main").hidden = false;
+  if (classes !== null) createLabels(app);
   const picture = createPicture(app);
   if (space.kind === "vector") {
     createTraversal(app);
@@ -67,7 +74,7 @@ export async function start(payload, vendored) {
 
   if (!(await permalink.restore())) await begin(app);
   // Every part shows what is there now.
-  state.set(Object.fromEntries(["axes", "traversed", "layer", "cell", "path"].map((name) => [name, state.get(name)])));
+  state.set(Object.fromEntries(["axes", "traversed", "layer", "cell", "path", "label"].map((name) => [name, state.get(name)])));
   await picture.shown();
   find("status").hidden = true;
   window.explorer = { ...picture, app, model, space, state, startMilliseconds: performance.now() - begun, ready: true };
@@ -107,23 +114,25 @@ function naming(app, { labelNames }) {
 
 // An image is encoded here, and every control goes to its code.
 function choosing(app) {
-  // Encodes without going there; returns what the encoder said.
+  // Encodes without going there; returns what the encoder said. A test image has its own label, another one the current.
   async function look(source) {
     if (source === null) {
       app.state.set({ source: null, posterior: null });
       return null;
     }
-    const posterior = await app.model.encode(Float32Array.from(source.pixels, (value) => value / 255));
-    const reconstruction = await app.model.decode(posterior.code);
+    const label = source.label ?? app.state.get("label");
+    const posterior = await app.model.encode(Float32Array.from(source.pixels, (value) => value / 255), label);
+    const reconstruction = await app.model.decode(posterior.code, label);
     app.state.set({ posterior, source: { ...source, reconstruction } });
     return posterior;
   }
   async function choose(source) {
     const posterior = await look(source);
-    app.state.set({ code: posterior.code.slice() });
+    app.state.set({ code: posterior.code.slice(), ...(source.label === undefined ? {} : { label: source.label }) });
     say(`Encoded ${source.name}`);
   }
-  const testSource = (index) => ({ index, pixels: app.testPixels(index), name: app.nameOf(index) });
+  const own = (index) => (app.classes === null ? {} : { label: app.labels[index] });
+  const testSource = (index) => ({ index, pixels: app.testPixels(index), name: app.nameOf(index), ...own(index) });
   return {
     look,
     testSource,

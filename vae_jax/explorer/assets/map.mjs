@@ -16,7 +16,7 @@ export function createMap(app, view, drawn) {
   // All that the map depends on; equal text, equal map.
   const origin = () => {
     const axes = state.get("axes");
-    return JSON.stringify([axes, view().half, Array.from(state.get("code"), (z, d) => (axes.includes(d) ? 0 : z))]);
+    return JSON.stringify([axes, view().half, state.get("label"), Array.from(state.get("code"), (z, d) => (axes.includes(d) ? 0 : z))]);
   };
 
   async function make() {
@@ -50,7 +50,7 @@ export function createMap(app, view, drawn) {
   }
 
   const renew = whenQuiet(make, 150);
-  state.on(["code"], renew);
+  state.on(["code", "label"], renew);
   onThemeChange(() => {
     madeOf = "";
     make();

@@ -12,7 +12,8 @@ export async function openModule(packed) {
   return import(URL.createObjectURL(new Blob([source], { type: "text/javascript" })));
 }
 
-export async function startModel(payload, vendored, space) {
+// currentLabel: () -> the label that the model is given; used only if it takes labels.
+export async function startModel(payload, vendored, space, currentLabel) {
   const [ort, wasm] = await Promise.all([openModule(vendored.ort), unpackBytes(vendored.wasm)]);
   Object.assign(ort.env.wasm, { wasmBinary: wasm, numThreads: 1, proxy: false });
   ort.env.logLevel = "error";
@@ -27,35 +28,42 @@ export async function startModel(payload, vendored, space) {
   let last = Promise.resolve();
   const alone = (work) => (last = last.then(work, work));
 
+  // What encoder and decoder are given beside their input: the label of each picture, if the model takes labels.
+  const given = (label, n) =>
+    payload.classes === null ? {} : { label: new ort.Tensor("int32", new Int32Array(n).fill(label), [n]) };
+
   let each = CHUNK.milliseconds; // milliseconds that a picture of the last run took
-  async function run(codes) {
+  async function run(codes, label) {
     const begun = performance.now();
     const joined = new space.Numbers(codes.length * space.size);
     codes.forEach((code, i) => joined.set(code, i * space.size));
     const input = new ort.Tensor(space.dtype, joined, [codes.length, space.size]);
-    const { mean } = await decoder.run({ [space.input]: input });
+    const { mean } = await decoder.run({ [space.input]: input, ...given(label, codes.length) });
     each = (performance.now() - begun) / codes.length;
     return Array.from(codes, (_, i) => mean.data.slice(i * size, (i + 1) * size));
   }
 
   return {
     size,
-    decode: async (code) => (await alone(() => run([code])))[0],
+    // With the current label, or another one.
+    decode: async (code, label = currentLabel()) => (await alone(() => run([code], label)))[0],
     // Of many codes, a chunk at a time; null where `stale` says that nobody waits for them any more.
     async decodeAll(codes, stale = () => false) {
       const pictures = [];
+      const label = currentLabel();
       while (pictures.length < codes.length) {
         await new Promise((resolve) => setTimeout(resolve)); // what waits, such as the pointer, goes first
         if (stale()) return null;
         const size = Math.min(CHUNK.most, Math.max(1, Math.floor(CHUNK.milliseconds / each)));
-        pictures.push(...(await alone(() => run(codes.slice(pictures.length, pictures.length + size)))));
+        pictures.push(...(await alone(() => run(codes.slice(pictures.length, pictures.length + size), label))));
       }
       return stale() ? null : pictures;
     },
     // Of one image, floats in [0, 1]: {code, deviation}, the latter null where the encoder gives none.
-    encode: (pixels) =>
+    encode: (pixels, label = currentLabel()) =>
       alone(async () => {
-        const found = await encoder.run({ x: new ort.Tensor("float32", pixels, [1, height, width, channels]) });
+        const x = new ort.Tensor("float32", pixels, [1, height, width, channels]);
+        const found = await encoder.run({ x, ...given(label, 1) });
         const deviation = found.standard_deviation?.data.slice() ?? null;
         return { code: (found.mean ?? found.indices).data.slice(), deviation };
       }),

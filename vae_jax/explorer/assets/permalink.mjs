@@ -19,6 +19,7 @@ export function createPermalink(app) {
     else if (source && source.pixels.length <= MOST_OWN) Object.assign(fields, { o: toUrlText(source.pixels), n: source.name });
     if (space.kind === "vector") Object.assign(fields, { d: state.get("axes").join("."), v: String(state.get("traversed")) });
     else fields.g = `${state.get("layer")}.${state.get("cell")}`;
+    if (app.classes !== null) fields.l = String(state.get("label"));
     return new URLSearchParams(fields).toString();
   }
 
@@ -44,6 +45,8 @@ export function createPermalink(app) {
         const found = space.fromText(fields.get(name));
         return found && isOfModel(found) ? found : null;
       };
+      const label = Number(fields.get("l") ?? NaN);
+      if (app.classes !== null && Number.isInteger(label) && label >= 0 && label < app.classes) state.set({ label });
       await app.look(readSource(fields));
       const whole = (name, sizes) => {
         const found = (fields.get(name) ?? "").split(".").map(Number);
@@ -92,7 +95,7 @@ export function createPermalink(app) {
     });
   }
 
-  const all = ["code", "source", "ends", "path", "t", "axes", "traversed", "layer", "cell"];
+  const all = ["code", "source", "ends", "path", "t", "axes", "traversed", "layer", "cell", "label"];
   // While something moves, the address waits; when it has come to rest, it says where.
   state.on(all, ({ settled }) => settled && writeSettled());
   addEventListener("popstate", restore);

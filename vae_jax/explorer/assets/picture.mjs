@@ -45,7 +45,7 @@ export function createPicture(app) {
 
   canvas.style.aspectRatio = `${image.width} / ${image.height}`;
   find("smooth").addEventListener("change", (event) => document.body.classList.toggle("smooth", event.target.checked));
-  state.on(["code"], request);
+  state.on(["code", "label"], request);
   // Where the picture has been scrolled away, a small one stays in the corner.
   new IntersectionObserver(([seen]) => mini.classList.toggle("away", seen.isIntersecting)).observe(canvas);
   state.on(["source"], () => {

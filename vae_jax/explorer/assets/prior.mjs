@@ -7,7 +7,7 @@ const MANY = 16;
 
 export function createPrior(app) {
   const { state, space, model, image } = app;
-  let drawn = [];
+  let [drawn, wanted, turn] = [[], [], 0];
   const go = ({ code, note }) => {
     state.set({ code: code.slice() });
     say(note ? `A sample of the prior: ${note}` : "A sample of the prior");
@@ -17,16 +17,20 @@ export function createPrior(app) {
     go(drawn[i]);
   });
 
-  async function renew() {
-    const draws = Array.from({ length: MANY }, () => space.sample());
-    const pictures = await model.decodeAll(draws.map((draw) => draw.code));
+  async function show(draws) {
+    const mine = ++turn;
+    wanted = draws;
+    const pictures = await model.decodeAll(draws.map((draw) => draw.code), () => mine !== turn);
+    if (pictures === null) return;
     drawn = draws;
     strip.show(pictures, draws.map((draw, i) => `Go to sample ${i + 1}${draw.note && `, ${draw.note}`}`));
     strip.mark(-1);
   }
 
+  const renew = () => show(Array.from({ length: MANY }, () => space.sample()));
   find("sample-one").addEventListener("click", () => go(space.sample()));
   find("sample-many").addEventListener("click", renew);
   find("prior-note").textContent = space.draws ? `${space.prior.name}; draws made with the model` : `${space.prior.name}`;
+  state.on(["label"], () => show(wanted)); // the same draws
   return renew();
 }

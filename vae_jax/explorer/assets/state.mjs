@@ -2,7 +2,7 @@
 
 // Fields: code (z, or the sequence of codes), source (the image it began from), posterior (what the encoder said of
 // it), ends {a, b}, path (name of the way between them), t (how far along it), axes (of the pad), traversed (dimension),
-// layer and cell (of the grid of codes).
+// layer and cell (of the grid of codes), label (that the model is given; null if it takes none).
 export function createState(fields) {
   const values = { ...fields };
   const listeners = [];

@@ -46,6 +46,6 @@ export function createTraversal(app) {
     find("traversal").scrollIntoView({ block: "nearest" });
     select.focus({ preventScroll: true });
   };
-  state.on(["traversed"], renew);
+  state.on(["traversed", "label"], renew);
   state.on(["code"], whenQuiet(renew, 90));
 }
