@@ -80,13 +80,14 @@ def prepare(method: Method, settings: Settings) -> Prepared:
 def _prepare_in(folder: RunFolder, method: Method, settings: Settings, started: float) -> Prepared:
     images = (stream_images if settings.stream else load_images)(settings.data, settings.data_dir, size=settings.size)
     given, settings = settings, resolve(settings, images)
+    num_classes = count_classes(settings, images)
     if given.batch_size is None and settings.resolved_batch_size < given.default_batch_size and is_writer():
         say(f"--batch-size {settings.batch_size}: fewer than {given.default_batch_size} training images")
     check_same(run_config(method.name, settings) | versions())
     mesh = mesh_of(settings)
     about: dict[str, Any] = {
         "image_shape": images.train.shape[1:],
-        "num_classes": count_classes(settings, images),
+        "num_classes": num_classes,
         "data_fingerprint": fingerprint(images),
         "versions": versions(),
         "device": device_name() if mesh is None else f"{mesh.size} devices: {device_name()}",
