@@ -419,7 +419,7 @@ def test_what_does_not_fit_is_refused_by_name():
             "context must be an integer label from 0 to 2, got 3",
         ),
         (lambda: decode(FAMILY, PARAMS, np.zeros(2), context=1.0), TypeError, "context must be .* got dtype float64"),
-        (lambda: encode(FAMILY, PARAMS, XS, context=1), ValueError, r"input: .* got a batch of shape \(6, 2, 2, 1\)"),
+        (lambda: encode(FAMILY, PARAMS, XS, context=1), ValueError, r"^x: .* got a batch of shape \(6, 2, 2, 1\)"),
         (lambda: encode(FAMILY, PARAMS, 2 * XS[0], context=1), ValueError, r"x holds values outside \[0, 1\]"),
         (lambda: check_examples(FAMILY, Example(XS, YS + 1), "xs"), ValueError, r"xs\.context must be .* got 3"),
         (lambda: check_examples(FAMILY, Example(2 * XS, YS), "xs"), ValueError, r"xs\.x holds values outside"),

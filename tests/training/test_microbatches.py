@@ -12,6 +12,7 @@ from fresh import some_params, some_state, soon_started
 from networks.programs import UNRUN, products_of
 from vae_jax import objectives as o
 from vae_jax.models import mlp_vae
+from vae_jax.objectives._batch import keys_of_examples
 from vae_jax.params import join_buffers, split_buffers
 from vae_jax.training import TrainState, fit, fit_ensemble, init_train_state, make_train_epoch, make_train_step
 from vae_jax.training._step import differentiated
@@ -174,3 +175,12 @@ def test_a_number_that_the_objective_was_made_of_has_its_derivative_too():
         assert gradients[0][0] > 0.01  # it is the rate
     mapped = [jax.vmap(loss, in_axes=(0, None, None))(jnp.arange(3.0), PARAMS, m) for m in (1, 4)]
     np.testing.assert_allclose(mapped[1], mapped[0], rtol=1e-5)
+
+
+@pytest.mark.parametrize("make", [jax.random.key, jax.random.PRNGKey])
+def test_keys_for_each_example_are_taken_as_they_are(make):
+    keys = keys_of_examples(make(0), 8)
+    expected = o.negative_elbo(MODEL, PARAMS, make(0), EIGHT)
+    assert_trees_close(o.negative_elbo(MODEL, PARAMS, keys, EIGHT), expected, rtol=0, atol=0)
+    with pytest.raises(ValueError, match=r"one for each of the 3 examples, got keys \(8,\)"):
+        o.negative_elbo(MODEL, PARAMS, keys, EIGHT[:3])

@@ -127,7 +127,11 @@ def _likelihood(model: Model, leaves: tuple[jax.ShapeDtypeStruct, ...], structur
     def trace(key: jax.Array, example: Any) -> tuple[Distribution, Any]:
         params = model.init(key)
         vae, x = bind(model, example)
-        decoded = vae.decode(params, vae.encode(params, x).sample(key))
+        try:
+            z = vae.encode(params, x).sample(key)
+        except Exception:  # x does not suit the encoder: the shape of what is decoded says what would
+            z = vae.prior(params).sample(key)
+        decoded = vae.decode(params, z)
         return decoded, getattr(decoded, "mean", None)
 
     likelihood, mean = jax.eval_shape(trace, jax.random.key(0), jax.tree.unflatten(structure, leaves))

@@ -147,7 +147,8 @@ def check_first_batch(model: Any, objective: Objective, key: jax.Array, name: st
             raise TypeError(f"{name}: {error}") from None
     step_key = jax.random.fold_in(key, 0)
     seen = jax.jit(lambda key, batch: preprocessed(at_step(objective, 0), key, batch)[2])(step_key, batch)
-    if not any(jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in jax.tree.leaves(seen)):
+    xs = jax.tree.leaves(seen.x if isinstance(seen, Example) else seen)
+    if not any(jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in xs):
         return
     try:
         check_examples(model, seen, name)

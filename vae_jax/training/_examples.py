@@ -83,14 +83,14 @@ class Examples:
 
 
 def examples_of(name: str, data: Any) -> Examples:
-    """`Examples` as they are; of a pytree of arrays `[N, ...]`, its rows.
+    """`Examples` of arrays on the device: those that are given, or the rows of a pytree of arrays `[N, ...]`.
 
     Raises:
       ValueError: if the leaves have different lengths, or hold no example.
     """
+    data = jax.tree.map(jnp.asarray, data)
     if isinstance(data, Examples):
         return data
-    data = jax.tree.map(jnp.asarray, data)
     count = num_examples(name, data)
     if not count:
         raise ValueError(f"{name} must hold at least 1 example")
