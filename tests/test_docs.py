@@ -12,8 +12,9 @@ import pytest
 import tyro
 
 from pages import DOCS, PAGES, ROOT, blocks, commands, run_programs
-from vae_jax import cli
+from vae_jax import cli, objectives
 from vae_jax.commands.train import is_recipe
+from vae_jax.models import Example
 
 
 def validation(progress, name="loss"):
@@ -96,6 +97,21 @@ def own_data(left):
     assert end["from_folder"].train.shape == (45, 16, 16, 1) and set(end["from_folder"].train_labels) == {0, 1}
     assert 0 < end["bits"] < 4
     assert end["nats"][-1] < end["independent"]
+    assert end["of_crops"][-1] < 0.8 * end["of_crops"][0]
+
+
+def conditional(left):
+    assert -180 < validation(left[0]["progress"], "elbo")[-1] < -110
+    assert left[0]["three"].shape == (28, 28, 1)
+    other = np.abs(left[0]["as_a_seven"].mean - left[0]["same"]).mean()
+    assert other > 0.01  # of the same z with another label
+    assert left[1]["accuracy"] > 0.5 and 90 < left[1]["marginal"] < 180
+    end = left[-1]
+    key, batch = jax.random.key(0), Example(end["bits"][:4], end["digits"].test_labels[:4])
+    for family in (end["two_layers"], end["mixture"], end["vamp"], end["vamp_of_label"]):
+        loss, _ = objectives.negative_sampled_elbo(family, family.init(key), key, batch)
+        assert np.isfinite(loss)
+    assert end["posterior"].mean.shape == (8,)
 
 
 def own_objective(left):
@@ -130,6 +146,7 @@ CHECKS = {
     "index.md": start,
     "idea.md": idea,
     "bounds.md": bounds,
+    "conditional.md": conditional,
     "likelihood.md": likelihood,
     "conventions.md": conventions,
     "papers.md": papers,
