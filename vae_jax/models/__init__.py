@@ -27,7 +27,6 @@ from vae_jax.models._model import bind as bind
 from vae_jax.models._model import for_each_context as for_each_context
 from vae_jax.models._pixel_cnn_prior import pixel_cnn_prior as pixel_cnn_prior
 from vae_jax.models._priors import with_mixture_prior as with_mixture_prior
-from vae_jax.models._priors import with_vamp_prior as with_vamp_prior
 from vae_jax.models._transformer_prior import transformer_prior as transformer_prior
 from vae_jax.models._transformer_prior import uncached_transformer_prior as uncached_transformer_prior
 from vae_jax.models._use import code as code
@@ -40,6 +39,7 @@ from vae_jax.models._use import sample as sample
 from vae_jax.models._use import straight_line as straight_line
 from vae_jax.models._use import traverse as traverse
 from vae_jax.models._vae import vae as vae
+from vae_jax.models._vamp_prior import with_vamp_prior as with_vamp_prior
 from vae_jax.models._vq_vae import vq_vae as vq_vae
 from vae_jax.models._vq_vae_2 import vq_vae_2 as vq_vae_2
 from vae_jax.models._with_code_prior import code_sizes as code_sizes
