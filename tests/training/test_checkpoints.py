@@ -16,7 +16,7 @@ from vae_jax.checksums import Damaged
 from vae_jax.models import mlp_vae
 from vae_jax.objectives import negative_elbo
 from vae_jax.training import Progress, fit
-from vae_jax.training._history import IN_MEMORY
+from vae_jax.training._run import IN_MEMORY
 from vae_jax.training.checkpoints import OrbaxCheckpoints, load_best, newest_whole
 
 EPOCHS, BATCH_SIZE = 5, 8

@@ -13,13 +13,13 @@ from vae_jax.objectives import Objective, warm_up_steps_of
 from vae_jax.objectives._batch import Metrics
 from vae_jax.params import Params
 from vae_jax.training._checks import check_fit
-from vae_jax.training._divergence import Diverged, Divergence, Replay, explain
+from vae_jax.training._divergence import Diverged, Divergence, Replay
 from vae_jax.training._epoch import make_evaluate, make_train_epoch
 from vae_jax.training._examples import Examples
 from vae_jax.training._fit import batches_in_memory
-from vae_jax.training._history import History, Progress, best_epoch, best_loss, is_finished, is_finite, row_of
+from vae_jax.training._history import History, Progress, best_epoch
 from vae_jax.training._memory import check_fits
-from vae_jax.training._run import IN_MEMORY, Checkpoints, run_epochs
+from vae_jax.training._run import IN_MEMORY, Checkpoints, Program, restored_fit_state, run_to_end
 from vae_jax.training._step import Trainable, TrainState, make_train_step
 from vae_jax.training._validated_epoch import (
     FitState,
@@ -121,59 +121,41 @@ def fit_ensemble(
     program = jax.jit(over_models(epoch, num_shared=2), donate_argnums=0).lower(*arguments).compile()
     check_fits(program, num_models, sum(leaf.nbytes for leaf in jax.tree.leaves((of_train, of_validation))))
 
-    fit_state = inits(numbers, split)
-    progress = _progress(fit_state, ((),) * num_models)
-    restored = checkpoints.restore(progress)
+    fit_state, histories = inits(numbers, split), ((),) * num_models
+    progress = lambda fit_state, histories: EnsembleProgress(fit_state.state, fit_state.best_params, histories)
+    restored = checkpoints.restore(progress(fit_state, histories))
     if restored is not None:
-        progress, fit_state = restored, _fit_state(restored, epochs, patience)
+        histories = restored.history
+        fit_state = restored_fit_state(restored.state, restored.best_params, histories, True, epochs, patience)
 
-    def finished(history: tuple[History, ...]) -> bool:
-        return all(is_finished(rows, epochs, patience) for rows in history)
-
-    def add(history: tuple[History, ...], metrics: Metrics) -> tuple[History, ...]:
-        rows = [row_of(jax.tree.map(lambda leaf, i=i: leaf[i], metrics)) for i in range(num_models)]
-        # A model that is not running any more has rows of zeros.
-        return tuple((*past, row) if row["epoch"] else past for past, row in zip(history, rows, strict=True))
-
-    diverged: list[Divergence | None] = [None] * num_models
-
-    def settle(fit_state: FitState, history: tuple[History, ...]) -> FitState:
-        for i, rows in enumerate(history):
-            if rows and not is_finite(rows[-1]):
-                key = jax.tree.map(lambda leaf, i=i: leaf[i], split)
-                step = make_train_step(model, *setups[i], microbatches)
-                init = lambda i=i, key=key: init_fit_state(model, setups[i][1], key.init).state
-                batch_of = batches_in_memory(key.train, of_train, batch_size, num_steps)
-                replay = Replay(model, setups[i][0], microbatches, step, key.train, init, batch_of, num_steps)
-                own = jax.tree.map(lambda leaf, i=i: leaf[i], fit_state.state)
-                state, diverged[i] = explain(replay, own, rows[-1])
-                put = lambda leaf, new, i=i: leaf.at[i].set(new)
-                fit_state = fit_state._replace(state=jax.tree.map(put, fit_state.state, state))
-        return fit_state
-
-    if finished(progress.history):
-        settle(fit_state, progress.history)
-    else:
+    def make_program() -> Program:
         on_start()
-        progress = _progress(
-            *run_epochs(
-                lambda fit_state: program(fit_state, numbers, split, of_train, of_validation),
-                fit_state,
-                progress.history,
-                add=add,
-                runs_ahead=True,
-                last=lambda history: max(map(len, history)) + 1 >= epochs,
-                finished=finished,
-                due=checkpoints.due,
-                save=lambda *done: checkpoints.save(_progress(*done)),
-                on_epoch=on_epoch,
-                settle=settle,
-            )
-        )
-    if not any(best_epoch(rows) for rows in progress.history):
+        return lambda fit_state: program(fit_state, numbers, split, of_train, of_validation)
+
+    def replay_of(i: int) -> Replay:
+        key, (objective, optimizer) = jax.tree.map(lambda leaf: leaf[i], split), setups[i]
+        step = make_train_step(model, objective, optimizer, microbatches)
+        first = lambda: init_fit_state(model, optimizer, key.init).state
+        batch_of = batches_in_memory(key.train, of_train, batch_size, num_steps)
+        return Replay(model, objective, microbatches, step, key.train, first, batch_of, num_steps)
+
+    fit_state, histories, diverged = run_to_end(
+        make_program,
+        fit_state,
+        histories,
+        replay_of,
+        many=True,
+        epochs=epochs,
+        patience=patience,
+        runs_ahead=True,
+        checkpoints=checkpoints,
+        save=lambda *done: checkpoints.save(progress(*done)),
+        on_epoch=on_epoch,
+    )
+    if not any(best_epoch(rows) for rows in histories):
         first = next(divergence for divergence in diverged if divergence is not None)
         raise Diverged(f"no model has an epoch of finite loss; the first: {first.message}")
-    return progress._replace(diverged=tuple(diverged))
+    return progress(fit_state, histories)._replace(diverged=tuple(diverged))
 
 
 def over_models(function: Callable[..., Any], num_shared: int) -> Callable[..., Any]:
@@ -205,18 +187,3 @@ def _num_models(numbers: Any, keys: jax.Array) -> int:
                 f"numbers{name} must hold one number for each of the {len(keys)} keys, got the shape {leaf.shape}"
             )
     return len(keys)
-
-
-def _progress(fit_state: FitState, history: tuple[History, ...]) -> EnsembleProgress:
-    return EnsembleProgress(fit_state.state, fit_state.best_params, history)
-
-
-def _fit_state(progress: EnsembleProgress, epochs: int, patience: int | None) -> FitState:
-    history = progress.history
-    return FitState(
-        progress.state,
-        progress.best_params,
-        jnp.asarray([best_loss(rows) for rows in history], jnp.float32),
-        jnp.asarray([best_epoch(rows) for rows in history], jnp.int32),
-        jnp.asarray([not is_finished(rows, epochs, patience) for rows in history]),
-    )

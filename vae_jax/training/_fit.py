@@ -11,15 +11,15 @@ import numpy as np
 import optax
 from jax.sharding import Mesh
 
-from vae_jax.objectives import Objective, warm_up_steps_of
+from vae_jax.objectives import Objective
 from vae_jax.training._checks import check_fit
 from vae_jax.training._divergence import BatchOf
 from vae_jax.training._epoch import make_train_epoch
 from vae_jax.training._examples import Examples, batch_at
 from vae_jax.training._history import History, Progress
-from vae_jax.training._run import IN_MEMORY, Checkpoints, Program, begin, run_to_end
+from vae_jax.training._run import IN_MEMORY, Checkpoints, Program, begin, finish
 from vae_jax.training._step import Trainable
-from vae_jax.training._validated_epoch import make_judge, make_validated_epoch
+from vae_jax.training._validated_epoch import make_validated_epoch
 from vae_jax.training.sharding import Rules
 
 
@@ -91,28 +91,21 @@ def fit(
     of_train, of_validation, num_steps = check_fit(
         model, objective, train, validation, key, epochs, batch_size, steps_per_epoch, microbatches, patience
     )
-    run = begin(model, objective, optimizer, key, batch_size, microbatches, mesh, rules, checkpoints)
+    until: dict[str, Any] = {"epochs": epochs, "patience": patience, "checkpoints": checkpoints}
+    parts = {"num_steps": num_steps, "batch_size": batch_size, "microbatches": microbatches}
+    run = begin(model, objective, optimizer, key, mesh=mesh, rules=rules, **parts, **until)
     examples = run.everywhere((of_train, of_validation))
 
     def make_program() -> Program:
-        judge = make_judge(run.evaluate, num_steps, warm_up_steps_of(objective), patience)
-        epoch = make_validated_epoch(make_train_epoch(run.step, batch_size, num_steps=num_steps, mesh=mesh), judge)
+        train_epoch = make_train_epoch(run.step, batch_size, num_steps=num_steps, mesh=mesh)
+        epoch = make_validated_epoch(train_epoch, run.judge)
         program = jax.jit(epoch, donate_argnums=0, out_shardings=run.out_shardings)
         compiled = program.lower(run.fit_state, run.keys, *examples).compile()
         on_start()
         return lambda fit_state: compiled(fit_state, run.keys, *examples)
 
-    return run_to_end(
-        make_program,
-        run,
-        batch_of=batches_in_memory(run.keys.train, examples[0], batch_size, num_steps),
-        steps_per_epoch=num_steps,
-        epochs=epochs,
-        patience=patience,
-        runs_ahead=True,
-        checkpoints=checkpoints,
-        on_epoch=on_epoch,
-    )
+    batch_of = batches_in_memory(run.keys.train, examples[0], batch_size, num_steps)
+    return finish(run, make_program, batch_of, runs_ahead=True, on_epoch=on_epoch, **until)
 
 
 def batches_in_memory(key: jax.Array, examples: Examples, batch_size: int, num_steps: int) -> BatchOf:

@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from vae_jax.objectives._batch import Metrics
 from vae_jax.params import Params
 from vae_jax.training._step import TrainState
 
@@ -42,11 +41,6 @@ def best_loss(history: Sequence[Row]) -> float:
     """The lowest validation loss after the warm-up; infinity while there is none."""
     counted = [row for row in history if is_finite(row) and not row.get("warm_up")]
     return min((row["validation/loss"] for row in counted), default=math.inf)
-
-
-def row_of(metrics: Metrics) -> Row:
-    """The metrics of one epoch as Python's numbers."""
-    return {name: value.item() for name, value in metrics.items()}
 
 
 def is_finished(history: Sequence[Row], epochs: int, patience: int | None) -> bool:

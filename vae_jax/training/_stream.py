@@ -13,14 +13,14 @@ import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from vae_jax.distributions._checks import check_count
-from vae_jax.objectives import Objective, warm_up_steps_of
+from vae_jax.objectives import Objective
 from vae_jax.objectives._batch import Metrics
 from vae_jax.training._checks import check_examples_of, check_finite, check_numbers
 from vae_jax.training._examples import examples_of
 from vae_jax.training._history import History, Progress
-from vae_jax.training._run import IN_MEMORY, Checkpoints, Program, begin, run_to_end
+from vae_jax.training._run import IN_MEMORY, Checkpoints, Program, begin, finish
 from vae_jax.training._step import Trainable, TrainState, TrainStep, check_microbatches
-from vae_jax.training._validated_epoch import FitState, make_judge, split_key
+from vae_jax.training._validated_epoch import FitState, split_key
 from vae_jax.training.sharding import Rules, split_batch
 
 
@@ -82,7 +82,9 @@ def fit_stream(
     check_numbers(objective, epochs, num_steps, patience)
     check_microbatches(objective, microbatches, batch_size)
     check_examples_of(model, objective, split_key(key).train, "validation", of_validation, batch_size)
-    run = begin(model, objective, optimizer, key, batch_size, microbatches, mesh, rules, checkpoints)
+    until: dict[str, Any] = {"epochs": epochs, "patience": patience, "checkpoints": checkpoints}
+    parts = {"num_steps": num_steps, "batch_size": batch_size, "microbatches": microbatches}
+    run = begin(model, objective, optimizer, key, mesh=mesh, rules=rules, **parts, **until)
 
     def put(chunk: Any) -> Any:
         check_finite("the next chunk of the stream", chunk)
@@ -104,8 +106,7 @@ def fit_stream(
     def make_program() -> Program:
         batches.seek(int(run.fit_state.state.step))
         epoch = make_train_stream_epoch(run.step, num_steps, put=put, on_chunk=on_chunk, mesh=mesh)
-        judge = make_judge(run.evaluate, num_steps, warm_up_steps_of(objective), patience)
-        judge = jax.jit(judge, donate_argnums=0, out_shardings=run.out_shardings)
+        judge = jax.jit(run.judge, donate_argnums=0, out_shardings=run.out_shardings)
         held_out = run.everywhere(of_validation)
 
         def program(fit_state: FitState) -> tuple[FitState, Metrics]:
@@ -120,17 +121,8 @@ def fit_stream(
         one = put(jax.tree.map(lambda leaf: leaf[None], next(batches)))
         return jax.tree.map(lambda leaf: leaf[0], one), None  # the stream does not say which examples it took
 
-    return run_to_end(
-        make_program,
-        run,
-        batch_of=batch_of,
-        steps_per_epoch=num_steps,
-        epochs=epochs,
-        patience=patience,
-        runs_ahead=False,  # the stream would be read for an epoch that there may not be
-        checkpoints=checkpoints,
-        on_epoch=on_epoch,
-    )
+    # It does not run ahead: the stream would be read for an epoch that there may not be.
+    return finish(run, make_program, batch_of, runs_ahead=False, on_epoch=on_epoch, **until)
 
 
 def make_train_stream_epoch(
