@@ -26,12 +26,12 @@ import tyro
 from vae_jax.data import FactorData, load_factor_data
 from vae_jax.evaluation.disentanglement import encode_table, measure_disentanglement
 from vae_jax.experiment import device_name, exit_on_bad_input, versions
-from vae_jax.experiment.disentanglement.methods import make_model
+from vae_jax.experiment.disentanglement.methods import make_examples, make_model
 from vae_jax.experiment.disentanglement.settings import DisentangleSettings
 from vae_jax.experiment.progress import say
 from vae_jax.objectives import beta_vae_loss, on_prepared
 from vae_jax.results import Claim, Record, write_record
-from vae_jax.training import init_train_state, make_train_step
+from vae_jax.training import init_train_state, make_train_epoch, make_train_step
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,22 +56,20 @@ def seconds_of(work: Callable[[], Any]) -> tuple[Any, float]:
 
 def step_seconds(options: Options) -> dict[str, list[float]]:
     """Of a training step: "rendered" and "in memory", and of a batch alone: "batch", each round's mean."""
-    data = load_factor_data("sprites")
-    model, optimizer = make_model(DisentangleSettings(betas=(4.0,)), data.image_shape), optax.adam(5e-4)
-    batches = jax.jit(FactorData.draw, static_argnums=2)(data, jax.random.key(0), 64 * options.steps)
-    batches = batches.reshape(options.steps, 64, *data.image_shape).astype(jnp.uint8)
-    prepares = {
-        "rendered": lambda key, batch: data.draw(key, batch.shape[0]),
-        "in memory": lambda key, batch: batch.astype(jnp.float32),
-    }
-    key = jax.random.key(1)
-    programs = {}
-    for name, prepare in prepares.items():
-        step = make_train_step(model, on_prepared(beta_vae_loss(4.0), prepare), optimizer)
-        programs[name] = jax.jit(lambda state, xs, step=step: jax.lax.scan(lambda s, x: step(s, key, x), state, xs)[0])
+    data, settings = load_factor_data("sprites"), DisentangleSettings(betas=(4.0,))
+    model, optimizer = make_model(settings, data.image_shape), optax.adam(5e-4)
+    examples, loss, key = make_examples(settings, data), beta_vae_loss(4.0), jax.random.key(1)
+    images = jax.jit(FactorData.draw, static_argnums=2)(data, jax.random.key(0), 64 * options.steps).astype(jnp.uint8)
     state = jax.jit(lambda key: init_train_state(model, optimizer, key))(key)
+    work: dict[str, Callable[[], Any]] = {}
+    for name, objective, train in (
+        ("rendered", loss, examples),
+        ("in memory", on_prepared(loss, lambda key, batch: batch.astype(jnp.float32)), images),
+    ):
+        epoch = make_train_epoch(make_train_step(model, objective, optimizer), 64, num_steps=options.steps)
+        program = jax.jit(lambda state, train, epoch=epoch: epoch(state, key, train)[0])  # which keeps the state
+        work[name] = partial(program, state, train)
     draw = jax.jit(lambda key: jax.lax.map(lambda k: data.draw(k, 64), jax.random.split(key, options.steps)))
-    work: dict[str, Callable[[], Any]] = {name: partial(program, state, batches) for name, program in programs.items()}
     work["batch"] = partial(draw, key)
     seconds: dict[str, list[float]] = {name: [] for name in work}
     for _ in range(options.rounds + 1):

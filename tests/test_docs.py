@@ -134,9 +134,13 @@ def migration(left):
 
 
 def disentanglement(left):
-    images, scores = left
+    images, examples, scores = left
     assert images["image"].shape == (64, 64) and 0 < np.asarray(images["between"]).mean() < 0.2
     assert images["images"].shape == (64, 64, 64, 1) and images["pairs"].shape == (32, 2, 64, 64, 1)
+    # Three squares of 8 x 8 in each image, one a channel.
+    train = examples["train"]
+    batch = train.at(train.data, jax.random.key(0), jnp.array([0, train.count - 1]))
+    assert train.count == 8**6 and (np.asarray(batch).sum((1, 2)) == 64).all()
     # The bins alone take it to 0.90, and what noise seems to tell of 2,000 images a little further.
     assert 0.8 < scores["scores"]["mig"] < 0.9 and scores["scores"]["factor_vae_score"] == 1.0
 
