@@ -14,7 +14,8 @@ from vae_jax import data
 from vae_jax.explorer import explorer_page, payload_of
 from vae_jax.explorer._payload import Payload
 from vae_jax.explorer._serve import server_of
-from vae_jax.models import VAE, likelihoods, mlp_vae, vq_vae
+from vae_jax.models import conditional, contexts, gaussian_vae, likelihoods, mlp_vae, vq_vae
+from vae_jax.models._model import Model
 from vae_jax.networks import mlp_decoder, mlp_encoder, residual_decoder, residual_encoder
 from vae_jax.quantizers import product_quantizer, vector_quantizer
 
@@ -24,7 +25,7 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stab
 class Explored(NamedTuple):
     """A model, and its page."""
 
-    model: VAE
+    model: Model
     params: dict
     payload: Payload
     page: str
@@ -81,6 +82,16 @@ def odd_codes():
     )
     model = vq_vae(*networks, vector_quantizer(4, 2), (2, 3))
     return explored(model, some_params(model), images)
+
+
+@pytest.fixture(scope="session")
+def labelled():
+    """z of three dimensions, given one of four labels; images of 6 x 8."""
+    images = np.random.default_rng(0).integers(0, 256, (40, 6, 8, 1), np.uint8)
+    networks = mlp_encoder((6, 8, 1), 6, (16,), context_size=4), mlp_decoder(3, (6, 8, 1, 1), (16,), context_size=4)
+    model = conditional(gaussian_vae(*networks, 3), contexts.labels(4))
+    labels = np.arange(40, dtype=np.int32) % 4
+    return explored(model, some_params(model), images, labels=labels, num_classes=4, label_names=("a", "b", "c", "d"))
 
 
 @pytest.fixture(scope="session")
@@ -156,11 +167,12 @@ class Visit:
 
 
 @pytest.fixture(scope="session")
-def places(tmp_path_factory, plane, colour, codes, odd_codes):
+def places(tmp_path_factory, plane, colour, codes, odd_codes, labelled):
     """Where each page is: as a file, and the first one served too."""
     folder = tmp_path_factory.mktemp("pages")
     urls = {}
-    for name, each in {"plane": plane, "colour": colour, "codes": codes, "odd_codes": odd_codes}.items():
+    pages = {"plane": plane, "colour": colour, "codes": codes, "odd_codes": odd_codes, "labelled": labelled}
+    for name, each in pages.items():
         (folder / f"{name}.html").write_text(each.page, encoding="utf-8")
         urls[name] = (folder / f"{name}.html").as_uri()
     server = server_of(plane.page, 0)
