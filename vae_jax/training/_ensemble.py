@@ -121,7 +121,8 @@ def fit_ensemble(
     program = jax.jit(over_models(epoch, num_shared=2), donate_argnums=0).lower(*arguments).compile()
     check_fits(program, num_models, sum(leaf.nbytes for leaf in jax.tree.leaves((of_train, of_validation))))
 
-    fit_state, histories = inits(numbers, split), ((),) * num_models
+    fit_state = inits(numbers, split)
+    histories: tuple[History, ...] = ((),) * num_models
     progress = lambda fit_state, histories: EnsembleProgress(fit_state.state, fit_state.best_params, histories)
     restored = checkpoints.restore(progress(fit_state, histories))
     if restored is not None:

@@ -111,7 +111,7 @@ def make_evaluate(model: Any, objective: Objective, batch_size: int, mesh: Mesh 
         totals = []
         if num_full:
             numbered = jax.random.split(full_key, num_full), jnp.arange(num_full)
-            means = jax.lax.map(lambda args: metrics_of(*args, batch_size), numbered)
+            means = jax.lax.map(lambda args: metrics_of(args[0], args[1], batch_size), numbered)
             totals.append(jax.tree.map(lambda m: batch_size * jnp.sum(m), means))
         if remainder:
             rest = metrics_of(rest_key, num_full, remainder)

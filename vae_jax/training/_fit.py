@@ -92,7 +92,7 @@ def fit(
         model, objective, train, validation, key, epochs, batch_size, steps_per_epoch, microbatches, patience
     )
     until: dict[str, Any] = {"epochs": epochs, "patience": patience, "checkpoints": checkpoints}
-    parts = {"num_steps": num_steps, "batch_size": batch_size, "microbatches": microbatches}
+    parts: dict[str, Any] = {"num_steps": num_steps, "batch_size": batch_size, "microbatches": microbatches}
     run = begin(model, objective, optimizer, key, mesh=mesh, rules=rules, **parts, **until)
     examples = run.everywhere((of_train, of_validation))
 

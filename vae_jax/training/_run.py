@@ -153,7 +153,7 @@ def run_to_end(
 
     if all(is_finished(rows, epochs, patience) for rows in histories):
         return settle(fit_state, histories), histories, diverged
-    options = {"epochs": epochs, "patience": patience, "runs_ahead": runs_ahead, "due": checkpoints.due}
+    options: dict[str, Any] = {"epochs": epochs, "patience": patience, "runs_ahead": runs_ahead, "due": checkpoints.due}
     done = run_epochs(make_program(), fit_state, histories, save=save, on_epoch=on_epoch, settle=settle, **options)
     return *done, diverged
 
@@ -215,7 +215,8 @@ def begin(
         init = jax.jit(init, out_shardings=shardings)
         step = keep_shardings(step, shardings.state)
     keys = everywhere(keys)
-    fit_state, history = init(keys.init), ()
+    fit_state = init(keys.init)
+    history: History = ()
     restored = checkpoints.restore(Progress(fit_state.state, fit_state.best_params, history))
     if restored is not None:
         history = restored.history

@@ -83,17 +83,17 @@ def fit_stream(
     check_microbatches(objective, microbatches, batch_size)
     check_examples_of(model, objective, split_key(key).train, "validation", of_validation, batch_size)
     until: dict[str, Any] = {"epochs": epochs, "patience": patience, "checkpoints": checkpoints}
-    parts = {"num_steps": num_steps, "batch_size": batch_size, "microbatches": microbatches}
+    parts: dict[str, Any] = {"num_steps": num_steps, "batch_size": batch_size, "microbatches": microbatches}
     run = begin(model, objective, optimizer, key, mesh=mesh, rules=rules, **parts, **until)
 
     def put(chunk: Any) -> Any:
         check_finite("the next chunk of the stream", chunk)
-        return jax.device_put(chunk) if mesh is None else jax.tree.map(put_part, chunk)
-
-    def put_part(leaf: np.ndarray) -> jax.Array:
+        if mesh is None:
+            return jax.device_put(chunk)
         # [k, this process's part of the batch, ...], all processes' parts one after the other.
-        sharding, whole = NamedSharding(mesh, PartitionSpec(None, "data")), (len(leaf), batch_size, *leaf.shape[2:])
-        return jax.make_array_from_process_local_data(sharding, leaf, whole)
+        sharding = NamedSharding(mesh, PartitionSpec(None, "data"))
+        whole = lambda leaf: (len(leaf), batch_size, *leaf.shape[2:])
+        return jax.tree.map(lambda leaf: jax.make_array_from_process_local_data(sharding, leaf, whole(leaf)), chunk)
 
     started = False
 
