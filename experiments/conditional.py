@@ -21,17 +21,15 @@ import shlex
 import sys
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import tyro
 
-from vae_jax import evaluation
+from experiments.lib.label_gain import label_gain
 from vae_jax.atomic import write_atomically
 from vae_jax.experiment import VAE, Settings, device_name, exit_on_bad_input, open_run, prepare, run, versions
-from vae_jax.models import Example
 from vae_jax.results import Claim, Record, write_record
 from vae_jax.runs import RunFolder
 
@@ -70,37 +68,20 @@ def trained(options: Options, seed: int, name: str, condition: str) -> Path:
     return folder.path
 
 
-def measure(options: Options, seed: int) -> dict[str, list[float]]:
-    """Each number of every test image."""
+def measured(options: Options, seed: int) -> dict[str, Any]:
+    """Each number of every test image, and the seconds that it took; kept in a file, and found there again."""
+    path = options.run_dir / f"seed{seed}" / "measured.json"
+    how = [options.epochs, options.test_images, options.nll_samples, options.ais_images]
+    kept = json.loads(path.read_text()) if path.exists() else {}
+    if kept.get("how") == how:
+        return kept
+    started = time.monotonic()
     family = open_run(trained(options, seed, "given_label", "labels"), options.data_dir)
     twin = open_run(trained(options, seed, "unconditional", "none"), options.data_dir)
-    xs, labels = family.problem.test[: options.test_images], family.problem.test_labels[: options.test_images]
-    shares = np.bincount(family.problem.train_labels) / len(family.problem.train_labels)
-    keys = jax.random.split(jax.random.key(seed), 3)
-    with_every_label = evaluation.class_posteriors(
-        family.model, family.params, keys[0], xs, jnp.arange(len(shares)), np.log(shares), options.nll_samples
-    )
-    given_label = -np.asarray(with_every_label.log_likelihood)[np.arange(len(labels)), labels]
-    sampled = evaluation.importance_sampling(twin.model, twin.params, keys[1], xs, options.nll_samples)
-    unconditional = -np.asarray(sampled.log_likelihood)
-    numbers = {
-        "nll_given_label": given_label,
-        "nll_marginal": -np.asarray(with_every_label.log_marginal),
-        "nll_unconditional": unconditional,
-        "nll_gain": unconditional - given_label,
-        "classification_accuracy": np.argmax(with_every_label.log_posterior, axis=1) == labels,
-    }
-    if some := options.ais_images:
-        annealed = lambda own, examples: (
-            -np.asarray(
-                evaluation.annealed_importance_sampling(own.model, own.params, keys[2], examples).log_likelihood
-            )
-        )
-        given_label = annealed(family, Example(xs[:some], jnp.asarray(labels[:some])))
-        unconditional = annealed(twin, xs[:some])
-        numbers |= {"annealed_nll_given_label": given_label, "annealed_nll_unconditional": unconditional}
-        numbers["annealed_nll_gain"] = unconditional - given_label
-    return {name: np.asarray(values, float).tolist() for name, values in numbers.items()}
+    numbers = label_gain(family, twin, jax.random.key(seed), *how[1:])
+    kept = {"how": how, "images": numbers, "seconds": round(time.monotonic() - started, 1)}
+    write_atomically(path, json.dumps(kept) + "\n")
+    return kept
 
 
 def make_record(options: Options, seeds: list[dict[str, list[float]]], seconds: list[float]) -> Record:
@@ -140,15 +121,14 @@ def summary_of(seeds: list[dict[str, list[float]]]) -> dict[str, float]:
 
 
 def main(options: Options) -> None:
-    done, seconds = [], []
+    done: list[dict[str, Any]] = []
     for seed in options.seeds:
-        started = time.monotonic()
-        done.append(measure(options, seed))
-        seconds.append(round(time.monotonic() - started, 1))
-        write_atomically(options.run_dir / "summary.json", json.dumps(summary_of(done)) + "\n")
+        done.append(measured(options, seed))
+        images = [of_seed["images"] for of_seed in done]
+        write_atomically(options.run_dir / "summary.json", json.dumps(summary_of(images)) + "\n")
         if options.record:
-            write_record(options.record, make_record(options, done, seconds))
-    print(json.dumps(summary_of(done)))
+            write_record(options.record, make_record(options, images, [of_seed["seconds"] for of_seed in done]))
+    print(json.dumps(summary_of([of_seed["images"] for of_seed in done])))
 
 
 if __name__ == "__main__":

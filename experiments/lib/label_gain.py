@@ -1,0 +1,67 @@
+"""How much a model that is given labels gains by them: log-likelihoods and Bayes' rule, image by image."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from vae_jax import evaluation
+from vae_jax.experiment.progress import CountDisplay, say
+from vae_jax.experiment.trained import Trained
+from vae_jax.models import Conditional, Example
+
+
+def label_gain(
+    family: Trained, twin: Trained, key: jax.Array, test_images: int, nll_samples: int, ais_images: int
+) -> dict[str, list[float]]:
+    """Each number of every test image; log-likelihoods in nats.
+
+    Args:
+      family: a model that is given labels.
+      twin: one that is given none, of the same networks and data.
+      key: PRNG key, consumed.
+      test_images: the first so many are measured, or all if there are fewer.
+      nll_samples: importance samples for each image and label.
+      ais_images: of them, the first so many that are annealed too.
+    """
+    assert isinstance(family.model, Conditional)
+    some = slice(test_images)
+    xs, labels = family.problem.test[some], np.asarray(family.problem.test_examples.context[some])
+    counts = np.bincount(family.problem.train_examples.context)
+    keys = jax.random.split(key, 3)
+    with CountDisplay("importance sampling", 2 * len(xs)) as display:
+        by_label = evaluation.class_posteriors(
+            family.model,
+            family.params,
+            keys[0],
+            xs,
+            jnp.arange(len(counts)),
+            np.log(counts / counts.sum()),
+            nll_samples,
+            on_batch=lambda batch: display.add(len(batch.log_marginal)),
+        )
+        sampled = evaluation.importance_sampling(
+            twin.model,
+            twin.params,
+            keys[1],
+            xs,
+            nll_samples,
+            on_batch=lambda batch: display.add(len(batch.log_likelihood)),
+        )
+    numbers = {
+        "nll_given_label": -np.asarray(by_label.log_likelihood)[np.arange(len(labels)), labels],
+        "nll_marginal": -np.asarray(by_label.log_marginal),
+        "nll_unconditional": -np.asarray(sampled.log_likelihood),
+        "classification_accuracy": np.argmax(by_label.log_posterior, axis=1) == labels,
+    }
+    numbers["nll_gain"] = numbers["nll_unconditional"] - numbers["nll_given_label"]
+    if ais_images:
+        say(f"annealing of {ais_images} test images")
+        some = slice(ais_images)
+        for name, own, examples in (
+            ("annealed_nll_given_label", family, Example(xs[some], jnp.asarray(labels[some]))),
+            ("annealed_nll_unconditional", twin, xs[some]),
+        ):
+            annealed = evaluation.annealed_importance_sampling(own.model, own.params, keys[2], examples)
+            numbers[name] = -np.asarray(annealed.log_likelihood)
+        numbers["annealed_nll_gain"] = numbers["annealed_nll_unconditional"] - numbers["annealed_nll_given_label"]
+    return {name: np.asarray(values, float).tolist() for name, values in numbers.items()}
