@@ -223,8 +223,10 @@ def run_with(path, config):
              "vehtari2024pareto"},
         ),
         (
-            run_config("beta_vae", BetaSettings(data="x.npz", likelihood="laplace", nll_samples=0, network="conv")),
-            {"kingma2014auto", "higgins2017beta", "burgess2018understanding", "uria2013rnade", "theis2016note"},
+            run_config("beta_vae", BetaSettings(data="x.npz", likelihood="laplace", nll_samples=0, network="conv",
+                                                condition="labels")),
+            {"kingma2014auto", "sohn2015learning", "higgins2017beta", "burgess2018understanding", "uria2013rnade",
+             "theis2016note"},
         ),
         (
             run_config("vq_vae", VQSettings(data="x.npz", likelihood="logistic", quantizer="rotation",

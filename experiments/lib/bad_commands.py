@@ -35,6 +35,11 @@ def _of(command: str, *refused: tuple[str, str]) -> list[BadCommand]:
 BAD_COMMANDS: list[BadCommand] = [
     *_of(
         f"train vae {_VAE}",
+        ("--condition weather", "invalid choice 'weather'"),
+        ("--condition labels --data digits --stream", "--stream reads images without their labels, which --condition"),
+    ),
+    *_of(
+        f"train vae {_VAE}",
         ("--latent-dim 0", "--latent-dim must be at least 1, got 0"),
         ("--latent-dim -1", "--latent-dim must be at least 1, got -1"),
         (f"--latent-dim {_HUGE}", f"--latent-dim must be at most 1,000,000, got {_HUGE}"),

@@ -1,6 +1,7 @@
 """Every kind of model as ONNX: what the runtime computes is what the model does, for any number of examples."""
 
 import jax
+import jax.export
 import jax.numpy as jnp
 import numpy as np
 import onnx
@@ -8,9 +9,13 @@ import pytest
 
 from export.onnx_runtime import run, session
 from export.small_models import MODELS, inputs_of, made, of_convolutions
-from vae_jax.distributions import MultivariateNormal, Normal
-from vae_jax.export import functions_of
+from fresh import some_params
+from vae_jax.distributions import MultivariateNormal, Normal, standard_normal
+from vae_jax.export import functions_of, to_stablehlo
 from vae_jax.export._files import onnx_bytes
+from vae_jax.models import conditional, contexts, gaussian_vae
+from vae_jax.models._model import given
+from vae_jax.networks import mlp_decoder, mlp_encoder
 
 
 def of_the_model(model, params, function, inputs):
@@ -98,3 +103,43 @@ def test_a_large_batch_runs_in_the_same_file():
     inputs = inputs_of(function, 300)
     found = run(session(onnx.load_from_string(onnx_bytes(function))), **inputs)["images"]
     np.testing.assert_allclose(found, jax.jit(function.call)(**inputs)["images"], atol=1e-5)
+
+
+def test_a_conditional_model_takes_the_label_of_each_example():
+    networks = mlp_encoder((8, 8, 1), 6, (8,), context_size=4), mlp_decoder(3, (8, 8, 1, 1), (8,), context_size=4)
+    model = conditional(gaussian_vae(*networks, 3), contexts.labels(4))
+    params = some_params(model)
+    functions = functions_of(model, params, (8, 8, 1), num_classes=4)
+    assert [[tensor.name for tensor in f.inputs] for f in functions.written] == [
+        ["x", "label"],
+        ["z", "label"],
+        ["noise", "label"],
+    ]
+    labels = np.array([3, 0, 3], np.int32)
+    vae = lambda label: given(model, label)
+    prior = standard_normal(3)
+    expected = {
+        "encoder": lambda x, label: {
+            "mean": (q := vae(label).encode(params, x)).mean,
+            "standard_deviation": q.standard_deviation,
+        },
+        "decoder": lambda z, label: {"mean": vae(label).decode(params, z).mean},
+        "sampler": lambda noise, label: {"images": vae(label).decode(params, prior.from_standard_normal(noise)).mean},
+    }
+    for function in functions.written:
+        inputs = inputs_of(function, 3) | {"label": labels}
+        found = run(session(onnx.load_from_string(onnx_bytes(function))), **inputs)
+        compiled = jax.export.deserialize(bytearray(to_stablehlo(function))).call(*inputs.values())
+        for name, value in jax.jit(jax.vmap(expected[function.name]))(*inputs.values()).items():
+            np.testing.assert_allclose(found[name], value, rtol=1e-5, atol=1e-5)
+            np.testing.assert_allclose(compiled[name], value, rtol=1e-5, atol=1e-5)
+    outside = run(
+        session(onnx.load_from_string(onnx_bytes(functions.written[1]))),
+        z=np.zeros((1, 3), np.float32),
+        label=np.array([4], np.int32),
+    )
+    assert np.isnan(outside["mean"]).all()
+    with pytest.raises(TypeError, match="model is a Conditional and needs a context"):
+        functions_of(model, params, (8, 8, 1))
+    with pytest.raises(TypeError, match="model takes no context"):
+        functions_of(of_convolutions(), params, (8, 8, 1), num_classes=4)

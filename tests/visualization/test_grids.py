@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from vae_jax.visualization import image_grid, interpolations, manifold, reconstructions, traversal
+from vae_jax.visualization import image_grid, images_by_label, interpolations, manifold, reconstructions, traversal
 
 SIZE = 14  # pixels a side: gaps of one pixel, wide gaps of three
 
@@ -37,6 +37,16 @@ def test_grid_reads_row_by_row():
     np.testing.assert_array_equal(
         tiles_of(image_grid(images), corners(1), corners(1, 1)), images[:, 0, 0, 0].reshape(2, 3)
     )
+
+
+def test_labels_have_a_row_each():
+    images = levels(3, 2)
+    figure = images_by_label(images, np.array([4, 0, 7]))
+    np.testing.assert_array_equal(tiles_of(figure, corners(1, 1), corners(1)), images[:, :, 0, 0, 0])
+    assert row_labels(figure) == ["label 4", "label 0", "label 7"]
+    assert row_labels(images_by_label(images, ["cat", "dog", "owl"])) == ["cat", "dog", "owl"]
+    with pytest.raises(ValueError, match=r"labels must have shape \[L\] = \(3,\) as in images, got shape \(2,\)"):
+        images_by_label(images, [1, 2])
 
 
 def test_uint8_and_float_and_colour_agree():

@@ -7,8 +7,20 @@ import pytest
 
 from fresh import some_params
 from vae_jax.distributions import Bernoulli, Categorical, Normal
-from vae_jax.models import VAE, hierarchical_vae, mlp_vae, with_vamp_prior
+from vae_jax.models import (
+    VAE,
+    conditional,
+    contexts,
+    gaussian_vae,
+    hierarchical_vae,
+    mlp_vae,
+    reconstruct,
+    sample,
+    with_vamp_prior,
+)
+from vae_jax.models._model import given
 from vae_jax.networks import mlp_decoder, mlp_encoder
+from vae_jax.visualization import _model_figures as figures
 from vae_jax.visualization._model_figures import Subject, model_figures, surgery_figures
 
 SHAPE = (6, 6, 1)
@@ -102,3 +114,40 @@ def test_the_surgery_is_drawn_of_the_parts_that_are_defined():
 def test_a_mutual_information_at_its_limit_is_called_so():
     assert "near its limit" not in surgery()[1]
     assert "near its limit" in surgery(mutual_information=6.8)[1]
+
+
+def conditional_model(num_classes):
+    encoder = mlp_encoder(SHAPE, 4, (8,), context_size=num_classes)
+    decoder = mlp_decoder(2, (*SHAPE, 1), (8,), context_size=num_classes)
+    return conditional(gaussian_vae(encoder, decoder, 2), contexts.labels(num_classes))
+
+
+@pytest.mark.slow
+def test_a_conditional_model_sees_each_image_with_its_label_and_the_same_z_with_every_label(monkeypatch):
+    drawn = {}
+    for name in ("images_by_label", "reconstructions", "image_grid", "interpolations"):
+        draw = getattr(figures, name)
+        keep = lambda *arrays, name=name, draw=draw: (drawn.update({name: arrays}), draw(*arrays))[1]
+        monkeypatch.setattr(figures, name, keep)
+    model, labels = conditional_model(23), np.arange(30) % 3 + 20
+    params = some_params(model)
+    subject = Subject(model, params, XS, labels, np.zeros((30, 2)), np.ones(2), HISTORY, 23)
+    captions = {each.name: each.caption for each in model_figures(subject, jax.random.key(1))}
+    expected = [*USUAL, "traversal", "kl_per_dimension", "posterior_means", "manifold"]
+    expected.insert(2, "labels")
+    assert list(captions) == ["training_curves", *expected]
+    images, rows = drawn["images_by_label"]
+    assert images.shape == (20, 10, *SHAPE) and list(rows) == list(range(20))
+    assert captions["labels"].endswith("3 more labels are not shown.")
+    one_z = jax.jit(lambda label, key: sample(given(model, label), params, key))
+    keys = jax.random.split(jax.random.fold_in(jax.random.key(1), 1), 10)
+    np.testing.assert_allclose(images[4, 7], one_z(4, keys[7]), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(images[19, 7], one_z(19, keys[7]), rtol=1e-5, atol=1e-6)
+    back = jax.jit(lambda x, label: reconstruct(given(model, label), params, x))
+    np.testing.assert_allclose(drawn["reconstructions"][1][5], back(XS[5], labels[5]), rtol=1e-5, atol=1e-6)
+    # Of each pair both have the first one's label.
+    np.testing.assert_allclose(drawn["interpolations"][0][1, 0], back(XS[1], labels[1]), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(drawn["interpolations"][0][1, -1], back(XS[4], labels[1]), rtol=1e-4, atol=1e-5)
+    assert "labels 0 to 22 in turn" in captions["samples"] and captions["manifold"].endswith(
+        "the first test image, 20."
+    )

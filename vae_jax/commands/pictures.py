@@ -51,9 +51,9 @@ def prepare_sample(options: Sample) -> Callable[[], None]:
         # One by one or all at once: a prior over codes is itself a program of many steps.
         return jax.lax.map(draw_one, (keys, labels), batch_size=min(64, options.count))
 
-    if loaded.num_classes is None or options.label is not None:
-        return lambda: write_picture(lambda: image_grid(drawn()), output)
-    return lambda: write_picture(lambda: _by_label(np.asarray(drawn()), loaded.num_classes), output)
+    in_rows = loaded.num_classes if options.label is None else None
+    draw = lambda: image_grid(drawn()) if in_rows is None else _by_label(np.asarray(drawn()), in_rows)
+    return lambda: write_picture(draw, output)
 
 
 def _by_label(images: np.ndarray, num_classes: int) -> Any:

@@ -20,7 +20,7 @@ class SecondStage(NamedTuple):
 
     train: Callable[..., tuple[VAE, Params]]  # (prepared, settings of one model, params) -> the whole and its params
     load: Callable[..., Params]  # (run folder, settings, the model alone, its params) -> params of the whole
-    whole: Callable[[Any, VAE], VAE]  # (settings, the model alone) -> the whole
+    whole: Callable[[Any, Any], VAE]  # (settings, the model alone) -> the whole
     begun: Callable[..., bool]  # (run folder, settings) -> whether any of it has been saved
 
 

@@ -15,6 +15,7 @@ from vae_jax.evaluation import disentanglement, importance_sampling
 from vae_jax.experiment.disentanglement.settings import EXPERIMENT as DISENTANGLE
 from vae_jax.models import (
     autoencoder,
+    conditional,
     fit_prior,
     gaussian_vae,
     likelihoods,
@@ -57,6 +58,7 @@ BY_NAME: dict[str, dict[Any, Parts]] = {
             disentanglement.unsupervised_disentanglement_ranking,
         ),
     },
+    "condition": {"labels": (conditional,), "none": ()},
     "network": {"mlp": (mlp_encoder,), "conv": (conv_encoder,)},
     "likelihood": {
         "bernoulli": (likelihoods.bernoulli,),

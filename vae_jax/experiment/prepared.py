@@ -29,7 +29,6 @@ from vae_jax.experiment.problem import Problem, count_classes, make_problem
 from vae_jax.experiment.progress import say
 from vae_jax.experiment.schedules import make_schedule
 from vae_jax.experiment.settings import Settings, changeable, resolve, run_config
-from vae_jax.models._model import Model
 from vae_jax.objectives import Objective, is_mean_over_examples, on_prepared
 from vae_jax.runs import RunFolder
 from vae_jax.training import steps_per_epoch
@@ -44,7 +43,7 @@ class Prepared(NamedTuple):
     folder: RunFolder
     images: Images | ImageStream
     problem: Problem
-    model: Model
+    model: Any  # a VAE, or a Conditional of labels
     objective: Objective  # of raw pixels
     optimizer: optax.GradientTransformation
     mesh: Mesh | None  # the devices that train; None: the first

@@ -13,7 +13,6 @@ from vae_jax.experiment.method import Method
 from vae_jax.experiment.model_card import write_model_card
 from vae_jax.experiment.problem import Problem
 from vae_jax.experiment.settings import Settings, as_command, run_config, settings_of_run
-from vae_jax.models._model import Model
 from vae_jax.params import Params
 from vae_jax.runs import RunFolder
 from vae_jax.training import Row
@@ -43,7 +42,7 @@ class Trained(NamedTuple):
     folder: RunFolder
     images: Images | ImageStream
     problem: Problem
-    model: Model
+    model: Any  # a VAE, or a Conditional of labels
     params: Params
     history: Sequence[Row]
 

@@ -112,9 +112,10 @@ def _of_vectors(model: Model, params: Params, shape: tuple[int, ...], dim: int, 
 
     image = _images("x", shape, "images as the model sees them")
     vector = lambda name, meaning: Tensor(name, (dim,), "float32", meaning)
-    labels, struct = (), None
+    labels: tuple[Tensor, ...] = ()
+    struct = None
     if num_classes is not None:
-        labels = (Tensor("label", (), "int32", f"label of each image, from 0 to {num_classes - 1}"),)
+        labels = (Tensor("label", (), "int32", f"label of each image, from 0 to {num_classes - 1}; of others NaN"),)
         struct = jax.ShapeDtypeStruct((1,), jnp.int32)
     made = jax.eval_shape(encode, jax.ShapeDtypeStruct((1, *shape), jnp.float32), struct)
     meanings = {"mean": "mean of q(z | x)", "standard_deviation": "standard deviation of each dimension of q(z | x)"}

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from vae_jax.memory import memory_bytes
-from vae_jax.models import VAE
+from vae_jax.models._model import Model
 from vae_jax.params import Params
 from vae_jax.safetensors_header import Stored, read_header
 
@@ -34,7 +34,7 @@ def write_params(params: Params, path: str | Path, metadata: Mapping[str, str] |
     numpy_format.save_file(arrays, path, dict(metadata or {}))
 
 
-def read_params(model: VAE, path: str | Path) -> Params:
+def read_params(model: Model, path: str | Path) -> Params:
     """Reads the parameters of a model from a file of `write_params`.
 
     Names, shapes and types are compared with the model's, and the file's size with theirs, before any memory is taken.

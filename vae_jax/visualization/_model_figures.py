@@ -119,7 +119,7 @@ def model_figures(subject: Subject, key: jax.Array) -> Iterator[Captioned]:
         )
     if subject.posterior_means is not None:
         yield _scatter(subject)
-    if values is not None and len(values) == 2 and hasattr(prior, "from_standard_normal"):
+    if prior is not None and values is not None and len(values) == 2 and hasattr(prior, "from_standard_normal"):
         yield _manifold(subject, prior)
 
 
