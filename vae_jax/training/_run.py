@@ -27,31 +27,28 @@ Histories = tuple[History, ...]  # one for each model of a run
 
 
 class Checkpoints(Protocol):
-    """Where a fit leaves its progress; `vae_jax.training.checkpoints.OrbaxCheckpoints` writes it to a folder."""
+    """Where a fit leaves its progress; `vae_jax.training.checkpoints.OrbaxCheckpoints` writes it to a folder.
 
-    def restore(self, like: T) -> T | None: ...
+    The methods here keep it in memory only.
+    """
+
+    def restore(self, like: T) -> T | None:
+        """Returns the progress that was saved, in the structure of like; None if there is none."""
+        return None
 
     def due(self) -> bool:
         """Returns whether it is time to save; the fit then waits for the device, which it does not otherwise.
 
         Asked once an epoch. Of several processes all must be told the same, and have to wait for one another to be.
         """
-        ...
-
-    def save(self, progress: Any) -> None: ...
-
-
-class _InMemory:
-    """Progress in memory only."""
-
-    def restore(self, like: T) -> T | None:
-        return None
-
-    def due(self) -> bool:
         return False
 
     def save(self, progress: Any) -> None:
-        pass
+        """Keeps the progress of a fit."""
+
+
+class _InMemory(Checkpoints):
+    pass
 
 
 IN_MEMORY: Checkpoints = _InMemory()
