@@ -32,8 +32,8 @@ def test_an_objective_says_that_it_is_a_mean_over_examples_or_needs_its_batch():
     for name, row in OBJECTIVES.items():
         if row.needs_batch:
             assert name not in MEANS, name
-    assert {"negative_elbo", "negative_iwae(5)", "kl_warm_up"} <= MEANS.keys()
-    prepared = o.on_prepared(o.on_prepared(o.kl_warm_up(o.linear(10)), lambda key, x: x), lambda key, x: x)
+    assert {"negative_elbo", "negative_iwae(5)", "scheduled(beta_vae_loss)"} <= MEANS.keys()
+    prepared = o.on_prepared(o.on_prepared(o.scheduled(o.beta_vae_loss, o.linear(10)), lambda key, x: x), lambda key, x: x)
     assert o.is_mean_over_examples(prepared)
     assert not o.is_mean_over_examples(lambda model, params, key, batch: o.negative_elbo(model, params, key, batch))
 
@@ -122,7 +122,7 @@ def test_the_batch_is_prepared_as_a_whole():
 
 @pytest.mark.slow
 def test_a_scheduled_objective_trains_the_same_inside_a_scan():
-    warm_up = o.kl_warm_up(o.linear(10, 0.0, 2.0))
+    warm_up = o.scheduled(o.beta_vae_loss, o.linear(10, 0.0, 2.0))
     states = []
     for m in (1, 2):
         epoch = make_train_epoch(make_train_step(MODEL, warm_up, optax.sgd(1e-2), m), 4)
