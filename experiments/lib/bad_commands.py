@@ -127,7 +127,7 @@ BAD_COMMANDS: list[BadCommand] = [
         (f"--prior-width {_HUGE}", "--prior-width must be at most 100,000"),
         ("--prior-width 100000 --prior-layers 20", "of memory: give smaller numbers"),
         ("--prior-heads 3", "--prior-heads must divide --prior-width 8, got 3"),
-        ("--microbatches 2", "--microbatches 2: codebooks are updated by a batch as a whole; leave it at 1"),
+        ("--microbatches 2", "--microbatches 2: the objective needs its batch as a whole; leave it at 1"),
     ),
     *_of(
         f"train disentangle {_FACTORS}",

@@ -181,7 +181,7 @@ def test_levels_are_the_nearest_of_the_papers():
         ("--prior-heads 3", "--prior-heads must divide --prior-width 8, got 3"),
         ("--prior-epochs 0", "--prior-epochs must be at least 1, got 0"),
         ("--channels 4 4 4 4", "(6, 6, 1) cannot be halved 4 times"),
-        ("--microbatches 2", "--microbatches 2: codebooks are updated by a batch as a whole; leave it at 1"),
+        ("--microbatches 2", "--microbatches 2: the objective needs its batch as a whole; leave it at 1"),
         ("--k-means-images -1", "--k-means-images must be at least 0, got -1"),
         ("--commitment -1", "--commitment must be at least 0, got -1"),
     ],

@@ -124,10 +124,6 @@ def make_vq_vae(settings: VQSettings, problem: Problem) -> VAE:
       ValueError: If a number is out of range, or the images are too small.
     """
     check_code_settings(settings)
-    if settings.microbatches > 1:
-        raise ValueError(
-            f"--microbatches {settings.microbatches}: codebooks are updated by a batch as a whole; leave it at 1"
-        )
     image_shape = problem.train.shape[1:]
     layers = {"residual_hidden": settings.residual_hidden, "residual_layers": settings.residual_layers}
     encoder = residual_encoder(image_shape, settings.latent_dim, settings.channels, parts=1, **layers)
