@@ -33,7 +33,9 @@ def test_an_objective_says_that_it_is_a_mean_over_examples_or_needs_its_batch():
         if row.needs_batch:
             assert name not in MEANS, name
     assert {"negative_elbo", "negative_iwae(5)", "scheduled(beta_vae_loss)"} <= MEANS.keys()
-    prepared = o.on_prepared(o.on_prepared(o.scheduled(o.beta_vae_loss, o.linear(10)), lambda key, x: x), lambda key, x: x)
+    prepared = o.on_prepared(
+        o.on_prepared(o.scheduled(o.beta_vae_loss, o.linear(10)), lambda key, x: x), lambda key, x: x
+    )
     assert o.is_mean_over_examples(prepared)
     assert not o.is_mean_over_examples(lambda model, params, key, batch: o.negative_elbo(model, params, key, batch))
 

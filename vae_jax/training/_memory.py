@@ -1,4 +1,4 @@
-"""Whether a program fits in the memory of the device, known before it runs."""
+"""Checks that a program fits in the memory of the device, before it runs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class DoesNotFit(ValueError):
 
 
 def check_fits(program: jax.stages.Compiled, num_models: int, shared_bytes: int, limit: int | None = None) -> None:
-    """Raises DoesNotFit where a program of M models needs more memory than its device has, with the M that would fit.
+    """Raises DoesNotFit if a program of M models needs more memory than its device has, with the M that would fit.
 
     Args:
       program: compiled; takes the state of M models, and `shared_bytes` of data that does not grow with M.
@@ -51,7 +51,7 @@ def check_state_fits(shapes: Any, limit: int | None = None) -> None:
 
 
 def bytes_of(program: jax.stages.Compiled) -> int | None:
-    """The most memory that a compiled program holds, its arguments included; None where the backend does not say."""
+    """The most memory that a compiled program holds, its arguments included; None if the backend does not say."""
     sizes = program.memory_analysis()
     if sizes is None:
         return None

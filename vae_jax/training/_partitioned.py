@@ -20,7 +20,7 @@ def partitioned(
       by_name: key in params -> the optimizer of what is under it.
 
     Raises:
-      ValueError: at `init`, where params have no part of that name.
+      ValueError: at `init`, if params have no part of that name.
     """
     rest = "the other parts"
 

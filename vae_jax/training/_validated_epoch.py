@@ -62,7 +62,7 @@ def make_judge(evaluate: Evaluate, steps_per_epoch: int, warm_up_steps: int, pat
     The row's train/loss is then not finite, even if only a parameter was not.
 
     The row holds `epoch` and `step`, `train/...` and `validation/...`, the means of the metrics, and for an objective
-    that warms up `warm_up`, 1 where the epoch ended before the warm-up did.
+    that warms up `warm_up`, 1 if the epoch ended before the warm-up did.
 
     Args:
       evaluate: of `make_evaluate`.

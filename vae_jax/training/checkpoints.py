@@ -330,7 +330,7 @@ def _as_tuples(history: Any) -> Any:
 
 
 def _abstract(tree: Any) -> Any:
-    """What to restore, and where: as the arrays lie, and shapes that lie nowhere on one device of this process."""
+    """Shapes and places to restore to: those of arrays, and one device of this process for shapes without a place."""
     here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
 
     def abstract(leaf: Any) -> Any:

@@ -45,12 +45,12 @@ def start(
       num_processes: of the run.
       process_id: of this one, from 0.
       answer_seconds: how long the coordinator may take to listen.
-      meeting_seconds: how long the others may take to come after that; where they do not, the process says so on
+      meeting_seconds: how long the others may take to come after that; if they do not, the process says so on
         stderr and exits with code 2, as JAX's runtime cannot be left by an exception.
       heartbeat_seconds: how long a process may be silent before the others end.
 
     Raises:
-      ValueError: where an argument is not as it must be, the port is taken, or the coordinator does not answer.
+      ValueError: if an argument is out of range, the port is taken, or the coordinator does not answer.
     """
     host, separator, port = coordinator.rpartition(":")
     if not (host and separator and port.isdecimal() and 0 < int(port) < 2**16):
@@ -89,7 +89,7 @@ def start_detected(*, meeting_seconds: float = _MEETING_SECONDS, heartbeat_secon
     """`start` with what the cluster's environment says: Slurm, Open MPI, Cloud TPU or Kubernetes, as JAX detects them.
 
     Raises:
-      ValueError: where JAX finds itself in none of these.
+      ValueError: if JAX finds itself in none of these.
     """
     message = (
         f"after {meeting_seconds:g} s not all processes that the cluster's environment speaks of have met: look for "
@@ -110,7 +110,7 @@ def start_detected(*, meeting_seconds: float = _MEETING_SECONDS, heartbeat_secon
 
 
 def _check_free(coordinator: str, port: int) -> None:
-    # JAX's runtime crashes where the port is taken.
+    # JAX's runtime crashes if the port is taken.
     dual = socket.has_dualstack_ipv6()
     try:
         family = socket.AF_INET6 if dual else socket.AF_INET
@@ -159,7 +159,7 @@ def _later(seconds: float) -> int:
 
 
 def is_writer() -> bool:
-    """Whether this is the process that writes the run's files and speaks to the user: the first, or the only one."""
+    """Returns whether this process writes the run's files and speaks to the user: the first, or the only one."""
     return jax.process_index() == 0
 
 
@@ -178,7 +178,7 @@ def from_all(value: Any) -> list[Any]:
 
 
 def check_same(config: Mapping[str, Any]) -> None:
-    """Stops where the processes of a run were started with different settings. All must call it.
+    """Raises ValueError if the processes of a run were started with different settings. All must call it.
 
     Args:
       config: JSON-like.
@@ -226,7 +226,7 @@ def ending_together(advice: str = "") -> Iterator[None]:
 
 def _explain(error: BaseException, advice: str) -> None:
     text = (str(error).strip() or type(error).__name__).splitlines()[0]
-    # What the collectives of CPUs and GPUs, and the runtime itself, raise where another process does not answer.
+    # What the collectives of CPUs and GPUs, and the runtime itself, raise if another process does not answer.
     if any(word in str(error) for word in ("Gloo", "NCCL", "RCCL", "coordination service", "UNAVAILABLE")):
         process = f"process {jax.process_index()} of {jax.process_count()}"
         words = f"another process of the run has ended, and {process} ends with it"

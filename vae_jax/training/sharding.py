@@ -30,7 +30,7 @@ def data_mesh(num_devices: int | None = None, model: int = 1) -> Mesh:
       model: the size of the axis "model"; num_devices / model is that of "data".
 
     Raises:
-      ValueError: where there are fewer devices, or `model` does not divide them.
+      ValueError: if there are fewer devices, or `model` does not divide them.
     """
     available = jax.device_count()
     count = available if num_devices is None else num_devices
@@ -66,7 +66,7 @@ def shardings_of(tree: T, mesh: Mesh, rules: Rules = ()) -> T:
       rules: the default replicates everything.
 
     Raises:
-      ValueError: where a rule is found in no path, names no axis of the mesh, or splits a dimension that is not there
+      ValueError: if a rule is found in no path, names no axis of the mesh, or splits a dimension that is not there
         or is not divisible.
     """
     leaves, structure = jax.tree.flatten_with_path(tree)
