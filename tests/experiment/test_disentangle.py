@@ -23,19 +23,20 @@ from vae_jax.data import _factor_sets as factor_sets
 from vae_jax.data import sprites
 from vae_jax.data._factors import factors_of, index_of
 from vae_jax.evaluation.disentanglement import measure_disentanglement
+from vae_jax.evaluation.disentanglement._table import _encode_images
 from vae_jax.experiment import Evaluate
 from vae_jax.experiment.disentanglement import settings as s
 from vae_jax.experiment.disentanglement import training
 from vae_jax.experiment.disentanglement.evaluate import prepare_scoring
 from vae_jax.experiment.disentanglement.methods import make_examples, make_model, make_objective, make_optimizer
 from vae_jax.experiment.disentanglement.run import Prepared, command_of, prepare, run, saved_settings
-from vae_jax.experiment.disentanglement.scoring import coarse_sizes, score, table_with_progress
+from vae_jax.experiment.disentanglement.scoring import _renderer, coarse_sizes, draw_images, score, table_with_progress
 from vae_jax.experiment.disentanglement.training import is_whole, keys_of, load_latest, load_snapshot, train
 from vae_jax.experiment.load import as_the_model_sees, images_of, load_run
 from vae_jax.experiment.progress import ProgressDisplay
 from vae_jax.experiment.share import export_run, summary_of
 from vae_jax.runs import RunFolder
-from vae_jax.training import drawn, init_train_state, make_train_step
+from vae_jax.training import drawn, init_train_state, make_train_epoch, make_train_step
 from vae_jax.training._examples import batch_at
 from vae_jax.training._validated_epoch import split_key
 
@@ -355,6 +356,27 @@ def test_every_objective_has_a_weight_a_model_and_a_step(objective, few_sprites)
     # Adam's first step is its rate: of the discriminator its own.
     rates = {part: max(map(float, jax.tree.leaves(changes[part]))) for part in changes}
     assert rates == pytest.approx({"encoder": 5e-4, "decoder": 5e-4, "discriminator": 1e-4}, rel=1e-3)
+
+
+def test_the_table_that_images_are_rendered_from_is_an_argument_of_every_program(few_sprites):
+    table = jnp.zeros((384, 16, 16))
+    render = lambda table, key, index: table[index][..., None]
+    data = dataclasses.replace(few_sprites, table=table, render=render)
+    model, key = make_model(SMALL, data.image_shape), jax.random.key(0)
+    epoch = make_train_epoch(
+        make_train_step(model, make_objective(SMALL, data, 4.0), make_optimizer(SMALL)), 4, num_steps=2
+    )
+    state = jax.eval_shape(lambda key: init_train_state(model, make_optimizer(SMALL), key), key)
+    render = _renderer(render, SIZES, (2,) * 5)
+    programs = {
+        "training": epoch.lower(state, key, make_examples(SMALL, data)),
+        "scoring": _encode_images.lower(model, render, state.params, table, jnp.arange(32)),
+        "drawing": draw_images.lower(data, key, 8),
+    }
+    for name, program in programs.items():
+        holding = [line for line in program.as_text().splitlines() if "tensor<384x16x16xf32>" in line]
+        assert "func.func public @main(" in holding[0], name
+        assert not any("constant" in line for line in holding), name
 
 
 def test_the_command_says_what_is_wrong_in_one_line(tmp_path, monkeypatch, capsys):
