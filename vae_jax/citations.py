@@ -31,8 +31,8 @@ def citation(*parts: Any) -> str:
     `gaussian_vae`. One for which neither names a paper is named in a comment.
 
     Args:
-      parts: public functions, classes and modules of vae_jax: builders (`mlp_vae`), objectives (`objectives.beta_vae_loss`),
-        quantisers (`quantizers.ema_vector_quantizer`), priors (`models.transformer_prior`), `models.likelihoods`,
+      parts: public functions, classes and modules of vae_jax: builders (`mlp_vae`), objectives
+        (`objectives.beta_vae_loss`), quantizers (`quantizers.ema_vector_quantizer`), priors (`models.transformer_prior`), `models.likelihoods`,
         distributions (`Normal`), evaluation (`evaluation.importance_sampling`); or the path of a run folder, for this
         library and all that the run uses. None: this library and the VAE.
 
