@@ -44,7 +44,7 @@ JOBS: dict[str, tuple[str, ...]] = {
     "vq_vae_masked": (f"vq_vae {_VQ_VAE} --quantizer residual --prior masked",),
     "vq_vae_seeds": (f"vq_vae {_VQ_VAE} --quantizer finite_scalar --prior pixel_cnn --seeds 2",),
     "disentangle": (
-        "disentangle --data squares --betas 1 4 --seeds 3 --steps 100 --points 200 --batch-size 16 --latent-dim 6 "
+        "disentangle --data squares --betas 4 --seeds 3 --steps 100 --points 200 --batch-size 16 --latent-dim 6 "
         "--no-whole-table --dci-points 100",
     ),
 }
