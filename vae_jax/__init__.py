@@ -99,7 +99,8 @@ else:
             ),
             "vae_jax.networks": "Network from_linen from_nnx",
             "vae_jax.objectives": (
-                "beta_vae_loss ciwae elbo elbo_terms iwae log_weight miwae negative_elbo negative_iwae renyi sampled_elbo"
+                "beta_vae_loss ciwae elbo elbo_terms iwae log_weight miwae negative_elbo negative_iwae renyi "
+                "sampled_elbo"
             ),
             "vae_jax.params_file": "load_params save_params",
             "vae_jax.saved": "load",

@@ -32,9 +32,10 @@ def citation(*parts: Any) -> str:
 
     Args:
       parts: public functions, classes and modules of vae_jax: builders (`mlp_vae`), objectives
-        (`objectives.beta_vae_loss`), quantizers (`quantizers.ema_vector_quantizer`), priors (`models.transformer_prior`), `models.likelihoods`,
-        distributions (`Normal`), evaluation (`evaluation.importance_sampling`); or the path of a run folder, for this
-        library and all that the run uses. None: this library and the VAE.
+        (`objectives.beta_vae_loss`), quantizers (`quantizers.ema_vector_quantizer`), priors
+        (`models.transformer_prior`), `models.likelihoods`, distributions (`Normal`), evaluation
+        (`evaluation.importance_sampling`); or the path of a run folder, for this library and all that the run uses.
+        None: this library and the VAE.
 
     Returns:
       The text of a .bib file.

@@ -38,7 +38,6 @@ READABLE = (2, FORMAT)
 _ABOUT = ("format", "image_shape", "num_classes", "data_fingerprint", "versions", "device")
 _LOCK = ".lock"
 _MOST_PIXELS = 2**26  # of one image: a model is built of its shape before its parameters are seen
-MOST_CLASSES = 100_000  # labels of a conditional model, each a number of what its networks are given
 _METRICS_BYTES = 2**30  # a row for each epoch of each model
 
 
@@ -154,18 +153,6 @@ class RunFolder:
             raise ValueError(self._named(f"{wanted}, got {shape}"))
         return tuple(sizes)
 
-    def num_classes(self) -> int:
-        """Number of labels of a run whose model is given the label of each image.
-
-        Raises:
-          ValueError: as `config`, or config.json holds no such number.
-        """
-        number = self._checked().get("num_classes")
-        if not (type(number) is int and 2 <= number <= MOST_CLASSES):
-            wanted = f"config.json must hold for num_classes a whole number from 2 to {MOST_CLASSES:,}"
-            raise ValueError(self._named(f"{wanted}, got {number!r}"))
-        return number
-
     def check_data(self, fingerprint: str, data: str) -> None:
         """Raises ValueError if the run was made with other data; a run that knows of no fingerprint is trusted.
 
@@ -219,9 +206,8 @@ class RunFolder:
 
         Args:
           config: the experiment and its settings, JSON-like.
-          about: what is kept beside them: `image_shape`, of what the run's model encodes, and `num_classes`, of the
-            labels that it is given, so that the model can be built again without the data; `data_fingerprint`;
-            `versions`.
+          about: what is kept beside them: `image_shape` and `num_classes`, so that the model can be built again without
+            the data; `data_fingerprint`; `versions`.
 
         Raises:
           ValueError: the path has been taken since `check_new`, by a run that was begun meanwhile.

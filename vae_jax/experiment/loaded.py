@@ -10,7 +10,7 @@ import jax
 
 from vae_jax.checksums import Damaged
 from vae_jax.experiment.method import Method, check_condition
-from vae_jax.experiment.problem import without_data
+from vae_jax.experiment.problem import num_classes_of, without_data
 from vae_jax.experiment.recipes import RECIPES
 from vae_jax.experiment.settings import Settings, as_command, changeable, run_config, settings_of_run, to_finish
 from vae_jax.models._model import Model
@@ -55,7 +55,7 @@ def load_method_run(folder: RunFolder, seed: int | None = None, method: Method |
     settings = settings_of_run(method.name, dataclasses.replace(method.defaults, run_dir=folder.path), folder)
     image_shape = folder.image_shape()
     check_condition(method, settings, f"{folder.argument} {folder.path}: config.json: condition")
-    num_classes = None if settings.condition == "none" else folder.num_classes()
+    num_classes = None if settings.condition == "none" else num_classes_of(folder)
     model = method.model(settings, without_data(settings, image_shape, num_classes))
     index = _index_of_model(folder, settings, summary, seed)
     own = dataclasses.replace(settings, seed=settings.seed + index, seeds=1)

@@ -26,7 +26,7 @@ from vae_jax.networks import (
     mlp_encoder,
     rematerialized,
 )
-from vae_jax.runs import MOST_CLASSES
+from vae_jax.runs import RunFolder
 
 # One draw of the static bits, of the validation split, and of the test bits and noise, for every training seed: results
 # differ by the training alone. The key is of a seed that --seed does not take.
@@ -35,6 +35,10 @@ SPLIT_SEED = 0
 # Of images that stay on disk, so many are read for what is a mean over the training images.
 _READ_FOR_MEANS = 10_000
 TEST_KEY_SEED = 2**32 - 1
+
+
+# Classes of a conditional model, each a number of what its networks are given.
+MOST_CLASSES = 100_000
 
 
 class Pixels(NamedTuple):
@@ -208,3 +212,18 @@ def make_gaussian_vae(settings: Settings, problem: Problem) -> Model:
     encoder, decoder = make_networks(settings, problem, 2 * settings.latent_dim)
     model = gaussian_vae(encoder, decoder, settings.latent_dim, problem.likelihood)
     return model if problem.num_classes is None else conditional(model, contexts.labels(problem.num_classes))
+
+
+def num_classes_of(folder: RunFolder) -> int:
+    """Number of labels of a run whose model is given the label of each image.
+
+    Raises:
+      ValueError: config.json holds no such number.
+    """
+    number = folder.about().get("num_classes")
+    if type(number) is int and 2 <= number <= MOST_CLASSES:
+        return number
+    raise ValueError(
+        f"{folder.argument} {folder.path}: config.json must hold for num_classes a whole number from 2 to "
+        f"{MOST_CLASSES:,}, got {number!r}"
+    )
