@@ -87,7 +87,13 @@ def test_the_folder_says_the_condition_and_an_unconditional_one_is_as_before(tra
     config = json.loads((trained / "labels/config.json").read_text())
     assert (config["condition"], config["num_classes"]) == ("labels", 3)
     assert {"condition", "num_classes"} & set(json.loads((trained / "plain/config.json").read_text())) == set()
-    assert "| condition | labels |" in (trained / "labels/MODEL.md").read_text()
+    card = (trained / "labels/MODEL.md").read_text()
+    assert "| condition | labels |" in card
+    program = re.search(r"```python\n(.*?)```", card, re.S)[1].replace('"RUN"', repr(str(trained / "labels")))
+    exec(program, variables := {})
+    model, params, _ = vae_jax.load(trained / "labels")
+    one = jax.jit(lambda label: vae_jax.sample(given(model, label), params, jax.random.key(0)))
+    np.testing.assert_allclose(variables["image"], one(0), rtol=1e-5, atol=1e-6)
     report = (trained / "labels/report.html").read_text()
     assert re.search(r"condition.{0,40}labels", report, re.S) and "--condition labels" in report
     pictures = {path.name for path in (trained / "labels/figures").glob("*.png")}

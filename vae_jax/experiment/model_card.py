@@ -49,6 +49,7 @@ def model_card(
     settings = [(name, setting(value)) for name, value in config.items() if name not in _PLACES and value is not None]
     versions = ", ".join(f"{name} {version}" for name, version in mapping(summary.get("versions")).items())
     note = summary.get("data_note", config.get("data"))
+    with_label = ", context=0" if config.get("condition") == "labels" else ""
     return f"""# {title} on {as_markdown(config.get("data"))}
 
 {description}
@@ -67,7 +68,7 @@ import jax
 import vae_jax
 
 model, params, config = vae_jax.load("RUN")  # this folder
-image = vae_jax.sample(model, params, jax.random.key(0))
+image = vae_jax.sample(model, params, jax.random.key(0){with_label})
 ```
 
 Train it again:
