@@ -73,6 +73,10 @@ def test_a_key_is_a_draw_and_another_key_another():
 def test_floats_are_refused_so_that_nothing_is_scaled_twice(transform):
     with pytest.raises(TypeError, match=r"pixels: expected dtype uint8 \(0 to 255\), got float32"):
         transform(jax.random.key(0), jnp.zeros(3))
+    with pytest.raises(
+        TypeError, match=r"pixels must be one array, got a tuple of 2; .* models.Example\(images, labels\)"
+    ):
+        transform(jax.random.key(0), (np.zeros((2, 3), np.uint8), np.zeros(2, np.int32)))
 
 
 def test_static_binarization_is_one_fixed_draw_with_mean_k_over_255():

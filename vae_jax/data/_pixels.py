@@ -19,6 +19,12 @@ from vae_jax.data._threefry import random_words
 
 def _require_uint8(pixels: ArrayLike) -> jax.Array:
     # asarray before the check would let Python ints through as int32, and a float array would be scaled twice.
+    if isinstance(pixels, (tuple, list, dict)):
+        raise TypeError(
+            f"pixels must be one array, got a {type(pixels).__name__} of {len(pixels)}; side information such as "
+            "labels goes beside the images, models.Example(images, labels), to a model that takes it, such as "
+            "conditional_vae"
+        )
     dtype = getattr(pixels, "dtype", type(pixels).__name__)
     if dtype != np.uint8:
         raise TypeError(f"pixels: expected dtype uint8 (0 to 255), got {dtype}.")

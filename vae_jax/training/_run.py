@@ -48,7 +48,8 @@ class Checkpoints(Protocol):
 
 
 class _InMemory(Checkpoints):
-    pass
+    def save(self, progress: Any) -> None:
+        pass
 
 
 IN_MEMORY: Checkpoints = _InMemory()
