@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from experiment.commands import SCRIPTS, SMALL, command, contents, lines_of, numbers_of, without_seconds
+from vae_jax import memory
 from vae_jax.data import load_images
 from vae_jax.experiment import resumable
 from vae_jax.experiment.problem import make_problem
 from vae_jax.experiment.progress import ProgressDisplay
 from vae_jax.experiment.settings import resolve
-from vae_jax.training import _memory as memory
 from vae_jax.training.checkpoints import load_best
 
 pytestmark = pytest.mark.usefixtures("in_an_empty_folder")

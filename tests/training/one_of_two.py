@@ -4,7 +4,8 @@ import importlib
 import sys
 from pathlib import Path
 
-from vae_jax.training.distributed import ending_together, start
+from vae_jax.experiment.processes import ending_together
+from vae_jax.training.distributed import start
 
 
 def main(program, port, count, index, folder):

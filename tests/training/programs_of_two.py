@@ -7,12 +7,13 @@ import numpy as np
 
 from training.on_eight_devices import BATCH_SIZE, KEY, MODEL, OBJECTIVE, OPTIMIZER, TRAIN, VALIDATION, flat
 from vae_jax.experiment.prepared import prepare
+from vae_jax.experiment.processes import check_same
 from vae_jax.experiment.recipes import VAE
 from vae_jax.experiment.settings import Settings
 from vae_jax.runs import RunFolder
 from vae_jax.training import Progress, init_train_state, make_evaluate, make_train_epoch, make_train_step
 from vae_jax.training.checkpoints import OrbaxCheckpoints
-from vae_jax.training.distributed import check_same, from_all, from_writer, is_writer
+from vae_jax.training.distributed import from_all, from_writer, is_writer
 from vae_jax.training.sharding import (
     data_mesh,
     keep_shardings,

@@ -21,6 +21,7 @@ from vae_jax.experiment.limits import check_numbers
 from vae_jax.experiment.method import Method
 from vae_jax.experiment.pipeline import run
 from vae_jax.experiment.prepared import prepare
+from vae_jax.experiment.processes import ending_together
 from vae_jax.experiment.progress import say
 from vae_jax.experiment.recipes import RECIPES
 from vae_jax.experiment.settings import Settings, settings_of_run
@@ -30,7 +31,7 @@ from vae_jax.runs import RunFolder
 from vae_jax.text import printable
 from vae_jax.training import Diverged, DoesNotFit
 from vae_jax.training.checkpoints import OtherRun
-from vae_jax.training.distributed import ending_together, from_writer, is_writer
+from vae_jax.training.distributed import from_writer, is_writer
 
 
 @contextlib.contextmanager

@@ -26,13 +26,14 @@ from vae_jax.experiment.loggers import check_logger
 from vae_jax.experiment.memory import check_fits
 from vae_jax.experiment.method import Method, check_condition
 from vae_jax.experiment.problem import Problem, count_classes, make_problem
+from vae_jax.experiment.processes import check_same
 from vae_jax.experiment.progress import say
 from vae_jax.experiment.schedules import make_schedule
 from vae_jax.experiment.settings import Settings, changeable, resolve, run_config
 from vae_jax.objectives import Objective, is_mean_over_examples, on_prepared
 from vae_jax.runs import RunFolder
 from vae_jax.training import steps_per_epoch
-from vae_jax.training.distributed import check_same, from_writer, is_writer
+from vae_jax.training.distributed import from_writer, is_writer
 
 
 class Prepared(NamedTuple):

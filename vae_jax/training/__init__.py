@@ -1,5 +1,6 @@
 """Training as pure functions; `vae_jax.training.checkpoints`, which needs orbax, is imported by name."""
 
+from vae_jax.memory import DoesNotFit as DoesNotFit
 from vae_jax.training._divergence import Diverged as Diverged
 from vae_jax.training._divergence import Divergence as Divergence
 from vae_jax.training._ensemble import EnsembleProgress as EnsembleProgress
@@ -17,7 +18,6 @@ from vae_jax.training._history import History as History
 from vae_jax.training._history import Progress as Progress
 from vae_jax.training._history import Row as Row
 from vae_jax.training._history import best_epoch as best_epoch
-from vae_jax.training._memory import DoesNotFit as DoesNotFit
 from vae_jax.training._partitioned import partitioned as partitioned
 from vae_jax.training._step import Trainable as Trainable
 from vae_jax.training._step import TrainState as TrainState

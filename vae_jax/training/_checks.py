@@ -13,7 +13,7 @@ from vae_jax.distributions._checks import check_count
 from vae_jax.models._checks import WrongShape, check_examples
 from vae_jax.models._model import VAE, Conditional, Example, check_takes_context, path_of
 from vae_jax.objectives import Objective, at_step, warm_up_steps_of
-from vae_jax.objectives._prepared import preprocessed, unprepared
+from vae_jax.objectives._wrapped import preprocessed, unprepared
 from vae_jax.training._epoch import num_steps_of
 from vae_jax.training._examples import Examples, batch_at, examples_of, rows
 from vae_jax.training._step import Trainable, check_microbatches
@@ -95,11 +95,7 @@ def _check_alike(train: Any, validation: Any) -> None:
 
 
 def check_finite(name: str, examples: Any) -> None:
-    """Refuses a pytree of arrays `[N, ...]` with a value that is not finite, saying in which leaf the first is.
-
-    Raises:
-      ValueError: if there is one.
-    """
+    """Raises ValueError if a pytree of arrays `[N, ...]` has a value that is not finite, saying where the first is."""
     for path, leaf in jax.tree.leaves_with_path(examples):
         _check_finite(f"{name}{path_of(path)}", leaf)
 
@@ -125,18 +121,10 @@ def _all_finite(examples: jax.Array) -> jax.Array:
 def check_first_batch(model: Any, objective: Objective, key: jax.Array, name: str, batch: Any) -> None:
     """Refuses a batch that is, after the objective's preprocessing, outside the support of the model's likelihood.
 
-    An objective of the user's own may preprocess by itself, where nobody sees it: its batch is not checked.
-
-    Args:
-      model, objective: of the fit. Integers that no preprocessing has changed are not checked: the model refuses them.
-      key: of the training.
-      name: of the argument that holds the batch, for the message.
-      batch: the first examples.
-
-    Raises:
-      ValueError: if a value is outside, or its examples are neither of the model's shape nor of one that the objective
-        takes: it may take a label beside the image.
-      TypeError: if the batch has contexts and the model takes none, or the other way round.
+    Also one whose examples are neither of the model's shape nor of one that the objective takes (a label beside the
+    image), and one with contexts for a model that takes none, or the other way round. An objective of the user's own
+    may preprocess by itself, where nobody sees it: its batch is not checked. Nor are integers that no preprocessing has
+    changed: the model refuses them.
     """
     if not (getattr(unprepared(objective), "__module__", None) or "").startswith("vae_jax.objectives"):
         return

@@ -14,7 +14,7 @@ import numpy as np
 from vae_jax.models._model import Example, num_examples, path_of
 from vae_jax.objectives import Objective, at_step
 from vae_jax.objectives._batch import keys_of_examples
-from vae_jax.objectives._prepared import preprocessed
+from vae_jax.objectives._wrapped import preprocessed
 from vae_jax.params import join_buffers, split_buffers
 from vae_jax.training._history import Row
 from vae_jax.training._step import Trainable, TrainState, TrainStep, differentiated

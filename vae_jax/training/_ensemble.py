@@ -9,26 +9,19 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from vae_jax.objectives import Objective, warm_up_steps_of
+from vae_jax.memory import check_fits
+from vae_jax.objectives import Objective
 from vae_jax.objectives._batch import Metrics
 from vae_jax.params import Params
 from vae_jax.training._checks import check_fit
 from vae_jax.training._divergence import Diverged, Divergence, Replay
-from vae_jax.training._epoch import make_evaluate, make_train_epoch
+from vae_jax.training._epoch import make_train_epoch
 from vae_jax.training._examples import Examples
 from vae_jax.training._fit import batches_in_memory
 from vae_jax.training._history import History, Progress, best_epoch
-from vae_jax.training._memory import check_fits
-from vae_jax.training._run import IN_MEMORY, Checkpoints, Program, restored_fit_state, run_to_end
-from vae_jax.training._step import Trainable, TrainState, make_train_step
-from vae_jax.training._validated_epoch import (
-    FitState,
-    Keys,
-    init_fit_state,
-    make_judge,
-    make_validated_epoch,
-    split_key,
-)
+from vae_jax.training._run import IN_MEMORY, Checkpoints, Parts, Program, parts_of, run_to_end
+from vae_jax.training._step import Trainable, TrainState
+from vae_jax.training._validated_epoch import FitState, Keys, make_validated_epoch, split_key
 
 # A model's own numbers (a pytree of scalars, or None) -> its objective and optimizer.
 Setup = Callable[[Any], tuple[Objective, optax.GradientTransformation]]
@@ -105,58 +98,43 @@ def fit_ensemble(
     )
     split = jax.vmap(split_key)(keys)
 
-    def init(numbers: Any, keys: Keys) -> FitState:
-        return init_fit_state(model, setup(numbers)[1], keys.init)
+    def parts(numbers: Any) -> Parts:
+        options: dict[str, Any] = {"microbatches": microbatches, "patience": patience}
+        return parts_of(model, *setup(numbers), num_steps=num_steps, batch_size=batch_size, **options)
 
     def epoch(fit_state: FitState, numbers: Any, keys: Keys, *examples: Examples) -> tuple[FitState, Metrics]:
-        objective, optimizer = setup(numbers)
-        step = make_train_step(model, objective, optimizer, microbatches)
-        train_epoch = make_train_epoch(step, batch_size, num_steps=num_steps)
-        evaluate = make_evaluate(model, objective, batch_size)
-        judge = make_judge(evaluate, num_steps, warm_up_steps_of(objective), patience)
-        return make_validated_epoch(train_epoch, judge)(fit_state, keys, *examples)
+        own = parts(numbers)
+        train_epoch = make_train_epoch(own.step, batch_size, num_steps=num_steps)
+        return make_validated_epoch(train_epoch, own.judge)(fit_state, keys, *examples)
 
-    inits = jax.jit(jax.vmap(init))
+    inits = jax.jit(jax.vmap(lambda numbers, keys: parts(numbers).init(keys.init)))
     arguments = (jax.eval_shape(inits, numbers, split), numbers, split, of_train, of_validation)
     program = jax.jit(over_models(epoch, num_shared=2), donate_argnums=0).lower(*arguments).compile()
     check_fits(program, num_models, sum(leaf.nbytes for leaf in jax.tree.leaves((of_train, of_validation))))
 
-    fit_state = inits(numbers, split)
-    histories: tuple[History, ...] = ((),) * num_models
-    progress = lambda fit_state, histories: EnsembleProgress(fit_state.state, fit_state.best_params, histories)
-    restored = checkpoints.restore(progress(fit_state, histories))
-    if restored is not None:
-        histories = restored.history
-        fit_state = restored_fit_state(restored.state, restored.best_params, histories, True, epochs, patience)
-
-    def make_program() -> Program:
+    def make_program(fit_state: FitState) -> Program:
         on_start()
         return lambda fit_state: program(fit_state, numbers, split, of_train, of_validation)
 
     def replay_of(i: int) -> Replay:
-        key, (objective, optimizer) = jax.tree.map(lambda leaf: leaf[i], split), setups[i]
-        step = make_train_step(model, objective, optimizer, microbatches)
-        first = lambda: init_fit_state(model, optimizer, key.init).state
-        batch_of = batches_in_memory(key.train, of_train, batch_size, num_steps)
-        return Replay(model, objective, microbatches, step, key.train, first, batch_of, num_steps)
+        keys, own = jax.tree.map(lambda leaf: leaf[i], (split, numbers))
+        return parts(own).replay(keys, batches_in_memory(keys.train, of_train, batch_size, num_steps))
 
-    fit_state, histories, diverged = run_to_end(
+    progress, diverged = run_to_end(
+        EnsembleProgress,
+        lambda: inits(numbers, split),
         make_program,
-        fit_state,
-        histories,
         replay_of,
-        many=True,
+        num_models=num_models,
         epochs=epochs,
         patience=patience,
-        runs_ahead=True,
         checkpoints=checkpoints,
-        save=lambda *done: checkpoints.save(progress(*done)),
         on_epoch=on_epoch,
     )
-    if not any(best_epoch(rows) for rows in histories):
+    if not any(best_epoch(rows) for rows in progress.history):
         first = next(divergence for divergence in diverged if divergence is not None)
         raise Diverged(f"no model has an epoch of finite loss; the first: {first.message}")
-    return progress(fit_state, histories)._replace(diverged=tuple(diverged))
+    return progress._replace(diverged=diverged)
 
 
 def over_models(function: Callable[..., Any], num_shared: int) -> Callable[..., Any]:

@@ -98,14 +98,9 @@ def examples_of(name: str, data: Any) -> Examples:
 
 
 def batch_at(examples: Examples, key: jax.Array, number: Any, indices: jax.Array, mesh: Mesh | None = None) -> Any:
-    """The batch of examples at indices `[B]`.
+    """The batch of examples at indices `[B]`, which are split over a mesh: each device makes its own part of the batch.
 
-    Args:
-      examples: where they come from.
-      key: the run's key; what `at` draws follows from it and from the number.
-      number: of the training step, or of the batch of an evaluation.
-      indices: of the examples.
-      mesh: the indices are split over its axis "data", so that each device makes its own part of the batch.
+    What `at` draws follows from the run's key and from the number of the training step, or of an evaluation's batch.
     """
     at_key = jax.random.fold_in(jax.random.fold_in(key, _AT), number)
     return split_batch(examples.at(examples.data, at_key, split_batch(indices, mesh)), mesh)

@@ -17,10 +17,10 @@ from vae_jax.training._divergence import BatchOf
 from vae_jax.training._epoch import make_train_epoch
 from vae_jax.training._examples import Examples, batch_at
 from vae_jax.training._history import History, Progress
-from vae_jax.training._run import IN_MEMORY, Checkpoints, Program, begin, finish
+from vae_jax.training._run import IN_MEMORY, Checkpoints, Program, parts_of, run_one
 from vae_jax.training._step import Trainable
-from vae_jax.training._validated_epoch import make_validated_epoch
-from vae_jax.training.sharding import Rules
+from vae_jax.training._validated_epoch import FitState, make_validated_epoch, split_key
+from vae_jax.training.sharding import Rules, everywhere
 
 
 def fit(
@@ -91,21 +91,30 @@ def fit(
     of_train, of_validation, num_steps = check_fit(
         model, objective, train, validation, key, epochs, batch_size, steps_per_epoch, microbatches, patience
     )
-    until: dict[str, Any] = {"epochs": epochs, "patience": patience, "checkpoints": checkpoints}
-    parts: dict[str, Any] = {"num_steps": num_steps, "batch_size": batch_size, "microbatches": microbatches}
-    run = begin(model, objective, optimizer, key, mesh=mesh, rules=rules, **parts, **until)
-    examples = run.everywhere((of_train, of_validation))
+    parts = parts_of(
+        model,
+        objective,
+        optimizer,
+        num_steps=num_steps,
+        batch_size=batch_size,
+        microbatches=microbatches,
+        patience=patience,
+        mesh=mesh,
+        rules=rules,
+    )
+    keys, *examples = everywhere((split_key(key), of_train, of_validation), mesh)
 
-    def make_program() -> Program:
-        train_epoch = make_train_epoch(run.step, batch_size, num_steps=num_steps, mesh=mesh)
-        epoch = make_validated_epoch(train_epoch, run.judge)
-        program = jax.jit(epoch, donate_argnums=0, out_shardings=run.out_shardings)
-        compiled = program.lower(run.fit_state, run.keys, *examples).compile()
+    def make_program(fit_state: FitState) -> Program:
+        train_epoch = make_train_epoch(parts.step, batch_size, num_steps=num_steps, mesh=mesh)
+        epoch = make_validated_epoch(train_epoch, parts.judge)
+        program = jax.jit(epoch, donate_argnums=0, out_shardings=parts.out_shardings)
+        compiled = program.lower(fit_state, keys, *examples).compile()
         on_start()
-        return lambda fit_state: compiled(fit_state, run.keys, *examples)
+        return lambda fit_state: compiled(fit_state, keys, *examples)
 
-    batch_of = batches_in_memory(run.keys.train, examples[0], batch_size, num_steps)
-    return finish(run, make_program, batch_of, runs_ahead=True, on_epoch=on_epoch, **until)
+    batch_of = batches_in_memory(keys.train, examples[0], batch_size, num_steps)
+    until: dict[str, Any] = {"epochs": epochs, "patience": patience, "checkpoints": checkpoints, "on_epoch": on_epoch}
+    return run_one(parts, keys, make_program, batch_of, **until)
 
 
 def batches_in_memory(key: jax.Array, examples: Examples, batch_size: int, num_steps: int) -> BatchOf:

@@ -11,17 +11,18 @@ import numpy as np
 import optax
 from jax.sharding import Mesh
 
+from vae_jax.memory import check_state_fits
 from vae_jax.objectives import Objective, warm_up_steps_of
 from vae_jax.objectives._batch import Metrics
 from vae_jax.training._divergence import BatchOf, Diverged, Divergence, Replay, explain
 from vae_jax.training._epoch import make_evaluate
 from vae_jax.training._history import History, Progress, best_epoch, best_loss, is_finished, is_finite
-from vae_jax.training._memory import check_state_fits
-from vae_jax.training._step import Trainable, TrainState, TrainStep, make_train_step
-from vae_jax.training._validated_epoch import FitState, Judge, Keys, init_fit_state, make_judge, split_key
+from vae_jax.training._step import Trainable, TrainStep, make_train_step
+from vae_jax.training._validated_epoch import FitState, Judge, Keys, init_fit_state, make_judge
 from vae_jax.training.sharding import Rules, examples_per_device, keep_shardings, place, replicated, shardings_of
 
 T = TypeVar("T")
+P = TypeVar("P")  # Progress, or EnsembleProgress
 Program = Callable[[FitState], tuple[FitState, Metrics]]  # an epoch, compiled
 Histories = tuple[History, ...]  # one for each model of a run
 
@@ -74,8 +75,6 @@ def run_epochs(
       program: an epoch, compiled; it takes the memory of the state that it is given, and changes nothing of a model
         that is no longer running. Its metrics are scalars, or `[M]` for M models.
       fit_state: what the device holds after the epochs of the histories.
-      histories: of the epochs so far.
-      epochs, patience: as `fit` takes them.
       runs_ahead: True to hand an epoch over before it is known whether the one before was the last.
       due: returns True to save after the epoch that the device is at: then none is handed over behind it.
       save: called with the state after the histories' last epoch; also once at the end.
@@ -113,150 +112,133 @@ def _with_rows(histories: Histories, metrics: Metrics) -> Histories:
     return tuple((*past, row) if row["epoch"] else past for past, row in zip(histories, rows, strict=True))
 
 
+class Parts(NamedTuple):
+    """Functions that the fit of one model is made of."""
+
+    init: Callable[[jax.Array], FitState]
+    step: TrainStep
+    judge: Judge
+    replay: Callable[[Keys, BatchOf], Replay]
+    # Where a program must leave the fit state and its row: the next, the same program, takes the state from there.
+    out_shardings: tuple[FitState, Any] | None
+
+
+def parts_of(
+    model: Trainable,
+    objective: Objective,
+    optimizer: optax.GradientTransformation,
+    *,
+    num_steps: int,
+    batch_size: int,
+    microbatches: int,
+    patience: int | None,
+    mesh: Mesh | None = None,
+    rules: Rules = (),
+) -> Parts:
+    """The parts of a fit; num_steps are those of an epoch. It may be called inside a traced function."""
+    init = lambda key: init_fit_state(model, optimizer, key)
+    step, out_shardings = make_train_step(model, objective, optimizer, microbatches), None
+    if mesh is not None:
+        examples_per_device(batch_size, mesh)
+        shardings = shardings_of(jax.eval_shape(init, jax.random.key(0)), mesh, rules)
+        out_shardings = shardings, replicated(mesh)
+        step = keep_shardings(step, shardings.state)
+    start = jax.jit(init, out_shardings=out_shardings and out_shardings[0])
+    evaluate = make_evaluate(model, objective, batch_size, mesh)
+    judge = make_judge(evaluate, num_steps, warm_up_steps_of(objective), patience)
+
+    def replay(keys: Keys, batch_of: BatchOf) -> Replay:
+        first = lambda: start(keys.init).state
+        return Replay(model, objective, microbatches, step, keys.train, first, batch_of, num_steps)
+
+    return Parts(start, step, judge, replay, out_shardings)
+
+
 def run_to_end(
-    make_program: Callable[[], Program],
-    fit_state: FitState,
-    histories: Histories,
+    kind: Callable[..., P],
+    init: Callable[[], FitState],
+    make_program: Callable[[FitState], Program],
     replay_of: Callable[[int], Replay],
     *,
-    many: bool,
+    num_models: int | None = None,
+    out_shardings: tuple[FitState, Any] | None = None,
     epochs: int,
     patience: int | None,
-    runs_ahead: bool,
+    runs_ahead: bool = True,
     checkpoints: Checkpoints,
-    save: Callable[[FitState, Histories], Any],
-    on_epoch: Callable[[Histories], Any],
-) -> tuple[FitState, Histories, list[Divergence | None]]:
-    """The epochs of a run of one model or of many; returns also where and why each model diverged.
+    on_epoch: Callable[[Any], Any],
+) -> tuple[P, tuple[Divergence | None, ...]]:
+    """A run from its beginning, or its checkpoint, to its end: its progress; and where and why each model diverged.
+
+    A run that has ended, also by divergence, ends in the same way again.
 
     Args:
-      make_program: compiles an epoch, as `run_epochs` takes it; not called for a run that has ended.
-      fit_state, histories: to continue from; a run that has ended, also by divergence, ends in the same way again.
+      kind: `Progress`, or `EnsembleProgress` for many models.
+      init: makes the state before the first epoch.
+      make_program: compiles an epoch, as `run_epochs` takes it, for a state; not called for a run that has ended.
       replay_of: index of a model -> what is needed to repeat its steps.
-      many: True if the arrays of the state have a leading axis, one entry for each model.
-      epochs, patience, checkpoints: as `fit` takes them.
-      runs_ahead, save, on_epoch: as `run_epochs` takes them.
+      num_models: the leading axis of the state's arrays; None: one model, without such an axis.
+      out_shardings: of `Parts`.
     """
+    own = lambda values: values if num_models is not None else values[0]
+    progress = lambda fit_state, histories: kind(fit_state.state, fit_state.best_params, own(histories))
+    if out_shardings is None:
+        check_state_fits(jax.eval_shape(init))
+    fit_state = init()
+    histories: Histories = ((),) * (1 if num_models is None else num_models)
+    restored: Any = checkpoints.restore(progress(fit_state, histories))
+    if restored is not None:
+        histories = restored.history if num_models is not None else (restored.history,)
+        fit_state = FitState(
+            restored.state,
+            restored.best_params,
+            jnp.asarray(own([jnp.float32(best_loss(rows)) for rows in histories])),
+            jnp.asarray(own([jnp.int32(best_epoch(rows)) for rows in histories])),
+            jnp.asarray(own([not is_finished(rows, epochs, patience) for rows in histories])),
+        )
+        fit_state = fit_state if out_shardings is None else place(fit_state, out_shardings[0])
     diverged: list[Divergence | None] = [None] * len(histories)
 
     def settle(fit_state: FitState, histories: Histories) -> FitState:
         for i, rows in enumerate(histories):
             if rows and not is_finite(rows[-1]):
-                own = jax.tree.map(lambda leaf, i=i: leaf[i], fit_state.state) if many else fit_state.state
-                state, diverged[i] = explain(replay_of(i), own, rows[-1])
+                many = num_models is not None
+                state = jax.tree.map(lambda leaf, i=i: leaf[i], fit_state.state) if many else fit_state.state
+                state, diverged[i] = explain(replay_of(i), state, rows[-1])
                 if many:
                     state = jax.tree.map(lambda leaf, new, i=i: leaf.at[i].set(new), fit_state.state, state)
                 fit_state = fit_state._replace(state=state)
         return fit_state
 
     if all(is_finished(rows, epochs, patience) for rows in histories):
-        return settle(fit_state, histories), histories, diverged
-    options: dict[str, Any] = {"epochs": epochs, "patience": patience, "runs_ahead": runs_ahead, "due": checkpoints.due}
-    done = run_epochs(make_program(), fit_state, histories, save=save, on_epoch=on_epoch, settle=settle, **options)
-    return *done, diverged
-
-
-def restored_fit_state(
-    state: TrainState, best_params: Any, histories: Histories, many: bool, epochs: int, patience: int | None
-) -> FitState:
-    """The state of a fit after the epochs of the histories, as a checkpoint holds them; arguments as `run_to_end`."""
-    own = lambda values: jnp.asarray(values if many else values[0])
-    return FitState(
-        state,
-        best_params,
-        own([jnp.float32(best_loss(rows)) for rows in histories]),
-        own([jnp.int32(best_epoch(rows)) for rows in histories]),
-        own([not is_finished(rows, epochs, patience) for rows in histories]),
-    )
-
-
-class Run(NamedTuple):
-    """A fit of one model before its next epoch: the functions that it is made of, and how far it has come."""
-
-    keys: Keys
-    step: TrainStep
-    judge: Judge
-    fit_state: FitState
-    history: History
-    replay: Callable[[BatchOf], Replay]
-    everywhere: Callable[[Any], Any]  # puts arrays on every device of the mesh
-    # Where a program must leave the fit state and its row: the next, the same program, takes the state from there.
-    out_shardings: tuple[Any, Any] | None
-
-
-def begin(
-    model: Trainable,
-    objective: Objective,
-    optimizer: optax.GradientTransformation,
-    key: jax.Array,
-    *,
-    num_steps: int,
-    batch_size: int,
-    microbatches: int,
-    epochs: int,
-    patience: int | None,
-    mesh: Mesh | None,
-    rules: Rules,
-    checkpoints: Checkpoints,
-) -> Run:
-    """A fit of one model begun or restored; num_steps are those of an epoch, all else as `fit` takes it."""
-    keys, step = split_key(key), make_train_step(model, objective, optimizer, microbatches)
-    init = jax.jit(lambda k: init_fit_state(model, optimizer, k))
-    everywhere, out_shardings = lambda tree: tree, None
-    if mesh is None:
-        check_state_fits(jax.eval_shape(init, keys.init))
+        fit_state = settle(fit_state, histories)
     else:
-        examples_per_device(batch_size, mesh)
-        everywhere = lambda tree: place(tree, replicated(mesh))
-        shardings = shardings_of(jax.eval_shape(init, keys.init), mesh, rules)
-        out_shardings = shardings, replicated(mesh)
-        init = jax.jit(init, out_shardings=shardings)
-        step = keep_shardings(step, shardings.state)
-    keys = everywhere(keys)
-    fit_state = init(keys.init)
-    history: History = ()
-    restored = checkpoints.restore(Progress(fit_state.state, fit_state.best_params, history))
-    if restored is not None:
-        history = restored.history
-        fit_state = restored_fit_state(restored.state, restored.best_params, (history,), False, epochs, patience)
-        fit_state = fit_state if out_shardings is None else place(fit_state, out_shardings[0])
-    evaluate = make_evaluate(model, objective, batch_size, mesh)
-    judge = make_judge(evaluate, num_steps, warm_up_steps_of(objective), patience)
-    first = lambda: init(keys.init).state
-    replay = lambda batch_of: Replay(model, objective, microbatches, step, keys.train, first, batch_of, num_steps)
-    return Run(keys, step, judge, fit_state, history, replay, everywhere, out_shardings)
+        fit_state, histories = run_epochs(
+            make_program(fit_state),
+            fit_state,
+            histories,
+            epochs=epochs,
+            patience=patience,
+            runs_ahead=runs_ahead,
+            due=checkpoints.due,
+            save=lambda *done: checkpoints.save(progress(*done)),
+            on_epoch=lambda histories: on_epoch(own(histories)),
+            settle=settle,
+        )
+    return progress(fit_state, histories), tuple(diverged)
 
 
-def finish(
-    run: Run,
-    make_program: Callable[[], Program],
-    batch_of: BatchOf,
-    *,
-    epochs: int,
-    patience: int | None,
-    runs_ahead: bool,
-    checkpoints: Checkpoints,
-    on_epoch: Callable[[History], Any],
+def run_one(
+    parts: Parts, keys: Keys, make_program: Callable[[FitState], Program], batch_of: BatchOf, **options: Any
 ) -> Progress:
-    """The progress of a run at its end; arguments as `run_to_end` and `Replay` take them.
+    """The progress of one model at its end; options as `run_to_end` takes them.
 
     Raises:
       Diverged: as `fit`.
     """
-    progress = lambda fit_state, histories: Progress(fit_state.state, fit_state.best_params, histories[0])
-    fit_state, histories, diverged = run_to_end(
-        make_program,
-        run.fit_state,
-        (run.history,),
-        lambda _: run.replay(batch_of),
-        many=False,
-        epochs=epochs,
-        patience=patience,
-        runs_ahead=runs_ahead,
-        checkpoints=checkpoints,
-        save=lambda *done: checkpoints.save(progress(*done)),
-        on_epoch=lambda histories: on_epoch(histories[0]),
-    )
-    if diverged[0] is not None:
-        raise Diverged(diverged[0].message)
-    return progress(fit_state, histories)
+    init, replay_of = lambda: parts.init(keys.init), lambda _: parts.replay(keys, batch_of)
+    options["out_shardings"] = parts.out_shardings
+    progress, (diverged,) = run_to_end(Progress, init, make_program, replay_of, **options)
+    if diverged is not None:
+        raise Diverged(diverged.message)
+    return progress

@@ -14,7 +14,7 @@ from vae_jax.distributions._checks import check_count
 from vae_jax.models._model import num_examples
 from vae_jax.objectives import Objective, at_step
 from vae_jax.objectives._batch import Aux, Metrics, keys_of_examples
-from vae_jax.objectives._prepared import is_mean_over_examples, preprocessed
+from vae_jax.objectives._wrapped import is_mean_over_examples, preprocessed
 from vae_jax.params import Params, join_buffers, split_buffers
 
 
@@ -73,7 +73,12 @@ def make_train_step(
     def step(state: TrainState, key: jax.Array, batch: Any) -> tuple[TrainState, Metrics]:
         trained, buffers = split_buffers(state.params)
         (loss, aux), gradient = differentiated(model, objective, state, key, batch, microbatches)
-        _check_structure(aux.buffers, buffers)
+        given, kept = (str(jax.tree.structure(tree)) for tree in (aux.buffers, buffers))
+        if given != kept:
+            raise ValueError(
+                f"the objective returned Aux.buffers of the structure {given}, but params['buffers'] has {kept} (None: "
+                "the model has none); vae_jax.params.split_buffers(params)[1] keeps them"
+            )
         updates, opt_state = extended.update(gradient, state.opt_state, trained, value=loss)
         params = join_buffers(optax.apply_updates(trained, updates), aux.buffers)
         return TrainState(state.step + 1, params, opt_state), {"loss": loss, **aux.metrics}
@@ -127,12 +132,3 @@ def check_microbatches(objective: Objective, microbatches: int, batch_size: int 
 def _check_divides(microbatches: int, batch_size: int) -> None:
     if batch_size % microbatches:
         raise ValueError(f"microbatches must divide the batch size, {batch_size}, got {microbatches}")
-
-
-def _check_structure(given: Any, buffers: Any) -> None:
-    structures = [str(jax.tree.structure(tree)) for tree in (given, buffers)]
-    if structures[0] != structures[1]:
-        raise ValueError(
-            f"the objective returned Aux.buffers of the structure {structures[0]}, but params['buffers'] has "
-            f"{structures[1]} (None: the model has none); vae_jax.params.split_buffers(params)[1] keeps them"
-        )

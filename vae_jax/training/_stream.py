@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import cache, partial
+from itertools import islice
 from typing import Any, Protocol
 
 import jax
@@ -18,10 +19,10 @@ from vae_jax.objectives._batch import Metrics
 from vae_jax.training._checks import check_examples_of, check_finite, check_numbers
 from vae_jax.training._examples import examples_of
 from vae_jax.training._history import History, Progress
-from vae_jax.training._run import IN_MEMORY, Checkpoints, Program, begin, finish
+from vae_jax.training._run import IN_MEMORY, Checkpoints, Program, parts_of, run_one
 from vae_jax.training._step import Trainable, TrainState, TrainStep, check_microbatches
 from vae_jax.training._validated_epoch import FitState, split_key
-from vae_jax.training.sharding import Rules, split_batch
+from vae_jax.training.sharding import Rules, everywhere, split_batch
 
 
 class BatchStream(Iterator[Any], Protocol):
@@ -82,9 +83,18 @@ def fit_stream(
     check_numbers(objective, epochs, num_steps, patience)
     check_microbatches(objective, microbatches, batch_size)
     check_examples_of(model, objective, split_key(key).train, "validation", of_validation, batch_size)
-    until: dict[str, Any] = {"epochs": epochs, "patience": patience, "checkpoints": checkpoints}
-    parts: dict[str, Any] = {"num_steps": num_steps, "batch_size": batch_size, "microbatches": microbatches}
-    run = begin(model, objective, optimizer, key, mesh=mesh, rules=rules, **parts, **until)
+    parts = parts_of(
+        model,
+        objective,
+        optimizer,
+        num_steps=num_steps,
+        batch_size=batch_size,
+        microbatches=microbatches,
+        patience=patience,
+        mesh=mesh,
+        rules=rules,
+    )
+    keys = everywhere(split_key(key), mesh)
 
     def put(chunk: Any) -> Any:
         check_finite("the next chunk of the stream", chunk)
@@ -95,24 +105,18 @@ def fit_stream(
         whole = lambda leaf: (len(leaf), batch_size, *leaf.shape[2:])
         return jax.tree.map(lambda leaf: jax.make_array_from_process_local_data(sharding, leaf, whole(leaf)), chunk)
 
-    started = False
+    on_chunk = cache(on_start)  # which calls it once
 
-    def on_chunk() -> None:
-        nonlocal started
-        if not started:
-            on_start()
-        started = True
-
-    def make_program() -> Program:
-        batches.seek(int(run.fit_state.state.step))
-        epoch = make_train_stream_epoch(run.step, num_steps, put=put, on_chunk=on_chunk, mesh=mesh)
-        judge = jax.jit(run.judge, donate_argnums=0, out_shardings=run.out_shardings)
-        held_out = run.everywhere(of_validation)
+    def make_program(fit_state: FitState) -> Program:
+        batches.seek(int(fit_state.state.step))
+        epoch = make_train_stream_epoch(parts.step, num_steps, put=put, on_chunk=on_chunk, mesh=mesh)
+        judge = jax.jit(parts.judge, donate_argnums=0, out_shardings=parts.out_shardings)
+        held_out = everywhere(of_validation, mesh)
 
         def program(fit_state: FitState) -> tuple[FitState, Metrics]:
             # A copy: the epoch takes the memory of its state.
-            state, metrics = epoch(jax.tree.map(jnp.copy, fit_state.state), run.keys.train, batches)
-            return judge(fit_state, state, metrics, run.keys, held_out)
+            state, metrics = epoch(jax.tree.map(jnp.copy, fit_state.state), keys.train, batches)
+            return judge(fit_state, state, metrics, keys, held_out)
 
         return program
 
@@ -121,8 +125,9 @@ def fit_stream(
         one = put(jax.tree.map(lambda leaf: leaf[None], next(batches)))
         return jax.tree.map(lambda leaf: leaf[0], one), None  # the stream does not say which examples it took
 
+    until: dict[str, Any] = {"epochs": epochs, "patience": patience, "checkpoints": checkpoints, "on_epoch": on_epoch}
     # It does not run ahead: the stream would be read for an epoch that there may not be.
-    return finish(run, make_program, batch_of, runs_ahead=False, on_epoch=on_epoch, **until)
+    return run_one(parts, keys, make_program, batch_of, runs_ahead=False, **until)
 
 
 def make_train_stream_epoch(
@@ -187,9 +192,7 @@ def make_train_stream_epoch(
 
 
 def _collect(batches: Iterator[Any], count: int) -> Any:
-    collected = []
-    for batch in batches:
-        collected.append(batch)
-        if len(collected) == count:
-            return jax.tree.map(lambda *leaves: np.stack(leaves), *collected)
-    raise RuntimeError(f"the stream of batches ended within an epoch; {count - len(collected)} more were needed")
+    collected = list(islice(batches, count))
+    if len(collected) < count:
+        raise RuntimeError(f"the stream of batches ended within an epoch; {count - len(collected)} more were needed")
+    return jax.tree.map(lambda *leaves: np.stack(leaves), *collected)

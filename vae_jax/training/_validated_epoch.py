@@ -49,7 +49,6 @@ def init_fit_state(model: Trainable, optimizer: optax.GradientTransformation, ke
 
 # (state of the fit before the epoch, state and metrics after it, keys, validation) -> (fit_state, row)
 Judge = Callable[[FitState, TrainState, Metrics, Keys, Examples], tuple[FitState, Metrics]]
-ValidatedEpoch = Callable[[FitState, Keys, Examples, Examples], tuple[FitState, Metrics]]
 
 
 def make_judge(evaluate: Evaluate, steps_per_epoch: int, warm_up_steps: int, patience: int | None) -> Judge:
@@ -64,18 +63,15 @@ def make_judge(evaluate: Evaluate, steps_per_epoch: int, warm_up_steps: int, pat
     The row holds `epoch` and `step`, `train/...` and `validation/...`, the means of the metrics, and for an objective
     that warms up `warm_up`, 1 if the epoch ended before the warm-up did.
 
-    Args:
-      evaluate: of `make_evaluate`.
-      steps_per_epoch: the epoch's number is `state.step` in these.
-      warm_up_steps: no epoch that ends before this step is the best, or counts against patience.
-      patience: as `fit` takes it.
+    No epoch that ends before step `warm_up_steps` is the best, or counts against patience.
     """
 
     def judge(
         fit_state: FitState, state: TrainState, metrics: Metrics, keys: Keys, validation: Examples
     ) -> tuple[FitState, Metrics]:
         trained = is_finite_step(fit_state.state, state, metrics["loss"])
-        metrics = {**metrics, "loss": jnp.where(trained, metrics["loss"], _not_finite(metrics["loss"]))}
+        failed = jnp.where(jnp.isfinite(metrics["loss"]), jnp.nan, metrics["loss"])
+        metrics = {**metrics, "loss": jnp.where(trained, metrics["loss"], failed)}
         validation_metrics = evaluate(state.params, keys.validation, validation)
         epoch = state.step // steps_per_epoch
         row = {"epoch": epoch, "step": state.step}
@@ -111,18 +107,10 @@ def is_finite_step(before: TrainState, after: TrainState, loss: jax.Array) -> ja
     return finite
 
 
-def _not_finite(loss: jax.Array) -> jax.Array:
-    return jnp.where(jnp.isfinite(loss), jnp.nan, loss)
-
-
-def make_validated_epoch(train_epoch: TrainEpoch, judge: Judge) -> ValidatedEpoch:
+def make_validated_epoch(train_epoch: TrainEpoch, judge: Judge) -> Callable[..., tuple[FitState, Metrics]]:
     """Makes the pure `(fit_state, keys, train, validation) -> (fit_state, row)`, to be jitted or mapped by `vmap`.
 
     If `fit_state.running` is False the fit state comes back as it was, and the row holds zeros.
-
-    Args:
-      train_epoch: of `make_train_epoch`.
-      judge: of `make_judge`.
     """
 
     # Jitted for its tracing to be kept: the shape of the row is asked for before the epoch itself.

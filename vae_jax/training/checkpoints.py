@@ -154,10 +154,7 @@ class OrbaxCheckpoints:
         for fault in faults:
             self._say(f"{fault}: continuing from the one before it, {path}")
         self._damaged = [number for number in _numbers(self._directory) if number > int(name)]
-        saved = read_progress(path)
-        if differences := differing(saved["config"], self._config, self._changeable):
-            raise OtherRun(f"the checkpoint {path} was made with other settings: {differences}")
-        _check_sizes(path, like.best_params)
+        saved = _read_own(path, like.best_params, self._config, self._changeable)
         last = {"state": like.state._asdict(), "key": self._key}
         restored = _restore(
             path,
@@ -192,10 +189,7 @@ def load_best(
     if path is None:
         raise ValueError(f"no checkpoint in {directory}")
     check_whole(path, ("best", "progress"))
-    saved = read_progress(path)
-    if config is not None and (differences := differing(saved["config"], config, changeable)):
-        raise OtherRun(f"the checkpoint {path} was made with other settings: {differences}")
-    _check_sizes(path, like)
+    _read_own(path, like, config, changeable)
     return _restore(path, best=ocp.args.StandardRestore(_abstract(like))).best
 
 
@@ -311,7 +305,13 @@ def _restore(path: Path, **items: Any) -> Any:
         raise Damaged(f"the checkpoint {path} cannot be read ({reason})") from error
 
 
-def _check_sizes(path: Path, params: Params) -> None:
+def _read_own(
+    path: Path, params: Params, config: Mapping[str, Any] | None, changeable: Collection[str]
+) -> dict[str, Any]:
+    """JSON part of a checkpoint; raises OtherRun if that is of another config, or of params of another size."""
+    progress = read_progress(path)
+    if config is not None and (differences := differing(progress["config"], config, changeable)):
+        raise OtherRun(f"the checkpoint {path} was made with other settings: {differences}")
     # Before orbax begins to read: it abandons its reads, noisily, at the first array of another size.
     try:
         saved = ocp.StandardCheckpointHandler().metadata(path / "best")
@@ -323,6 +323,7 @@ def _check_sizes(path: Path, params: Params) -> None:
             f"the checkpoint in {path.parent} is of a model of another size: its arrays have the shapes {shapes[0]}, "
             f"the model's {shapes[1]}"
         )
+    return progress
 
 
 def _as_tuples(history: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The processes of one run, on one host or many: how they meet, agree on settings, let the first write, and end.
+"""The processes of one run, on one host or many: how they meet, and what each learns of the others.
 
 They meet by JAX's distributed runtime, with messages of what fails; every process runs the same program with the same
 settings. All else here is right in a run of a single process too, in which there is nothing to agree on.
@@ -13,8 +13,7 @@ import socket
 import sys
 import threading
 import time
-import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -169,78 +168,14 @@ def from_writer(value: Any) -> Any:
     Args:
       value: JSON-like; of the others' it is not even looked at.
     """
-    return json.loads(_gather(json.dumps(value) if is_writer() else "null")[0])
+    return from_all(value if is_writer() else None)[0]
 
 
 def from_all(value: Any) -> list[Any]:
     """The JSON-like values that all processes give, in every process. All must call it, as `from_writer`."""
-    return [json.loads(text) for text in _gather(json.dumps(value))]
-
-
-def check_same(config: Mapping[str, Any]) -> None:
-    """Raises ValueError if the processes of a run were started with different settings. All must call it.
-
-    Args:
-      config: JSON-like.
-
-    Raises:
-      ValueError: in every process, naming the fields that differ and their values.
-    """
-    configs = [json.loads(text) for text in _gather(json.dumps(dict(config), default=str))]
-    for process, other in enumerate(configs):
-        names = sorted(n for n in configs[0].keys() | other.keys() if configs[0].get(n) != other.get(n))
-        if names:
-            differences = ", ".join(
-                f"{n} (process 0: {configs[0].get(n)!r}, process {process}: {other.get(n)!r})" for n in names
-            )
-            raise ValueError(f"all processes of a run must be given the same settings, but these differ: {differences}")
-
-
-@contextlib.contextmanager
-def ending_together(advice: str = "") -> Iterator[None]:
-    """Around all that one of several processes does: when it fails it ends at once, and so do the others.
-
-    By itself a process that fails would wait for the others at its exit, and they for it in their next sum. Where
-    another has ended, the line on stderr says so; any other error leaves its traceback. The exit code is 1, or what
-    SystemExit and KeyboardInterrupt mean. A process that has joined no others is left alone.
-
-    Args:
-      advice: what the user can do then, for the line.
-    """
-    try:
-        yield
-    except BaseException as error:
-        if not jax.distributed.is_initialized() or (isinstance(error, SystemExit) and not error.code):
-            raise
-        code: Any = 1
-        if isinstance(error, SystemExit):
-            code = error.code
-        elif isinstance(error, KeyboardInterrupt):
-            code = 130
-        else:
-            _explain(error, advice)
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code if isinstance(code, int) else 1)
-
-
-def _explain(error: BaseException, advice: str) -> None:
-    text = (str(error).strip() or type(error).__name__).splitlines()[0]
-    # What the collectives of CPUs and GPUs, and the runtime itself, raise if another process does not answer.
-    if any(word in str(error) for word in ("Gloo", "NCCL", "RCCL", "coordination service", "UNAVAILABLE")):
-        process = f"process {jax.process_index()} of {jax.process_count()}"
-        words = f"another process of the run has ended, and {process} ends with it"
-    else:
-        traceback.print_exception(error)
-        words = "this process of the run has failed"
-    print(f"error: {words}{advice and '; '}{advice} ({text})", file=sys.stderr)
-
-
-def _gather(text: str) -> list[str]:
-    """The text of every process."""
     if jax.process_count() == 1:
-        return [text]
-    own = np.frombuffer(text.encode(), np.uint8)
+        return [json.loads(json.dumps(value))]
+    own = np.frombuffer(json.dumps(value).encode(), np.uint8)
     sizes = multihost_utils.process_allgather(np.int32(own.size))
     everyones = multihost_utils.process_allgather(np.pad(own, (0, int(sizes.max()) - own.size)))
-    return [row[:size].tobytes().decode() for row, size in zip(everyones, sizes, strict=True)]
+    return [json.loads(row[:size].tobytes()) for row, size in zip(everyones, sizes, strict=True)]

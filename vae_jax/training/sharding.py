@@ -122,6 +122,11 @@ def replicated(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec())
 
 
+def everywhere(tree: T, mesh: Mesh | None) -> T:
+    """The tree with a copy of each array on every device of the mesh; as it is, if there is none."""
+    return tree if mesh is None else place(tree, replicated(mesh))
+
+
 def gather(tree: T) -> T:
     """The tree, whole on this process's first device, wherever its arrays lie; all processes must call it."""
     arrays, structure = jax.tree.flatten(tree)

@@ -7,9 +7,9 @@ import optax
 import pytest
 
 from fresh import soon_started
+from vae_jax import memory
 from vae_jax.models import mlp_vae
 from vae_jax.objectives import negative_elbo
-from vae_jax.training import _memory as memory
 from vae_jax.training import fit_ensemble
 
 
