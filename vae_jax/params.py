@@ -1,10 +1,18 @@
-"""Leaves of a dict of parameters that no gradient trains: under its top-level key "buffers"."""
+"""A dict of parameters: none at all, and the leaves that no gradient trains, under its top-level key "buffers"."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import jax
+
 Params = Any  # a plain dict of arrays; untrained leaves, where there are any, under the top-level key "buffers"
+
+
+def no_params(key: jax.Array) -> Params:
+    """The `init` of what has no parameters of its own."""
+    del key
+    return {}
 
 
 def split_buffers(params: Params) -> tuple[Params, Any]:

@@ -87,6 +87,22 @@ def test_the_prior_is_computed_once_if_it_is_one_and_none_is_given_if_it_depends
     np.testing.assert_array_equal(common_prior(lg.FAMILY.given(1), params, None).mean, lg.PRIOR_MEANS[1])
 
 
+def test_what_a_familys_own_prior_raises_is_no_sign_that_it_depends_on_the_context():
+    def given(context):
+        def prior(params):
+            raise ValueError("my prior: out_axes")
+
+        return lg.FAMILY.given(context)._replace(prior=prior)
+
+    params = lg.exact_params()
+    with pytest.raises(ValueError, match="my prior: out_axes"):
+        common_prior(lg.FAMILY._replace(given=given), params, np.arange(3))
+    with pytest.raises(ValueError, match="contexts must have a leading axis"):
+        common_prior(lg.COMMON_PRIOR_FAMILY, params, 1)
+    unknown = lg.FAMILY._replace(given=lambda y: lg.FAMILY.given(y)._replace(prior=lambda params: object()))
+    assert common_prior(unknown, params, np.arange(3)) is None  # no pytree
+
+
 def test_a_transformation_of_each_member_has_the_parameters_and_the_numbers_of_the_transformed_one():
     family = for_each_context(lambda vae: with_mixture_prior(vae, 2, 4), lg.FAMILY)
     params = family.init(jax.random.key(0))
@@ -142,6 +158,16 @@ def test_a_learnt_prior_reads_the_context_and_an_embedding_is_trained_with_the_r
     rows = np.abs(np.asarray(gradient["context"]["table"])).max(axis=1)
     np.testing.assert_array_equal(rows > 0, [True, True, False])  # the third label is not in the batch
     assert np.abs(gradient["prior"]["output"]["kernel"]).max() > 0
+
+
+def test_no_part_of_a_family_starts_from_the_key_of_another():
+    kind = contexts.embedded_labels(3, 4)
+    keys = []
+    seen = kind._replace(init=lambda key: keys.append(key) or kind.init(key))
+    conditional_vae(IMAGE, seen, 2, (5,), prior_hidden=()).init(KEY)
+    for count in (2, 4, 8):  # split(key, n)[i] is fold_in(key, i)
+        splits = np.asarray(jax.random.key_data(jax.random.split(KEY, count)))
+        assert not (splits == np.asarray(jax.random.key_data(keys[0]))).all(axis=1).any()
 
 
 @pytest.mark.slow
@@ -254,6 +280,24 @@ def test_a_vamp_prior_of_the_same_context_is_over_the_pseudo_inputs_with_that_la
         ValueError, match=r"ys must hold contexts of the pseudo-inputs, got \[2.0, 3.0\] .* at example 1"
     ):
         model.check("ys", np.array([[2.0, 1.0], [2.0, 3.0]], np.float32))
+
+
+def test_the_prior_of_a_traced_label_that_no_pseudo_input_has_is_nan_and_so_are_its_draws():
+    model = with_vamp_prior(FAMILY, 2, IMAGE, PSEUDO[:2], contexts=np.array([0, 2], np.int32), of_same_context=True)
+    params = model.init(KEY)
+
+    @jax.jit
+    @jax.vmap
+    def drawn(y):
+        prior = model.given(y).prior(params)
+        z, log_prob = prior.sample_and_log_prob(KEY)
+        return prior.sample(KEY), z, log_prob, prior.log_prob(jnp.zeros(2)), prior.mean
+
+    for values in drawn(jnp.arange(3)):
+        np.testing.assert_array_equal(np.isnan(values).reshape(3, -1).all(axis=1), [False, True, False])
+        assert np.isfinite(values[::2]).all()
+    with pytest.raises(ValueError, match="context must hold contexts of the pseudo-inputs, got 1"):
+        sample(model, params, KEY, context=1)
 
 
 def matrix_products(jaxpr):
@@ -414,6 +458,13 @@ def test_what_does_not_fit_is_refused_by_name():
         (lambda: encode(plain, plain_params, XS[0], context=1), TypeError, none),
         (lambda: sample(FAMILY, PARAMS, KEY), TypeError, "needs a context"),
         (
+            lambda: encode(FAMILY, PARAMS, Example(XS[0], 1)),
+            TypeError,
+            "x must be x alone, got an Example: give its context as context=",
+        ),
+        (lambda: encode(FAMILY, PARAMS, Example(XS[0], 1), context=1), TypeError, "x must be x alone"),
+        (lambda: encode(plain, plain_params, Example(XS[0], 1)), TypeError, none),
+        (
             lambda: sample(FAMILY, PARAMS, KEY, context=3),
             ValueError,
             "context must be an integer label from 0 to 2, got 3",
@@ -425,6 +476,14 @@ def test_what_does_not_fit_is_refused_by_name():
         (lambda: check_examples(FAMILY, Example(2 * XS, YS), "xs"), ValueError, r"xs\.x holds values outside"),
         (lambda: check_examples(plain, batch, "xs"), TypeError, none),
         (lambda: conditional(FAMILY, LABELS), TypeError, "got a Conditional, which has a context already"),
+        (
+            lambda: conditional(
+                takes._replace(init=lambda key: takes.init(key) | {"context": {"mine": jnp.ones(1)}}),
+                contexts.embedded_labels(3, 3),
+            ).init(KEY),
+            ValueError,
+            'model must not have params under "context"',
+        ),
         (
             lambda: conditional(takes, LABELS, ("coder",)).init(KEY),
             ValueError,

@@ -30,6 +30,21 @@ def test_a_label_out_of_range_that_nobody_saw_is_nan_and_no_other_label():
         assert np.isfinite(vectors[1:5]).all()
 
 
+def test_a_label_is_the_same_in_every_integer_dtype_whatever_the_number_of_classes():
+    dtypes = np.int8, np.uint8, np.int16, np.uint16, np.int32, np.uint32
+    for num_classes in (3, 200, 256, 300):
+        one_hot, embedded = contexts.labels(num_classes), contexts.embedded_labels(num_classes, 1)
+        params = {"table": jnp.arange(float(num_classes))[:, None]}
+        each = jax.vmap(lambda y, a=one_hot, b=embedded, p=params: (a.embed({}, y), b.embed(p, y)))
+        known = [-1, 0, 2, 44, 127, 199, 255, 299, 300, 2**31 - 1, 2**31, 2**32 - 1]  # a uint32 may exceed int32
+        labels = [np.array([y for y in known if np.iinfo(d).min <= y <= np.iinfo(d).max], d) for d in dtypes]
+        for ys, (vectors, rows) in zip(labels, jax.jit(lambda ys, f=each: [f(y) for y in ys])(labels), strict=True):
+            inside = (ys >= 0) & (ys < num_classes)
+            expected = np.eye(num_classes)[np.where(inside, ys, 0)]
+            np.testing.assert_array_equal(vectors, np.where(inside[:, None], expected, np.nan))
+            np.testing.assert_array_equal(rows[:, 0], np.where(inside, ys, np.nan))
+
+
 BAD = [
     (LABELS, [[4]], ValueError, "y must be an integer label from 0 to 3, got 4"),
     (LABELS, [[-1]], ValueError, "y must be an integer label from 0 to 3, got -1"),

@@ -12,9 +12,9 @@ import scipy.stats
 from fresh import some_params
 from vae_jax.distributions import Distribution, Normal, UndefinedError, kl_divergence, standard_normal
 from vae_jax.models import Posterior, encode, likelihoods, posteriors, vae
-from vae_jax.models.posteriors import no_params
 from vae_jax.networks import Network, mlp_decoder, mlp_encoder
 from vae_jax.objectives import elbo, negative_sampled_elbo
+from vae_jax.params import no_params
 from vae_jax.training import init_train_state, make_train_step
 
 OUTPUTS = np.random.default_rng(0).normal(size=24).astype(np.float32)
@@ -118,6 +118,26 @@ def test_outputs_of_another_shape_than_the_posterior_reads_are_refused_by_name()
         model = vae(mlp_encoder((2, 2, 1), 5, ()), decoder, posterior)
         with pytest.raises(ValueError, match=rf"encoder must give outputs of shape {wanted}, got \(5,\)"):
             model.encode(some_params(model), jnp.ones((2, 2, 1)))
+
+
+def test_a_shape_of_outputs_may_be_a_list_alone_or_in_a_tree():
+    head = lambda params, outputs: Normal(*jnp.split(jnp.ravel(jax.tree.leaves(outputs)[0]), 2))
+    decoder, x = mlp_decoder(2, (2, 1), ()), jnp.array([0.5, 1.0])
+    flat, tree = jnp.arange(4.0), {"pairs": [jnp.arange(4.0).reshape(2, 2)], "scale": jnp.zeros(())}
+    for shape, outputs in (([4], flat), ([np.int64(4)], flat), ({"pairs": [[2, 2]], "scale": []}, tree)):
+        posterior = Posterior(shape, no_params, head, lambda: standard_normal(2))
+        q = vae(Network(no_params, lambda p, x, y=outputs: y), decoder, posterior).encode({"encoder": {}}, x)
+        np.testing.assert_array_equal(q.mean, [0.0, 1.0])
+        with pytest.raises(ValueError, match=r"encoder must give outputs of shape .*, got \(3,\)"):
+            vae(Network(no_params, lambda p, x: jnp.zeros(3)), decoder, posterior).encode({"encoder": {}}, x)
+
+
+def test_a_posteriors_own_parameters_are_drawn_from_a_key_that_no_other_draw_has():
+    keys = []
+    posterior = posteriors.normal(2)._replace(init=lambda key: keys.append(key) or {"own": jnp.zeros(1)})
+    assert "posterior" in vae(Network(no_params, None), Network(no_params, None), posterior).init(jax.random.key(0))
+    splits = np.asarray(jax.random.key_data(jax.random.split(jax.random.key(0), 8)))
+    assert not (splits == np.asarray(jax.random.key_data(keys[0]))).all(axis=1).any()
 
 
 def test_a_posterior_may_read_a_tree_of_outputs():

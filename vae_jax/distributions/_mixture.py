@@ -23,6 +23,8 @@ class Mixture(Distribution):
     through a draw is zero). As a prior the mixture is only evaluated and none of this matters; as a posterior it
     would bias the gradient.
 
+    If no logit is finite, or one is NaN, the density is NaN, and so are draws of real numbers.
+
     There is no `kl`: it has no closed form. `mean` is there where the components have one.
 
     Source: Tomczak & Welling 2018 (arXiv:1705.07120), where it is a prior.
@@ -70,4 +72,11 @@ class Mixture(Distribution):
     def _choose(self, key: jax.Array) -> tuple[jax.Array, Any, jax.Array]:
         choice_key, draw_key = jax.random.split(key)
         chosen = jax.random.categorical(choice_key, self._log_weights)
-        return chosen, jax.tree.map(lambda array: array[chosen], self.components), draw_key
+        component = jax.tree.map(lambda array: array[chosen], self.components)
+        # Weights that are NaN choose component 0, whose draw would pass for one of the mixture.
+        bad = jnp.isnan(self._log_weights[chosen])
+        component = jax.tree.map(
+            lambda array: jnp.where(bad, jnp.nan, array) if jnp.issubdtype(array.dtype, jnp.floating) else array,
+            component,
+        )
+        return chosen, component, draw_key

@@ -63,7 +63,7 @@ def autoregressive_prior(
         unconditional model.
 
     Raises:
-      ValueError: where label_dropout lies outside [0, 1), or num_codes does not suit length.
+      ValueError: if label_dropout lies outside [0, 1), or num_codes does not suit length.
     """
     check_label_dropout(label_dropout)
     sizes = sizes_of(num_codes, length)

@@ -28,7 +28,7 @@ def categorical_vae(
       likelihood: of the pixels.
 
     Raises:
-      ValueError: where num_variables is below 1 or num_categories below 2.
+      ValueError: if num_variables is below 1 or num_categories below 2.
 
     Source: Jang et al. 2017 (arXiv:1611.01144); Maddison et al. 2017 (arXiv:1611.00712).
     """

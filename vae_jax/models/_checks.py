@@ -48,6 +48,9 @@ def checked_given(model: Model, context: Any) -> VAE:
 
 def check_example(model: Model, x: Any, name: str = "x", context: Any = None) -> None:
     """Refuses one example `[...]`, with its context if the model takes one, that `check_examples` would refuse."""
+    if isinstance(x, Example):
+        check_takes_context(model, True)
+        raise TypeError(f"{name} must be {name} alone, got an Example: give its context as context=...")
     check_takes_context(model, context is not None)
     if context is None:
         _check(model, _with_leading_axis(x), (name, ""), one=True)

@@ -57,7 +57,7 @@ def sizes_of(num_codes: int | Sequence[int], length: int) -> tuple[int, ...]:
     """K at each of the T places.
 
     Raises:
-      ValueError: where length is below 1, num_codes is neither one number nor one for each place, or one is below 1.
+      ValueError: if length is below 1, num_codes is neither one number nor one for each place, or one is below 1.
     """
     check_count("length", length, most=LARGEST_SIZE)
     sizes = np.atleast_1d(np.asarray(num_codes))
@@ -78,8 +78,8 @@ def codes_of(codes: ArrayLike, length: int) -> jax.Array:
     """The codes as int32 `[T]`.
 
     Raises:
-      TypeError: where they are not integers.
-      ValueError: where they are not of shape `[length]`.
+      TypeError: if they are not integers.
+      ValueError: if they are not of shape `[length]`.
     """
     array = jnp.asarray(codes)
     if not jnp.issubdtype(array.dtype, jnp.integer):
@@ -99,8 +99,8 @@ def label_of(label: ArrayLike | None, num_classes: int) -> jax.Array:
       An index into a table of num_classes + 1 rows; behind its end for a label that is outside and not yet known.
 
     Raises:
-      TypeError: where the label is not an integer.
-      ValueError: where it is not a scalar, or known and outside [0, num_classes].
+      TypeError: if the label is not an integer.
+      ValueError: if it is not a scalar, or known and outside [0, num_classes].
     """
     array = jnp.asarray(num_classes if label is None else label)
     if not jnp.issubdtype(array.dtype, jnp.integer):
@@ -156,7 +156,7 @@ def draw_code(key: jax.Array, logits: jax.Array, how: Sampling) -> jax.Array:
     """One code from logits `[K]` by temperature, top_k and top_p: an int32 scalar; K where a logit is NaN.
 
     Raises:
-      ValueError: where one of the three is out of its range.
+      ValueError: if one of the three is out of its range.
     """
     return _defined(logits, Categorical(drawn_from(logits, how)).sample(key))
 
@@ -179,7 +179,7 @@ def drawn_from(logits: jax.Array, how: Sampling) -> jax.Array:
     """Logits `[K]` after temperature, top_k and top_p.
 
     Raises:
-      ValueError: where one of the three is out of its range.
+      ValueError: if one of the three is out of its range.
     """
     logits = with_temperature(logits, how.temperature)
     if how.top_k is not None:

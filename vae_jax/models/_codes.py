@@ -185,7 +185,7 @@ class CodebookPrior(Distribution):
         """The z of a sequence of indices `[T]`.
 
         Raises:
-          ValueError: where an index is not below its codebook's K; under `jit`, where it cannot be seen, its vector is
+          ValueError: if an index is not below its codebook's K; under `jit`, where it cannot be seen, its vector is
             NaN.
         """
         sequence = jnp.asarray(sequence)

@@ -19,6 +19,9 @@ from vae_jax.models.likelihoods import Likelihood, bernoulli
 from vae_jax.networks import conv_decoder, conv_encoder, mlp_decoder, mlp_encoder, with_context
 from vae_jax.params import Params
 
+# Folded into the key of `init` for the prior's network: `split` folds in 0, 1, ..., and never comes this far.
+_PRIOR_KEY = 2**32 - 2
+
 
 def conditional_vae(
     image_shape: Sequence[int],
@@ -83,7 +86,7 @@ def _family(model: VAE, contexts: ContextKind, latent_dim: int, prior_hidden: Se
     network = with_context(perceptron.init, lambda params, x, context: perceptron.apply(params, context), contexts.size)
 
     def init(key: jax.Array) -> Params:
-        return {**model.init(key), "prior": network.init(jax.random.fold_in(key, 4))}
+        return {**model.init(key), "prior": network.init(jax.random.fold_in(key, _PRIOR_KEY))}
 
     def prior(params: Params) -> Normal:
         mean, log_variance = jnp.split(network.apply(params["prior"], jnp.zeros(())), 2)

@@ -40,8 +40,8 @@ def hierarchical_vae(
       likelihood: of x.
 
     Raises:
-      ValueError: where there are fewer than two encoders, another number of priors than L - 1, or latent_dim is
-        below 1; by `init`, where a network that z goes into does not take or make the parts that it should.
+      ValueError: if there are fewer than two encoders, another number of priors than L - 1, or latent_dim is
+        below 1; by `init`, if a network that z goes into does not take or make the parts that it should.
 
     Source: Burda et al. 2016 (arXiv:1509.00519), section 2 and figure 1b.
     """

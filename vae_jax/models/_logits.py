@@ -33,7 +33,7 @@ def with_temperature(logits: jax.Array, temperature: float) -> jax.Array:
       temperature: at least 0.
 
     Raises:
-      ValueError: where temperature is below 0.
+      ValueError: if temperature is below 0.
     """
     chex.assert_rank(logits, 1)
     check_number("temperature", temperature, 0.0)
@@ -50,7 +50,7 @@ def keep_top_k(logits: jax.Array, top_k: int) -> jax.Array:
       top_k: in [1, K].
 
     Raises:
-      ValueError: where top_k lies outside [1, K].
+      ValueError: if top_k lies outside [1, K].
     """
     chex.assert_rank(logits, 1)
     check_count("top_k", top_k, -LARGEST_COUNT)
@@ -69,7 +69,7 @@ def keep_nucleus(logits: jax.Array, top_p: float) -> jax.Array:
       top_p: in (0, 1].
 
     Raises:
-      ValueError: where top_p lies outside (0, 1].
+      ValueError: if top_p lies outside (0, 1].
 
     Source: Holtzman et al. 2020 (arXiv:1904.09751), eq. 2.
     """

@@ -58,7 +58,7 @@ def masked_after(length: int, steps: int) -> tuple[int, ...]:
     One less where that would decode nothing in a step, or leave nothing to a later one; 0 at the end.
 
     Raises:
-      ValueError: where steps lies outside [1, T].
+      ValueError: if steps lies outside [1, T].
 
     Source: Chang et al. 2022 (arXiv:2202.04200), section 3.2.
     """
@@ -151,7 +151,7 @@ def masked_prior(
       label_dropout: the probability, in [0, 1), with which the loss leaves the label out.
 
     Raises:
-      ValueError: where a number is out of its range, or heads does not divide width.
+      ValueError: if a number is out of its range, or heads does not divide width.
 
     Source: Chang et al. 2022 (arXiv:2202.04200).
     """

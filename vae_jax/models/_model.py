@@ -106,15 +106,24 @@ def common_prior(model: Model, params: Params, contexts: Any) -> Distribution | 
       model: the model.
       params: its parameters.
       contexts: with a leading axis [N]; None for a VAE.
+
+    Raises:
+      ValueError: if contexts have no common leading axis. What the model's own functions raise, they raise here too.
     """
     if not isinstance(model, Conditional):
         return model.prior(params)
+    num_examples("contexts", contexts)
+    prior = lambda context: model.given(context).prior(params)
+
+    def trace(context: Any) -> None:
+        prior(context)
+
+    # For one context first, so that what the model itself raises is not taken for what vmap raises below.
+    shape_of_one = lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype)
+    jax.eval_shape(trace, jax.tree.map(lambda leaf: shape_of_one(jnp.asarray(leaf)), contexts))
     try:
-        return jax.vmap(lambda context: model.given(context).prior(params), out_axes=None)(contexts)
-    except (ValueError, TypeError) as error:
-        # Of two kinds: it depends on the context, or it is no pytree, which vmap cannot return.
-        if "out_axes" not in str(error) and "not a valid JAX type" not in str(error):
-            raise
+        return jax.vmap(prior, out_axes=None)(contexts)
+    except (ValueError, TypeError):  # it depends on the context, or it is no pytree, which vmap cannot return
         return None
 
 

@@ -32,7 +32,7 @@ def pixel_cnn_prior(
       label_dropout: the probability, in [0, 1), with which the loss leaves the label out.
 
     Raises:
-      ValueError: where a number is out of its range, grid is not two numbers, or kernel_size is even.
+      ValueError: if a number is out of its range, grid is not two numbers, or kernel_size is even.
 
     Source: van den Oord et al. 2016 (arXiv:1606.05328), eq. 1; as a prior over codes 2017 (arXiv:1711.00937).
     """

@@ -32,7 +32,7 @@ def with_mixture_prior(model: VAE, latent_dim: int, num_components: int) -> VAE:
       num_components: K, at least 1.
 
     Raises:
-      ValueError: where latent_dim or num_components is below 1.
+      ValueError: if latent_dim or num_components is below 1.
 
     Source: Tomczak & Welling 2018 (arXiv:1705.07120), where it is what the VampPrior is compared with.
     """

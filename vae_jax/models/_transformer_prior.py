@@ -34,7 +34,7 @@ def transformer_prior(
       label_dropout: the probability, in [0, 1), with which the loss leaves the label out.
 
     Raises:
-      ValueError: where a number is out of its range, or heads does not divide width.
+      ValueError: if a number is out of its range, or heads does not divide width.
 
     Source: Vaswani et al. 2017 (arXiv:1706.03762), on codes as in Esser et al. 2021 (arXiv:2012.09841), eq. 9 and 10.
     """

@@ -31,7 +31,7 @@ def encode(model: Model, params: Params, x: Any, context: Any = None) -> Distrib
       context: that of x if the model is a `Conditional`; None for a VAE. In all functions here.
 
     Raises:
-      TypeError: if x holds raw uint8 pixels; if a VAE is given a context, or a `Conditional` none.
+      TypeError: if x holds raw uint8 pixels or is an `Example`; if a VAE is given a context, or a `Conditional` none.
       ValueError: if x is of another shape than the model's examples, or outside the support of its likelihood, or the
         context does not suit the model. Under the caller's `jit`, `grad` or `vmap` values are not known: only shapes
         and dtypes are checked. All functions here that take an x or a context raise the same.

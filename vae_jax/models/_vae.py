@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from vae_jax.distributions import Distribution
 from vae_jax.models._model import VAE
@@ -13,6 +14,9 @@ from vae_jax.models.likelihoods import Likelihood, bernoulli
 from vae_jax.models.posteriors import Posterior
 from vae_jax.networks import Network
 from vae_jax.params import Params
+
+# Folded into the key of `init` for the posterior's parameters: `split` folds in 0, 1, ..., and never comes this far.
+_POSTERIOR_KEY = 2**32 - 3
 
 
 def vae(encoder: Network, decoder: Network, posterior: Posterior, likelihood: Likelihood = bernoulli) -> VAE:
@@ -35,14 +39,14 @@ def vae(encoder: Network, decoder: Network, posterior: Posterior, likelihood: Li
     def init(key: jax.Array) -> Params:
         encoder_key, decoder_key = jax.random.split(key)
         params = {"encoder": encoder.init(encoder_key), "decoder": decoder.init(decoder_key)}
-        own = posterior.init(jax.random.fold_in(key, 2))  # the split above is as without a posterior's own parameters
+        own = posterior.init(jax.random.fold_in(key, _POSTERIOR_KEY))
         return {**params, "posterior": own} if own else params
 
     def encode(params: Params, x: Any) -> Distribution:
         outputs = encoder.apply(params["encoder"], x)
-        given = jax.tree.map(jnp.shape, outputs)
-        if given != posterior.output_shape:
-            raise ValueError(f"encoder must give outputs of shape {posterior.output_shape}, got {given}")
+        given, wanted = jax.tree.map(jnp.shape, outputs), _as_tuples(posterior.output_shape)
+        if given != wanted:
+            raise ValueError(f"encoder must give outputs of shape {wanted}, got {given}")
         return posterior.distribution(params.get("posterior", {}), outputs)
 
     return VAE(
@@ -51,3 +55,9 @@ def vae(encoder: Network, decoder: Network, posterior: Posterior, likelihood: Li
         prior=lambda params: posterior.prior(),
         decode=lambda params, z: likelihood.distribution(decoder.apply(params["decoder"], z)),
     )
+
+
+def _as_tuples(shapes: Any) -> Any:
+    """A shape, or a tree of shapes, in which each is a tuple; a shape is a tuple or list of whole numbers."""
+    is_shape = lambda node: isinstance(node, tuple | list) and all(isinstance(size, int | np.integer) for size in node)
+    return jax.tree.map(lambda node: tuple(node) if is_shape(node) else node, shapes, is_leaf=is_shape)

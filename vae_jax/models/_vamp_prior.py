@@ -66,7 +66,7 @@ def with_vamp_prior(
       contexts: those of the pseudo-inputs, with a leading axis [K], for example their images' labels; needed by a
         `Conditional`, and by nothing else.
       of_same_context: the prior of a context is that of the pseudo-inputs with the same context. One that none of them
-        has is refused by the model's `check`; its density is NaN.
+        has is refused by the model's `check`; if it is traced, and so not known, its density and draws are NaN.
 
     Raises:
       ValueError: if num_pseudo_inputs is below 1, initial_images has another shape or values outside [0, 1], or

@@ -43,7 +43,7 @@ def vq_vae(
       likelihood: of the pixels.
 
     Raises:
-      ValueError: where grid is not two numbers of at least 1; by `encode`, where the encoder does not give h * w * D.
+      ValueError: if grid is not two numbers of at least 1; by `encode`, if the encoder does not give h * w * D.
 
     Source: van den Oord et al. 2017 (arXiv:1711.00937).
     """

@@ -32,8 +32,8 @@ def with_code_prior(
       label: the class whose prior it is; None: of no class.
 
     Raises:
-      ValueError: where the prior is of another length or number of codes, or label is none of its classes.
-      TypeError: where label is not an integer.
+      ValueError: if the prior is of another length or number of codes, or label is none of its classes.
+      TypeError: if label is not an integer.
     """
     sizes = code_sizes(model)
     if prior.num_codes != sizes:
@@ -64,7 +64,7 @@ def levels_of(model: VAE) -> tuple[Level, ...]:
     """The grids of codes of a model.
 
     Raises:
-      TypeError: where the model has none.
+      TypeError: if the model has none.
     """
     prior = jax.eval_shape(lambda key: model.prior(model.init(key)), jax.random.key(0))
     if not isinstance(prior, CodebookPrior):
@@ -93,7 +93,7 @@ def with_codes_fitted(model: VAE, xs: jax.Array) -> VAE:
       xs: `[N, ...]` examples as the model sees them, of the first batches; they become a part of `init`.
 
     Raises:
-      TypeError: where the model has no codes.
+      TypeError: if the model has no codes.
     """
     levels = levels_of(model)
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from vae_jax.distributions._checks import LARGEST_SIZE, check_count, check_counts
-from vae_jax.params import Params
+from vae_jax.params import Params, no_params
 
 
 class ContextKind(NamedTuple):
@@ -32,7 +32,7 @@ def labels(num_classes: int) -> ContextKind:
     """
     check_count("num_classes", num_classes, most=LARGEST_SIZE)
     one_hot = lambda params, label: jax.nn.one_hot(label, num_classes)
-    return _labels(num_classes, num_classes, _no_params, one_hot)
+    return _labels(num_classes, num_classes, no_params, one_hot)
 
 
 def embedded_labels(num_classes: int, dim: int) -> ContextKind:
@@ -68,7 +68,7 @@ def vector(size: int) -> ContextKind:
         if not isinstance(array, jax.core.Tracer) and not np.isfinite(np.asarray(array, np.float32)).all():
             raise ValueError(f"{name} must be {wanted} that are finite, got some that are not")
 
-    return _kind(size, _no_params, lambda params, context: context.astype(jnp.float32), check, (size,), wanted)
+    return _kind(size, no_params, lambda params, context: context.astype(jnp.float32), check, (size,), wanted)
 
 
 def _labels(
@@ -87,6 +87,8 @@ def _labels(
             raise ValueError(f"{name} must be {wanted}, got {labels[outside][0]}")
 
     def embed(params: Params, label: jax.Array) -> jax.Array:
+        # A narrow dtype may not hold num_classes; a uint32 that int32 does not hold becomes negative, out of range too.
+        label = label.astype(jnp.int32) if label.dtype.itemsize <= 4 else label
         # NaN: a label out of range must not pass for another one.
         return jnp.where((label >= 0) & (label < num_classes), row(params, label), jnp.nan)
 
@@ -119,8 +121,3 @@ def _kind(
         checked(name, contexts, 1)
 
     return ContextKind(size, init, lambda params, one: embed(params, jnp.asarray(checked("context", one, 0))), check)
-
-
-def _no_params(key: jax.Array) -> Params:
-    del key
-    return {}

@@ -81,7 +81,7 @@ def fixed_normal(variance: float) -> Likelihood:
       variance: above 0. 1 / (2 pi) makes -log p(x | z) = pi |x - mean|^2, with no constant.
 
     Raises:
-      ValueError: where variance is not above 0.
+      ValueError: if variance is not above 0.
     """
     check_number("variance", variance, 0.0, above=True)
     log_variance = math.log(variance)

@@ -16,13 +16,7 @@ import numpy as np
 
 from vae_jax.distributions import Delta, Distribution, MultivariateNormal, Normal
 from vae_jax.distributions._checks import LARGEST_SIZE, check_count, check_sizes
-from vae_jax.params import Params
-
-
-def no_params(key: jax.Array) -> Params:
-    """The `init` of a posterior without parameters of its own."""
-    del key
-    return {}
+from vae_jax.params import Params, no_params
 
 
 class Posterior(NamedTuple):
