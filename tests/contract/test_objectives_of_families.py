@@ -4,6 +4,8 @@ Each row says its kind by its type, and is held to it: a mean over examples is t
 and the model of its context; any other is what it is for the model of a context that its whole batch shares.
 """
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,6 +16,7 @@ from contract.objectives_table import CODE_MODEL, IMAGES, OBJECTIVES, VAE_MODEL,
 from vae_jax import objectives as o
 from vae_jax.distributions import Normal
 from vae_jax.models import VAE, Conditional, Example, with_vamp_prior
+from vae_jax.models.contexts import labels
 
 CONTEXTS = np.array([0.3, -0.2, 0.1, -0.4], np.float32)
 KEYS = jax.random.split(jax.random.key(0), 4)
@@ -57,6 +60,14 @@ def test_every_row_says_its_kind_by_its_type():
     assert of_all == ["beta_tcvae_loss(6.0), exact"]
     assert not any(is_mean(row) and (row.needs_batch or row.needs_size) for row in OBJECTIVES.values())
     assert sum(map(is_mean, OBJECTIVES.values())) >= 15
+
+
+def test_every_docstring_says_its_kind():
+    for row in OBJECTIVES.values():
+        if row.name != "scheduled":  # whose kind is that of what it schedules
+            words = " ".join(getattr(o, row.name).__doc__.split()).lower()
+            assert ("a mean over the batch" in words) == is_mean(row), row.name
+            assert ("it needs its batch as a whole: no microbatches." in words) != is_mean(row), row.name
 
 
 @pytest.mark.parametrize(
@@ -119,6 +130,15 @@ def test_contexts_where_none_are_taken_and_the_other_way_round_are_refused_by_ev
         with pytest.raises(ValueError, match=r"batch\.x has 4, batch\.context has 3"):
             OBJECTIVES[name].objective(family_of(model), params, KEYS, Example(xs, CONTEXTS[:3]))
     assert OBJECTIVES["vq_vae_loss"].problem.model is CODE_MODEL
+
+
+def test_a_label_out_of_range_is_refused_by_every_kind_and_unknown_if_traced():
+    for name in QUICK:
+        model, params, xs = OBJECTIVES[name].problem
+        family, batch = Conditional(model.init, lambda label, m=model: m, labels(3).check), Example(xs, jnp.arange(4))
+        with pytest.raises(ValueError, match=r"batch\.context must be an integer label from 0 to 2, got 3"):
+            OBJECTIVES[name].objective(family, params, KEYS, batch)
+        jax.eval_shape(partial(OBJECTIVES[name].objective, family, params, KEYS), batch)
 
 
 @pytest.mark.parametrize("objective", [o.negative_sampled_elbo, o.negative_iwae(3)], ids=["elbo", "iwae"])

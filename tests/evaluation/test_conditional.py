@@ -28,6 +28,7 @@ from vae_jax.evaluation import (
     over_examples,
     posterior_means,
     sigmoid_temperatures,
+    variances_of_means,
 )
 from vae_jax.models import Example
 from vae_jax.objectives import elbo_terms, sampled_elbo_terms
@@ -243,6 +244,15 @@ def test_a_context_that_the_family_refuses_is_named():
         annealed_importance_sampling(family, EXACT, KEY, bad)
     with pytest.raises(ValueError, match="contexts must be at most 2"):
         bidirectional(family, EXACT, KEY, 2, contexts=bad.context)
+    mean = lambda vae, params, key, x: vae.encode(params, x).mean
+    for evaluate in (
+        *EVALUATORS.values(),
+        lambda model, xs: posterior_means(model, WRONG, xs),
+        lambda model, xs: variances_of_means(model, WRONG, KEY, xs=xs),
+        lambda model, xs: over_examples(mean, model, WRONG, KEY, xs, 2),
+    ):
+        with pytest.raises(ValueError, match=r"xs\.context must be at most 2"):
+            evaluate(family, bad)
 
 
 class Plain:

@@ -12,7 +12,7 @@ from fresh import soon_started
 from vae_jax.models import VAE, Conditional, contexts, mlp_vae
 from vae_jax.models._model import Example
 from vae_jax.objectives import Aux, negative_elbo, on_prepared
-from vae_jax.training import Examples, drawn, fit, fit_ensemble, make_evaluate
+from vae_jax.training import Examples, drawn, fit, fit_ensemble, fit_stream, make_evaluate, permuted, rows
 
 IMAGES = (np.random.default_rng(0).random((12, 4, 4, 1)) < 0.5).astype(np.float32)
 LABELS = np.arange(12) % 3
@@ -115,6 +115,22 @@ BAD = {
         labeled(Example(IMAGES, LABELS.astype(np.float32)), Example(IMAGES, LABELS.astype(np.float32))),
         "train.context must be an integer label from 0 to 2, got dtype float32",
     ),
+    "rows of another number than the count": (
+        tables(Examples(TABLE, 20)),
+        "train must hold as many rows as its count, 20, got 12",
+    ),
+    "rows of leaves of different length": (
+        labeled(Examples(Example(IMAGES, LABELS[:7]), 12)),
+        "train must hold as many examples in every leaf: train.x has 12, train.context has 7",
+    ),
+    "generated, fewer than there are indices": (
+        tables(Examples(TABLE, 12, lambda data, key, i: rows(data, key, i[1:]))),
+        "train.at must return one example for each index, 8, got 7",
+    ),
+    "an order of another shape": (
+        tables(Examples(TABLE, 12, order=lambda *args: permuted(*args)[:, :5])),
+        "train.order must return indices of shape [num_steps, batch_size], (1, 8), got (1, 5)",
+    ),
     "fewer labels": (
         labeled(Example(IMAGES, LABELS[:7])),
         "train must hold as many examples in every leaf: train.x has 12, train.context has 7",
@@ -169,3 +185,14 @@ def test_an_ensemble_and_an_evaluation_name_it_too():
             fit_ensemble(given["model"], setup, None, given["train"], given["validation"], keys, **options)
     with pytest.raises(ValueError, match=re.escape("data['age'] has 9, data['marks'] has 12")):
         make_evaluate(NOTHING, squares, 8)({"w": 1.0}, jax.random.key(0), {**TABLE, "age": np.zeros(9)})
+
+
+def test_a_label_of_a_stream_is_refused_by_its_value():
+    class Stream:
+        batch_size, steps_per_epoch = 12, 1
+        seek = lambda self, batch: None
+        __iter__ = lambda self: self
+        __next__ = lambda self: Example(IMAGES, with_value(3, LABELS, at=10))
+
+    with pytest.raises(ValueError, match=r"chunk of the stream\.context must be an integer label from 0 to 2, got 3"):
+        fit_stream(OF_LABELS, negative_elbo, optax.sgd(0.1), Stream(), WITH_LABELS, jax.random.key(0), epochs=1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from functools import partial
 from typing import Any
 
 import jax
@@ -15,6 +14,7 @@ from vae_jax.evaluation._bits import bits_per_dimension
 from vae_jax.evaluation._examples import (
     checked_examples,
     contexts_of,
+    jitted,
     mean_over_examples,
     over_examples,
     rows_at,
@@ -32,7 +32,7 @@ from vae_jax.quantizers import code_counts, code_entropy, code_usage, perplexity
 _MOST_LISTED = 4096  # codes of a codebook whose counts are kept one by one
 
 
-@partial(jax.jit, static_argnames=("model", "batch_size"))
+@jitted("model", "batch_size")
 def encode_sequences(model: Model, params: Params, xs: Any, batch_size: int = 100) -> jax.Array:
     """The indices of every example's codes, int32 `[N, T]`, in the order of `models.CodebookPrior`: encoded once.
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from vae_jax.evaluation._examples import over_examples, with_prior_at, with_prior_computed
+from vae_jax.evaluation._examples import jitted, over_examples, with_prior_at, with_prior_computed
 from vae_jax.evaluation._require import require_at_least_one
 from vae_jax.models._model import VAE, Model
 from vae_jax.params import Params
@@ -19,7 +18,7 @@ _DRAWS_AT_ONCE = 50  # of an example
 OneSampleEstimate = Callable[[VAE, Params, jax.Array, Any], Any]
 
 
-@partial(jax.jit, static_argnames=("estimate", "model", "num_samples", "batch_size"))
+@jitted("estimate", "model", "num_samples", "batch_size")
 def mean_over_samples(
     estimate: OneSampleEstimate,
     model: Model,

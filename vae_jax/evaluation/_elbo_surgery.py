@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from vae_jax.distributions import Distribution, UndefinedError, log_prob_terms_of
 from vae_jax.evaluation._examples import (
     Estimate,
-    as_examples,
+    checked_examples,
     contexts_of,
     mean_over_examples,
     rows_at,
@@ -68,7 +68,7 @@ def elbo_surgery(model: Model, params: Params, key: jax.Array, xs: Any, num_poin
         examples share the points out evenly.
 
     Raises:
-      ValueError: if num_points is below 1, or xs holds no example.
+      ValueError: if num_points is below 1, xs holds no example, or one that does not suit the model.
       UndefinedError: a TypeError; if the prior depends on the context: the parts are those of one p(z).
       TypeError: if the posterior has no density; if xs have contexts and the model takes none, or the other way round.
 
@@ -91,7 +91,7 @@ def elbo_surgery(model: Model, params: Params, key: jax.Array, xs: Any, num_poin
 
 def surgery_terms(model: Model, params: Params, key: jax.Array, xs: Any, num_points: int | None = None) -> SurgeryTerms:
     """The log-densities whose differences `elbo_surgery` averages; arguments and errors are the same."""
-    xs, count = as_examples(model, xs)
+    xs, count = checked_examples(model, xs)
     num_points = count if num_points is None else num_points
     require_at_least_one(num_points=num_points)
     first = lambda: _posterior(model, params, rows_at(xs, 0))

@@ -6,9 +6,11 @@ Convention of every evaluator here: `xs` is a pytree of arrays `[N, ...]` if the
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from functools import wraps
+from typing import Any, NamedTuple, TypeVar, cast
 
 import chex
 import jax
@@ -24,12 +26,15 @@ from vae_jax.models._model import (
     Example,
     Model,
     bind,
+    check_contexts,
     check_takes_context,
     common_prior,
     model_input,
     num_examples,
 )
 from vae_jax.params import Params
+
+Evaluator = TypeVar("Evaluator", bound=Callable[..., Any])
 
 
 def over_examples(
@@ -57,7 +62,8 @@ def over_examples(
       The pytree, each leaf with a leading axis `[N]`.
 
     Raises:
-      ValueError: if batch_size is below 1, xs holds no example, or its leaves have different lengths.
+      ValueError: if batch_size is below 1, xs holds no example, or its leaves have different lengths; by the model's
+        check of contexts, if they are known.
       TypeError: if x holds raw uint8 pixels; if xs have contexts and the model takes none, or the other way round.
     """
     xs, count = as_examples(model, xs)
@@ -75,14 +81,33 @@ def as_examples(model: Model, xs: Any) -> tuple[Any, int]:
     """The examples as a pytree of arrays, and their number N.
 
     Raises:
-      ValueError: if there is none, or two leaves have different lengths.
+      ValueError: if there is none, or two leaves have different lengths; by the model's check of contexts, if they are
+        known.
       TypeError: if x holds raw uint8 pixels; if xs have contexts and the model takes none, or the other way round.
     """
     check_takes_context(model, isinstance(xs, Example))
     xs = model_input("xs", xs)
     count = num_examples("xs", xs)
     require_at_least_one(**{"the number of examples in xs": count})
+    check_contexts(model, "xs", xs)
     return xs, count
+
+
+def jitted(*static_argnames: str) -> Callable[[Evaluator], Evaluator]:
+    """`jax.jit` of an evaluator with arguments `model` and `xs`, before which known contexts are checked."""
+
+    def decorate(evaluator: Evaluator) -> Evaluator:
+        program, signature = jax.jit(evaluator, static_argnames=static_argnames), inspect.signature(evaluator)
+
+        @wraps(evaluator)
+        def checked(*args: Any, **options: Any) -> Any:
+            given = signature.bind(*args, **options).arguments
+            check_contexts(given["model"], "xs", given["xs"])
+            return program(*args, **options)
+
+        return cast(Evaluator, checked)
+
+    return decorate
 
 
 def checked_examples(model: Model, xs: Any) -> tuple[Any, int]:

@@ -12,7 +12,7 @@ from jax.typing import ArrayLike
 
 from vae_jax import distributions
 from vae_jax.distributions import Distribution, UndefinedError, mean_of
-from vae_jax.evaluation._examples import over_examples, with_prior_computed
+from vae_jax.evaluation._examples import jitted, over_examples, with_prior_computed
 from vae_jax.evaluation._require import require_at_least_one
 from vae_jax.models._model import VAE, Model
 from vae_jax.params import Params
@@ -20,7 +20,7 @@ from vae_jax.params import Params
 ACTIVE_THRESHOLD = 0.01  # Burda et al.'s, in units of the prior's variance
 
 
-@partial(jax.jit, static_argnames=("model", "batch_size"))
+@jitted("model", "batch_size")
 def posterior_means(model: Model, params: Params, xs: Any, batch_size: int = 100) -> Any:
     """The mean of q(z | x) of every example, `[N, D]`; one jitted, chunked program.
 
@@ -49,7 +49,7 @@ def active_units(means: ArrayLike, threshold: float = ACTIVE_THRESHOLD) -> jax.A
     return jnp.sum(jnp.var(means, axis=0) > threshold).astype(jnp.int32)
 
 
-@partial(jax.jit, static_argnames=("model", "num_samples", "batch_size"))
+@jitted("model", "num_samples", "batch_size")
 def variances_of_means(
     model: Model, params: Params, key: jax.Array, xs: Any, num_samples: int = 100, batch_size: int = 100
 ) -> Any:
@@ -71,7 +71,7 @@ def variances_of_means(
       Numbers of the shape of z.
 
     Raises:
-      ValueError: where num_samples is below 2.
+      ValueError: if num_samples is below 2.
 
     Source: Burda et al. 2016 (arXiv:1509.00519), section 5.2, which counts the units of each stochastic layer.
     """
@@ -104,7 +104,7 @@ def kl_of_dimensions(posterior: Distribution, prior: Distribution) -> jax.Array:
     return jnp.concatenate([jnp.ravel(leaf) for leaf in leaves])
 
 
-@partial(jax.jit, static_argnames=("model", "batch_size"))
+@jitted("model", "batch_size")
 def kl_per_dimension(model: Model, params: Params, xs: Any, batch_size: int = 100) -> jax.Array:
     """The mean over the examples of KL(q(z_d | x) || p(z_d)) for every dimension d: `[D]`, in nats.
 

@@ -80,6 +80,23 @@ def check_takes_context(model: Model, has_context: bool) -> None:
         raise TypeError("model takes no context: give x alone, or make it a Conditional (models.conditional)")
 
 
+def check_contexts(model: Any, name: str, batch: Any) -> None:
+    """The check of a `Conditional`'s contexts, if their values are known: under a transformation they are not.
+
+    Args:
+      model: a `Conditional`; any other has nothing to check.
+      name: of the argument that the batch is, for messages.
+      batch: an `Example` of arrays `[N, ...]`; any other has nothing to check.
+
+    Raises:
+      ValueError, TypeError: by the model's check.
+    """
+    if not isinstance(model, Conditional) or not isinstance(batch, Example):
+        return
+    if not any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(batch.context)):
+        model.check(f"{name}.context", batch.context)
+
+
 def for_each_context(transform: Callable[[VAE], VAE], conditional: Conditional) -> Conditional:
     """The family of `transform(conditional.given(context))`; parameters as the transformed `init` makes them.
 

@@ -1,9 +1,10 @@
 """Bounds on log p(x) for one example, and objectives `(model, params, key, batch) -> (loss, Aux)` made from them.
 
 One rule of names. A bound, of one example and to be maximized, has its own name (`elbo`, `iwae`). `negative_<bound>` is
-an objective that is minus that bound; `<method>_loss` is any other (`beta_vae_loss`, `vq_vae_loss`). One that takes
-numbers is a function of them that returns the objective: `negative_iwae(50)`, `beta_vae_loss(4.0)`. `*_from_terms` and
-`batch_*` are the arithmetic on arrays.
+an objective that is minus that bound; `<method>_loss` is any other (`beta_vae_loss`, `vq_vae_loss`). `negative_stl`,
+`negative_dreg` and `negative_piwae` are minus the ELBO or the IWAE bound too, with another gradient, by the names of
+their papers. One that takes numbers is a function of them that returns the objective: `negative_iwae(50)`,
+`beta_vae_loss(4.0)`. `*_from_terms` and `batch_*` are the arithmetic on arrays.
 
 An objective that is a mean over examples is a `MeanOverExamples`; any other needs its whole batch.
 """

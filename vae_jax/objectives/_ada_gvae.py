@@ -41,11 +41,11 @@ def share_posteriors(first: Distribution, second: Distribution) -> tuple[Distrib
 
 
 def ada_gvae_loss(beta: ArrayLike = 1.0) -> Objective:
-    """The objective distortion + beta rate of pairs whose posteriors are shared, a mean over pairs in nats per image.
+    """The objective distortion + beta rate of pairs whose posteriors are shared, in nats per image.
 
-    The batch is `[B, 2, ...]`: pairs that differ in a few unknown factors. Each image is decoded from its posterior
-    after `share_posteriors`. Metrics: `elbo`, `rate`, `distortion` with those posteriors, means over the two: a bound
-    on each image's log p(x), looser than that with its own posterior.
+    It is a mean over the batch, which is `[B, 2, ...]`: pairs that differ in a few unknown factors. Each image is
+    decoded from its posterior after `share_posteriors`. Metrics: `elbo`, `rate`, `distortion` with those posteriors,
+    means over the two: a bound on each image's log p(x), looser than that with its own posterior.
 
     Args:
       beta: weight of the rate, at least 0; 1 in the paper.

@@ -9,7 +9,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from vae_jax.models._model import VAE, Model, bind, num_examples
+from vae_jax.models._model import VAE, Model, bind, check_contexts, num_examples
 from vae_jax.params import Params, split_buffers
 
 Metrics = dict[str, jax.Array]
@@ -45,7 +45,8 @@ def map_over_batch(
       bind: another function for what is no model but is trained as one, such as a prior over codes.
 
     Raises:
-      ValueError: if there are several keys, but not B, or the leaves of batch have different lengths.
+      ValueError: if there are several keys, but not B, or the leaves of batch have different lengths; by the model's
+        check of contexts, if they are known.
       TypeError: for a batch of uint8 pixels (`on_prepared` makes them what a model sees), or if the batch has contexts
         and the model takes none, or the other way round.
     """
@@ -54,8 +55,9 @@ def map_over_batch(
         vae, x = bind(model, example, "batch")
         return function(vae, key, x)
 
-    size = num_examples("batch", batch)
-    return jax.vmap(example)(keys_of_examples(key, size), jax.tree.map(jnp.asarray, batch))
+    size, batch = num_examples("batch", batch), jax.tree.map(jnp.asarray, batch)
+    check_contexts(model, "batch", batch)
+    return jax.vmap(example)(keys_of_examples(key, size), batch)
 
 
 def keys_of_examples(key: jax.Array, num_examples: int) -> jax.Array:

@@ -46,7 +46,9 @@ def rate_parts(log_posterior: ArrayLike, aggregate: LogAggregate, log_prior: Arr
 def beta_tcvae_loss(
     beta: ArrayLike, aggregate: AggregateEstimator, alpha: ArrayLike = 1.0, gamma: ArrayLike = 1.0
 ) -> Objective:
-    """The objective distortion + alpha MI + beta TC + gamma dimension-wise KL, a mean over the batch, in nats.
+    """The objective distortion + alpha MI + beta TC + gamma dimension-wise KL, in nats per example.
+
+    It needs its batch as a whole: no microbatches.
 
     As the rate is the sum of the three, this is the negative ELBO with the rate in closed form, plus (alpha - 1) MI +
     (beta - 1) TC + (gamma - 1) dimension-wise KL, of which only the estimated parts have noise. Metrics: the true

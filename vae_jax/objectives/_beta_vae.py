@@ -32,7 +32,7 @@ def capacity_loss_from_terms(log_likelihood: ArrayLike, kl: ArrayLike, gamma: Ar
     return -jnp.asarray(log_likelihood) + jnp.asarray(gamma) * jnp.abs(jnp.asarray(kl) - jnp.asarray(nats))
 
 
-def beta_vae_loss(value: ArrayLike) -> Objective:
+def beta_vae_loss(beta: ArrayLike) -> Objective:
     """The objective -E_q log p(x | z) + beta KL(q(z | x) || p(z)), a mean over the batch in nats per example.
 
     Likelihoods and KL are summed over pixels and dimensions, so beta is the paper's beta, not its beta_norm =
@@ -40,24 +40,25 @@ def beta_vae_loss(value: ArrayLike) -> Objective:
     `scheduled(beta_vae_loss, linear(10_000))`: without one some dimensions are never used.
 
     Args:
-      value: beta, at least 0; a number, or an array if it is traced.
+      beta: at least 0; a number, or an array if it is traced.
 
     Raises:
       ValueError: if a number below 0 is given.
 
     Source: Higgins et al. 2017 [higgins2017beta], eq. 4.
     """
-    return _weighted(elbo_terms, beta_loss_from_terms, beta=value)
+    return _weighted(elbo_terms, beta_loss_from_terms, beta=beta)
 
 
-def sampled_beta_vae_loss(value: ArrayLike) -> Objective:
+def sampled_beta_vae_loss(beta: ArrayLike) -> Objective:
     """`beta_vae_loss` with the KL divergence estimated at the z of the likelihood, as in `sampled_elbo_terms`.
 
-    It needs no closed form: for flows, mixtures and chains. Argument and errors as for `beta_vae_loss`.
+    It is a mean over the batch in nats per example. It needs no closed form: for flows, mixtures and chains. Argument
+    and errors as for `beta_vae_loss`.
 
     Source: Higgins et al. 2017 [higgins2017beta], eq. 4.
     """
-    return _weighted(sampled_elbo_terms, beta_loss_from_terms, beta=value)
+    return _weighted(sampled_elbo_terms, beta_loss_from_terms, beta=beta)
 
 
 def capacity_loss(gamma: ArrayLike, nats: ArrayLike) -> Objective:

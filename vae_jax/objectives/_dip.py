@@ -41,7 +41,7 @@ def dip_penalty(covariance: ArrayLike, off_diagonal: ArrayLike, diagonal: ArrayL
 def dip_vae_i_loss(off_diagonal: ArrayLike, diagonal: ArrayLike | None = None) -> Objective:
     """The objective -ELBO + `dip_penalty` of Cov_x(E[z | x]) over the batch, in nats per example.
 
-    Metrics: `elbo`, `rate`, `distortion`, `dip_penalty`.
+    It needs its batch as a whole: no microbatches. Metrics: `elbo`, `rate`, `distortion`, `dip_penalty`.
 
     Args:
       off_diagonal: lambda_od, at least 0.
@@ -61,7 +61,8 @@ def dip_vae_i_loss(off_diagonal: ArrayLike, diagonal: ArrayLike | None = None) -
 def dip_vae_ii_loss(off_diagonal: ArrayLike, diagonal: ArrayLike | None = None) -> Objective:
     """The objective -ELBO + `dip_penalty` of Cov(z) = Cov_x(E[z | x]) + E_x[Var(z | x)] over the batch.
 
-    Metrics, arguments and errors as for `dip_vae_i_loss`, but that lambda_d is lambda_od if None, as in the paper.
+    It needs its batch as a whole: no microbatches. Metrics, arguments and errors as for `dip_vae_i_loss`, but that
+    lambda_d is lambda_od if None, as in the paper.
 
     Source: Kumar, Sattigeri & Balakrishnan 2018 (arXiv:1711.00848), eq. 7.
     """

@@ -39,7 +39,9 @@ def discriminator_loss(joint_logits: ArrayLike, permuted_logits: ArrayLike) -> j
 
 
 def factor_vae_loss(gamma: ArrayLike, discriminate: Callable[[Params, jax.Array], jax.Array]) -> Objective:
-    """The objective -ELBO + gamma TC + the discriminator's own loss, a mean over the batch in nats per example.
+    """The objective -ELBO + gamma TC + the discriminator's own loss, in nats per example.
+
+    It needs its batch as a whole: no microbatches.
 
     TC is E_q(z) l(z), with l(z) = log q(z) / prod_d q(z_d) as the discriminator has it. Gradients are stopped so that
     the TC trains the VAE alone, and the discriminator's loss the discriminator alone: one step trains both, at the

@@ -44,7 +44,8 @@ def batch_free_bits_rate(kl: ArrayLike, nats: ArrayLike) -> jax.Array:
 def free_bits_loss(nats: ArrayLike) -> Objective:
     """The objective -E_q log p(x | z) + `batch_free_bits_rate`, with lambda nats free in every dimension of z.
 
-    A mean over the batch in nats per example. Below lambda a dimension's rate has no gradient at all.
+    In nats per example. It needs its batch as a whole: no microbatches. Below lambda a dimension's rate
+    has no gradient at all.
 
     Args:
       nats: lambda, at least 0; a number, or an array if it is traced. 0 is the ELBO.
@@ -60,6 +61,8 @@ def free_bits_loss(nats: ArrayLike) -> Objective:
 
 def free_bits_per_group_loss(nats: ArrayLike, groups: ArrayLike) -> Objective:
     """`free_bits_loss` with lambda nats free in every group of dimensions; errors as there, and those of the groups.
+
+    It needs its batch as a whole: no microbatches.
 
     Args:
       nats: lambda, as there.

@@ -15,12 +15,12 @@ from vae_jax.params import Params
 
 
 def gumbel_softmax_loss(temperature: float | jax.Array = 1.0) -> Objective:
-    """-log p(x | z) + KL(q(z | x) || p(z)) at a relaxed z, `gumbel_softmax` of the posterior's logits; in nats.
+    """-log p(x | z) + KL(q(z | x) || p(z)) at a relaxed z, `gumbel_softmax` of the posterior's logits.
 
-    The decoder meets points inside the simplex in training, one-hot codes ever after: the metrics `elbo`, `rate` and
-    `distortion` are of the relaxed model, and evaluation, which draws from the posterior, is of the real one. The KL
-    divergence is that of the categories, in closed form, in both. With `scheduled` the temperature follows the step:
-    `scheduled(gumbel_softmax_loss, linear(steps, 1.0, 0.5))`.
+    It is a mean over the batch in nats per example. The decoder meets points inside the simplex in training, one-hot
+    codes ever after: the metrics `elbo`, `rate` and `distortion` are of the relaxed model, and evaluation, which draws
+    from the posterior, is of the real one. The KL divergence is that of the categories, in closed form, in both. With
+    `scheduled` the temperature follows the step: `scheduled(gumbel_softmax_loss, linear(steps, 1.0, 0.5))`.
 
     Args:
       temperature: at least 0.001; 1.0 falling to 0.5 is usual.

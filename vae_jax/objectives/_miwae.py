@@ -69,8 +69,9 @@ def negative_miwae(num_bounds: int, num_samples: int) -> Objective:
 def negative_piwae(num_bounds: int, num_samples: int) -> Objective:
     """The objective -`iwae` of M K samples, but for the encoder's gradient, which is that of -`miwae` on them.
 
-    The generative model takes the tightest bound there is; the encoder one whose gradient has less noise. The loss is
-    the first; both bounds are metrics, `iwae` and `miwae`. Arguments and errors as for `negative_miwae`.
+    It is a mean over the batch in nats per example. The generative model takes the tightest bound there is; the encoder
+    one whose gradient has less noise. The loss is the first; both bounds are metrics, `iwae` and `miwae`. Arguments and
+    errors as for `negative_miwae`.
 
     Source: Rainforth et al. 2018 (arXiv:1802.04537).
     """

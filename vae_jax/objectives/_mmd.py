@@ -60,8 +60,8 @@ def batch_mmd(xs: ArrayLike, ys: ArrayLike, kernel: Kernel) -> jax.Array:
 def info_vae_loss(alpha: ArrayLike, weight: ArrayLike, kernel: Kernel) -> Objective:
     """The objective distortion + (1 - alpha) rate + (alpha + weight - 1) MMD^2(q(z), p(z)), in nats per example.
 
-    alpha = 0 and weight = 1 is the VAE; alpha = 1 is the MMD-VAE, without a rate in its loss. Metrics: `elbo`, `rate`,
-    `distortion`, `mmd`.
+    It needs its batch as a whole: no microbatches. alpha = 0 and weight = 1 is the VAE; alpha = 1 is the MMD-VAE,
+    without a rate in its loss. Metrics: `elbo`, `rate`, `distortion`, `mmd`.
 
     Args:
       alpha: at most 1; above 0 it prefers codes that tell of x.
@@ -94,7 +94,7 @@ def info_vae_loss(alpha: ArrayLike, weight: ArrayLike, kernel: Kernel) -> Object
 def wae_mmd_loss(weight: ArrayLike, kernel: Kernel) -> Objective:
     """The objective distortion + weight MMD^2(q(z), p(z)): no density of the posterior is needed, so a Delta will do.
 
-    Metrics: `distortion`, `mmd`.
+    It needs its batch as a whole: no microbatches. Metrics: `distortion`, `mmd`.
 
     Args:
       weight: lambda, at least 0.

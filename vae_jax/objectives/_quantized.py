@@ -16,7 +16,9 @@ from vae_jax.params import Params
 
 
 def vq_vae_loss(model: Model, params: Params, key: jax.Array, batch: Any) -> tuple[jax.Array, Aux]:
-    """-log p(x | z) + the quantizers' losses, a mean over the batch in nats; and the codebooks after the batch.
+    """-log p(x | z) + the quantizers' losses, in nats per example; and the codebooks after the batch.
+
+    It needs its batch as a whole: no microbatches.
 
     log p(z) of the codes is no part of the loss: their prior is trained afterwards, on codes that move no more. It is
     in the metrics: `elbo` is log p(x | z) + log p(z), with the prior that the model has. A quantizer's loss is summed

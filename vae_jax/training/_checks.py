@@ -11,7 +11,7 @@ import numpy as np
 
 from vae_jax.distributions._checks import check_count
 from vae_jax.models._checks import WrongShape, check_examples
-from vae_jax.models._model import VAE, Conditional, Example, check_takes_context, path_of
+from vae_jax.models._model import VAE, Conditional, Example, check_contexts, check_takes_context, num_examples, path_of
 from vae_jax.objectives import Objective, at_step, warm_up_steps_of
 from vae_jax.objectives._wrapped import preprocessed, unprepared
 from vae_jax.training._epoch import num_steps_of
@@ -41,7 +41,7 @@ def check_fit(
     check_numbers(objective, epochs, num_steps, patience, stacklevel=4)
     check_microbatches(objective, microbatches, batch_size)
     training_key = split_key(key).train
-    jax.eval_shape(lambda key: examples["train"].order(key, 0, num_steps, examples["train"].count, batch_size), key)
+    _check_order(examples["train"], key, num_steps, batch_size)
     shapes = [jax.eval_shape(lambda key, e=e: batch_at(e, key, 0, jnp.arange(1)), key) for e in examples.values()]
     _check_alike(*shapes)
     for name, of_name in examples.items():
@@ -70,13 +70,28 @@ def check_numbers(objective: Objective, epochs: int, num_steps: int, patience: i
 def check_examples_of(
     model: Trainable, objective: Objective, key: jax.Array, name: str, examples: Examples, batch_size: int
 ) -> None:
-    """Refuses arrays that `check_finite` refuses, and examples of which `check_first_batch` refuses the first batch."""
+    """Refuses arrays that `check_finite` refuses, and examples of which `check_first_batch` refuses the first batch.
+
+    Also a function `at` that returns another number of examples than it is given indices, and contexts that the model
+    refuses.
+    """
+    shapes = jax.eval_shape(lambda key: batch_at(examples, key, 0, jnp.arange(batch_size)), key)
+    if (found := num_examples(name, shapes)) != batch_size:
+        raise ValueError(f"{name}.at must return one example for each index, {batch_size}, got {found}")
     batch = batch_at(examples, key, 0, jnp.arange(min(batch_size, examples.count)))
     known = examples.data if examples.at is rows else batch
     check_finite(name, known)
-    if isinstance(model, Conditional) and isinstance(known, Example):
-        model.check(f"{name}.context", known.context)
+    check_contexts(model, name, known)
     check_first_batch(model, objective, key, name, batch)
+
+
+def _check_order(examples: Examples, key: jax.Array, num_steps: int, batch_size: int) -> None:
+    order = lambda key: examples.order(key, 0, num_steps, examples.count, batch_size)
+    shape = getattr(jax.eval_shape(order, key), "shape", None)
+    if shape != (num_steps, batch_size):
+        raise ValueError(
+            f"train.order must return indices of shape [num_steps, batch_size], {(num_steps, batch_size)}, got {shape}"
+        )
 
 
 def _check_alike(train: Any, validation: Any) -> None:

@@ -86,10 +86,13 @@ def examples_of(name: str, data: Any) -> Examples:
     """`Examples` of arrays on the device: those that are given, or the rows of a pytree of arrays `[N, ...]`.
 
     Raises:
-      ValueError: if the leaves have different lengths, or hold no example.
+      ValueError: if the leaves have different lengths, or hold no example; if `Examples` whose `at` is `rows` hold
+        another number of them than their count.
     """
     data = jax.tree.map(jnp.asarray, data)
     if isinstance(data, Examples):
+        if data.at is rows and (found := num_examples(name, data.data)) != data.count:
+            raise ValueError(f"{name} must hold as many rows as its count, {data.count}, got {found}")
         return data
     count = num_examples(name, data)
     if not count:

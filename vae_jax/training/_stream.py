@@ -14,6 +14,7 @@ import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from vae_jax.distributions._checks import check_count
+from vae_jax.models._model import check_contexts
 from vae_jax.objectives import Objective
 from vae_jax.objectives._batch import Metrics
 from vae_jax.training._checks import check_examples_of, check_finite, check_numbers
@@ -98,6 +99,8 @@ def fit_stream(
 
     def put(chunk: Any) -> Any:
         check_finite("the next chunk of the stream", chunk)
+        examples = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), chunk)
+        check_contexts(model, "the next chunk of the stream", examples)
         if mesh is None:
             return jax.device_put(chunk)
         # [k, this process's part of the batch, ...], all processes' parts one after the other.
