@@ -4,7 +4,8 @@
 
 For each seed two models with the same networks and budget are trained, `seedS/given_label` (the label, one-hot, enters
 encoder and decoder) and `seedS/unconditional`, and measured on the first test images. The same command goes on where it
-stopped. log p(x) is importance-sampled, in nats; `annealed_...` is the same by annealing:
+stopped, and a finished run with other `--epochs` trains on or is refused, as by `vae-jax train --resume`. log p(x) is
+importance-sampled, in nats; `annealed_...` is the same by annealing:
 
   nll_given_label          -log p(x | y), y the image's label
   nll_marginal             -log sum_y p(y) p(x | y) of the same family, p(y) the labels' shares of the training images
@@ -27,7 +28,7 @@ import jax
 import numpy as np
 import tyro
 
-from experiments.lib.label_gain import label_gain
+from experiments.lib.label_gain import CLAIMS, label_gain, summary_of
 from vae_jax.atomic import write_atomically
 from vae_jax.experiment import VAE, Settings, device_name, exit_on_bad_input, open_run, prepare, run, versions
 from vae_jax.results import Claim, Record, write_record
@@ -47,80 +48,91 @@ class Options:
     epochs: int = 100
     """passes over the training images, at most"""
     test_images: int = 5_000
-    """test images that are measured, or all if there are fewer"""
+    """test images that are measured, at least 2, or all if there are fewer"""
     nll_samples: int = 500
     """importance samples for each image and label"""
     ais_images: int = 50
-    """test images that are annealed too, over 1,000 temperatures; 0: none"""
+    """test images that are annealed too, at least 2, over 1,000 temperatures; 0: none"""
     record: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """JSON record of the claims to write; None: none"""
 
 
-def trained(options: Options, seed: int, name: str, condition: str) -> Path:
-    """The folder of a finished run: begun, continued, or found finished."""
+def check(options: Options) -> None:
+    """Raises ValueError if an option is out of range; those of the runs are checked by `prepare`."""
+    for name, least in (("test_images", 2), ("nll_samples", 1), ("ais_images", 2)):
+        number = getattr(options, name)
+        if number < least and (name, number) != ("ais_images", 0):  # one image has no standard error
+            or_none = ", or 0" if name == "ais_images" else ""
+            raise ValueError(f"--{name.replace('_', '-')} must be at least {least}{or_none}, got {number}")
+    if not options.seeds or len(set(options.seeds)) < len(options.seeds):
+        raise ValueError(f"--seeds must be one or more different numbers, got {options.seeds}")
+
+
+def trained(options: Options, seed: int, name: str, condition: str) -> RunFolder:
+    """The folder of a run that is begun, continued, or found finished with the same settings and data."""
     folder = RunFolder(options.run_dir / f"seed{seed}" / name)
-    if folder.summary() is None:
-        where = {"data": options.data, "data_dir": options.data_dir, "run_dir": folder.path, "resume": folder.exists()}
-        settings = Settings(epochs=options.epochs, seed=seed, condition=condition, **where)  # type: ignore[arg-type]
-        with exit_on_bad_input():
-            prepared = prepare(VAE, settings)
+    where = {"data": options.data, "data_dir": options.data_dir, "run_dir": folder.path, "resume": folder.exists()}
+    settings = Settings(epochs=options.epochs, seed=seed, condition=condition, **where)  # type: ignore[arg-type]
+    with exit_on_bad_input():
+        prepared = prepare(VAE, settings)
+        if prepared.settings.epochs > options.epochs:
+            prepared.folder.unlock()
+            trained_on = f"{folder.path} has trained {prepared.settings.epochs} epochs already"
+            raise ValueError(f"--epochs {options.epochs}: {trained_on}; give at least as many, or another --run-dir")
+    if prepared.folder.summary() is None:
         run(prepared)
-    return folder.path
+    prepared.folder.unlock()
+    return prepared.folder
 
 
 def measured(options: Options, seed: int) -> dict[str, Any]:
     """Each number of every test image, and the seconds that it took; kept in a file, and found there again."""
+    started = time.monotonic()
+    folders = trained(options, seed, "given_label", "labels"), trained(options, seed, "unconditional", "none")
+    sizes = (options.test_images, options.nll_samples, options.ais_images)
+    how = [options.data, folders[0].about()["data_fingerprint"], options.epochs, *sizes]
     path = options.run_dir / f"seed{seed}" / "measured.json"
-    how = [options.epochs, options.test_images, options.nll_samples, options.ais_images]
     kept = json.loads(path.read_text()) if path.exists() else {}
     if kept.get("how") == how:
         return kept
-    started = time.monotonic()
-    family = open_run(trained(options, seed, "given_label", "labels"), options.data_dir)
-    twin = open_run(trained(options, seed, "unconditional", "none"), options.data_dir)
-    numbers = label_gain(family, twin, jax.random.key(seed), *how[1:])
+    family, twin = (open_run(folder.path, options.data_dir) for folder in folders)
+    numbers = label_gain(family, twin, jax.random.key(seed), *sizes)
     kept = {"how": how, "images": numbers, "seconds": round(time.monotonic() - started, 1)}
     write_atomically(path, json.dumps(kept) + "\n")
     return kept
 
 
 def make_record(options: Options, seeds: list[dict[str, list[float]]], seconds: list[float]) -> Record:
-    of = lambda name: [float(np.mean(numbers[name])) for numbers in seeds if name in numbers]
-    errors = [1 - accuracy for accuracy in of("classification_accuracy")]
+    summary = summary_of(seeds)
+    of = lambda name: [float(np.mean(numbers[name])) for numbers in seeds]
     claims = [
-        Claim("-log p(x | y)", "nats", of("nll_given_label")),
-        Claim("-log sum_y p(y) p(x | y)", "nats", of("nll_marginal")),
-        Claim("-log p(x) of a twin that is given no label", "nats", of("nll_unconditional")),
-        Claim("gain by the label (the last less the first)", "nats", of("nll_gain")),
-        Claim("the same on the annealed images, annealed", "nats", of("annealed_nll_gain")),
-        Claim("share of wrong labels by Bayes' rule", "", errors, at_most=0.05),
+        Claim(f"{words} (standard error over the images {summary[f'{name}_standard_error']:.2f})", "nats", of(name))
+        for name, words in CLAIMS.items()
+        if name in summary
     ]
+    wrong, error = 1 - summary["classification_accuracy"], summary["classification_accuracy_standard_error"]
+    interval = f"95 % interval {max(wrong - 1.96 * error, 0):.3f} to {wrong + 1.96 * error:.3f}"
+    shares = [1 - accuracy for accuracy in of("classification_accuracy")]
+    claims.append(Claim(f"share of wrong labels by Bayes' rule ({interval})", "", shares, at_most=0.05))
     return Record(
         title=f"A VAE given the label, on {options.data}",
         protocol=f"one hidden layer of 400, z of 20, pixels as bits, at most {options.epochs} epochs, the best by "
         f"the validation loss; the first {len(seeds[0]['nll_gain']):,} test images, {options.nll_samples:,} importance "
-        f"samples for each image and label; {options.ais_images} images annealed, 16 chains over 1,000 temperatures",
+        f"samples for each image and label; {options.ais_images} images annealed, 16 chains over 1,000 temperatures. "
+        "Standard errors are over the images, of each image's mean over the seeds; the interval is 1.96 of them",
         command=shlex.join(["python", "-m", "experiments.conditional", *sys.argv[1:]]),
-        claims=[claim for claim in claims if claim.values],
+        claims=claims,
         seeds=options.seeds[: len(seeds)],
         wall_seconds=seconds,
         device=device_name(),
         versions=versions(),
-        details={"summary": summary_of(seeds)},
+        details={"summary": summary},
     )
 
 
-def summary_of(seeds: list[dict[str, list[float]]]) -> dict[str, float]:
-    """Means over seeds and images, each with its standard error over the images."""
-    summary = {}
-    for name in seeds[0]:
-        images = np.mean([numbers[name] for numbers in seeds], axis=0)
-        summary[name] = float(images.mean())
-        summary[f"{name}_standard_error"] = float(images.std(ddof=1) / len(images) ** 0.5)
-    return summary
-
-
 def main(options: Options) -> None:
+    with exit_on_bad_input():
+        check(options)
     done: list[dict[str, Any]] = []
     for seed in options.seeds:
         done.append(measured(options, seed))

@@ -111,6 +111,12 @@ def conditional(left):
     for family in (end["two_layers"], end["mixture"], end["vamp"], end["vamp_of_label"]):
         loss, _ = objectives.negative_sampled_elbo(family, family.init(key), key, batch)
         assert np.isfinite(loss)
+    # Untrained: near the 543 nats of coin flips, and another number with other attributes.
+    assert 400 < end["bound"] < 900
+    other = Example(end["bits"], 1 - end["attributes"])
+    family = end["by_attributes"]
+    loss, _ = objectives.negative_elbo(family, family.init(jax.random.key(4)), jax.random.key(5), other)
+    assert abs(loss - end["bound"]) > 0.1
     assert end["posterior"].mean.shape == (8,)
 
 

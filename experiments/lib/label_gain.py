@@ -1,4 +1,4 @@
-"""How much a model that is given labels gains by them: log-likelihoods and Bayes' rule, image by image."""
+"""Gain of a model that is given labels: log-likelihoods and Bayes' rule, image by image."""
 
 import jax
 import jax.numpy as jnp
@@ -9,11 +9,20 @@ from vae_jax.experiment.progress import CountDisplay, say
 from vae_jax.experiment.trained import Trained
 from vae_jax.models import Conditional, Example
 
+# Words of a record for the numbers that it claims.
+CLAIMS = {
+    "nll_given_label": "-log p(x | y)",
+    "nll_marginal": "-log sum_y p(y) p(x | y)",
+    "nll_unconditional": "-log p(x) of a twin that is given no label",
+    "nll_gain": "gain by the label (the last less the first)",
+    "annealed_nll_gain": "the same on the annealed images, annealed",
+}
+
 
 def label_gain(
     family: Trained, twin: Trained, key: jax.Array, test_images: int, nll_samples: int, ais_images: int
 ) -> dict[str, list[float]]:
-    """Each number of every test image; log-likelihoods in nats.
+    """Returns each number of every test image; log-likelihoods in nats.
 
     Args:
       family: a model that is given labels.
@@ -26,7 +35,10 @@ def label_gain(
     assert isinstance(family.model, Conditional)
     some = slice(test_images)
     xs, labels = family.problem.test[some], np.asarray(family.problem.test_examples.context[some])
-    counts = np.bincount(family.problem.train_examples.context)
+    num_classes = family.folder.about()["num_classes"]
+    counts = np.bincount(family.problem.train_examples.context, minlength=num_classes)
+    with np.errstate(divide="ignore"):  # a label that no training image has: log 0
+        log_prior = np.log(counts / counts.sum())
     keys = jax.random.split(key, 3)
     with CountDisplay("importance sampling", 2 * len(xs)) as display:
         by_label = evaluation.class_posteriors(
@@ -34,8 +46,8 @@ def label_gain(
             family.params,
             keys[0],
             xs,
-            jnp.arange(len(counts)),
-            np.log(counts / counts.sum()),
+            jnp.arange(num_classes),
+            log_prior,
             nll_samples,
             on_batch=lambda batch: display.add(len(batch.log_marginal)),
         )
@@ -65,3 +77,13 @@ def label_gain(
             numbers[name] = -np.asarray(annealed.log_likelihood)
         numbers["annealed_nll_gain"] = numbers["annealed_nll_unconditional"] - numbers["annealed_nll_given_label"]
     return {name: np.asarray(values, float).tolist() for name, values in numbers.items()}
+
+
+def summary_of(seeds: list[dict[str, list[float]]]) -> dict[str, float]:
+    """Means over seeds and images, each with its standard error over the images."""
+    summary = {}
+    for name in seeds[0]:
+        images = np.mean([numbers[name] for numbers in seeds], axis=0)
+        summary[name] = float(images.mean())
+        summary[f"{name}_standard_error"] = float(images.std(ddof=1) / len(images) ** 0.5)
+    return summary

@@ -58,6 +58,19 @@ def difference(first: Numbers, second: Numbers) -> Difference:
     )
 
 
+def scores_of(old: Numbers, new: Numbers) -> dict[str, list[list[float]]]:
+    """Median and range over seeds of each score at the old commit, and at the new one."""
+    start, end = "summary.json/over_seeds/", "/median"
+    names = [n[len(start) : -len(end)] for n in old if n.startswith(start) and n.endswith(end) and n in new]
+    spread = lambda side, name: [float(side[f"{start}{name}/{part}"]) for part in ("median", "min", "max")]
+    return {name: [spread(old, name), spread(new, name)] for name in names}
+
+
+def overlaps(scores: Mapping[str, list[list[float]]]) -> dict[str, bool]:
+    """Returns for each score of `scores_of` if the ranges over seeds of the two commits overlap."""
+    return {name: max(old[1], new[1]) <= min(old[2], new[2]) for name, (old, new) in scores.items()}
+
+
 def relative_difference(a: np.ndarray, b: np.ndarray) -> float:
     """max |a - b| / max(|a|, |b|), both maxima over all of the arrays; 0 for equal ones, infinite for other shapes."""
     if a.shape != b.shape:

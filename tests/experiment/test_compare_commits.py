@@ -9,9 +9,10 @@ import orbax.checkpoint as ocp
 import pytest
 
 from experiments import compare_commits
-from experiments.lib.run_difference import difference, numbers_of, relative_difference
+from experiments.lib.run_difference import difference, numbers_of, overlaps, relative_difference, scores_of
 
 OLD = {"loss": np.asarray(2.0), "codes": np.asarray([1.0, -4.0]), "nll": np.asarray(np.nan)}
+SPREAD = {"median": 0.2, "min": 0.1, "max": 0.4}
 
 
 @pytest.mark.parametrize(
@@ -66,6 +67,28 @@ folder.mkdir()
 """
 
 
+def test_scores_overlap_if_their_ranges_over_seeds_do():
+    old = {f"summary.json/over_seeds/{n}/{p}": np.asarray(v) for n in ("mig", "sap") for p, v in SPREAD.items()}
+    new = dict(old) | {
+        "summary.json/over_seeds/sap/min": np.asarray(0.5),
+        "summary.json/over_seeds/mig/max": np.asarray(9),
+    }
+    scores = scores_of(old, new)
+    assert scores == {"mig": [[0.2, 0.1, 0.4], [0.2, 0.1, 9.0]], "sap": [[0.2, 0.1, 0.4], [0.2, 0.5, 0.4]]}
+    assert overlaps(scores) == {"mig": True, "sap": False}
+
+
+def test_a_job_of_draws_counts_only_if_it_failed_or_lost_numbers(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(compare_commits, "git", lambda *words: None)
+    for new, code in (({"elbo": np.asarray(-2.0)}, 0), ({}, 1), (None, 1)):
+        sides = iter(({"elbo": np.asarray(-3.0)}, new))
+        monkeypatch.setattr(compare_commits, "run", lambda *words, sides=sides: next(sides))
+        with pytest.raises(SystemExit) as left:
+            compare_commits.main(compare_commits.Options("one", "two", ("disentangle",)))
+        job = json.loads(capsys.readouterr().out.splitlines()[-1])["jobs"]["disentangle"]
+        assert left.value.code == code and not job["same"] and job["counts"] == (code == 1)
+
+
 def test_a_difference_between_commits_is_found_and_their_checkouts_are_removed(tmp_path, monkeypatch, capsys):
     repository = tmp_path / "repository"
     (repository / "experiments").mkdir(parents=True)
@@ -90,6 +113,7 @@ def test_a_difference_between_commits_is_found_and_their_checkouts_are_removed(t
         written = capsys.readouterr()
         record = json.loads(written.out.splitlines()[-1])
         assert left.value.code == code and record["jobs"]["vae"]["same"] == (code == 0)
+        assert record["jobs"]["vae"]["counts"]
         assert said in written.err
     assert len(subprocess.check_output(["git", "worktree", "list"], cwd=repository, text=True).splitlines()) == 1
 
