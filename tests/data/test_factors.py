@@ -84,7 +84,7 @@ def test_a_data_set_is_a_pytree_of_its_table_alone():
     (table,), structure = jax.tree.flatten(DATA)
     assert table is DATA.table and jax.tree.unflatten(structure, [table]).factor_sizes == SIZES
     doubled = jax.tree.map(lambda leaf: 2 * leaf, DATA)
-    images = jax.jit(FactorData.images)
+    images = jax.jit(lambda *arguments: FactorData.images(*arguments))  # a function of this test's alone
     for data, expected in ((DATA, 7), (doubled, 14)):
         assert images(data, jax.random.key(0), jnp.array([7]))[0, 0, 0, 0] == expected
     assert images._cache_size() == 1  # one program for both: the table is its argument
