@@ -92,7 +92,9 @@ def _check(model: Model, examples: Any, names: tuple[str, str], one: bool) -> No
     if not leaves or not num_examples(name, examples):
         return
     xs = examples.x if isinstance(model, Conditional) else examples
-    shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], jnp.dtype(leaf.dtype)), examples)
+    # NumPy's int64 becomes what jax makes of it: a shape of 64 bits is one that newer versions warn of.
+    dtype_of = lambda leaf: jax.dtypes.canonicalize_dtype(leaf.dtype)
+    shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], dtype_of(leaf)), examples)
     flat, structure = jax.tree.flatten(shapes)
     try:
         likelihood, mean = _likelihood(model, tuple(flat), structure)
