@@ -9,7 +9,7 @@ from fresh import init
 from vae_jax.evaluation import codebook_counts, encode_sequences, measure_vq_vae
 from vae_jax.models import Conditional, Example, masked_prior, reconstruct, vq_vae, vq_vae_2, with_code_prior
 from vae_jax.models._codes import sequence_of
-from vae_jax.models._with_code_prior import levels_of
+from vae_jax.models.code_priors._with_code_prior import levels_of
 from vae_jax.networks import mlp_decoder, mlp_encoder
 from vae_jax.quantizers import product_quantizer, vector_quantizer
 

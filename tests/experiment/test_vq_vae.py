@@ -19,7 +19,7 @@ from vae_jax.experiment.progress import ProgressDisplay
 from vae_jax.experiment.second_stage import PriorName, fingerprint, make_prior
 from vae_jax.experiment.vq_vae import QuantizerName, VQSettings, levels_near, make_quantizer, make_vq_vae
 from vae_jax.models._codes import sequence_of
-from vae_jax.models._with_code_prior import levels_of
+from vae_jax.models.code_priors._with_code_prior import levels_of
 
 pytestmark = pytest.mark.usefixtures("in_an_empty_folder")
 SMALL = (

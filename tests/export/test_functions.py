@@ -10,11 +10,11 @@ import pytest
 
 from contract.models_table import MODELS as CONTRACT_MODELS
 from export.small_models import IMAGE_SHAPE, made
-from models.tiny_priors import all_sequences, rough
+from models.code_priors.tiny_priors import all_sequences, rough
 from vae_jax.distributions import Laplace
 from vae_jax.export import functions_of
 from vae_jax.models import Sampling, pixel_cnn_prior, transformer_prior
-from vae_jax.models._code_prior import code_at, drawn_from
+from vae_jax.models.code_priors._code_prior import code_at, drawn_from
 
 K = 3
 AS_IT_IS = Sampling()

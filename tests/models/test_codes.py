@@ -6,8 +6,8 @@ import pytest
 from fresh import init
 from vae_jax.models import Codes, mlp_vae, vq_vae, vq_vae_2, with_code_prior, with_codes_fitted, with_prior_params
 from vae_jax.models._codes import CodebookPrior, sequence_of
-from vae_jax.models._transformer_prior import transformer_prior
-from vae_jax.models._with_code_prior import code_sizes, levels_of
+from vae_jax.models.code_priors._transformer_prior import transformer_prior
+from vae_jax.models.code_priors._with_code_prior import code_sizes, levels_of
 from vae_jax.networks import mlp_decoder, mlp_encoder
 from vae_jax.objectives import elbo, elbo_terms, iwae, sampled_elbo
 from vae_jax.quantizers import ema_vector_quantizer, finite_scalar_quantizer, product_quantizer, vector_quantizer

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from models.tiny_priors import rough
+from models.code_priors.tiny_priors import rough
 
 
 def influence(network, length, num_codes, num_seeds=4):

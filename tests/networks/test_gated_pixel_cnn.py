@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.special
 
-from models.tiny_priors import call, call_each, rough
+from models.code_priors.tiny_priors import call, call_each, rough
 from networks.influence import earlier, influence
 from vae_jax.networks import gated_pixel_cnn
 from vae_jax.networks._gated_pixel_cnn import GatedLayer

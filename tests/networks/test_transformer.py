@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.special
 
-from models.tiny_priors import call, call_each, rough
+from models.code_priors.tiny_priors import call, call_each, rough
 from networks.influence import earlier, influence
 from networks.programs import products_of
 from vae_jax.networks import bidirectional_transformer, causal_transformer

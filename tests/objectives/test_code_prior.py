@@ -2,7 +2,7 @@ import jax
 import numpy as np
 import pytest
 
-from models.tiny_priors import call, call_each, rough
+from models.code_priors.tiny_priors import call, call_each, rough
 from vae_jax.models import Example, masked_prior, transformer_prior
 from vae_jax.objectives import MeanOverExamples, code_prior_loss
 

@@ -24,7 +24,7 @@ from vae_jax.evaluation._measures import Measures
 from vae_jax.models._codes import Level, sequence_of
 from vae_jax.models._model import VAE, Example, Model, given
 from vae_jax.models._use import code, reconstruct
-from vae_jax.models._with_code_prior import levels_of
+from vae_jax.models.code_priors._with_code_prior import levels_of
 from vae_jax.objectives import distortion as distortion_of
 from vae_jax.params import Params
 from vae_jax.quantizers import code_counts, code_entropy, code_usage, perplexity

@@ -34,7 +34,7 @@ from vae_jax.models import (
     with_prior_params,
 )
 from vae_jax.models._model import VAE
-from vae_jax.models._with_code_prior import code_sizes, levels_of
+from vae_jax.models.code_priors._with_code_prior import code_sizes, levels_of
 from vae_jax.objectives import code_prior_loss
 from vae_jax.params import Params
 from vae_jax.runs import RunFolder

@@ -19,7 +19,7 @@ from vae_jax.models import VAE, CodebookPrior, Conditional, QuantizedPosterior
 from vae_jax.models._codes import sequence_of, sequence_sizes
 from vae_jax.models._model import Model, check_takes_context, given
 from vae_jax.models._use import code
-from vae_jax.models._with_code_prior import PriorSequence
+from vae_jax.models.code_priors._with_code_prior import PriorSequence
 from vae_jax.params import Params
 
 

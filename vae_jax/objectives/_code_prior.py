@@ -7,8 +7,8 @@ from typing import Any
 
 import jax
 
-from vae_jax.models._code_prior import CodePrior
 from vae_jax.models._model import Example
+from vae_jax.models.code_priors._code_prior import CodePrior
 from vae_jax.objectives._batch import MeanOverExamples, Metrics
 from vae_jax.params import Params
 

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from vae_jax.distributions import categorical_log_prob
-from vae_jax.models._code_prior import (
+from vae_jax.models.code_priors._code_prior import (
     CodePrior,
     Sampling,
     check_label_dropout,

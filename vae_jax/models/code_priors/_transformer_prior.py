@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from vae_jax.models._autoregressive import autoregressive_prior, recomputed
-from vae_jax.models._code_prior import CodePrior, sizes_of
+from vae_jax.models.code_priors._autoregressive import autoregressive_prior, recomputed
+from vae_jax.models.code_priors._code_prior import CodePrior, sizes_of
 from vae_jax.networks._transformer import causal_transformer
 
 

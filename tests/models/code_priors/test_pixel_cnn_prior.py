@@ -1,6 +1,6 @@
 import pytest
 
-from models.tiny_priors import assert_learns_patterns
+from models.code_priors.tiny_priors import assert_learns_patterns
 from vae_jax.models import pixel_cnn_prior
 
 

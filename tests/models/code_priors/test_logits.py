@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from vae_jax.models._logits import guided, keep_nucleus, keep_top_k, with_temperature
+from vae_jax.models.code_priors._logits import guided, keep_nucleus, keep_top_k, with_temperature
 
 # Probabilities 0.1, 0.4, 0.2, 0.3, up to a constant in the logits.
 LOGITS = jnp.log(jnp.asarray([0.1, 0.4, 0.2, 0.3])) + 1.7

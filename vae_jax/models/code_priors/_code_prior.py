@@ -19,7 +19,7 @@ from jax.typing import ArrayLike
 
 from vae_jax.distributions import Categorical
 from vae_jax.distributions._checks import LARGEST_SIZE, check_count
-from vae_jax.models._logits import guided, keep_nucleus, keep_top_k, with_temperature
+from vae_jax.models.code_priors._logits import guided, keep_nucleus, keep_top_k, with_temperature
 from vae_jax.params import Params
 
 

@@ -8,7 +8,7 @@ import pytest
 import scipy.special
 import scipy.stats
 
-from models.tiny_priors import (
+from models.code_priors.tiny_priors import (
     PATTERNS,
     assert_samples_are_patterns,
     call,
@@ -18,7 +18,7 @@ from models.tiny_priors import (
     samples,
 )
 from vae_jax.models import Sampling, masked_prior
-from vae_jax.models._masked_prior import decode_masked, draw_mask, masked_after, masked_cross_entropy
+from vae_jax.models.code_priors._masked_prior import decode_masked, draw_mask, masked_after, masked_cross_entropy
 from vae_jax.networks import bidirectional_transformer
 
 SIZES = {"layers": 1, "width": 16, "heads": 4}

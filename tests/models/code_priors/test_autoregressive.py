@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import scipy.special
 
-from models.tiny_priors import all_sequences, assert_frequencies, call, call_each, rough, samples
+from models.code_priors.tiny_priors import all_sequences, assert_frequencies, call, call_each, rough, samples
 from vae_jax.models import Sampling, pixel_cnn_prior, transformer_prior
-from vae_jax.models._autoregressive import autoregressive_prior, recomputed
+from vae_jax.models.code_priors._autoregressive import autoregressive_prior, recomputed
 from vae_jax.networks import causal_transformer, gated_pixel_cnn
 
 K, GRID, T, CLASSES = 3, (2, 2), 4, 2

@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 
 from vae_jax.distributions import DiscreteUniform, Distribution, UndefinedError
-from vae_jax.models._code_prior import CodePrior, Sampling, label_of
 from vae_jax.models._codes import CodebookPrior, Level, QuantizedPosterior, sequence_sizes
 from vae_jax.models._model import VAE
+from vae_jax.models.code_priors._code_prior import CodePrior, Sampling, label_of
 from vae_jax.params import Params, join_buffers, split_buffers
 
 # The prior itself: temperature 1, all codes.

@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from models.tiny_priors import call, call_each, draw_each, rough
+from models.code_priors.tiny_priors import call, call_each, draw_each, rough
 from vae_jax.models import Sampling, masked_prior, pixel_cnn_prior, transformer_prior, uncached_transformer_prior
-from vae_jax.models._code_prior import (
+from vae_jax.models.code_priors._code_prior import (
     check_guidance,
     codes_of,
     draw_code,

@@ -2,7 +2,7 @@ import jax
 import numpy as np
 import pytest
 
-from models.tiny_priors import assert_learns_patterns, call, rough, samples
+from models.code_priors.tiny_priors import assert_learns_patterns, call, rough, samples
 from vae_jax.models import Sampling, transformer_prior, uncached_transformer_prior
 
 SIZES = {"layers": 2, "width": 16, "heads": 4}
