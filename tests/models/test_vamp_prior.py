@@ -1,0 +1,114 @@
+"""The VampPrior of a family: pseudo-inputs with contexts of their own."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.special
+import scipy.stats
+
+from fresh import some_params
+from models.small_family import FAMILY, IMAGE, KEY, LABELS, PARAMS, XS, YS, loss
+from vae_jax.models import (
+    Example,
+    conditional_vae,
+    contexts,
+    sample,
+    with_vamp_prior,
+)
+from vae_jax.models._model import common_prior
+from vae_jax.objectives import negative_sampled_elbo
+
+PSEUDO = np.random.default_rng(3).uniform(0.1, 0.9, (5, *IMAGE)).astype(np.float32)
+OF_PSEUDO = np.array([0, 1, 2, 2, 0], np.int32)
+
+
+def vamp(**choices):
+    model = with_vamp_prior(FAMILY, 5, IMAGE, PSEUDO, contexts=OF_PSEUDO, **choices)
+    params = {**PARAMS, "prior": {"pseudo_inputs": jnp.asarray(PSEUDO)}, "buffers": {"pseudo_contexts": OF_PSEUDO}}
+    made = model.init(jax.random.key(0))
+    np.testing.assert_array_equal(made["buffers"]["pseudo_contexts"], OF_PSEUDO)
+    np.testing.assert_array_equal(made["prior"]["pseudo_inputs"], PSEUDO)
+    z = np.array([0.3, -1.0], np.float32)
+    each = np.array(
+        [float(FAMILY.given(y).encode(PARAMS, u).log_prob(z)) for u, y in zip(PSEUDO, OF_PSEUDO, strict=True)]
+    )
+    return model, params, z, each
+
+
+def test_a_vamp_prior_of_contexts_is_over_all_pseudo_inputs_each_with_its_own():
+    model, params, z, each = vamp()
+    prior = common_prior(model, params, jnp.asarray(YS))  # one for all examples
+    np.testing.assert_allclose(prior.log_prob(z), scipy.special.logsumexp(each) - np.log(5), rtol=1e-5)
+
+
+def test_a_vamp_prior_of_the_same_context_is_over_the_pseudo_inputs_with_that_label():
+    model, params, z, each = vamp(of_same_context=True)
+    assert common_prior(model, params, jnp.asarray(YS)) is None
+    log_probs = jax.jit(jax.vmap(lambda y: model.given(y).prior(params).log_prob(z)))(jnp.arange(3))
+    for label in range(3):
+        own = each[label == OF_PSEUDO]
+        np.testing.assert_allclose(log_probs[label], scipy.special.logsumexp(own) - np.log(len(own)), rtol=1e-5)
+    by_vector = conditional_vae(IMAGE, contexts.vector(2), 2, (5,))
+    rows = np.array([[0.0, 1.0], [2.0, 1.0]], np.float32)
+    model = with_vamp_prior(by_vector, 2, IMAGE, contexts=rows, of_same_context=True)
+    logits = (
+        model.given(jnp.array([2.0, 1.0])).prior(some_params(model) | {"buffers": {"pseudo_contexts": rows}}).logits
+    )
+    np.testing.assert_array_equal(logits, [-np.inf, 0.0])
+    with pytest.raises(
+        ValueError, match=r"ys must hold contexts of the pseudo-inputs, got \[2.0, 3.0\] .* at example 1"
+    ):
+        model.check("ys", np.array([[2.0, 1.0], [2.0, 3.0]], np.float32))
+
+
+def test_the_prior_of_a_traced_label_that_no_pseudo_input_has_is_nan_and_so_are_its_draws():
+    model = with_vamp_prior(FAMILY, 2, IMAGE, PSEUDO[:2], contexts=np.array([0, 2], np.int32), of_same_context=True)
+    params = model.init(KEY)
+
+    @jax.jit
+    @jax.vmap
+    def drawn(y):
+        prior = model.given(y).prior(params)
+        z, log_prob = prior.sample_and_log_prob(KEY)
+        return prior.sample(KEY), z, log_prob, prior.log_prob(jnp.zeros(2)), prior.mean
+
+    for values in drawn(jnp.arange(3)):
+        np.testing.assert_array_equal(np.isnan(values).reshape(3, -1).all(axis=1), [False, True, False])
+        assert np.isfinite(values[::2]).all()
+    with pytest.raises(ValueError, match="context must hold contexts of the pseudo-inputs, got 1"):
+        sample(model, params, KEY, context=1)
+
+
+def matrix_products(jaxpr):
+    """The shapes of the results of all matrix products in a jaxpr, those of inner jaxprs included."""
+    for equation in jaxpr.eqns:
+        if equation.primitive.name == "dot_general":
+            yield equation.outvars[0].aval.shape
+        for value in jax.tree.leaves(equation.params, is_leaf=lambda v: hasattr(v, "eqns") or hasattr(v, "jaxpr")):
+            if hasattr(value, "eqns") or hasattr(value, "jaxpr"):
+                yield from matrix_products(getattr(value, "jaxpr", value))
+
+
+@pytest.mark.parametrize("of_same_context", [False, True])
+def test_a_batch_encodes_the_pseudo_inputs_of_a_family_once(of_same_context):
+    # Sizes that differ from one another: batch 11, 4 pseudo-inputs, hidden layer 7.
+    family = conditional_vae(IMAGE, LABELS, 2, (7,))
+    model = with_vamp_prior(family, 4, IMAGE, contexts=np.array([0, 1, 2, 0]), of_same_context=of_same_context)
+    params = jax.eval_shape(model.init, KEY)
+    batch = Example(jax.ShapeDtypeStruct((11, *IMAGE), jnp.float32), jax.ShapeDtypeStruct((11,), jnp.int32))
+    objective = lambda params, batch: negative_sampled_elbo(model, params, KEY, batch)[0]
+    shapes = list(matrix_products(jax.make_jaxpr(objective)(params, batch).jaxpr))
+    assert (4, 7) in shapes and (11, 7) in shapes
+    assert not [shape for shape in shapes if 4 in shape and 11 in shape and 7 in shape]
+
+
+def test_pseudo_contexts_are_no_parameters():
+    model, params, _, _ = vamp()
+    trained = {name: leaf for name, leaf in params.items() if name != "buffers"}
+    aux = negative_sampled_elbo(model, params, KEY, Example(XS, YS))[1]
+    np.testing.assert_array_equal(aux.buffers["pseudo_contexts"], OF_PSEUDO)
+    gradient = jax.grad(lambda t: loss(negative_sampled_elbo, model, {**t, "buffers": params["buffers"]}, XS, YS))(
+        trained
+    )
+    assert np.abs(gradient["prior"]["pseudo_inputs"]).min() > 0
