@@ -22,7 +22,7 @@ import shlex
 import sys
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import jax
 import numpy as np
@@ -68,11 +68,11 @@ def check(options: Options) -> None:
         raise ValueError(f"--seeds must be one or more different numbers, got {options.seeds}")
 
 
-def trained(options: Options, seed: int, name: str, condition: str) -> RunFolder:
+def trained(options: Options, seed: int, name: str, condition: Literal["none", "labels"]) -> RunFolder:
     """The folder of a run that is begun, continued, or found finished with the same settings and data."""
     folder = RunFolder(options.run_dir / f"seed{seed}" / name)
-    where = {"data": options.data, "data_dir": options.data_dir, "run_dir": folder.path, "resume": folder.exists()}
-    settings = Settings(epochs=options.epochs, seed=seed, condition=condition, **where)  # type: ignore[arg-type]
+    where: dict[str, Any] = {"data": options.data, "data_dir": options.data_dir, "run_dir": folder.path}
+    settings = Settings(epochs=options.epochs, seed=seed, condition=condition, resume=folder.exists(), **where)
     with exit_on_bad_input():
         prepared = prepare(VAE, settings)
         if prepared.settings.epochs > options.epochs:
