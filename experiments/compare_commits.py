@@ -51,7 +51,7 @@ DRAWN = "disentangle"  # jobs whose numbers depend on the order of draws
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """What the comparison can be told."""
+    """Settings of the comparison."""
 
     old: Annotated[str, tyro.conf.Positional]
     """commit to compare with"""

@@ -172,7 +172,7 @@ def counting(family, calls):
                 calls.append(mean)
                 return mean
 
-            # Of the mean, which is an array for each label or one for all.
+            # Notes each computation of the prior's mean: for every label, or one for all.
             shape = jax.ShapeDtypeStruct(normal.mean.shape, normal.mean.dtype)
             mean = jax.pure_callback(note, shape, normal.mean, vmap_method="sequential")
             return type(normal)(mean, normal.log_variance)

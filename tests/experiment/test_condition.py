@@ -143,7 +143,7 @@ def test_an_evaluation_gives_each_image_its_label(here, capsys):
 
 @pytest.fixture
 def drawn(monkeypatch):
-    """What the last figure was given."""
+    """Arguments of the last figure that was drawn."""
     from vae_jax.commands import pictures
 
     given = {}

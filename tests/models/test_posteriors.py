@@ -178,7 +178,7 @@ class Planar(Distribution):
 
 
 def planar(dim, steps):
-    """Of every example mean, log-variance and u; w and b are the flow's own parameters."""
+    """Encoder outputs (mean, log-variance and u of each example); w and b are the flow's own parameters."""
 
     def init(key):
         return {"w": 0.5 * jax.random.normal(key, (steps, dim)), "b": jnp.zeros(steps)}

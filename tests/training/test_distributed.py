@@ -1,4 +1,4 @@
-"""What `start` refuses before it asks anything of JAX, and a single process; two are in `test_two_processes.py`."""
+"""Bad settings of `start`, refused before JAX is asked, and a single process; two are in `test_two_processes.py`."""
 
 import os
 import socket

@@ -145,7 +145,7 @@ def test_a_conditional_model_sees_each_image_with_its_label_and_the_same_z_with_
     np.testing.assert_allclose(images[19, 7], one_z(19, keys[7]), rtol=1e-5, atol=1e-6)
     back = jax.jit(lambda x, label: reconstruct(given(model, label), params, x))
     np.testing.assert_allclose(drawn["reconstructions"][1][5], back(XS[5], labels[5]), rtol=1e-5, atol=1e-6)
-    # Of each pair both have the first one's label.
+    # Both images of a pair have the label of the first.
     np.testing.assert_allclose(drawn["interpolations"][0][1, 0], back(XS[1], labels[1]), rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(drawn["interpolations"][0][1, -1], back(XS[4], labels[1]), rtol=1e-4, atol=1e-5)
     assert "labels 0 to 22 in turn" in captions["samples"] and captions["manifold"].endswith(

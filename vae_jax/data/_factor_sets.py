@@ -19,7 +19,7 @@ def _sprite(index: jax.Array) -> jax.Array:
     return sprites.render(index)[..., None].astype(jnp.float32)
 
 
-# Of the table, which none of these has, nothing is read.
+# These sets are computed from the index alone and have no table to read from.
 def _plain(table: Any, key: jax.Array, index: jax.Array) -> jax.Array:
     return _sprite(index)
 

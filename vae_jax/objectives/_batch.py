@@ -16,7 +16,7 @@ Metrics = dict[str, jax.Array]
 
 
 class Aux(NamedTuple):
-    """What an objective returns beside the loss."""
+    """Metrics and new buffers, which an objective returns beside the loss."""
 
     metrics: Metrics  # scalars, means over the batch
     buffers: Any  # the new params["buffers"]; None for a model that has none

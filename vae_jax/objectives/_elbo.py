@@ -34,7 +34,7 @@ def elbo_from_terms(log_likelihood: ArrayLike, kl: ArrayLike) -> jax.Array:
 
 
 class Encoded(NamedTuple):
-    """What an objective of a statistic of the batch takes from each example."""
+    """Posterior, code and ELBO terms of one example, for objectives that need the whole batch."""
 
     posterior: Distribution  # q(z | x)
     z: Any  # one draw from it
