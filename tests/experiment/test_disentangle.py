@@ -38,7 +38,7 @@ from vae_jax.experiment.share import export_run, summary_of
 from vae_jax.runs import RunFolder
 from vae_jax.training import drawn, init_train_state, make_train_epoch, make_train_step
 from vae_jax.training._examples import batch_at
-from vae_jax.training._validated_epoch import split_key
+from vae_jax.training._plan import split_key
 
 SIZES = (3, 2, 4, 4, 4)
 SMALL = s.DisentangleSettings(

@@ -41,7 +41,6 @@ from vae_jax.training.sharding import (
     gather,
     keep_shardings,
     place,
-    place_examples,
     replicated,
     shardings_of,
     split_batch,
@@ -205,8 +204,8 @@ def main(folder):
     results |= flat("tables", tables_after_an_epoch(mesh)) | flat("tables/fit", fit_tables(mesh))
     results |= flat("microbatches", microbatches_after_an_epoch(mesh))
 
-    key, train = place(KEY, everywhere), place_examples(TRAIN, len(TRAIN), mesh)
-    validation = place_examples(VALIDATION, len(VALIDATION), mesh)
+    key, train = place(KEY, everywhere), place(TRAIN, everywhere)
+    validation = place(VALIDATION, everywhere)
     evaluate = make_evaluate(MODEL, OBJECTIVE, BATCH_SIZE, mesh)
     for name, mesh_of, rules in (("replicated", mesh, ()), ("split", data_mesh(model=2), RULES)):
         shardings = shardings_of(jax.eval_shape(lambda: init_train_state(MODEL, OPTIMIZER, KEY)), mesh_of, rules)

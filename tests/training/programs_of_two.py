@@ -4,6 +4,7 @@ import time
 
 import jax
 import numpy as np
+from jax.experimental.multihost_utils import process_allgather
 
 from training.on_eight_devices import BATCH_SIZE, KEY, MODEL, OBJECTIVE, OPTIMIZER, TRAIN, VALIDATION, flat
 from vae_jax.experiment.prepared import prepare
@@ -14,15 +15,7 @@ from vae_jax.runs import RunFolder
 from vae_jax.training import Progress, init_train_state, make_evaluate, make_train_epoch, make_train_step
 from vae_jax.training.checkpoints import OrbaxCheckpoints
 from vae_jax.training.distributed import from_all, from_writer, is_writer
-from vae_jax.training.sharding import (
-    data_mesh,
-    keep_shardings,
-    place,
-    place_examples,
-    process_rows,
-    replicated,
-    shardings_of,
-)
+from vae_jax.training.sharding import data_mesh, everywhere, keep_shardings, place, replicated, shardings_of
 
 
 class Shard:
@@ -39,21 +32,20 @@ class Shard:
 def on_mesh_of_all():
     """(state, key, train epoch, evaluate) over all processes."""
     mesh = data_mesh()
-    everywhere = replicated(mesh)
     init = lambda key: init_train_state(MODEL, OPTIMIZER, key)
     shardings = shardings_of(jax.eval_shape(init, KEY), mesh)
     step = keep_shardings(make_train_step(MODEL, OBJECTIVE, OPTIMIZER), shardings)
     evaluate = make_evaluate(MODEL, OBJECTIVE, BATCH_SIZE, mesh)
     state = jax.jit(init, out_shardings=shardings)(KEY)
-    return mesh, state, place(KEY, everywhere), make_train_epoch(step, BATCH_SIZE, mesh=mesh), evaluate
+    return mesh, state, everywhere(KEY, mesh), make_train_epoch(step, BATCH_SIZE, mesh=mesh), evaluate
 
 
 def train(folder):
     """An epoch on data of which each process reads its own part; the state saved by both, restored, and one more."""
     mesh, state, key, epoch, evaluate = on_mesh_of_all()
     shard = Shard(TRAIN)
-    examples = place_examples(shard[process_rows(len(TRAIN), mesh)], len(TRAIN), mesh)
-    validation = place_examples(VALIDATION[process_rows(len(VALIDATION), mesh)], len(VALIDATION), mesh)
+    own = shard[np.split(np.arange(len(TRAIN)), jax.process_count())[jax.process_index()]]
+    examples, validation = everywhere((process_allgather(own, tiled=True), VALIDATION), mesh)
     like = state
     state, metrics = epoch(jax.tree.map(jax.numpy.copy, state), key, examples)
     results = (

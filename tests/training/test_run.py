@@ -1,7 +1,8 @@
 import jax
 import numpy as np
 
-from vae_jax.training._run import run_epochs
+from vae_jax.training._history import Progress
+from vae_jax.training._run import Checkpoints, Loop, run_epochs
 
 
 def run(monkeypatch, epochs, due=(), stop_at=None, runs_ahead=True):
@@ -21,17 +22,17 @@ def run(monkeypatch, epochs, due=(), stop_at=None, runs_ahead=True):
         return device_get(metrics)
 
     monkeypatch.setattr(jax, "device_get", reading)
-    fit_state, (history,) = run_epochs(
-        program,
-        0,
-        ((),),
-        epochs=epochs,
-        patience=None,
-        runs_ahead=runs_ahead,
-        due=lambda: int(log[-1].split()[-1]) in due,
-        save=lambda fit_state, histories: log.append(f"save {fit_state} after {len(histories[0])}"),
-        on_epoch=lambda histories: log.append(f"show {len(histories[0])}"),
-    )
+
+    class Logged(Checkpoints):
+        def due(self):
+            return int(log[-1].split()[-1]) in due
+
+        def save(self, progress):
+            log.append(f"save {progress.state} after {len(progress.history)}")
+
+    progress = lambda fit_state, histories: Progress(fit_state, None, histories[0])
+    loop = Loop(epochs, None, Logged(), lambda history: log.append(f"show {len(history)}"), runs_ahead)
+    fit_state, (history,) = run_epochs(program, 0, ((),), loop, progress)
     return log, fit_state, [row["epoch"] for row in history]
 
 

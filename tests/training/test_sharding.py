@@ -13,10 +13,9 @@ from vae_jax.objectives import Aux
 from vae_jax.training import init_train_state, make_evaluate, make_train_epoch
 from vae_jax.training.sharding import (
     data_mesh,
+    everywhere,
     examples_per_device,
     place,
-    place_examples,
-    process_rows,
     replicated,
     shardings_of,
     split_batch,
@@ -119,22 +118,10 @@ def test_an_evaluation_takes_a_batch_that_the_devices_do_not_divide():
     assert not whole.eqns
 
 
-def test_a_single_process_gives_all_rows_to_all_devices():
-    rows = process_rows(7, data_mesh())
-    np.testing.assert_array_equal(rows, np.arange(7))
+def test_each_device_holds_a_copy_of_all_examples():
     examples = np.arange(21, dtype=np.uint8).reshape(7, 3)
-    placed = place_examples(examples[rows], 7, data_mesh())
-    np.testing.assert_array_equal(placed, examples)
-    assert placed.dtype == jnp.uint8
-    assert placed.is_fully_replicated
-    assert isinstance(placed, jax.Array)
-    tree = place_examples({"image": examples, "label": np.arange(7)}, 7, data_mesh())
-    np.testing.assert_array_equal(tree["label"], np.arange(7))
-    assert {leaf.is_fully_replicated for leaf in jax.tree.leaves(tree)} == {True}
-
-
-def test_rows_that_are_not_this_processs_are_refused():
-    with pytest.raises(ValueError, match="rows must be the 7 of process_rows, got 6"):
-        place_examples(np.zeros((6, 3)), 7, data_mesh())
-    with pytest.raises(ValueError, match=r"rows\['a'\] has 7, rows\['b'\] has 6"):
-        place_examples({"a": np.zeros(7), "b": np.zeros(6)}, 7, data_mesh())
+    placed = everywhere({"image": examples, "label": np.arange(7)}, data_mesh())
+    np.testing.assert_array_equal(placed["image"], examples)
+    np.testing.assert_array_equal(placed["label"], np.arange(7))
+    assert placed["image"].dtype == jnp.uint8
+    assert all(isinstance(leaf, jax.Array) and leaf.is_fully_replicated for leaf in jax.tree.leaves(placed))

@@ -11,8 +11,8 @@ from fresh import soon_started
 from vae_jax.models import mlp_vae
 from vae_jax.objectives import negative_elbo
 from vae_jax.training import Diverged, fit_stream, make_evaluate, make_train_step
+from vae_jax.training._plan import split_key
 from vae_jax.training._step import init_train_state
-from vae_jax.training._validated_epoch import split_key
 from vae_jax.training.checkpoints import OrbaxCheckpoints
 
 MODEL = soon_started(mlp_vae((3, 3, 1), 2, hidden=(6,)))

@@ -13,85 +13,66 @@ from vae_jax.distributions._checks import check_count
 from vae_jax.models._checks import WrongShape, check_examples
 from vae_jax.models._model import VAE, Conditional, Example, check_contexts, check_takes_context, num_examples, path_of
 from vae_jax.objectives import Objective, at_step, warm_up_steps_of
-from vae_jax.objectives._wrapped import preprocessed, unprepared
-from vae_jax.training._epoch import num_steps_of
-from vae_jax.training._examples import Examples, batch_at, examples_of, rows
-from vae_jax.training._step import Trainable, check_microbatches
-from vae_jax.training._validated_epoch import split_key
+from vae_jax.objectives._wrapped import unprepared
+from vae_jax.training._examples import Examples, batch_at, rows
+from vae_jax.training._plan import Plan, split_key
+from vae_jax.training._step import as_computed, check_microbatches
 
 
-def check_fit(
-    model: Trainable,
-    objective: Objective,
-    train: Any,
-    validation: Any,
-    key: jax.Array,
-    epochs: int,
-    batch_size: int,
-    steps_per_epoch: int | None,
-    microbatches: int,
-    patience: int | None,
-) -> tuple[Examples, Examples, int]:
-    """Both sets of examples, on the device, and the steps of an epoch.
-
-    Raises or warns as `fit` says, with the line that called it.
-    """
-    examples = {"train": examples_of("train", train), "validation": examples_of("validation", validation)}
-    num_steps = num_steps_of(examples["train"], batch_size, steps_per_epoch)
-    check_numbers(objective, epochs, num_steps, patience, stacklevel=4)
-    check_microbatches(objective, microbatches, batch_size)
-    training_key = split_key(key).train
-    _check_order(examples["train"], key, num_steps, batch_size)
-    shapes = [jax.eval_shape(lambda key, e=e: batch_at(e, key, 0, jnp.arange(1)), key) for e in examples.values()]
-    _check_alike(*shapes)
-    for name, of_name in examples.items():
-        check_examples_of(model, objective, training_key, name, of_name, batch_size)
-    return examples["train"], examples["validation"], num_steps
+def check_fit(plan: Plan, epochs: int, train: Examples, validation: Examples, key: jax.Array) -> None:
+    """Raises or warns as `fit` says, with the line that called it."""
+    check_plan(plan, epochs, stacklevel=4)
+    _check_order(plan, train, key)
+    _check_alike(*(_shapes_at(examples, 1) for examples in (train, validation)))
+    check_examples_of(plan, key, "train", train)
+    check_examples_of(plan, key, "validation", validation)
 
 
-def check_numbers(objective: Objective, epochs: int, num_steps: int, patience: int | None, stacklevel: int = 3) -> None:
-    """Raises or warns as `fit` says; num_steps are those of an epoch."""
+def check_plan(plan: Plan, epochs: int, stacklevel: int = 3) -> None:
+    """Raises or warns as `fit` says, of all but the examples."""
     check_count("epochs", epochs)
-    check_count("the number of training steps, epochs times those of an epoch,", epochs * num_steps)
-    if patience is not None:
-        check_count("patience", patience, least=0)
-    if patience is not None and patience < 1:
-        raise ValueError(f"patience must be at least 1 epoch (or None), got {patience}")
-    warm_up_steps = warm_up_steps_of(objective)
-    if epochs * num_steps < warm_up_steps:
+    num_steps = epochs * plan.steps_per_epoch
+    check_count("the number of training steps, epochs times those of an epoch,", num_steps)
+    if plan.patience is not None:
+        check_count("patience", plan.patience, least=0)
+        if plan.patience < 1:
+            raise ValueError(f"patience must be at least 1 epoch (or None), got {plan.patience}")
+    if num_steps < (warm_up_steps := warm_up_steps_of(plan.objective)):
         warnings.warn(
-            f"the objective's warm-up takes {warm_up_steps} steps, and this run ends before it, after "
-            f"{epochs * num_steps} ({epochs} epochs of {num_steps}): no epoch counts as the best or stops the run "
-            "early, and the parameters of the last are kept; train for more epochs, or warm up in fewer steps",
+            f"the objective's warm-up takes {warm_up_steps} steps, and this run ends before it, after {num_steps} "
+            f"({epochs} epochs of {plan.steps_per_epoch}): no epoch counts as the best or stops the run early, and the "
+            "parameters of the last are kept; train for more epochs, or warm up in fewer steps",
             stacklevel=stacklevel,
         )
+    check_microbatches(plan.objective, plan.microbatches, plan.batch_size)
 
 
-def check_examples_of(
-    model: Trainable, objective: Objective, key: jax.Array, name: str, examples: Examples, batch_size: int
-) -> None:
+def check_examples_of(plan: Plan, key: jax.Array, name: str, examples: Examples) -> None:
     """Refuses arrays that `check_finite` refuses, and examples of which `check_first_batch` refuses the first batch.
 
     Also a function `at` that returns another number of examples than it is given indices, and contexts that the model
     refuses.
     """
-    shapes = jax.eval_shape(lambda key: batch_at(examples, key, 0, jnp.arange(batch_size)), key)
-    if (found := num_examples(name, shapes)) != batch_size:
-        raise ValueError(f"{name}.at must return one example for each index, {batch_size}, got {found}")
-    batch = batch_at(examples, key, 0, jnp.arange(min(batch_size, examples.count)))
+    if (found := num_examples(name, _shapes_at(examples, plan.batch_size))) != plan.batch_size:
+        raise ValueError(f"{name}.at must return one example for each index, {plan.batch_size}, got {found}")
+    key = split_key(key).train
+    batch = batch_at(examples, key, 0, jnp.arange(min(plan.batch_size, examples.count)))
     known = examples.data if examples.at is rows else batch
     check_finite(name, known)
-    check_contexts(model, name, known)
-    check_first_batch(model, objective, key, name, batch)
+    check_contexts(plan.model, name, known)
+    check_first_batch(plan.model, plan.objective, key, name, batch)
 
 
-def _check_order(examples: Examples, key: jax.Array, num_steps: int, batch_size: int) -> None:
-    order = lambda key: examples.order(key, 0, num_steps, examples.count, batch_size)
+def _shapes_at(examples: Examples, size: int) -> Any:
+    return jax.eval_shape(lambda key: batch_at(examples, key, 0, jnp.arange(size)), jax.random.key(0))
+
+
+def _check_order(plan: Plan, examples: Examples, key: jax.Array) -> None:
+    wanted = plan.steps_per_epoch, plan.batch_size
+    order = lambda key: examples.order(key, 0, plan.steps_per_epoch, examples.count, plan.batch_size)
     shape = getattr(jax.eval_shape(order, key), "shape", None)
-    if shape != (num_steps, batch_size):
-        raise ValueError(
-            f"train.order must return indices of shape [num_steps, batch_size], {(num_steps, batch_size)}, got {shape}"
-        )
+    if shape != wanted:
+        raise ValueError(f"train.order must return indices of shape [num_steps, batch_size], {wanted}, got {shape}")
 
 
 def _check_alike(train: Any, validation: Any) -> None:
@@ -148,8 +129,7 @@ def check_first_batch(model: Any, objective: Objective, key: jax.Array, name: st
             check_takes_context(model, isinstance(batch, Example))
         except TypeError as error:
             raise TypeError(f"{name}: {error}") from None
-    step_key = jax.random.fold_in(key, 0)
-    seen = jax.jit(lambda key, batch: preprocessed(at_step(objective, 0), key, batch)[2])(step_key, batch)
+    seen = jax.jit(lambda key, batch: as_computed(objective, 0, key, batch)[2])(key, batch)
     xs = jax.tree.leaves(seen.x if isinstance(seen, Example) else seen)
     if not any(jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in xs):
         return

@@ -12,13 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from vae_jax.models._model import Example, num_examples, path_of
-from vae_jax.objectives import Objective, at_step
-from vae_jax.objectives._batch import keys_of_examples
-from vae_jax.objectives._wrapped import preprocessed
+from vae_jax.objectives import Objective
+from vae_jax.objectives._batch import Metrics, keys_of_examples
 from vae_jax.params import join_buffers, split_buffers
 from vae_jax.training._history import Row
-from vae_jax.training._step import Trainable, TrainState, TrainStep, differentiated
-from vae_jax.training._validated_epoch import is_finite_step
+from vae_jax.training._plan import Keys, Plan, is_finite_step
+from vae_jax.training._step import TrainState, as_computed, differentiated
 
 _TERMS = {"rate": "the rate, KL(q(z | x) || p(z)),", "distortion": "the distortion, -log p(x | z),"}
 _SUMS = ("elbo", "loss")  # of other terms, which say more
@@ -45,16 +44,19 @@ BatchOf = Callable[[int], tuple[Any, np.ndarray | None]]
 
 
 class Replay(NamedTuple):
-    """Parts of a fit that are needed to repeat any of its steps."""
+    """What is needed to repeat any step of a fit."""
 
-    model: Trainable
-    objective: Objective
-    microbatches: int
-    step: TrainStep
-    key: jax.Array  # of the training
-    init: Callable[[], TrainState]
-    batch: BatchOf
-    steps_per_epoch: int
+    plan: Plan
+    keys: Keys
+    batch_of: BatchOf
+
+    def step(self, state: TrainState, batch: Any) -> tuple[TrainState, Metrics]:
+        """The step from a state, as it was taken."""
+        return self.plan.step(state, self.keys.train, batch)
+
+    def as_computed(self, state: TrainState, batch: Any) -> tuple[Objective, jax.Array, Any]:
+        """The objective, the key and the batch, preprocessed, of the step from a state."""
+        return as_computed(self.plan.objective, state.step, self.keys.train, batch)
 
 
 def explain(replay: Replay, state: TrainState, last_row: Row) -> tuple[TrainState, Divergence]:
@@ -79,10 +81,11 @@ def explain(replay: Replay, state: TrainState, last_row: Row) -> tuple[TrainStat
             "when it is taken again alone; the parameters at its end are kept: lower the learning rate"
         )
         return state, Divergence(epoch, number, "the training loss", None, None, message)
-    batch, indices = replay.batch(number)
+    batch, indices = replay.batch_of(number)
     size = num_examples("batch", batch)
     term, value, positions = _cause(replay, state, batch)
-    epoch, of_epoch = divmod(number, replay.steps_per_epoch)
+    num_steps = replay.plan.steps_per_epoch
+    epoch, of_epoch = divmod(number, num_steps)
     position, example, whose = None, None, "for its batch as a whole"
     if positions:
         position = positions[0]
@@ -92,9 +95,9 @@ def explain(replay: Replay, state: TrainState, last_row: Row) -> tuple[TrainStat
         alone = len(positions) == 1
         whose = first if alone else f"at {len(positions)} of the {size} examples of its batch, first {first}"
     message = (
-        f"training diverged in epoch {epoch + 1} at step {number + 1} (step {of_epoch + 1} of "
-        f"{replay.steps_per_epoch}): {term} is not finite ({value:g}), {whose}; the parameters before that step are "
-        f"kept: {_advice(replay, state, batch, len(positions))}"
+        f"training diverged in epoch {epoch + 1} at step {number + 1} (step {of_epoch + 1} of {num_steps}): {term} is "
+        f"not finite ({value:g}), {whose}; the parameters before that step are kept: "
+        f"{_advice(replay, state, batch, len(positions))}"
     )
     return state, Divergence(epoch + 1, number + 1, term.rstrip(","), example, position, message)
 
@@ -115,14 +118,13 @@ def _walk(replay: Replay, state: TrainState) -> tuple[TrainState, bool]:
     """Repeats the epoch step by step; returns the state before the step that fails, and whether one does."""
 
     @jax.jit
-    def checked(state: TrainState, key: jax.Array, batch: Any) -> tuple[TrainState, jax.Array]:
-        new, metrics = replay.step(state, key, batch)
+    def checked(state: TrainState, batch: Any) -> tuple[TrainState, jax.Array]:
+        new, metrics = replay.step(state, batch)
         return new, is_finite_step(state, new, metrics["loss"])
 
-    first = int(state.step)
-    end = (first // replay.steps_per_epoch + 1) * replay.steps_per_epoch
-    for number in range(first, end):
-        following, finite = checked(state, replay.key, replay.batch(number)[0])
+    num_steps = replay.plan.steps_per_epoch
+    for number in range(first := int(state.step), (first // num_steps + 1) * num_steps):
+        following, finite = checked(state, replay.batch_of(number)[0])
         if not bool(finite):
             return state, True
         state = following
@@ -131,16 +133,16 @@ def _walk(replay: Replay, state: TrainState) -> tuple[TrainState, bool]:
 
 def _cause(replay: Replay, state: TrainState, batch: Any) -> tuple[str, float, tuple[int, ...]]:
     """The term that is not finite, its value, and the positions in the batch of the examples whose own it is."""
-    model, objective, key = replay.model, replay.objective, replay.key
-    compute = jax.jit(lambda state, batch: differentiated(model, objective, state, key, batch, replay.microbatches))
-    (loss, aux), gradient = compute(state, batch)
+    plan, key = replay.plan, replay.keys.train
+    compute = lambda state, batch: differentiated(plan.model, plan.objective, state, key, batch, plan.microbatches)
+    (loss, aux), gradient = jax.jit(compute)(state, batch)
     values = {name: float(value) for name, value in {**aux.metrics, "loss": loss}.items() if jnp.ndim(value) == 0}
     if not math.isfinite(float(loss)):
         return *_first_term(values), _examples(replay, state, batch, with_gradient=False)
     name = _first_leaf(gradient)
     if name is not None:
         return f"the gradient of {name}", math.nan, _examples(replay, state, batch, with_gradient=True)
-    name = _first_leaf(split_buffers(jax.jit(replay.step)(state, key, batch)[0].params)[0])
+    name = _first_leaf(split_buffers(jax.jit(replay.step)(state, batch)[0].params)[0])
     return f"the optimizer's update of {name or 'the parameters'}", math.nan, ()
 
 
@@ -164,7 +166,7 @@ def _examples(replay: Replay, state: TrainState, batch: Any, with_gradient: bool
 
     def is_finite(trained: Any, objective: Objective, key: jax.Array, example: Any) -> jax.Array:
         one = jax.tree.map(lambda leaf: leaf[None], example)
-        loss_of = lambda trained: objective(replay.model, join_buffers(trained, buffers), key, one)
+        loss_of = lambda trained: objective(replay.plan.model, join_buffers(trained, buffers), key, one)
         if not with_gradient:
             return jnp.isfinite(loss_of(trained)[0])
         gradient = jax.grad(loss_of, has_aux=True)(trained)[0]
@@ -172,8 +174,7 @@ def _examples(replay: Replay, state: TrainState, batch: Any, with_gradient: bool
 
     @partial(jax.jit, static_argnums=2)
     def of_all(trained: Any, batch: Any, own_keys: bool) -> jax.Array:
-        key = jax.random.fold_in(replay.key, state.step)
-        objective, key, prepared = preprocessed(at_step(replay.objective, state.step), key, batch)
+        objective, key, prepared = replay.as_computed(state, batch)
         keys = keys_of_examples(key, num_examples("batch", batch))[:, None]
         key_of = lambda keys: keys if own_keys else key
         return jax.lax.map(lambda args: is_finite(trained, objective, key_of(args[0]), args[1]), (keys, prepared))
@@ -189,8 +190,7 @@ def _examples(replay: Replay, state: TrainState, batch: Any, with_gradient: bool
 
 
 def _advice(replay: Replay, state: TrainState, batch: Any, to_blame: int) -> str:
-    key = jax.random.fold_in(replay.key, state.step)
-    seen = preprocessed(at_step(replay.objective, state.step), key, batch)[2]
+    seen = replay.as_computed(state, batch)[2]
     general = "lower the learning rate, or clip the gradient (optax.clip_by_global_norm)"
     if to_blame == 1:
         general = "look at that example, or lower the learning rate"
@@ -207,8 +207,8 @@ def _advice(replay: Replay, state: TrainState, batch: Any, to_blame: int) -> str
             break
     else:
         return general
-    first, _ = replay.batch(0)
-    loss = float(jax.jit(replay.step)(replay.init(), replay.key, first)[1]["loss"])
+    first_state, (first_batch, _) = replay.plan.init(replay.keys.init).state, replay.batch_of(0)
+    loss = float(jax.jit(replay.step)(first_state, first_batch)[1]["loss"])
     if math.isfinite(loss) and abs(loss) <= 100.0 * sum(math.prod(leaf.shape[1:]) for _, leaf in leaves):
         return general
     return (

@@ -15,13 +15,13 @@ from vae_jax.objectives._batch import Metrics
 from vae_jax.params import Params
 from vae_jax.training._checks import check_fit
 from vae_jax.training._divergence import Diverged, Divergence, Replay
-from vae_jax.training._epoch import make_train_epoch
-from vae_jax.training._examples import Examples
+from vae_jax.training._epoch import num_steps_of
+from vae_jax.training._examples import Examples, examples_of
 from vae_jax.training._fit import batches_in_memory
 from vae_jax.training._history import History, Progress, best_epoch
-from vae_jax.training._run import IN_MEMORY, Checkpoints, Parts, Program, parts_of, run_to_end
+from vae_jax.training._plan import FitState, Keys, Plan, split_key
+from vae_jax.training._run import IN_MEMORY, Checkpoints, Loop, Program, run_to_end
 from vae_jax.training._step import Trainable, TrainState
-from vae_jax.training._validated_epoch import FitState, Keys, make_validated_epoch, split_key
 
 # A model's own numbers (a pytree of scalars, or None) -> its objective and optimizer.
 Setup = Callable[[Any], tuple[Objective, optax.GradientTransformation]]
@@ -93,44 +93,34 @@ def fit_ensemble(
     num_models = _num_models(numbers, keys)
     # Each model's own numbers once as they are: what refuses a number cannot see one that is traced.
     setups = [setup(jax.tree.map(lambda leaf, i=i: leaf[i], numbers)) for i in range(num_models)]
-    of_train, of_validation, num_steps = check_fit(
-        model, setups[0][0], train, validation, keys[0], epochs, batch_size, steps_per_epoch, microbatches, patience
-    )
+    train, validation = examples_of("train", train), examples_of("validation", validation)
+    num_steps = num_steps_of(train, batch_size, steps_per_epoch)
+
+    def plan_of(setup: tuple[Objective, optax.GradientTransformation]) -> Plan:
+        return Plan(model, *setup, num_steps, batch_size, microbatches, patience)
+
+    check_fit(plan_of(setups[0]), epochs, train, validation, keys[0])
     split = jax.vmap(split_key)(keys)
 
-    def parts(numbers: Any) -> Parts:
-        options: dict[str, Any] = {"microbatches": microbatches, "patience": patience}
-        return parts_of(model, *setup(numbers), num_steps=num_steps, batch_size=batch_size, **options)
-
     def epoch(fit_state: FitState, numbers: Any, keys: Keys, *examples: Examples) -> tuple[FitState, Metrics]:
-        own = parts(numbers)
-        train_epoch = make_train_epoch(own.step, batch_size, num_steps=num_steps)
-        return make_validated_epoch(train_epoch, own.judge)(fit_state, keys, *examples)
+        return plan_of(setup(numbers)).validated_epoch(fit_state, keys, *examples)
 
-    inits = jax.jit(jax.vmap(lambda numbers, keys: parts(numbers).init(keys.init)))
-    arguments = (jax.eval_shape(inits, numbers, split), numbers, split, of_train, of_validation)
+    inits = jax.jit(jax.vmap(lambda numbers, keys: plan_of(setup(numbers)).init(keys.init)))
+    arguments = (jax.eval_shape(inits, numbers, split), numbers, split, train, validation)
     program = jax.jit(over_models(epoch, num_shared=2), donate_argnums=0).lower(*arguments).compile()
-    check_fits(program, num_models, sum(leaf.nbytes for leaf in jax.tree.leaves((of_train, of_validation))))
+    check_fits(program, num_models, sum(leaf.nbytes for leaf in jax.tree.leaves((train, validation))))
 
     def make_program(fit_state: FitState) -> Program:
         on_start()
-        return lambda fit_state: program(fit_state, numbers, split, of_train, of_validation)
+        return lambda fit_state: program(fit_state, numbers, split, train, validation)
 
     def replay_of(i: int) -> Replay:
         keys, own = jax.tree.map(lambda leaf: leaf[i], (split, numbers))
-        return parts(own).replay(keys, batches_in_memory(keys.train, of_train, batch_size, num_steps))
+        plan = plan_of(setup(own))
+        return Replay(plan, keys, batches_in_memory(plan, keys, train))
 
-    progress, diverged = run_to_end(
-        EnsembleProgress,
-        lambda: inits(numbers, split),
-        make_program,
-        replay_of,
-        num_models=num_models,
-        epochs=epochs,
-        patience=patience,
-        checkpoints=checkpoints,
-        on_epoch=on_epoch,
-    )
+    init, loop = lambda: inits(numbers, split), Loop(epochs, patience, checkpoints, on_epoch)
+    progress, diverged = run_to_end(EnsembleProgress, init, make_program, replay_of, loop, num_models=num_models)
     if not any(best_epoch(rows) for rows in progress.history):
         first = next(divergence for divergence in diverged if divergence is not None)
         raise Diverged(f"no model has an epoch of finite loss; the first: {first.message}")

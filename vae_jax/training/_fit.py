@@ -14,12 +14,12 @@ from jax.sharding import Mesh
 from vae_jax.objectives import Objective
 from vae_jax.training._checks import check_fit
 from vae_jax.training._divergence import BatchOf
-from vae_jax.training._epoch import make_train_epoch
-from vae_jax.training._examples import Examples, batch_at
+from vae_jax.training._epoch import num_steps_of
+from vae_jax.training._examples import Examples, batch_at, examples_of
 from vae_jax.training._history import History, Progress
-from vae_jax.training._run import IN_MEMORY, Checkpoints, Program, parts_of, run_one
+from vae_jax.training._plan import FitState, Keys, Plan, split_key
+from vae_jax.training._run import IN_MEMORY, Checkpoints, Loop, Program, run_one
 from vae_jax.training._step import Trainable
-from vae_jax.training._validated_epoch import FitState, make_validated_epoch, split_key
 from vae_jax.training.sharding import Rules, everywhere
 
 
@@ -68,7 +68,7 @@ def fit(
         early.
       mesh: the devices to train on, of `data_mesh`: each makes and computes its part of every batch, and the results
         are those of one device up to the order of sums. None: JAX's default device. In a run of several processes each
-        gives all examples, or has placed them by `place_examples`.
+        gives all examples; `jax.experimental.multihost_utils.process_allgather` gathers what each has read.
       rules: which parameters are split over the mesh's axis "model", as `shardings_of` takes them; else every device
         holds them all.
       checkpoints: where to save progress, and to restore it from if there is any; by default it is in memory only.
@@ -88,45 +88,34 @@ def fit(
         before, and the message names the term of the loss, the step and the example. A run that is restored from there
         raises it again.
     """
-    of_train, of_validation, num_steps = check_fit(
-        model, objective, train, validation, key, epochs, batch_size, steps_per_epoch, microbatches, patience
-    )
-    parts = parts_of(
-        model,
-        objective,
-        optimizer,
-        num_steps=num_steps,
-        batch_size=batch_size,
-        microbatches=microbatches,
-        patience=patience,
-        mesh=mesh,
-        rules=rules,
-    )
-    keys, *examples = everywhere((split_key(key), of_train, of_validation), mesh)
+    train, validation = examples_of("train", train), examples_of("validation", validation)
+    num_steps = num_steps_of(train, batch_size, steps_per_epoch)
+    plan = Plan(model, objective, optimizer, num_steps, batch_size, microbatches, patience, mesh, rules)
+    check_fit(plan, epochs, train, validation, key)
+    keys, *examples = everywhere((split_key(key), train, validation), mesh)
 
     def make_program(fit_state: FitState) -> Program:
-        train_epoch = make_train_epoch(parts.step, batch_size, num_steps=num_steps, mesh=mesh)
-        epoch = make_validated_epoch(train_epoch, parts.judge)
-        program = jax.jit(epoch, donate_argnums=0, out_shardings=parts.out_shardings)
+        program = jax.jit(plan.validated_epoch, donate_argnums=0, out_shardings=plan.out_shardings)
         compiled = program.lower(fit_state, keys, *examples).compile()
         on_start()
         return lambda fit_state: compiled(fit_state, keys, *examples)
 
-    batch_of = batches_in_memory(keys.train, examples[0], batch_size, num_steps)
-    until: dict[str, Any] = {"epochs": epochs, "patience": patience, "checkpoints": checkpoints, "on_epoch": on_epoch}
-    return run_one(parts, keys, make_program, batch_of, **until)
+    batch_of = batches_in_memory(plan, keys, examples[0])
+    return run_one(plan, keys, make_program, batch_of, Loop(epochs, patience, checkpoints, on_epoch))
 
 
-def batches_in_memory(key: jax.Array, examples: Examples, batch_size: int, num_steps: int) -> BatchOf:
+def batches_in_memory(plan: Plan, keys: Keys, examples: Examples) -> BatchOf:
     """(step, from 0) -> the batch that `make_train_epoch` gives it, and the index of each of its examples."""
+    num_steps = plan.steps_per_epoch
 
     @lru_cache(maxsize=1)
     def order(epoch: int) -> np.ndarray:
-        return np.asarray(examples.order(key, epoch * num_steps, num_steps, examples.count, batch_size))
+        indices = examples.order(keys.train, epoch * num_steps, num_steps, examples.count, plan.batch_size)
+        return np.asarray(indices)
 
     def batch_of(step: int) -> tuple[Any, np.ndarray]:
         epoch, of_epoch = divmod(step, num_steps)
         indices = order(epoch)[of_epoch]
-        return batch_at(examples, key, step, indices), indices
+        return batch_at(examples, keys.train, step, indices), indices
 
     return batch_of

@@ -91,11 +91,10 @@ def differentiated(
 ) -> tuple[tuple[jax.Array, Aux], Any]:
     """((loss, aux), gradient of the trained parameters) at a state, as the step from it computes them."""
     trained, buffers = split_buffers(state.params)
-    step_key = jax.random.fold_in(key, state.step)
-    at, step_key, batch = preprocessed(at_step(objective, state.step), step_key, batch)
+    objective, step_key, batch = as_computed(objective, state.step, key, batch)
 
     def value_and_gradient(key: jax.Array, batch: Any) -> tuple[tuple[jax.Array, Aux], Any]:
-        loss_of = lambda trained: at(model, join_buffers(trained, buffers), key, batch)
+        loss_of = lambda trained: objective(model, join_buffers(trained, buffers), key, batch)
         return jax.value_and_grad(loss_of, has_aux=True)(trained)
 
     if microbatches == 1:
@@ -115,6 +114,11 @@ def differentiated(
     total, values = jax.lax.scan(add, jax.tree.map(jnp.zeros_like, trained), parts)
     loss, metrics = jax.tree.map(partial(jnp.mean, axis=0), values)
     return (loss, Aux(metrics, buffers)), jax.tree.map(lambda leaf: leaf / microbatches, total)
+
+
+def as_computed(objective: Objective, step: Any, key: jax.Array, batch: Any) -> tuple[Objective, jax.Array, Any]:
+    """The objective, the key and the batch, preprocessed, of the step with that number in a run with that key."""
+    return preprocessed(at_step(objective, step), jax.random.fold_in(key, step), batch)
 
 
 def check_microbatches(objective: Objective, microbatches: int, batch_size: int | None = None) -> None:

@@ -17,12 +17,12 @@ from vae_jax.distributions._checks import check_count
 from vae_jax.models._model import check_contexts
 from vae_jax.objectives import Objective
 from vae_jax.objectives._batch import Metrics
-from vae_jax.training._checks import check_examples_of, check_finite, check_numbers
+from vae_jax.training._checks import check_examples_of, check_finite, check_plan
 from vae_jax.training._examples import examples_of
 from vae_jax.training._history import History, Progress
-from vae_jax.training._run import IN_MEMORY, Checkpoints, Program, parts_of, run_one
-from vae_jax.training._step import Trainable, TrainState, TrainStep, check_microbatches
-from vae_jax.training._validated_epoch import FitState, split_key
+from vae_jax.training._plan import FitState, Plan, split_key
+from vae_jax.training._run import IN_MEMORY, Checkpoints, Loop, Program, run_one
+from vae_jax.training._step import Trainable, TrainState, TrainStep
 from vae_jax.training.sharding import Rules, everywhere, split_batch
 
 
@@ -80,21 +80,10 @@ def fit_stream(
       Exception: what the stream raises.
     """
     num_steps, batch_size = batches.steps_per_epoch, batches.batch_size
-    of_validation = examples_of("validation", validation)
-    check_numbers(objective, epochs, num_steps, patience)
-    check_microbatches(objective, microbatches, batch_size)
-    check_examples_of(model, objective, split_key(key).train, "validation", of_validation, batch_size)
-    parts = parts_of(
-        model,
-        objective,
-        optimizer,
-        num_steps=num_steps,
-        batch_size=batch_size,
-        microbatches=microbatches,
-        patience=patience,
-        mesh=mesh,
-        rules=rules,
-    )
+    plan = Plan(model, objective, optimizer, num_steps, batch_size, microbatches, patience, mesh, rules)
+    validation = examples_of("validation", validation)
+    check_plan(plan, epochs)
+    check_examples_of(plan, key, "validation", validation)
     keys = everywhere(split_key(key), mesh)
 
     def put(chunk: Any) -> Any:
@@ -112,9 +101,9 @@ def fit_stream(
 
     def make_program(fit_state: FitState) -> Program:
         batches.seek(int(fit_state.state.step))
-        epoch = make_train_stream_epoch(parts.step, num_steps, put=put, on_chunk=on_chunk, mesh=mesh)
-        judge = jax.jit(parts.judge, donate_argnums=0, out_shardings=parts.out_shardings)
-        held_out = everywhere(of_validation, mesh)
+        epoch = make_train_stream_epoch(plan.step, num_steps, put=put, on_chunk=on_chunk, mesh=mesh)
+        judge = jax.jit(plan.judge, donate_argnums=0, out_shardings=plan.out_shardings)
+        held_out = everywhere(validation, mesh)
 
         def program(fit_state: FitState) -> tuple[FitState, Metrics]:
             # A copy: the epoch takes the memory of its state.
@@ -128,9 +117,9 @@ def fit_stream(
         one = put(jax.tree.map(lambda leaf: leaf[None], next(batches)))
         return jax.tree.map(lambda leaf: leaf[0], one), None  # the stream does not say which examples it took
 
-    until: dict[str, Any] = {"epochs": epochs, "patience": patience, "checkpoints": checkpoints, "on_epoch": on_epoch}
     # It does not run ahead: the stream would be read for an epoch that there may not be.
-    return run_one(parts, keys, make_program, batch_of, runs_ahead=False, **until)
+    loop = Loop(epochs, patience, checkpoints, on_epoch, runs_ahead=False)
+    return run_one(plan, keys, make_program, batch_of, loop)
 
 
 def make_train_stream_epoch(

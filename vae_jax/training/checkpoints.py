@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import errno
-import json
 import logging
 import re
 import shutil
@@ -23,6 +23,7 @@ from vae_jax.atomic import remove_folder, sync_folder
 from vae_jax.checksums import NAME as CHECKSUMS
 from vae_jax.checksums import Damaged, check_sealed, seal
 from vae_jax.differences import differing
+from vae_jax.json_files import parse_object, read_text
 from vae_jax.params import Params
 from vae_jax.training._ensemble import EnsembleProgress
 from vae_jax.training._history import Progress
@@ -41,6 +42,7 @@ class OtherRun(ValueError):
     """Error for a checkpoint of another model, key or config than the run that restores it."""
 
 
+@dataclasses.dataclass
 class OrbaxCheckpoints:
     """Saves the progress of a fit, of one model or of many, in a folder.
 
@@ -50,43 +52,26 @@ class OrbaxCheckpoints:
 
     The first save is due after the first epoch, then one every `every_seconds`, or less often if the state is so large
     that more than a tenth of the time went to saving; the epochs in between cost only their own time to repeat.
-
-    Args:
-      directory: made if it does not exist.
-      key: the run's key, saved with the rest and compared on restore.
-      config: JSON-like; saved with the rest, so that a checkpoint says by itself what it is of, and compared.
-      every_seconds: 0 saves after every epoch.
-      changeable: fields of config that may differ from those of the save that is restored.
-      notes: (progress) -> JSON-like notes to save beside it; `restore` leaves those that it finds in `restored_notes`.
-      stop: returns whether the fit is to be ended: a save is then due, and `stopping` is True once it is made.
-      say: takes a line for the user.
     """
 
-    def __init__(
-        self,
-        directory: Path,
-        key: jax.Array,
-        config: Mapping[str, Any],
-        every_seconds: float = 10.0,
-        *,
-        changeable: Collection[str] = (),
-        notes: Callable[[Any], Mapping[str, Any]] = lambda progress: {},
-        stop: Callable[[], bool] = lambda: False,
-        say: Callable[[str], Any] = lambda text: None,
-    ):
-        self._directory = directory.resolve()
+    directory: Path  # made if it does not exist
+    key: jax.Array  # the run's, saved with the rest and compared on restore
+    config: Mapping[str, Any]  # JSON-like, saved likewise, so that a checkpoint says by itself what it is of
+    every_seconds: float = 10.0  # 0 saves after every epoch
+    _: dataclasses.KW_ONLY
+    changeable: Collection[str] = ()  # fields of config that may differ from those of the save that is restored
+    notes: Callable[[Any], Mapping[str, Any]] = lambda progress: {}  # (progress) -> JSON-like, saved beside it
+    stop: Callable[[], bool] = lambda: False  # whether the fit is to be ended: a save is then due
+    say: Callable[[str], Any] = lambda text: None  # takes a line for the user
+    stopping: bool = dataclasses.field(default=False, init=False)  # True once that save is made
+    restored_notes: Mapping[str, Any] = dataclasses.field(default_factory=dict, init=False)  # of the one restored
+
+    def __post_init__(self) -> None:
+        self.directory = self.directory.resolve()
         # On the host: of several processes each has it, and orbax takes no array that lies on one's devices alone.
-        self._key = np.asarray(jax.random.key_data(key))
-        self._config = dict(config)
-        self._every_seconds = self._interval = every_seconds
-        self._changeable = changeable
-        self._notes = notes
-        self._stop = stop
-        self._say = say
-        self._last_save = float("-inf")
+        self._key = np.asarray(jax.random.key_data(self.key))
+        self._interval, self._last_save = self.every_seconds, float("-inf")
         self._damaged: list[int] = []  # saves that `restore` found and passed over
-        self.stopping = False
-        self.restored_notes: Mapping[str, Any] = {}
 
     def due(self) -> bool:
         """Returns whether it is time to save, by the clock of the process that writes.
@@ -94,7 +79,7 @@ class OrbaxCheckpoints:
         Several processes agree on it through their devices, and so wait for the epoch that these are at.
         """
         late = time.monotonic() - self._last_save >= self._interval
-        asked = from_all([late, self._stop()])
+        asked = from_all([late, self.stop()])
         late = asked[0][0]
         self.stopping = any(stop for _, stop in asked)  # a scheduler may end one process alone
         return late or self.stopping
@@ -106,37 +91,37 @@ class OrbaxCheckpoints:
           OSError: the folder cannot be written, for example because the disk is full; earlier saves stay.
         """
         began = time.monotonic()
-        notes = {"history": list(progress.history), "config": self._config, "notes": self._notes(progress)}
+        notes = {"history": list(progress.history), "config": dict(self.config), "notes": self.notes(progress)}
         items = ocp.args.Composite(
             last=ocp.args.StandardSave({"state": progress.state._asdict(), "key": self._key}),
             best=ocp.args.StandardSave(progress.best_params),
             progress=ocp.args.JsonSave({"format": _FORMAT, **notes}),
         )
         # A number of its own, not the training step: the last step is saved again when something is fitted after it.
-        number = from_writer(max(_numbers(self._directory), default=0) + 1)
-        unfinished = self._directory / f"{number}.unfinished"
-        with _writing(self._directory, unfinished.name):
+        number = from_writer(max(_numbers(self.directory), default=0) + 1)
+        unfinished = self.directory / f"{number}.unfinished"
+        with _writing(self.directory, unfinished.name):
             if is_writer():
-                self._directory.mkdir(parents=True, exist_ok=True)
-                for path in self._directory.iterdir():
+                self.directory.mkdir(parents=True, exist_ok=True)
+                for path in self.directory.iterdir():
                     if _LEFT_OVER.match(path.name):  # of a process that was killed
                         shutil.rmtree(path, ignore_errors=True)
-                _check_room(self._directory, (progress.state, progress.best_params))
+                _check_room(self.directory, (progress.state, progress.best_params))
             from_writer(None)
             with _checkpointer() as checkpointer:
                 checkpointer.save(unfinished, args=items)
             if is_writer():
                 seal(unfinished)
-                unfinished.rename(self._directory / str(number))
-                sync_folder(self._directory)
-                whole = sorted(set(_numbers(self._directory)) - set(self._damaged))
-                for old in (*self._damaged, *whole[:-KEPT]):
-                    remove_folder(self._directory / str(old))
+                unfinished.rename(self.directory / str(number))
+                sync_folder(self.directory)
+                whole = [kept for kept in _numbers(self.directory) if kept not in self._damaged]
+                for old in (*self._damaged, *whole[KEPT:]):
+                    remove_folder(self.directory / str(old))
                 self._damaged = []
             from_writer(None)
         self._last_save = time.monotonic()
-        if self._every_seconds:
-            self._interval = max(self._every_seconds, _MOST_SHARE * (self._last_save - began))
+        if self.every_seconds:
+            self._interval = max(self.every_seconds, _MOST_SHARE * (self._last_save - began))
 
     def restore(self, like: T) -> T | None:
         """The saved progress, in the structure of `like` (`Progress` or `EnsembleProgress`); None if there is none.
@@ -146,15 +131,15 @@ class OrbaxCheckpoints:
           OtherRun: what was saved is of another model, key or config.
         """
         assert isinstance(like, (Progress, EnsembleProgress))
-        path, faults = newest_whole(self._directory) if is_writer() else (None, [])
+        path, faults = newest_whole(self.directory) if is_writer() else (None, [])
         name = from_writer(None if path is None else path.name)
         if name is None:
             return None
-        path = self._directory / name
+        path = self.directory / name
         for fault in faults:
-            self._say(f"{fault}: continuing from the one before it, {path}")
-        self._damaged = [number for number in _numbers(self._directory) if number > int(name)]
-        saved = _read_own(path, like.best_params, self._config, self._changeable)
+            self.say(f"{fault}: continuing from the one before it, {path}")
+        self._damaged = [number for number in _numbers(self.directory) if number > int(name)]
+        saved = _read_own(path, like.best_params, self.config, self.changeable)
         last = {"state": like.state._asdict(), "key": self._key}
         restored = _restore(
             path,
@@ -162,7 +147,7 @@ class OrbaxCheckpoints:
             best=ocp.args.StandardRestore(_abstract(like.best_params)),
         )
         if not (restored.last["key"] == self._key).all():
-            raise OtherRun(f"the checkpoint in {self._directory} belongs to a run with another key (seed)")
+            raise OtherRun(f"the checkpoint in {self.directory} belongs to a run with another key (seed)")
         self.restored_notes = saved.get("notes", {})
         state = type(like.state)(**restored.last["state"])
         return type(like)(state, restored.best, _as_tuples(saved["history"]))
@@ -195,8 +180,7 @@ def load_best(
 
 def newest(directory: Path) -> Path | None:
     """The newest save in a folder of checkpoints, whole or not; None if there is none."""
-    numbers = _numbers(directory)
-    return directory.resolve() / str(max(numbers)) if numbers else None
+    return next((directory.resolve() / str(number) for number in _numbers(directory)), None)
 
 
 def newest_whole(directory: Path) -> tuple[Path | None, list[str]]:
@@ -205,15 +189,14 @@ def newest_whole(directory: Path) -> tuple[Path | None, list[str]]:
     Raises:
       Damaged: there are saves, and none is whole.
     """
-    faults = []
-    for number in sorted(_numbers(directory), reverse=True):
+    faults: list[str] = []
+    for number in _numbers(directory):
         path = directory.resolve() / str(number)
         try:
             check_whole(path, ("last", "best", "progress"))
+            return path, faults
         except Damaged as error:
             faults.append(str(error))
-            continue
-        return path, faults
     if faults:
         raise Damaged(f"{faults[0]}, and there is no whole one before it; begin a new run")
     return None, []
@@ -225,14 +208,11 @@ def read_progress(path: Path) -> dict[str, Any]:
     Raises:
       Damaged: it cannot be read.
     """
-    file = path / _PROGRESS
     try:
-        if not file.is_file() or file.stat().st_size > _MOST_BYTES:
-            raise ValueError("it is missing or too large")
-        saved = json.loads(file.read_bytes())
+        saved = parse_object(read_text(path / _PROGRESS, _MOST_BYTES))
         if not (isinstance(saved["history"], list) and isinstance(saved["config"], dict)):
             raise ValueError("it holds no history and config")
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except (OSError, ValueError, KeyError) as error:
         raise Damaged(f"the checkpoint {path}: {_PROGRESS} cannot be read ({error})") from None
     return saved
 
@@ -248,7 +228,9 @@ def check_whole(path: Path, items: Collection[str]) -> None:
 
 
 def _numbers(directory: Path) -> list[int]:
-    return [int(path.name) for path in directory.iterdir() if path.name.isdigit()] if directory.is_dir() else []
+    """The numbers of the saves, the newest first."""
+    paths = directory.iterdir() if directory.is_dir() else ()
+    return sorted((int(path.name) for path in paths if path.name.isdigit()), reverse=True)
 
 
 def _checkpointer() -> ocp.Checkpointer:

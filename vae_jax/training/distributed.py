@@ -6,14 +6,12 @@ settings. All else here is right in a run of a single process too, in which ther
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -62,21 +60,17 @@ def start(
         _check_free(coordinator, int(port))
     else:
         _wait_for(coordinator, (host.strip("[]"), int(port)), answer_seconds)
-    message = (
-        f"after {meeting_seconds:g} s not all of the {num_processes} processes have met at coordinator {coordinator}: "
-        f"start one with each process_id from 0 to {num_processes - 1}, process 0 on the coordinator's host"
+    missing = (
+        f"not all of the {num_processes} processes have met at coordinator {coordinator}: start one with each "
+        f"process_id from 0 to {num_processes - 1}, process 0 on the coordinator's host"
     )
-    with _exit_after(meeting_seconds, message):
-        # Given arguments are not to be completed by what JAX finds in the environment.
-        jax.distributed.initialize(
-            coordinator,
-            num_processes,
-            process_id,
-            cluster_detection_method="deactivate",
-            initialization_timeout=_later(meeting_seconds),
-            heartbeat_timeout_seconds=heartbeat_seconds,
-            shutdown_timeout_seconds=_SHUTDOWN_SECONDS,
-        )
+    # Given arguments are not to be completed by what JAX finds in the environment.
+    given: dict[str, Any] = {
+        "num_processes": num_processes,
+        "process_id": process_id,
+        "cluster_detection_method": "deactivate",
+    }
+    _meet(missing, meeting_seconds, heartbeat_seconds, coordinator_address=coordinator, **given)
     if jax.process_count() != num_processes:
         raise ValueError(
             f"num_processes must be the same in all processes, got {num_processes} in process {process_id} and "
@@ -90,22 +84,38 @@ def start_detected(*, meeting_seconds: float = _MEETING_SECONDS, heartbeat_secon
     Raises:
       ValueError: if JAX finds itself in none of these.
     """
-    message = (
-        f"after {meeting_seconds:g} s not all processes that the cluster's environment speaks of have met: look for "
-        "one that has not started, and for a firewall between the hosts"
+    missing = (
+        "not all processes that the cluster's environment speaks of have met: look for one that has not started, and "
+        "for a firewall between the hosts"
     )
-    with _exit_after(meeting_seconds, message):
-        try:
-            jax.distributed.initialize(
-                initialization_timeout=_later(meeting_seconds),
-                heartbeat_timeout_seconds=heartbeat_seconds,
-                shutdown_timeout_seconds=_SHUTDOWN_SECONDS,
-            )
-        except ValueError as error:
-            raise ValueError(
-                "JAX detects no cluster (Slurm, Open MPI, Cloud TPU, Kubernetes) in this process's environment: name "
-                f"coordinator, num_processes and process_id instead ({error})"
-            ) from error
+    try:
+        _meet(missing, meeting_seconds, heartbeat_seconds)
+    except ValueError as error:
+        raise ValueError(
+            "JAX detects no cluster (Slurm, Open MPI, Cloud TPU, Kubernetes) in this process's environment: name "
+            f"coordinator, num_processes and process_id instead ({error})"
+        ) from error
+
+
+def _meet(missing: str, seconds: float, heartbeat_seconds: int, **given: Any) -> None:
+    """Joins the others by JAX's runtime; if they have not come after so many seconds, says so and exits with code 2."""
+
+    def end() -> None:
+        print(f"error: after {seconds:g} s {missing}", file=sys.stderr, flush=True)
+        os._exit(2)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        jax.distributed.initialize(
+            **given,
+            initialization_timeout=int(seconds) + 60,  # after ours: at its own, JAX ends the process with a stack trace
+            heartbeat_timeout_seconds=heartbeat_seconds,
+            shutdown_timeout_seconds=_SHUTDOWN_SECONDS,
+        )
+    finally:
+        timer.cancel()
 
 
 def _check_free(coordinator: str, port: int) -> None:
@@ -125,36 +135,14 @@ def _wait_for(coordinator: str, address: tuple[str, int], seconds: float) -> Non
     deadline = time.monotonic() + seconds
     while True:
         try:
-            socket.create_connection(address, timeout=max(0.1, deadline - time.monotonic())).close()
+            return socket.create_connection(address, timeout=max(0.1, deadline - time.monotonic())).close()
         except OSError as error:
             if time.monotonic() + 0.5 > deadline:
                 raise ValueError(
                     f"no answer from coordinator {coordinator} within {seconds:g} s ({error.strerror or error}): is "
                     "process 0 running there, and the port open to this host?"
                 ) from None
-            time.sleep(0.25)
-        else:
-            return
-
-
-@contextlib.contextmanager
-def _exit_after(seconds: float, message: str) -> Iterator[None]:
-    def end() -> None:
-        print(f"error: {message}", file=sys.stderr, flush=True)
-        os._exit(2)
-
-    timer = threading.Timer(seconds, end)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
-
-
-def _later(seconds: float) -> int:
-    """A time out for JAX, whose runtime ends the process with a stack trace, after our own that says what is wrong."""
-    return int(seconds) + 60
+        time.sleep(0.25)
 
 
 def is_writer() -> bool:

@@ -168,53 +168,6 @@ def split_batch(batch: T, mesh: Mesh | None) -> T:
     return jax.lax.with_sharding_constraint(batch, NamedSharding(mesh, PartitionSpec("data")))
 
 
-def process_rows(count: int, mesh: Mesh) -> np.ndarray:
-    """The rows of the data that this process reads and gives to `place_examples`; all, if it is the only one.
-
-    Every process has as many: if the devices do not divide count, the last row comes more than once.
-    """
-    sharding = NamedSharding(mesh, PartitionSpec("data"))
-    if sharding.is_fully_addressable:
-        return np.arange(count)
-    padded = _padded(count, mesh)
-    indices = sharding.addressable_devices_indices_map((padded,)).values()
-    parts = sorted({index[0].indices(padded)[:2] for index in indices if index is not None})
-    return np.minimum(np.concatenate([np.arange(*part) for part in parts]), count - 1)
-
-
-def place_examples(rows: T, count: int, mesh: Mesh) -> T:
-    """All examples on every device, of which each process has read its own rows alone: a pytree of arrays `[N, ...]`.
-
-    A copy on every device, not a part: an epoch's order is of all the examples, as on one device, and each device finds
-    its share of every batch in its own memory. Data that no device can hold is streamed instead.
-
-    Args:
-      rows: the rows `process_rows(count, mesh)` of every array.
-      count: N.
-      mesh: of `data_mesh`.
-
-    Raises:
-      ValueError: if the rows are not as many as `process_rows` gives.
-    """
-    rows, expected = jax.tree.map(np.asarray, rows), len(process_rows(count, mesh))
-    if num_examples("rows", rows) != expected:
-        raise ValueError(f"rows must be the {expected} of process_rows, got {num_examples('rows', rows)}")
-    everywhere, parts = replicated(mesh), NamedSharding(mesh, PartitionSpec("data"))
-    if parts.is_fully_addressable:
-        return jax.device_put(rows, everywhere)
-    gather = jax.jit(lambda padded: padded[:count], out_shardings=everywhere)
-
-    def gathered(own: np.ndarray) -> jax.Array:
-        shape = (_padded(count, mesh), *own.shape[1:])
-        return gather(jax.make_array_from_process_local_data(parts, own, shape))
-
-    return jax.tree.map(gathered, rows)
-
-
-def _padded(count: int, mesh: Mesh) -> int:
-    return count + -count % mesh.shape["data"]
-
-
 def keep_shardings(step: TrainStep, shardings: TrainState) -> TrainStep:
     """The step, with every array of the state, before and after, where `shardings_of` said that it lies.
 

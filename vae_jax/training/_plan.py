@@ -1,0 +1,159 @@
+"""What a fit of one model is made of, and its epoch with validation as one program on the device."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax.sharding import Mesh
+
+from vae_jax.objectives import Objective, warm_up_steps_of
+from vae_jax.objectives._batch import Metrics
+from vae_jax.params import Params, split_buffers
+from vae_jax.training._epoch import make_evaluate, make_train_epoch
+from vae_jax.training._examples import Examples
+from vae_jax.training._step import Trainable, TrainState, TrainStep, init_train_state, make_train_step
+from vae_jax.training.sharding import Rules, examples_per_device, keep_shardings, replicated, shardings_of
+
+
+class FitState(NamedTuple):
+    """All that an epoch of `fit` changes; it stays on the device, and one epoch gives its memory to the next."""
+
+    state: TrainState
+    best_params: Params  # of the epoch with the lowest validation loss since the warm-up; until then the last
+    best_loss: jax.Array  # that loss; infinity until the warm-up has ended
+    best_epoch: jax.Array  # its number, from 1
+    running: jax.Array  # False once patience has run out or a loss was not finite: no epoch changes anything any more
+
+
+class Keys(NamedTuple):
+    """Keys of everything random in a fit."""
+
+    init: jax.Array
+    train: jax.Array
+    validation: jax.Array  # the same after every epoch, so that epochs differ by the parameters alone
+
+
+def split_key(key: jax.Array) -> Keys:
+    """The keys of a fit with this key."""
+    return Keys(*jax.random.split(key, 3))
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """A fit of one model, but for its data; it may be made inside a traced function."""
+
+    model: Trainable
+    objective: Objective
+    optimizer: optax.GradientTransformation
+    steps_per_epoch: int
+    batch_size: int
+    microbatches: int
+    patience: int | None
+    mesh: Mesh | None = None
+    rules: Rules = ()
+
+    def __post_init__(self) -> None:
+        if self.mesh is not None:
+            examples_per_device(self.batch_size, self.mesh)
+
+    @cached_property
+    def out_shardings(self) -> tuple[FitState, Any] | None:
+        """Where a program must leave the fit state and its row: the next takes the state from there."""
+        if self.mesh is None:
+            return None
+        shapes = jax.eval_shape(self._init, jax.random.key(0))
+        return shardings_of(shapes, self.mesh, self.rules), replicated(self.mesh)
+
+    @cached_property
+    def init(self) -> Callable[[jax.Array], FitState]:
+        """(key) -> the state before the first epoch."""
+        return jax.jit(self._init, out_shardings=self.out_shardings and self.out_shardings[0])
+
+    def _init(self, key: jax.Array) -> FitState:
+        state = init_train_state(self.model, self.optimizer, key)
+        # A copy: both are donated to the epoch.
+        best_params = jax.tree.map(jnp.copy, state.params)
+        return FitState(state, best_params, jnp.float32(jnp.inf), jnp.int32(0), jnp.bool_(True))
+
+    @cached_property
+    def step(self) -> TrainStep:
+        """The training step, which leaves the state where it lies on the mesh."""
+        step = make_train_step(self.model, self.objective, self.optimizer, self.microbatches)
+        return step if self.out_shardings is None else keep_shardings(step, self.out_shardings[0].state)
+
+    def validated_epoch(
+        self, fit_state: FitState, keys: Keys, train: Examples, validation: Examples
+    ) -> tuple[FitState, Metrics]:
+        """An epoch and its row, pure: to be jitted, or mapped by `vmap`.
+
+        If `fit_state.running` is False the fit state comes back as it was, and the row holds zeros.
+        """
+
+        # Jitted for its tracing to be kept: the shape of the row is asked for before the epoch itself.
+        @jax.jit
+        def advance(fit_state: FitState, *arguments: Any) -> tuple[FitState, Metrics]:
+            keys, train, validation = arguments
+            train_epoch = make_train_epoch(self.step, self.batch_size, num_steps=self.steps_per_epoch, mesh=self.mesh)
+            state, metrics = train_epoch(fit_state.state, keys.train, train)
+            return self.judge(fit_state, state, metrics, keys, validation)
+
+        arguments = keys, train, validation
+        row = jax.eval_shape(advance, fit_state, *arguments)[1]
+        stay = lambda fit_state, *_: (fit_state, jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), row))
+        return jax.lax.cond(fit_state.running, advance, stay, fit_state, *arguments)
+
+    def judge(
+        self, fit_state: FitState, state: TrainState, metrics: Metrics, keys: Keys, validation: Examples
+    ) -> tuple[FitState, Metrics]:
+        """The fit state and the row after an epoch of which fit_state is from before, state and metrics from after it.
+
+        If training was not finite the state before the epoch is kept, from which `_divergence` finds the step that
+        failed: a check of every step would cost 3 to 8 percent of its time, one copy of the state an epoch costs next
+        to nothing. The row's train/loss is then not finite, even if only a parameter was not.
+
+        The row holds `epoch` and `step`, `train/...` and `validation/...`, the means of the metrics, and for an
+        objective that warms up `warm_up`, 1 if the epoch ended before the warm-up did: no such epoch is the best, or
+        counts against patience.
+        """
+        warm_up_steps = warm_up_steps_of(self.objective)
+        evaluate = make_evaluate(self.model, self.objective, self.batch_size, self.mesh)
+        trained = is_finite_step(fit_state.state, state, metrics["loss"])
+        failed = jnp.where(jnp.isfinite(metrics["loss"]), jnp.nan, metrics["loss"])
+        metrics = {**metrics, "loss": jnp.where(trained, metrics["loss"], failed)}
+        validation_metrics = evaluate(state.params, keys.validation, validation)
+        epoch = state.step // self.steps_per_epoch
+        row = {"epoch": epoch, "step": state.step}
+        if warm_up_steps:
+            row["warm_up"] = (state.step < warm_up_steps).astype(jnp.float32)
+        row |= {f"train/{name}": value for name, value in metrics.items()}
+        row |= {f"validation/{name}": value for name, value in validation_metrics.items()}
+
+        loss = validation_metrics["loss"].astype(jnp.float32)
+        warm = state.step >= warm_up_steps
+        finite = trained & jnp.isfinite(loss)
+        best = finite & ((loss < fit_state.best_loss) | ~warm)
+        best_epoch = jnp.where(best, epoch, fit_state.best_epoch)
+        in_time = True if self.patience is None else epoch - best_epoch < self.patience
+        best_params = jax.tree.map(lambda new, old: jnp.where(best, new, old), state.params, fit_state.best_params)
+        best_loss = jnp.where(best & warm, loss, fit_state.best_loss)
+        kept = jax.tree.map(lambda new, old: jnp.where(trained, new, old), state, fit_state.state)
+        return FitState(kept, best_params, best_loss, best_epoch, finite & in_time), row
+
+
+def is_finite_step(before: TrainState, after: TrainState, loss: jax.Array) -> jax.Array:
+    """Returns, as a boolean scalar, whether the loss and all trained parameters are finite.
+
+    A parameter that was not finite before either (a mask of -inf) and is the same after is not caused by training.
+    """
+    old, new = (jax.tree.leaves(split_buffers(state.params)[0]) for state in (before, after))
+    finite = jnp.isfinite(loss)
+    for a, b in zip(old, new, strict=True):
+        if jnp.issubdtype(b.dtype, jnp.inexact):
+            finite &= jnp.all(jnp.isfinite(b) | (a == b))
+    return finite
