@@ -62,15 +62,12 @@ if TYPE_CHECKING:
     from vae_jax.networks import from_linen as from_linen
     from vae_jax.networks import from_nnx as from_nnx
     from vae_jax.objectives import beta_vae_loss as beta_vae_loss
-    from vae_jax.objectives import ciwae as ciwae
     from vae_jax.objectives import elbo as elbo
     from vae_jax.objectives import elbo_terms as elbo_terms
     from vae_jax.objectives import iwae as iwae
     from vae_jax.objectives import log_weight as log_weight
-    from vae_jax.objectives import miwae as miwae
     from vae_jax.objectives import negative_elbo as negative_elbo
     from vae_jax.objectives import negative_iwae as negative_iwae
-    from vae_jax.objectives import renyi as renyi
     from vae_jax.objectives import sampled_elbo as sampled_elbo
     from vae_jax.params_file import load_params as load_params
     from vae_jax.params_file import save_params as save_params
@@ -99,8 +96,7 @@ else:
             ),
             "vae_jax.networks": "Network from_linen from_nnx",
             "vae_jax.objectives": (
-                "beta_vae_loss ciwae elbo elbo_terms iwae log_weight miwae negative_elbo negative_iwae renyi "
-                "sampled_elbo"
+                "beta_vae_loss elbo elbo_terms iwae log_weight negative_elbo negative_iwae sampled_elbo"
             ),
             "vae_jax.params_file": "load_params save_params",
             "vae_jax.saved": "load",

@@ -8,11 +8,9 @@ import scipy.special
 
 from objectives.linear_gaussian import draws, elbo_value, examples, linear_gaussian, separated, wrong_params
 from vae_jax.objectives import (
-    ciwae,
     ciwae_from_log_weights,
     iwae,
     log_weights,
-    miwae,
     miwae_from_log_weights,
     negative_ciwae,
     negative_iwae,
@@ -24,11 +22,17 @@ MODEL, PARAMS, XS, KEY = linear_gaussian(), wrong_params(), examples(3), jax.ran
 SEPARATED, BOTH = separated(MODEL), {"inference": PARAMS, "generation": PARAMS}
 
 
+def miwae(key, num_bounds, num_samples):
+    return miwae_from_log_weights(log_weights(MODEL, PARAMS, key, XS[0], num_bounds * num_samples), num_bounds)
+
+
+def ciwae(num_samples, beta):
+    return ciwae_from_log_weights(log_weights(MODEL, PARAMS, KEY, XS[0], num_samples), beta)
+
+
 def test_it_is_the_mean_of_numpys_bounds_of_consecutive_samples():
     key = jax.random.key(0)
-    weights, value = jax.jit(
-        lambda: (log_weights(MODEL, PARAMS, key, XS[0], 12), miwae(MODEL, PARAMS, key, XS[0], 3, 4))
-    )()
+    weights, value = jax.jit(lambda: (log_weights(MODEL, PARAMS, key, XS[0], 12), miwae(key, 3, 4)))()
     weights = np.asarray(weights, np.float64)
     expected = np.mean(scipy.special.logsumexp(weights.reshape(3, 4), axis=1) - np.log(4))
     np.testing.assert_allclose(miwae_from_log_weights(weights.astype(np.float32), 3), expected, rtol=1e-6)
@@ -39,7 +43,7 @@ def test_of_the_same_samples_more_and_smaller_bounds_are_looser_for_every_key():
     # Jensen's inequality, and so with no failure rate: ELBO = MIWAE(12, 1) < MIWAE(4, 3) < MIWAE(1, 12) = IWAE.
     *bounds, tightest = draws(
         lambda key: (
-            *(miwae(MODEL, PARAMS, key, XS[0], m, 12 // m) for m in (12, 4, 1)),
+            *(miwae(key, m, 12 // m) for m in (12, 4, 1)),
             iwae(MODEL, PARAMS, key, XS[0], 12),
         ),
         200,
@@ -86,13 +90,15 @@ def test_piwae_trains_generation_by_the_iwae_and_inference_by_the_miwae_of_the_s
 @pytest.mark.parametrize("numbers", [(0, 3), (3, 0), (-1, 1)])
 def test_numbers_below_1_are_refused_by_name(numbers):
     name, value = next((n, v) for n, v in zip(("num_bounds", "num_samples"), numbers, strict=True) if v < 1)
-    for call in (
-        lambda: negative_miwae(*numbers),
-        lambda: negative_piwae(*numbers),
-        lambda: miwae(MODEL, PARAMS, jax.random.key(0), XS[0], *numbers),
-    ):
+    for call in (lambda: negative_miwae(*numbers), lambda: negative_piwae(*numbers)):
         with pytest.raises(ValueError, match=f"{name} must be at least 1, got {value}"):
             call()
+
+
+@pytest.mark.parametrize("num_bounds", [0, -1])
+def test_no_bounds_are_refused(num_bounds):
+    with pytest.raises(ValueError, match=f"num_bounds must be at least 1, got {num_bounds}"):
+        miwae_from_log_weights(np.zeros(6, np.float32), num_bounds)
 
 
 def test_weights_that_do_not_divide_into_bounds_are_refused():
@@ -102,9 +108,7 @@ def test_weights_that_do_not_divide_into_bounds_are_refused():
 
 @pytest.mark.parametrize("beta", [0.0, 0.3, 1.0])
 def test_it_is_numpys_combination_of_two_bounds_of_the_same_samples(beta):
-    weights, value = jax.jit(
-        lambda: (log_weights(MODEL, PARAMS, KEY, XS[0], 6), ciwae(MODEL, PARAMS, KEY, XS[0], 6, beta))
-    )()
+    weights, value = jax.jit(lambda: (log_weights(MODEL, PARAMS, KEY, XS[0], 6), ciwae(6, beta)))()
     weights = np.asarray(weights, np.float64)
     bound = scipy.special.logsumexp(weights) - np.log(6)
     assert bound > weights.mean() + 0.05
@@ -132,7 +136,7 @@ def test_the_elbo_end_is_the_metric_elbo_and_beta_may_be_traced():
 
 @pytest.mark.parametrize("beta", [-0.1, 1.5, float("nan")])
 def test_a_beta_outside_its_interval_is_refused(beta):
-    for call in (lambda: negative_ciwae(3, beta), lambda: ciwae(MODEL, PARAMS, KEY, XS[0], 3, beta)):
+    for call in (lambda: negative_ciwae(3, beta), lambda: ciwae(3, beta)):
         with pytest.raises(ValueError, match=f"beta must be between 0 and 1, got {beta}"):
             call()
 

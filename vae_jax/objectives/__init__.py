@@ -1,10 +1,11 @@
 """Bounds on log p(x) for one example, and objectives `(model, params, key, batch) -> (loss, Aux)` made from them.
 
-One rule of names. A bound, of one example and to be maximized, has its own name (`elbo`, `iwae`). `negative_<bound>` is
-an objective that is minus that bound; `<method>_loss` is any other (`beta_vae_loss`, `vq_vae_loss`). `negative_stl`,
-`negative_dreg` and `negative_piwae` are minus the ELBO or the IWAE bound too, with another gradient, by the names of
-their papers. One that takes numbers is a function of them that returns the objective: `negative_iwae(50)`,
-`beta_vae_loss(4.0)`. `*_from_terms` and `batch_*` are the arithmetic on arrays.
+One rule of names. A bound of one example, which is maximized, has its own name (`elbo`, `iwae`); one that is another
+function of the same log-weights is `<bound>_from_log_weights`. `negative_<bound>` is the objective that is minus that
+bound; `<method>_loss` is any other (`beta_vae_loss`, `vq_vae_loss`). `negative_stl`, `negative_dreg` and
+`negative_piwae` are minus the ELBO or the IWAE bound too, with another gradient, by the names of their papers. One that
+takes numbers is a function of them that returns the objective: `negative_iwae(50)`, `beta_vae_loss(4.0)`. Other
+`*_from_terms` and `batch_*` are the arithmetic on arrays.
 
 An objective that is a mean over examples is a `MeanOverExamples`; any other needs its whole batch.
 """
@@ -65,9 +66,7 @@ from vae_jax.objectives._iwae import log_weight as log_weight
 from vae_jax.objectives._iwae import log_weights as log_weights
 from vae_jax.objectives._iwae import negative_bound as negative_bound
 from vae_jax.objectives._iwae import negative_iwae as negative_iwae
-from vae_jax.objectives._miwae import ciwae as ciwae
 from vae_jax.objectives._miwae import ciwae_from_log_weights as ciwae_from_log_weights
-from vae_jax.objectives._miwae import miwae as miwae
 from vae_jax.objectives._miwae import miwae_from_log_weights as miwae_from_log_weights
 from vae_jax.objectives._miwae import negative_ciwae as negative_ciwae
 from vae_jax.objectives._miwae import negative_miwae as negative_miwae
@@ -81,7 +80,6 @@ from vae_jax.objectives._quantized import vq_vae_loss as vq_vae_loss
 from vae_jax.objectives._reconstruction import distortion as distortion
 from vae_jax.objectives._reconstruction import reconstruction_loss as reconstruction_loss
 from vae_jax.objectives._renyi import negative_renyi as negative_renyi
-from vae_jax.objectives._renyi import renyi as renyi
 from vae_jax.objectives._renyi import renyi_from_log_weights as renyi_from_log_weights
 from vae_jax.objectives._wrapped import Scheduled as Scheduled
 from vae_jax.objectives._wrapped import at_step as at_step

@@ -9,12 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from vae_jax.distributions import (
-    Distribution,
-    check_support,
-    kl_divergence,
-    sample_and_log_prob_of,
-)
+from vae_jax.distributions import Distribution, check_support, kl_divergence, sample_and_log_prob_of
 from vae_jax.models._model import VAE, model_input
 from vae_jax.objectives._batch import Metrics, mean_over_batch
 from vae_jax.objectives._require import requiring

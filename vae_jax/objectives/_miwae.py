@@ -15,21 +15,19 @@ from vae_jax.models._model import VAE
 from vae_jax.objectives._batch import Metrics, Objective, mean_over_batch
 from vae_jax.objectives._elbo import elbo_from_terms
 from vae_jax.objectives._gradients import only_gradient, stop_generation, stop_inference
-from vae_jax.objectives._iwae import (
-    importance_terms,
-    log_mean_exp,
-    log_weights,
-    mean_elbo_metrics,
-    negative_bound,
-)
+from vae_jax.objectives._iwae import importance_terms, log_mean_exp, mean_elbo_metrics, negative_bound
 from vae_jax.params import Params
 
 
 def miwae_from_log_weights(log_weights: ArrayLike, num_bounds: int) -> jax.Array:
-    """1/M sum_m log 1/K sum_k w_mk of `[M K]` log-weights.
+    """1/M sum_m log 1/K sum_k w_mk of `[M K]` log-weights: the mean of M IWAE bounds; of M = 1 it is the IWAE bound.
+
+    Raises:
+      ValueError: if num_bounds, M, is below 1, or does not divide the number of log-weights.
 
     Source: Rainforth et al. 2018 (arXiv:1802.04537).
     """
+    check_count("num_bounds", num_bounds)
     log_weights = jnp.asarray(log_weights)
     chex.assert_rank(log_weights, 1)
     if log_weights.shape[0] % num_bounds:
@@ -37,27 +35,18 @@ def miwae_from_log_weights(log_weights: ArrayLike, num_bounds: int) -> jax.Array
     return jnp.mean(jax.vmap(log_mean_exp)(log_weights.reshape(num_bounds, -1)))
 
 
-def miwae(model: VAE, params: Params, key: jax.Array, x: Any, num_bounds: int, num_samples: int) -> jax.Array:
-    """The mean of M independent IWAE bounds of K samples each, for one example: a scalar in nats.
+def negative_miwae(num_bounds: int, num_samples: int) -> Objective:
+    """The objective minus the mean of M IWAE bounds of K samples each, a mean over the batch in nats per example.
+
+    The bound, `miwae_from_log_weights`, is the metric `miwae`.
 
     Args:
-      model, params, key, x: as for `iwae`.
       num_bounds: M, at least 1; M = 1 is the IWAE.
       num_samples: K, at least 1; K = 1 is the ELBO of M samples.
 
     Raises:
       ValueError: if a number is below 1.
-
-    Source: Rainforth et al. 2018 (arXiv:1802.04537).
-    """
-    _check(num_bounds, num_samples)
-    return miwae_from_log_weights(log_weights(model, params, key, x, num_bounds * num_samples), num_bounds)
-
-
-def negative_miwae(num_bounds: int, num_samples: int) -> Objective:
-    """The objective -`miwae`, a mean over the batch in nats per example; the bound is the metric `miwae`.
-
-    Arguments and errors as for `miwae`; an UndefinedError by the objective, if the posterior has no density.
+      UndefinedError: by the objective, if the posterior has no density.
 
     Source: Rainforth et al. 2018 (arXiv:1802.04537).
     """
@@ -67,7 +56,7 @@ def negative_miwae(num_bounds: int, num_samples: int) -> Objective:
 
 
 def negative_piwae(num_bounds: int, num_samples: int) -> Objective:
-    """The objective -`iwae` of M K samples, but for the encoder's gradient, which is that of -`miwae` on them.
+    """The objective -`iwae` of M K samples, but for the encoder's gradient: that of `negative_miwae` on them.
 
     It is a mean over the batch in nats per example. The generative model takes the tightest bound there is; the encoder
     one whose gradient has less noise. The loss is the first; both bounds are metrics, `iwae` and `miwae`. Arguments and
@@ -91,10 +80,14 @@ def negative_piwae(num_bounds: int, num_samples: int) -> Objective:
 
 
 def ciwae_from_log_weights(log_weights: ArrayLike, beta: ArrayLike) -> jax.Array:
-    """beta 1/K sum_k log w_k + (1 - beta) log 1/K sum_k w_k of `[K]` log-weights.
+    """beta 1/K sum_k log w_k + (1 - beta) log 1/K sum_k w_k of `[K]` log-weights: beta ELBO + (1 - beta) IWAE.
+
+    Raises:
+      ValueError: if beta is a number outside [0, 1].
 
     Source: Rainforth et al. 2018 (arXiv:1802.04537).
     """
+    check_number("beta", beta, 0, 1)
     log_weights, beta = jnp.asarray(log_weights), jnp.asarray(beta)
     return _part(beta, jnp.mean(log_weights)) + _part(1 - beta, log_mean_exp(log_weights))
 
@@ -104,27 +97,18 @@ def _part(share: jax.Array, bound: jax.Array) -> jax.Array:
     return share * jnp.where((share == 0) & jnp.isneginf(bound), 0.0, bound)
 
 
-def ciwae(model: VAE, params: Params, key: jax.Array, x: Any, num_samples: int, beta: ArrayLike) -> jax.Array:
-    """beta ELBO + (1 - beta) IWAE of one example, both on the same K samples: a scalar in nats.
+def negative_ciwae(num_samples: int, beta: ArrayLike) -> Objective:
+    """The objective -(beta ELBO + (1 - beta) IWAE) on the same K samples, a mean over the batch in nats per example.
+
+    The bound, `ciwae_from_log_weights`, is the metric `ciwae`.
 
     Args:
-      model, params, key, x: as for `iwae`.
       num_samples: K, at least 1.
       beta: from 0 (IWAE) to 1 (ELBO); a number, or an array if it is traced. Not the beta of a beta-VAE.
 
     Raises:
       ValueError: if num_samples is below 1, or beta is a number outside [0, 1].
-
-    Source: Rainforth et al. 2018 (arXiv:1802.04537).
-    """
-    check_number("beta", beta, 0, 1)
-    return ciwae_from_log_weights(log_weights(model, params, key, x, num_samples), beta)
-
-
-def negative_ciwae(num_samples: int, beta: ArrayLike) -> Objective:
-    """The objective -`ciwae`, a mean over the batch in nats per example; the bound is the metric `ciwae`.
-
-    Arguments and errors as for `ciwae`; an UndefinedError by the objective, if the posterior has no density.
+      UndefinedError: by the objective, if the posterior has no density.
 
     Source: Rainforth et al. 2018 (arXiv:1802.04537).
     """

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 
 import chex
 import jax
@@ -11,17 +10,26 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from vae_jax.distributions._checks import check_number
-from vae_jax.models._model import VAE
 from vae_jax.objectives._batch import Objective
-from vae_jax.objectives._iwae import log_weights, negative_bound
-from vae_jax.params import Params
+from vae_jax.objectives._iwae import negative_bound
 
 
 def renyi_from_log_weights(log_weights: ArrayLike, alpha: float) -> jax.Array:
     """1 / (1 - alpha) log 1/K sum_k w_k^(1 - alpha) of `[K]` log-weights; at alpha = 1 its limit, their mean.
 
+    It falls as alpha rises. In expectation it is a lower bound of log p(x) if alpha >= 0, and may lie above it if
+    alpha < 0.
+
+    Args:
+      log_weights: log p(x, z_k) - log q(z_k | x), such as `objectives.log_weights`.
+      alpha: any finite number; 0 is the IWAE bound, 1 the ELBO.
+
+    Raises:
+      ValueError: if alpha is not finite.
+
     Source: Li & Turner 2016 (arXiv:1602.02311).
     """
+    check_number("alpha", alpha)
     log_weights = jnp.asarray(log_weights)
     chex.assert_rank(log_weights, 1)
     if alpha == 1:
@@ -39,30 +47,18 @@ def renyi_from_log_weights(log_weights: ArrayLike, alpha: float) -> jax.Array:
     return origin + jnp.where(is_near_1, near_1, far) / power
 
 
-def renyi(model: VAE, params: Params, key: jax.Array, x: Any, num_samples: int, alpha: float) -> jax.Array:
-    """1 / (1 - alpha) log 1/K sum_k (p(x, z_k) / q(z_k | x))^(1 - alpha) of one example: a scalar in nats.
+def negative_renyi(num_samples: int, alpha: float) -> Objective:
+    """The objective minus the Renyi bound (VR-alpha) of K samples, a mean over the batch in nats per example.
 
-    It falls as alpha rises. In expectation it is a lower bound of log p(x) if alpha >= 0, and may lie above it if
-    alpha < 0.
+    The bound, `renyi_from_log_weights`, is the metric `renyi`.
 
     Args:
-      model, params, key, x: as for `iwae`.
       num_samples: K, at least 1.
       alpha: any finite number; 0 is the IWAE bound, 1 the ELBO.
 
     Raises:
-      ValueError: if num_samples is below 1 or alpha is not finite.
-
-    Source: Li & Turner 2016 (arXiv:1602.02311).
-    """
-    check_number("alpha", alpha)
-    return renyi_from_log_weights(log_weights(model, params, key, x, num_samples), alpha)
-
-
-def negative_renyi(num_samples: int, alpha: float) -> Objective:
-    """The objective -`renyi` (VR-alpha), a mean over the batch in nats per example; the bound is the metric `renyi`.
-
-    Arguments and errors as for `renyi`; an UndefinedError by the objective, if the posterior has no density.
+      ValueError: if num_samples is below 1, or alpha is not finite.
+      UndefinedError: by the objective, if the posterior has no density.
 
     Source: Li & Turner 2016 (arXiv:1602.02311).
     """

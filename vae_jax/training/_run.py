@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -22,11 +22,8 @@ Program = Callable[[FitState], tuple[FitState, Metrics]]  # an epoch, compiled
 Histories = tuple[History, ...]  # one for each model of a run
 
 
-class Checkpoints(Protocol):
-    """Where a fit leaves its progress; `vae_jax.training.checkpoints.OrbaxCheckpoints` writes it to a folder.
-
-    The methods here keep it in memory only.
-    """
+class Checkpoints:
+    """Where a fit leaves its progress: here, nowhere. `vae_jax.training.checkpoints.OrbaxCheckpoints` writes it."""
 
     def restore(self, like: T) -> T | None:
         """Returns the progress that was saved, in the structure of like; None if there is none."""
@@ -43,12 +40,7 @@ class Checkpoints(Protocol):
         """Keeps the progress of a fit."""
 
 
-class _InMemory(Checkpoints):
-    def save(self, progress: Any) -> None:
-        pass
-
-
-IN_MEMORY: Checkpoints = _InMemory()
+IN_MEMORY = Checkpoints()
 
 
 class Loop(NamedTuple):

@@ -27,6 +27,7 @@ from vae_jax.json_files import parse_object, read_text
 from vae_jax.params import Params
 from vae_jax.training._ensemble import EnsembleProgress
 from vae_jax.training._history import Progress
+from vae_jax.training._run import Checkpoints
 from vae_jax.training.distributed import from_all, from_writer, is_writer
 
 T = TypeVar("T")  # Progress, or EnsembleProgress
@@ -43,7 +44,7 @@ class OtherRun(ValueError):
 
 
 @dataclasses.dataclass
-class OrbaxCheckpoints:
+class OrbaxCheckpoints(Checkpoints):
     """Saves the progress of a fit, of one model or of many, in a folder.
 
     Each save makes one subfolder `<number>/` with the items `last`, `best` and `progress` and their checksums. It gets
