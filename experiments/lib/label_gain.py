@@ -14,8 +14,11 @@ CLAIMS = {
     "nll_given_label": "-log p(x | y)",
     "nll_marginal": "-log sum_y p(y) p(x | y)",
     "nll_unconditional": "-log p(x) of a twin that is given no label",
-    "nll_gain": "gain by the label (the last less the first)",
-    "annealed_nll_gain": "the same on the annealed images, annealed",
+    "nll_gain": "gain by the label: -log p(x) less -log p(x | y)",
+    "label_information": "of it what the label tells, log p(x | y) - log sum_y p(y) p(x | y), at most log 10 = 2.30",
+    "twin_excess": "of it what the twin models and infers worse",
+    "annealed_nll_gain": "the gain on the annealed images, annealed",
+    "annealed_nll_gain_change": "the same less the importance-sampled gain on these images: the part of inference",
 }
 
 
@@ -65,7 +68,6 @@ def label_gain(
         "nll_unconditional": -np.asarray(sampled.log_likelihood),
         "classification_accuracy": np.argmax(by_label.log_posterior, axis=1) == labels,
     }
-    numbers["nll_gain"] = numbers["nll_unconditional"] - numbers["nll_given_label"]
     if ais_images:
         say(f"annealing of {ais_images} test images")
         some = slice(ais_images)
@@ -75,11 +77,23 @@ def label_gain(
         ):
             annealed = evaluation.annealed_importance_sampling(own.model, own.params, keys[2], examples)
             numbers[name] = -np.asarray(annealed.log_likelihood)
-        numbers["annealed_nll_gain"] = numbers["annealed_nll_unconditional"] - numbers["annealed_nll_given_label"]
     return {name: np.asarray(values, float).tolist() for name, values in numbers.items()}
 
 
-def summary_of(seeds: list[dict[str, list[float]]]) -> dict[str, float]:
+def with_differences(numbers: dict[str, list[float]]) -> dict[str, np.ndarray]:
+    """The numbers of `label_gain`, and what follows from them, image by image."""
+    found = {name: np.asarray(values) for name, values in numbers.items()}
+    found["nll_gain"] = found["nll_unconditional"] - found["nll_given_label"]
+    found["label_information"] = found["nll_marginal"] - found["nll_given_label"]
+    found["twin_excess"] = found["nll_unconditional"] - found["nll_marginal"]
+    if "annealed_nll_unconditional" in found:
+        gain = found["annealed_nll_unconditional"] - found["annealed_nll_given_label"]
+        found["annealed_nll_gain"] = gain
+        found["annealed_nll_gain_change"] = gain - found["nll_gain"][: len(gain)]
+    return found
+
+
+def summary_of(seeds: list[dict[str, np.ndarray]]) -> dict[str, float]:
     """Means over seeds and images, each with its standard error over the images."""
     summary = {}
     for name in seeds[0]:

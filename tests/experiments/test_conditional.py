@@ -10,7 +10,8 @@ from vae_jax.results import read_record
 from vae_jax.runs import RunFolder
 
 NAMES = ["nll_given_label", "nll_marginal", "nll_unconditional", "nll_gain", "classification_accuracy"]
-ANNEALED = ["annealed_nll_given_label", "annealed_nll_unconditional", "annealed_nll_gain"]
+PARTS = ["label_information", "twin_excess"]
+ANNEALED = [f"annealed_nll_{name}" for name in ("given_label", "unconditional", "gain", "gain_change")]
 
 
 class Trains(Exception):
@@ -29,15 +30,17 @@ def test_a_second_call_trains_nothing_and_other_epochs_train_on(tmp_path, monkey
         return json.loads(capsys.readouterr().out.splitlines()[-1])
 
     summary = summary_of()
-    assert set(summary) == {name + end for name in NAMES + ANNEALED for end in ("", "_standard_error")}
+    assert set(summary) == {name + end for name in NAMES + PARTS + ANNEALED for end in ("", "_standard_error")}
     assert summary["nll_gain"] == pytest.approx(summary["nll_unconditional"] - summary["nll_given_label"], abs=1e-3)
+    assert summary["nll_gain"] == pytest.approx(summary["label_information"] + summary["twin_excess"], abs=1e-3)
+    assert summary["label_information"] == pytest.approx(summary["nll_marginal"] - summary["nll_given_label"], abs=1e-3)
     # Two epochs: below the 543 nats of coin flips, above what 100 epochs reach.
     assert 100 < summary["nll_given_label"] < 250 and 100 < summary["nll_unconditional"] < 250
     assert 0.3 < summary["classification_accuracy"] <= 1 and summary["nll_gain_standard_error"] > 0
     assert json.loads((tmp_path / "summary.json").read_text()) == summary
     claims = [claim.claim for claim in read_record(tmp_path / "record.json").claims]
     error = summary["nll_gain_standard_error"]
-    assert f"gain by the label (the last less the first) (standard error over the images {error:.2f})" in claims
+    assert f"gain by the label: -log p(x) less -log p(x | y) (standard error over the images {error:.2f})" in claims
     assert claims[-1].startswith("share of wrong labels by Bayes' rule (95 % interval ")
 
     def trains(prepared):  # in the place of the training itself, which has been seen above
