@@ -31,7 +31,7 @@ ALLOWED = {
     "objectives": {"params", "distributions", "quantizers", "networks", "models"},
     "training": {
         "params", "distributions", "quantizers", "networks", "models", "objectives", "atomic", "checksums",
-        "differences", "memory",
+        "differences", "json_files", "memory",
     },
     "data": set(),
     "evaluation": {"params", "distributions", "quantizers", "networks", "models", "objectives"},

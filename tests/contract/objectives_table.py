@@ -105,9 +105,9 @@ OBJECTIVES: dict[str, ObjectiveRow] = {
         has_elbo=True,
         needs_batch="the free nats are of the batch's mean",
     ),
-    "free_bits_per_group_loss(0.1)": ObjectiveRow(
-        "free_bits_per_group_loss",
-        o.free_bits_per_group_loss(0.1, [1, 0]),
+    "free_bits_loss(0.1, groups)": ObjectiveRow(
+        "free_bits_loss",
+        o.free_bits_loss(0.1, [1, 0]),
         NOISY,
         NOISELESS,
         has_elbo=True,

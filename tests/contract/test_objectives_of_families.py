@@ -43,7 +43,7 @@ def family_of(model):
 
 
 def is_mean(row):
-    return isinstance(o.at_step(row.objective, 0), o.MeanOverExamples)
+    return isinstance(o.at_step(row.objective, 0), o.mean_over_batch)
 
 
 def needs_known_examples(row):

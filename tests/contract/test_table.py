@@ -25,15 +25,15 @@ def test_every_public_distribution_has_a_row_of_its_own_class():
 def test_every_public_objective_has_a_row():
     # An objective is a function (model, params, key, batch); a maker of objectives says so in its return annotation.
     # Those that lift or wrap someone else's function are tested in tests/objectives/.
-    lifts = {"code_prior_loss", "mean_over_batch", "on_prepared", "at_step", "negative_bound"}
+    lifts = {"code_prior_loss", "on_prepared", "at_step", "negative_bound"}
     functions = {name: value for name, value in vars(objectives).items() if inspect.isfunction(value)}
     public = {
         name
         for name, function in functions.items()
         if list(inspect.signature(function).parameters) == ["model", "params", "key", "batch"]
-        or function.__annotations__.get("return") in ("Objective", "MeanOverExamples", "Scheduled")
+        or function.__annotations__.get("return") in ("Objective", "mean_over_batch", "Scheduled")
     }
-    public |= {name for name, value in vars(objectives).items() if isinstance(value, objectives.MeanOverExamples)}
+    public |= {name for name, value in vars(objectives).items() if isinstance(value, objectives.mean_over_batch)}
     assert lifts <= public
     assert public - lifts == {row.name for row in OBJECTIVES.values()}
     named = re.compile(r"(negative_\w+|\w+_loss|scheduled)")

@@ -4,7 +4,7 @@ import pytest
 
 from models.code_priors.tiny_priors import call, call_each, rough
 from vae_jax.models import Example, masked_prior, transformer_prior
-from vae_jax.objectives import MeanOverExamples, code_prior_loss
+from vae_jax.objectives import code_prior_loss, mean_over_batch
 
 K, T, SIZES = 5, 6, {"layers": 1, "width": 8, "heads": 2}
 CODES = np.random.default_rng(0).integers(0, K, (4, T)).astype(np.int32)
@@ -38,7 +38,7 @@ def test_a_class_conditional_prior_is_trained_on_examples_of_codes_and_label():
     unconditional = transformer_prior(K, T, **SIZES)
     with pytest.raises(TypeError, match="a prior of 0 classes is trained on codes alone"):
         loss_and_metrics(unconditional, rough(unconditional.init), Example(CODES, LABELS))
-    assert isinstance(code_prior_loss, MeanOverExamples)
+    assert isinstance(code_prior_loss, mean_over_batch)
 
 
 def test_what_bounds_nothing_has_another_name():

@@ -8,7 +8,7 @@ import pytest
 from objectives.linear_gaussian import OFFSET, examples, float64, linear_gaussian, wrong_params
 from vae_jax import VAE, Normal
 from vae_jax.distributions import Delta
-from vae_jax.objectives import batch_free_bits_rate, free_bits_loss, free_bits_per_group_loss, negative_elbo
+from vae_jax.objectives import batch_free_bits_rate, free_bits_loss, negative_elbo
 
 MODEL, PARAMS, KEY = linear_gaussian(), wrong_params(), jax.random.key(0)
 XS = OFFSET + 3 * (examples(6) - OFFSET)  # far enough apart for rates on both sides of lambda
@@ -81,7 +81,7 @@ def test_groups_pay_for_their_sum():
     rates = KL.mean(axis=0)
     nats = float(rates.min() + 0.1)  # above the smaller rate, below the sum
     for groups, paid in (([0, 0], rates.sum()), ([1, 0], np.maximum(nats, rates).sum())):
-        loss, aux = jax.jit(lambda g=groups: free_bits_per_group_loss(nats, g)(MODEL, PARAMS, KEY, XS))()
+        loss, aux = jax.jit(lambda g=groups: free_bits_loss(nats, g)(MODEL, PARAMS, KEY, XS))()
         np.testing.assert_allclose(loss, aux.metrics["distortion"] + paid, rtol=1e-5)
     assert np.maximum(nats, rates).sum() > rates.sum() + 0.05
 
@@ -97,7 +97,7 @@ def test_channels_of_a_feature_map_are_groups():
     )
     xs = np.random.default_rng(0).normal(0, [0.1, 1.0, 2.0], (5, *shape)).astype(np.float32)
     channels = np.broadcast_to(np.arange(3), shape)
-    loss, aux = jax.jit(lambda: free_bits_per_group_loss(1.0, channels)(model, {}, KEY, xs))()
+    loss, aux = jax.jit(lambda: free_bits_loss(1.0, channels)(model, {}, KEY, xs))()
     per_channel = (0.5 * xs.astype(np.float64) ** 2).sum(axis=(1, 2)).mean(axis=0)
     assert per_channel[0] < 0.5 and per_channel[1] > 1.1
     np.testing.assert_allclose(loss - aux.metrics["distortion"], 1.0 + per_channel[1:].sum(), rtol=1e-5)
@@ -112,7 +112,7 @@ def test_it_needs_independent_dimensions_and_says_so():
 
 @pytest.mark.parametrize("nats", [-0.1, float("nan")])
 def test_a_negative_lambda_is_refused(nats):
-    for call in (lambda: free_bits_loss(nats), lambda: free_bits_per_group_loss(nats, [0, 1])):
+    for call in (lambda: free_bits_loss(nats), lambda: free_bits_loss(nats, [0, 1])):
         with pytest.raises(ValueError, match=f"nats must be at least 0, got {nats}"):
             call()
 
@@ -121,8 +121,8 @@ def test_groups_with_a_gap_or_of_another_shape_are_refused():
     with pytest.raises(
         ValueError, match=r"groups must be numbered 0, 1, \.\.\. without a gap, got the numbers \[0, 2\]"
     ):
-        free_bits_per_group_loss(0.5, [0, 2])
+        free_bits_loss(0.5, [0, 2])
     with pytest.raises(ValueError, match=r"groups must have the shape of z, \(2,\), got \(3,\)"):
-        free_bits_per_group_loss(0.5, [0, 1, 2])(MODEL, PARAMS, KEY, XS)
+        free_bits_loss(0.5, [0, 1, 2])(MODEL, PARAMS, KEY, XS)
     with pytest.raises(TypeError, match="raw uint8 pixels"):
         free_bits_loss(0.5)(MODEL, PARAMS, KEY, np.zeros((2, 4), np.uint8))

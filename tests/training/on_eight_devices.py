@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.experimental.multihost_utils import process_allgather
 from jax.sharding import PartitionSpec
 
 from contract.objectives_table import OBJECTIVES
@@ -36,15 +37,7 @@ from vae_jax.training import (
 )
 from vae_jax.training._step import differentiated
 from vae_jax.training.checkpoints import OrbaxCheckpoints
-from vae_jax.training.sharding import (
-    data_mesh,
-    gather,
-    keep_shardings,
-    place,
-    replicated,
-    shardings_of,
-    split_batch,
-)
+from vae_jax.training.sharding import data_mesh, keep_shardings, place, replicated, shardings_of, split_batch
 
 KEY = jax.random.key(0)
 # 50 examples: three batches of 16, two left out; 21 to evaluate: one batch of 16, and 5 that 8 devices do not divide.
@@ -144,7 +137,7 @@ def fit_tables(mesh=None):
     """Rows to train on, and fewer, of which the last batch is not one of 8 devices, to validate."""
     validation = jax.tree.map(lambda leaf: leaf[:21], TABLE)
     progress = fit(*tables(), optax.sgd(0.01), TABLE, validation, KEY, epochs=2, batch_size=BATCH_SIZE, mesh=mesh)
-    return {"best": gather(progress.best_params), "history": progress.history}
+    return {"best": process_allgather(progress.best_params, tiled=True), "history": progress.history}
 
 
 def microbatches_after_an_epoch(mesh=None):
@@ -166,7 +159,7 @@ def fit_two_epochs(**placement):
     """Its best parameters, and the numbers of every epoch."""
     options = {"epochs": 2, "batch_size": BATCH_SIZE}
     progress = fit(MODEL, OBJECTIVE, OPTIMIZER, TRAIN, VALIDATION, KEY, **options, **placement)
-    return {"best": gather(progress.best_params), "history": progress.history}
+    return {"best": process_allgather(progress.best_params, tiled=True), "history": progress.history}
 
 
 def by_path(tree):

@@ -5,6 +5,10 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+import jax
+import jax.numpy as jnp
+from jax.experimental.multihost_utils import process_allgather
+
 from vae_jax.experiment.environment import device_name, versions
 from vae_jax.experiment.members import train_members
 from vae_jax.experiment.prepared import Prepared
@@ -13,7 +17,6 @@ from vae_jax.experiment.progress import ProgressDisplay, say
 from vae_jax.experiment.summaries import combined, model_summary, shown_model, summary_to_add_to
 from vae_jax.experiment.trained import Trained, draw_figures, keys_of, measure, write_trained_report
 from vae_jax.training.distributed import is_writer
-from vae_jax.training.sharding import gather
 
 
 def run(prepared: Prepared) -> dict[str, Any]:
@@ -36,7 +39,8 @@ def _run(prepared: Prepared) -> dict[str, Any]:
         models = f"{settings.seeds} models at once, " if settings.seeds > 1 else ""
         display.say(f"{method.name} on {images.name}: {models}{counts}; {device_name()}; in {folder.path}")
         training, members, save = train_members(prepared, display)
-        params = [gather(member.best_params) for member in members]
+        everywhere = [process_allgather(member.best_params, tiled=True) for member in members]  # from all devices
+        params = jax.tree.map(jnp.asarray, everywhere)
         if method.after_training is not None:
             xs = fitted_to(problem, keys_of(settings).fitting)
             params = [method.after_training(model, best, xs) for best in params]

@@ -5,9 +5,8 @@ function of the same log-weights is `<bound>_from_log_weights`. `negative_<bound
 bound; `<method>_loss` is any other (`beta_vae_loss`, `vq_vae_loss`). `negative_stl`, `negative_dreg` and
 `negative_piwae` are minus the ELBO or the IWAE bound too, with another gradient, by the names of their papers. One that
 takes numbers is a function of them that returns the objective: `negative_iwae(50)`, `beta_vae_loss(4.0)`. Other
-`*_from_terms` and `batch_*` are the arithmetic on arrays.
-
-An objective that is a mean over examples is a `MeanOverExamples`; any other needs its whole batch.
+`*_from_terms` and `batch_*` are the arithmetic on arrays. An objective that is a mean over examples is made by
+`mean_over_batch`; any other needs its whole batch.
 """
 
 from vae_jax.objectives import schedules as schedules
@@ -22,7 +21,6 @@ from vae_jax.objectives._aggregate import minibatch_weighted as minibatch_weight
 from vae_jax.objectives._aggregate import stratified as stratified
 from vae_jax.objectives._aggregate import stratified_log_weights as stratified_log_weights
 from vae_jax.objectives._batch import Aux as Aux
-from vae_jax.objectives._batch import MeanOverExamples as MeanOverExamples
 from vae_jax.objectives._batch import Objective as Objective
 from vae_jax.objectives._batch import map_over_batch as map_over_batch
 from vae_jax.objectives._batch import mean_over_batch as mean_over_batch
@@ -55,7 +53,6 @@ from vae_jax.objectives._factor_vae import discriminator_loss as discriminator_l
 from vae_jax.objectives._factor_vae import factor_vae_loss as factor_vae_loss
 from vae_jax.objectives._free_bits import batch_free_bits_rate as batch_free_bits_rate
 from vae_jax.objectives._free_bits import free_bits_loss as free_bits_loss
-from vae_jax.objectives._free_bits import free_bits_per_group_loss as free_bits_per_group_loss
 from vae_jax.objectives._gradients import path_derivative as path_derivative
 from vae_jax.objectives._gradients import stop_generation as stop_generation
 from vae_jax.objectives._gradients import stop_inference as stop_inference

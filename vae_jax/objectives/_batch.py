@@ -76,8 +76,16 @@ def keys_of_examples(key: jax.Array, num_examples: int) -> jax.Array:
     return key
 
 
-class MeanOverExamples:
-    """An objective that is a mean over examples, each with a key of its own; made by `mean_over_batch`."""
+class mean_over_batch:  # in small letters, as functools.partial is: it is called, and serves as a decorator
+    """Lifts an objective of one example to a batch: a key for each example, the mean of loss and metrics.
+
+    The mean, not the sum: the loss is the same whatever the batch size. Buffers pass through unchanged. The result says
+    by its type that it is such a mean: only these may be computed by microbatches.
+
+    Raises:
+      TypeError: by the objective, for a batch of uint8 pixels; `on_prepared` makes them what a model sees.
+      AssertionError: by the objective, if loss or metrics of one example are not scalars.
+    """
 
     def __init__(self, example_objective: ExampleObjective, bind: Bind = bind):
         self.example_objective, self.bind = example_objective, bind
@@ -99,16 +107,3 @@ class MeanOverExamples:
 def unchanged(params: Params, metrics: Metrics) -> Aux:
     """The metrics, and the model's buffers as they are."""
     return Aux(metrics, split_buffers(params)[1])
-
-
-def mean_over_batch(example_objective: ExampleObjective) -> MeanOverExamples:
-    """Lifts an objective of one example to a batch: a key for each example, the mean of loss and metrics.
-
-    The mean, not the sum: the loss is the same whatever the batch size. Buffers pass through unchanged. The result says
-    by its type that it is such a mean: only these may be computed by microbatches. It serves as a decorator too.
-
-    Raises:
-      TypeError: by the objective, for a batch of uint8 pixels; `on_prepared` makes them what a model sees.
-      AssertionError: by the objective, if loss or metrics of one example are not scalars.
-    """
-    return MeanOverExamples(example_objective)

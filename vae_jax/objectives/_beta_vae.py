@@ -11,7 +11,7 @@ from jax.typing import ArrayLike
 
 from vae_jax.distributions._checks import check_number
 from vae_jax.models._model import VAE
-from vae_jax.objectives._batch import MeanOverExamples, Metrics, Objective, mean_over_batch
+from vae_jax.objectives._batch import Metrics, Objective, mean_over_batch
 from vae_jax.objectives._elbo import ElboTerms, elbo_metrics, elbo_terms, sampled_elbo_terms
 from vae_jax.params import Params
 
@@ -82,7 +82,7 @@ def capacity_loss(gamma: ArrayLike, nats: ArrayLike) -> Objective:
 
 def _weighted(
     terms_of: Callable[..., ElboTerms], loss_from_terms: Callable[..., jax.Array], **weights: ArrayLike
-) -> MeanOverExamples:
+) -> mean_over_batch:
     for name, weight in weights.items():
         check_number(name, weight, 0)
 

@@ -9,7 +9,7 @@ import jax
 
 from vae_jax.models._model import Example
 from vae_jax.models.code_priors._code_prior import CodePrior
-from vae_jax.objectives._batch import MeanOverExamples, Metrics
+from vae_jax.objectives._batch import Metrics, mean_over_batch
 from vae_jax.params import Params
 
 
@@ -37,4 +37,4 @@ def _with_label(prior: CodePrior, example: Any, name: str) -> tuple[CodePrior, A
 
 
 # A prior is trained as a model is, but is none: its label goes with its codes into one function.
-code_prior_loss = MeanOverExamples(_code_prior_loss, _with_label)
+code_prior_loss = mean_over_batch(_code_prior_loss, _with_label)

@@ -42,8 +42,9 @@ def encoded(model: VAE, params: Params, key: jax.Array, x: Any) -> Encoded:
     z = posterior.sample(key)
     log_likelihood = log_likelihood_of(model.decode(params, z), x)
     with requiring("model", "if the posterior has no density, use objectives.reconstruction_loss"):
-        kl = kl_divergence(posterior, model.prior(params))
-    return Encoded(posterior, z, _scalars(ElboTerms(log_likelihood, kl)))
+        terms = ElboTerms(log_likelihood, kl_divergence(posterior, model.prior(params)))
+    chex.assert_rank(terms, 0)  # a density that does not sum over its event would be averaged somewhere further on
+    return Encoded(posterior, z, terms)
 
 
 def elbo_terms(model: VAE, params: Params, key: jax.Array, x: Any) -> ElboTerms:
@@ -75,8 +76,9 @@ def sampled_elbo_terms(model: VAE, params: Params, key: jax.Array, x: Any) -> El
         "objectives.reconstruction_loss needs none",
     ):
         z, log_q = sample_and_log_prob_of(posterior, key)
-    log_likelihood = log_likelihood_of(model.decode(params, z), x)
-    return _scalars(ElboTerms(log_likelihood, log_q - model.prior(params).log_prob(z)))
+    terms = ElboTerms(log_likelihood_of(model.decode(params, z), x), log_q - model.prior(params).log_prob(z))
+    chex.assert_rank(terms, 0)  # as in `encoded`
+    return terms
 
 
 def log_likelihood_of(likelihood: Distribution, x: Any) -> jax.Array:
@@ -87,12 +89,6 @@ def log_likelihood_of(likelihood: Distribution, x: Any) -> jax.Array:
     """
     check_support(likelihood, x, "x")
     return likelihood.log_prob(x)
-
-
-def _scalars(terms: ElboTerms) -> ElboTerms:
-    # A log_prob that does not sum over its event would otherwise be averaged somewhere further on.
-    chex.assert_rank(terms, 0)
-    return terms
 
 
 def elbo(model: VAE, params: Params, key: jax.Array, x: Any) -> jax.Array:

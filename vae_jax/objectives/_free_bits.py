@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import chex
@@ -41,54 +40,35 @@ def batch_free_bits_rate(kl: ArrayLike, nats: ArrayLike) -> jax.Array:
     return jnp.sum(jnp.maximum(nats, jnp.mean(kl, axis=0)))
 
 
-def free_bits_loss(nats: ArrayLike) -> Objective:
-    """The objective -E_q log p(x | z) + `batch_free_bits_rate`, with lambda nats free in every dimension of z.
+def free_bits_loss(nats: ArrayLike, groups: ArrayLike | None = None) -> Objective:
+    """The objective -E_q log p(x | z) + `batch_free_bits_rate`, with lambda nats free in every group of z's dimensions.
 
-    In nats per example. It needs its batch as a whole: no microbatches. Below lambda a dimension's rate
-    has no gradient at all.
+    In nats per example. It needs its batch as a whole: no microbatches. Below lambda a group's rate has no gradient.
 
     Args:
       nats: lambda, at least 0; a number, or an array if it is traced. 0 is the ELBO.
+      groups: integers in z's own shape, the group of each of its places, numbered from 0; None: each is a group of its
+        own. A channel of a feature map `[H, W, C]`, as in the paper: `np.broadcast_to(np.arange(C), (H, W, C))`.
 
     Raises:
-      ValueError: if a number below 0 is given.
+      ValueError: if a number below 0 is given, or the groups are not numbered 0 ... G - 1; by the objective, if their
+        shape is not z's.
       UndefinedError: by the objective, if the KL divergence of each dimension has no closed form.
 
     Source: Kingma et al. 2016 (arXiv:1606.04934), eq. 15.
     """
-    return _free_bits(nats, lambda kl: ravel_pytree(kl)[0])
-
-
-def free_bits_per_group_loss(nats: ArrayLike, groups: ArrayLike) -> Objective:
-    """`free_bits_loss` with lambda nats free in every group of dimensions; errors as there, and those of the groups.
-
-    It needs its batch as a whole: no microbatches.
-
-    Args:
-      nats: lambda, as there.
-      groups: integers in z's own shape, the group of each of its places, numbered from 0. A channel of a feature map
-        `[H, W, C]`, as in the paper: `np.broadcast_to(np.arange(C), (H, W, C))`.
-
-    Raises:
-      ValueError: if the groups are not numbered 0 ... G - 1; by the objective, if their shape is not z's.
-
-    Source: Kingma et al. 2016 (arXiv:1606.04934), eq. 15.
-    """
-    groups = np.asarray(groups)
-    numbers = np.unique(groups)
+    check_number("nats", nats, 0)
+    group_of = None if groups is None else np.asarray(groups)
+    numbers = np.unique([] if group_of is None else group_of)
     if not np.array_equal(numbers, np.arange(numbers.size)):
         raise ValueError(f"groups must be numbered 0, 1, ... without a gap, got the numbers {numbers.tolist()}")
 
-    def sum_by_group(kl: jax.Array) -> jax.Array:
-        if kl.shape != groups.shape:
-            raise ValueError(f"groups must have the shape of z, {kl.shape}, got {groups.shape}")
-        return jax.ops.segment_sum(kl.ravel(), groups.ravel(), numbers.size)
-
-    return _free_bits(nats, sum_by_group)
-
-
-def _free_bits(nats: ArrayLike, by_group: Callable[[jax.Array], jax.Array]) -> Objective:
-    check_number("nats", nats, 0)
+    def by_group(kl: Any) -> jax.Array:
+        if group_of is None:
+            return ravel_pytree(kl)[0]
+        if kl.shape != group_of.shape:
+            raise ValueError(f"groups must have the shape of z, {kl.shape}, got {group_of.shape}")
+        return jax.ops.segment_sum(kl.ravel(), group_of.ravel(), numbers.size)
 
     def objective(model: Model, params: Params, key: jax.Array, batch: Any) -> tuple[jax.Array, Aux]:
         def example(vae: VAE, key: jax.Array, x: Any) -> ElboTerms:

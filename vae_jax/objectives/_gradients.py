@@ -88,4 +88,4 @@ def only_gradient(x: jax.Array) -> jax.Array:
 
 def scale_gradient(x: jax.Array, factor: jax.Array) -> jax.Array:
     """x, with its gradient multiplied by a scalar factor, which is held constant."""
-    return stop_gradient(x) + (stop_gradient(factor) * only_gradient(x)).astype(x.dtype)
+    return stop_gradient(x) + (stop_gradient(factor) * only_gradient(x)).astype(jnp.result_type(x))

@@ -45,8 +45,7 @@ def negative_miwae(num_bounds: int, num_samples: int) -> Objective:
       num_samples: K, at least 1; K = 1 is the ELBO of M samples.
 
     Raises:
-      ValueError: if a number is below 1.
-      UndefinedError: by the objective, if the posterior has no density.
+      ValueError, UndefinedError: as `negative_iwae`.
 
     Source: Rainforth et al. 2018 (arXiv:1802.04537).
     """
@@ -107,8 +106,7 @@ def negative_ciwae(num_samples: int, beta: ArrayLike) -> Objective:
       beta: from 0 (IWAE) to 1 (ELBO); a number, or an array if it is traced. Not the beta of a beta-VAE.
 
     Raises:
-      ValueError: if num_samples is below 1, or beta is a number outside [0, 1].
-      UndefinedError: by the objective, if the posterior has no density.
+      ValueError, UndefinedError: as `negative_iwae`; ValueError if beta is a number outside [0, 1].
 
     Source: Rainforth et al. 2018 (arXiv:1802.04537).
     """

@@ -57,8 +57,7 @@ def negative_renyi(num_samples: int, alpha: float) -> Objective:
       alpha: any finite number; 0 is the IWAE bound, 1 the ELBO.
 
     Raises:
-      ValueError: if num_samples is below 1, or alpha is not finite.
-      UndefinedError: by the objective, if the posterior has no density.
+      ValueError, UndefinedError: as `negative_iwae`; ValueError if alpha is not finite.
 
     Source: Li & Turner 2016 (arXiv:1602.02311).
     """

@@ -11,7 +11,7 @@ from jax.typing import ArrayLike
 
 from vae_jax.distributions._checks import check_count
 from vae_jax.models._model import Example, Model
-from vae_jax.objectives._batch import Aux, MeanOverExamples, Objective
+from vae_jax.objectives._batch import Aux, Objective, mean_over_batch
 from vae_jax.objectives.schedules import Schedule
 from vae_jax.params import Params
 
@@ -122,4 +122,4 @@ def is_mean_over_examples(objective: Objective) -> bool:
 
     Of an objective with preprocessing or a warm-up, the answer for the objective behind these.
     """
-    return isinstance(unprepared(objective), MeanOverExamples)
+    return isinstance(unprepared(objective), mean_over_batch)

@@ -48,10 +48,9 @@ def check_plan(plan: Plan, epochs: int, stacklevel: int = 3) -> None:
 
 
 def check_examples_of(plan: Plan, key: jax.Array, name: str, examples: Examples) -> None:
-    """Refuses arrays that `check_finite` refuses, and examples of which `check_first_batch` refuses the first batch.
+    """Refuses what `fit` says it refuses: values that are not finite, bad contexts, a first batch that does not suit.
 
-    Also a function `at` that returns another number of examples than it is given indices, and contexts that the model
-    refuses.
+    Also a function `at` that returns another number of examples than it is given indices.
     """
     if (found := num_examples(name, _shapes_at(examples, plan.batch_size))) != plan.batch_size:
         raise ValueError(f"{name}.at must return one example for each index, {plan.batch_size}, got {found}")
@@ -60,7 +59,7 @@ def check_examples_of(plan: Plan, key: jax.Array, name: str, examples: Examples)
     known = examples.data if examples.at is rows else batch
     check_finite(name, known)
     check_contexts(plan.model, name, known)
-    check_first_batch(plan.model, plan.objective, key, name, batch)
+    _check_first_batch(plan.model, plan.objective, key, name, batch)
 
 
 def _shapes_at(examples: Examples, size: int) -> Any:
@@ -93,20 +92,16 @@ def _check_alike(train: Any, validation: Any) -> None:
 def check_finite(name: str, examples: Any) -> None:
     """Raises ValueError if a pytree of arrays `[N, ...]` has a value that is not finite, saying where the first is."""
     for path, leaf in jax.tree.leaves_with_path(examples):
-        _check_finite(f"{name}{path_of(path)}", leaf)
-
-
-def _check_finite(name: str, examples: jax.Array | np.ndarray) -> None:
-    if not jnp.issubdtype(examples.dtype, jnp.inexact):
-        return
-    # Where the array lies: data on the device are not copied back for it.
-    if bool(np.isfinite(examples).all() if isinstance(examples, np.ndarray) else _all_finite(examples)):
-        return
-    wrong = ~np.isfinite(np.asarray(examples, np.float32 if examples.dtype.itemsize <= 4 else None))
-    count, (example, *position) = int(wrong.sum()), np.argwhere(wrong)[0].tolist()
-    values = "1 value that is" if count == 1 else f"{count} values that are"
-    place = f", position {tuple(position)}" if position else ""
-    raise ValueError(f"{name} holds {values} not finite (first at example {example}{place})")
+        if not jnp.issubdtype(leaf.dtype, jnp.inexact):
+            continue
+        # Where the array lies: data on the device are not copied back for it.
+        if bool(np.isfinite(leaf).all() if isinstance(leaf, np.ndarray) else _all_finite(leaf)):
+            continue
+        wrong = ~np.isfinite(np.asarray(leaf, np.float32 if leaf.dtype.itemsize <= 4 else None))
+        count, (example, *position) = int(wrong.sum()), np.argwhere(wrong)[0].tolist()
+        values = "1 value that is" if count == 1 else f"{count} values that are"
+        place = f", position {tuple(position)}" if position else ""
+        raise ValueError(f"{name}{path_of(path)} holds {values} not finite (first at example {example}{place})")
 
 
 @jax.jit  # as one program, which makes no array of as many booleans
@@ -114,7 +109,7 @@ def _all_finite(examples: jax.Array) -> jax.Array:
     return jnp.all(jnp.isfinite(examples))
 
 
-def check_first_batch(model: Any, objective: Objective, key: jax.Array, name: str, batch: Any) -> None:
+def _check_first_batch(model: Any, objective: Objective, key: jax.Array, name: str, batch: Any) -> None:
     """Refuses a batch that is, after the objective's preprocessing, outside the support of the model's likelihood.
 
     Also one whose examples are neither of the model's shape nor of one that the objective takes (a label beside the

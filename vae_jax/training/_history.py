@@ -31,10 +31,8 @@ class Progress(NamedTuple):
 def best_epoch(history: Sequence[Row]) -> int:
     """The epoch (from 1) of the lowest validation loss after the warm-up; until then the last (0: none yet)."""
     finite = [row for row in history if is_finite(row)]
-    counted = [row for row in finite if not row.get("warm_up")]
-    if not counted:
-        return len(finite)
-    return int(min(counted, key=lambda row: row["validation/loss"])["epoch"])
+    best = min((row for row in finite if not row.get("warm_up")), key=lambda row: row["validation/loss"], default=None)
+    return len(finite) if best is None else int(best["epoch"])
 
 
 def best_loss(history: Sequence[Row]) -> float:

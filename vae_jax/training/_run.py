@@ -67,13 +67,11 @@ def run_epochs(
 ) -> tuple[FitState, Histories]:
     """Epochs until all models are finished, each handed to the device before the metrics of the last are read.
 
-    A save is due after the epoch that the device is at: then none is handed over behind it.
-
     Args:
       program: an epoch, compiled; it takes the memory of the state that it is given, and changes nothing of a model
         that is no longer running. Its metrics are scalars, or `[M]` for M models.
       fit_state, histories: what the device holds, and the epochs after which it does.
-      loop: its `on_epoch` is called after every epoch, when it has been saved if it is to be.
+      loop: after an epoch that is to be saved none is handed over before it is; `on_epoch` is called when it is.
       progress: makes of the state and the histories what is saved, and of which `on_epoch` is given the history.
       settle: called once, on the state after the last epoch; what it returns is saved and returned.
 
@@ -126,7 +124,6 @@ def run_to_end(
       init: makes the state before the first epoch.
       make_program: compiles an epoch, as `run_epochs` takes it, for a state; not called for a run that has ended.
       replay_of: index of a model -> what is needed to repeat its steps.
-      loop: when it ends.
       num_models: the leading axis of the state's arrays; None: one model, without such an axis.
       out_shardings: of `Plan`.
     """

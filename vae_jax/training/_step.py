@@ -101,7 +101,7 @@ def differentiated(
         return value_and_gradient(step_key, batch)
 
     size = num_examples("batch", batch)
-    _check_divides(microbatches, size)
+    check_microbatches(objective, microbatches, size)
     # Every m-th example, not a block of them: of a batch that is split over devices in blocks, each device has its
     # share of every microbatch.
     in_parts = lambda leaf: leaf.reshape(size // microbatches, microbatches, *leaf.shape[1:]).swapaxes(0, 1)
@@ -129,10 +129,5 @@ def check_microbatches(objective: Objective, microbatches: int, batch_size: int 
             f"microbatches must be 1 for an objective that needs its batch as a whole, got {microbatches}: only a mean "
             "over examples (objectives.mean_over_batch) may be computed in parts"
         )
-    if batch_size is not None:
-        _check_divides(microbatches, batch_size)
-
-
-def _check_divides(microbatches: int, batch_size: int) -> None:
-    if batch_size % microbatches:
+    if batch_size is not None and batch_size % microbatches:
         raise ValueError(f"microbatches must divide the batch size, {batch_size}, got {microbatches}")

@@ -127,16 +127,6 @@ def everywhere(tree: T, mesh: Mesh | None) -> T:
     return tree if mesh is None else place(tree, replicated(mesh))
 
 
-def gather(tree: T) -> T:
-    """The tree, whole on this process's first device, wherever its arrays lie; all processes must call it."""
-    arrays, structure = jax.tree.flatten(tree)
-    if all(len(array.devices()) == 1 for array in arrays):
-        return tree
-    mesh = next(array.sharding.mesh for array in arrays)
-    whole = jax.jit(lambda arrays: arrays, out_shardings=replicated(mesh))(arrays)
-    return jax.tree.unflatten(structure, [array.addressable_data(0) for array in whole])
-
-
 def examples_per_device(batch_size: int, mesh: Mesh) -> int:
     """Examples of a batch that one place on the axis "data" computes.
 
