@@ -17,7 +17,12 @@ from vae_jax.models import (
     conditional_vae,
     contexts,
     hierarchical_vae,
+    transformer_prior,
     vq_vae,
+    vq_vae_2,
+    with_code_prior,
+    with_codes_fitted,
+    with_prior_params,
 )
 from vae_jax.models._model import common_prior
 from vae_jax.networks import mlp_decoder, mlp_encoder
@@ -136,3 +141,60 @@ def test_a_quantized_model_has_one_prior_over_codes_for_all_contexts():
         np.testing.assert_allclose(grid.inputs.ravel(), outputs[label], rtol=1e-4, atol=1e-5)
     value, aux = jax.jit(lambda p: vq_vae_loss(family, p, KEY, Example(XS, YS)))(params)
     assert np.isfinite(value) and jax.tree.structure(aux.buffers) == jax.tree.structure(params["buffers"])
+
+
+def test_a_hierarchy_of_codes_takes_the_context_at_both_ends():
+    image = (8, 8, 1)
+    model = vq_vae_2(image, q.vector_quantizer(6, 3), q.vector_quantizer(5, 2), (4,), 2, 1, context_size=3)
+    family = conditional(model, LABELS, to=("features", "decoder"))
+    params = some_params(family)  # as it begins, the context scales and shifts nothing
+    x = np.random.default_rng(0).random(image).astype(np.float32)
+    given = [family.given(label).encode(params, x) for label in range(2)]
+    assert np.abs(given[0].grids[1].inputs - given[1].grids[1].inputs).max() > 1e-3  # the coarse grid, by the features
+    z = given[0].mean
+    means = [family.given(label).decode(params, z).mean for label in range(2)]
+    assert np.abs(means[0] - means[1]).max() > 1e-3
+    with pytest.raises(ValueError, match="takes a context of 3 numbers"):
+        jax.eval_shape(lambda: conditional(model, LABELS, to=("features",)).given(1).decode(params, z))
+
+
+def test_a_trained_prior_over_codes_is_one_for_all_contexts_or_that_of_the_contexts_own_class():
+    encoder = mlp_encoder(IMAGE, 12, (5,), context_size=3)
+    decoder = mlp_decoder(12, (*IMAGE, 1), (5,), context_size=3)
+    family = conditional(vq_vae(encoder, decoder, q.ema_vector_quantizer(7, 3), (2, 2)), LABELS)
+    one, by_class = (transformer_prior(7, 4, num_classes=n, layers=1, width=8, heads=2) for n in (0, 3))
+
+    common = with_code_prior(family, one)
+    params = with_prior_params(family.init(KEY), jax.tree.map(lambda leaf: leaf + 0.1, one.init(KEY)))
+    codes = family.given(1).encode(params, XS[0]).mean
+    sequence = codes[0].indices.ravel()
+    expected = one.log_prob(params["prior"], sequence, None)
+    np.testing.assert_allclose(common_prior(common, params, jnp.asarray(YS)).log_prob(codes), expected, rtol=1e-5)
+    assert jax.tree.structure(common.init(KEY)) == jax.tree.structure(params)
+
+    own = with_code_prior(family, by_class, label=lambda context: context)
+    params = with_prior_params(family.init(KEY), jax.tree.map(lambda leaf: leaf + 0.1, by_class.init(KEY)))
+    assert common_prior(own, params, jnp.asarray(YS)) is None
+    found = jax.jit(jax.vmap(lambda label: own.given(label).prior(params).log_prob(codes)))(jnp.arange(3))
+    expected = [by_class.log_prob(params["prior"], sequence, jnp.int32(label)) for label in range(3)]
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    assert np.ptp(found) > 1e-3
+
+    wrong = with_code_prior(family, transformer_prior(7, 5, layers=1, width=8, heads=2))
+    with pytest.raises(ValueError, match="prior must be over 4 places of 7 codes"):
+        wrong.given(1)
+
+
+def test_the_codes_of_a_family_are_fitted_to_vectors_of_examples_with_their_contexts():
+    encoder = mlp_encoder(IMAGE, 12, (5,), context_size=3)
+    decoder = mlp_decoder(12, (*IMAGE, 1), (5,), context_size=3)
+    family = conditional(vq_vae(encoder, decoder, q.ema_vector_quantizer(7, 3), (2, 2)), LABELS)
+    fitted = with_codes_fitted(family, Example(XS, YS)).init(KEY)
+    codebook = np.asarray(fitted["buffers"]["quantizers"]["level_1"]["codebook"])
+    params = family.init(jax.random.split(KEY, 2)[0])
+    rows = [family.given(y).encode(params, x).grids[0].inputs.reshape(-1, 3) for x, y in zip(XS, YS, strict=True)]
+    rows = np.concatenate(rows)
+    nearest = np.argmin(((rows[:, None] - codebook) ** 2).sum(axis=-1), axis=1)
+    for code in np.unique(nearest):  # k-means has come to rest: each code is the mean of the vectors that are nearest
+        np.testing.assert_allclose(codebook[code], rows[nearest == code].mean(axis=0), rtol=1e-4, atol=1e-5)
+    assert len(np.unique(nearest)) > 3

@@ -27,6 +27,7 @@ def vq_vae_2(
     residual_layers: int = 2,
     likelihood: Likelihood = bernoulli,
     data_mean: jax.Array | None = None,
+    context_size: int = 0,
 ) -> VAE:
     """z = (bottom codes `[h, w]`, top codes `[h / 2, w / 2]`), h = H / 2^len(channels), rounded up; p(z) uniform.
 
@@ -43,9 +44,11 @@ def vq_vae_2(
       residual_layers: of every network.
       likelihood: of the pixels.
       data_mean: the mean training image `[H, W, C]`, where the output's bias starts; zeros if None.
+      context_size: length of the context that the first and the last network take, as of
+        `conditional(model, contexts, to=("features", "decoder"))`; 0: none.
 
     Raises:
-      ValueError: If the image is too small for so many halvings and one more to the top's grid.
+      ValueError: if the image is too small for so many halvings and one more to the top's grid.
 
     Source: Razavi et al. 2019 (arXiv:1906.00446), section 3.1 and algorithm 1.
     """
@@ -59,7 +62,7 @@ def vq_vae_2(
     grid = (height, breadth, width)
     levels = (Level("level_1", bottom, (height, breadth)), Level("level_2", top, top_grid))
     networks = {
-        "features": residual_encoder(image_shape, width, channels, parts=1, **layers),
+        "features": residual_encoder(image_shape, width, channels, parts=1, context_size=context_size, **layers),
         "top_encoder": residual_encoder(grid, top.dim, (width,), parts=1, **layers),
         "top_decoder": residual_decoder(top.dim, grid, (width,), **layers),
         "bottom_encoder": pointwise((height, breadth, 2 * width), bottom.dim),
@@ -69,6 +72,7 @@ def vq_vae_2(
             likelihood.output_shape(image_shape),
             channels,
             output_bias=output_bias(likelihood, data_mean),
+            context_size=context_size,
             **layers,
         ),
     }

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
+from typing import Any, TypeVar, overload
 
 import jax
 import jax.numpy as jnp
 
 from vae_jax.distributions import DiscreteUniform, Distribution, UndefinedError
 from vae_jax.models._codes import CodebookPrior, Level, QuantizedPosterior, sequence_sizes
-from vae_jax.models._model import VAE
+from vae_jax.models._model import VAE, Conditional, Model, bind
 from vae_jax.models.code_priors._code_prior import CodePrior, Sampling, label_of
 from vae_jax.params import Params, join_buffers, split_buffers
 
@@ -17,25 +19,50 @@ from vae_jax.params import Params, join_buffers, split_buffers
 AS_IT_IS = Sampling()
 
 
+@overload
 def with_code_prior(
     model: VAE, prior: CodePrior, how: Sampling = AS_IT_IS, label: jax.Array | int | None = None
-) -> VAE:
+) -> VAE: ...
+
+
+@overload
+def with_code_prior(
+    model: Conditional,
+    prior: CodePrior,
+    how: Sampling = AS_IT_IS,
+    label: jax.Array | int | Callable[[Any], jax.Array] | None = None,
+) -> Conditional: ...
+
+
+def with_code_prior(model: Model, prior: CodePrior, how: Sampling = AS_IT_IS, label: Any = None) -> Model:
     """The model with p(z) = prior(the sequence of z's indices); its params are under "prior".
 
     Train the model first, with `objectives.vq_vae_loss`, then the prior on its codes, which move no more:
     `with_prior_params(params, prior_params)` joins the two.
 
     Args:
-      model: whose prior is over codes, such as `vq_vae`.
+      model: whose prior is over codes, such as `vq_vae`; a family of such models has one prior over codes for all
+        contexts, or with a label that depends on the context p(z | c).
       prior: of their sequence, of `code_sizes(model)` at each place.
       how: a draw of z is made; the density is that of the prior as it is.
-      label: the class whose prior it is; None: of no class.
+      label: the class whose prior it is; None: of no class. Of a family it may be (context) -> label, such as
+        `lambda context: context` for contexts that are labels.
 
     Raises:
-      ValueError: if the prior is of another length or number of codes, or label is none of its classes.
+      ValueError: if the prior is of another length or number of codes, or label is none of its classes; of a family, by
+        its `given`.
       TypeError: if label is not an integer.
     """
-    sizes = code_sizes(model)
+
+    def init(key: jax.Array) -> Params:
+        model_key, prior_key = jax.random.split(key)
+        return with_prior_params(model.init(model_key), prior.init(prior_key))
+
+    if isinstance(model, Conditional):
+        family, label_at = model, label if callable(label) else lambda context: label
+        given = lambda context: with_code_prior(family.given(context), prior, how, label_at(context))
+        return model._replace(init=init, given=given)
+    vae, sizes = model, code_sizes(model)
     if prior.num_codes != sizes:
         raise ValueError(
             f"prior must be over {_in_words(sizes)}, as code_sizes(model) has them, got one over "
@@ -43,12 +70,8 @@ def with_code_prior(
         )
     class_label = label_of(label, prior.num_classes)
 
-    def init(key: jax.Array) -> Params:
-        model_key, prior_key = jax.random.split(key)
-        return with_prior_params(model.init(model_key), prior.init(prior_key))
-
     def prior_of(params: Params) -> CodebookPrior:
-        uniform = model.prior(params)
+        uniform = vae.prior(params)
         assert isinstance(uniform, CodebookPrior)
         return dataclasses.replace(uniform, sequence=PriorSequence(params["prior"], class_label, prior, how))
 
@@ -82,7 +105,10 @@ def _in_words(sizes: tuple[int, ...]) -> str:
     return f"{len(sizes)} places of {most if least == most else f'{least} to {most}'} codes"
 
 
-def with_codes_fitted(model: VAE, xs: jax.Array) -> VAE:
+M = TypeVar("M", VAE, Conditional)
+
+
+def with_codes_fitted(model: M, xs: Any) -> M:
     """The model whose first codes are fitted, by k-means where a quantiser has it, to its encoder's first vectors.
 
     Codes begin where the vectors are, and more of them are used. The levels of a hierarchy are fitted one by one, each
@@ -90,19 +116,20 @@ def with_codes_fitted(model: VAE, xs: jax.Array) -> VAE:
 
     Args:
       model: of codes.
-      xs: `[N, ...]` examples as the model sees them, of the first batches; they become a part of `init`.
+      xs: `[N, ...]` examples as the model sees them, of the first batches, `Example(xs, contexts)` for a family; they
+        become a part of `init`.
 
     Raises:
       TypeError: if the model has no codes.
     """
-    levels = levels_of(model)
+    levels = levels_of(bind(model, jax.tree.map(lambda leaf: leaf[0], xs), "xs")[0])
 
     def init(key: jax.Array) -> Params:
         init_key, *keys = jax.random.split(key, len(levels) + 1)
         params = model.init(init_key)
         trained, buffers = split_buffers(params)
         quantizers, of_quantizers = dict(trained["quantizers"]), dict((buffers or {}).get("quantizers", {}))
-        posterior = jax.vmap(lambda x: model.encode(params, x))(xs)
+        posterior = jax.vmap(lambda example: _encoded(model, params, example))(xs)
         assert isinstance(posterior, QuantizedPosterior)
         for level, grid, level_key in zip(levels, posterior.grids, keys, strict=True):
             rows = grid.inputs.reshape(-1, grid.inputs.shape[-1])
@@ -113,6 +140,11 @@ def with_codes_fitted(model: VAE, xs: jax.Array) -> VAE:
         return join_buffers({**trained, "quantizers": quantizers}, fitted)
 
     return model._replace(init=init)
+
+
+def _encoded(model: Model, params: Params, example: Any) -> Distribution:
+    vae, x = bind(model, example, "xs")
+    return vae.encode(params, x)
 
 
 @jax.tree_util.register_dataclass
