@@ -12,11 +12,11 @@ importance-sampled, in nats; `annealed_...` is the same by annealing:
   nll_unconditional        -log p(x) of the twin
   nll_gain                 nll_unconditional - nll_given_label, over the same images: the sum of
     label_information        nll_marginal - nll_given_label, what the label tells
-    twin_excess              nll_unconditional - nll_marginal, what the twin models and infers worse
+    twin_excess              nll_unconditional - nll_marginal, what the twin loses in modeling and in inference
   classification_accuracy  how often the label with the largest p(y | x), by Bayes' rule, is the image's
 
-The label tells at most log 10 = 2.30 nats, where there are ten. Annealing takes the loss in inference away, and so
-`annealed_nll_gain_change`, the annealed gain less the other on the same images, is that part of the excess.
+In expectation the label tells at most its entropy: log 10 = 2.30 nats for ten labels alike. Annealing takes the loss in
+inference away: `inference_gain`, the sampled gain less the annealed one on the same images, is that part of the excess.
 """
 
 import dataclasses

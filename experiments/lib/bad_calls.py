@@ -233,7 +233,7 @@ NUMBERS = [
     BadCall("fit, epochs '3'", lambda: _fit(epochs="3"), "epochs must be a whole number, got '3'"),
     BadCall("fit, batch_size 0", lambda: _fit(batch_size=0), "batch_size must be between 1 and the 20"),
     BadCall("fit, batch_size 2.5", lambda: _fit(batch_size=2.5), "batch_size must be a whole number"),
-    BadCall("fit, patience -1", lambda: _fit(patience=-1), "patience must be at least 0, got -1"),
+    BadCall("fit, patience -1", lambda: _fit(patience=-1), "patience must be at least 1, got -1"),
     BadCall("fit_ensemble, epochs inf", lambda: _fit_ensemble(epochs=INFINITY), "epochs must be a whole number"),
     BadCall(
         "make_train_stream_epoch, chunk_steps 0",

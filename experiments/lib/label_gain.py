@@ -15,10 +15,10 @@ CLAIMS = {
     "nll_marginal": "-log sum_y p(y) p(x | y)",
     "nll_unconditional": "-log p(x) of a twin that is given no label",
     "nll_gain": "gain by the label: -log p(x) less -log p(x | y)",
-    "label_information": "of it what the label tells, log p(x | y) - log sum_y p(y) p(x | y), at most log 10 = 2.30",
-    "twin_excess": "of it what the twin models and infers worse",
-    "annealed_nll_gain": "the gain on the annealed images, annealed",
-    "annealed_nll_gain_change": "the same less the importance-sampled gain on these images: the part of inference",
+    "label_information": "what the label tells, log p(x | y) - log sum_y p(y) p(x | y), a part of the gain",
+    "twin_excess": "what the twin lacks, log sum_y p(y) p(x | y) - log p(x) of the twin, the rest of the gain",
+    "annealed_nll_gain": "gain by the label on the annealed images, annealed",
+    "inference_gain": "importance-sampled less annealed gain: what the twin loses more than the family by inference",
 }
 
 
@@ -89,7 +89,7 @@ def with_differences(numbers: dict[str, list[float]]) -> dict[str, np.ndarray]:
     if "annealed_nll_unconditional" in found:
         gain = found["annealed_nll_unconditional"] - found["annealed_nll_given_label"]
         found["annealed_nll_gain"] = gain
-        found["annealed_nll_gain_change"] = gain - found["nll_gain"][: len(gain)]
+        found["inference_gain"] = found["nll_gain"][: len(gain)] - gain
     return found
 
 

@@ -11,7 +11,7 @@ from vae_jax.runs import RunFolder
 
 NAMES = ["nll_given_label", "nll_marginal", "nll_unconditional", "nll_gain", "classification_accuracy"]
 PARTS = ["label_information", "twin_excess"]
-ANNEALED = [f"annealed_nll_{name}" for name in ("given_label", "unconditional", "gain", "gain_change")]
+ANNEALED = ["annealed_nll_given_label", "annealed_nll_unconditional", "annealed_nll_gain", "inference_gain"]
 
 
 class Trains(Exception):

@@ -25,6 +25,7 @@ from vae_jax.models import (
     with_prior_params,
 )
 from vae_jax.models._model import common_prior
+from vae_jax.models.code_priors._with_code_prior import code_sizes
 from vae_jax.networks import mlp_decoder, mlp_encoder
 from vae_jax.objectives import negative_elbo, negative_sampled_elbo, sampled_elbo, vq_vae_loss
 
@@ -182,7 +183,9 @@ def test_a_trained_prior_over_codes_is_one_for_all_contexts_or_that_of_the_conte
 
     wrong = with_code_prior(family, transformer_prior(7, 5, layers=1, width=8, heads=2))
     with pytest.raises(ValueError, match="prior must be over 4 places of 7 codes"):
-        wrong.given(1)
+        wrong.given(1).prior(params)
+    with pytest.raises(TypeError, match="model must be a VAE, got a Conditional"):
+        code_sizes(family)
 
 
 def test_the_codes_of_a_family_are_fitted_to_vectors_of_examples_with_their_contexts():
@@ -198,3 +201,5 @@ def test_the_codes_of_a_family_are_fitted_to_vectors_of_examples_with_their_cont
     for code in np.unique(nearest):  # k-means has come to rest: each code is the mean of the vectors that are nearest
         np.testing.assert_allclose(codebook[code], rows[nearest == code].mean(axis=0), rtol=1e-4, atol=1e-5)
     assert len(np.unique(nearest)) > 3
+    with pytest.raises(ValueError, match=r"xs\.context"):
+        with_codes_fitted(family, Example(XS, np.where(YS[1] == YS, 7, YS)))

@@ -5,9 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from fresh import soon_started
 from objectives.linear_gaussian import LATENT_DIM, examples, linear_gaussian, separated, wrong_params
 from vae_jax import VAE, Normal
 from vae_jax.distributions import Categorical, Delta
+from vae_jax.models import mlp_vae
 from vae_jax.objectives import (
     negative_dreg,
     negative_iwae,
@@ -79,6 +81,20 @@ def test_only_gradient_and_scale_gradient():
     # Forward mode too, and under vmap with a factor for each.
     _, tangents = jax.jvp(lambda x: jax.vmap(scale_gradient)(x, jnp.arange(3.0)), (jnp.ones(3),), (jnp.full(3, 5.0),))
     np.testing.assert_array_equal(tangents, [0.0, 5.0, 10.0])
+    # The value is x itself, whatever x and the factor are.
+    assert scale_gradient(jnp.inf, 1.0) == np.inf and scale_gradient(2.0, jnp.nan) == 2.0
+    assert np.signbit(scale_gradient(-0.0, 1.0))
+
+
+def test_the_second_pass_of_dreg_is_compiled_into_the_first():
+    model = soon_started(mlp_vae((4, 4, 1), 2, hidden=(8,)))
+    params, xs = model.init(jax.random.key(0)), jnp.zeros((3, 4, 4, 1))
+
+    def products(objective):
+        compiled = jax.jit(lambda params: objective(model, params, jax.random.key(1), xs)[0]).lower(params).compile()
+        return compiled.as_text().count(" dot(")
+
+    assert products(negative_dreg(5)) == products(negative_iwae(5)) > 0
 
 
 def test_a_posterior_without_a_density_is_refused_in_words():

@@ -61,7 +61,7 @@ def test_info_vae_is_the_vae_at_alpha_0_and_weight_1_and_has_no_rate_at_alpha_1(
 def test_wae_takes_a_posterior_without_a_density():
     loss, aux = objectives.wae_mmd_loss(10.0, KERNELS["multiquadratic"][0])(*CODES[:2], jax.random.key(0), CODES.batch)
     np.testing.assert_allclose(loss, aux.metrics["distortion"] + 10.0 * aux.metrics["mmd"], rtol=1e-6)
-    with pytest.raises(ValueError, match="batch must hold at least 2 examples, to compare codes in pairs, got 1"):
+    with pytest.raises(ValueError, match="xs and ys must hold at least 2 points each, got 3 and 1"):
         batch_mmd(np.zeros((3, 2)), np.zeros((1, 2)), gaussian_kernel(1.0))
     with pytest.raises(ValueError, match="batch must hold at least 2 examples"):
         objectives.wae_mmd_loss(1.0, gaussian_kernel(1.0))(*CODES[:2], jax.random.key(0), CODES.batch[:1])

@@ -276,7 +276,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_the_last_finite_parameters_a
     [
         ({"epochs": 0}, "epochs must be at least 1, got 0"),
         ({"epochs": -2}, "epochs must be at least 1, got -2"),
-        ({"patience": 0}, r"patience must be at least 1 epoch \(or None\), got 0"),
+        ({"patience": 0}, "patience must be at least 1, got 0"),
         ({"batch_size": 0}, "batch_size must be between 1 and the 4 training examples, got 0"),
         ({"batch_size": 5}, "batch_size must be between 1 and the 4 training examples, got 5"),
         ({"validation": VALIDATION[:0]}, "validation must hold at least 1 example"),

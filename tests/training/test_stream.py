@@ -124,6 +124,6 @@ def test_a_stream_that_diverges_says_at_which_step_and_numbers_out_of_range_are_
     stream = Stream()
     with pytest.raises(ValueError, match="epochs must be at least 1, got 0"):
         train(stream, epochs=0)
-    with pytest.raises(ValueError, match="patience must be at least 1 epoch"):
+    with pytest.raises(ValueError, match="patience must be at least 1, got 0"):
         train(stream, patience=0)
     assert stream.read == []

@@ -20,7 +20,7 @@ from vae_jax.experiment.settings import changeable, run_config
 from vae_jax.experiment.trained import keys_of
 from vae_jax.params import Params
 from vae_jax.training import History, Progress, Row, fit, fit_ensemble, fit_stream
-from vae_jax.training.sharding import place, replicated
+from vae_jax.training.sharding import everywhere
 
 
 def train_members(
@@ -71,8 +71,7 @@ def train_members(
         batches = Batches(problem.train, batch_size, settings.seed, **processes)
         train = partial(fit_stream, model, objective, optimizer, batches)
     one = in_folder(partial(train, validation=problem.validation_examples, key=key, mesh=mesh, **until))
-    placed = lambda params: params if mesh is None else place(params, replicated(mesh))
-    save = lambda params: one.checkpoints.save(one.progress._replace(best_params=placed(params[0])))
+    save = lambda params: one.checkpoints.save(one.progress._replace(best_params=everywhere(params[0], mesh)))
     return one, [one.progress], save
 
 

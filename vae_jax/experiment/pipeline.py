@@ -39,8 +39,8 @@ def _run(prepared: Prepared) -> dict[str, Any]:
         models = f"{settings.seeds} models at once, " if settings.seeds > 1 else ""
         display.say(f"{method.name} on {images.name}: {models}{counts}; {device_name()}; in {folder.path}")
         training, members, save = train_members(prepared, display)
-        everywhere = [process_allgather(member.best_params, tiled=True) for member in members]  # from all devices
-        params = jax.tree.map(jnp.asarray, everywhere)
+        # From the devices of all processes, over which a run of several has its arrays split or copied.
+        params = [jax.tree.map(jnp.asarray, process_allgather(m.best_params, tiled=True)) for m in members]
         if method.after_training is not None:
             xs = fitted_to(problem, keys_of(settings).fitting)
             params = [method.after_training(model, best, xs) for best in params]

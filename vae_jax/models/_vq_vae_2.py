@@ -44,8 +44,8 @@ def vq_vae_2(
       residual_layers: of every network.
       likelihood: of the pixels.
       data_mean: the mean training image `[H, W, C]`, where the output's bias starts; zeros if None.
-      context_size: length of the context that the first and the last network take, as of
-        `conditional(model, contexts, to=("features", "decoder"))`; 0: none.
+      context_size: length of the context that the networks "features" and "decoder" take, which
+        `conditional(model, contexts, to=("features", "decoder"))` gives them; 0: none.
 
     Raises:
       ValueError: if the image is too small for so many halvings and one more to the top's grid.

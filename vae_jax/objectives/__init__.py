@@ -1,11 +1,11 @@
 """Bounds on log p(x) for one example, and objectives `(model, params, key, batch) -> (loss, Aux)` made from them.
 
-One rule of names. A bound of one example, which is maximized, has its own name (`elbo`, `iwae`); one that is another
-function of the same log-weights is `<bound>_from_log_weights`. `negative_<bound>` is the objective that is minus that
-bound; `<method>_loss` is any other (`beta_vae_loss`, `vq_vae_loss`). `negative_stl`, `negative_dreg` and
-`negative_piwae` are minus the ELBO or the IWAE bound too, with another gradient, by the names of their papers. One that
-takes numbers is a function of them that returns the objective: `negative_iwae(50)`, `beta_vae_loss(4.0)`. Other
-`*_from_terms` and `batch_*` are the arithmetic on arrays. An objective that is a mean over examples is made by
+One rule of names. A bound of one example, which is maximized, has its own name (`elbo`, `iwae`), or is a function of
+`log_weights`, `<bound>_from_log_weights`. `negative_<bound>` is the objective that is minus that bound; `<method>_loss`
+is any other (`beta_vae_loss`, `vq_vae_loss`). `negative_stl`, `negative_dreg` and `negative_piwae` are minus the ELBO
+or the IWAE bound too, with another gradient, by the names of their papers. One that takes numbers is a function of them
+that returns the objective: `negative_iwae(50)`, `beta_vae_loss(4.0)`. `*_from_terms` and `batch_*` are the arithmetic
+on arrays. An objective that is a mean over examples is made by
 `mean_over_batch`; any other needs its whole batch.
 """
 

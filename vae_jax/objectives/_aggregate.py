@@ -67,16 +67,9 @@ def stratified_log_weights(batch_size: int, num_examples: int) -> jax.Array:
     with the last example of the batch weighed differently from the others; this is its average over who is last. The
     code published with the paper puts the 1 / N in the first column instead of on the diagonal, which is biased.
 
-    Raises:
-      ValueError: if the batch is of one example, or of more than num_examples.
-
     Source: Chen et al. 2018 (arXiv:1802.04942), appendix C.2.
     """
-    if not 2 <= batch_size <= num_examples:
-        raise ValueError(
-            f"batch must hold 2 to num_examples = {num_examples} examples to be stratified, got {batch_size}"
-        )
-    own, others = -math.log(num_examples), math.log((num_examples - 1) / (num_examples * (batch_size - 1)))
+    own, others = -math.log(num_examples), math.log((num_examples - 1) / (num_examples * max(batch_size - 1, 1)))
     return jnp.where(jnp.eye(batch_size, dtype=bool), own, others).astype(jnp.float32)
 
 
@@ -87,7 +80,9 @@ def minibatch_weighted(num_examples: int) -> AggregateEstimator:
       ValueError: if num_examples is below 1.
     """
     check_count("num_examples", num_examples)
-    return _weighted(lambda batch_size: minibatch_log_weights(batch_size, num_examples))
+    return lambda model, params, posteriors, zs: batch_log_aggregate(
+        posteriors, zs, minibatch_log_weights(zs.shape[0], num_examples)
+    )
 
 
 def stratified(num_examples: int) -> AggregateEstimator:
@@ -96,14 +91,16 @@ def stratified(num_examples: int) -> AggregateEstimator:
     Raises:
       ValueError: if num_examples is below 2; by the estimator, if the batch is of one example, or of more than N.
     """
-    check_count("num_examples", num_examples)
-    if num_examples < 2:
-        raise ValueError(f"num_examples must be at least 2, got {num_examples}")
-    return _weighted(lambda batch_size: stratified_log_weights(batch_size, num_examples))
+    check_count("num_examples", num_examples, 2)
 
+    def estimate(model: Model, params: Params, posteriors: Distribution, zs: jax.Array) -> LogAggregate:
+        if not 2 <= zs.shape[0] <= num_examples:
+            raise ValueError(
+                f"batch must hold 2 to num_examples = {num_examples} examples to be stratified, got {zs.shape[0]}"
+            )
+        return batch_log_aggregate(posteriors, zs, stratified_log_weights(zs.shape[0], num_examples))
 
-def _weighted(log_weights_of: Callable[[int], jax.Array]) -> AggregateEstimator:
-    return lambda model, params, posteriors, zs: batch_log_aggregate(posteriors, zs, log_weights_of(zs.shape[0]))
+    return estimate
 
 
 def exact(xs: Any) -> AggregateEstimator:

@@ -76,11 +76,15 @@ def keys_of_examples(key: jax.Array, num_examples: int) -> jax.Array:
     return key
 
 
-class mean_over_batch:  # in small letters, as functools.partial is: it is called, and serves as a decorator
+class mean_over_batch:  # in lower case, as functools.partial is: it is called, and serves as a decorator
     """Lifts an objective of one example to a batch: a key for each example, the mean of loss and metrics.
 
     The mean, not the sum: the loss is the same whatever the batch size. Buffers pass through unchanged. The result says
     by its type that it is such a mean: only these may be computed by microbatches.
+
+    Args:
+      example_objective: (vae, params, key, x) -> (loss, metrics) of one example, scalars.
+      bind: in the place of `models.bind`, for what is trained but is no model, such as a prior over codes.
 
     Raises:
       TypeError: by the objective, for a batch of uint8 pixels; `on_prepared` makes them what a model sees.

@@ -82,7 +82,7 @@ def capacity_loss(gamma: ArrayLike, nats: ArrayLike) -> Objective:
 
 def _weighted(
     terms_of: Callable[..., ElboTerms], loss_from_terms: Callable[..., jax.Array], **weights: ArrayLike
-) -> mean_over_batch:
+) -> Objective:
     for name, weight in weights.items():
         check_number(name, weight, 0)
 

@@ -58,17 +58,17 @@ def free_bits_loss(nats: ArrayLike, groups: ArrayLike | None = None) -> Objectiv
     Source: Kingma et al. 2016 (arXiv:1606.04934), eq. 15.
     """
     check_number("nats", nats, 0)
-    group_of = None if groups is None else np.asarray(groups)
-    numbers = np.unique([] if group_of is None else group_of)
-    if not np.array_equal(numbers, np.arange(numbers.size)):
-        raise ValueError(f"groups must be numbered 0, 1, ... without a gap, got the numbers {numbers.tolist()}")
+    if groups is not None:
+        numbers = np.unique(groups := np.asarray(groups))
+        if not np.array_equal(numbers, np.arange(numbers.size)):
+            raise ValueError(f"groups must be numbered 0, 1, ... without a gap, got the numbers {numbers.tolist()}")
 
     def by_group(kl: Any) -> jax.Array:
-        if group_of is None:
+        if groups is None:
             return ravel_pytree(kl)[0]
-        if kl.shape != group_of.shape:
-            raise ValueError(f"groups must have the shape of z, {kl.shape}, got {group_of.shape}")
-        return jax.ops.segment_sum(kl.ravel(), group_of.ravel(), numbers.size)
+        if kl.shape != jnp.shape(groups):
+            raise ValueError(f"groups must have the shape of z, {kl.shape}, got {jnp.shape(groups)}")
+        return jax.ops.segment_sum(kl.ravel(), jnp.ravel(groups), numbers.size)
 
     def objective(model: Model, params: Params, key: jax.Array, batch: Any) -> tuple[jax.Array, Aux]:
         def example(vae: VAE, key: jax.Array, x: Any) -> ElboTerms:

@@ -86,6 +86,14 @@ def only_gradient(x: jax.Array) -> jax.Array:
     return x - stop_gradient(x)
 
 
+@jax.custom_jvp
 def scale_gradient(x: jax.Array, factor: jax.Array) -> jax.Array:
     """x, with its gradient multiplied by a scalar factor, which is held constant."""
-    return stop_gradient(x) + (stop_gradient(factor) * only_gradient(x)).astype(jnp.result_type(x))
+    del factor
+    return x
+
+
+@scale_gradient.defjvp
+def _scale_gradient_jvp(primals: tuple, tangents: tuple) -> tuple[jax.Array, jax.Array]:
+    (x, factor), (tangent, _) = primals, tangents
+    return x, jnp.asarray(factor, tangent.dtype) * tangent

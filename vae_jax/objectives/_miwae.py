@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from vae_jax.distributions._checks import check_count, check_number
+from vae_jax.distributions._checks import check_count, check_counts, check_number
 from vae_jax.models._model import VAE
 from vae_jax.objectives._batch import Metrics, Objective, mean_over_batch
 from vae_jax.objectives._elbo import elbo_from_terms
@@ -36,7 +36,7 @@ def miwae_from_log_weights(log_weights: ArrayLike, num_bounds: int) -> jax.Array
 
 
 def negative_miwae(num_bounds: int, num_samples: int) -> Objective:
-    """The objective minus the mean of M IWAE bounds of K samples each, a mean over the batch in nats per example.
+    """Minus the mean of M IWAE bounds of K samples each, as an objective: a mean over the batch in nats per example.
 
     The bound, `miwae_from_log_weights`, is the metric `miwae`.
 
@@ -45,11 +45,12 @@ def negative_miwae(num_bounds: int, num_samples: int) -> Objective:
       num_samples: K, at least 1; K = 1 is the ELBO of M samples.
 
     Raises:
-      ValueError, UndefinedError: as `negative_iwae`.
+      ValueError: if a number is below 1.
+      UndefinedError: by the objective, if the posterior has no density.
 
     Source: Rainforth et al. 2018 (arXiv:1802.04537).
     """
-    _check(num_bounds, num_samples)
+    check_counts(num_bounds=num_bounds, num_samples=num_samples)
     bound = partial(miwae_from_log_weights, num_bounds=num_bounds)
     return negative_bound("miwae", bound, num_bounds * num_samples)
 
@@ -63,7 +64,7 @@ def negative_piwae(num_bounds: int, num_samples: int) -> Objective:
 
     Source: Rainforth et al. 2018 (arXiv:1802.04537).
     """
-    _check(num_bounds, num_samples)
+    check_counts(num_bounds=num_bounds, num_samples=num_samples)
 
     def example_objective(model: VAE, params: Params, key: jax.Array, x: Any) -> tuple[jax.Array, Metrics]:
         # The same draws twice, for two gradients.
@@ -97,7 +98,7 @@ def _part(share: jax.Array, bound: jax.Array) -> jax.Array:
 
 
 def negative_ciwae(num_samples: int, beta: ArrayLike) -> Objective:
-    """The objective -(beta ELBO + (1 - beta) IWAE) on the same K samples, a mean over the batch in nats per example.
+    """Minus (beta ELBO + (1 - beta) IWAE) on K samples, as an objective: a mean over the batch in nats per example.
 
     The bound, `ciwae_from_log_weights`, is the metric `ciwae`.
 
@@ -112,8 +113,3 @@ def negative_ciwae(num_samples: int, beta: ArrayLike) -> Objective:
     """
     check_number("beta", beta, 0, 1)
     return negative_bound("ciwae", partial(ciwae_from_log_weights, beta=beta), num_samples)
-
-
-def _check(num_bounds: int, num_samples: int) -> None:
-    check_count("num_bounds", num_bounds)
-    check_count("num_samples", num_samples)

@@ -42,14 +42,14 @@ def batch_mmd(xs: ArrayLike, ys: ArrayLike, kernel: Kernel) -> jax.Array:
       kernel: of squared distances.
 
     Raises:
-      ValueError: if there are fewer.
+      ValueError: if B or C is below 2.
 
     Source: Gretton et al. 2012 [gretton2012kernel], eq. 3.
     """
     xs, ys = jnp.asarray(xs), jnp.asarray(ys)
     chex.assert_rank([xs, ys], 2)
-    if (size := min(xs.shape[0], ys.shape[0])) < 2:
-        raise ValueError(f"batch must hold at least 2 examples, to compare codes in pairs, got {size}")
+    if min(xs.shape[0], ys.shape[0]) < 2:
+        raise ValueError(f"xs and ys must hold at least 2 points each, got {xs.shape[0]} and {ys.shape[0]}")
 
     def values(a: jax.Array, b: jax.Array) -> jax.Array:
         # Differences, not |a|^2 + |b|^2 - 2 a b: near points would lose all digits.
@@ -87,7 +87,7 @@ def info_vae_loss(alpha: ArrayLike, weight: ArrayLike, kernel: Kernel) -> Object
             return z, _prior_draw(vae, params, key), terms
 
         zs, prior_draws, terms = map_over_batch(example, model, key, batch)
-        mmd = batch_mmd(zs, prior_draws, kernel)
+        mmd = _mmd_to_prior(zs, prior_draws, kernel)
         metrics = jax.tree.map(jnp.mean, elbo_metrics(terms)) | {"mmd": mmd}
         matched = (jnp.asarray(alpha) + jnp.asarray(weight) - 1) * mmd
         loss = metrics["distortion"] + (1 - jnp.asarray(alpha)) * metrics["rate"] + matched
@@ -118,7 +118,7 @@ def wae_mmd_loss(weight: ArrayLike, kernel: Kernel) -> Objective:
             return z, _prior_draw(vae, params, key), -vae.decode(params, z).log_prob(x)
 
         zs, prior_draws, distortions = map_over_batch(example, model, key, batch)
-        mmd = batch_mmd(zs, prior_draws, kernel)
+        mmd = _mmd_to_prior(zs, prior_draws, kernel)
         metrics = {"distortion": jnp.mean(distortions), "mmd": mmd}
         return metrics["distortion"] + jnp.asarray(weight) * mmd, unchanged(params, metrics)
 
@@ -128,3 +128,9 @@ def wae_mmd_loss(weight: ArrayLike, kernel: Kernel) -> Objective:
 def _prior_draw(vae: VAE, params: Params, key: jax.Array) -> jax.Array:
     """A draw of the prior, with another key than the posterior's draw."""
     return vae.prior(params).sample(jax.random.fold_in(key, 1))
+
+
+def _mmd_to_prior(zs: jax.Array, prior_draws: jax.Array, kernel: Kernel) -> jax.Array:
+    if zs.shape[0] < 2:
+        raise ValueError(f"batch must hold at least 2 examples, to compare codes in pairs, got {zs.shape[0]}")
+    return batch_mmd(zs, prior_draws, kernel)

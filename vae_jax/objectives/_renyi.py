@@ -48,7 +48,7 @@ def renyi_from_log_weights(log_weights: ArrayLike, alpha: float) -> jax.Array:
 
 
 def negative_renyi(num_samples: int, alpha: float) -> Objective:
-    """The objective minus the Renyi bound (VR-alpha) of K samples, a mean over the batch in nats per example.
+    """Minus the Renyi bound (VR-alpha) of K samples, as an objective: a mean over the batch in nats per example.
 
     The bound, `renyi_from_log_weights`, is the metric `renyi`.
 

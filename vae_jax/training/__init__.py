@@ -19,6 +19,7 @@ from vae_jax.training._history import Progress as Progress
 from vae_jax.training._history import Row as Row
 from vae_jax.training._history import best_epoch as best_epoch
 from vae_jax.training._partitioned import partitioned as partitioned
+from vae_jax.training._run import Checkpoints as Checkpoints
 from vae_jax.training._step import Trainable as Trainable
 from vae_jax.training._step import TrainState as TrainState
 from vae_jax.training._step import init_train_state as init_train_state

@@ -20,23 +20,21 @@ from vae_jax.training._step import as_computed, check_microbatches
 
 
 def check_fit(plan: Plan, epochs: int, train: Examples, validation: Examples, key: jax.Array) -> None:
-    """Raises or warns as `fit` says, with the line that called it."""
+    """Raises or warns as `fit` says; a warning points to the line that called `fit`."""
     check_plan(plan, epochs, stacklevel=4)
     _check_order(plan, train, key)
-    _check_alike(*(_shapes_at(examples, 1) for examples in (train, validation)))
+    _check_alike(*(_shapes_at(examples, key, 1) for examples in (train, validation)))
     check_examples_of(plan, key, "train", train)
     check_examples_of(plan, key, "validation", validation)
 
 
 def check_plan(plan: Plan, epochs: int, stacklevel: int = 3) -> None:
-    """Raises or warns as `fit` says, of all but the examples."""
+    """Raises or warns as `fit` says, for everything but the examples."""
     check_count("epochs", epochs)
     num_steps = epochs * plan.steps_per_epoch
     check_count("the number of training steps, epochs times those of an epoch,", num_steps)
     if plan.patience is not None:
-        check_count("patience", plan.patience, least=0)
-        if plan.patience < 1:
-            raise ValueError(f"patience must be at least 1 epoch (or None), got {plan.patience}")
+        check_count("patience", plan.patience)
     if num_steps < (warm_up_steps := warm_up_steps_of(plan.objective)):
         warnings.warn(
             f"the objective's warm-up takes {warm_up_steps} steps, and this run ends before it, after {num_steps} "
@@ -45,14 +43,15 @@ def check_plan(plan: Plan, epochs: int, stacklevel: int = 3) -> None:
             stacklevel=stacklevel,
         )
     check_microbatches(plan.objective, plan.microbatches, plan.batch_size)
+    _ = plan.out_shardings  # refuses a batch that the mesh does not divide, and rules that cannot hold
 
 
 def check_examples_of(plan: Plan, key: jax.Array, name: str, examples: Examples) -> None:
-    """Refuses what `fit` says it refuses: values that are not finite, bad contexts, a first batch that does not suit.
+    """Refuses values that are not finite, bad contexts, and a first batch that does not suit the model.
 
     Also a function `at` that returns another number of examples than it is given indices.
     """
-    if (found := num_examples(name, _shapes_at(examples, plan.batch_size))) != plan.batch_size:
+    if (found := num_examples(name, _shapes_at(examples, key, plan.batch_size))) != plan.batch_size:
         raise ValueError(f"{name}.at must return one example for each index, {plan.batch_size}, got {found}")
     key = split_key(key).train
     batch = batch_at(examples, key, 0, jnp.arange(min(plan.batch_size, examples.count)))
@@ -62,8 +61,8 @@ def check_examples_of(plan: Plan, key: jax.Array, name: str, examples: Examples)
     _check_first_batch(plan.model, plan.objective, key, name, batch)
 
 
-def _shapes_at(examples: Examples, size: int) -> Any:
-    return jax.eval_shape(lambda key: batch_at(examples, key, 0, jnp.arange(size)), jax.random.key(0))
+def _shapes_at(examples: Examples, key: jax.Array, size: int) -> Any:
+    return jax.eval_shape(lambda key: batch_at(examples, key, 0, jnp.arange(size)), key)
 
 
 def _check_order(plan: Plan, examples: Examples, key: jax.Array) -> None:

@@ -44,7 +44,7 @@ BatchOf = Callable[[int], tuple[Any, np.ndarray | None]]
 
 
 class Replay(NamedTuple):
-    """What is needed to repeat any step of a fit."""
+    """Plan, keys and batches of a fit, to repeat any of its steps."""
 
     plan: Plan
     keys: Keys

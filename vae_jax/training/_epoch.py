@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 
-from vae_jax.distributions._checks import LARGEST_COUNT, check_count
+from vae_jax.distributions._checks import LARGEST_COUNT, check_count, check_counts
 from vae_jax.objectives import Objective
 from vae_jax.objectives._batch import Metrics
 from vae_jax.params import Params
@@ -63,8 +63,7 @@ def num_steps_of(examples: Examples, batch_size: int, num_steps: int | None) -> 
     """Steps of an epoch: num_steps, or else `steps_per_epoch` of the examples."""
     if num_steps is None:
         return steps_per_epoch(examples.count, batch_size)
-    check_count("batch_size", batch_size)
-    check_count("steps_per_epoch", num_steps)
+    check_counts(LARGEST_COUNT, batch_size=batch_size, steps_per_epoch=num_steps)
     return num_steps
 
 

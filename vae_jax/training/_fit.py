@@ -68,7 +68,7 @@ def fit(
         early.
       mesh: the devices to train on, of `data_mesh`: each makes and computes its part of every batch, and the results
         are those of one device up to the order of sums. None: JAX's default device. In a run of several processes each
-        gives all examples; `jax.experimental.multihost_utils.process_allgather` gathers what each has read.
+        gives all examples; `multihost_utils.process_allgather` (of JAX) joins parts of as many that each has read.
       rules: which parameters are split over the mesh's axis "model", as `shardings_of` takes them; else every device
         holds them all.
       checkpoints: where to save progress, and to restore it from if there is any; by default it is in memory only.
@@ -110,8 +110,7 @@ def batches_in_memory(plan: Plan, keys: Keys, examples: Examples) -> BatchOf:
 
     @lru_cache(maxsize=1)
     def order(epoch: int) -> np.ndarray:
-        indices = examples.order(keys.train, epoch * num_steps, num_steps, examples.count, plan.batch_size)
-        return np.asarray(indices)
+        return np.asarray(examples.order(keys.train, epoch * num_steps, num_steps, examples.count, plan.batch_size))
 
     def batch_of(step: int) -> tuple[Any, np.ndarray]:
         epoch, of_epoch = divmod(step, num_steps)

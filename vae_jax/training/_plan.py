@@ -1,4 +1,4 @@
-"""What a fit of one model is made of, and its epoch with validation as one program on the device."""
+"""Plan of a fit of one model, and its epoch with validation as one program on the device."""
 
 from __future__ import annotations
 
@@ -58,15 +58,12 @@ class Plan:
     mesh: Mesh | None = None
     rules: Rules = ()
 
-    def __post_init__(self) -> None:
-        if self.mesh is not None:
-            examples_per_device(self.batch_size, self.mesh)
-
     @cached_property
     def out_shardings(self) -> tuple[FitState, Any] | None:
         """Where a program must leave the fit state and its row: the next takes the state from there."""
         if self.mesh is None:
             return None
+        examples_per_device(self.batch_size, self.mesh)
         shapes = jax.eval_shape(self._init, jax.random.key(0))
         return shardings_of(shapes, self.mesh, self.rules), replicated(self.mesh)
 
@@ -111,7 +108,7 @@ class Plan:
     def judge(
         self, fit_state: FitState, state: TrainState, metrics: Metrics, keys: Keys, validation: Examples
     ) -> tuple[FitState, Metrics]:
-        """The fit state and the row after an epoch of which fit_state is from before, state and metrics from after it.
+        """The fit state and the row after an epoch, pure; fit_state is that before the epoch, state that after it.
 
         If training was not finite the state before the epoch is kept, from which `_divergence` finds the step that
         failed: a check of every step would cost 3 to 8 percent of its time, one copy of the state an epoch costs next

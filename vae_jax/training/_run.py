@@ -23,7 +23,7 @@ Histories = tuple[History, ...]  # one for each model of a run
 
 
 class Checkpoints:
-    """Where a fit leaves its progress: here, nowhere. `vae_jax.training.checkpoints.OrbaxCheckpoints` writes it."""
+    """Keeps no progress of a fit; derive a class that does, as `training.checkpoints.OrbaxCheckpoints` does."""
 
     def restore(self, like: T) -> T | None:
         """Returns the progress that was saved, in the structure of like; None if there is none."""
@@ -37,7 +37,7 @@ class Checkpoints:
         return False
 
     def save(self, progress: Any) -> None:
-        """Keeps the progress of a fit."""
+        """Takes the progress of a fit."""
 
 
 IN_MEMORY = Checkpoints()
@@ -72,7 +72,7 @@ def run_epochs(
         that is no longer running. Its metrics are scalars, or `[M]` for M models.
       fit_state, histories: what the device holds, and the epochs after which it does.
       loop: after an epoch that is to be saved none is handed over before it is; `on_epoch` is called when it is.
-      progress: makes of the state and the histories what is saved, and of which `on_epoch` is given the history.
+      progress: (state, histories) -> what is saved; `on_epoch` is given its history.
       settle: called once, on the state after the last epoch; what it returns is saved and returned.
 
     Returns:

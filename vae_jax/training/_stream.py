@@ -13,7 +13,7 @@ import numpy as np
 import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from vae_jax.distributions._checks import check_count
+from vae_jax.distributions._checks import LARGEST_COUNT, check_counts
 from vae_jax.models._model import check_contexts
 from vae_jax.objectives import Objective
 from vae_jax.objectives._batch import Metrics
@@ -154,10 +154,7 @@ def make_train_stream_epoch(
       ValueError: if steps_per_epoch or chunk_steps is below 1.
       RuntimeError (the epoch): if the iterator ends too early; what the iterator raises.
     """
-    check_count("steps_per_epoch", steps_per_epoch, 0)
-    check_count("chunk_steps", chunk_steps, 0)
-    if steps_per_epoch < 1 or chunk_steps < 1:
-        raise ValueError(f"steps_per_epoch and chunk_steps must be at least 1, got {steps_per_epoch} and {chunk_steps}")
+    check_counts(LARGEST_COUNT, steps_per_epoch=steps_per_epoch, chunk_steps=chunk_steps)
 
     @partial(jax.jit, donate_argnums=0)
     def train_chunk(state: TrainState, key: jax.Array, chunk: Any) -> tuple[TrainState, Metrics]:

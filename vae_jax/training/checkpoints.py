@@ -43,7 +43,7 @@ class OtherRun(ValueError):
     """Error for a checkpoint of another model, key or config than the run that restores it."""
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(eq=False, repr=False)
 class OrbaxCheckpoints(Checkpoints):
     """Saves the progress of a fit, of one model or of many, in a folder.
 
@@ -62,13 +62,13 @@ class OrbaxCheckpoints(Checkpoints):
     _: dataclasses.KW_ONLY
     changeable: Collection[str] = ()  # fields of config that may differ from those of the save that is restored
     notes: Callable[[Any], Mapping[str, Any]] = lambda progress: {}  # (progress) -> JSON-like, saved beside it
-    stop: Callable[[], bool] = lambda: False  # whether the fit is to be ended: a save is then due
+    stop: Callable[[], bool] = lambda: False  # returns True to end the fit: a save is then due
     say: Callable[[str], Any] = lambda text: None  # takes a line for the user
-    stopping: bool = dataclasses.field(default=False, init=False)  # True once that save is made
+    stopping: bool = dataclasses.field(default=False, init=False)  # True once a save was made to end the fit
     restored_notes: Mapping[str, Any] = dataclasses.field(default_factory=dict, init=False)  # of the one restored
 
     def __post_init__(self) -> None:
-        self.directory = self.directory.resolve()
+        self.directory, self.config = self.directory.resolve(), dict(self.config)
         # On the host: of several processes each has it, and orbax takes no array that lies on one's devices alone.
         self._key = np.asarray(jax.random.key_data(self.key))
         self._interval, self._last_save = self.every_seconds, float("-inf")
@@ -92,7 +92,7 @@ class OrbaxCheckpoints(Checkpoints):
           OSError: the folder cannot be written, for example because the disk is full; earlier saves stay.
         """
         began = time.monotonic()
-        notes = {"history": list(progress.history), "config": dict(self.config), "notes": self.notes(progress)}
+        notes = {"history": list(progress.history), "config": self.config, "notes": self.notes(progress)}
         items = ocp.args.Composite(
             last=ocp.args.StandardSave({"state": progress.state._asdict(), "key": self._key}),
             best=ocp.args.StandardSave(progress.best_params),

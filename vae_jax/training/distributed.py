@@ -18,7 +18,6 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-_ANSWER_SECONDS = 15.0
 _MEETING_SECONDS = 300.0
 # How long a process may be silent before the others end: they learn of a dead one within twice this.
 _HEARTBEAT_SECONDS = 25
@@ -31,7 +30,7 @@ def start(
     num_processes: int,
     process_id: int,
     *,
-    answer_seconds: float = _ANSWER_SECONDS,
+    answer_seconds: float = 15.0,
     meeting_seconds: float = _MEETING_SECONDS,
     heartbeat_seconds: int = _HEARTBEAT_SECONDS,
 ) -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, TypeVar, overload
+from typing import Any, overload
 
 import jax
 import jax.numpy as jnp
 
 from vae_jax.distributions import DiscreteUniform, Distribution, UndefinedError
 from vae_jax.models._codes import CodebookPrior, Level, QuantizedPosterior, sequence_sizes
-from vae_jax.models._model import VAE, Conditional, Model, bind
+from vae_jax.models._model import VAE, Conditional, Model, bind, check_contexts
 from vae_jax.models.code_priors._code_prior import CodePrior, Sampling, label_of
 from vae_jax.params import Params, join_buffers, split_buffers
 
@@ -41,16 +41,15 @@ def with_code_prior(model: Model, prior: CodePrior, how: Sampling = AS_IT_IS, la
     `with_prior_params(params, prior_params)` joins the two.
 
     Args:
-      model: whose prior is over codes, such as `vq_vae`; a family of such models has one prior over codes for all
-        contexts, or with a label that depends on the context p(z | c).
-      prior: of their sequence, of `code_sizes(model)` at each place.
-      how: a draw of z is made; the density is that of the prior as it is.
-      label: the class whose prior it is; None: of no class. Of a family it may be (context) -> label, such as
-        `lambda context: context` for contexts that are labels.
+      model: a VAE whose prior is over codes, such as `vq_vae`, or a family of them.
+      prior: of their sequence, of `code_sizes(vae)` at each place.
+      how: how z is drawn; the density is that of the prior as it is.
+      label: the class whose prior it is; None: of no class. A family takes (context) -> label too, such as
+        `lambda context: context` if its contexts are labels: p(z | context).
 
     Raises:
-      ValueError: if the prior is of another length or number of codes, or label is none of its classes; of a family, by
-        its `given`.
+      ValueError: if the prior is of another length or number of codes (a family's when it is used), or label is none of
+        its classes.
       TypeError: if label is not an integer.
     """
 
@@ -58,24 +57,22 @@ def with_code_prior(model: Model, prior: CodePrior, how: Sampling = AS_IT_IS, la
         model_key, prior_key = jax.random.split(key)
         return with_prior_params(model.init(model_key), prior.init(prior_key))
 
+    def with_prior(vae: VAE, label: Any) -> VAE:
+        class_label = label_of(label, prior.num_classes)
+
+        def prior_of(params: Params) -> CodebookPrior:
+            uniform = vae.prior(params)
+            assert isinstance(uniform, CodebookPrior)
+            _check_sizes(prior, uniform.levels)
+            return dataclasses.replace(uniform, sequence=PriorSequence(params["prior"], class_label, prior, how))
+
+        return vae._replace(init=init, prior=prior_of)
+
     if isinstance(model, Conditional):
         family, label_at = model, label if callable(label) else lambda context: label
-        given = lambda context: with_code_prior(family.given(context), prior, how, label_at(context))
-        return model._replace(init=init, given=given)
-    vae, sizes = model, code_sizes(model)
-    if prior.num_codes != sizes:
-        raise ValueError(
-            f"prior must be over {_in_words(sizes)}, as code_sizes(model) has them, got one over "
-            f"{_in_words(prior.num_codes)}"
-        )
-    class_label = label_of(label, prior.num_classes)
-
-    def prior_of(params: Params) -> CodebookPrior:
-        uniform = vae.prior(params)
-        assert isinstance(uniform, CodebookPrior)
-        return dataclasses.replace(uniform, sequence=PriorSequence(params["prior"], class_label, prior, how))
-
-    return model._replace(init=init, prior=prior_of)
+        return model._replace(init=init, given=lambda context: with_prior(family.given(context), label_at(context)))
+    _check_sizes(prior, levels_of(model))
+    return with_prior(model, label)
 
 
 def with_prior_params(params: Params, prior_params: Params) -> Params:
@@ -87,8 +84,10 @@ def levels_of(model: VAE) -> tuple[Level, ...]:
     """The grids of codes of a model.
 
     Raises:
-      TypeError: if the model has none.
+      TypeError: if the model has none, or is a family: `given(context)` has them.
     """
+    if isinstance(model, Conditional):
+        raise TypeError("model must be a VAE, got a Conditional: give conditional.given(context)")
     prior = jax.eval_shape(lambda key: model.prior(model.init(key)), jax.random.key(0))
     if not isinstance(prior, CodebookPrior):
         raise TypeError(f"model must have a prior over codes, such as models.vq_vae, got a {type(prior).__name__}")
@@ -100,15 +99,29 @@ def code_sizes(model: VAE) -> tuple[int, ...]:
     return tuple(sequence_sizes(levels_of(model)).tolist())
 
 
+def _check_sizes(prior: CodePrior, levels: tuple[Level, ...]) -> None:
+    sizes = tuple(sequence_sizes(levels).tolist())
+    if prior.num_codes != sizes:
+        raise ValueError(
+            f"prior must be over {_in_words(sizes)}, as code_sizes(model) has them, got one over "
+            f"{_in_words(prior.num_codes)}"
+        )
+
+
 def _in_words(sizes: tuple[int, ...]) -> str:
     least, most = min(sizes), max(sizes)
     return f"{len(sizes)} places of {most if least == most else f'{least} to {most}'} codes"
 
 
-M = TypeVar("M", VAE, Conditional)
+@overload
+def with_codes_fitted(model: VAE, xs: Any) -> VAE: ...
 
 
-def with_codes_fitted(model: M, xs: Any) -> M:
+@overload
+def with_codes_fitted(model: Conditional, xs: Any) -> Conditional: ...
+
+
+def with_codes_fitted(model: Model, xs: Any) -> Model:
     """The model whose first codes are fitted, by k-means where a quantiser has it, to its encoder's first vectors.
 
     Codes begin where the vectors are, and more of them are used. The levels of a hierarchy are fitted one by one, each
@@ -120,8 +133,9 @@ def with_codes_fitted(model: M, xs: Any) -> M:
         become a part of `init`.
 
     Raises:
-      TypeError: if the model has no codes.
+      TypeError: if the model has no codes; ValueError and TypeError by a family's check of contexts.
     """
+    check_contexts(model, "xs", xs)
     levels = levels_of(bind(model, jax.tree.map(lambda leaf: leaf[0], xs), "xs")[0])
 
     def init(key: jax.Array) -> Params:
