@@ -70,8 +70,8 @@ def run_epochs(
     Args:
       program: an epoch, compiled; it takes the memory of the state that it is given, and changes nothing of a model
         that is no longer running. Its metrics are scalars, or `[M]` for M models.
-      fit_state, histories: what the device holds, and the epochs after which it does.
-      loop: after an epoch that is to be saved none is handed over before it is; `on_epoch` is called when it is.
+      fit_state, histories: the state that the device holds after these epochs.
+      loop: an epoch that is to be saved is saved before the next is handed over; `on_epoch` is called after that.
       progress: (state, histories) -> what is saved; `on_epoch` is given its history.
       settle: called once, on the state after the last epoch; what it returns is saved and returned.
 
