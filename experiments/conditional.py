@@ -113,10 +113,10 @@ def make_record(options: Options, seeds: list[dict[str, np.ndarray]], seconds: l
         for name, words in CLAIMS.items()
         if name in summary
     ]
-    wrong, error = 1 - summary["classification_accuracy"], summary["classification_accuracy_standard_error"]
-    interval = f"95 % interval {max(wrong - 1.96 * error, 0):.3f} to {wrong + 1.96 * error:.3f}"
-    shares = [1 - accuracy for accuracy in of("classification_accuracy")]
-    claims.append(Claim(f"share of wrong labels by Bayes' rule ({interval})", "", shares, at_most=0.05))
+    wrong, error = 100 - 100 * summary["classification_accuracy"], summary["classification_accuracy_standard_error"]
+    interval = f"95 % interval {max(wrong - 196 * error, 0):.2f} to {wrong + 196 * error:.2f}"
+    shares = [100 * (1 - accuracy) for accuracy in of("classification_accuracy")]
+    claims.append(Claim(f"wrong labels by Bayes' rule ({interval})", "%", shares, at_most=5.0))
     return Record(
         title=f"A VAE given the label, on {options.data}",
         protocol=f"one hidden layer of 400, z of 20, pixels as bits, at most {options.epochs} epochs, the best by "

@@ -17,6 +17,7 @@ from vae_jax.results import (
     read_record,
     render,
     render_page,
+    render_table,
     with_claims,
     write_record,
 )
@@ -40,6 +41,9 @@ def test_a_claim_is_the_mean_over_seeds_with_its_spread_and_says_whether_it_is_r
     page = render_page([record(Claim("gap", "nats", [-0.004]), Claim("rounded", "s", [2.9999999999]))])
     assert "| gap |  | 0.00 nats |" in page
     assert "| rounded |  | 3 s |" in page
+    given = record(Claim("-log p(x | y)", "nats", [1.5]))
+    assert r"| -log p(x \| y) |  | 1.50 nats |" in render_page([given])
+    assert r"| A title | -log p(x \| y) |  | 1.50 nats |" in render_table([given])
 
 
 def test_a_record_comes_back_from_its_file_as_it_was(tmp_path):

@@ -135,7 +135,7 @@ def render_table(records: Sequence[Record]) -> str:
     for record in records:
         for claim in record.claims:
             if claim is record.claims[0] or claim.paper is not None:
-                lines.append(f"| {record.title} | {claim.claim} | {_paper(claim)} | {_here(claim)} |")
+                lines.append(f"| {_cell(record.title)} | {_cell(claim.claim)} | {_paper(claim)} | {_here(claim)} |")
     return "\n".join(lines) + "\n"
 
 
@@ -167,8 +167,13 @@ def _claims_table(record: Record) -> list[str]:
         spread = _number(statistics.stdev(claim.values)) if len(claim.values) > 1 else ""
         bar = "" if claim.at_most is None else f"<= {_number(claim.at_most)}"
         reached = {None: "", True: "yes", False: "**no**"}[claim.reached]
-        lines.append(f"| {claim.claim} | {_paper(claim)} | {_here(claim)} | {spread} | {bar} | {reached} |")
+        lines.append(f"| {_cell(claim.claim)} | {_paper(claim)} | {_here(claim)} | {spread} | {bar} | {reached} |")
     return lines
+
+
+def _cell(text: str) -> str:
+    """The text in a table of Markdown, where a bar would end the cell."""
+    return text.replace("|", r"\|")
 
 
 def _paper(claim: Claim) -> str:

@@ -41,7 +41,7 @@ def test_a_second_call_trains_nothing_and_other_epochs_train_on(tmp_path, monkey
     claims = [claim.claim for claim in read_record(tmp_path / "record.json").claims]
     error = summary["nll_gain_standard_error"]
     assert f"gain by the label: -log p(x) less -log p(x | y) (standard error over the images {error:.2f})" in claims
-    assert claims[-1].startswith("share of wrong labels by Bayes' rule (95 % interval ")
+    assert claims[-1].startswith("wrong labels by Bayes' rule (95 % interval ")
 
     def trains(prepared):  # in the place of the training itself, which has been seen above
         prepared.folder.unlock()
