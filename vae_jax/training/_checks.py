@@ -47,14 +47,12 @@ def check_plan(plan: Plan, epochs: int, stacklevel: int = 3) -> None:
 
 
 def check_examples_of(plan: Plan, key: jax.Array, name: str, examples: Examples) -> None:
-    """Refuses values that are not finite, bad contexts, and a first batch that does not suit the model.
-
-    Also a function `at` that returns another number of examples than it is given indices.
-    """
+    """Refuses a wrong number of examples from `at`, values that are not finite, and a first batch that is unfit."""
     if (found := num_examples(name, _shapes_at(examples, key, plan.batch_size))) != plan.batch_size:
         raise ValueError(f"{name}.at must return one example for each index, {plan.batch_size}, got {found}")
     key = split_key(key).train
-    batch = batch_at(examples, key, 0, jnp.arange(min(plan.batch_size, examples.count)))
+    first = np.arange(min(plan.batch_size, examples.count), dtype=np.int32)
+    batch = jax.jit(batch_at)(examples, key, 0, first)  # one program: operations one by one take longer to compile
     known = examples.data if examples.at is rows else batch
     check_finite(name, known)
     check_contexts(plan.model, name, known)
