@@ -7,6 +7,7 @@ import scipy.special
 import scipy.stats
 
 from evaluation.linear_gaussian_of import examples_of, model_of, wrong_params_of
+from models.matrix_products import matrix_products
 from vae_jax.distributions import Normal
 from vae_jax.evaluation import (
     annealed_importance_sampling,
@@ -92,16 +93,6 @@ def test_given_images_outlive_a_training_that_donates_its_parameters():
     jax.jit(lambda params: jax.tree.map(lambda a: a + 1.0, params), donate_argnums=0)(model.init(jax.random.key(0)))
     again = model.init(jax.random.key(1))["prior"]["pseudo_inputs"]
     np.testing.assert_allclose(again, np.clip(WIDER, 0.01, 0.99), rtol=1e-6)
-
-
-def matrix_products(jaxpr):
-    """The shapes of the results of all matrix products in a jaxpr, those of inner jaxprs included."""
-    for equation in jaxpr.eqns:
-        if equation.primitive.name == "dot_general":
-            yield equation.outvars[0].aval.shape
-        for value in jax.tree.leaves(equation.params, is_leaf=lambda v: hasattr(v, "eqns") or hasattr(v, "jaxpr")):
-            if hasattr(value, "eqns") or hasattr(value, "jaxpr"):
-                yield from matrix_products(getattr(value, "jaxpr", value))
 
 
 def test_a_batch_encodes_the_pseudo_inputs_once():

@@ -1,4 +1,4 @@
-"""What one does with a family of VAEs, examples that are dicts, and what is refused by name."""
+"""Encoding, sampling, decoding and interpolating with a family of VAEs and with examples that are dicts; refusals."""
 
 import dataclasses
 
@@ -35,7 +35,7 @@ from vae_jax.networks import mlp_decoder, mlp_encoder
 from vae_jax.objectives import elbo, negative_elbo
 
 
-def test_what_one_does_with_a_model_takes_a_context():
+def test_encode_sample_decode_and_the_rest_take_a_context():
     params, (xs, ys) = lg.exact_params(), lg.examples(4)
     model, x, y, vae = lg.FAMILY, xs[1], ys[1], lg.FAMILY.given(ys[1])
     mean = lg.posterior(params, xs[1:2], ys[1:2])[0][0]

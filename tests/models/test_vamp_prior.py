@@ -8,6 +8,7 @@ import scipy.special
 import scipy.stats
 
 from fresh import some_params
+from models.matrix_products import matrix_products
 from models.small_family import FAMILY, IMAGE, KEY, LABELS, PARAMS, XS, YS, loss
 from vae_jax.models import (
     Example,
@@ -78,16 +79,6 @@ def test_the_prior_of_a_traced_label_that_no_pseudo_input_has_is_nan_and_so_are_
         assert np.isfinite(values[::2]).all()
     with pytest.raises(ValueError, match="context must hold contexts of the pseudo-inputs, got 1"):
         sample(model, params, KEY, context=1)
-
-
-def matrix_products(jaxpr):
-    """The shapes of the results of all matrix products in a jaxpr, those of inner jaxprs included."""
-    for equation in jaxpr.eqns:
-        if equation.primitive.name == "dot_general":
-            yield equation.outvars[0].aval.shape
-        for value in jax.tree.leaves(equation.params, is_leaf=lambda v: hasattr(v, "eqns") or hasattr(v, "jaxpr")):
-            if hasattr(value, "eqns") or hasattr(value, "jaxpr"):
-                yield from matrix_products(getattr(value, "jaxpr", value))
 
 
 @pytest.mark.parametrize("of_same_context", [False, True])

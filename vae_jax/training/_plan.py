@@ -60,7 +60,7 @@ class Plan:
 
     @cached_property
     def out_shardings(self) -> tuple[FitState, Any] | None:
-        """Where a program must leave the fit state and its row: the next takes the state from there."""
+        """Shardings of the fit state and the row as a program returns them, and of the fit state as it takes it."""
         if self.mesh is None:
             return None
         examples_per_device(self.batch_size, self.mesh)

@@ -1,0 +1,13 @@
+"""Matrix products of a program, to count how often a network is applied."""
+
+import jax
+
+
+def matrix_products(jaxpr):
+    """The shapes of the results of all matrix products in a jaxpr, those of inner jaxprs included."""
+    for equation in jaxpr.eqns:
+        if equation.primitive.name == "dot_general":
+            yield equation.outvars[0].aval.shape
+        for value in jax.tree.leaves(equation.params, is_leaf=lambda v: hasattr(v, "eqns") or hasattr(v, "jaxpr")):
+            if hasattr(value, "eqns") or hasattr(value, "jaxpr"):
+                yield from matrix_products(getattr(value, "jaxpr", value))
