@@ -22,15 +22,15 @@ from typing import Annotated, Any, Literal
 import jax
 import tyro
 
+from experiments.lib.benchmark.peers import importable
+from experiments.lib.benchmark.record import claims, table
+from experiments.lib.benchmark.run import PACKAGES, measure_work
+from experiments.lib.benchmark.sweep import measure_sweep
+from experiments.lib.benchmark.work import Setup
+from experiments.lib.benchmark.works import WORKS, check
+from experiments.lib.results import Record, write_record
 from vae_jax.atomic import write_atomically
-from vae_jax.benchmark.peers import importable
-from vae_jax.benchmark.record import claims, table
-from vae_jax.benchmark.run import PACKAGES, measure_work
-from vae_jax.benchmark.sweep import measure_sweep
-from vae_jax.benchmark.work import Setup
-from vae_jax.benchmark.works import WORKS, check
 from vae_jax.experiment import device_name, exit_on_bad_input
-from vae_jax.results import Record, write_record
 
 
 @dataclasses.dataclass(frozen=True)

@@ -17,11 +17,11 @@ import jax
 import numpy as np
 import tyro
 
-from vae_jax.benchmark.measure import Contestant, take_turns, timed
+from experiments.lib.benchmark.measure import Contestant, take_turns, timed
+from experiments.lib.results import Claim, Record, write_record
 from vae_jax.experiment import device_name, exit_on_bad_input, versions
 from vae_jax.experiment.progress import say
 from vae_jax.models import CodePrior, Sampling, transformer_prior, uncached_transformer_prior
-from vae_jax.results import Claim, Record, write_record
 
 GRIDS, LENGTH, NUM_CODES, PAUSE = 16, 64, 512, 0.5
 

@@ -17,11 +17,11 @@ from typing import Any
 
 import tyro
 
+from experiments.lib.results import Claim, Record, write_record
 from vae_jax.experiment import device_name, exit_on_bad_input, versions
 from vae_jax.experiment.disentanglement.run import prepare, run
 from vae_jax.experiment.disentanglement.settings import DisentangleSettings, ObjectiveName
 from vae_jax.experiment.environment import keep_compiled_programs
-from vae_jax.results import Claim, Record, write_record
 from vae_jax.runs import RunFolder
 from vae_jax.visualization import save_figure
 from vae_jax.visualization._disentanglement import scores_by_step

@@ -20,8 +20,8 @@ from pathlib import Path
 import numpy as np
 import tyro
 
+from experiments.lib.results import Claim, Record, write_record
 from vae_jax.experiment import device_name, exit_on_bad_input, versions
-from vae_jax.results import Claim, Record, write_record
 
 
 @dataclasses.dataclass(frozen=True)

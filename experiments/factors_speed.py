@@ -23,6 +23,7 @@ import jax.numpy as jnp
 import optax
 import tyro
 
+from experiments.lib.results import Claim, Record, write_record
 from vae_jax.data import FactorData, load_factor_data
 from vae_jax.evaluation.disentanglement import encode_table, measure_disentanglement
 from vae_jax.experiment import device_name, exit_on_bad_input, versions
@@ -30,7 +31,6 @@ from vae_jax.experiment.disentanglement.methods import make_examples, make_model
 from vae_jax.experiment.disentanglement.settings import DisentangleSettings
 from vae_jax.experiment.progress import say
 from vae_jax.objectives import beta_vae_loss, on_prepared
-from vae_jax.results import Claim, Record, write_record
 from vae_jax.training import init_train_state, make_train_epoch, make_train_step
 
 

@@ -29,13 +29,13 @@ import numpy as np
 import optax
 import tyro
 
+from experiments.lib.results import Claim, Record, write_record
 from vae_jax import VAE, data, gaussian_vae, mlp_vae
 from vae_jax.evaluation import importance_sampling
 from vae_jax.experiment import device_name, exit_on_bad_input, versions
 from vae_jax.networks import mlp_decoder, mlp_encoder
 from vae_jax.objectives import negative_elbo, on_prepared
 from vae_jax.params import Params
-from vae_jax.results import Claim, Record, write_record
 from vae_jax.training import init_train_state, make_train_epoch, make_train_step
 
 IMAGE, TEST_BITS_SEED = (28, 28, 1), 1

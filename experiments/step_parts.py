@@ -23,15 +23,15 @@ import numpy as np
 import optax
 import tyro
 
+from experiments.lib.benchmark import models
+from experiments.lib.benchmark.floor import make_floor
+from experiments.lib.benchmark.measure import take_turns, timed
+from experiments.lib.results import Claim, Record, write_record
 from vae_jax import VAE, Bernoulli, data, init_train_state, make_train_step
-from vae_jax.benchmark import models
-from vae_jax.benchmark.floor import make_floor
-from vae_jax.benchmark.measure import take_turns, timed
 from vae_jax.experiment import device_name, exit_on_bad_input, versions
 from vae_jax.networks import _convolution_primitives as primitives
 from vae_jax.networks import _native_convolutions as native_convolutions
 from vae_jax.objectives import negative_elbo, on_prepared
-from vae_jax.results import Claim, Record, write_record
 from vae_jax.training import make_train_epoch
 
 STEPS, BATCH, CONV_BATCH = 40, 128, 64

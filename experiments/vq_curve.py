@@ -25,6 +25,7 @@ import numpy as np
 import optax
 import tyro
 
+from experiments.lib.results import Claim, Record, write_record
 from vae_jax import data
 from vae_jax.atomic import write_atomically
 from vae_jax.experiment import device_name, exit_on_bad_input, versions
@@ -35,7 +36,6 @@ from vae_jax.objectives import on_prepared, vq_vae_loss
 from vae_jax.objectives._batch import Metrics
 from vae_jax.params import Params
 from vae_jax.quantizers import ema_vector_quantizer
-from vae_jax.results import Claim, Record, write_record
 from vae_jax.training import TrainState, init_train_state, make_train_step
 
 IMAGE, GRID, DIM, VARIANCE, WINDOW = (32, 32, 3), (8, 8), 64, 0.06327, 100

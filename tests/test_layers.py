@@ -10,7 +10,7 @@ ROOT = Path(__file__).parent.parent
 
 # What each layer may import of vae_jax, itself always. Arrows point down only: distributions, quantizers, networks,
 # models, objectives, training; beside them data, which none of those may see; evaluation and visualization, which need
-# neither training nor data nor each other; runs and results, which hold no mathematics; experiment, which joins all.
+# neither training nor data nor each other; runs, which hold no mathematics; experiment, which joins all.
 ALLOWED = {
     "_clock": set(),
     "_lazy": set(),
@@ -44,20 +44,15 @@ ALLOWED = {
         "export",
     },
     "runs": {"atomic", "checksums", "differences", "json_files", "locks"},
-    "results": {"atomic", "runs"},
     "experiment": {
         "params", "distributions", "quantizers", "networks", "models", "objectives", "training", "data", "evaluation",
-        "visualization", "atomic", "checksums", "text", "memory", "runs", "results", "export", "_clock", "_lazy",
+        "visualization", "atomic", "checksums", "text", "memory", "runs", "export", "_clock", "_lazy",
     },
     "commands": {
         "params", "distributions", "quantizers", "networks", "models", "objectives", "training", "data", "evaluation",
-        "visualization", "runs", "results", "experiment", "export", "explorer", "text", "atomic", "checksums",
+        "visualization", "runs", "experiment", "export", "explorer", "text", "atomic", "checksums",
     },
     "cli": {"commands", "experiment"},
-    "benchmark": {
-        "params", "distributions", "quantizers", "networks", "models", "objectives", "training", "data", "evaluation",
-        "visualization", "runs", "results", "experiment",
-    },
     # Imports what it needs of experiment when it is called: see test_import.
     "saved": {"params", "models", "experiment"},
     # The package itself imports nothing of them before it is asked for.
@@ -71,13 +66,12 @@ ALLOWED = {
     "citations": {"models", "objectives", "experiment"},
 }  # fmt: skip
 
-# Packages that only these files (or all files below these folders) of vae_jax may import. Experiments may import
-# optax, and none of the others.
+# Packages that only these files (or all files below these folders) may import: of vae_jax, or of experiments.
 ONLY_IN = {
     "flax": ["networks/"],
-    "optax": ["training/", "experiment/", "benchmark/", "commands/doctor.py"],
-    "matplotlib": ["visualization/"],
-    "orbax": ["training/checkpoints.py"],
+    "optax": ["training/", "experiment/", "commands/doctor.py", "experiments/"],
+    "matplotlib": ["visualization/", "experiments/lib/forked.py"],
+    "orbax": ["training/checkpoints.py", "experiments/lib/folder_state.py", "experiments/lib/run_difference.py"],
     "tensorflow_datasets": ["data/"],
     "tensorflow": ["data/"],
     "grain": ["data/"],
@@ -107,6 +101,11 @@ def imported_names(path, package):
     return names
 
 
+def may_import(file, package):
+    places = ONLY_IN.get(package, [file])
+    return any(file == place or (place.endswith("/") and file.startswith(place)) for place in places)
+
+
 def library_violations(root):
     package = root / "vae_jax"
     for path in sorted(package.rglob("*.py")):
@@ -123,8 +122,7 @@ def library_violations(root):
                     yield f"{relative} imports {name} from the top of the package"
                 elif target != layer and target not in ALLOWED.get(layer, set()):
                     yield f"{relative} imports {name}"
-            places = ONLY_IN.get(parts[0])
-            if places and not any(relative == p or (p.endswith("/") and relative.startswith(p)) for p in places):
+            if not may_import(relative, parts[0]):
                 yield f"{relative} imports {parts[0]}"
         if layer not in ALLOWED:
             yield f"{relative} is of no known layer"
@@ -138,17 +136,21 @@ def experiment_violations(root):
             top = name.split(".")[0]
             if top == "experiments" and not f"{name}.".startswith("experiments.lib."):
                 yield f"experiments/{path.name} imports {name}"
-            elif top in ONLY_IN and top != "optax":
+            elif not may_import(f"experiments/{path.name}", top):
                 yield f"experiments/{path.name} imports {top}"
         if len(path.read_text().splitlines()) > MAX_EXPERIMENT_LINES:
             yield f"experiments/{path.name} is longer than {MAX_EXPERIMENT_LINES} lines"
     # Modules that experiments share import no experiment.
     for path in sorted((root / "experiments" / "lib").rglob("*.py")):
-        for name in sorted(imported_names(path, ["experiments", "lib"])):
+        relative = path.relative_to(root).as_posix()
+        for name in sorted(imported_names(path, relative.split("/")[:-1])):
+            top = name.split(".")[0]
             if name.startswith("experiments.") and not f"{name}.".startswith("experiments.lib."):
-                yield f"experiments/lib/{path.name} imports {name}"
+                yield f"{relative} imports {name}"
+            elif not may_import(relative, top):
+                yield f"{relative} imports {top}"
         if len(path.read_text().splitlines()) > MAX_LINES:
-            yield f"experiments/lib/{path.name} is longer than {MAX_LINES} lines"
+            yield f"{relative} is longer than {MAX_LINES} lines"
 
 
 # Folders in which no file imports, through others or by itself, one that imports it.
@@ -213,6 +215,12 @@ def test_the_checker_sees_the_files_and_imports_that_are_there():
         ("experiments/bad.py", "from experiments.vae import METHOD", "experiments/bad.py imports experiments.vae"),
         ("experiments/bad.py", "from . import vae", "experiments/bad.py imports experiments.vae"),
         ("experiments/lib/bad.py", "import experiments.vae", "experiments/lib/bad.py imports experiments.vae"),
+        (
+            "experiments/lib/benchmark/bad.py",
+            "from ... import vae",
+            "experiments/lib/benchmark/bad.py imports experiments.vae",
+        ),
+        ("experiments/lib/benchmark/bad.py", "import flax", "experiments/lib/benchmark/bad.py imports flax"),
         ("experiments/bad.py", "import flax", "experiments/bad.py imports flax"),
         ("experiments/bad.py", "x = 1\n" * 151, "experiments/bad.py is longer than 150 lines"),
     ],

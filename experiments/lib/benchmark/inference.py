@@ -9,11 +9,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments.lib.benchmark import models
+from experiments.lib.benchmark.flops import FORWARD, Product
+from experiments.lib.benchmark.models import HIDDEN, LATENT
+from experiments.lib.benchmark.work import Call, Setup, Work, named_arrays
 from vae_jax import data
-from vae_jax.benchmark import models
-from vae_jax.benchmark.flops import FORWARD, Product
-from vae_jax.benchmark.models import HIDDEN, LATENT
-from vae_jax.benchmark.work import Call, Setup, Work, named_arrays
 from vae_jax.evaluation import importance_sampling
 from vae_jax.models import sample
 

@@ -7,8 +7,8 @@ import math
 import jax.numpy as jnp
 import numpy as np
 
+from experiments.lib.benchmark.flops import AND_WEIGHTS, Product, conv_product, dense_products
 from vae_jax import data
-from vae_jax.benchmark.flops import AND_WEIGHTS, Product, conv_product, dense_products
 from vae_jax.models import gaussian_vae
 from vae_jax.models._model import VAE
 from vae_jax.models.likelihoods import Likelihood, bernoulli, fixed_normal

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
-from vae_jax.benchmark.flops import Product
+from experiments.lib.benchmark.flops import Product
 from vae_jax.training.sharding import data_mesh
 
 Arrays = dict[str, np.ndarray]

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from vae_jax.benchmark.measure import take_turns, timed
-from vae_jax.benchmark.train import ensemble_work, mlp_work
-from vae_jax.benchmark.work import Setup
+from experiments.lib.benchmark.measure import take_turns, timed
+from experiments.lib.benchmark.train import ensemble_work, mlp_work
+from experiments.lib.benchmark.work import Setup
 
 BATCHES, MEMBERS = (32, 64, 128, 256, 512, 1024), (1, 2, 4, 8, 16)
 MODEL_STEPS = 160  # of a round of the ensembles: the same work however many share it

@@ -1,6 +1,6 @@
 import pytest
 
-from vae_jax.benchmark.measure import Sample, Turns, spread, take_turns, timed
+from experiments.lib.benchmark.measure import Sample, Turns, spread, take_turns, timed
 
 
 def test_contestants_take_turns_and_the_first_round_is_apart():
@@ -31,5 +31,5 @@ def test_the_median_and_the_spread_leave_the_first_round_out():
 
 def test_what_is_timed_is_the_round(monkeypatch):
     clock = iter([10.0, 12.5])
-    monkeypatch.setattr("vae_jax.benchmark.measure.time.perf_counter", lambda: next(clock))
+    monkeypatch.setattr("experiments.lib.benchmark.measure.time.perf_counter", lambda: next(clock))
     assert timed(lambda: 7.0)() == pytest.approx((2.5, 7.0))

@@ -5,8 +5,8 @@ import sys
 import numpy as np
 import pytest
 
-from vae_jax.benchmark.measure import Sample, take_turns
-from vae_jax.benchmark.peers import importable, peers_of
+from experiments.lib.benchmark.measure import Sample, take_turns
+from experiments.lib.benchmark.peers import importable, peers_of
 
 HALVES = """
 import json, sys

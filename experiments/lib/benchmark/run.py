@@ -9,14 +9,14 @@ from typing import Any
 
 import jax
 
-from vae_jax.benchmark.floor import make_floor
-from vae_jax.benchmark.flops import compiled_flops
-from vae_jax.benchmark.measure import take_turns, timed
-from vae_jax.benchmark.peers import Peers, peers_of
-from vae_jax.benchmark.record import FLOOR, OURS, instructions, make_record
-from vae_jax.benchmark.start import measure_starts
-from vae_jax.benchmark.work import Setup, Work
-from vae_jax.benchmark.works import WORKS
+from experiments.lib.benchmark.floor import make_floor
+from experiments.lib.benchmark.flops import compiled_flops
+from experiments.lib.benchmark.measure import take_turns, timed
+from experiments.lib.benchmark.peers import Peers, peers_of
+from experiments.lib.benchmark.record import FLOOR, OURS, instructions, make_record
+from experiments.lib.benchmark.start import measure_starts
+from experiments.lib.benchmark.work import Setup, Work
+from experiments.lib.benchmark.works import WORKS
 from vae_jax.experiment.environment import device_name, versions
 
 # Seconds: longer than idle threads of OpenMP or of a thread pool are seen to spin.

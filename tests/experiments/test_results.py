@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from vae_jax.results import (
+from experiments.lib.results import (
     TABLE_BEGINS,
     TABLE_ENDS,
     Claim,
@@ -23,7 +23,7 @@ from vae_jax.results import (
 )
 from vae_jax.runs import RunFolder
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def record(*claims):

@@ -8,12 +8,13 @@ import numpy as np
 import optax
 import pytest
 
+from experiments.lib import paper_table
+from experiments.lib.paper_row import Images, Measuring, Recipe, Row, Variant
+from experiments.lib.paper_table import prepare_row
+from experiments.lib.results import read_record
 from vae_jax import data, mlp_vae, objectives
-from vae_jax.experiment import resumable, table
+from vae_jax.experiment import resumable
 from vae_jax.experiment.progress import ProgressDisplay
-from vae_jax.experiment.row import Images, Measuring, Recipe, Row, Variant
-from vae_jax.experiment.table import prepare_row
-from vae_jax.results import read_record
 from vae_jax.training.checkpoints import OrbaxCheckpoints
 
 SHAPE = (4, 4, 1)
@@ -72,7 +73,7 @@ def test_a_row_is_trained_measured_and_recorded_and_not_done_twice(tmp_path, mon
     def measured_again(*args):
         raise AssertionError("what has been measured is measured again")
 
-    monkeypatch.setattr(table, "measure_vae", measured_again)
+    monkeypatch.setattr(paper_table, "measure_vae", measured_again)
     again = run(tmp_path, row())
     assert [claim.values for claim in again.claims] == [claim.values for claim in record.claims]
     with pytest.raises(AssertionError, match="measured again"):
@@ -90,7 +91,7 @@ def test_annealing_is_added_to_what_has_been_measured_and_nothing_else_is_done_a
 
     with monkeypatch.context() as patch:
         for name in ("measure_vae", "nll_with_progress"):
-            patch.setattr(table, name, measured_again)
+            patch.setattr(paper_table, name, measured_again)
         record = run(tmp_path, row(), seeds=(0,), ais_images=10)
     assert "; annealing from q(z | x), 4 chains each over 60 temperatures" in record.protocol
     claims = {claim.claim: claim.values for claim in record.claims}
@@ -109,7 +110,7 @@ def test_annealing_is_added_to_what_has_been_measured_and_nothing_else_is_done_a
         assert abs(sampled[0] - annealed[0]) < 0.3
         assert abs(gap[0]) < 0.3
 
-    monkeypatch.setattr(table, "annealing_with_progress", measured_again)
+    monkeypatch.setattr(paper_table, "annealing_with_progress", measured_again)
     assert run(tmp_path, row(), seeds=(0,), ais_images=10).claims == record.claims
     with pytest.raises(AssertionError, match="measured again"):
         run(tmp_path, row(), seeds=(0,), ais_images=5)
@@ -118,7 +119,7 @@ def test_annealing_is_added_to_what_has_been_measured_and_nothing_else_is_done_a
 @pytest.mark.slow
 def test_an_nll_that_is_not_finite_is_an_error_every_time_and_never_a_record(tmp_path, monkeypatch):
     nll = {"nll": float("nan"), "nll_warning": "10 of the 10 examples have a log-likelihood that is not finite"}
-    monkeypatch.setattr(table, "nll_with_progress", lambda *args: nll)
+    monkeypatch.setattr(paper_table, "nll_with_progress", lambda *args: nll)
     for _ in range(2):
         with pytest.raises(FloatingPointError, match="one-seed0: 10 of the 10 examples"):
             run(tmp_path, row(), seeds=(0,))

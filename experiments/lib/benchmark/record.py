@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from vae_jax.benchmark.flops import formula_flops
-from vae_jax.benchmark.measure import Turns
-from vae_jax.benchmark.start import Start
-from vae_jax.benchmark.work import Setup, Work
-from vae_jax.results import Claim
+from experiments.lib.benchmark.flops import formula_flops
+from experiments.lib.benchmark.measure import Turns
+from experiments.lib.benchmark.start import Start
+from experiments.lib.benchmark.work import Setup, Work
+from experiments.lib.results import Claim
 
 OURS, FLOOR = "vae_jax", "matrix products alone"
 # How far the last losses of two contestants may lie apart, as a share of the larger: they train on other noise, in

@@ -9,10 +9,10 @@ import jax
 import numpy as np
 import optax
 
+from experiments.lib.results import Claim
 from vae_jax.models._model import VAE
 from vae_jax.objectives import Objective
 from vae_jax.params import Params
-from vae_jax.results import Claim
 from vae_jax.training import Progress
 
 Summaries = Mapping[str, Sequence[Mapping[str, Any]]]  # by variant: what each seed's summary.json says

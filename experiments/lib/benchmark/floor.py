@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
 
-from vae_jax.benchmark.flops import AND_INPUTS, AND_WEIGHTS, Product
+from experiments.lib.benchmark.flops import AND_INPUTS, AND_WEIGHTS, Product
 from vae_jax.networks._blocks import barrier
 
 

@@ -1,4 +1,4 @@
-"""`docs/results.md` from JSON records: `python -m vae_jax.results --help`.
+"""`docs/results.md` from JSON records: `python -m experiments.lib.results --help`.
 
 A record is what one script measured for one or more claims. Scripts write records; this file renders them; nobody
 types a number.
@@ -25,16 +25,16 @@ from vae_jax.runs import RunFolder
 HEADER = """# Results
 
 What the project has measured. Every number below comes from a JSON record beside this page (`results/*.json`) that the
-named command wrote; `python -m vae_jax.results render` writes the page from them. Likelihoods are in nats per image,
-lower is better; "spread" is the standard deviation over the seeds. A wall time is that of the run, whatever else the
-machine did: the flax example's, the rate-distortion sweep's, the Burda rows' and those of the VQ-VAE's curve, of the
-quantisers and of disentanglement shared two cores with other work, and say nothing of speed. Where the weights of an
-image have a Pareto k above its limit, importance sampling says its likelihood too low, by an amount that no standard
+named command wrote; `python -m experiments.lib.results render` writes the page from them. Likelihoods are in nats per
+image, lower is better; "spread" is the standard deviation over the seeds. A wall time is that of the run, whatever else
+the machine did: the flax example's, the rate-distortion sweep's, the Burda rows' and those of the VQ-VAE's curve, of
+the quantisers and of disentanglement shared two cores with other work, and say nothing of speed. Where the weights of
+an image have a Pareto k above its limit, importance sampling says its likelihood too low, by an amount that no standard
 error shows: the nll is an upper bound. The papers measure so too. Where the first images were annealed as well, the two
 numbers for them show by how much, and the gap between the two bounds of annealing, on images that the model itself
 drew, how far annealing can be trusted in turn.
 """
-TABLE_BEGINS, TABLE_ENDS = "<!-- results: written by vae_jax.results -->", "<!-- end of results -->"
+TABLE_BEGINS, TABLE_ENDS = "<!-- results: written by experiments.lib.results -->", "<!-- end of results -->"
 
 
 @dataclasses.dataclass(frozen=True)

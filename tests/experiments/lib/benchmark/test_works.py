@@ -8,10 +8,10 @@ import jax
 import numpy as np
 import pytest
 
-from vae_jax.benchmark.inference import importance_sampling_work
-from vae_jax.benchmark.train import ensemble_work, mlp_work
-from vae_jax.benchmark.work import Setup
-from vae_jax.benchmark.works import WORKS, check
+from experiments.lib.benchmark.inference import importance_sampling_work
+from experiments.lib.benchmark.train import ensemble_work, mlp_work
+from experiments.lib.benchmark.work import Setup
+from experiments.lib.benchmark.works import WORKS, check
 
 SETUP = Setup(batch_size=32, steps=20)  # one program for several tests
 
@@ -77,9 +77,9 @@ def test_a_batch_that_the_devices_cannot_share_is_refused(monkeypatch):
 
 
 TWO_DEVICES = """
-from vae_jax.benchmark.inference import sampling_work
-from vae_jax.benchmark.train import mlp_work
-from vae_jax.benchmark.work import Setup
+from experiments.lib.benchmark.inference import sampling_work
+from experiments.lib.benchmark.train import mlp_work
+from experiments.lib.benchmark.work import Setup
 sampling_work(Setup(devices=2, batch_size=8, steps=1)).round()
 print([mlp_work(Setup(devices=devices, batch_size=8, steps=2)).round() for devices in (1, 2)])
 """
@@ -89,7 +89,7 @@ print([mlp_work(Setup(devices=devices, batch_size=8, steps=2)).round() for devic
 def test_two_devices_train_as_one():
     environment = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
     command = [sys.executable, "-c", TWO_DEVICES]
-    done = subprocess.run(command, env=environment, cwd=Path(__file__).parents[2], capture_output=True, check=True)
+    done = subprocess.run(command, env=environment, cwd=Path(__file__).parents[4], capture_output=True, check=True)
     one, two = json.loads(done.stdout)
     assert two == pytest.approx(one, rel=1e-5)
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 
 import jax
 
-from vae_jax.benchmark.inference import importance_sampling_work, sampling_work
-from vae_jax.benchmark.train import cifar_work, conv_work, ensemble_work, mlp_work
-from vae_jax.benchmark.work import Setup, Work
+from experiments.lib.benchmark.inference import importance_sampling_work, sampling_work
+from experiments.lib.benchmark.train import cifar_work, conv_work, ensemble_work, mlp_work
+from experiments.lib.benchmark.work import Setup, Work
 
 WORKS: dict[str, Callable[[Setup], Work]] = {
     "mlp_vae": mlp_work,

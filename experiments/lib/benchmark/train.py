@@ -9,10 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from experiments.lib.benchmark import models
+from experiments.lib.benchmark.flops import Product
+from experiments.lib.benchmark.work import Call, Setup, Work, named_arrays
 from vae_jax import data
-from vae_jax.benchmark import models
-from vae_jax.benchmark.flops import Product
-from vae_jax.benchmark.work import Call, Setup, Work, named_arrays
 from vae_jax.models._model import VAE
 from vae_jax.objectives import negative_elbo, on_prepared
 from vae_jax.training import init_train_state, make_train_epoch, make_train_step, over_models

@@ -1,4 +1,4 @@
-"""A fresh start of one work, in a process of its own: `python -m vae_jax.benchmark.start WORK SETUP`.
+"""A fresh start of one work, in a process of its own: `python -m experiments.lib.benchmark.start WORK SETUP`.
 
 It takes one step and then a whole round, and prints as JSON when the step had ended, and the most memory it held.
 """
@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 import jax
 
-from vae_jax.benchmark.work import Setup
-from vae_jax.benchmark.works import WORKS
+from experiments.lib.benchmark.work import Setup
+from experiments.lib.benchmark.works import WORKS
 
 
 class Start(NamedTuple):
@@ -39,7 +39,7 @@ def _start(work: str, setup: Setup, cache: str) -> Start:
         "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
         "XLA_PYTHON_CLIENT_PREALLOCATE": "false",  # the process that asks may hold memory of the same GPU
     }
-    command = [sys.executable, "-m", "vae_jax.benchmark.start", work, json.dumps(setup)]
+    command = [sys.executable, "-m", "experiments.lib.benchmark.start", work, json.dumps(setup)]
     begun = time.time()
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:

@@ -1,10 +1,10 @@
 import pytest
 
-from vae_jax.benchmark.flops import FORWARD, Product
-from vae_jax.benchmark.measure import Sample, Turns
-from vae_jax.benchmark.record import FLOOR, OURS, claims, make_record, table
-from vae_jax.benchmark.start import Start
-from vae_jax.benchmark.work import Setup, Work
+from experiments.lib.benchmark.flops import FORWARD, Product
+from experiments.lib.benchmark.measure import Sample, Turns
+from experiments.lib.benchmark.record import FLOOR, OURS, claims, make_record, table
+from experiments.lib.benchmark.start import Start
+from experiments.lib.benchmark.work import Setup, Work
 
 
 def turns(first, seconds, loss):

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import tyro
 
+from experiments.lib.results import read_record
 from vae_jax.experiment import open_run, trained
-from vae_jax.results import read_record
 
 ROOT = Path(__file__).parent.parent.parent
 

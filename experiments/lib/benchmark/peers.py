@@ -19,8 +19,8 @@ from typing import IO, Any, NamedTuple, cast
 
 import numpy as np
 
-from vae_jax.benchmark.measure import Contestant, Sample
-from vae_jax.benchmark.work import Arrays
+from experiments.lib.benchmark.measure import Contestant, Sample
+from experiments.lib.benchmark.work import Arrays
 
 
 class Peers(NamedTuple):

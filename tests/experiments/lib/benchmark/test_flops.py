@@ -2,11 +2,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from vae_jax.benchmark import models
-from vae_jax.benchmark.flops import FORWARD, Product, compiled_flops, conv_product, dense_products, formula_flops
-from vae_jax.benchmark.inference import importance_sampling_work, sampling_work
-from vae_jax.benchmark.train import cifar_work, conv_work, ensemble_work, mlp_work
-from vae_jax.benchmark.work import Setup
+from experiments.lib.benchmark import models
+from experiments.lib.benchmark.flops import (
+    FORWARD,
+    Product,
+    compiled_flops,
+    conv_product,
+    dense_products,
+    formula_flops,
+)
+from experiments.lib.benchmark.inference import importance_sampling_work, sampling_work
+from experiments.lib.benchmark.train import cifar_work, conv_work, ensemble_work, mlp_work
+from experiments.lib.benchmark.work import Setup
 
 SMALL = {
     "mlp_vae": lambda: mlp_work(Setup(batch_size=16, steps=1)),

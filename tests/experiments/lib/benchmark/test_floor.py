@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vae_jax.benchmark.floor import _make_run, _passes, make_floor
-from vae_jax.benchmark.flops import AND_WEIGHTS, FORWARD, Product
+from experiments.lib.benchmark.floor import _make_run, _passes, make_floor
+from experiments.lib.benchmark.flops import AND_WEIGHTS, FORWARD, Product
 
 
 def test_the_products_of_the_floor_are_those_of_the_gradient():

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 import tyro
 
+from experiments.lib import paper_table
+from experiments.lib.paper_row import Measuring
 from fresh import init
 from vae_jax import data, mlp_vae, objectives
 from vae_jax.data._images import Images as ImageData
-from vae_jax.experiment import table
-from vae_jax.experiment.row import Measuring
 from vae_jax.objectives import Scheduled
 from vae_jax.training import Progress
 
@@ -238,7 +238,7 @@ def test_a_row_trains_by_itself_and_the_same_command_again_only_reads_it(script,
     for name in names:
         # Far from trained, but likelier than 784 fair coins, which noise of all grey values is no more than.
         assert 0 < json.loads((tmp_path / f"runs/{name}-seed0/summary.json").read_text())["nll"] < 784
-    monkeypatch.setattr(table, "measure_vae", lambda *args: pytest.fail("measured again"))
+    monkeypatch.setattr(paper_table, "measure_vae", lambda *args: pytest.fail("measured again"))
     with pytest.warns(UserWarning, match="warm-up") if row == "vamp-prior" else contextlib.nullcontext():
         script.main(options)
     assert {path: path.read_bytes() for path in runs} == runs

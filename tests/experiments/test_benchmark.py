@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from vae_jax.benchmark.work import Setup
-from vae_jax.results import read_record
+from experiments.lib.benchmark.work import Setup
+from experiments.lib.results import read_record
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def test_bad_input_is_one_line_and_exit_code_2(script, monkeypatch, capsys, word
 def test_the_command_measures_a_work_and_writes_a_list(script, monkeypatch, capsys, tmp_path):
     # A small sampling work in the place of mlp_vae, whose epoch takes seconds; the fresh starts are of the real one.
     monkeypatch.setitem(script.WORKS, "sampling", lambda setup: sampling(Setup(batch_size=50, steps=2)))
-    from vae_jax.benchmark.inference import sampling_work as sampling
+    from experiments.lib.benchmark.inference import sampling_work as sampling
 
     file, record = tmp_path / "a" / "bench.json", tmp_path / "results" / "bench.json"
     words = ["--work", "sampling", "--rounds", "2", "--json", str(file), "--record", str(record)]
