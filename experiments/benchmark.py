@@ -28,7 +28,7 @@ from experiments.lib.benchmark.run import PACKAGES, measure_work
 from experiments.lib.benchmark.sweep import measure_sweep
 from experiments.lib.benchmark.work import Setup
 from experiments.lib.benchmark.works import WORKS, check
-from experiments.lib.results import Record, write_record
+from experiments.lib.records import Record, write_record
 from vae_jax.atomic import write_atomically
 from vae_jax.experiment import device_name, exit_on_bad_input
 

@@ -18,7 +18,7 @@ import numpy as np
 import tyro
 
 from experiments.lib.benchmark.measure import Contestant, take_turns, timed
-from experiments.lib.results import Claim, Record, write_record
+from experiments.lib.records import Claim, Record, write_record
 from vae_jax.experiment import device_name, exit_on_bad_input, versions
 from vae_jax.experiment.progress import say
 from vae_jax.models import CodePrior, Sampling, transformer_prior, uncached_transformer_prior

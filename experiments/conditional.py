@@ -32,7 +32,7 @@ import numpy as np
 import tyro
 
 from experiments.lib.label_gain import CLAIMS, label_gain, summary_of, with_differences
-from experiments.lib.results import Claim, Record, write_record
+from experiments.lib.records import Claim, Record, write_record
 from vae_jax.atomic import write_atomically
 from vae_jax.experiment import VAE, Settings, device_name, exit_on_bad_input, open_run, prepare, run, versions
 from vae_jax.runs import RunFolder

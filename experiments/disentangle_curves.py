@@ -17,7 +17,7 @@ from typing import Any
 
 import tyro
 
-from experiments.lib.results import Claim, Record, write_record
+from experiments.lib.records import Claim, Record, write_record
 from vae_jax.experiment import device_name, exit_on_bad_input, versions
 from vae_jax.experiment.disentanglement.run import prepare, run
 from vae_jax.experiment.disentanglement.settings import DisentangleSettings, ObjectiveName

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import tyro
 
-from experiments.lib.results import Claim, Record, write_record
+from experiments.lib.records import Claim, Record, write_record
 from vae_jax.experiment import device_name, exit_on_bad_input, versions
 
 

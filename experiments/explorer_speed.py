@@ -22,7 +22,7 @@ import numpy as np
 import tyro
 from playwright.sync_api import sync_playwright
 
-from experiments.lib.results import Claim, Record, write_record
+from experiments.lib.records import Claim, Record, write_record
 from vae_jax import explorer
 from vae_jax.experiment import device_name, exit_on_bad_input, versions
 from vae_jax.models import VAE, conv_vae, likelihoods, mlp_vae, vq_vae

@@ -23,7 +23,7 @@ import jax.numpy as jnp
 import optax
 import tyro
 
-from experiments.lib.results import Claim, Record, write_record
+from experiments.lib.records import Claim, Record, write_record
 from vae_jax.data import FactorData, load_factor_data
 from vae_jax.evaluation.disentanglement import encode_table, measure_disentanglement
 from vae_jax.experiment import device_name, exit_on_bad_input, versions

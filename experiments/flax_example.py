@@ -25,7 +25,7 @@ import numpy as np
 import optax
 import tyro
 
-from experiments.lib.results import Claim, Record, write_record
+from experiments.lib.records import Claim, Record, write_record
 from vae_jax import data, mlp_vae
 from vae_jax.experiment import device_name, exit_on_bad_input, versions
 from vae_jax.objectives import negative_elbo, on_prepared

@@ -29,7 +29,7 @@ import numpy as np
 import optax
 import tyro
 
-from experiments.lib.results import Claim, Record, write_record
+from experiments.lib.records import Claim, Record, write_record
 from vae_jax import VAE, data, gaussian_vae, mlp_vae
 from vae_jax.evaluation import importance_sampling
 from vae_jax.experiment import device_name, exit_on_bad_input, versions

@@ -18,7 +18,7 @@ from typing import Any
 
 import tyro
 
-from experiments.lib.results import Claim, Record, write_record
+from experiments.lib.records import Claim, Record, write_record
 from vae_jax.experiment import VQ_VAE, VQSettings, device_name, exit_on_bad_input, prepare, run, versions
 from vae_jax.runs import RunFolder
 

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import tyro
 
-from experiments.lib.results import Claim, Record, write_record
+from experiments.lib.records import Claim, Record, write_record
 from vae_jax.experiment import BETA_VAE, BetaSettings, device_name, exit_on_bad_input, prepare, run, versions
 from vae_jax.runs import RunFolder
 from vae_jax.visualization import rate_distortion, save_figure

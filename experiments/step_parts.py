@@ -26,7 +26,7 @@ import tyro
 from experiments.lib.benchmark import models
 from experiments.lib.benchmark.floor import make_floor
 from experiments.lib.benchmark.measure import take_turns, timed
-from experiments.lib.results import Claim, Record, write_record
+from experiments.lib.records import Claim, Record, write_record
 from vae_jax import VAE, Bernoulli, data, init_train_state, make_train_step
 from vae_jax.experiment import device_name, exit_on_bad_input, versions
 from vae_jax.networks import _convolution_primitives as primitives

@@ -25,7 +25,7 @@ import numpy as np
 import optax
 import tyro
 
-from experiments.lib.results import Claim, Record, write_record
+from experiments.lib.records import Claim, Record, write_record
 from vae_jax import data
 from vae_jax.atomic import write_atomically
 from vae_jax.experiment import device_name, exit_on_bad_input, versions

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 import optax
 
-from experiments.lib.results import Claim
+from experiments.lib.records import Claim
 from vae_jax.models._model import VAE
 from vae_jax.objectives import Objective
 from vae_jax.params import Params

@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from experiments.lib.paper_row import Images, Measuring, Recipe, Row, Variant, claims_of, protocol_of
-from experiments.lib.results import Record, write_record
+from experiments.lib.records import Record, write_record
 from vae_jax.evaluation import measure_vae
 from vae_jax.experiment.continued import restore_if_damaged
 from vae_jax.experiment.environment import device_name, versions

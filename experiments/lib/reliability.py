@@ -14,7 +14,7 @@ def claims_of(lines: Sequence[dict[str, Any]]) -> list[Any]:
 
     A kill that came after the run had ended says nothing, and is not counted.
     """
-    from experiments.lib.results import Claim
+    from experiments.lib.records import Claim
 
     empty = ("does not apply", "ended before it")
     of = lambda *kinds: [line for line in lines if line["kind"] in kinds and line["verdict"] not in empty]
@@ -45,7 +45,7 @@ def claims_of(lines: Sequence[dict[str, Any]]) -> list[Any]:
 
 def write_reliability(path: Path, lines: Sequence[dict[str, Any]], summary: dict[str, Any], jobs: int) -> None:
     """Writes the record of a whole run, of which `jobs` cases ran at a time."""
-    from experiments.lib.results import Record, write_record
+    from experiments.lib.records import Record, write_record
     from vae_jax.experiment import device_name, versions
 
     command = shlex.join(["python", "-m", "experiments.faults", *sys.argv[1:]])

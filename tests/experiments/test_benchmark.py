@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from experiments.lib.benchmark.work import Setup
-from experiments.lib.results import read_record
+from experiments.lib.records import read_record
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from experiments import conditional
-from experiments.lib.results import read_record
+from experiments.lib.records import read_record
 from vae_jax.runs import RunFolder
 
 NAMES = ["nll_given_label", "nll_marginal", "nll_unconditional", "nll_gain", "classification_accuracy"]

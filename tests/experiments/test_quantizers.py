@@ -8,7 +8,7 @@ import pytest
 import tyro
 
 from experiment.commands import contents, script
-from experiments.lib.results import read_record
+from experiments.lib.records import read_record
 
 pytestmark = pytest.mark.usefixtures("in_an_empty_folder", "without_figures")
 

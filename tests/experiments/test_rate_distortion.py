@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tyro
 
-from experiments.lib.results import read_record
+from experiments.lib.records import read_record
 from vae_jax.experiment import open_run, trained
 
 ROOT = Path(__file__).parent.parent.parent

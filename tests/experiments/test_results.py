@@ -7,19 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from experiments.lib.results import (
+from experiments import record_runs, record_tests
+from experiments.lib.records import Claim, Record, read_record, write_record
+from experiments.lib.results_page import (
     TABLE_BEGINS,
     TABLE_ENDS,
-    Claim,
-    Record,
-    from_runs,
-    from_tests,
-    read_record,
     render,
     render_page,
     render_table,
     with_claims,
-    write_record,
 )
 from vae_jax.runs import RunFolder
 
@@ -63,7 +59,7 @@ def summary(folder, seed, elbo, **config):
 
 def test_runs_that_differ_in_their_seed_become_one_record(tmp_path):
     runs = (summary(tmp_path / "a", 3, 100.0), summary(tmp_path / "b", 4, 101.0))
-    from_runs(tmp_path / "r.json", "title", "command", runs)
+    record_runs.main(record_runs.Options(tmp_path / "r.json", "title", "command", runs))
     made = read_record(tmp_path / "r.json")
     assert list(made.seeds) == [3, 4]
     assert {c.claim: list(c.values) for c in made.claims} == {
@@ -82,7 +78,7 @@ def test_a_run_of_several_seeds_is_a_record_of_its_models(tmp_path):
         {"seed": 4, "negative_elbo": 101.0, "active_units": 6},
     ]
     (run / "summary.json").write_text(json.dumps(numbers | {"models": models}))
-    from_runs(tmp_path / "r.json", "title", "command", (run,))
+    record_runs.main(record_runs.Options(tmp_path / "r.json", "title", "command", (run,)))
     made = read_record(tmp_path / "r.json")
     assert (list(made.seeds), list(made.wall_seconds)) == ([3, 4], [5.0])
     assert [list(claim.values) for claim in made.claims] == [[100.0, 101.0], [7, 6], [5.0]]
@@ -95,14 +91,14 @@ def test_a_run_with_a_model_that_diverged_is_no_record(tmp_path):
     models = [{"seed": 3, "negative_elbo": 100.0}, {"seed": 4, "negative_elbo": None, "diverged": 1}]
     (run / "summary.json").write_text(json.dumps(numbers | {"models": models}))
     with pytest.raises(ValueError, match=r"those of seeds \[4\] diverged"):
-        from_runs(tmp_path / "r.json", "title", "command", (run,))
+        record_runs.main(record_runs.Options(tmp_path / "r.json", "title", "command", (run,)))
     assert not (tmp_path / "r.json").exists()
 
 
 def test_runs_of_different_settings_are_not_averaged(tmp_path):
     runs = (summary(tmp_path / "a", 3, 100.0), summary(tmp_path / "b", 4, 101.0, latent_dim=8))
     with pytest.raises(ValueError, match="one configuration"):
-        from_runs(tmp_path / "r.json", "title", "command", runs)
+        record_runs.main(record_runs.Options(tmp_path / "r.json", "title", "command", runs))
     assert not (tmp_path / "r.json").exists()
 
 
@@ -110,7 +106,7 @@ def test_a_failed_test_shows_in_the_record_of_the_suite(tmp_path):
     (tmp_path / "j.xml").write_text(
         '<testsuites><testsuite tests="9" failures="1" errors="1" skipped="2" time="61.5"/></testsuites>'
     )
-    from_tests(tmp_path / "r.json", tmp_path / "j.xml", "command", "device")
+    record_tests.main(record_tests.Options(tmp_path / "r.json", tmp_path / "j.xml", "command", "device"))
     page = render_page([read_record(tmp_path / "r.json")])
     assert "| tests |  | 9" in page
     assert "| failed |  | 2 |  | <= 0 | **no** |" in page

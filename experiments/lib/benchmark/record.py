@@ -11,7 +11,7 @@ from experiments.lib.benchmark.flops import formula_flops
 from experiments.lib.benchmark.measure import Turns
 from experiments.lib.benchmark.start import Start
 from experiments.lib.benchmark.work import Setup, Work
-from experiments.lib.results import Claim
+from experiments.lib.records import Claim
 
 OURS, FLOOR = "vae_jax", "matrix products alone"
 # How far the last losses of two contestants may lie apart, as a share of the larger: they train on other noise, in

@@ -11,7 +11,7 @@ import pytest
 from experiments.lib import paper_table
 from experiments.lib.paper_row import Images, Measuring, Recipe, Row, Variant
 from experiments.lib.paper_table import prepare_row
-from experiments.lib.results import read_record
+from experiments.lib.records import read_record
 from vae_jax import data, mlp_vae, objectives
 from vae_jax.experiment import resumable
 from vae_jax.experiment.progress import ProgressDisplay
