@@ -24,14 +24,14 @@ from typing import Annotated, Literal
 
 import tyro
 
-from experiments.lib import forked
-from experiments.lib.bad_inputs import bad_input_cases, digits_run
-from experiments.lib.damages import damage_cases, random_damages
-from experiments.lib.fault_cases import Case, counted, failure, run_cases
-from experiments.lib.input_output import input_output_cases
-from experiments.lib.kills import kill_cases, random_kills
-from experiments.lib.reliability import write_reliability
-from experiments.lib.small_runs import RECIPES, Bench
+from experiments.lib.faults import forked
+from experiments.lib.faults.bad_inputs import bad_input_cases, digits_run
+from experiments.lib.faults.damages import damage_cases, random_damages
+from experiments.lib.faults.fault_cases import Case, counted, failure, run_cases
+from experiments.lib.faults.input_output import input_output_cases
+from experiments.lib.faults.kills import kill_cases, random_kills
+from experiments.lib.faults.reliability import write_reliability
+from experiments.lib.faults.small_runs import RECIPES, Bench
 
 Part = Literal["kills", "damages", "machine", "inputs", "random"]
 PARTS: tuple[Part, ...] = ("kills", "damages", "machine", "inputs", "random")

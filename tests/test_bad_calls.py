@@ -1,6 +1,6 @@
 """Every call that cannot mean anything ends in one line that says what would be right."""
 
-from experiments.lib.bad_calls import BAD_CALLS, verdict
+from experiments.lib.faults.bad_calls import BAD_CALLS, verdict
 
 
 def test_a_call_that_cannot_be_is_refused_in_one_line_of_the_librarys_own():

@@ -70,8 +70,8 @@ ALLOWED = {
 ONLY_IN = {
     "flax": ["networks/"],
     "optax": ["training/", "experiment/", "commands/doctor.py", "experiments/"],
-    "matplotlib": ["visualization/", "experiments/lib/forked.py"],
-    "orbax": ["training/checkpoints.py", "experiments/lib/folder_state.py", "experiments/lib/run_difference.py"],
+    "matplotlib": ["visualization/", "experiments/lib/faults/forked.py"],
+    "orbax": ["training/checkpoints.py", "experiments/lib/faults/folder_state.py", "experiments/lib/run_difference.py"],
     "tensorflow_datasets": ["data/"],
     "tensorflow": ["data/"],
     "grain": ["data/"],

@@ -10,7 +10,7 @@ import pytest
 from markdown_it import MarkdownIt
 
 from commands.conftest import call
-from experiments.lib.bad_commands import BAD_COMMANDS
+from experiments.lib.faults.bad_commands import BAD_COMMANDS
 from vae_jax import cli
 from vae_jax.checksums import seal, write_recorded
 from vae_jax.experiment.disentanglement.settings import DisentangleSettings

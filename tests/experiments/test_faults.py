@@ -11,13 +11,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from experiments.lib.damages import LOADERS, WAYS, _judge, commands_for, damage, files_of
-from experiments.lib.fault_cases import counted, failure, read_lines
-from experiments.lib.folder_state import differences, hashes, leftovers, without_time
-from experiments.lib.forked import Outcome
-from experiments.lib.kills import kill_cases, random_kills
-from experiments.lib.reliability import claims_of
-from experiments.lib.small_runs import Event
+from experiments.lib.faults.damages import LOADERS, WAYS, _judge, commands_for, damage, files_of
+from experiments.lib.faults.fault_cases import counted, failure, read_lines
+from experiments.lib.faults.folder_state import differences, hashes, leftovers, without_time
+from experiments.lib.faults.forked import Outcome
+from experiments.lib.faults.kills import kill_cases, random_kills
+from experiments.lib.faults.reliability import claims_of
+from experiments.lib.faults.small_runs import Event
 
 ROOT = Path(__file__).parents[2]
 
@@ -131,10 +131,10 @@ PROGRAM = """
 import json, os, signal, sys
 from functools import partial
 from pathlib import Path
-from experiments.lib import forked
-from experiments.lib.fault_cases import Case, Result, run_cases
-from experiments.lib.file_events import at_events, full_from, noted, signal_at
-from experiments.lib.small_runs import Bench
+from experiments.lib.faults import forked
+from experiments.lib.faults.fault_cases import Case, Result, run_cases
+from experiments.lib.faults.file_events import at_events, full_from, noted, signal_at
+from experiments.lib.faults.small_runs import Bench
 root = Path(sys.argv[1])
 
 def work(folder, act):

@@ -11,9 +11,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from experiments.lib import forked
-from experiments.lib.file_events import at_events, hurry, noted, signal_at
-from experiments.lib.folder_state import state_of
+from experiments.lib.faults import forked
+from experiments.lib.faults.file_events import at_events, hurry, noted, signal_at
+from experiments.lib.faults.folder_state import state_of
 
 _FEW = "--data {data} --batch-size 64 --elbo-samples 1 --nll-samples 0"
 # An unfinished run of each is one that is killed just after the last write of the file at this share of its writes.

@@ -9,25 +9,25 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from experiments.lib import forked
-from experiments.lib.fault_cases import Case, Result
-from experiments.lib.folder_state import hashes
-from experiments.lib.small_runs import Bench
+from experiments.lib.faults import forked
+from experiments.lib.faults.fault_cases import Case, Result
+from experiments.lib.faults.folder_state import hashes
+from experiments.lib.faults.small_runs import Bench
 
 _AT_ONCE = 20  # calls of the library that share a process
 _DIGITS = "train vae --epochs 1 --hidden 2 --latent-dim 2 --elbo-samples 1 --nll-samples 0 --batch-size 3600"
 
 
 def table(module: str, name: str) -> list[Any]:
-    """The rows of a table in experiments/lib.
+    """The rows of a table in experiments/lib/faults.
 
     Raises:
       ValueError: if the table is not there.
     """
     try:
-        return list(getattr(importlib.import_module(f"experiments.lib.{module}"), name))
+        return list(getattr(importlib.import_module(f"experiments.lib.faults.{module}"), name))
     except (ImportError, AttributeError) as error:
-        raise ValueError(f"experiments/lib/{module}.py must hold the table {name}: {error}") from error
+        raise ValueError(f"experiments/lib/faults/{module}.py must hold the table {name}: {error}") from error
 
 
 def digits_run(bench: Bench) -> Path:
@@ -72,7 +72,7 @@ def _calls(numbers: range, bench: Bench) -> list[Result]:
 
 def _make_calls(numbers: range) -> None:
     rows = table("bad_calls", "BAD_CALLS")
-    wrong_with = importlib.import_module("experiments.lib.bad_calls").verdict
+    wrong_with = importlib.import_module("experiments.lib.faults.bad_calls").verdict
     for number in numbers:
         wrong = wrong_with(rows[number])
         line = {"call": rows[number].name, "verdict": "UNCLEAR" if wrong else "clear error", "wrong": wrong}

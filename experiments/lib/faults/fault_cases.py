@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from experiments.lib.small_runs import Bench
+from experiments.lib.faults.small_runs import Bench
 
 
 class Result(NamedTuple):

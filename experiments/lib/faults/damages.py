@@ -12,10 +12,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from experiments.lib import forked
-from experiments.lib.fault_cases import Case, Result
-from experiments.lib.folder_state import differences, hashes, state_of, without_time
-from experiments.lib.small_runs import Bench
+from experiments.lib.faults import forked
+from experiments.lib.faults.fault_cases import Case, Result
+from experiments.lib.faults.folder_state import differences, hashes, state_of, without_time
+from experiments.lib.faults.small_runs import Bench
 
 WAYS = ("cut", "zeroed", "emptied", "deleted", "flipped")
 LOADERS = ("evaluate", "sample", "export", "explore", "report")

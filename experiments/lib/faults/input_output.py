@@ -13,11 +13,11 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from experiments.lib import forked
-from experiments.lib.fault_cases import Case, Result
-from experiments.lib.file_events import at_events, full_from, signal_at
-from experiments.lib.folder_state import differences, hashes, state_of
-from experiments.lib.small_runs import Bench
+from experiments.lib.faults import forked
+from experiments.lib.faults.fault_cases import Case, Result
+from experiments.lib.faults.file_events import at_events, full_from, signal_at
+from experiments.lib.faults.folder_state import differences, hashes, state_of
+from experiments.lib.faults.small_runs import Bench
 
 
 def _one_line(outcome: forked.Outcome, codes: Sequence[int]) -> list[str]:

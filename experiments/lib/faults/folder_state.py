@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from experiments.lib import forked
+from experiments.lib.faults import forked
 
 _OF_THE_MACHINE = re.compile(r"seconds|device|versions|begun|written|host")
 _DRAWN_AGAIN = ("figures", "report.html", "MODEL.md", ".lock")

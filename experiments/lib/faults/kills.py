@@ -11,11 +11,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from experiments.lib import forked
-from experiments.lib.fault_cases import Case, Result
-from experiments.lib.file_events import at_events, signal_at
-from experiments.lib.folder_state import differences, leftovers, state_of
-from experiments.lib.small_runs import Bench, Event
+from experiments.lib.faults import forked
+from experiments.lib.faults.fault_cases import Case, Result
+from experiments.lib.faults.file_events import at_events, signal_at
+from experiments.lib.faults.folder_state import differences, leftovers, state_of
+from experiments.lib.faults.small_runs import Bench, Event
 
 # Runs in the folder until it is interrupted, and returns how it ended.
 Interrupt = Callable[[Bench, str, Path], forked.Outcome]

@@ -1,0 +1,1 @@
+"""Faults injected into small runs: kills, damages, failing disks, and bad input."""
