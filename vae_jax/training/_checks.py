@@ -8,12 +8,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 from vae_jax.distributions._checks import check_count
 from vae_jax.models._checks import WrongShape, check_examples
 from vae_jax.models._model import VAE, Conditional, Example, check_contexts, check_takes_context, num_examples, path_of
 from vae_jax.objectives import Objective, at_step, warm_up_steps_of
 from vae_jax.objectives._wrapped import unprepared
+from vae_jax.params import Params, split_buffers
 from vae_jax.training._examples import Examples, batch_at, rows
 from vae_jax.training._plan import Plan, split_key
 from vae_jax.training._step import as_computed, check_microbatches
@@ -44,6 +46,26 @@ def check_plan(plan: Plan, epochs: int, stacklevel: int = 3) -> None:
         )
     check_microbatches(plan.objective, plan.microbatches, plan.batch_size)
     _ = plan.out_shardings  # refuses a batch that the mesh does not divide, and rules that cannot hold
+    state = jax.eval_shape(plan.init, jax.random.key(0)).state
+    trained, _ = split_buffers(state.params)
+    _check_optimizer(plan.optimizer, state.opt_state, trained)
+
+
+def _check_optimizer(optimizer: optax.GradientTransformation, opt_state: Any, trained: Params) -> None:
+    """Refuses an optimizer that asks for more than a training step gives it."""
+    extended = optax.with_extra_args_support(optimizer)
+    update = lambda gradient, opt_state, trained: extended.update(gradient, opt_state, trained, value=jnp.float32(0.0))
+    try:
+        jax.eval_shape(update, trained, opt_state, trained)
+    except Exception as error:  # each asks in its own way: an argument missing or unknown, gradients of each example
+        raise ValueError(
+            "optimizer must be one that updates from the gradient, the parameters and the loss (value) of a step, as "
+            f"optax.adamw does; this one does not: {_first_line(error)}"
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def check_examples_of(plan: Plan, key: jax.Array, name: str, examples: Examples) -> None:

@@ -56,7 +56,8 @@ def fit(
       model: any record with an `init`, which the objective understands.
       objective: (model, params, key, batch) -> (loss, Aux); wrap it in `objectives.on_prepared` if the examples are
         raw pixels.
-      optimizer: any optax gradient transformation.
+      optimizer: any optax gradient transformation that needs no more than the gradient, the parameters and, as `value`,
+        the loss of a step.
       train: the training examples: a pytree of arrays `[N, ...]`, or `Examples`, which may be generated.
       validation: as train, held out of it, with examples of the same structure and shape.
       key: the run's key.
@@ -81,8 +82,9 @@ def fit(
     Raises:
       ValueError: if epochs, batch_size, steps_per_epoch, microbatches or patience is out of range, train or validation
         is empty, its leaves have different lengths, the data hold values that are not finite or examples of another
-        shape than the model's, the first batch is, after preprocessing, outside the support of the likelihood, or the
-        mesh's axis "data" does not divide batch_size. The message names the leaf by its path.
+        shape than the model's, the first batch is, after preprocessing, outside the support of the likelihood, the
+        mesh's axis "data" does not divide batch_size, or the optimizer asks for more than a step gives it (a line
+        search, `optax.contrib.sam`). The message names the leaf by its path.
       TypeError: if the examples have contexts and the model takes none, or the other way round.
       Diverged: if the training or validation loss, or a parameter, is no longer finite. The last finite state is saved
         before, and the message names the term of the loss, the step and the example. A run that is restored from there
