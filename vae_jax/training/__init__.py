@@ -1,6 +1,8 @@
 """Training as pure functions; `vae_jax.training.checkpoints`, which needs orbax, is imported by name."""
 
 from vae_jax.memory import DoesNotFit as DoesNotFit
+from vae_jax.training._averaged import averaged as averaged
+from vae_jax.training._averaged import averaged_params as averaged_params
 from vae_jax.training._divergence import Diverged as Diverged
 from vae_jax.training._divergence import Divergence as Divergence
 from vae_jax.training._ensemble import EnsembleProgress as EnsembleProgress
