@@ -28,7 +28,10 @@ from vae_jax.quantizers import ema_vector_quantizer
 from vae_jax.training import (
     Examples,
     Progress,
+    averaged,
+    averaged_params,
     drawn,
+    evaluated_params,
     fit,
     init_train_state,
     make_evaluate,
@@ -162,6 +165,19 @@ def fit_two_epochs(**placement):
     return {"best": process_allgather(progress.best_params, tiled=True), "history": progress.history}
 
 
+def fit_averaged(**placement):
+    """Best parameters, numbers of every epoch and last average of a fit that validates a moving average."""
+    optimizer, options = averaged(OPTIMIZER, 0.5), {"epochs": 2, "batch_size": BATCH_SIZE}
+    progress = fit(
+        MODEL, OBJECTIVE, optimizer, TRAIN, VALIDATION, KEY, evaluated=averaged_params, **options, **placement
+    )
+    return progress, {
+        "best": process_allgather(progress.best_params, tiled=True),
+        "history": progress.history,
+        "mean": process_allgather(evaluated_params(averaged_params, progress.state), tiled=True),
+    }
+
+
 def by_path(tree):
     return {jax.tree_util.keystr(p, simple=True, separator="/"): a for p, a in jax.tree.leaves_with_path(tree)}
 
@@ -224,6 +240,11 @@ def main(folder):
     # Rules that leave the arrays beside the split ones to the compiler.
     partial_rules = [("encoder/hidden_0/kernel", PartitionSpec(None, "model"))]
     results |= flat("partial/fit", fit_two_epochs(mesh=data_mesh(model=2), rules=partial_rules))
+    progress, found = fit_averaged(mesh=data_mesh(model=2), rules=RULES)
+    results |= flat("averaged/fit", found)
+    facts["averaged"] = {
+        n: a.addressable_shards[0].data.shape for n, a in by_path(progress.state.opt_state.mean).items()
+    }
     facts["microbatches"] = collectives_of_microbatches(mesh)
     np.savez(folder / "results.npz", **results)
     (folder / "facts.json").write_text(json.dumps(facts))

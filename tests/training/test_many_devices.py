@@ -18,6 +18,7 @@ from training.on_eight_devices import (
     after_an_epoch,
     by_path,
     codes_after_an_epoch,
+    fit_averaged,
     fit_tables,
     fit_two_epochs,
     flat,
@@ -124,6 +125,12 @@ def test_a_fit_is_that_of_one_device(eight, fitted, name):
     # A tree of lists and dictionaries: the rows of two epochs, and the parameters.
     assert sum("history" in path for path in expected) == 2 * (2 + 2 * 4)
     assert_same(eight[1], expected, AFTER_ADAM)
+
+
+def test_a_moving_average_lies_where_the_parameters_do_and_is_that_of_one_device(eight):
+    assert_same(eight[1], flat("averaged/fit", fit_averaged()[1]), AFTER_ADAM)
+    parts = eight[2]["split"]["parts"]
+    assert all(part == parts[f"params/{name}"] for name, part in eight[2]["averaged"].items())
 
 
 def test_a_replicated_step_communicates_once_and_a_split_one_sums_alone(eight):

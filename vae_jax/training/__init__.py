@@ -11,6 +11,8 @@ from vae_jax.training._ensemble import over_models as over_models
 from vae_jax.training._epoch import make_evaluate as make_evaluate
 from vae_jax.training._epoch import make_train_epoch as make_train_epoch
 from vae_jax.training._epoch import steps_per_epoch as steps_per_epoch
+from vae_jax.training._evaluated import as_trained as as_trained
+from vae_jax.training._evaluated import evaluated_params as evaluated_params
 from vae_jax.training._examples import Examples as Examples
 from vae_jax.training._examples import drawn as drawn
 from vae_jax.training._examples import permuted as permuted

@@ -16,6 +16,7 @@ from vae_jax.models._model import VAE, Conditional, Example, check_contexts, che
 from vae_jax.objectives import Objective, at_step, warm_up_steps_of
 from vae_jax.objectives._wrapped import unprepared
 from vae_jax.params import Params, split_buffers
+from vae_jax.training._evaluated import Evaluated
 from vae_jax.training._examples import Examples, batch_at, rows
 from vae_jax.training._plan import Plan, split_key
 from vae_jax.training._step import as_computed, check_microbatches
@@ -49,6 +50,7 @@ def check_plan(plan: Plan, epochs: int, stacklevel: int = 3) -> None:
     state = jax.eval_shape(plan.init, jax.random.key(0)).state
     trained, _ = split_buffers(state.params)
     _check_optimizer(plan.optimizer, state.opt_state, trained)
+    _check_evaluated(plan.evaluated, state.opt_state, trained)
 
 
 def _check_optimizer(optimizer: optax.GradientTransformation, opt_state: Any, trained: Params) -> None:
@@ -62,6 +64,19 @@ def _check_optimizer(optimizer: optax.GradientTransformation, opt_state: Any, tr
             "optimizer must be one that updates from the gradient, the parameters and the loss (value) of a step, as "
             f"optax.adamw does; this one does not: {_first_line(error)}"
         ) from error
+
+
+def _check_evaluated(evaluated: Evaluated, opt_state: Any, trained: Params) -> None:
+    """Refuses a function that cannot take the optimizer's state, or returns other parameters than the model's."""
+    try:
+        found = jax.eval_shape(evaluated, opt_state, trained)
+    except Exception as error:  # of a function of the user's
+        raise ValueError(f"evaluated must take the state of this optimizer: {_first_line(error)}") from error
+    types = lambda tree: {path: f"{leaf.dtype}{leaf.shape}" for path, leaf in jax.tree.leaves_with_path(tree)}
+    given, returned = types(trained), types(found)
+    for path in given | returned:
+        if (was := given.get(path, "nothing")) != (now := returned.get(path, "nothing")):
+            raise ValueError(f"evaluated must return params{path_of(path)} of the type it is given, {was}, got {now}")
 
 
 def _first_line(error: Exception) -> str:

@@ -16,6 +16,7 @@ from vae_jax.params import Params
 from vae_jax.training._checks import check_fit
 from vae_jax.training._divergence import Diverged, Divergence, Replay
 from vae_jax.training._epoch import num_steps_of
+from vae_jax.training._evaluated import Evaluated, as_trained
 from vae_jax.training._examples import Examples, examples_of
 from vae_jax.training._fit import batches_in_memory
 from vae_jax.training._history import History, Progress, best_epoch
@@ -54,6 +55,7 @@ def fit_ensemble(
     steps_per_epoch: int | None = None,
     microbatches: int = 1,
     patience: int | None = None,
+    evaluated: Evaluated = as_trained,
     checkpoints: Checkpoints = IN_MEMORY,
     on_start: Callable[[], Any] = lambda: None,
     on_epoch: Callable[[tuple[History, ...]], Any] = lambda history: None,
@@ -78,6 +80,7 @@ def fit_ensemble(
       validation: as train.
       keys: `[M]`, a run's key for each model: its parameters, the order of its data, its noise.
       epochs, batch_size, steps_per_epoch, microbatches, patience, checkpoints, on_start: as `fit` takes them.
+      evaluated: as `fit` takes it, for one model.
       on_epoch: called with the M histories after every epoch.
 
     Returns:
@@ -97,7 +100,7 @@ def fit_ensemble(
     num_steps = num_steps_of(train, batch_size, steps_per_epoch)
 
     def plan_of(setup: tuple[Objective, optax.GradientTransformation]) -> Plan:
-        return Plan(model, *setup, num_steps, batch_size, microbatches, patience)
+        return Plan(model, *setup, num_steps, batch_size, microbatches, patience, evaluated=evaluated)
 
     check_fit(plan_of(setups[0]), epochs, train, validation, keys[0])
     split = jax.vmap(split_key)(keys)

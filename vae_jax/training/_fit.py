@@ -15,6 +15,7 @@ from vae_jax.objectives import Objective
 from vae_jax.training._checks import check_fit
 from vae_jax.training._divergence import BatchOf
 from vae_jax.training._epoch import num_steps_of
+from vae_jax.training._evaluated import Evaluated, as_trained
 from vae_jax.training._examples import Examples, batch_at, examples_of
 from vae_jax.training._history import History, Progress
 from vae_jax.training._plan import FitState, Keys, Plan, split_key
@@ -38,6 +39,7 @@ def fit(
     patience: int | None = None,
     mesh: Mesh | None = None,
     rules: Rules = (),
+    evaluated: Evaluated = as_trained,
     checkpoints: Checkpoints = IN_MEMORY,
     on_start: Callable[[], Any] = lambda: None,
     on_epoch: Callable[[History], Any] = lambda history: None,
@@ -72,6 +74,10 @@ def fit(
         gives all examples; `multihost_utils.process_allgather` (of JAX) joins parts of as many that each has read.
       rules: which parameters are split over the mesh's axis "model", as `shardings_of` takes them; else every device
         holds them all.
+      evaluated: (the optimizer's state, trained parameters) -> the parameters that are validated after every epoch and
+        kept as `best_params`: `averaged_params`, a moving average (`averaged`), or
+        `optax.contrib.schedule_free_eval_params`. It neither sees nor changes the buffers, and training goes on from
+        the trained parameters. By default those are validated themselves.
       checkpoints: where to save progress, and to restore it from if there is any; by default it is in memory only.
       on_start: called once, when the first epoch has been compiled and begins.
       on_epoch: called with the history after every epoch, while the device is at the next one.
@@ -83,8 +89,9 @@ def fit(
       ValueError: if epochs, batch_size, steps_per_epoch, microbatches or patience is out of range, train or validation
         is empty, its leaves have different lengths, the data hold values that are not finite or examples of another
         shape than the model's, the first batch is, after preprocessing, outside the support of the likelihood, the
-        mesh's axis "data" does not divide batch_size, or the optimizer asks for more than a step gives it (a line
-        search, `optax.contrib.sam`). The message names the leaf by its path.
+        mesh's axis "data" does not divide batch_size, the optimizer asks for more than a step gives it (a line search,
+        `optax.contrib.sam`), or evaluated does not suit the optimizer or the parameters. The message names the leaf by
+        its path.
       TypeError: if the examples have contexts and the model takes none, or the other way round.
       Diverged: if the training or validation loss, or a parameter, is no longer finite. The last finite state is saved
         before, and the message names the term of the loss, the step and the example. A run that is restored from there
@@ -92,7 +99,7 @@ def fit(
     """
     train, validation = examples_of("train", train), examples_of("validation", validation)
     num_steps = num_steps_of(train, batch_size, steps_per_epoch)
-    plan = Plan(model, objective, optimizer, num_steps, batch_size, microbatches, patience, mesh, rules)
+    plan = Plan(model, objective, optimizer, num_steps, batch_size, microbatches, patience, mesh, rules, evaluated)
     check_fit(plan, epochs, train, validation, key)
     keys, *examples = everywhere((split_key(key), train, validation), mesh)
 

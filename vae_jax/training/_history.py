@@ -19,7 +19,7 @@ class Progress(NamedTuple):
     """A run as far as it has come: what a checkpoint holds, and what `fit` returns."""
 
     state: TrainState  # after the last epoch
-    best_params: Params  # after the best epoch
+    best_params: Params  # those validated after the best epoch
     history: History
 
     @property

@@ -16,6 +16,7 @@ from vae_jax.objectives import Objective, warm_up_steps_of
 from vae_jax.objectives._batch import Metrics
 from vae_jax.params import Params, split_buffers
 from vae_jax.training._epoch import make_evaluate, make_train_epoch
+from vae_jax.training._evaluated import Evaluated, as_trained, evaluated_params
 from vae_jax.training._examples import Examples
 from vae_jax.training._step import Trainable, TrainState, TrainStep, init_train_state, make_train_step
 from vae_jax.training.sharding import Rules, examples_per_device, keep_shardings, replicated, shardings_of
@@ -25,7 +26,7 @@ class FitState(NamedTuple):
     """All that an epoch of `fit` changes; it stays on the device, and one epoch gives its memory to the next."""
 
     state: TrainState
-    best_params: Params  # of the epoch with the lowest validation loss since the warm-up; until then the last
+    best_params: Params  # evaluated at the lowest validation loss since the warm-up; until then the last
     best_loss: jax.Array  # that loss; infinity until the warm-up has ended
     best_epoch: jax.Array  # its number, from 1
     running: jax.Array  # False once patience has run out or a loss was not finite: no epoch changes anything any more
@@ -57,6 +58,7 @@ class Plan:
     patience: int | None
     mesh: Mesh | None = None
     rules: Rules = ()
+    evaluated: Evaluated = as_trained
 
     @cached_property
     def out_shardings(self) -> tuple[FitState, Any] | None:
@@ -123,7 +125,8 @@ class Plan:
         trained = is_finite_step(fit_state.state, state, metrics["loss"])
         failed = jnp.where(jnp.isfinite(metrics["loss"]), jnp.nan, metrics["loss"])
         metrics = {**metrics, "loss": jnp.where(trained, metrics["loss"], failed)}
-        validation_metrics = evaluate(state.params, keys.validation, validation)
+        params = evaluated_params(self.evaluated, state)
+        validation_metrics = evaluate(params, keys.validation, validation)
         epoch = state.step // self.steps_per_epoch
         row = {"epoch": epoch, "step": state.step}
         if warm_up_steps:
@@ -137,7 +140,7 @@ class Plan:
         best = finite & ((loss < fit_state.best_loss) | ~warm)
         best_epoch = jnp.where(best, epoch, fit_state.best_epoch)
         in_time = True if self.patience is None else epoch - best_epoch < self.patience
-        best_params = jax.tree.map(lambda new, old: jnp.where(best, new, old), state.params, fit_state.best_params)
+        best_params = jax.tree.map(lambda new, old: jnp.where(best, new, old), params, fit_state.best_params)
         best_loss = jnp.where(best & warm, loss, fit_state.best_loss)
         kept = jax.tree.map(lambda new, old: jnp.where(trained, new, old), state, fit_state.state)
         return FitState(kept, best_params, best_loss, best_epoch, finite & in_time), row

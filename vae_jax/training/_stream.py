@@ -18,6 +18,7 @@ from vae_jax.models._model import check_contexts
 from vae_jax.objectives import Objective
 from vae_jax.objectives._batch import Metrics
 from vae_jax.training._checks import check_examples_of, check_finite, check_plan
+from vae_jax.training._evaluated import Evaluated, as_trained
 from vae_jax.training._examples import examples_of
 from vae_jax.training._history import History, Progress
 from vae_jax.training._plan import FitState, Plan, split_key
@@ -53,6 +54,7 @@ def fit_stream(
     patience: int | None = None,
     mesh: Mesh | None = None,
     rules: Rules = (),
+    evaluated: Evaluated = as_trained,
     checkpoints: Checkpoints = IN_MEMORY,
     on_start: Callable[[], Any] = lambda: None,
     on_epoch: Callable[[History], Any] = lambda history: None,
@@ -67,8 +69,8 @@ def fit_stream(
       model, objective, optimizer, key: as `fit` takes them.
       batches: of the training examples, for this run alone.
       validation: as `fit` takes it, held out of them and held in memory.
-      epochs, microbatches, patience, mesh, rules, checkpoints: as `fit` takes them. Of several processes each must hold
-        its own part of the mesh's axis "data".
+      epochs, microbatches, patience, rules, evaluated, checkpoints: as `fit` takes them.
+      mesh: as `fit` takes it. Of several processes each must hold its own part of the mesh's axis "data".
       on_epoch: called with the history after every epoch.
       on_start: called once, when the first steps have been compiled and handed to the device.
 
@@ -80,7 +82,7 @@ def fit_stream(
       Exception: what the stream raises.
     """
     num_steps, batch_size = batches.steps_per_epoch, batches.batch_size
-    plan = Plan(model, objective, optimizer, num_steps, batch_size, microbatches, patience, mesh, rules)
+    plan = Plan(model, objective, optimizer, num_steps, batch_size, microbatches, patience, mesh, rules, evaluated)
     validation = examples_of("validation", validation)
     check_plan(plan, epochs)
     check_examples_of(plan, key, "validation", validation)
