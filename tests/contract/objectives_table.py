@@ -94,6 +94,7 @@ OBJECTIVES: dict[str, ObjectiveRow] = {
     "sampled_beta_vae_loss(1.0)": ObjectiveRow(
         "sampled_beta_vae_loss", o.sampled_beta_vae_loss(1.0), NOISY, EXACT, has_elbo=True
     ),
+    "stl_beta_vae_loss(1.0)": ObjectiveRow("stl_beta_vae_loss", o.stl_beta_vae_loss(1.0), NOISY, EXACT, has_elbo=True),
     "capacity_loss(5.0, 2.0)": ObjectiveRow(
         "capacity_loss", o.capacity_loss(5.0, 2.0), NOISY, NOISELESS, has_elbo=True
     ),

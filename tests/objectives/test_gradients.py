@@ -86,7 +86,8 @@ def test_only_gradient_and_scale_gradient():
     assert np.signbit(scale_gradient(-0.0, 1.0))
 
 
-def test_the_second_pass_of_dreg_is_compiled_into_the_first():
+@pytest.mark.parametrize("beta", [1.0, 0.3])
+def test_the_second_pass_of_dreg_is_compiled_into_the_first(beta):
     model = soon_started(mlp_vae((4, 4, 1), 2, hidden=(8,)))
     params, xs = model.init(jax.random.key(0)), jnp.zeros((3, 4, 4, 1))
 
@@ -94,7 +95,7 @@ def test_the_second_pass_of_dreg_is_compiled_into_the_first():
         compiled = jax.jit(lambda params: objective(model, params, jax.random.key(1), xs)[0]).lower(params).compile()
         return compiled.as_text().count(" dot(")
 
-    assert products(negative_dreg(5)) == products(negative_iwae(5)) > 0
+    assert products(negative_dreg(5, beta=beta)) == products(negative_iwae(5)) > 0
 
 
 def test_a_posterior_without_a_density_is_refused_in_words():

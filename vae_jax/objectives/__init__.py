@@ -4,9 +4,9 @@ One rule of names. A bound of one example, which is maximized, has its own name 
 `log_weights`, `<bound>_from_log_weights`. `negative_<bound>` is the objective that is minus that bound; `<method>_loss`
 is any other (`beta_vae_loss`, `vq_vae_loss`). `negative_stl`, `negative_dreg` and `negative_piwae` are minus the ELBO
 or the IWAE bound too, with another gradient, by the names of their papers. One that takes numbers is a function of them
-that returns the objective: `negative_iwae(50)`, `beta_vae_loss(4.0)`. `*_from_terms` and `batch_*` are the arithmetic
-on arrays. An objective that is a mean over examples is made by
-`mean_over_batch`; any other needs its whole batch.
+that returns the objective: `negative_iwae(50)`, `beta_vae_loss(4.0)`. With a `beta` other than 1, for a KL warm-up,
+its loss is no bound, and its metrics are those of the bound. `*_from_terms` and `batch_*` are the arithmetic on arrays.
+An objective that is a mean over examples is made by `mean_over_batch`; any other needs its whole batch.
 """
 
 from vae_jax.objectives import schedules as schedules
@@ -32,6 +32,7 @@ from vae_jax.objectives._beta_vae import beta_vae_loss as beta_vae_loss
 from vae_jax.objectives._beta_vae import capacity_loss as capacity_loss
 from vae_jax.objectives._beta_vae import capacity_loss_from_terms as capacity_loss_from_terms
 from vae_jax.objectives._beta_vae import sampled_beta_vae_loss as sampled_beta_vae_loss
+from vae_jax.objectives._beta_vae import stl_beta_vae_loss as stl_beta_vae_loss
 from vae_jax.objectives._code_prior import code_prior_loss as code_prior_loss
 from vae_jax.objectives._dip import batch_covariance as batch_covariance
 from vae_jax.objectives._dip import dip_penalty as dip_penalty

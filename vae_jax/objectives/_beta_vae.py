@@ -13,6 +13,7 @@ from vae_jax.distributions._checks import check_number
 from vae_jax.models._model import VAE
 from vae_jax.objectives._batch import Metrics, Objective, mean_over_batch
 from vae_jax.objectives._elbo import ElboTerms, elbo_metrics, elbo_terms, sampled_elbo_terms
+from vae_jax.objectives._gradients import path_derivative
 from vae_jax.params import Params
 
 
@@ -59,6 +60,25 @@ def sampled_beta_vae_loss(beta: ArrayLike) -> Objective:
     Source: Higgins et al. 2017 [higgins2017beta], eq. 4.
     """
     return _weighted(sampled_elbo_terms, beta_loss_from_terms, beta=beta)
+
+
+def stl_beta_vae_loss(beta: ArrayLike) -> Objective:
+    """`sampled_beta_vae_loss`, with the path derivative as the encoder's gradient: sticking the landing.
+
+    It is a mean over the batch in nats per example, and at beta = 1 `negative_stl`. The score that is left out has the
+    mean 0, so that the gradient's mean is that of `beta_vae_loss`, whatever beta is. Argument and errors as for
+    `beta_vae_loss`.
+
+    Raises:
+      UndefinedError: by the objective, if the posterior has no density.
+
+    Source: Roeder et al. 2017 (arXiv:1703.09194): the path derivative.
+    """
+
+    def terms_of(model: VAE, params: Params, key: jax.Array, x: Any) -> ElboTerms:
+        return sampled_elbo_terms(path_derivative(model), params, key, x)
+
+    return _weighted(terms_of, beta_loss_from_terms, beta=beta)
 
 
 def capacity_loss(gamma: ArrayLike, nats: ArrayLike) -> Objective:

@@ -7,13 +7,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax.lax import stop_gradient
+from jax.typing import ArrayLike
 
-from vae_jax.distributions._checks import check_count
+from vae_jax.distributions._checks import check_count, check_number
 from vae_jax.models._model import VAE
 from vae_jax.objectives._batch import Metrics, Objective, mean_over_batch
-from vae_jax.objectives._elbo import elbo_from_terms, elbo_metrics, sampled_elbo, sampled_elbo_terms
+from vae_jax.objectives._elbo import elbo_metrics, sampled_elbo_terms
 from vae_jax.objectives._gradients import only_gradient, path_derivative
-from vae_jax.objectives._iwae import log_mean_exp, mean_elbo_metrics
+from vae_jax.objectives._iwae import bound_with_beta, log_mean_exp, mean_elbo_metrics, weighted_log_weights
 from vae_jax.params import Params
 
 
@@ -23,6 +24,7 @@ def negative_stl(model: VAE, params: Params, key: jax.Array, x: Any) -> tuple[ja
 
     The gradient's expectation is the ELBO's. As q(z | x) nears the true posterior, log p(x, z) - log q(z | x) nears a
     constant in z, and the encoder's gradient a constant 0; the usual estimators keep the noise of the score.
+    Its KL warm-up is `scheduled(stl_beta_vae_loss, linear(10_000))`.
 
     Raises:
       UndefinedError: if the posterior has no density.
@@ -33,7 +35,7 @@ def negative_stl(model: VAE, params: Params, key: jax.Array, x: Any) -> tuple[ja
     return -metrics["elbo"], metrics
 
 
-def negative_dreg(num_samples: int) -> Objective:
+def negative_dreg(num_samples: int, *, beta: ArrayLike = 1.0) -> Objective:
     """The objective -`iwae`, with the doubly reparameterized gradient: a mean over the batch in nats per example.
 
     With the normalized weights v_k = w_k / sum_j w_j at samples z_k = z(eps_k, phi), held constant,
@@ -42,23 +44,36 @@ def negative_dreg(num_samples: int) -> Objective:
       d/dphi   = sum_k v_k^2 d log w_k / dz_k  dz_k / dphi
 
     in expectation the gradient of `negative_iwae`. The signal-to-noise ratio of that one's d/dphi falls as 1/sqrt(K);
-    this one's rises as sqrt(K). K = 1 is `negative_stl`. Argument, metrics and errors as for `negative_iwae`.
+    this one's rises as sqrt(K). K = 1 is `negative_stl`. Arguments, metrics and errors as for `negative_iwae`.
 
-    Source: Tucker et al. 2019 (arXiv:1810.04152).
+    With beta, log w_k = log p(x | z_k) + beta (log p(z_k) - log q(z_k | x)) in the loss and in v_k, and
+
+      d/dtheta = sum_k v_k d log w_k / dtheta
+      d/dphi   = sum_k ((1 - beta) v_k + beta v_k^2) d log w_k / dz_k  dz_k / dphi.
+
+    The usual d/dphi has v_k times that path derivative, and -beta v_k times the score d log q_phi(z_k | x) / dphi at a
+    fixed z_k. In expectation the second is -beta dv_k / dz_k  dz_k / dphi, where v_k = softmax(log w)_k gives
+    dv_k / dz_k = (v_k - v_k^2) d log w_k / dz_k.
+
+    Source: Tucker et al. 2019 (arXiv:1810.04152), for beta = 1.
     """
     check_count("num_samples", num_samples)
+    check_number("beta", beta, 0)
 
     def example_objective(model: VAE, params: Params, key: jax.Array, x: Any) -> tuple[jax.Array, Metrics]:
+        fixed = stop_gradient(jnp.asarray(beta))  # the derivative with respect to beta is the bound's own
+
         def weighted_path(key: jax.Array, weight: jax.Array) -> jax.Array:
             # A derivative with respect to theta meets the weight once, one with respect to phi at z again.
-            return weight * sampled_elbo(path_derivative(model, weight), params, key, x)
+            path = path_derivative(model, (1 - fixed) + fixed * weight)
+            return weight * weighted_log_weights(sampled_elbo_terms(path, params, key, x), fixed)
 
         keys = jax.random.split(key, num_samples)
         terms = jax.vmap(lambda k: sampled_elbo_terms(model, stop_gradient(params), k, x))(keys)
-        log_weights = elbo_from_terms(*terms)
         # The same draws again, for the gradient alone; compiled, the two passes forward are one.
-        surrogate = jnp.sum(jax.vmap(weighted_path)(keys, jax.nn.softmax(log_weights)))
-        bound = log_mean_exp(log_weights)
-        return -(bound + only_gradient(surrogate)), {**mean_elbo_metrics(terms), "iwae": bound}
+        weights = stop_gradient(jax.nn.softmax(weighted_log_weights(terms, beta)))
+        surrogate = jnp.sum(jax.vmap(weighted_path)(keys, weights))
+        value, weighted = bound_with_beta(log_mean_exp, terms, beta)
+        return -(weighted + only_gradient(surrogate)), {**mean_elbo_metrics(terms), "iwae": value}
 
     return mean_over_batch(example_objective)

@@ -40,8 +40,8 @@ def batch_free_bits_rate(kl: ArrayLike, nats: ArrayLike) -> jax.Array:
     return jnp.sum(jnp.maximum(nats, jnp.mean(kl, axis=0)))
 
 
-def free_bits_loss(nats: ArrayLike, groups: ArrayLike | None = None) -> Objective:
-    """The objective -E_q log p(x | z) + `batch_free_bits_rate`, with lambda nats free in every group of z's dimensions.
+def free_bits_loss(nats: ArrayLike, groups: ArrayLike | None = None, *, beta: ArrayLike = 1.0) -> Objective:
+    """The objective distortion + beta `batch_free_bits_rate`, with lambda nats free in every group of z's dimensions.
 
     In nats per example. It needs its batch as a whole: no microbatches. Below lambda a group's rate has no gradient.
 
@@ -49,6 +49,8 @@ def free_bits_loss(nats: ArrayLike, groups: ArrayLike | None = None) -> Objectiv
       nats: lambda, at least 0; a number, or an array if it is traced. 0 is the ELBO.
       groups: integers in z's own shape, the group of each of its places, numbered from 0; None: each is a group of its
         own. A channel of a feature map `[H, W, C]`, as in the paper: `np.broadcast_to(np.arange(C), (H, W, C))`.
+      beta: weight of the rate that is paid for, at least 0; a number, or an array if it is traced. Its KL warm-up is
+        `scheduled(lambda beta: free_bits_loss(0.1, beta=beta), linear(10_000))`.
 
     Raises:
       ValueError: if a number below 0 is given, or the groups are not numbered 0 ... G - 1; by the objective, if their
@@ -58,6 +60,7 @@ def free_bits_loss(nats: ArrayLike, groups: ArrayLike | None = None) -> Objectiv
     Source: Kingma et al. 2016 (arXiv:1606.04934), eq. 15.
     """
     check_number("nats", nats, 0)
+    check_number("beta", beta, 0)
     if groups is not None:
         numbers = np.unique(groups := np.asarray(groups))
         if not np.array_equal(numbers, np.arange(numbers.size)):
@@ -82,6 +85,6 @@ def free_bits_loss(nats: ArrayLike, groups: ArrayLike | None = None) -> Objectiv
         log_likelihood, kl = map_over_batch(example, model, key, batch)  # [B], [B, G]
         distortion, rate = -jnp.mean(log_likelihood), jnp.mean(jnp.sum(kl, axis=1))
         metrics = elbo_metrics(ElboTerms(-distortion, rate))
-        return distortion + batch_free_bits_rate(kl, nats), unchanged(params, metrics)
+        return distortion + jnp.asarray(beta) * batch_free_bits_rate(kl, nats), unchanged(params, metrics)
 
     return objective

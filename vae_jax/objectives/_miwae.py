@@ -8,14 +8,20 @@ from typing import Any
 import chex
 import jax
 import jax.numpy as jnp
+from jax.lax import stop_gradient
 from jax.typing import ArrayLike
 
 from vae_jax.distributions._checks import check_count, check_counts, check_number
 from vae_jax.models._model import VAE
 from vae_jax.objectives._batch import Metrics, Objective, mean_over_batch
-from vae_jax.objectives._elbo import elbo_from_terms
 from vae_jax.objectives._gradients import only_gradient, stop_generation, stop_inference
-from vae_jax.objectives._iwae import importance_terms, log_mean_exp, mean_elbo_metrics, negative_bound
+from vae_jax.objectives._iwae import (
+    bound_with_beta,
+    importance_terms,
+    log_mean_exp,
+    mean_elbo_metrics,
+    negative_bound,
+)
 from vae_jax.params import Params
 
 
@@ -35,7 +41,7 @@ def miwae_from_log_weights(log_weights: ArrayLike, num_bounds: int) -> jax.Array
     return jnp.mean(jax.vmap(log_mean_exp)(log_weights.reshape(num_bounds, -1)))
 
 
-def negative_miwae(num_bounds: int, num_samples: int) -> Objective:
+def negative_miwae(num_bounds: int, num_samples: int, *, beta: ArrayLike = 1.0) -> Objective:
     """Minus the mean of M IWAE bounds of K samples each, as an objective: a mean over the batch in nats per example.
 
     The bound, `miwae_from_log_weights`, is the metric `miwae`.
@@ -43,28 +49,31 @@ def negative_miwae(num_bounds: int, num_samples: int) -> Objective:
     Args:
       num_bounds: M, at least 1; M = 1 is the IWAE.
       num_samples: K, at least 1; K = 1 is the ELBO of M samples.
+      beta: weight of the rate in each log-weight, as in `negative_bound`; 1 is the bound.
 
     Raises:
-      ValueError: if a number is below 1.
+      ValueError: if a number of bounds or samples is below 1, or beta a number below 0.
       UndefinedError: by the objective, if the posterior has no density.
 
     Source: Rainforth et al. 2018 (arXiv:1802.04537).
     """
     check_counts(num_bounds=num_bounds, num_samples=num_samples)
     bound = partial(miwae_from_log_weights, num_bounds=num_bounds)
-    return negative_bound("miwae", bound, num_bounds * num_samples)
+    return negative_bound("miwae", bound, num_bounds * num_samples, beta=beta)
 
 
-def negative_piwae(num_bounds: int, num_samples: int) -> Objective:
+def negative_piwae(num_bounds: int, num_samples: int, *, beta: ArrayLike = 1.0) -> Objective:
     """The objective -`iwae` of M K samples, but for the encoder's gradient: that of `negative_miwae` on them.
 
     It is a mean over the batch in nats per example. The generative model takes the tightest bound there is; the encoder
-    one whose gradient has less noise. The loss is the first; both bounds are metrics, `iwae` and `miwae`. Arguments and
-    errors as for `negative_miwae`.
+    one whose gradient has less noise. The loss is the first; both bounds are metrics, `iwae` and `miwae`. A beta other
+    than 1 weighs the rate in both bounds. Arguments and errors as for `negative_miwae`.
 
     Source: Rainforth et al. 2018 (arXiv:1802.04537).
     """
     check_counts(num_bounds=num_bounds, num_samples=num_samples)
+    check_number("beta", beta, 0)
+    miwae = partial(miwae_from_log_weights, num_bounds=num_bounds)
 
     def example_objective(model: VAE, params: Params, key: jax.Array, x: Any) -> tuple[jax.Array, Metrics]:
         # The same draws twice, for two gradients.
@@ -72,9 +81,11 @@ def negative_piwae(num_bounds: int, num_samples: int) -> Objective:
             importance_terms(part, params, key, x, num_bounds * num_samples)
             for part in (stop_inference(model), stop_generation(model))
         )
-        tight = log_mean_exp(elbo_from_terms(*generation))
-        loose = miwae_from_log_weights(elbo_from_terms(*inference), num_bounds)
-        return -(tight + only_gradient(loose)), {**mean_elbo_metrics(generation), "iwae": tight, "miwae": loose}
+        iwae_value, tight = bound_with_beta(log_mean_exp, generation, beta)
+        # The derivative with respect to beta is the loss's own: the tight bound's.
+        miwae_value, loose = bound_with_beta(miwae, inference, stop_gradient(beta))
+        metrics = {**mean_elbo_metrics(generation), "iwae": iwae_value, "miwae": miwae_value}
+        return -(tight + only_gradient(loose)), metrics
 
     return mean_over_batch(example_objective)
 
@@ -97,7 +108,7 @@ def _part(share: jax.Array, bound: jax.Array) -> jax.Array:
     return share * jnp.where((share == 0) & jnp.isneginf(bound), 0.0, bound)
 
 
-def negative_ciwae(num_samples: int, beta: ArrayLike) -> Objective:
+def negative_ciwae(num_samples: int, beta: ArrayLike, *, kl_weight: ArrayLike = 1.0) -> Objective:
     """Minus (beta ELBO + (1 - beta) IWAE) on K samples, as an objective: a mean over the batch in nats per example.
 
     The bound, `ciwae_from_log_weights`, is the metric `ciwae`.
@@ -105,11 +116,15 @@ def negative_ciwae(num_samples: int, beta: ArrayLike) -> Objective:
     Args:
       num_samples: K, at least 1.
       beta: from 0 (IWAE) to 1 (ELBO); a number, or an array if it is traced. Not the beta of a beta-VAE.
+      kl_weight: weight of the rate in each log-weight of both bounds, which the other objectives call beta; 1 is the
+        bound. A KL warm-up is `scheduled(lambda w: negative_ciwae(5, 0.5, kl_weight=w), linear(10_000))`.
 
     Raises:
-      ValueError, UndefinedError: as `negative_iwae`; ValueError if beta is a number outside [0, 1].
+      ValueError, UndefinedError: as `negative_iwae`; ValueError if beta is a number outside [0, 1] or kl_weight one
+        below 0.
 
     Source: Rainforth et al. 2018 (arXiv:1802.04537).
     """
     check_number("beta", beta, 0, 1)
-    return negative_bound("ciwae", partial(ciwae_from_log_weights, beta=beta), num_samples)
+    check_number("kl_weight", kl_weight, 0)
+    return negative_bound("ciwae", partial(ciwae_from_log_weights, beta=beta), num_samples, beta=kl_weight)

@@ -47,7 +47,7 @@ def renyi_from_log_weights(log_weights: ArrayLike, alpha: float) -> jax.Array:
     return origin + jnp.where(is_near_1, near_1, far) / power
 
 
-def negative_renyi(num_samples: int, alpha: float) -> Objective:
+def negative_renyi(num_samples: int, alpha: float, *, beta: ArrayLike = 1.0) -> Objective:
     """Minus the Renyi bound (VR-alpha) of K samples, as an objective: a mean over the batch in nats per example.
 
     The bound, `renyi_from_log_weights`, is the metric `renyi`.
@@ -55,6 +55,7 @@ def negative_renyi(num_samples: int, alpha: float) -> Objective:
     Args:
       num_samples: K, at least 1.
       alpha: any finite number; 0 is the IWAE bound, 1 the ELBO.
+      beta: weight of the rate in each log-weight, before its power, as in `negative_bound`; 1 is the bound.
 
     Raises:
       ValueError, UndefinedError: as `negative_iwae`; ValueError if alpha is not finite.
@@ -62,4 +63,4 @@ def negative_renyi(num_samples: int, alpha: float) -> Objective:
     Source: Li & Turner 2016 (arXiv:1602.02311).
     """
     check_number("alpha", alpha)
-    return negative_bound("renyi", partial(renyi_from_log_weights, alpha=alpha), num_samples)
+    return negative_bound("renyi", partial(renyi_from_log_weights, alpha=alpha), num_samples, beta=beta)

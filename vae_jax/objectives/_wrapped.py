@@ -49,7 +49,8 @@ def warm_up_steps_of(objective: Objective) -> int:
 def scheduled(make: Callable[[ArrayLike], Objective], schedule: Schedule) -> Scheduled:
     """`make(schedule.at(step))` at every step: a warm-up of the one number that `make` takes.
 
-    `scheduled(beta_vae_loss, linear(10_000))` is the KL warm-up, from the distortion alone to the ELBO.
+    `scheduled(beta_vae_loss, linear(10_000))` is the KL warm-up, from the distortion alone to the ELBO. That of a bound
+    of many samples is `scheduled(lambda beta: negative_iwae(50, beta=beta), linear(10_000))`.
 
     Args:
       make: (value) -> objective, the value possibly traced; for example `objectives.beta_vae_loss`.
