@@ -45,6 +45,7 @@ from vae_jax.objectives._elbo import elbo as elbo
 from vae_jax.objectives._elbo import elbo_from_terms as elbo_from_terms
 from vae_jax.objectives._elbo import elbo_metrics as elbo_metrics
 from vae_jax.objectives._elbo import elbo_terms as elbo_terms
+from vae_jax.objectives._elbo import has_closed_form_kl as has_closed_form_kl
 from vae_jax.objectives._elbo import negative_elbo as negative_elbo
 from vae_jax.objectives._elbo import negative_sampled_elbo as negative_sampled_elbo
 from vae_jax.objectives._elbo import sampled_elbo as sampled_elbo

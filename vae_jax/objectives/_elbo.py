@@ -9,8 +9,14 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from vae_jax.distributions import Distribution, check_support, kl_divergence, sample_and_log_prob_of
-from vae_jax.models._model import VAE, model_input
+from vae_jax.distributions import (
+    Distribution,
+    UndefinedError,
+    check_support,
+    kl_divergence,
+    sample_and_log_prob_of,
+)
+from vae_jax.models._model import VAE, Model, bind, model_input
 from vae_jax.objectives._batch import Metrics, mean_over_batch
 from vae_jax.objectives._require import requiring
 from vae_jax.params import Params
@@ -79,6 +85,36 @@ def sampled_elbo_terms(model: VAE, params: Params, key: jax.Array, x: Any) -> El
     terms = ElboTerms(log_likelihood_of(model.decode(params, z), x), log_q - model.prior(params).log_prob(z))
     chex.assert_rank(terms, 0)  # as in `encoded`
     return terms
+
+
+def has_closed_form_kl(model: Model, params: Params, x: Any) -> bool:
+    """Returns True if KL(q(z | x) || p(z)) has a closed form, so that `elbo` and its objectives are defined.
+
+    If False, `sampled_elbo` and its objectives need only densities: those of a mixture or VampPrior, or of a chain. A
+    Delta of floating-point values has neither a closed form (its divergence from a density is infinite) nor a density:
+    `reconstruction_loss` is its objective.
+
+    Only shapes and dtypes are used, and nothing is computed.
+
+    Args:
+      model: a VAE or a `Conditional`.
+      params: its parameters, or their shapes, such as `jax.eval_shape(model.init, key)`.
+      x: one example, or its shape; an `Example` for a `Conditional`.
+
+    Raises:
+      TypeError: if x has a context and the model takes none, or the other way round; if x is raw uint8 pixels.
+      ValueError: by the model, if x is of another shape than the model's.
+    """
+
+    def divergence(params: Params, x: Any) -> jax.Array:
+        vae, x = bind(model, x)
+        return kl_divergence(vae.encode(params, x), vae.prior(params))
+
+    try:
+        jax.eval_shape(divergence, params, x)
+    except UndefinedError:
+        return False
+    return True
 
 
 def log_likelihood_of(likelihood: Distribution, x: Any) -> jax.Array:
