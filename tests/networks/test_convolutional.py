@@ -3,36 +3,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from networks.references import convolution, dense, perturbed, transposed_convolution
 from vae_jax.networks import conv_decoder, conv_encoder
 
 
 def paths_and_shapes(params):
     return {jax.tree_util.keystr(path): leaf.shape for path, leaf in jax.tree_util.tree_leaves_with_path(params)}
-
-
-def convolution(x, layer):
-    layout = ("NHWC", "HWIO", "NHWC")  # SAME is padding 1 for a 4x4 kernel and 0 for a 2x2 one
-    image = jax.lax.conv_general_dilated(x[None], layer["kernel"], (2, 2), "SAME", dimension_numbers=layout)
-    return image[0] + layer["bias"][None, None]
-
-
-def transposed_convolution(x, layer):
-    layout = ("NHWC", "HWIO", "NHWC")
-    image = jax.lax.conv_transpose(
-        x[None], layer["kernel"], (2, 2), "SAME", dimension_numbers=layout, transpose_kernel=True
-    )
-    return image[0] + layer["bias"][None, None]
-
-
-def dense(x, layer):
-    return x @ layer["kernel"] + layer["bias"]
-
-
-def perturbed(params):
-    """With biases that are not zero, so that a forgotten one shows."""
-    return jax.tree.map(
-        lambda p: np.asarray(p) + 0.05 * np.cos(np.arange(p.size, dtype=p.dtype)).reshape(p.shape), params
-    )
 
 
 @pytest.mark.slow
@@ -41,8 +17,8 @@ def test_the_encoder_is_its_layers_by_xlas_own_convolutions(kernel_sizes):
     network = conv_encoder((8, 12, 3), 6, channels=(4, 5), hidden=7, kernel_sizes=kernel_sizes)
     params = perturbed(jax.jit(network.init)(jax.random.key(0)))
     x = jax.random.normal(jax.random.key(1), (8, 12, 3))
-    h = jax.nn.relu(convolution(x, params["conv_0"]))
-    h = jax.nn.relu(convolution(h, params["conv_1"]))
+    h = jax.nn.relu(convolution(x, params["conv_0"], 2))
+    h = jax.nn.relu(convolution(h, params["conv_1"], 2))
     expected = dense(jax.nn.relu(dense(h.ravel(), params["hidden"])), params["output"])
     np.testing.assert_allclose(jax.jit(network.apply)(params, x), expected, rtol=1e-4, atol=1e-5)
 

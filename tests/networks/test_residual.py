@@ -3,35 +3,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from networks.references import convolution, perturbed, residual_layers, transposed_convolution
 from vae_jax.networks import residual_decoder, residual_encoder
-
-LAYOUT = ("NHWC", "HWIO", "NHWC")
-
-
-def convolution(x, layer, stride=1):
-    image = jax.lax.conv_general_dilated(x[None], layer["kernel"], (stride, stride), "SAME", dimension_numbers=LAYOUT)
-    return image[0] + layer["bias"][None, None]
-
-
-def transposed_convolution(x, layer):
-    image = jax.lax.conv_transpose(
-        x[None], layer["kernel"], (2, 2), "SAME", dimension_numbers=LAYOUT, transpose_kernel=True
-    )
-    return image[0] + layer["bias"][None, None]
-
-
-def residual_layers(x, layers, number):
-    for i in range(number):
-        h = jax.nn.relu(convolution(jax.nn.relu(x), layers[f"reduce_{i}"]))
-        x = x + convolution(h, layers[f"expand_{i}"])
-    return jax.nn.relu(x)
-
-
-def perturbed(params):
-    """With biases that are not zero, so that a forgotten one shows."""
-    return jax.tree.map(
-        lambda p: np.asarray(p) + 0.05 * np.cos(np.arange(p.size, dtype=p.dtype)).reshape(p.shape), params
-    )
 
 
 @pytest.mark.slow

@@ -32,8 +32,46 @@ class ResidualLayers(nn.Module):
         return nn.relu(x)
 
 
+def downsampled(
+    x: jax.Array, channels: Sequence[int], residual_hidden: int, residual_layers: int, context: jax.Array | None
+) -> jax.Array:
+    """Image `[H, W, C]` -> features `[h, w, channels[-1]]`, whose last layer is a ReLU.
+
+    Called inside a compact module, which then owns 4x4 convolutions `conv_0`, ... that halve the padded image, a 3x3
+    one `features`, and the `residual` layers.
+    """
+    x = padded(x, len(channels))
+    for i, features in enumerate(channels):
+        x = nn.relu(modulated(Conv(features, name=f"conv_{i}")(x), context, f"conv_{i}_context"))
+    x = Conv(channels[-1], kernel_size=3, stride=1, name="features")(x)
+    x = nn.relu(modulated(x, context, "features_context"))
+    return ResidualLayers(residual_hidden, residual_layers, name="residual")(x)
+
+
+def upsampled(
+    x: jax.Array,
+    channels: Sequence[int],
+    residual_hidden: int,
+    residual_layers: int,
+    output_shape: Sequence[int],
+    output_bias_init: nn.initializers.Initializer,
+    context: jax.Array | None,
+) -> jax.Array:
+    """Features `[h, w, channels[-1]]` -> outputs `[H, W, ...]`: `downsampled` mirrored.
+
+    Called inside a compact module, which then owns the `residual` layers, and transposed 4x4 convolutions `conv_0`, ...
+    and `output`.
+    """
+    height, width, *pixel = output_shape
+    x = ResidualLayers(residual_hidden, residual_layers, name="residual")(x)
+    for i, features in enumerate(reversed(channels[:-1])):
+        x = nn.relu(modulated(ConvTranspose(features, name=f"conv_{i}")(x), context, f"conv_{i}_context"))
+    output = ConvTranspose(math.prod(pixel), bias_init=output_bias_init, name="output")
+    return cropped(output(x), height, width).reshape(height, width, *pixel)
+
+
 class ResidualEncoder(nn.Module):
-    """4x4 convolutions `conv_0`, ... that halve the image, a 3x3 one `features`, `residual` layers, 1x1 `output`."""
+    """Layers of `downsampled`, then a 1x1 convolution `output`."""
 
     channels: Sequence[int]
     residual_hidden: int
@@ -43,19 +81,14 @@ class ResidualEncoder(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, context: jax.Array | None = None) -> jax.Array:
-        x = padded(x, len(self.channels))
-        for i, features in enumerate(self.channels):
-            x = nn.relu(modulated(Conv(features, name=f"conv_{i}")(x), context, f"conv_{i}_context"))
-        x = Conv(self.channels[-1], kernel_size=3, stride=1, name="features")(x)
-        x = nn.relu(modulated(x, context, "features_context"))
-        x = ResidualLayers(self.residual_hidden, self.residual_layers, name="residual")(x)
+        x = downsampled(x, self.channels, self.residual_hidden, self.residual_layers, context)
         x = Conv(self.parts * self.code_channels, kernel_size=1, stride=1, name="output")(x)
         # Part by part, that a Gaussian's vector splits into the means of all places and their log-variances.
         return jnp.moveaxis(x.reshape(*x.shape[:2], self.parts, self.code_channels), 2, 0).ravel()
 
 
 class ResidualDecoder(nn.Module):
-    """The encoder mirrored: 3x3 `features`, `residual` layers, transposed 4x4 convolutions `conv_0`, ..., `output`."""
+    """A 3x3 convolution `features` of the codes, then the layers of `upsampled`."""
 
     channels: Sequence[int]
     residual_hidden: int
@@ -66,15 +99,28 @@ class ResidualDecoder(nn.Module):
 
     @nn.compact
     def __call__(self, z: jax.Array, context: jax.Array | None = None) -> jax.Array:
-        height, width, *pixel = self.output_shape
         x = z.reshape(*halved(self.output_shape, len(self.channels)), self.code_channels)
         x = Conv(self.channels[-1], kernel_size=3, stride=1, name="features")(x)
         x = modulated(x, context, "features_context")
-        x = ResidualLayers(self.residual_hidden, self.residual_layers, name="residual")(x)
-        for i, features in enumerate(reversed(self.channels[:-1])):
-            x = nn.relu(modulated(ConvTranspose(features, name=f"conv_{i}")(x), context, f"conv_{i}_context"))
-        output = ConvTranspose(math.prod(pixel), bias_init=self.output_bias_init, name="output")
-        return cropped(output(x), height, width).reshape(height, width, *pixel)
+        return upsampled(
+            x,
+            self.channels,
+            self.residual_hidden,
+            self.residual_layers,
+            self.output_shape,
+            self.output_bias_init,
+            context,
+        )
+
+
+def check_layers(
+    image_shape: Sequence[int], channels: Sequence[int], residual_hidden: int, residual_layers: int
+) -> None:
+    """Refuses sizes below 1, a negative number of layers, and an image that is too small for the halvings."""
+    check_sizes("channels", channels)
+    check_counts(residual_hidden=residual_hidden)
+    check_count("residual_layers", residual_layers, 0)
+    check_halvings(image_shape, channels)
 
 
 def residual_encoder(
@@ -107,10 +153,8 @@ def residual_encoder(
     after the 3x3 convolution of DeepMind's published example (Sonnet 2, `vqvae_example.ipynb`).
     """
     check_sizes("image_shape", image_shape)
-    check_sizes("channels", channels)
-    check_counts(code_channels=code_channels, residual_hidden=residual_hidden, parts=parts)
-    check_count("residual_layers", residual_layers, 0)
-    check_halvings(image_shape, channels)
+    check_counts(code_channels=code_channels, parts=parts)
+    check_layers(image_shape, channels, residual_hidden, residual_layers)
     encoder = ResidualEncoder(tuple(channels), residual_hidden, residual_layers, code_channels, parts)
     return from_linen(encoder, image_shape, context_size)
 
@@ -129,10 +173,8 @@ def residual_decoder(
     Source: van den Oord et al. 2017 (arXiv:1711.00937), section 4.1.
     """
     check_sizes("output_shape", output_shape)
-    check_sizes("channels", channels)
-    check_counts(code_channels=code_channels, residual_hidden=residual_hidden)
-    check_count("residual_layers", residual_layers, 0)
-    check_halvings(output_shape, channels)
+    check_counts(code_channels=code_channels)
+    check_layers(output_shape, channels, residual_hidden, residual_layers)
     per_pixel = 0.0 if output_bias is None else jnp.asarray(output_bias).mean(axis=(0, 1)).ravel()
     decoder = ResidualDecoder(
         tuple(channels),
