@@ -20,6 +20,8 @@ from vae_jax.networks import (
     rematerialized,
     residual_decoder,
     residual_encoder,
+    resnet_decoder,
+    resnet_encoder,
     with_context,
 )
 
@@ -58,6 +60,8 @@ CONVOLUTIONAL = {
     "conv_decoder": (conv_decoder, (2, (4, 4, 1, 1), (3, 2), 5), CODE),
     "residual_encoder": (residual_encoder, ((4, 4, 1), 2, (3, 2), 2, 1), IMAGE),
     "residual_decoder": (residual_decoder, (2, (4, 4, 1, 1), (6, 5), 2, 1), CODE),
+    "resnet_encoder": (resnet_encoder, ((4, 4, 1), 6, (3, 2), 2, 1), IMAGE),
+    "resnet_decoder": (resnet_decoder, (2, (4, 4, 1, 1), (3, 2), 2, 1), CODE),
 }
 
 
