@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 
 def write_atomically(path: Path, content: str | bytes, durable: bool = True) -> None:
@@ -16,10 +19,22 @@ def write_atomically(path: Path, content: str | bytes, durable: bool = True) -> 
       content: the whole content.
       durable: whether to wait until it is on the disk, so that it outlives a loss of power too.
     """
+    with replacing(path, durable) as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+
+
+@contextlib.contextmanager
+def replacing(path: Path, durable: bool = True) -> Iterator[BinaryIO]:
+    """Opens a file that takes the place of the one at the path once it is closed without an error.
+
+    Args:
+      path: the file, in a folder that is there.
+      durable: whether to wait until it is on the disk, so that it outlives a loss of power too.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
+            yield file
             if durable:
                 file.flush()
                 os.fsync(file.fileno())

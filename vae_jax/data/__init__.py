@@ -8,6 +8,8 @@ from vae_jax.data._arrays import Images as Images
 from vae_jax.data._batches import Batches as Batches
 from vae_jax.data._batches import Unreadable as Unreadable
 from vae_jax.data._digits import load_digits as load_digits
+from vae_jax.data._every import NamedImages as NamedImages
+from vae_jax.data._every import every_example as every_example
 from vae_jax.data._factor_sets import load_factor_data as load_factor_data
 from vae_jax.data._factors import FactorData as FactorData
 from vae_jax.data._factors import factors_of as factors_of

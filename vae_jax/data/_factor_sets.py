@@ -1,11 +1,13 @@
-"""The data sets with known factors, by name: `load_factor_data`."""
+"""The data sets with known factors, by name: `load_factor_data`; and each as a source of 8-bit images."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from vae_jax.data import _squares as squares
 from vae_jax.data import sprites
@@ -66,3 +68,20 @@ def load_factor_data(name: str, data_dir: str | None = None) -> FactorData:
     if name == "dsprites":
         return load_dsprites(data_dir)
     raise ValueError(f"data must be one of those with known factors, {', '.join(NAMES)}, got {name!r}")
+
+
+class RenderedImages:
+    """The images of a `FactorData`, rendered when they are asked for: an `ImageSource`."""
+
+    def __init__(self, data: FactorData):
+        self.data = data
+        self.shape = (data.num_images, *data.image_shape)
+
+    def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
+        """The images at these places, uint8 `[n, H, W, C]`."""
+        return np.array(_to_bytes(self.data, np.asarray(indices, np.int32)))
+
+
+@jax.jit
+def _to_bytes(data: FactorData, indices: jax.Array) -> jax.Array:
+    return jnp.round(255 * data.images(jax.random.key(0), indices)).astype(jnp.uint8)

@@ -25,6 +25,7 @@ VALIDATION_LABEL_KEYS = tuple(
 )
 # Deflate makes at most 1,032 bytes of one, bzip2 and LZMA more: archives of numpy are deflated or stored.
 _MOST_EXPANSION = 1_100
+Split = tuple[np.ndarray, np.ndarray | None]  # uint8 [N, H, W, C], and labels int32 [N] or None
 
 
 def load_array_file(path: str | Path) -> Images:
@@ -49,6 +50,25 @@ def load_array_file(path: str | Path) -> Images:
         header claims more than the file holds, and one that does not fit into the memory that is free.
       TypeError: for another dtype of pixels or labels.
     """
+    splits = read_array_file(path)
+    test, test_labels = splits.test or (None, None)
+    validation, validation_labels = splits.validation or (None, None)
+    return from_splits(
+        os.path.basename(path), *splits.train, test, test_labels, splits.note, validation, validation_labels
+    )
+
+
+class ArraySplits(NamedTuple):
+    """Images and labels of a file, as they lie there."""
+
+    train: Split
+    test: Split | None
+    validation: Split | None
+    note: str  # which arrays are not used
+
+
+def read_array_file(path: str | Path) -> ArraySplits:
+    """The splits that a file holds, none held out; with the errors of `load_array_file`."""
     path = os.fspath(path)
     if not os.path.isfile(path):
         raise ValueError(f"{path}: expected an .npz or .npy file, got a path with no file there.")
@@ -66,9 +86,7 @@ def load_array_file(path: str | Path) -> Images:
         key = _first(keys, headers)
         return None if key is None else as_labels(read(key), count, _where(path, key))
 
-    def read_split(
-        keys: tuple[str, ...], label_keys: tuple[str, ...], what: str
-    ) -> tuple[np.ndarray | None, np.ndarray | None]:
+    def read_split(keys: tuple[str, ...], label_keys: tuple[str, ...], what: str) -> Split | None:
         key = _first(keys, headers)
         if key is None:
             if orphan := _first(label_keys, headers):
@@ -76,7 +94,7 @@ def load_array_file(path: str | Path) -> Images:
                     f"{_where(path, orphan)}: expected {what} images under {' or '.join(keys)} beside {what} labels, "
                     "got none."
                 )
-            return None, None
+            return None
         images = as_pixels(read(key), _where(path, key))
         if images.shape[1:] != train.shape[1:]:
             raise ValueError(
@@ -91,7 +109,7 @@ def load_array_file(path: str | Path) -> Images:
     validation = read_split(VALIDATION_KEYS, VALIDATION_LABEL_KEYS, "validation")
     unused = [key for key in headers if key not in used]
     note = f"; not used: {', '.join(unused[:5])}{', ...' if len(unused) > 5 else ''}" if unused else ""
-    return from_splits(os.path.basename(path), train, train_labels, *test, note, *validation)
+    return ArraySplits((train, train_labels), test, validation, note)
 
 
 class Header(NamedTuple):

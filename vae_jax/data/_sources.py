@@ -116,13 +116,21 @@ class Spread:
         self.shape = source.shape
 
     def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
-        images = self.source.read(indices)
-        if images.max(initial=0) > 1:
-            raise ValueError(
-                f"{self._where}: all pixels looked at first were 0 or 1, as in a binary data set, and now one is "
-                f"{images.max()}; store black and white as 0 and 255."
-            )
-        return images * np.uint8(255)
+        return spread(self.source.read(indices), self._where)
+
+
+def spread(images: np.ndarray, where: str) -> np.ndarray:
+    """Pixels of 0 and 1 as 0 and 255.
+
+    Raises:
+      ValueError: for another pixel; `where` names the source.
+    """
+    if images.max(initial=0) > 1:
+        raise ValueError(
+            f"{where}: all pixels looked at first were 0 or 1, as in a binary data set, and now one is "
+            f"{images.max()}; store black and white as 0 and 255."
+        )
+    return images * np.uint8(255)
 
 
 def hold_out(source: ImageSource, count: int, seed: int) -> tuple[ImageSource, np.ndarray]:

@@ -13,11 +13,10 @@ import numpy as np
 from vae_jax.data._arrays import HOLD_OUT_NOTE, held_out_tenth, sizes_of
 from vae_jax.data._checks import whole_number
 from vae_jax.data._digits import load_digits
-from vae_jax.data._factor_sets import RENDERED
+from vae_jax.data._factor_sets import RENDERED, RenderedImages
 from vae_jax.data._factors import FactorData, factors_of
 from vae_jax.data._folder import PictureFiles, list_folder
 from vae_jax.data._kinds import kind_of
-from vae_jax.data._rendered import RenderedImages
 from vae_jax.data._sources import ArrayImages, ImageSource, NpyImages, Spread, Without, evenly_spaced
 from vae_jax.data._tfds_images import open_tfds
 

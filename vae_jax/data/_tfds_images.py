@@ -73,13 +73,8 @@ class Opened(NamedTuple):
 
 def open_tfds(name: str, data_dir: str | None = None) -> Opened:
     """A TFDS data set, prepared first where it is not there yet, with nothing of it read yet; as `load_tfds`."""
+    builder, shape = _open(name, data_dir)
     with quiet_absl():
-        builder = _builder(name, data_dir)
-        shape = _image_shape(name, builder)
-        if not builder.is_prepared():
-            _prepare(name, builder)
-            builder = _builder(name, data_dir)  # a builder caches what it knew before
-        _require_array_record(name, builder)
         splits = [split for split in ("train", "test", "validation") if split in builder.info.splits]
         if "train" not in splits:
             found = ", ".join(sorted(builder.info.splits)) or "none"
@@ -97,6 +92,25 @@ def open_tfds(name: str, data_dir: str | None = None) -> Opened:
         return f"{builder.info.full_name} by TFDS: {sizes} images; test is {protocol}{not_used}"
 
     return Opened(train, test, note)
+
+
+def open_splits(name: str, data_dir: str | None = None) -> dict[str, Records]:
+    """All splits of a TFDS data set, by their names, in the order of the data set; as `open_tfds`."""
+    builder, shape = _open(name, data_dir)
+    with quiet_absl():
+        return {split: Records(builder, split, shape) for split, of in builder.info.splits.items() if of.num_examples}
+
+
+def _open(name: str, data_dir: str | None) -> tuple[Any, tuple[int, int, int]]:
+    """TFDS's builder of a data set, which is prepared first if it is not there yet, and the shape of its images."""
+    with quiet_absl():
+        builder = _builder(name, data_dir)
+        shape = _image_shape(name, builder)
+        if not builder.is_prepared():
+            _prepare(name, builder)
+            builder = _builder(name, data_dir)  # a builder caches what it knew before
+        _require_array_record(name, builder)
+    return builder, shape
 
 
 def _sizes(name: str, train: int, test: int) -> str:

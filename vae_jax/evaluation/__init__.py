@@ -17,6 +17,10 @@ from vae_jax.evaluation._codes import encode_sequences as encode_sequences
 from vae_jax.evaluation._codes import measure_vq_vae as measure_vq_vae
 from vae_jax.evaluation._collapse import collapse_by_activity as collapse_by_activity
 from vae_jax.evaluation._collapse import collapse_by_kl as collapse_by_kl
+from vae_jax.evaluation._each import EncodedExamples as EncodedExamples
+from vae_jax.evaluation._each import ScoredExamples as ScoredExamples
+from vae_jax.evaluation._each import encode_examples as encode_examples
+from vae_jax.evaluation._each import score_examples as score_examples
 from vae_jax.evaluation._elbo import mean_over_samples as mean_over_samples
 from vae_jax.evaluation._elbo_surgery import ElboSurgery as ElboSurgery
 from vae_jax.evaluation._elbo_surgery import elbo_surgery as elbo_surgery

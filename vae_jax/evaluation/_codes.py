@@ -11,6 +11,7 @@ import numpy as np
 
 from vae_jax.distributions import UndefinedError, kl_divergence
 from vae_jax.evaluation._bits import bits_per_dimension
+from vae_jax.evaluation._each import squared_error
 from vae_jax.evaluation._examples import (
     checked_examples,
     contexts_of,
@@ -23,7 +24,7 @@ from vae_jax.evaluation._examples import (
 from vae_jax.evaluation._measures import Measures
 from vae_jax.models._codes import Level, sequence_of
 from vae_jax.models._model import VAE, Example, Model, given
-from vae_jax.models._use import code, reconstruct
+from vae_jax.models._use import code
 from vae_jax.models.code_priors._with_code_prior import levels_of
 from vae_jax.objectives import distortion as distortion_of
 from vae_jax.params import Params
@@ -69,7 +70,8 @@ def measure_vq_vae(
     mean = lambda function: float(sum(w * function(c) for w, c in zip(weights, codebooks, strict=True)))
     distortions = over_examples(distortion_of, model, params, jax.random.key(0), xs, 100)
     rates = _rates(model, params, xs)
-    squares = over_examples(_squared_error, model, params, jax.random.key(0), xs, 100)
+    error = lambda vae, params, key, x: squared_error(vae, params, x)
+    squares = over_examples(error, model, params, jax.random.key(0), xs, 100)
     distortion = mean_over_examples(distortions)
     bound, rate = (None, None) if rates is None else (mean_over_examples(distortions + rates), float(jnp.mean(rates)))
     summary: dict[str, Any] = {
@@ -102,11 +104,6 @@ def codebook_counts(sequences: np.ndarray, levels: tuple[Level, ...]) -> list[ja
         counts[level.name] = [code_counts(part, k) for part, k in zip(grids.T, level.quantizer.num_codes, strict=True)]
         start = end
     return [each for level in levels for each in counts[level.name]]
-
-
-def _squared_error(vae: VAE, params: Params, key: jax.Array, x: Any) -> jax.Array:
-    leaves = jax.tree.leaves(jax.tree.map(lambda mean, own: jnp.square(mean - own), reconstruct(vae, params, x), x))
-    return sum(jnp.sum(leaf) for leaf in leaves) / sum(leaf.size for leaf in leaves)
 
 
 def _rate(vae: VAE, params: Params, key: jax.Array, x: Any) -> jax.Array:

@@ -1,0 +1,146 @@
+"""Files of rows, written as the rows come: `.csv`, `.npz`, `.parquet`.
+
+Rows are named columns of equal length: text, numbers `[n]`, or vectors `[n, D]`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import importlib.util
+import io
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol
+
+import numpy as np
+
+from vae_jax.atomic import replacing
+
+Rows = Mapping[str, "np.ndarray | Sequence[str]"]
+_ROW_GROUP = 10_000  # rows of a parquet file that are held before they are written
+
+
+class Writer(Protocol):
+    """Rows on their way to an open file."""
+
+    def add(self, rows: Rows) -> None: ...
+    def close(self) -> None: ...
+
+
+class _Csv:
+    """A line for each row; a vector takes a column for each number: mean as `mean_0`, ..., codes as `code_0`, ..."""
+
+    def __init__(self, file: BinaryIO):
+        self._text = io.TextIOWrapper(file, "utf-8", errors="backslashreplace", newline="")
+        self._lines = csv.writer(self._text, lineterminator="\n")
+        self._begun = False
+
+    def add(self, rows: Rows) -> None:
+        columns: dict[str, Sequence[Any]] = {}
+        for name, values in rows.items():
+            if isinstance(values, np.ndarray) and values.ndim == 2:
+                one = name.removesuffix("s")
+                columns |= {f"{one}_{i}": _shortest(values[:, i]) for i in range(values.shape[1])}
+            else:
+                columns[name] = _shortest(values) if isinstance(values, np.ndarray) else values
+        if not self._begun:
+            self._lines.writerow(columns)
+            self._begun = True
+        self._lines.writerows(zip(*columns.values(), strict=True))
+
+    def close(self) -> None:
+        self._text.flush()
+        self._text.detach()
+
+
+def _shortest(values: np.ndarray) -> list[Any]:
+    """Each number in as few digits as give it back, in its own precision."""
+    return list(map(str, values))
+
+
+class _Npz:
+    """An array for each column. All rows are held until the end."""
+
+    def __init__(self, file: BinaryIO):
+        self._file = file
+        self._parts: dict[str, list[Any]] = {}
+
+    def add(self, rows: Rows) -> None:
+        for name, values in rows.items():
+            self._parts.setdefault(name, []).append(values)
+
+    def close(self) -> None:
+        columns: dict[str, Any] = {name: np.concatenate(parts) for name, parts in self._parts.items()}
+        np.savez(self._file, **columns)
+
+
+class _Parquet:
+    """A column for each of the rows' columns, vectors as lists of fixed length; a row group at a time."""
+
+    def __init__(self, file: BinaryIO):
+        self._file = file
+        self._writer: Any = None
+        self._waiting: list[Any] = []
+
+    def add(self, rows: Rows) -> None:
+        import pyarrow
+
+        self._waiting.append(pyarrow.table({name: _arrow(values) for name, values in rows.items()}))
+        if sum(table.num_rows for table in self._waiting) >= _ROW_GROUP:
+            self._write()
+
+    def _write(self) -> None:
+        import pyarrow
+        from pyarrow import parquet
+
+        table = pyarrow.concat_tables(self._waiting).combine_chunks()
+        if self._writer is None:
+            self._writer = parquet.ParquetWriter(self._file, table.schema)
+        self._writer.write_table(table)
+        self._waiting = []
+
+    def close(self) -> None:
+        if self._waiting:
+            self._write()
+        self._writer.close()
+
+
+def _arrow(values: np.ndarray | Sequence[str]) -> Any:
+    import pyarrow
+
+    if not isinstance(values, np.ndarray):
+        return pyarrow.array([text.encode("utf-8", "backslashreplace").decode() for text in values])
+    if values.ndim == 1:
+        return pyarrow.array(values)
+    return pyarrow.FixedSizeListArray.from_arrays(pyarrow.array(values.ravel()), values.shape[1])
+
+
+_WRITERS: dict[str, Callable[[BinaryIO], Writer]] = {".csv": _Csv, ".npz": _Npz, ".parquet": _Parquet}
+
+
+def check_row_file(path: Path, argument: str) -> None:
+    """Raises ValueError, naming the argument, if no rows can be written to the path, or a file is there."""
+    suffix = path.suffix.lower()
+    if suffix not in _WRITERS:
+        raise ValueError(f"{argument} must end in {', '.join(_WRITERS)}, got {path}")
+    if suffix == ".parquet" and importlib.util.find_spec("pyarrow") is None:
+        raise ValueError(
+            f'{argument} {path}: writing .parquet needs pyarrow: pip install "vae_jax[parquet]", or write .csv or .npz'
+        )
+    if path.exists():
+        raise ValueError(f"{argument} {path} exists already: give another name, or remove it first")
+
+
+@contextlib.contextmanager
+def row_file(path: Path) -> Iterator[Writer]:
+    """Opens a file of rows, in the format that its suffix names; it appears, whole, when the context is left.
+
+    Args:
+      path: one that passes `check_row_file`, in a folder that is there. At least one row must be added, and all rows
+        must have the same columns.
+    """
+    with replacing(path) as file:
+        writer = _WRITERS[path.suffix.lower()](file)
+        yield writer
+        writer.close()
