@@ -32,6 +32,7 @@ from vae_jax.models import (
     with_code_prior,
     with_codes_fitted,
     with_discriminator,
+    with_fitted_prior,
     with_mixture_prior,
     with_vamp_prior,
 )
@@ -189,6 +190,11 @@ MODELS: dict[str, ModelRow] = {
         _paths(encoder_1=MLP_LAYERS, encoder_2=MLP_LAYERS, prior_1=MLP_LAYERS, decoder=MLP_LAYERS),
         z_shape=((3,), (LATENT_DIM,)),
         standard_prior=False,
+    ),
+    "with_fitted_prior": ModelRow(
+        "with_fitted_prior",
+        with_fitted_prior(_gaussian_vae(), LATENT_DIM),
+        _paths(encoder=MLP_LAYERS, decoder=MLP_LAYERS) | {"buffers/prior_mean", "buffers/prior_log_variance"},
     ),
     "with_mixture_prior": ModelRow(
         "with_mixture_prior",

@@ -5,6 +5,7 @@ from vae_jax.models import likelihoods as likelihoods
 from vae_jax.models import posteriors as posteriors
 from vae_jax.models._autoencoder import autoencoder as autoencoder
 from vae_jax.models._autoencoder import fit_prior as fit_prior
+from vae_jax.models._autoencoder import with_fitted_prior as with_fitted_prior
 from vae_jax.models._categorical_vae import categorical_vae as categorical_vae
 from vae_jax.models._codes import CodebookPrior as CodebookPrior
 from vae_jax.models._codes import Codes as Codes

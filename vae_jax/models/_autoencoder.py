@@ -34,8 +34,24 @@ def autoencoder(encoder: Network, decoder: Network, latent_dim: int, likelihood:
     Source: the density estimated afterwards is that of Ghosh et al. 2020 (arXiv:1903.12436), section 4.
     """
     check_latent_dim(latent_dim)
+    return with_fitted_prior(vae(encoder, decoder, posteriors.delta(latent_dim), likelihood), latent_dim)
 
-    model = vae(encoder, decoder, posteriors.delta(latent_dim), likelihood)
+
+def with_fitted_prior(model: VAE, latent_dim: int) -> VAE:
+    """The model with p(z) = N(mean, diag variance), which `fit_prior` matches to codes; until then it is N(0, I).
+
+    Its two vectors are buffers: no gradient reaches them.
+
+    Args:
+      model: z must be one vector.
+      latent_dim: D, its length; at least 1.
+
+    Raises:
+      ValueError: if latent_dim is below 1.
+
+    Source: Ghosh et al. 2020 (arXiv:1903.12436), section 4.
+    """
+    check_latent_dim(latent_dim)
 
     def init(key: jax.Array) -> Params:
         buffers = {"prior_mean": jnp.zeros(latent_dim), "prior_log_variance": jnp.zeros(latent_dim)}
