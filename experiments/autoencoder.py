@@ -7,9 +7,10 @@ Its distortion is the floor that a VAE's approaches as beta goes to 0; an ELBO i
 summary). The fitted prior is that of Ghosh et al. 2020 (arXiv:1903.12436), section 4, with a diagonal covariance.
 """
 
-from vae_jax.experiment import AUTOENCODER, main
+from vae_jax.cli.train import main
+from vae_jax.runs import AUTOENCODER
 
-METHOD = AUTOENCODER
+RECIPE = AUTOENCODER
 
 if __name__ == "__main__":
-    main(METHOD, __doc__)
+    main(RECIPE, __doc__)

@@ -30,7 +30,8 @@ from experiments.lib.benchmark.work import Setup
 from experiments.lib.benchmark.works import WORKS, check
 from experiments.lib.records import Record, write_record
 from vae_jax.atomic import write_atomically
-from vae_jax.experiment import device_name, exit_on_bad_input
+from vae_jax.cli.exits import exit_on_bad_input
+from vae_jax.runs import device_name
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,9 +6,10 @@
 The numbers in the summary are the true ELBO, rate and distortion, whatever beta is.
 """
 
-from vae_jax.experiment import BETA_VAE, main
+from vae_jax.cli.train import main
+from vae_jax.runs import BETA_VAE
 
-METHOD = BETA_VAE
+RECIPE = BETA_VAE
 
 if __name__ == "__main__":
-    main(METHOD, __doc__)
+    main(RECIPE, __doc__)

@@ -34,7 +34,7 @@ import tyro
 from experiments.lib.paper_row import Images, Measuring, Recipe, Row, Variant
 from experiments.lib.paper_table import prepare_row
 from vae_jax import data, gaussian_vae, objectives
-from vae_jax.experiment import exit_on_bad_input
+from vae_jax.cli.exits import exit_on_bad_input
 from vae_jax.models import hierarchical_vae, likelihoods, output_bias, with_vamp_prior
 from vae_jax.networks import Network, gated_mlp_decoder, gated_mlp_encoder, mlp_decoder, mlp_encoder
 from vae_jax.training import steps_per_epoch

@@ -19,9 +19,10 @@ import tyro
 
 from experiments.lib.benchmark.measure import Contestant, take_turns, timed
 from experiments.lib.records import Claim, Record, write_record
-from vae_jax.experiment import device_name, exit_on_bad_input, versions
-from vae_jax.experiment.progress import say
+from vae_jax.cli.exits import exit_on_bad_input
 from vae_jax.models import CodePrior, Sampling, transformer_prior, uncached_transformer_prior
+from vae_jax.runs import device_name, versions
+from vae_jax.runs.progress import say
 
 GRIDS, LENGTH, NUM_CODES, PAUSE = 16, 64, 512, 0.5
 

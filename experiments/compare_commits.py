@@ -24,9 +24,9 @@ import numpy as np
 import tyro
 
 from experiments.lib.run_difference import Difference, difference, numbers_of, overlaps, scores_of
-from vae_jax.experiment import exit_on_bad_input
-from vae_jax.experiment.progress import say
-from vae_jax.runs import defined
+from vae_jax.cli.exits import exit_on_bad_input
+from vae_jax.runs.folder import defined
+from vae_jax.runs.progress import say
 
 TOLERANCE = 1e-6
 _VQ_VAE = "--channels 8 16 --num-codes 16 --epochs 1 --prior-epochs 2 --prior-layers 1 --prior-width 32"

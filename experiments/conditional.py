@@ -34,8 +34,8 @@ import tyro
 from experiments.lib.label_gain import CLAIMS, label_gain, summary_of, with_differences
 from experiments.lib.records import Claim, Record, write_record
 from vae_jax.atomic import write_atomically
-from vae_jax.experiment import VAE, Settings, device_name, exit_on_bad_input, open_run, prepare, run, versions
-from vae_jax.runs import RunFolder
+from vae_jax.cli.exits import exit_on_bad_input
+from vae_jax.runs import VAE, RunFolder, Settings, device_name, open_run, prepare, run, versions
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,8 +98,8 @@ def measured(options: Options, seed: int) -> dict[str, Any]:
     kept = json.loads(path.read_text()) if path.exists() else {}
     if kept.get("how") == how:
         return kept
-    family, twin = (open_run(folder.path, options.data_dir) for folder in folders)
-    numbers = label_gain(family, twin, jax.random.key(seed), *sizes)
+    (prepared, family), (_, twin) = (open_run(folder.path, options.data_dir) for folder in folders)
+    numbers = label_gain(prepared, family, twin, jax.random.key(seed), *sizes)
     kept = {"how": how, "images": numbers, "seconds": round(time.monotonic() - started, 1)}
     write_atomically(path, json.dumps(kept) + "\n")
     return kept

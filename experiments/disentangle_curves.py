@@ -1,7 +1,7 @@
 """Scores against training steps of the beta-VAE family on sprites, over seeds.
 
     python -m experiments.disentangle_curves
-    python -m experiments.disentangle_curves --only tc --steps 200 --score-every 100 --runs runs/x --record runs/x.json
+    python -m experiments.disentangle_curves --only factor --steps 200 --score-every 100 --runs runs/x --record x.json
 
 Every objective is a run of experiments.disentangle in a folder of its own, RUNS/OBJECTIVE; the same command continues
 what stopped, and trains and scores nothing twice. Record and picture (RUNS/scores.png) are written anew after each.
@@ -18,16 +18,19 @@ from typing import Any
 import tyro
 
 from experiments.lib.records import Claim, Record, write_record
-from vae_jax.experiment import device_name, exit_on_bad_input, versions
-from vae_jax.experiment.disentanglement.run import prepare, run
-from vae_jax.experiment.disentanglement.settings import DisentangleSettings, ObjectiveName
-from vae_jax.experiment.environment import keep_compiled_programs
-from vae_jax.runs import RunFolder
+from vae_jax.cli.exits import exit_on_bad_input
+from vae_jax.runs import DISENTANGLE, FactorSettings, device_name, prepare, run, versions
+from vae_jax.runs.folder import RunFolder
+from vae_jax.runs.machine import keep_compiled_programs
+from vae_jax.runs.recipe import weight_in
+from vae_jax.runs.settings import Weighted
 from vae_jax.visualization import save_figure
 from vae_jax.visualization._disentanglement import scores_by_step
 
-WEIGHTS: dict[ObjectiveName, tuple[float, ...]] = {"beta": (1, 4, 16), "tc": (6,), "factor": (30,), "ada_gvae": (1,)}
-NAMES = {"beta": "beta-VAE", "tc": "beta-TCVAE", "factor": "FactorVAE", "ada_gvae": "Ada-GVAE"}
+# The weights of each objective, by the setting that holds them.
+WEIGHTS: dict[str, Any] = {"beta": {"betas": (1, 4, 16)}, "beta_tc": {"betas": (6,)}, "factor": {"gammas": (30,)}}
+WEIGHTS |= {"ada_gvae": {"betas": (1,)}}
+NAMES = {"beta": "beta-VAE", "beta_tc": "beta-TCVAE", "factor": "FactorVAE", "ada_gvae": "Ada-GVAE"}
 SCORES = {"factor_vae_score": "FactorVAE score", "mig": "MIG", "beta_vae_score": "BetaVAE score"}
 SCORES |= {"dci_disentanglement": "DCI disentanglement", "sap": "SAP", "modularity": "modularity"}
 # Medians after 300,000 steps (Locatello et al. 2019 and 2020), as recalled; beta-VAE's over all its weights.
@@ -46,7 +49,7 @@ ANCHORS = {
 class Options:
     """What the curves can be told."""
 
-    only: tuple[ObjectiveName, ...] = tuple(WEIGHTS)
+    only: tuple[Weighted, ...] = tuple(WEIGHTS)
     """objectives"""
     steps: int = 2000
     """of each model"""
@@ -64,29 +67,21 @@ class Options:
     """where the numbers go"""
 
 
-def summary_of(options: Options, objective: ObjectiveName) -> dict[str, Any]:
+def summary_of(options: Options, objective: Weighted) -> dict[str, Any]:
     """Of a run that is begun, continued, or found finished."""
     path = options.runs / objective
-    settings = DisentangleSettings(
-        objective=objective,
-        betas=WEIGHTS[objective],
-        seeds=options.seeds,
-        steps=options.steps,
-        score_every=options.score_every,
-        dci_points=options.dci_points,
-        whole_table=options.whole_table,
-        run_dir=path,
-        resume=RunFolder(path).exists(),
-    )
+    names = ("seeds", "steps", "score_every", "dci_points", "whole_table")
+    same: dict[str, Any] = {name: getattr(options, name) for name in names} | WEIGHTS[objective]
+    settings = FactorSettings(objective=objective, run_dir=path, resume=RunFolder(path).exists(), **same)
     with exit_on_bad_input():
-        prepared = prepare(settings)
+        prepared = prepare(DISENTANGLE, settings)
     return prepared.folder.summary() or run(prepared)
 
 
 def settings_of(summary: dict[str, Any]) -> dict[float, str]:
     """The name of each weight's models."""
     name = NAMES[summary["objective"]]
-    return {weight: f"{name} {weight:g}" for weight in dict.fromkeys(record["beta"] for record in summary["models"])}
+    return {weight: f"{name} {weight:g}" for weight in dict.fromkeys(map(weight_in, summary["models"]))}
 
 
 def make_record(options: Options, summaries: dict[str, dict[str, Any]]) -> Record:
@@ -94,7 +89,7 @@ def make_record(options: Options, summaries: dict[str, dict[str, Any]]) -> Recor
     claims, details = [], {}
     for objective, summary in summaries.items():
         for weight, name in settings_of(summary).items():
-            records = [r for r in summary["models"] if r["beta"] == weight and "diverged" not in r]
+            records = [r for r in summary["models"] if weight_in(r) == weight and "diverged" not in r]
             for score, words in SCORES.items():
                 values = [record[score] for record in records]
                 spread = f"(median {statistics.median(values):.3f}, {min(values):.3f} to {max(values):.3f})"
@@ -127,7 +122,7 @@ def curves_of(summaries: dict[str, dict[str, Any]], score: str) -> dict[str, dic
     for summary in summaries.values():
         names = settings_of(summary)
         for row in summary["by_steps"]:
-            curves.setdefault(names[row["beta"]], {}).setdefault(row["steps"], []).append(row[score])
+            curves.setdefault(names[weight_in(row)], {}).setdefault(row["steps"], []).append(row[score])
     return curves
 
 

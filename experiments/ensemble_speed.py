@@ -21,7 +21,8 @@ import numpy as np
 import tyro
 
 from experiments.lib.records import Claim, Record, write_record
-from vae_jax.experiment import device_name, exit_on_bad_input, versions
+from vae_jax.cli.exits import exit_on_bad_input
+from vae_jax.runs import device_name, versions
 
 
 @dataclasses.dataclass(frozen=True)

@@ -24,14 +24,14 @@ from playwright.sync_api import sync_playwright
 
 from experiments.lib.records import Claim, Record, write_record
 from vae_jax import explorer
-from vae_jax.experiment import device_name, exit_on_bad_input, versions
+from vae_jax.cli.exits import exit_on_bad_input
 from vae_jax.models import VAE, conv_vae, likelihoods, mlp_vae, vq_vae
 from vae_jax.networks import residual_decoder, residual_encoder
 from vae_jax.quantizers import ema_vector_quantizer
+from vae_jax.runs import device_name, versions
 
 FRAME = 1000 / 30  # ms: the bar for the models of 28 x 28 digits
-LOADS = 3
-GREY, COLOUR = (28, 28, 1), (32, 32, 3)
+LOADS, GREY, COLOUR = 3, (28, 28, 1), (32, 32, 3)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -24,13 +24,13 @@ import optax
 import tyro
 
 from experiments.lib.records import Claim, Record, write_record
+from vae_jax.cli.exits import exit_on_bad_input
 from vae_jax.data import FactorData, load_factor_data
 from vae_jax.evaluation.disentanglement import encode_table, measure_disentanglement
-from vae_jax.experiment import device_name, exit_on_bad_input, versions
-from vae_jax.experiment.disentanglement.methods import make_examples, make_model
-from vae_jax.experiment.disentanglement.settings import DisentangleSettings
-from vae_jax.experiment.progress import say
 from vae_jax.objectives import beta_vae_loss, on_prepared
+from vae_jax.runs import FactorSettings, device_name, versions
+from vae_jax.runs.factors.problem import make_model, make_problem
+from vae_jax.runs.progress import say
 from vae_jax.training import init_train_state, make_train_epoch, make_train_step
 
 
@@ -56,9 +56,10 @@ def seconds_of(work: Callable[[], Any]) -> tuple[Any, float]:
 
 def step_seconds(options: Options) -> dict[str, list[float]]:
     """Of a training step: "rendered" and "in memory", and of a batch alone: "batch", each round's mean."""
-    data, settings = load_factor_data("sprites"), DisentangleSettings(betas=(4.0,))
-    model, optimizer = make_model(settings, data.image_shape), optax.adam(5e-4)
-    examples, loss, key = make_examples(settings, data), beta_vae_loss(4.0), jax.random.key(1)
+    data, settings = load_factor_data("sprites"), FactorSettings(betas=(4.0,))
+    problem = make_problem(settings, data)
+    model, optimizer = make_model(settings, problem), optax.adam(5e-4)
+    examples, loss, key = problem.train_examples, beta_vae_loss(4.0), jax.random.key(1)
     images = jax.jit(FactorData.draw, static_argnums=2)(data, jax.random.key(0), 64 * options.steps).astype(jnp.uint8)
     state = jax.jit(lambda key: init_train_state(model, optimizer, key))(key)
     work: dict[str, Callable[[], Any]] = {}
@@ -89,7 +90,8 @@ def main(options: Options) -> None:
     angles = (options.images or data.num_images) // 1024
     sizes = data.factor_sizes if options.images is None else (1, 1, angles, 32, 32)
     count = angles * 1024
-    model = make_model(DisentangleSettings(betas=(4.0,)), data.image_shape)
+    settings = FactorSettings(betas=(4.0,))
+    model = make_model(settings, make_problem(settings, data))
     params = jax.jit(model.init)(jax.random.key(0))
     render = lambda table, index: data.render(table, jax.random.key(0), index)
     area = jax.jit(lambda i: jnp.sum(jax.lax.map(lambda j: jnp.sum(render(data.table, j)), i, batch_size=64)))

@@ -84,7 +84,7 @@ def cases_of(options: Options, bench: Bench, seed: int) -> Iterator[Case]:
 
 
 def main(options: Options) -> int:
-    from vae_jax.experiment import exit_on_bad_input
+    from vae_jax.cli.exits import exit_on_bad_input
 
     started = time.monotonic()
     root = (options.runs or Path(tempfile.mkdtemp(prefix="faults-"))).resolve()

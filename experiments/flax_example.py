@@ -27,8 +27,9 @@ import tyro
 
 from experiments.lib.records import Claim, Record, write_record
 from vae_jax import data, mlp_vae
-from vae_jax.experiment import device_name, exit_on_bad_input, versions
+from vae_jax.cli.exits import exit_on_bad_input
 from vae_jax.objectives import negative_elbo, on_prepared
+from vae_jax.runs import device_name, versions
 from vae_jax.training import History, fit
 
 PUBLISHED = {1: 119.7, 10: 103.6, 30: 101.5}

@@ -5,8 +5,8 @@
 
 The contestants take turns at K = 1000 on 200 test images, on the same weights of a 784-400-20 VAE after one epoch:
 vae_jax and pythae's `get_nll` with their defaults, and a PyTorch loop, written by hand, that encodes once and takes one
-image and its samples at a time. Medians of --rounds; the estimates must agree. Then vae_jax alone measures a
-784-200-200-50 VAE of tanh once, compilation included. Two to eight minutes on two quiet cores.
+image and its samples at a time. Medians of --rounds; the estimates must agree. Then vae_jax alone measures once a
+784-200-200-50 VAE of tanh, compilation included. Two to eight minutes on two quiet cores.
 """
 
 import dataclasses
@@ -31,11 +31,12 @@ import tyro
 
 from experiments.lib.records import Claim, Record, write_record
 from vae_jax import VAE, data, gaussian_vae, mlp_vae
+from vae_jax.cli.exits import exit_on_bad_input
 from vae_jax.evaluation import importance_sampling
-from vae_jax.experiment import device_name, exit_on_bad_input, versions
 from vae_jax.networks import mlp_decoder, mlp_encoder
 from vae_jax.objectives import negative_elbo, on_prepared
 from vae_jax.params import Params
+from vae_jax.runs import device_name, versions
 from vae_jax.training import init_train_state, make_train_epoch, make_train_step
 
 IMAGE, TEST_BITS_SEED = (28, 28, 1), 1
@@ -57,9 +58,8 @@ class Options:
 
 def trained(model: VAE, images: np.ndarray) -> Params:
     """After one epoch: weights of a usual size, not a good model."""
-    optimizer = optax.adam(1e-3)
-    step = make_train_step(model, on_prepared(negative_elbo, data.binarize), optimizer)
-    state = init_train_state(model, optimizer, jax.random.key(0))
+    optimizer, objective = optax.adam(1e-3), on_prepared(negative_elbo, data.binarize)
+    step, state = make_train_step(model, objective, optimizer), init_train_state(model, optimizer, jax.random.key(0))
     return make_train_epoch(step, 100)(state, jax.random.key(1), jnp.asarray(images))[0].params
 
 

@@ -19,8 +19,9 @@ from typing import Any
 import tyro
 
 from experiments.lib.records import Claim, Record, write_record
-from vae_jax.experiment import VQ_VAE, VQSettings, device_name, exit_on_bad_input, prepare, run, versions
-from vae_jax.runs import RunFolder
+from vae_jax.cli.exits import exit_on_bad_input
+from vae_jax.runs import VQ_VAE, CodeSettings, device_name, prepare, run, versions
+from vae_jax.runs.folder import RunFolder
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "vector": {"quantizer": "vector"},
@@ -69,9 +70,9 @@ class Options:
     """where the numbers go"""
 
 
-def settings_of(options: Options, name: str) -> VQSettings:
+def settings_of(options: Options, name: str) -> CodeSettings:
     path = options.runs / name
-    return VQSettings(
+    return CodeSettings(
         data=options.data,
         data_dir=options.data_dir,
         run_dir=path,
@@ -87,7 +88,7 @@ def settings_of(options: Options, name: str) -> VQSettings:
     )
 
 
-def trained(settings: VQSettings) -> dict[str, Any]:
+def trained(settings: CodeSettings) -> dict[str, Any]:
     """The summary of a run: begun, continued, or found finished."""
     with exit_on_bad_input():
         prepared = prepare(VQ_VAE, settings)

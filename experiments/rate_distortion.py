@@ -21,8 +21,9 @@ import numpy as np
 import tyro
 
 from experiments.lib.records import Claim, Record, write_record
-from vae_jax.experiment import BETA_VAE, BetaSettings, device_name, exit_on_bad_input, prepare, run, versions
-from vae_jax.runs import RunFolder
+from vae_jax.cli.exits import exit_on_bad_input
+from vae_jax.runs import BETA_VAE, Settings, device_name, prepare, run, versions
+from vae_jax.runs.folder import RunFolder
 from vae_jax.visualization import rate_distortion, save_figure
 
 TOLERANCE = 0.25  # nats that two neighbouring models may be out of order by
@@ -54,9 +55,9 @@ class Options:
     """where the picture goes; None: rate_distortion.png beside the run folders"""
 
 
-def settings_of(options: Options, beta: float, seed: int) -> BetaSettings:
+def settings_of(options: Options, beta: float, seed: int) -> Settings:
     path = options.runs / f"beta-{beta:g}-seed{seed}"
-    return BetaSettings(
+    return Settings(
         data=options.data,
         data_dir=options.data_dir,
         run_dir=path,
@@ -66,11 +67,12 @@ def settings_of(options: Options, beta: float, seed: int) -> BetaSettings:
         epochs=options.epochs,
         nll_samples=0,
         seed=seed,
+        objective="beta",
         beta=beta,
     )
 
 
-def trained(settings: BetaSettings) -> dict[str, Any]:
+def trained(settings: Settings) -> dict[str, Any]:
     """The summary of a run: begun, continued, or found finished."""
     with exit_on_bad_input():
         prepared = prepare(BETA_VAE, settings)

@@ -11,7 +11,7 @@ from typing import Any
 import tyro
 
 from experiments.lib.records import Claim, Record, write_record
-from vae_jax.runs import RunFolder
+from vae_jax.runs.folder import RunFolder
 
 _MEASURES = {
     "negative_elbo": ("test negative ELBO", "nats"),

@@ -28,10 +28,11 @@ from experiments.lib.benchmark.floor import make_floor
 from experiments.lib.benchmark.measure import take_turns, timed
 from experiments.lib.records import Claim, Record, write_record
 from vae_jax import VAE, Bernoulli, data, init_train_state, make_train_step
-from vae_jax.experiment import device_name, exit_on_bad_input, versions
+from vae_jax.cli.exits import exit_on_bad_input
 from vae_jax.networks import _convolution_primitives as primitives
 from vae_jax.networks import _native_convolutions as native_convolutions
 from vae_jax.objectives import negative_elbo, on_prepared
+from vae_jax.runs import device_name, versions
 from vae_jax.training import make_train_epoch
 
 STEPS, BATCH, CONV_BATCH = 40, 128, 64
@@ -135,8 +136,7 @@ def conv_claims(steps: int, say: Callable[[str], None]) -> list[Claim]:
     turns = take_turns({"ours": timed(rounds_of(model, images, CONV_BATCH))}, 3, say)
     lower_to_native_convolutions()
     slow = take_turns({"XLA's": timed(rounds_of(model, images, CONV_BATCH))}, 1, say)["XLA's"]
-    losses = turns["ours"].first.loss, slow.first.loss
-    if not np.isclose(*losses, rtol=1e-4):
+    if not np.isclose(*(losses := (turns["ours"].first.loss, slow.first.loss)), rtol=1e-4):
         raise AssertionError(f"the two must be one network: losses {losses}")
     seconds = turns["ours"].seconds / steps, slow.seconds / steps
     return [

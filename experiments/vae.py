@@ -6,9 +6,10 @@
 The first takes about a minute on two cores (100 epochs of 3,600 digits) and needs no network.
 """
 
-from vae_jax.experiment import VAE, main
+from vae_jax.cli.train import main
+from vae_jax.runs import VAE
 
-METHOD = VAE
+RECIPE = VAE
 
 if __name__ == "__main__":
-    main(METHOD, __doc__)
+    main(RECIPE, __doc__)

@@ -7,8 +7,7 @@ averages with decay 0.99, beta 0.25, Adam 3e-4, x in [-0.5, 0.5]; loss = MSE / v
 a mean over components. In nats, summed, that is a Normal of this variance with beta * 3072 / (2 * 4096): the same loss
 times 3072 / 2, which Adam does not see. Published: normalised MSE and perplexity of a batch, means of 100 steps.
 Where the codebook begins is ours: fitted by k-means to the first images, and codes that nearly nothing uses are moved
-(`--k-means-images 0 --revival 0` leaves out both). About ten minutes a seed on two cores. A seed that is done is not
-trained again.
+(`--k-means-images 0 --revival 0` leaves out both). About ten minutes a seed on two cores, each trained once.
 """
 
 import dataclasses
@@ -28,14 +27,15 @@ import tyro
 from experiments.lib.records import Claim, Record, write_record
 from vae_jax import data
 from vae_jax.atomic import write_atomically
-from vae_jax.experiment import device_name, exit_on_bad_input, versions
-from vae_jax.experiment.progress import say
+from vae_jax.cli.exits import exit_on_bad_input
 from vae_jax.models import likelihoods, vq_vae, with_codes_fitted
 from vae_jax.networks import Network, residual_decoder, residual_encoder
 from vae_jax.objectives import on_prepared, vq_vae_loss
 from vae_jax.objectives._batch import Metrics
 from vae_jax.params import Params
 from vae_jax.quantizers import ema_vector_quantizer
+from vae_jax.runs import device_name, versions
+from vae_jax.runs.progress import say
 from vae_jax.training import TrainState, init_train_state, make_train_step
 
 IMAGE, GRID, DIM, VARIANCE, WINDOW = (32, 32, 3), (8, 8), 64, 0.06327, 100

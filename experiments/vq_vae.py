@@ -9,9 +9,10 @@ The first trains both stages in two to three minutes on two cores. --quantizer t
 is of the bound log p(x | z) + log p(z).
 """
 
-from vae_jax.experiment import VQ_VAE, main
+from vae_jax.cli.train import main
+from vae_jax.runs import VQ_VAE
 
-METHOD = VQ_VAE
+RECIPE = VQ_VAE
 
 if __name__ == "__main__":
-    main(METHOD, __doc__)
+    main(RECIPE, __doc__)

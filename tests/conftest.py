@@ -49,7 +49,7 @@ def errors_of_threads_are_seen():
     hooks, loggers = (sys.unraisablehook, threading.excepthook), [logging.getLogger(n) for n in ("absl", "asyncio")]
     levels = [logger.level for logger in loggers]
     yield
-    if getattr(sys.unraisablehook, "__module__", None) == "vae_jax.experiment.exits":
+    if getattr(sys.unraisablehook, "__module__", None) == "vae_jax.cli.exits":
         sys.unraisablehook, threading.excepthook = hooks
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)

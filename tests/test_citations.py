@@ -1,10 +1,10 @@
 """What is cited: the entries themselves, that every docstring's source has one, and what is found for what is used."""
 
 import ast
+import inspect
 import re
 import unicodedata
 from pathlib import Path
-from typing import get_args
 
 import jax
 import numpy as np
@@ -12,15 +12,11 @@ import pytest
 
 import vae_jax
 from vae_jax import citation, distributions, evaluation, models, objectives, quantizers
-from vae_jax.citations import _names, field_of, marks_in, references, year_of
-from vae_jax.experiment.beta_vae import BetaSettings
-from vae_jax.experiment.disentanglement.methods import _OBJECTIVES
-from vae_jax.experiment.disentanglement.settings import DEFAULT_WEIGHTS, DisentangleSettings, config_of
-from vae_jax.experiment.parts import BY_NAME
-from vae_jax.experiment.second_stage import PriorName
-from vae_jax.experiment.settings import LikelihoodName, Settings, run_config
-from vae_jax.experiment.vq_vae import QuantizerName, VQSettings, make_quantizer
-from vae_jax.runs import RunFolder
+from vae_jax.citations import _name, _names, field_of, marks_in, references, year_of
+from vae_jax.runs import BETA_VAE, DISENTANGLE, VAE, VQ_VAE, CodeSettings, FactorSettings, Settings
+from vae_jax.runs.choices import CODE_PRIORS, LIKELIHOODS, OBJECTIVES, QUANTIZERS
+from vae_jax.runs.config import run_config
+from vae_jax.runs.folder import RunFolder
 
 PACKAGE = Path(vae_jax.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
@@ -218,25 +214,25 @@ def run_with(path, config):
     ("config", "expected"),
     [
         (
-            run_config("vae", Settings(likelihood="bernoulli", binarization="dynamic", nll_samples=100)),
+            run_config(VAE, Settings(likelihood="bernoulli", binarization="dynamic", nll_samples=100)),
             {"kingma2014auto", "salakhutdinov2008quantitative", "lecun1998gradient", "burda2016importance",
              "vehtari2024pareto"},
         ),
         (
-            run_config("beta_vae", BetaSettings(data="x.npz", likelihood="laplace", nll_samples=0, network="conv",
-                                                condition="labels")),
+            run_config(BETA_VAE, Settings(data="x.npz", objective="beta", likelihood="laplace", nll_samples=0,
+                                          network="conv", condition="labels")),
             {"kingma2014auto", "sohn2015learning", "higgins2017beta", "burgess2018understanding", "uria2013rnade",
              "theis2016note"},
         ),
         (
-            run_config("vq_vae", VQSettings(data="x.npz", likelihood="logistic", quantizer="rotation",
+            run_config(VQ_VAE, CodeSettings(data="x.npz", likelihood="logistic", quantizer="rotation",
                                             prior="pixel_cnn", precision="bfloat16", nll_samples=0)),
             {"vandenoord2017neural", "dhariwal2020jukebox", "fifty2025restructuring", "lloyd1982least",
              "lancucki2020robust", "vandenoord2016conditional", "micikevicius2018mixed", "kalamkar2019study",
-             "burgess2018understanding", "kingma2016improved", "salimans2017pixelcnn"},
+             "kingma2016improved", "salimans2017pixelcnn"},
         ),
         (
-            config_of(DisentangleSettings(objective="ada_gvae")),
+            run_config(DISENTANGLE, FactorSettings(objective="ada_gvae")),
             {"kingma2014auto", "burgess2018understanding", "locatello2020weakly", "hosoya2019group",
              "matthey2017dsprites", "chen2018isolating", "kim2018disentangling", "higgins2017beta",
              "kumar2018variational", "eastwood2018framework", "ridgeway2018learning", "suter2019robustly",
@@ -251,7 +247,7 @@ def test_a_run_has_the_papers_of_what_its_configuration_names(tmp_path, capsys, 
 
 
 def test_a_likelihood_that_was_measured_after_the_training_is_cited_too(tmp_path, capsys):
-    path = run_with(tmp_path, run_config("vae", Settings(likelihood="bernoulli", binarization="dynamic")))
+    path = run_with(tmp_path, run_config(VAE, Settings(likelihood="bernoulli", binarization="dynamic")))
     assert "burda2016importance" not in cited(capsys, path)
     RunFolder(path).write_summary({"nll": 90.0, "nll_samples": 5000})
     assert {"burda2016importance", "vehtari2024pareto"} <= set(cited(capsys, path))
@@ -259,27 +255,34 @@ def test_a_likelihood_that_was_measured_after_the_training_is_cited_too(tmp_path
 
 def test_a_run_of_an_unknown_experiment_is_refused(tmp_path):
     with pytest.raises(
-        ValueError, match="is known for the experiments vae, beta_vae, autoencoder, vq_vae, disentangle, got 'gan'"
+        ValueError,
+        match=r"made by experiment 'gan', which is not a recipe .* \(vae, beta_vae, autoencoder, vq_vae, disentangle\)",
     ):
         citation(run_with(tmp_path, {"experiment": "gan"}))
 
 
-def test_every_name_of_the_settings_is_in_the_table_of_parts():
-    assert set(BY_NAME["likelihood"]) == set(get_args(LikelihoodName)) - {"auto"}
-    assert set(BY_NAME["quantizer"]) == set(get_args(QuantizerName))
-    assert set(BY_NAME["prior"]) == set(get_args(PriorName))
-    assert set(BY_NAME["objective"]) == set(DEFAULT_WEIGHTS)
+def test_every_choice_that_a_model_is_made_of_names_its_parts():
+    for axis in (LIKELIHOODS, QUANTIZERS, CODE_PRIORS, OBJECTIVES):
+        assert [choice.name for choice in axis if not choice.cites] == []
 
 
-@pytest.mark.parametrize("name", get_args(QuantizerName))
+@pytest.mark.parametrize("name", QUANTIZERS.names)
 def test_the_parts_of_a_quantiser_are_what_builds_it(name):
-    quantizer = make_quantizer(VQSettings(quantizer=name))
+    quantizer = QUANTIZERS.build(CodeSettings(quantizer=name), 32)
     built_by = {function.__qualname__.split(".")[0].strip("_") for function in quantizer if callable(function)}
-    assert built_by & {part.__name__ for part in BY_NAME["quantizer"][name]}
+    assert built_by & {part.__name__ for part in QUANTIZERS[name].cites}
 
 
-@pytest.mark.parametrize("name", DEFAULT_WEIGHTS)
+def names_of(function):
+    """The names in the code of a function, and in that of the functions of its module that it calls."""
+    names = set(_names(function.__code__))
+    called = (value for name, value in function.__globals__.items() if name in names and inspect.isfunction(value))
+    return names.union(*(names_of(value) for value in called if value.__module__ == function.__module__))
+
+
+@pytest.mark.parametrize("name", OBJECTIVES.names)
 def test_the_parts_of_an_objective_are_what_builds_it(name):
-    named = {part.__name__ for part in BY_NAME["objective"][name] if part.__module__.startswith("vae_jax.objectives")}
+    choice = OBJECTIVES[name]
+    named = {_name(part) for part in choice.cites if part.__module__.startswith("vae_jax.objectives")}
     assert named
-    assert named <= set(_names(_OBJECTIVES[name].__code__))
+    assert named <= names_of(choice.build)

@@ -13,7 +13,7 @@ import tyro
 
 from pages import DOCS, PAGES, ROOT, blocks, commands, run_programs
 from vae_jax import cli, objectives
-from vae_jax.commands.train import is_recipe
+from vae_jax.cli.train import is_recipe
 from vae_jax.models import Example
 
 
@@ -139,6 +139,28 @@ def migration(left):
     np.testing.assert_allclose(*end["gradients"], rtol=1e-5)
 
 
+def embeddings(left):
+    end = left[0]
+    assert end["images"].shape == (5000, 28, 28, 1) and end["codes"].mean.shape == (5000, 8)
+    assert end["accuracy"] > 0.75  # ten classes
+
+
+def anomaly(left):
+    zeros, turned, ones = left[0]["by_elbo"]
+    assert zeros > 0.8 and turned > 0.85 and ones < 0.3
+    zeros, turned, ones = left[0]["by_error"]
+    assert zeros > 0.8 and turned > 0.85 and ones < 0.5
+
+
+def fine_tune(left):
+    end = left[-1]
+    assert falls(validation(end["tuned"]))
+    assert end["same"] is not end["params"] and end["config"]["latent_dim"] == 2
+    for old, new, kept in zip(*(jax.tree.leaves(end[n]) for n in ("params", "tuned_params", "same")), strict=True):
+        assert not np.array_equal(old, new)
+        np.testing.assert_array_equal(new, kept)
+
+
 def disentanglement(left):
     images, examples, scores = left
     assert images["image"].shape == (64, 64) and 0 < np.asarray(images["between"]).mean() < 0.2
@@ -166,6 +188,9 @@ CHECKS = {
     "accelerators.md": accelerators,
     "migration.md": migration,
     "disentanglement.md": disentanglement,
+    "embeddings.md": embeddings,
+    "fine_tune.md": fine_tune,
+    "anomaly.md": anomaly,
 }
 
 

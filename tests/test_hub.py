@@ -20,7 +20,7 @@ from hub_stand_in import serving
 from vae_jax import mlp_vae
 from vae_jax.export import _manifest as manifest
 from vae_jax.hub import load_from_hub, model_card, push_to_hub
-from vae_jax.runs import FORMAT, RunFolder
+from vae_jax.runs.folder import FORMAT, RunFolder
 
 # The client's own: it uploads large files by a name of an argument that its HTTP library would rather not have.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=<...>' to upload raw bytes:DeprecationWarning")

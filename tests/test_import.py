@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import vae_jax
-from vae_jax.runs import RunFolder
+from vae_jax.runs.folder import RunFolder
 
 # Design section 5, name by name, and what each paper's objective is built from.
 PUBLIC = [
@@ -65,7 +65,7 @@ def public_names(module):
     return [name for name in dir(module) if not name.startswith("_")]
 
 
-@pytest.mark.parametrize("module", ["vae_jax", "vae_jax.experiment"])
+@pytest.mark.parametrize("module", ["vae_jax", "vae_jax.runs"])
 def test_type_checkers_see_the_names_that_programs_do(module):
     module = importlib.import_module(module)
     tree = ast.parse(Path(module.__file__).read_text())
@@ -182,7 +182,7 @@ def test_what_only_reads_files_needs_no_jax(tmp_path):
 def test_seconds_are_counted_from_the_import_and_not_from_what_ran_before():
     # As a shell that installs first and then becomes Python.
     program = (
-        "from vae_jax.experiment.environment import seconds_since_start as s; import time; "
+        "from vae_jax.runs.machine import seconds_since_start as s; import time; "
         "a = s(); time.sleep(0.3); print(a, s() - a)"
     )
     command = f"sleep 1; exec {sys.executable} -c '{program}'"

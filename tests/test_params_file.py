@@ -8,10 +8,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
 
 import vae_jax
 from vae_jax import params_file
 from vae_jax.models import likelihoods
+from vae_jax.params_file import check_finite, check_params
 
 MODEL = vae_jax.mlp_vae((3, 2), 2, (4,), likelihoods.bernoulli)
 
@@ -59,40 +62,78 @@ def test_every_type_rank_and_tree_is_kept_bit_for_bit(tmp_path):
     assert_same(vae_jax.load_params(tmp_path / "params", Init(jnp.zeros((2, 3), "int8"))), tree["types"]["int8"])
 
 
-def test_other_programs_read_it(tmp_path):
-    safetensors = pytest.importorskip("safetensors.numpy")
-    params = MODEL.init(jax.random.key(3))
-    vae_jax.save_params(tmp_path / "params", params)
-    found = safetensors.load_file(tmp_path / "params")
-    np.testing.assert_array_equal(found["encoder/hidden_0/kernel"], params["encoder"]["hidden_0"]["kernel"])
+TREE = {
+    "network": {"kernel": np.arange(6.0, dtype=np.float32).reshape(2, 3), "scale": np.float32(2.5)},
+    "buffers": {"counts": np.array([1, 2], np.int32), "step": np.int32(7), "seen": np.array([True, False])},
+    "layers": [jnp.asarray([1.5, -3.0, jnp.inf], jnp.bfloat16), np.arange(5, dtype=np.uint8), np.float16([-0.0])],
+}
+ARRAYS = {
+    "network/kernel": TREE["network"]["kernel"],
+    "network/scale": np.asarray(TREE["network"]["scale"]),
+    "buffers/counts": TREE["buffers"]["counts"],
+    "buffers/step": np.asarray(TREE["buffers"]["step"]),
+    "buffers/seen": TREE["buffers"]["seen"],
+    "layers/0": np.asarray(TREE["layers"][0]),
+    "layers/1": TREE["layers"][1],
+    "layers/2": TREE["layers"][2],
+}
+
+
+def test_the_package_safetensors_reads_what_is_written_here_and_the_other_way_round(tmp_path):
+    path = tmp_path / "params"
+    vae_jax.save_params(path, TREE, {"producer": "me"})
+    found = load_file(path)
+    assert found.keys() == ARRAYS.keys()
+    for name, array in ARRAYS.items():
+        np.testing.assert_array_equal(found[name], array, strict=True)
+    with safe_open(path, "numpy") as file:
+        assert file.metadata()["producer"] == "me" and file.metadata().keys() == {"format", "sha256", "producer"}
+    as_jax = jax.tree.map(jnp.asarray, TREE)
+    for metadata in (None, {"producer": "vae_jax export"}, {"format": "pt"}):  # earlier exports, and other programs
+        save_file(ARRAYS, path, metadata)
+        assert_same(vae_jax.load_params(path, Init(as_jax)), as_jax)
+    with pytest.raises(ValueError, match="metadata must leave the names format and sha256 to the file, got 'sha256'"):
+        vae_jax.save_params(path, TREE, {"sha256": "0"})
+
+
+def test_numbers_that_are_not_finite_are_told_by_their_place():
+    check_finite({"a": jnp.ones(3), "b": jnp.arange(3), "c": jnp.array([True])})
+    for wrong in (jnp.array([1, jnp.nan, -jnp.inf]), jnp.array([jnp.inf, jnp.nan, 0], jnp.bfloat16)):
+        with pytest.raises(ValueError, match=r"^params\['b'\]\[0\] holds 2 numbers that are not finite$"):
+            check_finite({"a": jnp.ones(3), "b": [wrong]})
 
 
 OTHERS = {
     "a leaf of another shape": (
         vae_jax.mlp_vae((3, 2), 2, (5,), likelihoods.bernoulli),
-        r"params\['decoder'\]\['hidden_0'\]\['bias'\] is float32\[4\] in the file, and float32\[5\] in the model",
+        r"params\['decoder'\]\['hidden_0'\]\['bias'\] is float32\[4\] {where}, and float32\[5\] in the model",
     ),
     "a leaf of another type": (
         Init(jax.tree.map(lambda leaf: leaf.astype("bfloat16"), MODEL.init(jax.random.key(0)))),
-        r"params\['decoder'\]\['hidden_0'\]\['bias'\] is float32\[4\] in the file, and bfloat16\[4\] in the model",
+        r"params\['decoder'\]\['hidden_0'\]\['bias'\] is float32\[4\] {where}, and bfloat16\[4\] in the model",
     ),
     "a layer more": (
         vae_jax.mlp_vae((3, 2), 2, (4, 4), likelihoods.bernoulli),
-        r"it lacks params\['decoder'\]\['hidden_1'\]\['bias'\], which the model has",
+        r"params\['decoder'\]\['hidden_1'\]\['bias'\] is missing {where}, and the model has it",
     ),
     "a part less": (
         Init({"decoder": MODEL.init(jax.random.key(0))["decoder"]}),
-        "it has 'encoder/hidden_0/bias', which the model lacks",
+        "'encoder/hidden_0/bias' is {where}, and the model lacks it",
     ),
 }
 
 
 def test_another_model_is_refused_with_the_leaf_that_differs(tmp_path):
-    vae_jax.save_params(tmp_path / "params", MODEL.init(jax.random.key(0)))
+    params = MODEL.init(jax.random.key(0))
+    vae_jax.save_params(tmp_path / "params", params)
+    check_params(jax.tree.map(np.asarray, params), MODEL)
     for what, (model, words) in OTHERS.items():
-        with pytest.raises(ValueError, match=f"params does not belong to this model: {words}") as caught:
+        in_file, here = (words.replace("{where}", where) for where in ("in the file", "here"))
+        with pytest.raises(ValueError, match=f"params does not belong to this model: {in_file}") as caught:
             vae_jax.load_params(tmp_path / "params", model)
         assert "\n" not in str(caught.value), what
+        with pytest.raises(ValueError, match=f"^params do not belong to this model: {here}"):
+            check_params(params, model)
     with pytest.raises(TypeError, match=r"model must have an init, as vae_jax.VAE has, got dict"):
         vae_jax.load_params(tmp_path / "params", MODEL.init(jax.random.key(0)))
 
@@ -106,7 +147,7 @@ def test_a_damage_of_any_byte_or_a_cut_anywhere_is_found(tmp_path):
     cut = [whole[:end] for end in range(len(whole))]
     for content in (*damaged, *cut, whole + b"\0", b"", whole * 2):
         path.write_bytes(content)
-        with pytest.raises(ValueError, match=r"^(path must be a file of vae_jax.save_params|.*params (is|does))") as it:
+        with pytest.raises(ValueError, match=r"^(path must be a safetensors file|.*params (is|does))") as it:
             vae_jax.load_params(path, Init(tree))
         assert "\n" not in str(it.value)
 
@@ -121,7 +162,10 @@ KNOWN = {"__metadata__": {"format": "vae_jax params 1", "sha256": "0"}}
 STRANGERS = {
     "an .npz": (None, "its header says that it is"),
     "a pickle": (b"\x80\x04\x95" + b"c" * 40, "its header says that it is"),
-    "a safetensors file of others": (header_of({"a": ENTRY}, bytes(12)), 'must have the format "vae_jax params 1"'),
+    "a later format": (
+        header_of({"__metadata__": {"format": "vae_jax params 2", "sha256": "0"}, "a": ENTRY}, bytes(12)),
+        'must have the format "vae_jax params 1"',
+    ),
     "metadata of numbers": (header_of({"__metadata__": {"format": 1}}), "its metadata must be texts by name"),
     "no metadata but a list": (header_of({"__metadata__": []}), "its metadata must be texts by name"),
     "another checksum": (header_of({**KNOWN, "a": ENTRY}, bytes(12)), "damaged or was changed: its checksum differs"),
@@ -142,6 +186,12 @@ STRANGERS = {
         header_of({**KNOWN, "a": {**ENTRY, "shape": [-3]}}, bytes(12)),
         "no type, shape and place of 'a'",
     ),
+    "a type that is not known": (
+        header_of({**KNOWN, "a": {**ENTRY, "dtype": "F7"}}, bytes(12)),
+        "no type, shape and place of 'a'",
+    ),
+    "no JSON": (struct.pack("<Q", 10) + b"{" * 10, "is no valid JSON"),
+    "no text": (struct.pack("<Q", 10) + b"\xff" * 10, "can't decode byte"),
     "lists within lists": (struct.pack("<Q", 20_000) + b"[" * 20_000, "nested at most"),
 }
 

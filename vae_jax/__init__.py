@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from vae_jax import networks as networks
     from vae_jax import objectives as objectives
     from vae_jax import quantizers as quantizers
+    from vae_jax import runs as runs
     from vae_jax import training as training
     from vae_jax import visualization as visualization
     from vae_jax.citations import citation as citation
@@ -71,7 +72,8 @@ if TYPE_CHECKING:
     from vae_jax.objectives import sampled_elbo as sampled_elbo
     from vae_jax.params_file import load_params as load_params
     from vae_jax.params_file import save_params as save_params
-    from vae_jax.saved import load as load
+    from vae_jax.runs.saved import load as load
+    from vae_jax.runs.saved import save as save
     from vae_jax.training import TrainState as TrainState
     from vae_jax.training import fit as fit
     from vae_jax.training import init_train_state as init_train_state
@@ -81,7 +83,7 @@ else:
         __name__,
         {
             __name__: (
-                "data distributions evaluation explorer export models networks objectives quantizers training "
+                "data distributions evaluation explorer export models networks objectives quantizers runs training "
                 "visualization"
             ),
             "vae_jax.citations": "citation",
@@ -99,7 +101,7 @@ else:
                 "beta_vae_loss elbo elbo_terms iwae log_weight negative_elbo negative_iwae sampled_elbo"
             ),
             "vae_jax.params_file": "load_params save_params",
-            "vae_jax.saved": "load",
+            "vae_jax.runs.saved": "load save",
             "vae_jax.training": "TrainState fit init_train_state make_train_step",
         },
     )

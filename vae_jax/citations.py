@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import re
 import types
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -44,14 +44,22 @@ def citation(*parts: Any) -> str:
       ValueError: where a part is none of these, such as a model, which does not know what built it.
     """
     marks, unnamed = _marks_of(parts) if parts else ([_LIBRARY, _VAE], [])
+    result = "\n\n".join([*(f"% {name} has no paper as its source." for name in unnamed), *_entries(marks)])
+    print(result)
+    return result
+
+
+def entries_of(*parts: Any) -> list[str]:
+    """The BibTeX entries of what is used, each once, by year; see `citation`."""
+    return _entries(_marks_of(parts)[0])
+
+
+def _entries(marks: Iterable[str]) -> list[str]:
     entries = references()
     keys = {eprint_of(text) or key: key for key, text in entries.items()}
     # A docstring may name by its key what has a number too.
     cited = {keys.get(mark, mark) for mark in marks}
-    texts = [entries[key] for key in sorted(cited, key=lambda key: (year_of(entries[key]), key))]
-    result = "\n\n".join([*(f"% {name} has no paper as its source." for name in unnamed), *texts])
-    print(result)
-    return result
+    return [entries[key] for key in sorted(cited, key=lambda key: (year_of(entries[key]), key))]
 
 
 def references() -> dict[str, str]:
@@ -72,6 +80,20 @@ def year_of(entry: str) -> int:
     return int(field_of(entry, "year") or 0)
 
 
+def authors_of(entry: str) -> str:
+    """Family names of the authors of an entry: of one, of both of two, of the first of more."""
+    names = [name.partition(",")[0].strip("{}") for name in (field_of(entry, "author") or "").split(" and ")]
+    return f"{names[0]} et al." if len(names) > 2 else " & ".join(names)
+
+
+def url_of(entry: str) -> str | None:
+    """Address of the paper of an entry: at arXiv, else by its DOI, else as the entry has it."""
+    if eprint := eprint_of(entry):
+        return f"https://arxiv.org/abs/{eprint}"
+    doi = field_of(entry, "doi")
+    return f"https://doi.org/{doi}" if doi else field_of(entry, "url")
+
+
 def field_of(entry: str, name: str) -> str | None:
     """A field of an entry; None where it has none of that name."""
     found = re.search(rf"^  {name} = \{{(.*)\}},$", entry, re.MULTILINE)
@@ -88,10 +110,10 @@ def _marks_of(parts: tuple[Any, ...]) -> tuple[list[str], list[str]]:
     marks, unnamed = [], []
     for part in parts:
         if isinstance(part, str | Path):
-            from vae_jax.experiment.parts import parts_of_run
+            from vae_jax.runs.citing import used_by_run
 
             # Not every part of a run is from a paper.
-            marks += [_LIBRARY, *_marks_of(parts_of_run(Path(part)))[0]]
+            marks += [_LIBRARY, *_marks_of(used_by_run(Path(part)))[0]]
             continue
         name = _name(part)
         # Jitted functions and the like have the function within.

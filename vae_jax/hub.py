@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import Any
 
 from vae_jax.json_files import MAX_BYTES
-from vae_jax.runs import RunFolder
+from vae_jax.runs.folder import RunFolder
 from vae_jax.text import printable
 
 INSTALL = 'pip install "vae_jax[hub]"'
@@ -142,14 +142,14 @@ def _check_sizes(info: Any, repo_id: str) -> None:
 
 
 def _load(folder: Path) -> Any:
-    from vae_jax.saved import load
+    from vae_jax.runs.saved import load
 
     return load(folder)
 
 
 def _write_folder(run: Path, folder: Path) -> None:
-    from vae_jax.experiment.load import load_run
-    from vae_jax.experiment.share import export_run
+    from vae_jax.runs.loading import load_run
+    from vae_jax.runs.share import export_run
 
     export_run(load_run(run, argument="run"), "safetensors", folder)
 

@@ -1,10 +1,9 @@
-"""Parameters of a model in one file that is checked against the model when it is read."""
+"""Parameters of a model in one safetensors file that is checked against the model when it is read."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,6 +18,7 @@ from vae_jax.params import Params
 from vae_jax.safetensors_header import Stored, make_header, read_header
 
 _FORMAT = "vae_jax params 1"
+_OWN = ("format", "sha256")  # names in the metadata of a file
 
 
 class HasInit(Protocol):
@@ -28,7 +28,7 @@ class HasInit(Protocol):
     def init(self) -> Callable[[jax.Array], Params]: ...
 
 
-def save_params(path: str | Path, params: Params) -> None:
+def save_params(path: str | Path, params: Params, metadata: Mapping[str, str] | None = None) -> None:
     """Saves parameters, buffers too, in one file: whole or not at all.
 
     The file is in the safetensors format, each array by its path in the tree, such as "decoder/hidden_0/kernel", with a
@@ -37,30 +37,35 @@ def save_params(path: str | Path, params: Params) -> None:
     Args:
       path: the file, in a folder that is there; it is replaced.
       params: any pytree of arrays, of booleans or whole or floating-point numbers of any rank.
+      metadata: texts by name, kept in the header of the file; not with the names "format" and "sha256".
 
     Raises:
-      ValueError: if a leaf is no such array (a PRNG key, a complex number), or two leaves have one path.
+      ValueError: if a leaf is no such array (a PRNG key, a complex number), two leaves have one path, or metadata has a
+        name of the file's own.
       OSError: if the file cannot be written; one that was there before stays.
     """
-    arrays = {name: _array(place, leaf) for name, (place, leaf) in _by_name(params).items()}
-    stored = {name: Stored(str(array.dtype), array.shape) for name, array in arrays.items()}
+    if taken := [name for name in _OWN if name in (metadata or {})]:
+        raise ValueError(f"metadata must leave the names {' and '.join(_OWN)} to the file, got {taken[0]!r}")
+    arrays = _arrays(params)
+    stored = _stored(arrays)
     content = [array.tobytes() for array in arrays.values()]
-    header = make_header(stored, {"format": _FORMAT, "sha256": _checksum(stored, content)})
-    write_atomically(Path(path), b"".join([header, *content]))
+    own = dict(zip(_OWN, (_FORMAT, _checksum(stored, content)), strict=True))
+    write_atomically(Path(path), b"".join([make_header(stored, {**(metadata or {}), **own}), *content]))
 
 
 def load_params(path: str | Path, model: HasInit) -> Params:
-    """Loads the parameters of a model from a file of `save_params`.
+    """Loads the parameters of a model from a file of `save_params`, or another safetensors file of the same arrays.
 
     Names, shapes and types are compared with those of `model.init`, and the size of the file with theirs, before memory
-    is taken for the arrays; the checksum is compared before they are returned.
+    is taken for the arrays. The checksum of a file of `save_params` is compared before they are returned; files of
+    other programs have none. Numbers that are not finite are returned as they were saved.
 
     Args:
       path: the file.
       model: the model, whose `init` says which arrays there must be.
 
     Raises:
-      ValueError: if the file is missing, is no file of `save_params`, is damaged or cut short, holds the parameters of
+      ValueError: if the file is missing, is no safetensors file, is damaged or cut short, holds the parameters of
         another model (the message names the first leaf that differs, and how), or does not fit in memory.
       TypeError: if model has no `init`.
     """
@@ -71,26 +76,43 @@ def load_params(path: str | Path, model: HasInit) -> Params:
     expected = _by_name(template)
     try:
         header = read_header(path)
-        if header.metadata.get("format") != _FORMAT:
-            raise ValueError(f'its metadata must have the format "{_FORMAT}"')
+        own = {name: header.metadata[name] for name in _OWN if name in header.metadata}
+        if "sha256" in own and own.get("format") != _FORMAT:
+            raise ValueError(f'its metadata has a sha256, so it must have the format "{_FORMAT}" too')
     except FileNotFoundError:
-        raise ValueError(f"path must be a file of vae_jax.save_params, got {path}: there is no such file") from None
+        raise ValueError(f"path must be a safetensors file, got {path}: there is no such file") from None
     except (OSError, ValueError) as error:
-        raise ValueError(f"path must be a file of vae_jax.save_params, got {path}: {error}") from None
-    _check_belongs(path, header.arrays, expected)
+        raise ValueError(f"path must be a safetensors file, got {path}: {error}") from None
+    _check_belong(f"{path} does not belong to this model:", header.arrays, "in the file", expected)
     size, available = path.stat().st_size, memory_bytes()
     if available is not None and size > available:
         raise ValueError(f"{path} needs {size:,} bytes of memory, and there are {available:,}")
-    arrays = {}
     with path.open("rb") as file:
         file.seek(header.length)
-        for name, stored in header.arrays.items():
-            dtype = jnp.dtype(stored.dtype)
-            content = file.read(dtype.itemsize * math.prod(stored.shape))
-            arrays[name] = np.frombuffer(content, dtype).reshape(stored.shape)
-    if _checksum(header.arrays, (array.tobytes() for array in arrays.values())) != header.metadata.get("sha256"):
+        content = {name: file.read(stored.nbytes) for name, stored in header.arrays.items()}
+    if own.get("format") == _FORMAT and _checksum(header.arrays, content.values()) != own.get("sha256"):
         raise ValueError(f"{path} is damaged or was changed: its checksum differs")
-    return jax.tree.unflatten(jax.tree.structure(template), [jnp.array(arrays[name]) for name in expected])
+    array = lambda name, leaf: jnp.array(np.frombuffer(content[name], leaf.dtype).reshape(leaf.shape))
+    leaves = [array(name, leaf) for name, (_, leaf) in expected.items()]
+    return jax.tree.unflatten(jax.tree.structure(template), leaves)
+
+
+def check_params(params: Params, model: HasInit) -> None:
+    """Checks that parameters have the paths, shapes and types of the model's own.
+
+    Raises:
+      ValueError: if they do not, or hold what `save_params` cannot save; the message names the first leaf that differs.
+    """
+    expected = _by_name(jax.eval_shape(model.init, jax.random.key(0)))
+    _check_belong("params do not belong to this model:", _stored(_arrays(params)), "here", expected)
+
+
+def check_finite(params: Params) -> None:
+    """Raises ValueError, naming the first leaf, if parameters hold numbers that are not finite."""
+    for place, leaf in _by_name(params).values():
+        array = _array(place, leaf)
+        if jnp.issubdtype(array.dtype, jnp.floating) and (wrong := int(np.count_nonzero(~np.isfinite(array)))):
+            raise ValueError(f"{place} holds {wrong:,} numbers that are not finite")
 
 
 def _by_name(tree: Any) -> dict[str, tuple[str, Any]]:
@@ -105,6 +127,15 @@ def _by_name(tree: Any) -> dict[str, tuple[str, Any]]:
             raise ValueError(f"{place} is a PRNG key, which is no parameter: keep jax.random.key_data(key) instead")
         named[name] = place, leaf
     return named
+
+
+def _arrays(params: Params) -> dict[str, np.ndarray]:
+    """The leaves on the host, by their names in a file."""
+    return {name: _array(place, leaf) for name, (place, leaf) in _by_name(params).items()}
+
+
+def _stored(arrays: Mapping[str, np.ndarray]) -> dict[str, Stored]:
+    return {name: Stored(str(array.dtype), array.shape) for name, array in arrays.items()}
 
 
 def _array(place: str, leaf: Any) -> np.ndarray:
@@ -127,15 +158,23 @@ def _checksum(stored: Mapping[str, Stored], content: Iterable[bytes]) -> str:
     return digest.hexdigest()
 
 
-def _check_belongs(path: Path, stored: Mapping[str, Stored], expected: Mapping[str, tuple[str, Any]]) -> None:
-    """Raises ValueError, with the first leaf that differs, if the file holds other arrays than the model has."""
-    start = f"{path} does not belong to this model:"
+def _check_belong(
+    start: str, stored: Mapping[str, Stored], where: str, expected: Mapping[str, tuple[str, Any]]
+) -> None:
+    """Raises ValueError, with the first leaf that differs, if there are other arrays than the model has.
+
+    Args:
+      start: first words of the message.
+      stored: the arrays.
+      where: words for the place where they are.
+      expected: `_by_name` of the model's.
+    """
     for name, (place, leaf) in expected.items():
         if name not in stored:
-            raise ValueError(f"{start} it lacks {place}, which the model has")
+            raise ValueError(f"{start} {place} is missing {where}, and the model has it")
         wanted = Stored(str(leaf.dtype), leaf.shape)
         if stored[name] != wanted:
-            raise ValueError(f"{start} {place} is {stored[name]} in the file, and {wanted} in the model")
+            raise ValueError(f"{start} {place} is {stored[name]} {where}, and {wanted} in the model")
     for name in stored:
         if name not in expected:
-            raise ValueError(f"{start} it has {name[:80]!r}, which the model lacks")
+            raise ValueError(f"{start} {name[:80]!r} is {where}, and the model lacks it")

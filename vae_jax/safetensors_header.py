@@ -30,6 +30,7 @@ _TYPES = {
     "F32": ("float32", 4),
     "F64": ("float64", 8),
 }
+_SIZES = dict(_TYPES.values())
 
 
 class Stored(NamedTuple):
@@ -40,6 +41,11 @@ class Stored(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.dtype}{list(self.shape)}"
+
+    @property
+    def nbytes(self) -> int:
+        """Size in the file, in bytes."""
+        return _SIZES[self.dtype] * math.prod(self.shape)
 
 
 class Header(NamedTuple):
@@ -89,15 +95,14 @@ def make_header(arrays: Mapping[str, Stored], metadata: Mapping[str, str]) -> by
     Raises:
       ValueError: if an array is of a type that the format does not know; the message begins with its name.
     """
-    types = {name: (short, size) for short, (name, size) in _TYPES.items()}
+    types = {name: short for short, (name, _) in _TYPES.items()}
     fields: dict[str, Any] = {"__metadata__": dict(metadata)}
     end = 0
     for name, stored in arrays.items():
         if stored.dtype not in types:
             raise ValueError(f"{name} is of type {stored.dtype}, which a safetensors file cannot hold")
-        short, size = types[stored.dtype]
-        begin, end = end, end + size * math.prod(stored.shape)
-        fields[name] = {"dtype": short, "shape": list(stored.shape), "data_offsets": [begin, end]}
+        begin, end = end, end + stored.nbytes
+        fields[name] = {"dtype": types[stored.dtype], "shape": list(stored.shape), "data_offsets": [begin, end]}
     text = json.dumps(fields, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)  # the arrays begin at a multiple of 8 bytes
     if len(text) > _MOST_BYTES:

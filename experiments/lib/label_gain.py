@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from vae_jax import evaluation
-from vae_jax.experiment.progress import CountDisplay, say
-from vae_jax.experiment.trained import Trained
 from vae_jax.models import Conditional, Example
+from vae_jax.runs.progress import CountDisplay, say
+from vae_jax.runs.recipe import Prepared, Trained
 
 # Words of a record for the numbers that it claims.
 CLAIMS = {
@@ -23,11 +23,18 @@ CLAIMS = {
 
 
 def label_gain(
-    family: Trained, twin: Trained, key: jax.Array, test_images: int, nll_samples: int, ais_images: int
+    prepared: Prepared,
+    family: Trained,
+    twin: Trained,
+    key: jax.Array,
+    test_images: int,
+    nll_samples: int,
+    ais_images: int,
 ) -> dict[str, list[float]]:
     """Returns each number of every test image; log-likelihoods in nats.
 
     Args:
+      prepared: the run of the family, with its data.
       family: a model that is given labels.
       twin: one that is given none, of the same networks and data.
       key: PRNG key, consumed.
@@ -37,9 +44,9 @@ def label_gain(
     """
     assert isinstance(family.model, Conditional)
     some = slice(test_images)
-    xs, labels = family.problem.test[some], np.asarray(family.problem.test_examples.context[some])
-    num_classes = family.folder.about()["num_classes"]
-    counts = np.bincount(family.problem.train_examples.context, minlength=num_classes)
+    problem = prepared.problem
+    xs, labels, num_classes = problem.test[some], np.asarray(problem.test_examples.context[some]), problem.num_classes
+    counts = np.bincount(problem.train_examples.context, minlength=num_classes)
     with np.errstate(divide="ignore"):  # a label that no training image has: log 0
         log_prior = np.log(counts / counts.sum())
     keys = jax.random.split(key, 3)

@@ -15,13 +15,13 @@ import numpy as np
 from experiments.lib.paper_row import Images, Measuring, Recipe, Row, Variant, claims_of, protocol_of
 from experiments.lib.records import Record, write_record
 from vae_jax.evaluation import measure_vae
-from vae_jax.experiment.continued import restore_if_damaged
-from vae_jax.experiment.environment import device_name, versions
-from vae_jax.experiment.long_measurements import annealing_with_progress, nll_with_progress
-from vae_jax.experiment.progress import ProgressDisplay
-from vae_jax.experiment.resumable import train_in_folder
 from vae_jax.objectives import on_prepared
-from vae_jax.runs import RunFolder, defined
+from vae_jax.runs.fitting.in_folder import train_in_folder
+from vae_jax.runs.fitting.resume import restore_if_damaged
+from vae_jax.runs.folder import RunFolder, defined
+from vae_jax.runs.images.long_measurements import annealing_with_progress, nll_with_progress
+from vae_jax.runs.machine import device_name, versions
+from vae_jax.runs.progress import ProgressDisplay
 from vae_jax.training import Progress, fit, steps_per_epoch
 from vae_jax.visualization import bounds_by_epoch, save_figure
 

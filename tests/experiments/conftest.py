@@ -1,5 +1,5 @@
 """Fixtures of runs, for the experiments that make some."""
 
-from experiment.conftest import in_an_empty_folder, without_figures
+from runs.conftest import in_an_empty_folder, without_figures
 
 __all__ = ["in_an_empty_folder", "without_figures"]

@@ -7,7 +7,7 @@ import pytest
 
 from experiments import conditional
 from experiments.lib.records import read_record
-from vae_jax.runs import RunFolder
+from vae_jax.runs.folder import RunFolder
 
 NAMES = ["nll_given_label", "nll_marginal", "nll_unconditional", "nll_gain", "classification_accuracy"]
 PARTS = ["label_information", "twin_excess"]

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import tyro
 
-from experiment.commands import contents, script
 from experiments.lib.records import read_record
+from runs.commands import contents, script
 
 pytestmark = pytest.mark.usefixtures("in_an_empty_folder", "without_figures")
 

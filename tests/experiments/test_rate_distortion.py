@@ -9,7 +9,8 @@ import pytest
 import tyro
 
 from experiments.lib.records import read_record
-from vae_jax.experiment import open_run, trained
+from vae_jax.runs import open_run
+from vae_jax.runs.images import kind as run_images
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -19,7 +20,7 @@ def script(monkeypatch, tmp_path):
     """The module, in a folder of small images; no figures of the single models."""
     monkeypatch.syspath_prepend(str(ROOT))
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(trained, "model_figures", lambda subject, key: [])
+    monkeypatch.setattr(run_images, "model_figures", lambda subject, key: [])
     rng = np.random.default_rng(0)
     shapes = np.kron(rng.integers(0, 2, (600, 3, 2)), np.full((2, 3), 230)) + rng.integers(0, 25, (600, 6, 6))
     np.savez(tmp_path / "blobs.npz", train=shapes[:500].astype(np.uint8), test=shapes[500:].astype(np.uint8))
@@ -53,7 +54,7 @@ def test_rate_falls_and_distortion_rises_with_beta_and_the_bound_is_best_near_1(
     assert all(claim.reached for claim in record.claims[2:])
     assert Path("runs/rate_distortion.png").exists()
     # A model of the sweep is a run like any other.
-    assert open_run(Path("runs/beta-4-seed0")).settings.beta == 4.0
+    assert open_run(Path("runs/beta-4-seed0"))[0].settings.beta == 4.0
 
     # The same command trains nothing again, and one with a beta more only that one.
     ran = []

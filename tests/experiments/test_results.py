@@ -17,7 +17,7 @@ from experiments.lib.results_page import (
     render_table,
     with_claims,
 )
-from vae_jax.runs import RunFolder
+from vae_jax.runs.folder import RunFolder
 
 ROOT = Path(__file__).parents[2]
 

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from experiment.commands import script
+from runs.commands import script
 from vae_jax.models import likelihoods, vq_vae
 from vae_jax.networks import mlp_decoder, mlp_encoder, residual_decoder
 from vae_jax.objectives import vq_vae_loss

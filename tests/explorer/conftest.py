@@ -45,8 +45,8 @@ def plane():
     params = some_params(model)
     # Wide enough apart that the two dimensions and the images are told apart.
     params["decoder"]["hidden_0"]["kernel"] *= 2.0
-    summary = {"negative_elbo": 160.25, "rate": 5.5, "nll": None}
-    return explored(model, params, digits.test[:60], labels=digits.test_labels[:60], summary=summary)
+    facts = [("negative ELBO", "160.25", "nats per image"), ("active units", "2", "latent dimensions")]
+    return explored(model, params, digits.test[:60], labels=digits.test_labels[:60], facts=facts)
 
 
 @pytest.fixture(scope="session")

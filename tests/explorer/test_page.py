@@ -78,7 +78,7 @@ def test_the_page_is_written_whole(plane, tmp_path):
     assert [file.name for file in path.parent.iterdir()] == ["page.html"]
     with pytest.raises(ValueError, match="path must be a file to write"):
         write_page(plane.payload, tmp_path)
-    broken = plane.payload._replace(facts=(("rate", float("nan"), "nats"),))
+    broken = plane.payload._replace(num_classes=float("nan"))
     with pytest.raises(ValueError, match="JSON compliant"):
         write_page(broken, path)
     assert path.read_text(encoding="utf-8") == plane.page

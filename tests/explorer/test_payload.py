@@ -76,11 +76,14 @@ def test_raw_pixels_are_shown_and_encoded_where_they_are_given(small):
     np.testing.assert_allclose(payload.space.means, expected, rtol=1e-5, atol=1e-6)
 
 
-def test_facts_are_the_numbers_of_the_summary_that_are_numbers(small):
+def test_facts_are_shown_as_they_are_given_and_are_safe_to_show(small):
     model, params, images = small
-    summary = {"negative_elbo": 160.25, "rate": None, "distortion": float("nan"), "active_units": 3, "seed": 7}
-    payload = payload_of(model, params, images / np.float32(255), summary=summary, **WORDS)
-    assert payload.facts == (("negative ELBO", 160.25, "nats"), ("active units", 3.0, ""))
+    facts = [("negative ELBO", "160.25", "nats per image"), ("note", "a\x1bb", "")]
+    payload = payload_of(model, params, images / np.float32(255), facts=facts, **WORDS)
+    assert payload.as_json()["facts"] == [
+        {"name": "negative ELBO", "value": "160.25", "unit": "nats per image"},
+        {"name": "note", "value": r"a\x1bb", "unit": ""},
+    ]
 
 
 def test_a_prior_that_is_no_normal_comes_as_draws(small):

@@ -57,9 +57,9 @@ import sys
 import jax
 import numpy as np
 from export.small_models import MODELS
-from vae_jax.export import read_params
+import vae_jax
 model = MODELS["autoencoder"]()
-params = read_params(model, sys.argv[1] + "/params.safetensors")
+params = vae_jax.load_params(sys.argv[1] + "/params.safetensors", model)
 arrays = np.load(sys.argv[1] + ".npz")
 found = jax.jit(jax.vmap(lambda z: model.decode(params, z).mean))(arrays["z"])
 np.testing.assert_allclose(found, arrays["mean"], rtol=1e-5, atol=1e-5)

@@ -4,7 +4,7 @@ import importlib
 import sys
 from pathlib import Path
 
-from vae_jax.experiment.processes import ending_together
+from vae_jax.runs.processes import ending_together
 from vae_jax.training.distributed import start
 
 

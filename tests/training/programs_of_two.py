@@ -7,11 +7,11 @@ import numpy as np
 from jax.experimental.multihost_utils import process_allgather
 
 from training.on_eight_devices import BATCH_SIZE, KEY, MODEL, OBJECTIVE, OPTIMIZER, TRAIN, VALIDATION, flat
-from vae_jax.experiment.prepared import prepare
-from vae_jax.experiment.processes import check_same
-from vae_jax.experiment.recipes import VAE
-from vae_jax.experiment.settings import Settings
-from vae_jax.runs import RunFolder
+from vae_jax.runs.folder import RunFolder
+from vae_jax.runs.preparation import prepare
+from vae_jax.runs.processes import check_same
+from vae_jax.runs.recipes import VAE
+from vae_jax.runs.settings import Settings
 from vae_jax.training import Progress, init_train_state, make_evaluate, make_train_epoch, make_train_step
 from vae_jax.training.checkpoints import OrbaxCheckpoints
 from vae_jax.training.distributed import from_all, from_writer, is_writer

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from training.subprocesses import environment
-from vae_jax.experiment.processes import check_same, ending_together
+from vae_jax.runs.processes import check_same, ending_together
 from vae_jax.training.distributed import from_all, from_writer, is_writer, start
 
 

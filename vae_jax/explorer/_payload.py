@@ -5,7 +5,7 @@ Everything that the page shows of an image is of the image at 8 bits: x = k / 25
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -23,17 +23,7 @@ from vae_jax.params import Params
 from vae_jax.text import printable
 
 MAX_IMAGES = 1000
-
-# The summary's numbers that the page's head shows, in its order: (key, name, unit).
-_FACTS = (
-    ("negative_elbo", "negative ELBO", "nats"),
-    ("rate", "rate", "nats"),
-    ("distortion", "distortion", "nats"),
-    ("nll", "negative log-likelihood", "nats"),
-    ("active_units", "active units", ""),
-    ("bits_per_code", "rate of a code", "bits"),
-    ("perplexity", "perplexity", ""),
-)
+_FACT = ("name", "value", "unit")
 
 
 class Payload(NamedTuple):
@@ -41,7 +31,7 @@ class Payload(NamedTuple):
 
     title: str
     data: str  # name of the images
-    facts: tuple[tuple[str, float, str], ...]  # (name, number, unit)
+    facts: tuple[tuple[str, str, str], ...]  # (title, number as text, unit)
     images: np.ndarray  # uint8 [n, H, W, C]
     labels: np.ndarray | None  # int [n]
     label_names: tuple[str, ...] | None
@@ -56,7 +46,7 @@ class Payload(NamedTuple):
         return {
             "title": printable(self.title),
             "data": printable(self.data),
-            "facts": [{"name": name, "value": value, "unit": unit} for name, value, unit in self.facts],
+            "facts": [{name: printable(each) for name, each in zip(_FACT, fact, strict=True)} for fact in self.facts],
             "image": {"height": height, "width": width, "channels": channels},
             "images": packed_array(self.images),
             "labels": None if self.labels is None else self.labels.tolist(),
@@ -78,7 +68,7 @@ def payload_of(
     raw: np.ndarray | None = None,
     labels: np.ndarray | Sequence[int] | None = None,
     label_names: Sequence[str] | None = None,
-    summary: Mapping[str, Any] | None = None,
+    facts: Sequence[tuple[str, str, str]] = (),
     num_classes: int | None = None,
     key: jax.Array,
 ) -> Payload:
@@ -93,7 +83,7 @@ def payload_of(
       raw: uint8 `[N, H, W, C]`, the same images before binarisation or noise; where given, these are shown and encoded.
       labels: `[N]` integers, if the images have any.
       label_names: of the labels from 0 on.
-      summary: numbers of the run, as in summary.json.
+      facts: numbers for the page's head, ready to be shown: ("negative ELBO", "104.31", "nats per image").
       num_classes: of the labels that a `Conditional` is given, which visitors choose from; None for a VAE.
       key: PRNG key, consumed: for the draws of the prior that the browser cannot make itself.
 
@@ -125,7 +115,7 @@ def payload_of(
     return Payload(
         title=title,
         data=data,
-        facts=_facts(summary or {}),
+        facts=tuple((title, text, unit) for title, text, unit in facts),
         images=images,
         labels=known,
         label_names=None if label_names is None else tuple(map(str, label_names)),
@@ -147,8 +137,3 @@ def _pixels(xs: ArrayLike, raw: np.ndarray | None) -> np.ndarray:
     if raw.dtype != np.uint8 or raw.shape != xs.shape:
         raise ValueError(f"raw must be uint8 of the shape of xs, {xs.shape}, got {raw.dtype} {raw.shape}")
     return raw
-
-
-def _facts(summary: Mapping[str, Any]) -> tuple[tuple[str, float, str], ...]:
-    numbers = [(name, summary.get(key), unit) for key, name, unit in _FACTS]
-    return tuple((name, float(v), unit) for name, v, unit in numbers if isinstance(v, int | float) and np.isfinite(v))

@@ -10,6 +10,4 @@ from vae_jax.export._functions import Tensor as Tensor
 from vae_jax.export._functions import functions_of as functions_of
 from vae_jax.export._manifest import verify as verify
 from vae_jax.export._onnx_convert import to_onnx as to_onnx
-from vae_jax.export._safetensors_files import read_params as read_params
-from vae_jax.export._safetensors_files import write_params as write_params
 from vae_jax.export._stablehlo import to_stablehlo as to_stablehlo

@@ -16,10 +16,10 @@ import jax
 from vae_jax.export import _manifest as manifest
 from vae_jax.export._functions import Function, Functions, functions_of
 from vae_jax.export._onnx_convert import to_onnx
-from vae_jax.export._safetensors_files import require_safetensors, write_params
 from vae_jax.export._stablehlo import to_stablehlo
 from vae_jax.models._model import Model
 from vae_jax.params import Params
+from vae_jax.params_file import save_params
 
 
 class Exported(NamedTuple):
@@ -37,8 +37,7 @@ class Format(NamedTuple):
     """A kind of file."""
 
     write: Writer
-    packages: tuple[str, ...]  # that write it, or must be there to read it
-    require: Callable[[], Any] = lambda: None  # raises ValueError where a package is missing that may be
+    packages: tuple[str, ...]  # that write it
 
 
 def function_files(suffix: str, to_bytes: Callable[[Function], bytes]) -> Writer:
@@ -68,14 +67,14 @@ def onnx_bytes(function: Function) -> bytes:
 
 
 def write_safetensors(exported: Exported, folder: Path) -> dict[str, str]:
-    write_params(exported.params, folder / "params.safetensors", {"producer": manifest.PRODUCER})
+    save_params(folder / "params.safetensors", exported.params, {"producer": manifest.PRODUCER})
     return {"params": "params.safetensors"}
 
 
 # The formats by the names that `export` takes.
 FORMATS = {
     "onnx": Format(function_files("onnx", onnx_bytes), ("vae_jax", "jax", "onnx")),
-    "safetensors": Format(write_safetensors, ("vae_jax", "jax", "safetensors"), require_safetensors),
+    "safetensors": Format(write_safetensors, ("vae_jax", "jax")),
     "stablehlo": Format(function_files("stablehlo", to_stablehlo), ("vae_jax", "jax", "jaxlib")),
 }
 
@@ -93,7 +92,7 @@ def export(
     """Writes a model in a format to a folder, with a `manifest.json` that says what is in it.
 
     onnx and stablehlo: encoder, decoder and sampler, each a file that takes any number N of examples and holds the
-    parameters. safetensors: the parameters alone, for `read_params`.
+    parameters. safetensors: the parameters alone, for `vae_jax.load_params`.
 
     Args:
       model: the model.
@@ -109,8 +108,8 @@ def export(
       The files, the manifest last.
 
     Raises:
-      ValueError: where there is no such format, the folder cannot be made or holds anything but an export, the package
-        safetensors is missing for its format, or the model cannot be written.
+      ValueError: if there is no such format, the folder cannot be made or holds anything but an export, or the model
+        cannot be written.
     """
     folder, shape = Path(folder), tuple(image_shape)
     functions = check_can_write(model, params, shape, format, folder, num_classes=num_classes)
@@ -149,7 +148,6 @@ def check_can_write(
     """
     if format not in FORMATS:
         raise ValueError(f"format must be one of {', '.join(FORMATS)}, got {format!r}")
-    FORMATS[format].require()
     check_folder(Path(folder), argument)
     return functions_of(model, params, image_shape, num_classes)
 

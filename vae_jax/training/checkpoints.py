@@ -30,6 +30,7 @@ from vae_jax.training._history import Progress
 from vae_jax.training._run import Checkpoints
 from vae_jax.training.distributed import from_all, from_writer, is_writer
 
+Upgrade = Callable[[Mapping[str, Any]], Mapping[str, Any]]  # config of an earlier version -> as it is written now
 T = TypeVar("T")  # Progress, or EnsembleProgress
 KEPT = 2  # the last one, and the one before it to go back to if the last is damaged
 _PROGRESS = "progress/metadata"  # what orbax names the JSON of its item "progress"
@@ -61,6 +62,7 @@ class OrbaxCheckpoints(Checkpoints):
     every_seconds: float = 10.0  # 0 saves after every epoch
     _: dataclasses.KW_ONLY
     changeable: Collection[str] = ()  # fields of config that may differ from those of the save that is restored
+    upgrade: Upgrade = dict  # of the config of the save that is restored
     notes: Callable[[Any], Mapping[str, Any]] = lambda progress: {}  # (progress) -> JSON-like, saved beside it
     stop: Callable[[], bool] = lambda: False  # returns True to end the fit: a save is then due
     say: Callable[[str], Any] = lambda text: None  # takes a line for the user
@@ -140,7 +142,7 @@ class OrbaxCheckpoints(Checkpoints):
         for fault in faults:
             self.say(f"{fault}: continuing from the one before it, {path}")
         self._damaged = [number for number in _numbers(self.directory) if number > int(name)]
-        saved = _read_own(path, like.best_params, self.config, self.changeable)
+        saved = _read_own(path, like.best_params, self.config, self.changeable, self.upgrade)
         last = {"state": like.state._asdict(), "key": self._key}
         restored = _restore(
             path,
@@ -155,7 +157,11 @@ class OrbaxCheckpoints(Checkpoints):
 
 
 def load_best(
-    directory: Path, like: Params, config: Mapping[str, Any] | None = None, changeable: Collection[str] = ()
+    directory: Path,
+    like: Params,
+    config: Mapping[str, Any] | None = None,
+    changeable: Collection[str] = (),
+    upgrade: Upgrade = dict,
 ) -> Params:
     """The parameters of the epoch with the lowest validation loss, from the `checkpoints` folder of a run.
 
@@ -164,6 +170,7 @@ def load_best(
       like: parameters of the same model, `model.init(key)` for any key.
       config: what the checkpoint must have been made with; None: anything.
       changeable: fields of it that may differ.
+      upgrade: config that an earlier version saved -> as this version writes it.
 
     Raises:
       Damaged: the last checkpoint is not what was written.
@@ -175,7 +182,7 @@ def load_best(
     if path is None:
         raise ValueError(f"no checkpoint in {directory}")
     check_whole(path, ("best", "progress"))
-    _read_own(path, like, config, changeable)
+    _read_own(path, like, config, changeable, upgrade)
     return _restore(path, best=ocp.args.StandardRestore(_abstract(like))).best
 
 
@@ -249,7 +256,8 @@ def _writing(directory: Path, name: str) -> Iterator[None]:
         raise
     except Exception as error:
         words = str(error)
-        gone = not (directory.is_dir() and any(directory.glob(f"{name}*")))
+        # A folder that is just being removed may still be there in part.
+        gone = "does not exist" in words or not (directory.is_dir() and any(directory.glob(f"{name}*")))
         if not gone and not any(sign in words for sign in ("No space left", "File too large", "Read-only", "quota")):
             raise
         reason = "it is gone" if gone else words.strip().splitlines()[0]
@@ -289,11 +297,11 @@ def _restore(path: Path, **items: Any) -> Any:
 
 
 def _read_own(
-    path: Path, params: Params, config: Mapping[str, Any] | None, changeable: Collection[str]
+    path: Path, params: Params, config: Mapping[str, Any] | None, changeable: Collection[str], upgrade: Upgrade
 ) -> dict[str, Any]:
     """JSON part of a checkpoint; raises OtherRun if that is of another config, or of params of another size."""
     progress = read_progress(path)
-    if config is not None and (differences := differing(progress["config"], config, changeable)):
+    if config is not None and (differences := differing(upgrade(progress["config"]), config, changeable)):
         raise OtherRun(f"the checkpoint {path} was made with other settings: {differences}")
     # Before orbax begins to read: it abandons its reads, noisily, at the first array of another size.
     try:

@@ -1,4 +1,4 @@
-"""Figures from NumPy arrays, those of a trained model, and a report that holds them in one file; no metrics."""
+"""Figures from NumPy arrays, and those of a trained model, as PNG; no metrics."""
 
 from vae_jax.visualization._bounds import bounds_by_epoch as bounds_by_epoch
 from vae_jax.visualization._comparison import compared_curves as compared_curves
@@ -14,8 +14,7 @@ from vae_jax.visualization._information import kl_bars as kl_bars
 from vae_jax.visualization._information import parts_of_a_sum as parts_of_a_sum
 from vae_jax.visualization._latent import latent_scatter as latent_scatter
 from vae_jax.visualization._latent import principal_components as principal_components
+from vae_jax.visualization._picture_files import save_images as save_images
 from vae_jax.visualization._rate_distortion import rate_distortion as rate_distortion
-from vae_jax.visualization._report import ReportFigure as ReportFigure
-from vae_jax.visualization._report import save_figure as save_figure
-from vae_jax.visualization._report import write_report as write_report
+from vae_jax.visualization._save import save_figure as save_figure
 from vae_jax.visualization._throughput import throughput as throughput

@@ -17,7 +17,7 @@ from experiments.lib.benchmark.record import FLOOR, OURS, instructions, make_rec
 from experiments.lib.benchmark.start import measure_starts
 from experiments.lib.benchmark.work import Setup, Work
 from experiments.lib.benchmark.works import WORKS
-from vae_jax.experiment.environment import device_name, versions
+from vae_jax.runs.machine import device_name, versions
 
 # Seconds: longer than idle threads of OpenMP or of a thread pool are seen to spin.
 PAUSE = 0.5

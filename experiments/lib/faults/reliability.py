@@ -46,7 +46,7 @@ def claims_of(lines: Sequence[dict[str, Any]]) -> list[Any]:
 def write_reliability(path: Path, lines: Sequence[dict[str, Any]], summary: dict[str, Any], jobs: int) -> None:
     """Writes the record of a whole run, of which `jobs` cases ran at a time."""
     from experiments.lib.records import Record, write_record
-    from vae_jax.experiment import device_name, versions
+    from vae_jax.runs import device_name, versions
 
     command = shlex.join(["python", "-m", "experiments.faults", *sys.argv[1:]])
     protocol = (

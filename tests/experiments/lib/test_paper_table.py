@@ -13,8 +13,8 @@ from experiments.lib.paper_row import Images, Measuring, Recipe, Row, Variant
 from experiments.lib.paper_table import prepare_row
 from experiments.lib.records import read_record
 from vae_jax import data, mlp_vae, objectives
-from vae_jax.experiment import resumable
-from vae_jax.experiment.progress import ProgressDisplay
+from vae_jax.runs.fitting import in_folder
+from vae_jax.runs.progress import ProgressDisplay
 from vae_jax.training.checkpoints import OrbaxCheckpoints
 
 SHAPE = (4, 4, 1)
@@ -138,7 +138,7 @@ def test_an_interrupted_row_goes_on_to_the_same_numbers(tmp_path, monkeypatch):
             raise KeyboardInterrupt
 
     monkeypatch.setattr(ProgressDisplay, "show", show)
-    monkeypatch.setattr(resumable, "OrbaxCheckpoints", partial(OrbaxCheckpoints, every_seconds=0))
+    monkeypatch.setattr(in_folder, "OrbaxCheckpoints", partial(OrbaxCheckpoints, every_seconds=0))
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path / "part", row(epochs=3), seeds=(0,))
     assert not (tmp_path / "part/docs").exists()

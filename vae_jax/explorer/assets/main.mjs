@@ -156,7 +156,7 @@ function describe({ title, data, facts, space, image }) {
   const size = space.kind === "vector" ? `${space.dimension}` : space.layers.map((l) => `${l.height} \u00d7 ${l.width}`).join(", ");
   const shown = [
     [space.kind === "vector" ? "latent dimensions" : "grid of codes", size, ""],
-    ...facts.map(({ name, value, unit }) => [name, number(value, Number.isInteger(value) ? 0 : 1), unit]),
+    ...facts.map(({ name, value, unit }) => [name, value, unit]),
   ];
   find("picture-size").textContent = `${image.width} \u00d7 ${image.height}${image.channels === 3 ? ", colour" : ""}`;
   const unit = (words) => (words ? [element("small", {}, ` ${words}`)] : []);

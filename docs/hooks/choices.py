@@ -1,0 +1,52 @@
+"""A line `<!-- choices: AXIS -->` on a page becomes a table of the named choices of that axis, made from their rows."""
+
+import inspect
+import re
+
+from vae_jax.citations import authors_of, entries_of, url_of, year_of
+from vae_jax.runs import CodeSettings, Settings, choices
+from vae_jax.runs.choices.loggers import LOGGERS
+from vae_jax.runs.limits import flag_of
+from vae_jax.runs.reporting.formatting import setting
+
+MARKER = re.compile(r"^<!-- choices: (\w+) -->$", re.MULTILINE)
+# Each axis, with the settings that have the defaults of its flags.
+AXES = {
+    "network": (choices.NETWORKS, Settings()),
+    "posterior": (choices.POSTERIORS, Settings()),
+    "prior": (choices.PRIORS, Settings()),
+    "likelihood": (choices.LIKELIHOODS, Settings()),
+    "objective": (choices.OBJECTIVES, Settings()),
+    "optimizer": (choices.OPTIMIZERS, Settings()),
+    "schedule": (choices.SCHEDULES, Settings()),
+    "quantizer": (choices.QUANTIZERS, CodeSettings()),
+    "code_prior": (choices.CODE_PRIORS, CodeSettings()),
+    "log": (LOGGERS, Settings()),
+}
+
+
+def on_page_markdown(markdown, page, config, files):
+    return MARKER.sub(lambda match: table_of(*AXES[match[1]]), markdown)
+
+
+def table_of(axis, settings):
+    """The table, without the columns that would be empty."""
+    rows = [(f"`{one.name}`", one.help.replace("|", "\\|"), _flags(one, settings), _papers(one)) for one in axis]
+    heads = (f"`--{flag_of(axis.setting)}`", "what it is", "flags, with defaults", "paper")
+    kept = [i for i in range(len(heads)) if any(row[i] for row in rows)]
+    lines = [heads, ["---"] * len(heads), *rows]
+    table = "\n".join("| " + " | ".join(line[i] for i in kept) + " |" for line in lines)
+    return f'<div class="choices" markdown>\n\n{table}\n\n</div>'
+
+
+def _flags(choice, settings):
+    known = {
+        name: getattr(settings, name) if default is inspect.Parameter.empty else f"{default:g}"
+        for name, default in choice.flags.items()
+    }
+    return "<br>".join(f"`--{flag_of(name)} {setting(default)}`" for name, default in known.items())
+
+
+def _papers(choice):
+    named = [(f"{authors_of(entry)} {year_of(entry)}", url_of(entry)) for entry in entries_of(*choice.cites)]
+    return "<br>".join(f"[{name}]({url})" if url else name for name, url in named)

@@ -1,0 +1,49 @@
+"""What is said and refused before a run trains."""
+
+from pathlib import Path
+
+import pytest
+
+from runs.commands import contents
+from vae_jax.runs import VAE, VQ_VAE, CodeSettings, Settings, prepare
+
+pytestmark = pytest.mark.usefixtures("in_an_empty_folder")
+SMALL = {"data": "blobs.npz", "run_dir": Path("run"), "latent_dim": 2}
+
+
+def test_a_batch_that_is_smaller_than_by_default_is_said_once_all_is_checked(capsys):
+    prepared = prepare(VAE, Settings(**SMALL, hidden=(4,)))
+    assert (prepared.length.batch_size, prepared.num_steps) == (72, 100)
+    assert capsys.readouterr().err == "--batch-size 72: fewer than 128 training images\n"
+    config = prepared.folder.config()
+    assert (config["batch_size"], config["validation_size"], config["likelihood"]) == (72, 8, "bernoulli")
+    prepared.folder.unlock()
+    prepare(VAE, Settings(**SMALL | {"run_dir": Path("given")}, hidden=(4,), batch_size=72)).folder.unlock()
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("recipe", "settings", "message"),
+    [
+        (
+            VAE,
+            Settings(**SMALL, objective="beta_tc", microbatches=2),
+            "--microbatches 2: the objective needs its batch as a whole; leave it at 1",
+        ),
+        (VAE, Settings(**SMALL, network="conv", hidden=(4, 4)), "--network conv has one dense layer: --hidden takes"),
+        (VAE, Settings(**SMALL, hidden=(10**6, 10**6)), "the sizes of the networks and the number of models: the "),
+        (
+            VAE,
+            Settings(**SMALL, epochs=300_000, seeds=2),
+            "--epochs must give at most 500,000 rows of metrics, got 3",
+        ),
+        (VQ_VAE, CodeSettings(**SMALL, channels=(4,) * 4), r"\(6, 6, 1\) cannot be halved 4 times"),
+        (VAE, Settings(**SMALL, resume=True), "--run-dir must be the folder of a run, got run: there is no such"),
+    ],
+    ids=["microbatches", "conv", "memory", "rows", "halved", "resume"],
+)
+def test_what_cannot_be_is_refused_and_nothing_is_written(recipe, settings, message, tmp_path, capsys):
+    before = contents(tmp_path)
+    with pytest.raises(ValueError, match=message):
+        prepare(recipe, settings)
+    assert contents(tmp_path) == before and capsys.readouterr().err == ""

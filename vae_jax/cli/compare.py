@@ -1,0 +1,67 @@
+"""`vae-jax compare`: runs side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from vae_jax.cli.options import Compare
+from vae_jax.cli.output import new_file, print_table
+from vae_jax.cli.pictures import write_picture
+from vae_jax.runs.folder import RunFolder
+from vae_jax.runs.reporting.formatting import setting
+from vae_jax.runs.reporting.metrics import View, metric_of, shown_in, text_of
+from vae_jax.text import printable
+from vae_jax.visualization import compared_curves
+
+_ABOUT = ("experiment", "data", "test_images", "device")
+
+
+def prepare_compare(options: Compare) -> Callable[[], None]:
+    if len(options.runs) < 2:
+        raise ValueError(f"RUN: give the folders of two runs or more, got {len(options.runs)}")
+    if len({path.resolve() for path in options.runs}) < len(options.runs):
+        raise ValueError("RUN: give each folder once")
+    folders = [RunFolder(path, "RUN") for path in options.runs]
+    configs = [folder.config() for folder in folders]
+    summaries = [folder.summary() or {} for folder in folders]
+    names = [printable(name) for name in names_of(options.runs)]
+    histories = {name: folder.metrics() for name, folder in zip(names, folders, strict=True)}
+    try:
+        # A dollar would begin a formula.
+        figure = compared_curves({name.replace("$", r"\$"): rows for name, rows in histories.items() if rows})
+    except ValueError as error:
+        raise ValueError(f"RUN: there is no curve to draw of their metrics.jsonl: {error}") from error
+    output = new_file(options.output, "compare.png")
+
+    def work() -> None:
+        print_table(("", *names), comparison(configs, summaries))
+        print()
+        write_picture(lambda: figure, output)
+
+    return work
+
+
+def names_of(paths: Sequence[Path]) -> list[str]:
+    """The last parts of the paths, as many as tell them apart."""
+    whole = [path.resolve().parts for path in paths]
+    for count in range(1, max(map(len, whole)) + 1):
+        names = ["/".join(parts[-count:]) for parts in whole]
+        if len(set(names)) == len(names):
+            return names
+    raise AssertionError("paths differ")
+
+
+def comparison(configs: Sequence[Mapping[str, Any]], summaries: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+    """Rows of a table: what the runs are, the settings that differ, and the numbers that any of them has."""
+    both = [{**config, **summary} for config, summary in zip(configs, summaries, strict=True)]
+    rows = [[metric_of(name).title, *(text_of(about, name) for about in both)] for name in _ABOUT]
+    for name in dict.fromkeys(name for config in configs for name in config):
+        values = [config.get(name) for config in configs]
+        if name not in _ABOUT and any(value != values[0] for value in values):
+            rows.append([name, *(setting(config[name]) if name in config else "" for config in configs)])
+    for metric in shown_in(View.COMPARISON):
+        if any(summary.get(metric.key) is not None for summary in summaries):
+            rows.append([metric.label, *(text_of(summary, metric.key) for summary in summaries)])
+    return rows

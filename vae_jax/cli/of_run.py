@@ -1,0 +1,81 @@
+"""Model and images that the options of a command name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import jax
+import numpy as np
+
+from vae_jax.cli.options import OfRun, WithImages
+from vae_jax.data import read_image
+from vae_jax.runs.loading import Loaded, ShownImages, as_the_model_sees, images_of, load_run
+from vae_jax.runs.progress import say
+
+
+def load(options: OfRun) -> Loaded:
+    """The model that the options name."""
+    loaded = load_run(options.run, options.seed, options.weight)
+    if "unfinished" in loaded.summary:
+        say(loaded.summary["unfinished"])
+    return loaded
+
+
+def check_label(label: int | None, loaded: Loaded) -> None:
+    """Raises ValueError if the label of --label is none that the model can be given."""
+    if label is None:
+        return
+    run = f"{loaded.folder.argument} {loaded.folder.path}"
+    if loaded.num_classes is None:
+        raise ValueError(
+            f"--label {label}: the model of {run} is given no labels (it has no --condition): leave it out"
+        )
+    if label >= loaded.num_classes:
+        raise ValueError(f"--label must be between 0 and {loaded.num_classes - 1}, the labels of {run}, got {label}")
+
+
+def images(
+    options: WithImages, loaded: Loaded, names: Sequence[str], argument: str = "IMAGE"
+) -> tuple[jax.Array, np.ndarray | None]:
+    """The images of those names as the model sees them, `[N, H, W, C]`, and the labels `[N]` that it is given.
+
+    Args:
+      options: options of the command.
+      loaded: the model.
+      names: picture files, or numbers of test images.
+      argument: name of the argument that gave them, for messages.
+
+    Returns:
+      Images, and labels: that of --label, or of each test image its own; None if the model is given none.
+
+    Raises:
+      ValueError: if a name is neither a picture file nor the number of a test image, or a label is unknown.
+    """
+    check_label(options.label, loaded)
+    test: ShownImages | None = None
+    pixels, labels = [], []
+    for name in names:
+        if not name.isdecimal():
+            if loaded.num_classes is not None and options.label is None:
+                raise ValueError(f"{argument} {name}: a picture file has no label, which the model needs: give --label")
+            try:
+                pixels.append(read_image(name, loaded.image_shape, options.resize))
+            except ValueError as error:
+                raise ValueError(
+                    f"{argument} must be a picture file, or the number of a test image, got {name}: {error}"
+                ) from error
+            continue
+        if test is None:
+            test = images_of(loaded, options.data_dir)
+        if int(name) >= len(test.pixels):
+            raise ValueError(
+                f"{argument} must be a picture file, or the number of a test image from 0 to "
+                f"{len(test.pixels) - 1}, got {name}"
+            )
+        pixels.append(test.pixels[int(name)])
+        if test.labels is not None:
+            labels.append(test.labels[int(name)])
+    xs = as_the_model_sees(loaded, np.stack(pixels))
+    if loaded.num_classes is None:
+        return xs, None
+    return xs, np.asarray(labels if options.label is None else [options.label] * len(pixels), np.int32)

@@ -1,0 +1,35 @@
+"""`vae-jax report`: the figures and the report of a finished run, made anew."""
+
+from __future__ import annotations
+
+import webbrowser
+from collections.abc import Callable
+
+from vae_jax.atomic import check_writable
+from vae_jax.cli.options import Report
+from vae_jax.runs.folder import RunFolder
+from vae_jax.runs.loading import checked_summary, open_run
+from vae_jax.runs.reporting.report import write_pages
+from vae_jax.text import printable
+
+
+def prepare_report(options: Report) -> Callable[[], None]:
+    folder = RunFolder(options.run, "RUN")
+    summary = checked_summary(folder)
+    prepared, trained = open_run(options.run, options.data_dir)
+    check_writable(folder.path, "RUN")
+    folder.lock()
+
+    def work() -> None:
+        try:
+            outcome = prepared.recipe.kind.redraw(prepared, trained, summary)
+            write_pages(
+                prepared.recipe, prepared.settings, folder, outcome._replace(summary=summary | dict(outcome.summary))
+            )
+        finally:
+            folder.unlock()
+        print(f"report: {printable(folder.report)}")
+        if options.open:
+            webbrowser.open(folder.report.resolve().as_uri())
+
+    return work

@@ -1,0 +1,76 @@
+"""`vae-jax score`: the ELBO and the reconstruction error of every example of a data set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from vae_jax.cli.row_options import Score
+from vae_jax.cli.rows import prepare_rows, rows_of, write_rows
+from vae_jax.evaluation import ImportanceSampled, ScoredExamples, importance_warning
+from vae_jax.evaluation._each import encoded_at, scored_at
+from vae_jax.row_files import Rows
+from vae_jax.runs.images.problem import with_labels
+from vae_jax.runs.loading import Loaded
+from vae_jax.runs.progress import say
+
+
+def prepare_score(options: Score) -> Callable[[], None]:
+    work = prepare_rows(options, options.output, "scores.csv", lambda loaded: _check(options, loaded))
+
+    def compute(*batch: Any) -> ScoredExamples:
+        return scored_at(*batch, options.elbo_samples, options.nll_samples)
+
+    def write() -> None:
+        kept: list[ImportanceSampled] = []
+        rows = _rows(rows_of(work, compute, "scoring"), kept)
+        write_rows(work, _sorted(rows) if options.sort else (row for row, _ in rows), "scores")
+        if kept:
+            whole = jax.tree.map(lambda *parts: np.concatenate(parts), *kept)
+            if warning := importance_warning(whole, options.nll_samples):
+                say(f"warning: {warning}")
+
+    return write
+
+
+def _check(options: Score, loaded: Loaded) -> None:
+    """Refuses importance samples of a model that has none to give, and says if it has no ELBO; nothing is computed."""
+    model, run = loaded.model, f"RUN {loaded.folder.path}"
+    xs = with_labels(jnp.zeros((1, *loaded.image_shape)), np.zeros(1, np.int32), loaded.num_classes)
+    shapes = jax.eval_shape(lambda params: encoded_at(model, params, xs), loaded.params)
+    key, index = jax.random.key(0), jnp.zeros(1, jnp.int32)
+    scored = jax.eval_shape(lambda params: scored_at(model, params, key, index, xs, 1, 0), loaded.params)
+    if options.nll_samples and shapes.codes is not None:
+        raise ValueError(
+            f"--nll-samples {options.nll_samples}: z of {run} is codes, of which nothing is random, so the ELBO "
+            "is all there is: leave it out"
+        )
+    if options.nll_samples and scored.elbo is None:
+        raise ValueError(f"--nll-samples {options.nll_samples}: the posterior of {run} has no density: leave it out")
+    if scored.elbo is None:
+        say(f"{run} has no ELBO: the score is the reconstruction error")
+
+
+def _rows(batches: Iterator[tuple[dict[str, Any], ScoredExamples]], kept: list[ImportanceSampled]) -> Iterator[Any]:
+    """Rows of each batch with its scores; what was drawn for log p(x) is added to `kept`."""
+    for about, scored in batches:
+        columns: dict[str, Any] = {"elbo": scored.elbo}
+        if scored.importance is not None:
+            kept.append(scored.importance)
+            columns["log_likelihood"] = scored.importance.log_likelihood
+            columns["effective_sample_size"] = scored.importance.effective_sample_size
+        columns |= {"distortion": scored.distortion, "mse": scored.mse}
+        yield about | {name: values for name, values in columns.items() if values is not None}, scored.score
+
+
+def _sorted(batches: Iterator[Any]) -> Iterator[Rows]:
+    """All rows at once: first those whose score is not a number, then the others from the lowest score up."""
+    rows, scores = zip(*batches, strict=True)
+    score = np.concatenate(scores)
+    order = np.argsort(np.where(np.isnan(score), -np.inf, score), kind="stable")
+    whole = {name: np.concatenate([part[name] for part in rows])[order] for name in rows[0]}
+    yield whole | {"name": whole["name"].tolist()}

@@ -1,0 +1,181 @@
+"""`vae-jax train RECIPE`, and the scripts in experiments/: from a command line to a finished run."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import shlex
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import tyro
+
+from vae_jax.cli.exits import exit_in_a_line, exit_on_bad_input
+from vae_jax.cli.flags import flags_of
+from vae_jax.cli.options import Train
+from vae_jax.data import Unreadable
+from vae_jax.evaluation import measure_vae
+from vae_jax.runs.checks import check_settings
+from vae_jax.runs.config import check_experiment, settings_of_run, upgraded
+from vae_jax.runs.fitting.resume import restore_if_damaged
+from vae_jax.runs.fitting.signals import terminated_as_interrupted
+from vae_jax.runs.folder import RunFolder
+from vae_jax.runs.machine import keep_compiled_programs
+from vae_jax.runs.pipeline import run
+from vae_jax.runs.preparation import prepare
+from vae_jax.runs.processes import ending_together, join_processes
+from vae_jax.runs.progress import say
+from vae_jax.runs.recipe import Recipe
+from vae_jax.runs.recipes import RECIPES
+from vae_jax.runs.reporting.summaries import any_diverged
+from vae_jax.text import printable
+from vae_jax.training import Diverged, DoesNotFit
+from vae_jax.training.checkpoints import OtherRun
+from vae_jax.training.distributed import from_writer, is_writer
+
+
+def parse(recipe: Recipe, defaults: Any, description: str | None, prog: str, arguments: Sequence[str] | None) -> Any:
+    """Settings of a command line.
+
+    Args:
+      recipe: recipe to train.
+      defaults: settings that the command line does not give.
+      description, prog: for `--help`.
+      arguments: words of the command line; None: those of the process.
+    """
+    flags = flags_of(defaults)
+    parsed = tyro.cli(
+        type(flags),
+        default=flags,
+        description=description,
+        prog=prog,
+        args=arguments,
+        config=(tyro.conf.OmitArgPrefixes,),
+    )
+    values = [dataclasses.asdict(getattr(parsed, field.name)) for field in dataclasses.fields(parsed)]
+    return type(recipe.defaults)(**{name: value for part in values for name, value in part.items()})
+
+
+def main(
+    recipe: Recipe, description: str | None, prog: str | None = None, arguments: Sequence[str] | None = None
+) -> None:
+    """Runs a recipe, as `python -m experiments.NAME` or `vae-jax train NAME`.
+
+    Progress, messages and the place of the report go to stderr; on stdout comes the summary, one line of JSON, and
+    nothing else. Exit codes: 0; 1 if training diverged; 2 if a setting, the data or the run folder is not as it must
+    be, with one line that says what would be right; 130 after Ctrl-C and 143 after SIGTERM. Of several processes only
+    the first writes to stdout.
+
+    Args:
+      recipe: recipe to train.
+      description: for `--help`.
+      prog: the command, for `--help`; None: the recipe's script.
+      arguments: words of the command line; None: those of the process.
+    """
+    keep_compiled_programs()
+    words = description, prog or f"python -m experiments.{recipe.name}", arguments
+    settings = parse(recipe, recipe.defaults, *words)
+    advice = "the same command with --run-dir and --resume goes on from the last checkpoint"
+    with ending_together(advice), exit_in_a_line(), terminated_as_interrupted():
+        with exit_on_bad_input():
+            if not settings.resume:  # those of the run are checked when it is prepared
+                check_settings(recipe, settings)
+            join_processes(settings)
+            if settings.resume:
+                # Parsed again over the run's own settings, so that what differs now is what the user typed.
+                settings = parse(recipe, _settings_to_resume(recipe, settings), *words)
+            prepared = prepare(recipe, settings)
+        folder, members = prepared.folder, recipe.kind.members(prepared.settings)
+        grid = "" if members[0].weight is None else f" and {len({member.weight for member in members})} weights"
+        with exit_if_training_ends_early(folder, f"--seeds {prepared.settings.seeds}{grid}", settings.resume):
+            summary = run(prepared)
+        if summary:
+            say(f"report: {folder.report}")
+            measures = recipe.measure is not None and recipe.measure(prepared.settings) is measure_vae
+            if measures and recipe.command is not None and summary.get("nll") is None:
+                say(f"likelihood: vae-jax evaluate {shlex.quote(str(folder.path))}")
+            print(json.dumps(summary, allow_nan=False))
+            if any_diverged(summary):
+                sys.exit(1)
+
+
+def _settings_to_resume(recipe: Recipe, settings: Any) -> Any:
+    if settings.run_dir is None:
+        raise ValueError("--resume needs --run-dir, the folder of the run to continue")
+    folder = RunFolder(settings.run_dir)
+
+    def upgrade(config: Mapping[str, Any]) -> dict[str, Any]:
+        check_experiment(recipe, config, folder)
+        return upgraded(recipe, config)
+
+    if is_writer():
+        restore_if_damaged(folder, upgrade)
+    from_writer(None)  # the others read it after that
+    return settings_of_run(recipe, settings, folder)
+
+
+@contextlib.contextmanager
+def exit_if_training_ends_early(folder: RunFolder, flags: str, resumed: bool) -> Iterator[None]:
+    """Turns an error that ends training early into a message on stderr and an exit code.
+
+    1 if it diverged; 2 if the models do not fit, the checkpoints are those of another run, or an image cannot be read;
+    else as `exit_in_a_line`.
+
+    Args:
+      folder: folder of the run; it is removed if the run could not begin.
+      flags: flags that decide the number of models, for the message that they do not fit.
+      resumed: whether the run was there before.
+    """
+    with exit_in_a_line(f"--run-dir {printable(folder.path)} --resume continues"):
+        try:
+            yield
+        except Diverged as error:
+            place = printable(folder.path)
+            print(f"error: {printable(error)}\nIts last finite parameters are in {place}.", file=sys.stderr)
+            sys.exit(1)
+        except OtherRun as error:
+            print(f"error: {printable(error)}", file=sys.stderr)
+            sys.exit(2)
+        except Unreadable as error:
+            print(f"error: {printable(error)} --run-dir {printable(folder.path)} --resume continues", file=sys.stderr)
+            sys.exit(2)
+        except DoesNotFit as error:
+            if not resumed:
+                folder.remove_unless_trained()
+            print(f"error: {flags}: {printable(error)}", file=sys.stderr)
+            sys.exit(2)
+        except ValueError:
+            if folder.path.is_dir():
+                raise
+            print(f"error: {printable(folder.path)} is gone: it was removed during the run", file=sys.stderr)
+            sys.exit(1)
+
+
+if TYPE_CHECKING:
+    RecipeFlags = Any
+else:
+    RecipeFlags = tyro.extras.subcommand_type_from_defaults(
+        {name: flags_of(recipe.defaults) for name, recipe in RECIPES.items()},
+        {name: recipe.description for name, recipe in RECIPES.items()},
+        sort_subcommands=False,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainByRecipe(Train):
+    __doc__ = Train.__doc__
+
+    recipe: RecipeFlags
+
+
+def is_recipe(words: list[str]) -> bool:
+    """Returns whether the command line is `train RECIPE ...` with a known recipe."""
+    return words[:1] == ["train"] and words[1:2] != [] and words[1] in RECIPES
+
+
+def train(words: list[str]) -> None:
+    """Runs a command line for which `is_recipe` holds, as the recipe's own script does."""
+    recipe = RECIPES[words[1]]
+    main(recipe, recipe.description, f"vae-jax train {recipe.name}", words[2:])

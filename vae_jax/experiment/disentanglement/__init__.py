@@ -1,1 +1,0 @@
-"""The disentanglement experiment: many models at once, scored against known factors."""

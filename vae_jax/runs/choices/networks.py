@@ -1,0 +1,65 @@
+"""Encoder and decoder networks by name."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from vae_jax.networks import (
+    Network,
+    conv_decoder,
+    conv_encoder,
+    mlp_decoder,
+    mlp_encoder,
+    resnet_decoder,
+    resnet_encoder,
+)
+from vae_jax.runs.choices._choice import Axis, Choice
+
+
+class Shapes(NamedTuple):
+    """Sizes that an encoder and its decoder must have, and where the decoder starts."""
+
+    image: tuple[int, ...]  # (H, W, C)
+    encoder_outputs: int
+    latent_dim: int
+    decoder_outputs: tuple[int, ...]
+    output_bias: Any
+    context_size: int  # length of the vector of side information; 0: none
+
+
+def _mlp(shapes: Shapes, *, hidden: tuple[int, ...]) -> tuple[Network, Network]:
+    context: dict[str, Any] = {"context_size": shapes.context_size}
+    encoder = mlp_encoder(shapes.image, shapes.encoder_outputs, hidden, **context)
+    return encoder, mlp_decoder(shapes.latent_dim, shapes.decoder_outputs, hidden[::-1], shapes.output_bias, **context)
+
+
+def _conv(shapes: Shapes, *, hidden: tuple[int, ...], channels: tuple[int, ...]) -> tuple[Network, Network]:
+    if len(hidden) != 1:
+        raise ValueError(f"--network conv has one dense layer: --hidden takes one width, got {hidden}")
+    context: dict[str, Any] = {"context_size": shapes.context_size}
+    encoder = conv_encoder(shapes.image, shapes.encoder_outputs, channels, hidden[0], **context)
+    decoder = conv_decoder(
+        shapes.latent_dim, shapes.decoder_outputs, channels, hidden[0], shapes.output_bias, **context
+    )
+    return encoder, decoder
+
+
+def _residual(
+    shapes: Shapes, *, channels: tuple[int, ...], residual_hidden: int, residual_layers: int
+) -> tuple[Network, Network]:
+    layers = {
+        "residual_hidden": residual_hidden,
+        "residual_layers": residual_layers,
+        "context_size": shapes.context_size,
+    }
+    encoder = resnet_encoder(shapes.image, shapes.encoder_outputs, channels, **layers)
+    bias = shapes.output_bias
+    return encoder, resnet_decoder(shapes.latent_dim, shapes.decoder_outputs, channels, output_bias=bias, **layers)
+
+
+NETWORKS = Axis(
+    "network",
+    Choice("mlp", _mlp, "dense layers (multilayer perceptron)", (mlp_encoder,)),
+    Choice("conv", _conv, "4x4 convolutions of stride 2 and a dense layer", (conv_encoder,)),
+    Choice("residual", _residual, "convolutions of stride 2, residual layers and a dense layer", (resnet_encoder,)),
+)

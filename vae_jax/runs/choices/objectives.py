@@ -1,0 +1,266 @@
+"""Training objectives by name, and the warm-up of their KL."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import optax
+from jax.typing import ArrayLike
+
+from vae_jax import objectives
+from vae_jax.models import with_discriminator
+from vae_jax.models._model import Model
+from vae_jax.networks import Network, mlp_encoder
+from vae_jax.objectives import Objective, schedules
+from vae_jax.runs.choices._choice import Axis, Choice
+from vae_jax.training import partitioned
+
+# Settings that are the weight of an objective's own term.
+WEIGHTS = ("beta", "gamma", "lambda_")
+
+
+class Facts(NamedTuple):
+    """Facts about a run that its objective is built from, beside the objective's own numbers."""
+
+    latent_dim: int
+    num_examples: int  # training examples
+    num_steps: int  # training steps
+    closed_form_kl: bool  # whether KL(q(z | x) || p(z)) has a closed form
+    kl_weight: ArrayLike = 1.0  # weight of the KL in a warm-up, from 0 to 1
+
+
+@dataclasses.dataclass(frozen=True)
+class ObjectiveChoice(Choice):
+    """A training objective; `build` takes a `Facts`."""
+
+    warms_up: bool = False  # whether `build` uses kl_weight
+    model: Callable[[Model, int], Model] = lambda model, latent_dim: model  # adds the networks that it needs
+    optimizer: Callable[[optax.GradientTransformation], optax.GradientTransformation] = lambda own: own
+    either_kl: bool = False  # whether it takes the KL in closed form if there is one, and by the draw of z otherwise
+    weighs: str = ""  # term that its weight weighs
+    by_length: bool = False  # whether the loss of a step depends on how many steps the run has
+    in_pairs: bool = False  # whether it is trained on pairs of examples that share some of their factors
+
+    @property
+    def weight(self) -> str | None:
+        """Name of the setting that is the weight of its own term; None if it has none."""
+        return next((name for name in WEIGHTS if name in self.flags), None)
+
+
+def build_objective(settings: Any, facts: Facts, warm_up_steps: int = 0, **instead: Any) -> Objective:
+    """The objective that the settings name, with a linear warm-up of its KL over so many steps.
+
+    Args:
+      settings: settings of the run.
+      facts: facts about the run.
+      warm_up_steps: 0: no warm-up.
+      instead: values in place of those of the settings, which may be traced.
+    """
+    make = lambda weight: OBJECTIVES.build(settings, facts._replace(kl_weight=weight), **instead)
+    return objectives.scheduled(make, schedules.linear(warm_up_steps)) if warm_up_steps else make(1.0)
+
+
+def _weighted(facts: Facts, beta: ArrayLike) -> Objective:
+    """Distortion and beta times the rate: in closed form if there is one, else by the draw of z."""
+    make = objectives.beta_vae_loss if facts.closed_form_kl else objectives.sampled_beta_vae_loss
+    return make(beta)
+
+
+def _elbo(facts: Facts) -> Objective:
+    if not isinstance(facts.kl_weight, float):  # an array: that of a warm-up
+        return _weighted(facts, facts.kl_weight)
+    return objectives.negative_elbo if facts.closed_form_kl else objectives.negative_sampled_elbo
+
+
+def _stl(facts: Facts) -> Objective:
+    if not isinstance(facts.kl_weight, float):
+        return objectives.stl_beta_vae_loss(facts.kl_weight)
+    return objectives.negative_stl
+
+
+def discriminator(latent_dim: int) -> Network:
+    """Six layers of 1000, as in Kim & Mnih 2018 (arXiv:1802.05983), appendix A."""
+    return mlp_encoder((latent_dim,), 1, (1000,) * 6, lambda x: jax.nn.leaky_relu(x, 0.2))
+
+
+def _capacity(facts: Facts, *, gamma: ArrayLike = 1000.0, max_capacity: float = 25.0) -> Objective:
+    rise = schedules.linear(max(1, facts.num_steps // 3), 0.0, max_capacity)
+    return objectives.scheduled(lambda nats: objectives.capacity_loss(gamma, nats), rise)
+
+
+def _info(facts: Facts, *, lambda_: ArrayLike = 1000.0) -> Objective:
+    return objectives.info_vae_loss(1.0, lambda_, objectives.gaussian_kernel(facts.latent_dim**2 / 2))
+
+
+def _wae(facts: Facts, *, lambda_: ArrayLike = 10.0) -> Objective:
+    return objectives.wae_mmd_loss(lambda_, objectives.inverse_multiquadratic_kernel(2 * facts.latent_dim))
+
+
+def _row(
+    name: str,
+    build: Callable[..., Objective],
+    help: str,
+    *cites: Any,
+    posteriors: tuple[str, ...] = ("delta",),
+    priors: tuple[str, ...] = (),
+    **more: Any,
+) -> ObjectiveChoice:
+    """A row; `posteriors` and `priors` are those that it does not go with."""
+    not_with = {"posterior": posteriors} | ({"prior": priors} if priors else {})
+    return ObjectiveChoice(name, build, help, cites, not_with, **more)
+
+
+_TRAINED = ("mixture", "vamp")  # priors without a KL in closed form
+_FULL = ("delta", "full_covariance")  # posteriors whose dimensions are not independent, or that have no density
+OBJECTIVES = Axis(
+    "objective",
+    _row("elbo", _elbo, "evidence lower bound (ELBO)", objectives.negative_elbo, warms_up=True, either_kl=True),
+    _row(
+        "beta",
+        lambda facts, *, beta=4.0: _weighted(facts, facts.kl_weight * beta),
+        "beta-VAE: the rate (KL) has the weight beta",
+        objectives.beta_vae_loss,
+        warms_up=True,
+        either_kl=True,
+        weighs="the rate",
+    ),
+    _row(
+        "iwae",
+        lambda facts, *, samples=5: objectives.negative_iwae(samples, beta=facts.kl_weight),
+        "importance-weighted bound",
+        objectives.negative_iwae,
+        warms_up=True,
+    ),
+    _row(
+        "miwae",
+        lambda facts, *, bounds=2, samples=5: objectives.negative_miwae(bounds, samples, beta=facts.kl_weight),
+        "mean of several importance-weighted bounds",
+        objectives.negative_miwae,
+        warms_up=True,
+    ),
+    _row(
+        "piwae",
+        lambda facts, *, bounds=2, samples=5: objectives.negative_piwae(bounds, samples, beta=facts.kl_weight),
+        "gradient of iwae for the decoder, of miwae for the encoder",
+        objectives.negative_piwae,
+        warms_up=True,
+    ),
+    _row(
+        "ciwae",
+        lambda facts, *, share=0.5, samples=5: objectives.negative_ciwae(samples, share, kl_weight=facts.kl_weight),
+        "mix of the ELBO and the importance-weighted bound",
+        objectives.negative_ciwae,
+        warms_up=True,
+    ),
+    _row(
+        "dreg",
+        lambda facts, *, samples=5: objectives.negative_dreg(samples, beta=facts.kl_weight),
+        "importance-weighted bound with the doubly reparameterized gradient",
+        objectives.negative_dreg,
+        warms_up=True,
+    ),
+    _row("stl", _stl, "ELBO with the path-derivative gradient", objectives.negative_stl, warms_up=True),
+    _row(
+        "renyi",
+        lambda facts, *, alpha=0.5, samples=5: objectives.negative_renyi(samples, alpha, beta=facts.kl_weight),
+        "Renyi bound of order alpha",
+        objectives.negative_renyi,
+        warms_up=True,
+    ),
+    _row(
+        "free_bits",
+        lambda facts, *, free_bits=0.5: objectives.free_bits_loss(free_bits, beta=facts.kl_weight),
+        "ELBO without the first nats of the KL in each dimension of z",
+        objectives.free_bits_loss,
+        warms_up=True,
+        posteriors=_FULL,
+        priors=_TRAINED,
+    ),
+    _row(
+        "capacity",
+        _capacity,
+        "rate held at a capacity that rises during training",
+        objectives.capacity_loss,
+        priors=_TRAINED,
+        by_length=True,
+        weighs="the distance of the rate from the capacity",
+    ),
+    _row(
+        "beta_tc",
+        lambda facts, *, beta=6.0: objectives.beta_tcvae_loss(beta, objectives.stratified(facts.num_examples)),
+        "beta-TCVAE: the total correlation has the weight beta",
+        objectives.beta_tcvae_loss,
+        objectives.stratified,
+        posteriors=_FULL,
+        priors=_TRAINED,
+        weighs="the total correlation",
+    ),
+    _row(
+        "factor",
+        lambda facts, *, gamma=30.0: objectives.factor_vae_loss(gamma, discriminator(facts.latent_dim).apply),
+        "FactorVAE: total correlation estimated by a discriminator",
+        objectives.factor_vae_loss,
+        with_discriminator,
+        priors=_TRAINED,
+        model=lambda model, latent_dim: with_discriminator(model, discriminator(latent_dim)),
+        # Rate and decays of the paper, appendix A.
+        optimizer=lambda own: partitioned(own, {"discriminator": optax.adam(1e-4, b1=0.5, b2=0.9)}),
+        weighs="the total correlation",
+    ),
+    _row(
+        "dip_i",
+        lambda facts, *, lambda_=10.0: objectives.dip_vae_i_loss(lambda_),
+        "DIP-VAE-I: covariance of the posterior means near the identity",
+        objectives.dip_vae_i_loss,
+        posteriors=_FULL,
+        priors=_TRAINED,
+        weighs="the distance of the covariance of the means from the identity",
+    ),
+    _row(
+        "dip_ii",
+        lambda facts, *, lambda_=10.0: objectives.dip_vae_ii_loss(lambda_),
+        "DIP-VAE-II: covariance of the codes near the identity",
+        objectives.dip_vae_ii_loss,
+        posteriors=_FULL,
+        priors=_TRAINED,
+        weighs="the distance of the covariance of the codes from the identity",
+    ),
+    _row(
+        "info",
+        _info,
+        "InfoVAE: MMD between codes and prior instead of the KL",
+        objectives.info_vae_loss,
+        priors=_TRAINED,
+        weighs="the MMD between codes and prior",
+    ),
+    _row(
+        "wae",
+        _wae,
+        "Wasserstein autoencoder: MMD between codes and prior instead of the KL",
+        objectives.wae_mmd_loss,
+        weighs="the MMD between codes and prior",
+    ),
+    _row(
+        "ada_gvae",
+        lambda facts, *, beta=1.0: objectives.ada_gvae_loss(beta),
+        "Ada-GVAE, trained on pairs of images that share most factors",
+        objectives.ada_gvae_loss,
+        posteriors=_FULL,
+        priors=_TRAINED,
+        in_pairs=True,
+        weighs="the rate",
+    ),
+    _row(
+        "reconstruction",
+        lambda facts: objectives.reconstruction_loss,
+        "distortion alone, for an autoencoder",
+        objectives.reconstruction_loss,
+        posteriors=("normal", "full_covariance"),
+    ),
+)
+# Objectives of runs on images, and of runs with a grid of weights.
+ON_IMAGES = OBJECTIVES.only(lambda choice: not choice.in_pairs)
+WEIGHTED = OBJECTIVES.only(lambda choice: choice.weight)

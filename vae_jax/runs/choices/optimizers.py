@@ -1,0 +1,164 @@
+"""Optimizers of optax by name, and the schedules of their learning rate."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import optax
+import optax.contrib
+
+from vae_jax.runs.choices._choice import Axis, Choice
+from vae_jax.training import as_trained, averaged, averaged_params
+
+Evaluated = Callable[[Any, Any], Any]  # (opt_state, params) -> the parameters that are validated and kept
+
+
+class Optimizer(NamedTuple):
+    """An optimizer, and the parameters that are kept of what it trains."""
+
+    transformation: optax.GradientTransformation
+    evaluated: Evaluated = as_trained
+
+
+@dataclasses.dataclass(frozen=True)
+class OptimizerChoice(Choice):
+    """An optimizer; `build` takes the learning rate by step."""
+
+    averages: bool = False  # whether it is evaluated at an average of the weights by itself
+
+
+def _plain(make: Callable[..., optax.GradientTransformation]) -> Callable[..., Optimizer]:
+    return lambda rate: Optimizer(make(rate))
+
+
+def _decaying(make: Callable[..., optax.GradientTransformation], decay: float) -> Callable[..., Optimizer]:
+    return lambda rate, *, weight_decay=decay: Optimizer(make(rate, weight_decay=weight_decay))
+
+
+def _schedule_free(rate: optax.ScalarOrSchedule, *, weight_decay: float = 0.0) -> Optimizer:
+    make = optax.contrib.schedule_free_adamw(rate(0) if callable(rate) else rate, weight_decay=weight_decay)
+    return Optimizer(make, optax.contrib.schedule_free_eval_params)
+
+
+_NOT_CONSTANT = ("linear", "cosine", "warmup_cosine", "exponential")
+OPTIMIZERS = Axis(
+    "optimizer",
+    OptimizerChoice("adam", _plain(optax.adam), "Adam (Kingma & Ba 2015)"),
+    OptimizerChoice("adamw", _decaying(optax.adamw, 1e-4), "Adam with decoupled weight decay"),
+    OptimizerChoice("nadam", _plain(optax.nadam), "Adam with Nesterov momentum"),
+    OptimizerChoice("nadamw", _decaying(optax.nadamw, 1e-4), "Adam with Nesterov momentum and decoupled weight decay"),
+    OptimizerChoice("radam", _plain(optax.radam), "rectified Adam"),
+    OptimizerChoice("adabelief", _plain(optax.adabelief), "AdaBelief"),
+    OptimizerChoice(
+        "adamax", _plain(optax.adamax), "Adam with the largest recent gradient instead of the second moment"
+    ),
+    OptimizerChoice("ademamix", _decaying(optax.contrib.ademamix, 0.0), "Adam with two averages of the gradient"),
+    OptimizerChoice("lamb", _decaying(optax.lamb, 0.0), "LAMB, for large batches"),
+    OptimizerChoice("lion", _decaying(optax.lion, 1e-3), "Lion, whose step is the sign of a momentum"),
+    OptimizerChoice("muon", _decaying(optax.contrib.muon, 0.0), "Muon for matrices, Adam for the rest"),
+    OptimizerChoice(
+        "prodigy", _decaying(optax.contrib.prodigy, 0.0), "Prodigy; the learning rate is a factor, usually 1"
+    ),
+    OptimizerChoice("rmsprop", _plain(optax.rmsprop), "RMSProp"),
+    OptimizerChoice(
+        "sgd",
+        lambda rate, *, momentum=0.9: Optimizer(optax.sgd(rate, momentum=momentum or None)),
+        "gradient descent with momentum",
+    ),
+    OptimizerChoice(
+        "schedule_free",
+        _schedule_free,
+        "AdamW without a schedule, evaluated at an average of its iterates",
+        # The evaluated average is read from its own state, which a partition of the parameters would wrap.
+        not_with={"schedule": _NOT_CONSTANT, "objective": ("factor",)},
+        averages=True,
+    ),
+)
+# Names of optax that are no optimizers of a training step, and why.
+_OTHERS = {
+    "sam": "needs the gradient at a second point, and a training step gives it one",
+    "reduce_on_plateau": "scales the steps of another optimizer, and is none itself",
+    "lbfgs": "needs the loss along a line, and a training step gives it the loss at a point",
+    "sophia": "needs the Hessian, and a training step gives it the gradient",
+}
+
+
+def check_optimizer(settings: Any) -> None:
+    """Checks the optimizer that the settings name.
+
+    Raises:
+      ValueError: it is none, it needs more than the gradient, or it averages the weights by itself and --ema does too.
+    """
+    name = settings.optimizer
+    if name in _OTHERS:
+        raise ValueError(f"--optimizer {name} {_OTHERS[name]}: give one of {', '.join(OPTIMIZERS.names)}")
+    if name not in OPTIMIZERS.names:
+        raise ValueError(f"--optimizer must be one of {', '.join(OPTIMIZERS.names)}, got {name}")
+    if settings.ema is not None and OPTIMIZERS[name].averages:
+        raise ValueError(
+            f"--ema averages the weights, and --optimizer {name} is evaluated at an average of its own: leave one out"
+        )
+
+
+def make_optimizer(
+    settings: Any, rate: optax.ScalarOrSchedule, around: Callable[[optax.GradientTransformation], Any] = lambda own: own
+) -> Optimizer:
+    """The optimizer that the settings name, with clipping of the gradient and an average of the weights if they say so.
+
+    Args:
+      settings: settings of the run.
+      rate: the learning rate, or by step.
+      around: wraps the optimizer, to give parts of the parameters optimizers of their own.
+    """
+    optimizer, evaluated = OPTIMIZERS.build(settings, rate)
+    if settings.clip_norm is not None:
+        optimizer = optax.chain(optax.clip_by_global_norm(settings.clip_norm), optimizer)
+        of_last = evaluated
+        evaluated = lambda state, params: of_last(state[-1], params)
+    optimizer = around(optimizer)
+    if settings.ema is None:
+        return Optimizer(optimizer, evaluated)
+    return Optimizer(averaged(optimizer, settings.ema), averaged_params)
+
+
+def _warmup_steps(total_steps: int) -> int:
+    # At least one step is left to the cosine: a run of a single step warms up in none.
+    return min(max(1, total_steps // 20), total_steps - 1)
+
+
+def _warmup_cosine(peak: float, steps: int) -> optax.Schedule:
+    return optax.warmup_cosine_decay_schedule(0.0, peak, _warmup_steps(steps), steps)
+
+
+SCHEDULES = Axis(
+    "schedule",
+    Choice("constant", lambda peak, steps: optax.constant_schedule(peak), "peak learning rate at every step"),
+    Choice("linear", lambda peak, steps: optax.linear_schedule(peak, 0.0, steps), "falls to 0 linearly"),
+    Choice("cosine", lambda peak, steps: optax.cosine_decay_schedule(peak, steps), "falls to 0 by half a cosine"),
+    Choice("warmup_cosine", _warmup_cosine, "rises from 0 over the first twentieth of the steps, then falls as cosine"),
+    Choice(
+        "exponential",
+        lambda peak, steps: optax.exponential_decay(peak, steps, 0.01),
+        "falls exponentially to a hundredth",
+    ),
+)
+
+
+def make_schedule(name: str, learning_rate: float, total_steps: int) -> optax.Schedule:
+    """The learning rate as a function of the step, over total_steps.
+
+    Args:
+      name: one of `SCHEDULES`.
+      learning_rate: its peak, above 0.
+      total_steps: steps of the run.
+
+    Raises:
+      ValueError: for an unknown name, or a learning rate that is not above 0.
+    """
+    if name not in SCHEDULES.names:
+        raise ValueError(f"schedule must be one of {', '.join(SCHEDULES.names)}, got {name!r}")
+    if not learning_rate > 0:
+        raise ValueError(f"learning_rate must be above 0, got {learning_rate}")
+    return SCHEDULES[name].build(learning_rate, total_steps)

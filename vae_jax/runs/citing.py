@@ -1,0 +1,58 @@
+"""Public functions of vae_jax that a run uses, by its configuration; their sources are cited for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from vae_jax.data import _digits as digits
+from vae_jax.data import _dsprites as dsprites
+from vae_jax.data import _squares as squares
+from vae_jax.data import sprites
+from vae_jax.evaluation import importance_sampling
+from vae_jax.models import conditional
+from vae_jax.networks import in_precision, rematerialized
+from vae_jax.quantizers import k_means
+from vae_jax.runs.config import upgraded
+from vae_jax.runs.folder import RunFolder
+from vae_jax.runs.loading import recipe_of
+
+# Data that this library brings; users know where theirs is from.
+_DATA: dict[str, Any] = {
+    "digits": digits.load_digits,
+    "mnist": digits.load_digits,
+    "sprites": sprites.render,
+    "sprites_color": sprites.render,
+    "sprites_noisy": sprites.render,
+    "squares": squares,
+    "dsprites": dsprites.load_dsprites,
+}
+# (field, value) -> the function that the run then uses.
+_OTHERS: dict[tuple[str, Any], Any] = {
+    ("condition", "labels"): conditional,
+    ("precision", "bfloat16"): in_precision,
+    ("rematerialize", True): rematerialized,
+}
+# Field -> the function that the run uses if the number is above 0.
+_COUNTS: dict[str, Any] = {"k_means_images": k_means, "nll_samples": importance_sampling}
+
+
+def used_by_run(path: Path) -> tuple[Any, ...]:
+    """The functions, classes and modules of vae_jax that the run in a folder uses.
+
+    Raises:
+      ValueError: if the folder holds no run, or one of a recipe that this version does not know.
+    """
+    folder = RunFolder(path, "the run")
+    recipe, summary = recipe_of(folder), folder.summary() or {}
+    config = upgraded(recipe, folder.config())
+    # The likelihood may have been measured after the training.
+    config |= {name: summary[name] for name in _COUNTS if name in summary}
+    used = list(recipe.cites)
+    for axis in recipe.axes:
+        value = config.get(axis.setting)
+        if value in axis.names:
+            used += axis[value].cites
+    used += [part for (field, value), part in _OTHERS.items() if config.get(field) == value]
+    used += [part for field, part in _COUNTS.items() if isinstance(config.get(field), int) and config[field] > 0]
+    return (*used, *(part for name, part in _DATA.items() if name == config.get("data")))

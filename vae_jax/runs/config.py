@@ -1,0 +1,137 @@
+"""Conversions of settings: to `config.json` and back, and to the command line that gives them."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from vae_jax.runs.checks import with_defaults
+from vae_jax.runs.choices import OBJECTIVES
+from vae_jax.runs.folder import RunFolder
+from vae_jax.runs.limits import check_numbers, flag_of
+from vae_jax.runs.recipe import Recipe
+from vae_jax.runs.settings import PLACES
+
+
+def run_config(recipe: Recipe, settings: Any) -> dict[str, Any]:
+    """Content of `config.json`: all settings that decide the numbers, not where things lie."""
+    fields = dataclasses.asdict(settings)
+    return {"experiment": recipe.name} | {name: fields[name] for name in fields if name not in PLACES}
+
+
+def settings_of_run(recipe: Recipe, places: Any, folder: RunFolder) -> Any:
+    """Settings of the run that the folder holds.
+
+    Args:
+      recipe: the one whose run it must be.
+      places: settings of that recipe's class; where data and run lie is taken from them.
+      folder: folder of the run.
+
+    Raises:
+      ValueError: if the folder holds no run, one of another recipe, or one whose fields are not this version's or not
+        of their types.
+    """
+    config = folder.config()
+    check_experiment(recipe, config, folder)
+    expected = set(run_config(recipe, places))
+    given = upgraded(recipe, config) if folder.is_earlier() else config
+    if others := set(given) ^ expected:
+        raise ValueError(
+            f"{folder.argument} {folder.path} holds a run of another version of vae_jax (fields that differ: "
+            f"{', '.join(sorted(others))}); use the version that made it"
+        )
+    config = {name: value for name, value in given.items() if name != "experiment"}
+    settings = dataclasses.replace(places, **_typed(folder, config, type(places)))
+    check_numbers(settings, f"{folder.argument} {folder.path}: config.json")
+    return settings
+
+
+def check_experiment(recipe: Recipe, config: Mapping[str, Any], folder: RunFolder) -> None:
+    """Raises ValueError if the configuration of a run in the folder is of another recipe."""
+    if (other := config.get("experiment")) != recipe.name:
+        raise ValueError(f"{folder.argument} {folder.path} holds a run of experiments.{other}, not of {recipe.name}")
+
+
+# (recipe, field) of configurations of earlier versions: fields that had no effect.
+_DROPPED = {("vq_vae", "network"), ("vq_vae", "hidden")}
+_RENAMED_OBJECTIVES = {"tc": "beta_tc"}
+# The field of a weight's values, by the name of the weight.
+GRIDS = {"beta": "betas", "gamma": "gammas", "lambda_": "lambdas"}
+
+
+def upgraded(recipe: Recipe, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Brings a configuration that this or an earlier version wrote to this version.
+
+    Fields that came later have the recipe's defaults, with which earlier versions ran.
+    """
+    known = {name: value for name, value in config.items() if (recipe.name, name) not in _DROPPED}
+    objective = known.get("objective")
+    if "betas" in known and "gammas" not in known and isinstance(objective, str):
+        # Every weight was called beta, whatever its objective calls it.
+        known["objective"] = _RENAMED_OBJECTIVES.get(objective, objective)
+        known |= {grid: [] for grid in GRIDS.values()} | {GRIDS[_weight_name(known["objective"])]: known["betas"]}
+    return run_config(recipe, recipe.defaults) | known
+
+
+def _weight_name(objective: str) -> str:
+    return (OBJECTIVES[objective].weight if objective in OBJECTIVES.names else None) or "beta"
+
+
+def _typed(folder: RunFolder, config: Mapping[str, Any], settings: type) -> dict[str, Any]:
+    """The fields of a settings dataclass out of JSON; raises ValueError if one holds what it cannot."""
+    saved = {name: tuple(value) if isinstance(value, list) else value for name, value in config.items()}
+    kinds = get_type_hints(settings)
+    for name, value in saved.items():
+        if not _fits(value, kinds[name]):
+            kind = kinds[name].__name__ if isinstance(kinds[name], type) else str(kinds[name]).replace("typing.", "")
+            raise ValueError(
+                f"{folder.argument} {folder.path}: config.json must hold for {name} a value of the type "
+                f"{kind}, got {config[name]!r}"
+            )
+    return saved
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    """Returns whether a value of JSON is of a field's type; every value is of a type that JSON does not have."""
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin in (Union, UnionType):
+        return any(_fits(value, one) for one in arguments)
+    if origin is Literal:
+        return any(type(value) is type(one) and value == one for one in arguments)
+    if origin is tuple and isinstance(value, tuple):
+        kinds = arguments[:1] * len(value) if arguments[-1] is Ellipsis else arguments
+        return len(value) == len(kinds) and all(map(_fits, value, kinds))
+    if origin is tuple:
+        return False
+    if kind in (int, float):
+        return isinstance(value, (int, kind)) and not isinstance(value, bool)
+    return isinstance(value, kind) if kind in (bool, str, NoneType) else True
+
+
+def program_of(recipe: Recipe) -> list[str]:
+    """Words of the command that trains the recipe: the installed one, or its script."""
+    return shlex.split(recipe.command or f"python -m experiments.{recipe.name}")
+
+
+def to_finish(recipe: Recipe, path: Path) -> str:
+    """Command line that continues the run in a folder."""
+    return shlex.join([*program_of(recipe), "--run-dir", str(path), "--resume"])
+
+
+def as_command(recipe: Recipe, settings: Any) -> str:
+    """Command line that gives these settings again, in a folder of its own."""
+    words, defaults = program_of(recipe), with_defaults(recipe, recipe.defaults)
+    for field in dataclasses.fields(settings):
+        value, default = getattr(settings, field.name), getattr(defaults, field.name)
+        if field.name not in PLACES and value != default:
+            flag = flag_of(field.name)
+            if isinstance(value, bool):
+                words.append(f"--{flag}" if value else f"--no-{flag}")
+                continue
+            values = value if isinstance(value, tuple) else (value,)
+            words += [f"--{flag}", *map(str, values)]
+    return shlex.join(words)

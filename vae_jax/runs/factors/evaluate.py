@@ -1,0 +1,112 @@
+"""Scores of a finished run against the known factors of its data, whatever recipe made it."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from vae_jax.data import FactorData, load_factor_data
+from vae_jax.data._factor_sets import NAMES
+from vae_jax.distributions import mean_of
+from vae_jax.runs.evaluate_options import Evaluate
+from vae_jax.runs.factors.figures import table_figures
+from vae_jax.runs.factors.recipe import FACTORS, outcome, reference_dci_points, references_for
+from vae_jax.runs.factors.scoring import score_again, score_table, table_with_progress
+from vae_jax.runs.folder import RunFolder
+from vae_jax.runs.images.kind import draw, measure, title
+from vae_jax.runs.keys import keys_of
+from vae_jax.runs.limits import check_numbers
+from vae_jax.runs.loading import checked_summary, open_run, recipe_of
+from vae_jax.runs.machine import device_name
+from vae_jax.runs.progress import say
+from vae_jax.runs.recipe import Outcome, Prepared, Trained
+from vae_jax.runs.reporting.metrics import metric_of
+from vae_jax.runs.reporting.report import save_figures, write_outcome, write_pages
+from vae_jax.runs.reporting.summaries import add_to_summary, summary_of_model
+from vae_jax.runs.settings import Scoring
+
+
+class Scorable(NamedTuple):
+    """A run that can be scored; nothing is written yet."""
+
+    folder: RunFolder
+    run: Callable[[], dict[str, Any]]  # scores, writes, and returns the summary
+
+
+def prepare_scoring(options: Evaluate) -> Scorable:
+    """Opens a run with its models and data, and checks all that can be checked.
+
+    Raises:
+      ValueError: if an option is out of range, RUN is not the folder of a finished run, or its data has no factors.
+    """
+    check_numbers(options)
+    folder = RunFolder(options.run, "RUN")
+    recipe = recipe_of(folder)
+    if recipe.kind is FACTORS and options.seed is not None:
+        raise ValueError("--seed: all models of a run with a grid of weights are scored, leave it out")
+    name = folder.config().get("data")
+    if name not in NAMES:
+        raise ValueError(
+            f"RUN {folder.path}: the scores of disentanglement need data with known factors ({', '.join(NAMES)}), and "
+            f"it was made with {name}; without factors there are active units, the KL of each dimension, the total "
+            "correlation and the likelihood: leave out --metrics"
+        )
+    folder.check_no_export()
+    summary = checked_summary(folder)  # what is added to no summary would make it a finished run
+    prepared, trained = open_run(options.run, options.data_dir, options.seed)
+    if recipe.kind is FACTORS:
+        settings = dataclasses.replace(prepared.settings, points=options.points, dci_points=options.dci_points)
+        return Scorable(folder, lambda: _score_grid(prepared._replace(settings=settings), summary))
+    code = jax.eval_shape(lambda x: mean_of(trained.model.encode(trained.params, x)), prepared.problem.test[0])
+    if not isinstance(code, jax.ShapeDtypeStruct) or len(code.shape) != 1:
+        raise ValueError(f"RUN {options.run}: the scores of disentanglement need a code that is one vector, got {code}")
+    data = load_factor_data(str(name), options.data_dir)
+    return Scorable(folder, lambda: _score_one(prepared, trained, data, options))
+
+
+def _score_grid(prepared: Prepared, before: dict[str, Any]) -> dict[str, Any]:
+    started = time.monotonic()
+    records = score_again(prepared, before["models"])
+    seconds = {
+        "training_seconds": before.get("training_seconds", 0.0),
+        "scoring_seconds": round(time.monotonic() - started, 2),
+    }
+    new = outcome(prepared, records, seconds)
+    kept = {name: value for name, value in before.items() if name not in new.summary}
+    return write_outcome(
+        prepared.recipe, prepared.settings, prepared.folder, new._replace(summary=kept | dict(new.summary))
+    )
+
+
+def _score_one(prepared: Prepared, trained: Trained, data: FactorData, options: Evaluate) -> dict[str, Any]:
+    folder, started, recipe = prepared.folder, time.monotonic(), prepared.recipe
+    key = keys_of(trained.member.seed).further_evaluation
+    prepare = prepared.problem.prepare_raw
+    to_bytes = lambda image: jnp.round(255 * image).astype(jnp.uint8)
+    render = lambda table, key, index: prepare(key, to_bytes(data.render(table, key, index)))
+    seen = dataclasses.replace(data, render=render)
+    say(f"{recipe.name} on {prepared.data.name}; {device_name()}; {folder.path}")
+    settings = Scoring(points=options.points, dci_points=options.dci_points)
+    table = table_with_progress(trained.model, trained.params, seen, name="encoding")
+    scores = score_table(settings, table, trained.model, trained.params, seen, key, recipe.name)
+    del scores["active_units"]  # those of the test images are in the summary already
+    references = references_for(settings, data, table.means.shape[1])
+    say(f"{'score':<26}{'':>9}{'floor':>9}{'ceiling':>9}")
+    for name, value in scores.items():
+        metric, ends = metric_of(name), [references[end][name] for end in ("floor", "ceiling")]
+        say(f"{metric.heading:<26}" + "".join(f"{metric.text(number):>9}" for number in (value, *ends)))
+    scores |= references | {"points": options.points, "dci_points": options.dci_points or options.points}
+    scores["reference_dci_points"] = reference_dci_points(settings)
+    summary = add_to_summary(folder, trained.member.seed, scores)
+    own = summary_of_model(summary, trained.member)
+    figures = draw(prepared, trained, measure(prepared, trained, 0), own)
+    figures += save_figures(folder, table_figures(table, data, key))
+    seconds = {"evaluation_seconds": round(time.monotonic() - started, 2), "evaluation_device": device_name()}
+    summary = folder.add_to_summary(seconds)
+    write_pages(recipe, prepared.settings, folder, Outcome(title(prepared), summary, figures))
+    return summary

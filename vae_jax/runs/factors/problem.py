@@ -1,0 +1,175 @@
+"""Images with known factors as models meet them: rendered where they are used, drawn anew at every step."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+
+from vae_jax.data import FactorData, render_images, render_pairs, scale
+from vae_jax.models import Likelihood, gaussian_vae, likelihoods
+from vae_jax.models._model import Model
+from vae_jax.networks import conv_decoder, conv_encoder
+from vae_jax.objectives import Objective
+from vae_jax.runs.choices import OBJECTIVES, Facts, Optimizer, build_objective, make_optimizer, make_schedule
+from vae_jax.runs.config import GRIDS
+from vae_jax.runs.keys import keys_of
+from vae_jax.runs.limits import flag_of
+from vae_jax.runs.recipe import Length, Member
+from vae_jax.runs.settings import FactorSettings
+from vae_jax.training import Examples, drawn
+
+STEPS_AT_ONCE = 100  # at most, between two lines of metrics
+_CHANNELS, _HIDDEN = (32, 32, 64, 64), 256
+_VALIDATION_BATCHES = 4
+_VALIDATION = 1  # folded into a key
+_MOST_SCORINGS = 1_000  # of all models, a minute or more each
+
+
+class FactorProblem(NamedTuple):
+    """Images with known factors, and how models meet them."""
+
+    train_examples: Examples
+    validation_examples: Any  # the same after every epoch, for all models
+    image_shape: tuple[int, ...]
+    num_examples: int
+    likelihood: Likelihood = likelihoods.bernoulli
+    prepare: Callable[..., Any] | None = None  # rendered images are as the model sees them
+    prepare_raw: Callable[..., Any] = scale  # (key, uint8) -> float32
+    num_classes: int | None = None
+
+
+def check(settings: FactorSettings) -> None:
+    """Raises ValueError if settings of a run on known factors contradict each other."""
+    for name, least in {"batch_size": 2, "latent_dim": 2}.items():
+        if getattr(settings, name) < least:
+            raise ValueError(f"--{flag_of(name)} must be at least {least}, got {getattr(settings, name)}")
+    if settings.points <= settings.latent_dim:
+        raise ValueError(f"--points must be above --latent-dim {settings.latent_dim}, got {settings.points}")
+    if not 0 <= settings.seed <= 2**32 - 1 - settings.seeds:
+        raise ValueError(f"--seed must be between 0 and 2**32 - {settings.seeds + 1}, got {settings.seed}")
+    own = grid_of(settings)
+    for weight, grid in GRIDS.items():
+        if grid != own and getattr(settings, grid):
+            users = [choice.name for choice in OBJECTIVES if choice.weight == weight]
+            raise ValueError(
+                f"--{grid} are weights of --objective {', '.join(users)}, and --objective is {settings.objective}: "
+                f"give --{own}, or one of those"
+            )
+    weights = getattr(settings, own)
+    if len(set(weights)) < len(weights):
+        raise ValueError(f"--{own} must be different numbers, got {weights}")
+    every = settings.steps if settings.score_every is None else settings.score_every
+    if every < 1 or settings.steps % every:
+        raise ValueError(f"--score-every must divide --steps {settings.steps}, got {every}")
+    if settings.steps // every > _MOST_SCORINGS:
+        raise ValueError(f"--score-every must be at least {-(-settings.steps // _MOST_SCORINGS)}, got {every}")
+    if every > STEPS_AT_ONCE > 10 * steps_at_once(settings):
+        flag = "--steps" if settings.score_every is None else "--score-every"
+        raise ValueError(
+            f"{flag} must have a divisor between 10 and {STEPS_AT_ONCE}, as multiples of 100 do, got {every}"
+        )
+
+
+def grid_of(settings: FactorSettings) -> str:
+    """Name of the setting that holds the weights of the run's objective."""
+    return GRIDS[OBJECTIVES.of(settings).weight or "beta"]
+
+
+def resolve(settings: FactorSettings, data: FactorData) -> FactorSettings:
+    """The settings with the weights of the objective filled in.
+
+    Raises:
+      ValueError: if the data has fewer factors than are to be changed.
+    """
+    if settings.changed_factors is not None and not 1 <= settings.changed_factors < len(data.factor_sizes):
+        raise ValueError(
+            f"--changed-factors must be between 1 and {len(data.factor_sizes) - 1}, got {settings.changed_factors}"
+        )
+    choice, grid = OBJECTIVES.of(settings), grid_of(settings)
+    weights = getattr(settings, grid) or (choice.flags[choice.weight or "beta"],)
+    filled: dict[str, Any] = {grid: tuple(map(float, weights))}
+    return dataclasses.replace(settings, **filled)
+
+
+def steps_at_once(settings: FactorSettings) -> int:
+    """Steps that one program takes, an "epoch" of the loop: as many as fit between two scores without a rest."""
+    every = settings.score_every or settings.steps
+    return max(steps for steps in range(1, min(every, STEPS_AT_ONCE) + 1) if every % steps == 0)
+
+
+def length_of(settings: FactorSettings, count: int) -> Length:
+    """Length of the training, with a mark after every number of steps at which the models are scored."""
+    chunk, every = steps_at_once(settings), settings.score_every or settings.steps
+    marks = tuple(steps // chunk for steps in range(every, settings.steps + 1, every))
+    return Length(settings.steps // chunk, settings.batch_size, steps_per_epoch=chunk, marks=marks)
+
+
+def members_of(settings: FactorSettings) -> list[Member]:
+    """The models of a run, in order: every weight with every seed."""
+    seeds = range(settings.seed, settings.seed + settings.seeds)
+    return [Member(seed, weight) for weight in getattr(settings, grid_of(settings)) for seed in seeds]
+
+
+def alone(settings: FactorSettings, member: Member) -> FactorSettings:
+    """The settings that make one model alone."""
+    own: dict[str, Any] = {"seed": member.seed, "seeds": 1, grid_of(settings): (member.weight,)}
+    return dataclasses.replace(settings, **own)
+
+
+def make_problem(settings: FactorSettings, data: FactorData) -> FactorProblem:
+    """Images of combinations of factors that are drawn anew at every step; for some objectives pairs of them.
+
+    It is to be made once for a run: each call makes a new function, and with it a new program.
+    """
+    at = partial(render_images, data.render)
+    if OBJECTIVES.of(settings).in_pairs:
+        at = partial(render_pairs, data.render, data.factor_sizes, settings.changed_factors)
+    examples = Examples(data.table, data.num_images, at, drawn)
+    indices_key, at_key = jax.random.split(jax.random.fold_in(keys_of(settings.seed).fitting, _VALIDATION))
+    count = min(_VALIDATION_BATCHES * settings.batch_size, examples.count)
+    indices = jax.random.choice(indices_key, examples.count, (count,), replace=False)
+    validation = jax.jit(examples.at)(examples.data, at_key, indices)
+    return FactorProblem(examples, validation, data.image_shape, data.num_images)
+
+
+def without_data(settings: FactorSettings, image_shape: tuple[int, ...], num_classes: None = None) -> FactorProblem:
+    """A problem that holds no images: enough to build the model."""
+    return FactorProblem(Examples((), 1, lambda *_: None, drawn), None, tuple(image_shape), 1)
+
+
+def make_model(settings: FactorSettings, problem: FactorProblem) -> Model:
+    """disentanglement_lib's convolutional network: 4x4 32, 4x4 32, 2x2 64, 2x2 64, each of stride 2, and dense 256.
+
+    The decoder is its mirror image, with kernels of 4x4 throughout. Bernoulli pixels, as there.
+
+    Source: Locatello et al. 2019 (arXiv:1811.12359), appendix B.
+    """
+    dim, shape = settings.latent_dim, problem.image_shape
+    encoder = conv_encoder(shape, 2 * dim, _CHANNELS, _HIDDEN, kernel_sizes=(4, 4, 2, 2))
+    decoder = conv_decoder(dim, (*shape, 1), _CHANNELS, _HIDDEN)
+    model = gaussian_vae(encoder, decoder, dim, problem.likelihood)
+    return OBJECTIVES.of(settings).model(model, dim)
+
+
+def make_objective(
+    settings: FactorSettings, problem: FactorProblem, model: Model, num_steps: int, weight: Any
+) -> Objective:
+    """The objective with the weight of a member, which may be traced."""
+    facts = Facts(settings.latent_dim, problem.num_examples, num_steps, True)
+    return build_objective(settings, facts, **{OBJECTIVES.of(settings).weight or "beta": weight})
+
+
+def choose_optimizer(settings: FactorSettings, num_steps: int) -> Optimizer:
+    """The optimizer that the settings name, with its schedule over the steps of the run.
+
+    A constant learning rate is a number, not a schedule that counts steps: so it is in the checkpoints of runs that
+    know no schedule.
+    """
+    rate: Any = settings.learning_rate
+    if settings.schedule != "constant":
+        rate = make_schedule(settings.schedule, settings.learning_rate, num_steps)
+    return make_optimizer(settings, rate, OBJECTIVES.of(settings).optimizer)

@@ -1,0 +1,305 @@
+"""Scores of the models of a run: each model is scored once at each mark, and its record kept in `scores/`."""
+
+from __future__ import annotations
+
+import functools
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from vae_jax.checksums import Damaged
+from vae_jax.data import FactorData, factors_of
+from vae_jax.data._factors import Render
+from vae_jax.evaluation import kl_per_dimension, mean_over_examples, mean_over_samples, posterior_means
+from vae_jax.evaluation.disentanglement import (
+    CodeTable,
+    Labelled,
+    encode_table,
+    measure_disentanglement,
+    unsupervised_disentanglement_ranking,
+)
+from vae_jax.models._model import VAE
+from vae_jax.objectives import elbo_from_terms, elbo_terms
+from vae_jax.params import Params
+from vae_jax.runs.factors.problem import members_of
+from vae_jax.runs.fitting.snapshots import load_from, snapshot
+from vae_jax.runs.folder import RunFolder, defined
+from vae_jax.runs.keys import keys_of
+from vae_jax.runs.progress import CountDisplay, say
+from vae_jax.runs.recipe import Length, Member, Prepared, name_of, weight_in, weight_name
+from vae_jax.runs.settings import Scoring
+
+_ELBO_IMAGES, _ELBO_SAMPLES, _UDR_IMAGES = 1_000, 4, 2_000
+draw_images = jax.jit(FactorData.draw, static_argnums=2)  # (data, key, count)
+_COARSE_VALUES, _COARSE_IMAGES = 8, 10_000  # of a factor, of the table: the most on the way to the last step
+
+
+def table_with_progress(
+    model: VAE, params: Params, data: FactorData, sizes: Sequence[int] | None = None, name: str = "encoding"
+) -> CodeTable:
+    """`encode_table` of all images, or of evenly spaced values of each factor, with a bar.
+
+    Args:
+      model, params: of the model.
+      data: whose images.
+      sizes: number of values of each factor; None: all.
+      name: text of the bar.
+    """
+    sizes = data.factor_sizes if sizes is None else tuple(sizes)
+    with CountDisplay(name, math.prod(sizes)) as display:
+        render = _renderer(data.render, data.factor_sizes, sizes)
+        return encode_table(model, params, render, sizes, display.add, data.table)
+
+
+@functools.lru_cache(maxsize=8)  # one function for all models, so that one program is compiled for them
+def _renderer(
+    render_at: Render, factor_sizes: tuple[int, ...], sizes: tuple[int, ...]
+) -> Callable[[Any, jax.Array], jax.Array]:
+    """Images of evenly spaced values of each factor, by the table that they are rendered from and their flat index."""
+
+    def render(table: Any, index: jax.Array) -> jax.Array:
+        values = zip(jnp.unravel_index(index, sizes), sizes, factor_sizes, strict=True)
+        spread = tuple(value * full // size for value, size, full in values)
+        whole = jnp.ravel_multi_index(spread, factor_sizes, mode="clip")
+        return render_at(table, jax.random.fold_in(jax.random.key(0), whole), whole)
+
+    return render
+
+
+def score_all(prepared: Prepared, diverged: Mapping[int, int]) -> list[dict[str, Any]]:
+    """The records of all models after the last step, which `score` makes, with UDR; those on the way are scored too.
+
+    On the way to the last step the scores are those that take seconds, on a coarser grid of factors.
+
+    Args:
+      prepared: the run, trained.
+      diverged: index of each model that diverged -> the step at which it did; it has no scores from there on.
+    """
+    settings, data, folder, model = prepared.settings, prepared.data, prepared.folder, prepared.model
+    members, key = members_of(settings), keys_of(settings.seed).fitting
+    records = []
+    for mark in prepared.length.marks:
+        steps = steps_of(prepared.length, mark)
+        models = functools.cache(partial(load_mark, prepared, mark))
+        for index, member in enumerate(members):
+            name = f"{name_of(settings, member)}, {steps} steps"
+            given = given_of(settings, member) | {"steps": steps}
+            sizes = coarse_sizes(data.factor_sizes)
+            fast = partial(_score_fast, model, models, index, data, sizes, key, settings.points, name)
+            if steps >= diverged.get(index, steps + 1):
+                fast = partial(dict)
+            coarse = _done(folder, f"coarse-{steps}-{index}", given, fast)
+            if mark == prepared.length.marks[-1]:
+                measure = partial(_score_last, settings, model, models, index, data, key, name)
+                if index in diverged:
+                    measure = partial(_unscored, name, diverged[index])
+                records.append(_done(folder, f"final-{index}", given, measure) | {"coarse": coarse})
+    return with_udr(records, model, models(), data, key)
+
+
+def score_again(prepared: Prepared, before: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The records of all models after the last step, scored by these settings whatever has been scored.
+
+    Args:
+      prepared: a finished run.
+      before: the records of its summary; models that diverged are not scored.
+    """
+    settings, model, key = prepared.settings, prepared.model, keys_of(prepared.settings.seed).fitting
+    mark = prepared.length.marks[-1]
+    models, records = load_mark(prepared, mark), []
+    for member, params, record in zip(members_of(settings), models, before, strict=True):
+        given = given_of(settings, member) | {"steps": steps_of(prepared.length, mark)}
+        # A model that diverged keeps its last finite parameters, but is not scored.
+        scores = {"diverged": record["diverged"]} if "diverged" in record else None
+        records.append(
+            given | (scores or score(settings, model, params, prepared.data, key, name_of(settings, member)))
+        )
+    return with_udr(records, model, models, prepared.data, key)
+
+
+def given_of(settings: Any, member: Member) -> dict[str, Any]:
+    """Returns the part of a record that names its model: objective, weight, seed."""
+    return {"objective": settings.objective, weight_name(settings): member.weight, "seed": member.seed}
+
+
+def steps_of(length: Length, mark: int) -> int:
+    """Training steps at a mark."""
+    return mark * (length.steps_per_epoch or 1)
+
+
+def load_mark(prepared: Prepared, mark: int) -> list[Params]:
+    """The parameters of every model at a mark."""
+    path = snapshot(prepared.folder, prepared.length, mark)
+    return load_from(path, prepared.recipe, prepared.settings, prepared.model, prepared.folder)
+
+
+def on_the_way(prepared: Prepared) -> list[dict[str, Any]]:
+    """Coarse scores of all models, at each step at which they were scored.
+
+    Raises:
+      Damaged: one of them is gone or not what was written.
+    """
+    folder = prepared.folder
+    names = [
+        _name(f"coarse-{steps_of(prepared.length, mark)}-{index}")
+        for mark in prepared.length.marks
+        for index in range(len(members_of(prepared.settings)))
+    ]
+    records = [folder.read_part(name) for name in names]
+    if None in records:
+        lost = names[records.index(None)]
+        raise Damaged(f"{folder.argument} {folder.path}: {lost} is missing; --resume measures it again")
+    return [record for record in records if record is not None]
+
+
+def score_table(
+    settings: Scoring,
+    table: CodeTable,
+    model: VAE,
+    params: Params,
+    data: FactorData,
+    key: jax.Array,
+    name: str = "scoring",
+) -> dict[str, Any]:
+    """Returns every score of the model whose table this is."""
+    return measure_disentanglement(
+        table,
+        key,
+        points=settings.points,
+        dci_points=settings.dci_points,
+        drawn=None if settings.whole_table else _drawn(settings, model, params, data, key),
+        num_jobs=os.cpu_count(),
+        on_part=lambda part: say(f"{name}: {part}"),
+    )
+
+
+def table_sizes(settings: Scoring, data: FactorData) -> tuple[int, ...]:
+    """Number of values of each factor in the table that the settings ask for."""
+    return data.factor_sizes if settings.whole_table else coarse_sizes(data.factor_sizes)
+
+
+def score(settings: Any, model: VAE, params: Params, data: FactorData, key: jax.Array, name: str) -> dict[str, Any]:
+    """Returns every score of a model of a run, and its negative ELBO, rate and distortion on 1,000 drawn images.
+
+    A model that has diverged has no scores; "diverged" is its number of steps.
+    """
+    if not _is_finite(params):
+        return _unscored(name, settings.steps)
+    table = table_with_progress(model, params, data, table_sizes(settings, data), name)
+    images_key, elbo_key, scores_key = jax.random.split(key, 3)
+    scores = score_table(settings, table, model, params, data, scores_key, name)
+    xs = draw_images(data, images_key, _ELBO_IMAGES)
+    terms = mean_over_samples(elbo_terms, model, params, elbo_key, xs, _ELBO_SAMPLES)
+    return scores | {
+        "negative_elbo": mean_over_examples(-elbo_from_terms(*terms)).mean,
+        "rate": mean_over_examples(terms.kl).mean,
+        "distortion": mean_over_examples(-terms.log_likelihood).mean,
+        "kl_per_dimension": None if table.kl_per_dimension is None else table.kl_per_dimension.tolist(),
+    }
+
+
+def coarse_sizes(factor_sizes: Sequence[int]) -> tuple[int, ...]:
+    """Number of values of each factor in a coarse table: 8 at most, fewer if that were more than 10,000 images."""
+    for values in range(_COARSE_VALUES, 2, -1):
+        sizes = tuple(min(size, values) for size in factor_sizes)
+        if math.prod(sizes) <= _COARSE_IMAGES:
+            return sizes
+    return tuple(min(size, 2) for size in factor_sizes)
+
+
+def _drawn(
+    settings: Scoring, model: VAE, params: Params, data: FactorData, key: jax.Array
+) -> tuple[Labelled, Labelled]:
+    """Codes of images of the whole data set, to fit the scores to and to test them on."""
+    count = max(settings.points, settings.dci_points or 0)
+
+    def labelled(key: jax.Array, count: int) -> Labelled:
+        indices = jax.random.randint(key, (count,), 0, data.num_images)
+        codes = posterior_means(model, params, jax.jit(FactorData.images)(data, key, indices))
+        return Labelled(np.asarray(codes), np.asarray(factors_of(indices, data.factor_sizes)).T)
+
+    return labelled(jax.random.fold_in(key, 1), count), labelled(jax.random.fold_in(key, 2), max(count // 2, 2))
+
+
+def _unscored(name: str, steps: int) -> dict[str, Any]:
+    say(f"{name}: diverged, not scored")
+    return {"diverged": steps}
+
+
+def _score_last(
+    settings: Any,
+    model: VAE,
+    models: Callable[[], Sequence[Params]],
+    index: int,
+    data: FactorData,
+    key: jax.Array,
+    name: str,
+) -> dict[str, Any]:
+    return score(settings, model, models()[index], data, key, name)
+
+
+def _score_fast(
+    model: VAE,
+    models: Callable[[], Sequence[Params]],
+    index: int,
+    data: FactorData,
+    sizes: Sequence[int],
+    key: jax.Array,
+    points: int,
+    name: str,
+) -> dict[str, Any]:
+    try:
+        params = models()[index]
+    except Damaged as error:  # of a snapshot that training has passed, which cannot be made again
+        say(f"{name}: not scored ({error.__cause__ or error})")
+        return {}
+    if not _is_finite(params):
+        return {}
+    return measure_disentanglement(table_with_progress(model, params, data, sizes, name), key, points=points, fast=True)
+
+
+def with_udr(
+    records: list[dict[str, Any]], model: VAE, models: Sequence[Params], data: FactorData, key: jax.Array
+) -> list[dict[str, Any]]:
+    """The records with "udr", among the models of one weight."""
+    xs = draw_images(data, key, _UDR_IMAGES)
+    codes = [posterior_means(model, params, xs) for params in models]
+    kl = [kl_per_dimension(model, params, xs) for params in models]
+    for weight in {weight_in(record) for record in records}:
+        places = [i for i, record in enumerate(records) if weight_in(record) == weight and "diverged" not in record]
+        scores = unsupervised_disentanglement_ranking([codes[i] for i in places], [kl[i] for i in places])
+        for place, value in zip(places, scores, strict=True):
+            records[place]["udr"] = value
+    return records
+
+
+def _is_finite(params: Params) -> bool:
+    return all(bool(jnp.all(jnp.isfinite(leaf))) for leaf in jax.tree.leaves(params))
+
+
+def _name(record: str) -> str:
+    return f"scores/{record}.json"
+
+
+def _done(
+    folder: RunFolder, record: str, given: Mapping[str, Any], measure: Callable[[], dict[str, Any]]
+) -> dict[str, Any]:
+    """Returns a record out of the folder, or measures it and keeps it there if it is missing or damaged."""
+    name = _name(record)
+    try:
+        done = folder.read_part(name)
+    except ValueError as error:
+        say(f"{name} is measured again ({error})")
+        done = None
+    if done is None:
+        done = defined({**given, **measure()})
+        folder.write_part(name, done)
+        # Read back from the file, so that a resumed run has the same numbers.
+        done = folder.read_part(name) or {}
+    return done

@@ -1,0 +1,136 @@
+"""Checks before a run is continued: same settings, data and versions, and a folder that is whole."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from vae_jax.atomic import remove_folder
+from vae_jax.checksums import NAME as CHECKSUMS
+from vae_jax.checksums import Damaged
+from vae_jax.runs.folder import RunFolder, Upgrade
+from vae_jax.runs.machine import versions
+from vae_jax.runs.progress import say
+from vae_jax.training._history import is_finished
+from vae_jax.training.checkpoints import newest, newest_whole, read_progress
+
+# Packages that decide the bits of a run.
+_DECIDING = ("vae_jax", "jax", "jaxlib", "flax", "optax", "numpy")
+
+
+def restore_if_damaged(folder: RunFolder, upgrade: Upgrade = dict) -> None:
+    """Restores a damaged config.json from the last whole checkpoint.
+
+    Args:
+      folder: folder of the run.
+      upgrade: brings a configuration that an earlier version saved to this version.
+
+    Raises:
+      Damaged: config.json is damaged, and no checkpoint holds its settings.
+      ValueError: the folder holds no run, or another process works in it.
+    """
+    try:
+        folder.config()
+    except Damaged as error:
+        folder.lock()
+        try:
+            path, _ = newest_whole(folder.checkpoints)
+            saved = {} if path is None else read_progress(path)
+            if "about" not in saved.get("notes", {}):
+                raise error
+            fault = str(error).removeprefix(f"{folder.argument} {folder.path}: ").partition(";")[0]
+            say(f"{fault}: restored from the checkpoint {path}")
+            if kept := folder.restore_config(upgrade(saved["config"]), saved["notes"]["about"]):
+                say(
+                    f"without {CHECKSUMS} summary.json cannot be verified: it is kept as {kept}, and measured anew, "
+                    "without what evaluate had added"
+                )
+        finally:
+            folder.unlock()
+
+
+def check_versions(folder: RunFolder, accept: bool) -> None:
+    """Stops if a run is continued with other versions than it was begun with.
+
+    Args:
+      folder: folder of the run.
+      accept: whether the run goes on with other versions than it was begun with.
+
+    Raises:
+      ValueError: they differ, and are not accepted.
+    """
+    begun, now = folder.about().get("versions") or {}, versions()
+    others = {name: begun[name] for name in _DECIDING if name in begun and begun[name] != now.get(name)}
+    if others and not accept:
+        names = ", ".join(f"{name} {version} (now {now.get(name)})" for name, version in others.items())
+        raise ValueError(
+            f"{folder.argument} {folder.path} was begun with {names}: with other versions it ends in other bits; "
+            "install those, or give --accept-versions to continue with these"
+        )
+
+
+def check_not_lost(folder: RunFolder) -> None:
+    """Raises Damaged if a run that has been trained holds no checkpoint: it would begin at its first epoch again."""
+    # The first epoch is saved before its row is written.
+    if newest(folder.checkpoints) is None and folder.has_been_trained():
+        raise Damaged(
+            f"{folder.argument} {folder.path}: its checkpoints are gone ({folder.checkpoints} holds none), so it "
+            "cannot continue; put them back, or begin a new run in another folder with the settings in config.json"
+        )
+
+
+def check_can_continue(folder: RunFolder) -> None:
+    """Raises Damaged, before anything is written, if a trained run holds no checkpoint or none that is whole."""
+    check_not_lost(folder)
+    newest_whole(folder.checkpoints)
+
+
+def say_if_elsewhere(folder: RunFolder, device: str) -> None:
+    """Says that a run is continued on another device than it was begun with."""
+    begun = folder.about().get("device", device)
+    if begun != device:
+        say(f"begun on {begun}, continued on {device}: it may end in other bits than an uninterrupted run")
+
+
+class Epochs(NamedTuple):
+    """End of a continued run."""
+
+    number: int
+    trains_on: bool  # past its former end, so that what was measured there is no longer true
+
+
+def epochs_to_train(folder: RunFolder, asked: int, patience: int | None, changeable: bool) -> Epochs:
+    """Number of epochs that a continued run is to reach.
+
+    Args:
+      folder: folder of the run.
+      asked: epochs that the user gives now.
+      patience: patience of the run.
+      changeable: whether nothing in the run but its end depends on the epochs.
+
+    Raises:
+      ValueError: they are not those of the run and may not differ.
+    """
+    saved = folder.config()["epochs"]
+    if asked == saved:
+        return Epochs(saved, False)
+    if not changeable:
+        raise ValueError(
+            f"--epochs {asked}: must be {saved}, with which {folder.path} was begun, because its --schedule or "
+            "--objective depends on the number of epochs"
+        )
+    path, _ = newest_whole(folder.checkpoints)
+    history = [] if path is None else read_progress(path)["history"]
+    models = history if history and isinstance(history[0], list) else [history]
+    done = max(map(len, models))
+    epochs = max(asked, done)
+    if epochs > asked:
+        say(f"{folder.path} has trained {done} epochs already: it ends there, not at {asked}")
+    return Epochs(epochs, not all(is_finished(rows, epochs, patience) for rows in models))
+
+
+def forget_the_end(folder: RunFolder) -> None:
+    """Removes what a finished run left after its last epoch (summary, prior over codes), before it is trained on."""
+    folder.remove_summary()
+    for prior in folder.path.glob("prior_*[0-9]"):
+        say(f"{prior} is removed: it is trained again on the codes of the longer run")
+        remove_folder(prior)

@@ -1,0 +1,111 @@
+"""Parameters of a run's models in its folder: those of the best epochs, and the last ones at each mark."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from vae_jax.checksums import Damaged
+from vae_jax.models._model import Model
+from vae_jax.params import Params
+from vae_jax.runs.config import run_config, to_finish, upgraded
+from vae_jax.runs.folder import RunFolder
+from vae_jax.runs.keys import keys_of
+from vae_jax.runs.progress import ProgressDisplay, say
+from vae_jax.runs.recipe import Length, Prepared, Recipe
+from vae_jax.training import EnsembleProgress, evaluated_params
+from vae_jax.training.checkpoints import OrbaxCheckpoints, check_whole, load_best, newest
+
+
+def snapshot(folder: RunFolder, length: Length, mark: int) -> Path:
+    """Folder of the last parameters after so many epochs."""
+    return folder.path / "snapshots" / f"step-{mark * (length.steps_per_epoch or 1)}"
+
+
+def keep(prepared: Prepared, mark: int, progress: EnsembleProgress, evaluated: Any, display: ProgressDisplay) -> None:
+    """Saves the last parameters at a mark, unless they are there.
+
+    A lost snapshot that training has passed is not made again. Models that have all diverged stay at fewer epochs.
+    """
+    path = snapshot(prepared.folder, prepared.length, mark)
+    if is_whole(path):
+        return
+    if max(map(len, progress.history)) > mark:
+        display.say(f"{path} is damaged or missing, and cannot be made again: training has passed it")
+        return
+    recipe, settings = prepared.recipe, prepared.settings
+    key = keys_of(recipe.kind.members(settings)[0].seed).training
+    last = progress._replace(best_params=jax.vmap(partial(evaluated_params, evaluated))(progress.state))
+    OrbaxCheckpoints(path, key, run_config(recipe, settings)).save(last)
+
+
+def is_whole(path: Path) -> bool:
+    """Returns whether a snapshot was saved to its end and is what was written."""
+    saved = newest(path)
+    try:
+        if saved is not None:
+            check_whole(saved, ("last", "best", "progress"))
+    except Damaged:
+        return False
+    return saved is not None
+
+
+def load_members(
+    recipe: Recipe, settings: Any, model: Model, folder: RunFolder, length: Length, unfinished: bool = False
+) -> list[Params]:
+    """The parameters of every model of a run: those of its last mark, or of its best epochs if it has no marks.
+
+    Raises:
+      Damaged: they are not what was written.
+      ValueError: nothing has been saved yet, or the parameters of another model or other settings.
+    """
+    path = folder.checkpoints
+    if length.marks:
+        path = snapshot(folder, length, length.marks[-1])
+        if unfinished:
+            path = _latest(folder, length)
+    return load_from(path, recipe, settings, model, folder)
+
+
+def _latest(folder: RunFolder, length: Length) -> Path:
+    """The last whole snapshot of a run that has not finished; its checkpoints if there is none."""
+    for path in (snapshot(folder, length, mark) for mark in reversed(length.marks)):
+        if is_whole(path):
+            return path
+        if newest(path) is not None:
+            say(f"{path} is damaged: an earlier state is used")
+    return folder.checkpoints
+
+
+def load_from(path: Path, recipe: Recipe, settings: Any, model: Model, folder: RunFolder) -> list[Params]:
+    """The parameters of every model, out of one folder of saves; errors as `load_members` has them."""
+    if newest(path) is None:
+        raise Damaged(f"{folder.argument} {folder.path}: {path} holds no parameters")
+    members = recipe.kind.members(settings)
+    keys = jnp.stack([keys_of(member.seed).training for member in members])
+    of_one = len(members) == 1 and members[0].weight is None
+    like = jax.eval_shape(model.init, keys[0]) if of_one else jax.eval_shape(jax.vmap(model.init), keys)
+    try:
+        # Settings may differ from those of the run in what a finished run is scored by.
+        own = upgraded(recipe, folder.config())
+        stacked = load_best(path, like, own, recipe.kind.changeable(settings), partial(upgraded, recipe))
+    except Damaged as error:
+        raise restorable(recipe, folder, error) from error
+    except ValueError as error:
+        raise ValueError(
+            f"{folder.argument} {folder.path}: its checkpoint does not hold the model that config.json describes "
+            f"({error}); use those that belong to one another, and the version of vae_jax that the run was made with"
+        ) from error
+    return [stacked] if of_one else [jax.tree.map(lambda leaf, i=i: leaf[i], stacked) for i in range(len(members))]
+
+
+def restorable(recipe: Recipe, folder: RunFolder, error: Damaged) -> Damaged:
+    """The error with the command that trains again what is damaged."""
+    return Damaged(
+        f"{folder.argument} {folder.path}: {error}; train it again from the checkpoint before with: "
+        f"{to_finish(recipe, folder.path)}"
+    )

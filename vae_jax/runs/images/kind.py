@@ -1,0 +1,236 @@
+"""Runs on images: how their settings are resolved, and what is measured and drawn of their models."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from vae_jax.data import Images, ImageStream, load_images, stream_images
+from vae_jax.evaluation import Measures, bits_per_dimension
+from vae_jax.runs.choices import OBJECTIVES
+from vae_jax.runs.images.problem import AnySettings, Problem, make_problem, without_data
+from vae_jax.runs.images.vae import words_on_kl
+from vae_jax.runs.keys import keys_of
+from vae_jax.runs.limits import MOST_STEPS
+from vae_jax.runs.machine import device_name
+from vae_jax.runs.progress import say
+from vae_jax.runs.recipe import Kind, Length, Member, Outcome, Prepared, Trained
+from vae_jax.runs.reporting.report import save_figures
+from vae_jax.runs.reporting.report_page import ReportFigure
+from vae_jax.runs.reporting.summaries import combined, shown_model, summary_of_model, summary_to_add_to, with_numbers
+from vae_jax.runs.settings import Loss
+from vae_jax.training import steps_per_epoch
+from vae_jax.visualization._model_figures import Subject, code_figures, model_figures, surgery_figures
+
+
+def load_data(settings: AnySettings) -> Images | ImageStream:
+    """The images that the settings name."""
+    load = stream_images if settings.stream else load_images
+    return load(settings.data, settings.data_dir, size=settings.size)
+
+
+def resolve(settings: AnySettings, images: Images | ImageStream) -> Any:
+    """The settings with nothing left to default, as `config.json` has them.
+
+    Raises:
+      ValueError: if a number is out of range, or two settings contradict each other or the images.
+    """
+    if not 0 <= settings.seed <= 2**32 - 1 - settings.seeds:
+        raise ValueError(f"--seed must be between 0 and 2**32 - {settings.seeds + 1}, got {settings.seed}")
+    total = images.train.shape[0]
+    likelihood = settings.likelihood
+    if likelihood == "auto":
+        likelihood = "bernoulli" if images.train.shape[-1] == 1 else "logistic"
+    binarization = settings.binarization
+    if binarization == "auto":
+        binarization = "dynamic" if likelihood == "bernoulli" else "none"
+    if binarization != "none" and likelihood != "bernoulli":
+        raise ValueError(
+            f"--binarization {binarization} makes pixels of 0 and 1, which --likelihood bernoulli models, "
+            f"not {likelihood}"
+        )
+    validation_size = _validation_size(settings, images)
+    training, words = total, f"{total} less {validation_size} for validation"
+    if images.validation is None:
+        training -= validation_size
+    else:
+        words = f"beside {validation_size} for validation"
+    batch_size = settings.batch_size
+    if batch_size is None:
+        batch_size = settings.default_batch_size
+        if training < batch_size:
+            # Microbatches and devices must divide the batch.
+            batch_size = max(training - training % (settings.microbatches * (settings.devices or 1)), 1)
+    if batch_size > training:
+        raise ValueError(f"--batch-size {batch_size} is larger than the {training} training images ({words})")
+    steps = settings.epochs * steps_per_epoch(training, batch_size)
+    if steps > MOST_STEPS:
+        most = MOST_STEPS * settings.epochs // steps
+        raise ValueError(f"--epochs must be at most {most:,} here ({MOST_STEPS:,} steps), got {settings.epochs}")
+    if batch_size % settings.microbatches:
+        raise ValueError(f"--microbatches must divide --batch-size {batch_size}, got {settings.microbatches}")
+    return dataclasses.replace(
+        settings,
+        likelihood=likelihood,
+        binarization=binarization,
+        validation_size=validation_size,
+        batch_size=batch_size,
+    )
+
+
+def check(settings: AnySettings) -> None:
+    """Raises ValueError if settings of a run on images contradict each other, whatever the images are."""
+    if settings.stream and settings.binarization == "static":
+        raise ValueError(
+            "--stream reads images batch by batch, but --binarization static draws the bits of all at once"
+        )
+    if settings.stream and settings.condition != "none":
+        raise ValueError(
+            f"--stream reads images without their labels, which --condition {settings.condition} needs: leave one out"
+        )
+    if settings.stream and settings.seeds > 1:
+        raise ValueError(f"--stream trains one model at a time, got --seeds {settings.seeds}")
+
+
+def _validation_size(settings: AnySettings, images: Images | ImageStream) -> int:
+    """Number of images that choose the best epoch: the data's own validation split, or images held out of train."""
+    total, own = images.train.shape[0], images.validation
+    if own is not None:
+        if settings.validation_size not in (None, len(own)):
+            raise ValueError(
+                f"--validation-size holds images out of train, and data {images.name} has {len(own)} of its own for "
+                f"validation: leave it out, got {settings.validation_size}"
+            )
+        return len(own)
+    size = max(1, min(total // 10, 1000)) if settings.validation_size is None else settings.validation_size
+    if not 1 <= size < total:
+        raise ValueError(f"--validation-size must be between 1 and {total - 1} (train has {total}), got {size}")
+    return size
+
+
+def _members(settings: AnySettings) -> list[Member]:
+    return [Member(seed) for seed in range(settings.seed, settings.seed + settings.seeds)]
+
+
+def _length(settings: AnySettings, count: int) -> Length:
+    return Length(
+        settings.epochs,
+        settings.resolved_batch_size,
+        patience=settings.patience,
+        microbatches=settings.microbatches,
+    )
+
+
+def _changeable(settings: AnySettings) -> tuple[str, ...]:
+    """The epochs, if nothing but the end of the run depends on them."""
+    by_length = isinstance(settings, Loss) and OBJECTIVES.of(settings).by_length
+    return () if by_length or settings.schedule != "constant" else ("epochs",)
+
+
+def _opening(prepared: Prepared) -> str:
+    settings, problem = prepared.settings, prepared.problem
+    counts = f"{problem.train.shape[0]} training, {len(problem.validation)} validation, {len(problem.test)} test images"
+    models = f"{settings.seeds} models at once, " if settings.seeds > 1 else ""
+    about = f"{prepared.recipe.name} on {prepared.data.name}: {models}{counts}; {words_on_kl(prepared)}"
+    return f"{about}{device_name()}; in {prepared.folder.path}"
+
+
+def measure(prepared: Prepared, trained: Trained, nll_samples: int) -> Measures:
+    """The numbers of a model on the test images, with bits per dimension if they are defined."""
+    recipe, problem, settings = prepared.recipe, prepared.problem, trained.settings
+    assert recipe.measure is not None
+    measures: Measures = recipe.measure(settings)(
+        trained.model,
+        trained.params,
+        keys_of(settings.seed).evaluation,
+        problem.test_examples,
+        settings.elbo_samples,
+        nll_samples,
+    )
+    bound = measures.summary["negative_elbo"]
+    # Only if p(x | z) is of 8-bit pixels: it does not compare bits of black and white.
+    if bound is not None and problem.pixels.levels is not None:
+        bits = bits_per_dimension(bound, problem.test[0].size, problem.pixels.levels)
+        measures = measures._replace(summary=measures.summary | {"bits_per_dim": bits})
+    return measures
+
+
+def draw(prepared: Prepared, trained: Trained, measures: Measures, summary: Mapping[str, Any]) -> list[ReportFigure]:
+    """Saves every figure that the model and the numbers in its summary give, in the order of the report."""
+    problem: Problem = prepared.problem
+    subject = Subject(
+        trained.model,
+        trained.params,
+        problem.test,
+        problem.test_labels,
+        measures.posterior_means,
+        measures.kl_per_dimension,
+        trained.history,
+        problem.num_classes,
+    )
+    key = keys_of(trained.settings.seed).figures
+    captioned = (*model_figures(subject, key), *code_figures(summary), *surgery_figures(summary))
+    return save_figures(prepared.folder, captioned)
+
+
+def title(prepared: Prepared) -> str:
+    """Title of the report."""
+    return f"{prepared.recipe.title} on {prepared.data.name}"
+
+
+def _finish(prepared: Prepared, models: Sequence[Trained], seconds: Callable[[], float]) -> Outcome:
+    folder, settings = prepared.folder, prepared.settings
+    earlier = summary_to_add_to(folder)
+    models_before = earlier.get("models", [earlier])
+    measured, summaries = [], []
+    for i, trained in enumerate(models):
+        say("evaluating on the test images")
+        before = models_before[i] if i < len(models_before) else {}
+        # A run that is resumed after its end has the same parameters: a better estimate of their nll stays.
+        better = before.get("nll_samples", 0) > settings.nll_samples
+        measured.append(measure(prepared, trained, 0 if better else settings.nll_samples))
+        summaries.append(before | with_numbers(trained.summary, measured[i].summary))
+        if warning := measured[i].summary.get("nll_warning"):
+            of_seed = f", seed {trained.member.seed}" if len(models) > 1 else ""
+            say(f"warning{of_seed}: {warning}")
+    say("drawing the figures")
+    shown = shown_model([trained.history for trained in models])
+    of_models = summaries[0]
+    if len(models) > 1:
+        of_models = combined(summaries) | {"shown_seed": models[shown].member.seed}
+    summary = of_models | {"test_images": len(prepared.problem.test)}
+    return Outcome(title(prepared), summary, draw(prepared, models[shown], measured[shown], summaries[shown]))
+
+
+def _redraw(prepared: Prepared, trained: Trained, summary: Mapping[str, Any]) -> Outcome:
+    say("drawing the figures")
+    own = summary_of_model(summary, trained.member)
+    figures = draw(prepared, trained, measure(prepared, trained, 0), own)
+    return Outcome(title(prepared), dict(summary), figures)
+
+
+def _show(settings: AnySettings, images: Images | ImageStream) -> tuple[np.ndarray, jax.Array, np.ndarray | None]:
+    problem = make_problem(settings, images)
+    return np.asarray(images.test), problem.test, problem.test_labels
+
+
+IMAGES = Kind(
+    load=load_data,
+    resolve=resolve,
+    problem=make_problem,
+    without_data=without_data,
+    members=_members,
+    alone=lambda settings, member: dataclasses.replace(settings, seed=member.seed, seeds=1),
+    length=_length,
+    default_name=lambda settings, stamp: f"{Path(settings.data).stem}-{stamp}-seed{settings.seed}",
+    opening=_opening,
+    finish=_finish,
+    redraw=_redraw,
+    show=_show,
+    changeable=_changeable,
+)

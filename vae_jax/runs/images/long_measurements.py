@@ -1,0 +1,50 @@
+"""Measurements that take minutes, with a progress bar."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+
+from vae_jax.evaluation import Start, from_posterior, measure_annealing, measure_nll
+from vae_jax.models._model import Model, num_examples
+from vae_jax.params import Params
+from vae_jax.runs.progress import CountDisplay
+
+
+def nll_with_progress(model: Model, params: Params, key: jax.Array, xs: Any, num_samples: int) -> dict[str, Any]:
+    """`measure_nll` and a bar."""
+    with CountDisplay("importance sampling", num_examples("xs", xs)) as display:
+        return measure_nll(model, params, key, xs, num_samples, lambda batch: display.add(len(batch.log_likelihood)))
+
+
+def annealing_with_progress(
+    model: Model,
+    params: Params,
+    key: jax.Array,
+    xs: Any,
+    num_chains: int,
+    num_temperatures: int,
+    nll_key: jax.Array,
+    nll_samples: int,
+    start: Start = from_posterior,
+) -> dict[str, Any]:
+    """`measure_annealing` and a bar, and what importance sampling says of the same images.
+
+    Args:
+      model, params, key, xs, num_chains, num_temperatures, start: as `measure_annealing` takes them.
+      nll_key: key of the importance samples; xs are the first images of `nll_with_progress`, which have the same draws.
+      nll_samples: importance samples an image; 0: none are drawn.
+
+    Returns:
+      The numbers of `measure_annealing`, and in nats "ais_images_nll" with its "ais_images_nll_samples", if
+      there are such samples.
+    """
+    compared: dict[str, Any] = {}
+    if nll_samples:
+        nll = measure_nll(model, params, nll_key, xs, nll_samples)["nll"]
+        compared = {"ais_images_nll": nll, "ais_images_nll_samples": nll_samples}
+    with CountDisplay("annealing", 2 * num_examples("xs", xs)) as display:
+        on_batch = lambda batch: display.add(len(jax.tree.leaves(batch)[0]))
+        numbers = measure_annealing(model, params, key, xs, num_chains, num_temperatures, on_batch, start)
+    return numbers | compared

@@ -1,0 +1,210 @@
+"""Images as a model meets them: splits, preprocessing, likelihood, labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from vae_jax import data
+from vae_jax.data import Images, ImageSource, ImageStream, hold_out, mean_image
+from vae_jax.data._arrays import held_out
+from vae_jax.data._sources import ArrayImages, evenly_spaced
+from vae_jax.models import Example, Likelihood
+from vae_jax.runs.choices import BITS, LIKELIHOODS, Pixels
+from vae_jax.runs.folder import RunFolder
+from vae_jax.runs.settings import CodeSettings, Settings
+
+AnySettings = Settings | CodeSettings
+# One draw of the static bits, of the validation split, and of the test bits and noise, for every training seed: results
+# differ by the training alone. The key is of a seed that --seed does not take.
+BITS_SEED = 0
+SPLIT_SEED = 0
+# Images that are read from disk for a mean over the training images, at most.
+_READ_FOR_MEANS = 10_000
+TEST_KEY_SEED = 2**32 - 1
+# Classes of a conditional model: its networks are given a number for each.
+MOST_CLASSES = 100_000
+
+
+class Problem(NamedTuple):
+    """Images of a run, and how a model meets them."""
+
+    train: np.ndarray | ImageSource  # uint8 [N, H, W, C], in memory or where they are read from
+    mean_image: np.ndarray  # float [H, W, C] in [0, 1]
+    validation: np.ndarray  # uint8 [M, H, W, C], held out of train, or the data's own split
+    test: jax.Array  # float32 [L, H, W, C], as the model sees them: the bits and noise of one draw
+    test_labels: np.ndarray | None
+    pixels: Pixels
+    likelihood: Likelihood
+    train_labels: np.ndarray | None = None  # int32 [N]; of a problem with num_classes alone, as the next
+    validation_labels: np.ndarray | None = None  # int32 [M]
+    num_classes: int | None = None  # of labels that the model is given; None: it is given none
+    binarized: bool = False  # whether the model sees bits
+
+    @property
+    def num_examples(self) -> int:
+        """Number of training images."""
+        return self.train.shape[0]
+
+    @property
+    def prepare(self) -> Any:
+        """Preprocessing of the training images, (key, uint8) -> float32."""
+        return self.pixels.prepare
+
+    @property
+    def prepare_raw(self) -> Any:
+        """Preprocessing of gray images whose bits are not drawn yet, (key, uint8) -> float32."""
+        return data.binarize if self.binarized else self.pixels.prepare
+
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        """Shape (H, W, C) of an image."""
+        return tuple(self.train.shape[1:])
+
+    @property
+    def train_examples(self) -> Any:
+        """Training data of `fit`: the images, or an `Example` of images and labels."""
+        return with_labels(self.train, self.train_labels, self.num_classes)
+
+    @property
+    def validation_examples(self) -> Any:
+        """Validation data of `fit`: the images, or an `Example` of images and labels."""
+        return with_labels(self.validation, self.validation_labels, self.num_classes)
+
+    @property
+    def test_examples(self) -> Any:
+        """Test data as evaluators take them: the images as the model sees them, or an `Example` with their labels."""
+        return with_labels(self.test, self.test_labels, self.num_classes)
+
+
+def with_labels(xs: Any, labels: np.ndarray | None, num_classes: int | None) -> Any:
+    """Examples of a model: xs alone if num_classes is None, else an `Example` of xs and their labels."""
+    return xs if num_classes is None else Example(xs, labels)
+
+
+def count_classes(settings: AnySettings, images: Images | ImageStream) -> int | None:
+    """Number of labels that the model is given: 1 + the largest of all splits; None if it is given none.
+
+    Raises:
+      ValueError: if the data has no labels, or they are not the numbers 0 to C - 1 with C >= 2.
+    """
+    if settings.condition == "none":
+        return None
+    asked = f"--condition {settings.condition}: data {images.name}"
+    splits: dict[str, np.ndarray | None] = {"train": None, "test": images.test_labels}
+    if isinstance(images, Images):  # resolve refuses a stream
+        splits["train"] = images.train_labels
+        if images.validation is not None:
+            splits["validation"] = images.validation_labels
+    if without := [name for name, labels in splits.items() if labels is None]:
+        raise ValueError(f"{asked} has no labels of its {' and '.join(without)} images: leave it out, or give labels")
+    labels = np.concatenate([found for found in splits.values() if found is not None])
+    least, most = int(labels.min()), int(labels.max())
+    if least < 0 or not 1 <= most < MOST_CLASSES:
+        raise ValueError(
+            f"{asked} must have labels that count from 0, of 2 to {MOST_CLASSES:,} classes, has {least} to {most}"
+        )
+    return most + 1
+
+
+def _likelihood(settings: AnySettings) -> tuple[Likelihood, Pixels]:
+    choice = LIKELIHOODS.of(settings)
+    return choice.build(), BITS if settings.binarization == "dynamic" else choice.pixels
+
+
+def make_problem(settings: AnySettings, images: Images | ImageStream) -> Problem:
+    """The problem that resolved settings describe on these images."""
+    likelihood, pixels = _likelihood(settings)
+    train, test = images.train, images.test
+    if settings.binarization != "none":
+        # The same test bits for static and dynamic, so that the two can be compared.
+        test = data.static_binarization(test, BITS_SEED + 1)
+    if settings.binarization == "static" and isinstance(train, np.ndarray):  # of no stream: resolve refuses it
+        train = data.static_binarization(train, BITS_SEED)
+    rest: ImageSource = ArrayImages(train) if isinstance(train, np.ndarray) else train
+    num_classes = count_classes(settings, images)
+    train_labels = validation_labels = None
+    if num_classes is not None and isinstance(images, Images):
+        train_labels, validation_labels = images.train_labels, images.validation_labels
+    validation = images.validation
+    if validation is None:
+        if train_labels is not None:
+            places = held_out(len(train_labels), settings.validation_size or 0, SPLIT_SEED)  # those of hold_out
+            train_labels, validation_labels = np.delete(train_labels, places), train_labels[places]
+        rest, validation = hold_out(rest, settings.validation_size or 0, SPLIT_SEED)
+    elif settings.binarization == "static":
+        validation = data.static_binarization(validation, BITS_SEED + 2)
+    in_memory = isinstance(train, np.ndarray)
+    return Problem(
+        train=rest.read(np.arange(rest.shape[0])) if in_memory else rest,
+        mean_image=mean_image(rest, rest.shape[0] if in_memory else _READ_FOR_MEANS) / 255.0,
+        validation=validation,
+        test=pixels.prepare(jax.random.key(TEST_KEY_SEED), test),
+        test_labels=images.test_labels,
+        pixels=pixels,
+        likelihood=likelihood,
+        train_labels=train_labels,
+        validation_labels=validation_labels,
+        num_classes=num_classes,
+        binarized=settings.binarization != "none",
+    )
+
+
+def without_data(settings: AnySettings, image_shape: Sequence[int], num_classes: int | None = None) -> Problem:
+    """A problem without images: enough to build the model and to load its parameters, not to begin a training."""
+    likelihood, pixels = _likelihood(settings)
+    none = np.zeros((0, *image_shape), np.uint8)
+    mean = np.full(tuple(image_shape), 0.5)
+    train = np.zeros((1, *image_shape), np.uint8)
+    return Problem(
+        train,
+        mean,
+        none,
+        jnp.zeros(none.shape),
+        None,
+        pixels,
+        likelihood,
+        num_classes=num_classes,
+        binarized=settings.binarization != "none",
+    )
+
+
+def first_images(problem: Problem, most: int) -> np.ndarray:
+    """The first training images, uint8; all if there are fewer."""
+    count = min(most, problem.train.shape[0])
+    return problem.train[:count] if isinstance(problem.train, np.ndarray) else problem.train.read(np.arange(count))
+
+
+def some_images(problem: Problem, most: int) -> tuple[np.ndarray, np.ndarray | None]:
+    """Evenly spaced training images, uint8, and the labels that the model is given; all if there are fewer."""
+    places = evenly_spaced(problem.train.shape[0], min(most, problem.train.shape[0]))
+    images = problem.train[places] if isinstance(problem.train, np.ndarray) else problem.train.read(places)
+    return images, None if problem.train_labels is None else problem.train_labels[places]
+
+
+def fitted_to(problem: Problem, key: jax.Array) -> Any:
+    """Training examples as the model sees them: all, or evenly spaced ones if the images stay on disk."""
+    if isinstance(problem.train, np.ndarray):
+        images, labels = problem.train, problem.train_labels
+    else:
+        images, labels = some_images(problem, _READ_FOR_MEANS)
+    return with_labels(problem.pixels.prepare(key, images), labels, problem.num_classes)
+
+
+def num_classes_of(folder: RunFolder) -> int:
+    """Number of labels of a run whose model is given the label of each image.
+
+    Raises:
+      ValueError: config.json holds no such number.
+    """
+    number = folder.about().get("num_classes")
+    if type(number) is int and 2 <= number <= MOST_CLASSES:
+        return number
+    raise ValueError(
+        f"{folder.argument} {folder.path}: config.json must hold for num_classes a whole number from 2 to "
+        f"{MOST_CLASSES:,}, got {number!r}"
+    )

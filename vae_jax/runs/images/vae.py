@@ -1,0 +1,115 @@
+"""Models on images composed of the choices of every axis, with their objectives and optimizers."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from vae_jax.data import scale
+from vae_jax.models import conditional, contexts, output_bias, vae
+from vae_jax.models._model import Example, Model
+from vae_jax.networks import Network, in_precision, rematerialized
+from vae_jax.objectives import Objective, has_closed_form_kl
+from vae_jax.runs.choices import (
+    BINARIZATIONS,
+    LIKELIHOODS,
+    NETWORKS,
+    OBJECTIVES,
+    ON_IMAGES,
+    OPTIMIZERS,
+    POSTERIORS,
+    PRIORS,
+    SCHEDULES,
+    Facts,
+    Optimizer,
+    Shapes,
+    StartingImages,
+    build_objective,
+    make_optimizer,
+    make_schedule,
+)
+from vae_jax.runs.images.problem import Problem, fitted_to, some_images
+from vae_jax.runs.keys import keys_of
+from vae_jax.runs.recipe import Prepared
+from vae_jax.runs.settings import Loss, Settings
+
+AXES = (NETWORKS, POSTERIORS, PRIORS, LIKELIHOODS, BINARIZATIONS, ON_IMAGES, OPTIMIZERS, SCHEDULES)
+
+
+def make_model(settings: Settings, problem: Problem) -> Model:
+    """The model that the settings compose; with --condition labels, a `Conditional` of them.
+
+    Raises:
+      ValueError: if the image size does not suit the network.
+    """
+    posterior = POSTERIORS.build(settings, settings.latent_dim)
+    shapes = Shapes(
+        problem.image_shape,
+        math.prod(posterior.output_shape),
+        settings.latent_dim,
+        problem.likelihood.output_shape(problem.image_shape),
+        output_bias(problem.likelihood, problem.mean_image),
+        problem.num_classes or 0,
+    )
+    encoder, decoder = (configured(settings, network) for network in NETWORKS.build(settings, shapes))
+    plain = vae(encoder, decoder, posterior, problem.likelihood)
+    classes = problem.num_classes
+    model: Model = plain if classes is None else conditional(plain, contexts.labels(classes))
+
+    def take(count: int) -> tuple[Any, Any]:
+        images, labels = some_images(problem, count)
+        repeated = jnp.arange(count) % len(images)  # if there are fewer
+        return scale(jax.random.key(0), images)[repeated], None if labels is None else labels[repeated]
+
+    starting = StartingImages(problem.image_shape, take if len(problem.validation) else None)
+    model = PRIORS.build(settings, model, settings.latent_dim, starting)
+    return OBJECTIVES.of(settings).model(model, settings.latent_dim)
+
+
+def configured(settings: Any, network: Network) -> Network:
+    """The network in the settings' precision, and with its activations computed again if they say so."""
+    if settings.precision != "float32":
+        network = in_precision(network, settings.precision)
+    return rematerialized(network) if settings.rematerialize else network
+
+
+def make_objective(settings: Settings, problem: Problem, model: Model, num_steps: int, weight: Any) -> Objective:
+    """The objective that the settings name, with its warm-up."""
+    facts = Facts(settings.latent_dim, problem.num_examples, num_steps, _closed_form_kl(model, problem))
+    return build_objective(settings, facts, settings.kl_warm_up * num_steps // settings.epochs)
+
+
+def _closed_form_kl(model: Model, problem: Problem) -> bool:
+    params = jax.eval_shape(model.init, jax.random.key(0))
+    x = jax.ShapeDtypeStruct(problem.image_shape, jnp.float32)
+    example = x if problem.num_classes is None else Example(x, jax.ShapeDtypeStruct((), jnp.int32))
+    return has_closed_form_kl(model, params, example)
+
+
+def choose_optimizer(settings: Any, num_steps: int) -> Optimizer:
+    """The optimizer that the settings name, with its schedule over the steps of the run."""
+    rate = make_schedule(settings.schedule, settings.learning_rate, num_steps)
+    around = OBJECTIVES.of(settings).optimizer if isinstance(settings, Loss) else lambda own: own
+    return make_optimizer(settings, rate, around)
+
+
+def fit_prior_after(settings: Settings) -> Any:
+    """Function (prepared, params) -> params that fits the prior to the codes; None if the prior is not fitted."""
+    fit = PRIORS.of(settings).fit
+    if fit is None:
+        return None
+    key = keys_of(settings.seed).fitting
+    return lambda prepared, params: fit(prepared.model, params, fitted_to(prepared.problem, key))
+
+
+def words_on_kl(prepared: Prepared) -> str:
+    """Words about how a loss that is a weighted ELBO takes its KL; "" for any other."""
+    settings = prepared.settings
+    if not isinstance(settings, Settings) or not OBJECTIVES.of(settings).either_kl:
+        return ""
+    if _closed_form_kl(prepared.model, prepared.problem):
+        return "KL in closed form; "
+    return f"KL estimated by the draw of z, because --prior {settings.prior} gives it no closed form; "

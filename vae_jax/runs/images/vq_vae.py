@@ -1,0 +1,42 @@
+"""The VQ-VAE on images: its networks, its quantizer, and the codes that it starts from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+
+from vae_jax.models import VAE, output_bias, vq_vae, with_codes_fitted
+from vae_jax.networks import halved, residual_decoder, residual_encoder
+from vae_jax.objectives import Objective, vq_vae_loss
+from vae_jax.runs.choices import BINARIZATIONS, CODE_PRIORS, LIKELIHOODS, OPTIMIZERS, QUANTIZERS, SCHEDULES
+from vae_jax.runs.images.problem import BITS_SEED, Problem, first_images
+from vae_jax.runs.images.vae import configured
+from vae_jax.runs.settings import CodeSettings
+
+AXES = (QUANTIZERS, CODE_PRIORS, LIKELIHOODS, BINARIZATIONS, OPTIMIZERS, SCHEDULES)
+
+
+def make_model(settings: CodeSettings, problem: Problem) -> VAE:
+    """The VQ-VAE that the settings describe.
+
+    Raises:
+      ValueError: if a number does not suit the quantizer, or the images are too small.
+    """
+    layers = {"residual_hidden": settings.residual_hidden, "residual_layers": settings.residual_layers}
+    encoder = residual_encoder(problem.image_shape, settings.latent_dim, settings.channels, parts=1, **layers)
+    outputs = problem.likelihood.output_shape(problem.image_shape)
+    bias = output_bias(problem.likelihood, problem.mean_image)
+    decoder = residual_decoder(settings.latent_dim, outputs, settings.channels, output_bias=bias, **layers)
+    grid = halved(problem.image_shape, len(settings.channels))
+    networks = configured(settings, encoder), configured(settings, decoder)
+    model = vq_vae(*networks, QUANTIZERS.build(settings, settings.latent_dim), grid, problem.likelihood)
+    if not settings.k_means_images:
+        return model
+    images = first_images(problem, settings.k_means_images)
+    return with_codes_fitted(model, problem.pixels.prepare(jax.random.key(BITS_SEED), images))
+
+
+def make_objective(settings: CodeSettings, problem: Problem, model: VAE, num_steps: int, weight: Any) -> Objective:
+    """The loss of the VQ-VAE."""
+    return vq_vae_loss

@@ -1,0 +1,304 @@
+"""Trained models loaded from a run folder, or from an export of a run."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+
+from vae_jax.checksums import Damaged
+from vae_jax.data import fingerprint
+from vae_jax.models._model import Model
+from vae_jax.params import Params
+from vae_jax.params_file import check_finite, load_params
+from vae_jax.runs.checks import check_saved
+from vae_jax.runs.config import as_command, run_config, settings_of_run, to_finish
+from vae_jax.runs.fitting.snapshots import load_members, restorable
+from vae_jax.runs.folder import RunFolder
+from vae_jax.runs.images.problem import num_classes_of
+from vae_jax.runs.recipe import Length, Member, Prepared, Recipe, Trained, weight_in
+from vae_jax.runs.recipes import RECIPES
+
+
+class Loaded(NamedTuple):
+    """One trained model."""
+
+    folder: RunFolder
+    recipe: Recipe
+    settings: Any  # settings of the whole run
+    alone: Any  # settings that make this model alone
+    member: Member
+    model: Any  # a VAE, or a Conditional of labels
+    params: Params
+    image_shape: tuple[int, ...]  # (H, W, C)
+    summary: Mapping[str, Any]  # of the run; with "unfinished", how far it has come, if it has not finished
+    num_classes: int | None = None  # of the labels of a Conditional; None: the model is given none
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """Configuration that makes this model alone."""
+        return run_config(self.recipe, self.alone)
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """Facts beside the configuration that the model is built by without its data; JSON-like."""
+        labels = {} if self.num_classes is None else {"num_classes": self.num_classes}
+        return {"image_shape": list(self.image_shape), **labels}
+
+    @property
+    def command(self) -> str:
+        """Command that trains this model alone again."""
+        return as_command(self.recipe, self.alone)
+
+
+class ShownImages(NamedTuple):
+    """Test images, as they are and as the model sees them."""
+
+    pixels: np.ndarray  # uint8 [N, H, W, C]
+    xs: jax.Array  # float32 [N, H, W, C]
+    labels: np.ndarray | None  # [N]
+
+
+def load_run(
+    path: Path,
+    seed: int | None = None,
+    weight: float | None = None,
+    argument: str = "RUN",
+    recipe: Recipe | None = None,
+) -> Loaded:
+    """The trained model in a run folder, or in a folder that was exported of one.
+
+    Args:
+      path: the folder.
+      seed: seed of the model to load, of a run of several; None: the one that the report shows.
+      weight: weight of the model to load, of a run with a grid of weights; None: the first.
+      argument: name of the argument that gave the folder, for messages.
+      recipe: RECIPE of a script of the user's own that made the run; None: the recipe of that name.
+
+    Raises:
+      ValueError: if the folder is not that of a run with a checkpoint, or holds no such model.
+    """
+    folder = RunFolder(path, argument)
+    recipe = recipe_of(folder, recipe)
+    summary = summary_so_far(folder)
+    if not folder.has_checkpoint() and not folder.params.exists():
+        raise ValueError(
+            f"{argument} {path} holds no checkpoint (in {folder.checkpoints}), so no parameters; finish it with: "
+            f"{to_finish(recipe, path)}"
+        )
+    settings, problem = without_data(recipe, folder)
+    model = recipe.model(settings, problem)
+    members = recipe.kind.members(settings)
+    member = _chosen(folder, members, summary, seed, weight)
+    own = recipe.kind.alone(settings, member)
+    if folder.params.exists():
+        # A run that was exported before its second stage has no prior to read.
+        if recipe.second_stage is not None and summary.get("second_stage") is not False:
+            model = recipe.second_stage.whole(own, model)
+        params = exported_params(folder, model)
+    else:
+        length = recipe.kind.length(settings, problem.num_examples)
+        of_all = load_members(recipe, settings, model, folder, length, "unfinished" in summary)
+        params = of_all[members.index(member)]
+        if recipe.second_stage is not None:
+            # If the run stopped in its first stage, the model has no learned prior: codes are uniform.
+            if "unfinished" not in summary or recipe.second_stage.begun(folder, own):
+                try:
+                    params = recipe.second_stage.load(folder, own, model, params)
+                except Damaged as error:
+                    raise restorable(recipe, folder, error) from error
+                model = recipe.second_stage.whole(own, model)
+            else:
+                summary["second_stage"] = False
+    shape, num_classes = tuple(problem.image_shape), problem.num_classes
+    return Loaded(folder, recipe, settings, own, member, model, params, shape, summary, num_classes)
+
+
+def without_data(recipe: Recipe, folder: RunFolder) -> tuple[Any, Any]:
+    """Settings of the run in a folder, and its problem without data: enough to build the model.
+
+    Raises:
+      ValueError: if config.json does not describe a run of the recipe.
+    """
+    settings = settings_of_run(recipe, dataclasses.replace(recipe.defaults, run_dir=folder.path), folder)
+    check_saved(recipe, settings, f"{folder.argument} {folder.path}: config.json")
+    num_classes = None if getattr(settings, "condition", "none") == "none" else num_classes_of(folder)
+    return settings, recipe.kind.without_data(settings, folder.image_shape(), num_classes)
+
+
+def open_run(
+    path: Path,
+    data_dir: str | None = None,
+    seed: int | None = None,
+    weight: float | None = None,
+    recipe: Recipe | None = None,
+) -> tuple[Prepared, Trained]:
+    """A run with its data, as it was prepared, and one of its models, of its best epoch so far if it is unfinished.
+
+    Raises:
+      ValueError: if the folder is not that of a run with a checkpoint, or its recipe is not to be found, or its data
+        are not to be found or have changed.
+    """
+    loaded = load_run(path, seed, weight, "RUN", recipe)
+    folder, recipe, member = loaded.folder, loaded.recipe, loaded.member
+    folder.check_no_export()
+    is_own = lambda row: row.get("seed", member.seed) == member.seed and weight_in(row) in (None, member.weight)
+    history = [row for row in folder.metrics() if is_own(row)]
+    if not history:
+        raise ValueError(
+            f"RUN {path} has no metrics.jsonl with rows of its model, which its report shows: give a whole run"
+        )
+    settings, data = data_of(loaded, data_dir)
+    problem = recipe.kind.problem(settings, data)
+    expected, found = loaded.summary.get("test_images"), len(getattr(problem, "test", ()))
+    if expected not in (None, found):
+        raise ValueError(
+            f"RUN {path} was measured on {expected} test images, but --data {settings.data} now has {found}: "
+            "give it the data that it was made with"
+        )
+    if tuple(problem.image_shape) != loaded.image_shape:
+        raise ValueError(
+            f"RUN {path} was made of images of the shape {loaded.image_shape}, but --data {settings.data} now has "
+            f"{tuple(problem.image_shape)}: give it the data that it was made with"
+        )
+    length: Length = recipe.kind.length(settings, problem.num_examples)
+    prepared = Prepared(recipe, settings, folder, data, problem, loaded.model, length, 0, None, time.monotonic())
+    own = dataclasses.replace(loaded.alone, data_dir=data_dir)
+    return prepared, Trained(member, own, loaded.model, loaded.params, tuple(history), {})
+
+
+def data_of(loaded: Loaded, data_dir: str | None = None) -> tuple[Any, Any]:
+    """The settings of a run with the folder of its data, and that data.
+
+    Raises:
+      ValueError: if the data cannot be loaded from here, or have changed.
+    """
+    settings, folder = dataclasses.replace(loaded.settings, data_dir=data_dir), loaded.folder
+    try:
+        data = loaded.recipe.kind.load(settings)
+    except ValueError as error:
+        raise ValueError(
+            f"{folder.argument} {folder.path} was made with --data {settings.data}, not to be loaded from here: {error}"
+        ) from error
+    folder.check_data(fingerprint(data), settings.data)
+    return settings, data
+
+
+def images_of(loaded: Loaded, data_dir: str | None = None) -> ShownImages:
+    """The test images of the run's data; of rendered data some of all images, with the first factor as their label.
+
+    Raises:
+      ValueError: if the data cannot be loaded from here, or have changed.
+    """
+    settings, data = data_of(loaded, data_dir)
+    return ShownImages(*loaded.recipe.kind.show(settings, data))
+
+
+def preprocessing(loaded: Loaded) -> Callable[[jax.Array, ArrayLike], jax.Array]:
+    """Preprocessing of any images for the run's model, (key, uint8) -> float32; bits and noise are drawn by the key."""
+    return loaded.recipe.kind.without_data(loaded.settings, loaded.image_shape, loaded.num_classes).prepare_raw
+
+
+def as_the_model_sees(loaded: Loaded, pixels: np.ndarray) -> jax.Array:
+    """uint8 pixels `[N, H, W, C]` as the run's model sees them, always by the same draw of bits or noise."""
+    return preprocessing(loaded)(jax.random.key(0), jnp.asarray(pixels))
+
+
+def exported_params(folder: RunFolder, model: Model) -> Params:
+    """The parameters of a model that was exported to the folder as safetensors."""
+    from vae_jax.export import verify  # only here are its packages needed
+
+    try:
+        verify(folder.path)
+        params = load_params(folder.params, model)
+        check_finite(params)
+        return params
+    except ValueError as error:
+        raise ValueError(f"{folder.argument} {folder.path}: {error}") from error
+
+
+def summary_so_far(folder: RunFolder) -> dict[str, Any]:
+    """The summary of a run or an export; of a run that has not finished, how far it has come as "unfinished".
+
+    Raises:
+      ValueError: the export is one that vae_jax does not read.
+    """
+    if (format := folder.export_format()) and not folder.params.exists():
+        raise ValueError(
+            f"{folder.argument} {folder.path}: an export as {format} holds no parameters that vae_jax reads; give its "
+            "run, or export it as safetensors"
+        )
+    summary = folder.summary()
+    if summary is not None:
+        models = summary.get("models", [])
+        if not (isinstance(models, list) and all(isinstance(model, dict) and "seed" in model for model in models)):
+            raise ValueError(f"{folder.argument} {folder.path}: summary.json must hold the seed of each of its models")
+        return summary
+    epochs = max((row["epoch"] for row in folder.metrics()), default=0)
+    return {
+        "unfinished": f"{folder.argument} {folder.path} has not finished: this is its best epoch of {epochs} so far"
+    }
+
+
+def checked_summary(folder: RunFolder) -> dict[str, Any]:
+    """The summary of a finished run, or of a model that was exported of one.
+
+    Raises:
+      ValueError: if the run has not finished, or the export is one that vae_jax does not read.
+    """
+    summary = summary_so_far(folder)
+    if "unfinished" in summary:
+        raise ValueError(
+            f"{folder.argument} {folder.path} has not finished (it has no summary.json); finish it with: "
+            f"{to_finish(recipe_of(folder), folder.path)}"
+        )
+    return summary
+
+
+def _chosen(
+    folder: RunFolder, members: list[Member], summary: Mapping[str, Any], seed: int | None, weight: float | None
+) -> Member:
+    """The model of that seed and weight; the first of those that are left, or the one that the report shows."""
+    if weight is not None and members[0].weight is None:
+        raise ValueError(
+            f"--weight chooses a model of a run with a grid of weights, which {folder.argument} {folder.path} is not: "
+            "leave it out"
+        )
+    if seed is None and weight is None:
+        return next((m for m in members if m.seed == summary.get("shown_seed")), members[0])
+    fitting = [m for m in members if seed in (None, m.seed) and weight in (None, m.weight)]
+    if fitting:
+        return fitting[0]
+    if members[0].weight is None:
+        raise ValueError(
+            f"--seed must be one of the seeds of {folder.argument} {folder.path}, "
+            f"{', '.join(str(m.seed) for m in members)}, got {seed}"
+        )
+    have = ", ".join(f"weight {m.weight:g} seed {m.seed}" for m in members)
+    raise ValueError(
+        f"--seed {seed} and --weight {weight} must be those of a model of {folder.argument} {folder.path} ({have})"
+    )
+
+
+def recipe_of(folder: RunFolder, recipe: Recipe | None = None) -> Recipe:
+    """The recipe that config.json names; or the given one, if it is that.
+
+    config.json only chooses among the recipes: nothing in a folder from elsewhere is executed.
+    """
+    name = folder.config().get("experiment")
+    if recipe is not None and recipe.name != name:
+        raise ValueError(f"{folder.argument} {folder.path} was made by experiment {name!r}, not by {recipe.name!r}")
+    found = recipe or (RECIPES.get(name) if isinstance(name, str) else None)
+    if found is None:
+        raise ValueError(
+            f"{folder.argument} {folder.path} was made by experiment {name!r}, which is not a recipe of vae_jax "
+            f"({', '.join(RECIPES)}); a run of your own script is loaded with vae_jax.load(path, recipe=RECIPE)"
+        )
+    return found

@@ -1,0 +1,134 @@
+"""Devices and processes of a run: they are given the same settings, and end together."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+import traceback
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import jax
+from jax.sharding import Mesh
+
+from vae_jax.runs.settings import Machines, Training
+from vae_jax.training.distributed import from_all, start, start_detected
+from vae_jax.training.sharding import data_mesh, examples_per_device
+
+
+def check_same(config: Mapping[str, Any]) -> None:
+    """Raises ValueError if the processes of a run were started with different settings. All must call it.
+
+    Args:
+      config: JSON-like.
+
+    Raises:
+      ValueError: in every process, naming the fields that differ and their values.
+    """
+    configs = from_all(json.loads(json.dumps(dict(config), default=str)))
+    for process, other in enumerate(configs):
+        names = sorted(n for n in configs[0].keys() | other.keys() if configs[0].get(n) != other.get(n))
+        if names:
+            differences = ", ".join(
+                f"{n} (process 0: {configs[0].get(n)!r}, process {process}: {other.get(n)!r})" for n in names
+            )
+            raise ValueError(f"all processes of a run must be given the same settings, but these differ: {differences}")
+
+
+@contextlib.contextmanager
+def ending_together(advice: str = "") -> Iterator[None]:
+    """Ends this process at once if its work fails, and with it the other processes of the run.
+
+    By itself a process that fails would wait for the others at its exit, and they for it in their next sum. If
+    another has ended, the line on stderr says so; any other error leaves its traceback. The exit code is 1, or what
+    SystemExit and KeyboardInterrupt mean. A process that has joined no others is left alone.
+
+    Args:
+      advice: advice to the user, for that line.
+    """
+    try:
+        yield
+    except BaseException as error:
+        if not jax.distributed.is_initialized() or (isinstance(error, SystemExit) and not error.code):
+            raise
+        code: Any = 1
+        if isinstance(error, SystemExit):
+            code = error.code
+        elif isinstance(error, KeyboardInterrupt):
+            code = 130
+        else:
+            _explain(error, advice)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code if isinstance(code, int) else 1)
+
+
+def _explain(error: BaseException, advice: str) -> None:
+    text = (str(error).strip() or type(error).__name__).splitlines()[0]
+    # Words in the errors of the collectives and of the runtime if another process does not answer.
+    if any(word in str(error) for word in ("Gloo", "NCCL", "RCCL", "coordination service", "UNAVAILABLE")):
+        process = f"process {jax.process_index()} of {jax.process_count()}"
+        words = f"another process of the run has ended, and {process} ends with it"
+    else:
+        traceback.print_exception(error)
+        words = "this process of the run has failed"
+    print(f"error: {words}{advice and '; '}{advice} ({text})", file=sys.stderr)
+
+
+def join_processes(settings: Any) -> None:
+    """Joins the other processes of the run, if the flags name any. It must be called before JAX is used.
+
+    Raises:
+      ValueError: if the flags do not go together, or the processes do not meet.
+    """
+    if not isinstance(settings, Machines):
+        return
+    given = {
+        "--coordinator": settings.coordinator,
+        "--num-processes": settings.num_processes,
+        "--process-id": settings.process_id,
+    }
+    missing = [flag for flag, value in given.items() if value is None]
+    if settings.distributed:
+        if len(missing) < len(given):
+            raise ValueError(f"--distributed finds out for itself what {', '.join(given)} say: leave those out")
+        start_detected()
+        _keep_stdout()
+    elif len(missing) < len(given):
+        if settings.coordinator is None or settings.num_processes is None or settings.process_id is None:
+            raise ValueError(f"{', '.join(given)} go together: {' and '.join(missing)} missing")
+        start(settings.coordinator, settings.num_processes, settings.process_id)
+        _keep_stdout()
+
+
+def _keep_stdout() -> None:
+    """Redirects the output of C++ libraries on stdout to stderr: Gloo names its peers there."""
+    sys.stdout.flush()
+    number = sys.stdout.fileno()
+    own = os.dup(number)
+    os.dup2(sys.stderr.fileno(), number)
+    sys.stdout = os.fdopen(own, "w", encoding=sys.stdout.encoding)  # the former one stays open, as sys.__stdout__
+
+
+def mesh_of(settings: Any) -> Mesh | None:
+    """The mesh to train on; None for a single process on its first device.
+
+    Raises:
+      ValueError: if there are fewer devices, or they do not divide the batch, or several models are to be trained.
+    """
+    if not isinstance(settings, Machines) or (settings.devices is None and jax.process_count() == 1):
+        return None
+    assert isinstance(settings, Training)
+    if settings.seeds > 1:
+        raise ValueError(f"--seeds {settings.seeds}: several devices train one model at a time, got --seeds above 1")
+    try:
+        mesh = data_mesh(settings.devices)
+    except ValueError as error:
+        raise ValueError(f"--devices {settings.devices}: {error}") from error
+    try:
+        examples_per_device(settings.resolved_batch_size, mesh)
+    except ValueError as error:
+        raise ValueError(f"--batch-size {settings.batch_size}: {error}") from error
+    return mesh

@@ -1,0 +1,82 @@
+"""Recipes: runs that can be trained by their name, wherever the package is installed. Most are presets of `vae`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vae_jax.evaluation import measure_vq_vae
+from vae_jax.models import vq_vae
+from vae_jax.networks import residual_encoder
+from vae_jax.objectives import vq_vae_loss
+from vae_jax.runs.choices import POSTERIORS
+from vae_jax.runs.factors.recipe import DISENTANGLE
+from vae_jax.runs.images import kind as images
+from vae_jax.runs.images import vae as composed
+from vae_jax.runs.images import vq_vae as codes
+from vae_jax.runs.images.code_prior import check_prior, has_prior, load_prior, train_prior, with_prior
+from vae_jax.runs.images.kind import IMAGES
+from vae_jax.runs.recipe import Recipe, SecondStage
+from vae_jax.runs.settings import CodeSettings, Settings
+
+
+def preset(name: str, title: str, description: str, **defaults: Any) -> Recipe:
+    """A recipe of a VAE on images, with defaults of its own."""
+    return Recipe(
+        name,
+        title,
+        description,
+        IMAGES,
+        Settings(**defaults),
+        composed.make_model,
+        composed.make_objective,
+        composed.choose_optimizer,
+        measure=lambda settings: POSTERIORS.of(settings).measure,
+        fit_after=composed.fit_prior_after,
+        axes=composed.AXES,
+        check=images.check,
+        command=f"vae-jax train {name}",
+    )
+
+
+VAE = preset("vae", "VAE", "The variational autoencoder of Kingma & Welling 2014 (arXiv:1312.6114) on images.")
+BETA_VAE = preset(
+    "beta_vae",
+    "beta-VAE",
+    "The beta-VAE of Higgins et al. 2017: the VAE with a weight on its rate.",
+    objective="beta",
+)
+AUTOENCODER = preset(
+    "autoencoder",
+    "Autoencoder",
+    "The deterministic autoencoder, and a Normal fitted to its codes (Ghosh et al. 2020, arXiv:1903.12436)",
+    posterior="delta",
+    prior="fitted",
+    objective="reconstruction",
+)
+
+
+def _check_codes(settings: CodeSettings) -> None:
+    images.check(settings)
+    check_prior(settings)
+    if settings.condition != "none":
+        raise ValueError(f"--condition {settings.condition}: the model of vq_vae takes no labels; that of vae does")
+
+
+VQ_VAE = Recipe(
+    "vq_vae",
+    "VQ-VAE",
+    "The VQ-VAE of van den Oord et al. 2017 (arXiv:1711.00937), and a prior over its codes.",
+    IMAGES,
+    CodeSettings(),
+    codes.make_model,
+    codes.make_objective,
+    composed.choose_optimizer,
+    measure=lambda settings: measure_vq_vae,
+    second_stage=SecondStage(train_prior, load_prior, with_prior, has_prior),
+    axes=codes.AXES,
+    check=_check_codes,
+    cites=(vq_vae, residual_encoder, vq_vae_loss),
+    command="vae-jax train vq_vae",
+)
+
+RECIPES = {recipe.name: recipe for recipe in (VAE, BETA_VAE, AUTOENCODER, VQ_VAE, DISENTANGLE)}

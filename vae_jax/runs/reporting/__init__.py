@@ -1,0 +1,1 @@
+"""Reports of runs: numbers with their names, figures, pages."""

@@ -1,0 +1,114 @@
+"""MODEL.md, in every finished run and beside what is exported of one: what the model is, for whoever finds it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from vae_jax.atomic import write_atomically
+from vae_jax.runs.folder import RunFolder
+from vae_jax.runs.reporting.formatting import listed, mapping, setting
+from vae_jax.runs.reporting.metrics import NOTES, View, shown_in, text_of
+from vae_jax.text import as_markdown, printable
+
+NAME = "MODEL.md"
+_PLACES = ("experiment", "data")
+
+
+def model_card(
+    title: str, description: str, config: Mapping[str, Any], summary: Mapping[str, Any], command: str
+) -> str:
+    """The text, in Markdown.
+
+    Args:
+      title: title of the recipe.
+      description: the recipe in a sentence.
+      config: the experiment and its settings, as config.json has them.
+      summary: as summary.json has it.
+      command: command line that trains it again.
+    """
+    settings = [(name, setting(value)) for name, value in config.items() if name not in _PLACES and value is not None]
+    facts = [f"- **Data**: {as_markdown(summary.get('data_note', config.get('data')))}."]
+    if params_note := summary.get("params_note"):
+        facts.append(f"- **Parameters**: {as_markdown(params_note)}.")
+    if versions := ", ".join(f"{name} {version}" for name, version in mapping(summary.get("versions")).items()):
+        device = as_markdown(summary.get("device", "an unknown device"))
+        facts.append(f"- **Trained on** {device}, with {as_markdown(versions)}.")
+    about = "\n".join(facts)
+    again = "Train the run again, without what was changed later" if params_note else "Train it again"
+    with_label = ", context=0" if config.get("condition") == "labels" else ""
+    return f"""# {title} on {as_markdown(config.get("data"))}
+
+{description}
+
+{about}
+- **License**: the code that made it is Apache-2.0; what may be done with the parameters depends on the data's license.
+
+## Numbers
+
+{_numbers(summary)}
+## Use it
+
+```python
+import jax
+import vae_jax
+
+model, params, config = vae_jax.load("RUN")  # this folder
+image = vae_jax.sample(model, params, jax.random.key(0){with_label})
+```
+
+{again}:
+
+```sh
+{printable(command)}
+```
+
+## Settings
+
+{_table(("setting", "value"), settings)}"""
+
+
+def _numbers(summary: Mapping[str, Any]) -> str:
+    """The table of numbers (a column, or one for each weight), what they are measured on, and cautions."""
+    models, by_weight = listed(summary.get("models")), mapping(summary.get("over_seeds"))
+    said = [f"On the {as_markdown(summary['test_images'])} test images."] if "test_images" in summary else []
+    if by_weight:
+        header = ("number", *(f"weight {weight}" for weight in by_weight))
+        medians = {
+            metric: [mapping(mapping(spreads).get(metric.key)).get("median") for spreads in by_weight.values()]
+            for metric in shown_in(View.CARD)
+        }
+        rows = [
+            (metric.label, *("" if value is None else metric.text(value) for value in values))
+            for metric, values in medians.items()
+            if any(value is not None for value in values)
+        ]
+        said.append(f"The numbers are of {len(models)} models: of each weight the median over its seeds.")
+    else:
+        header = ("number", "value")
+        rows = [(m.label, text_of(summary, m.key)) for m in shown_in(View.CARD) if summary.get(m.key) is not None]
+        if models:
+            said.append(f"The numbers are of {len(models)} models: means, or see summary.json.")
+    notes = [
+        f"{before}{as_markdown(summary[name]).rstrip('.')}.\n" for name, before in NOTES.items() if summary.get(name)
+    ]
+    table = _table(header, rows) if rows else "Nothing was measured.\n"
+    return "\n\n".join([*([" ".join(said)] if said else []), "\n".join([table, *notes])])
+
+
+def write_model_card(
+    folder: RunFolder,
+    title: str,
+    description: str,
+    config: Mapping[str, Any],
+    summary: Mapping[str, Any],
+    command: str,
+) -> None:
+    """Replaces the card of a run."""
+    write_atomically(folder.path / NAME, model_card(title, description, config, summary, command))
+
+
+def _table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    cells = [[as_markdown(cell) for cell in row] for row in (header, *rows)]
+    lines = [f"| {' | '.join(row)} |" for row in cells]
+    return "\n".join([lines[0], "|---" * len(header) + "|", *lines[1:]]) + "\n"

@@ -1,0 +1,46 @@
+"""Files that a run leaves at its end: figures, summary.json, report.html and MODEL.md."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from vae_jax.runs.config import as_command, run_config
+from vae_jax.runs.folder import RunFolder
+from vae_jax.runs.recipe import Outcome, Recipe
+from vae_jax.runs.reporting.model_card import write_model_card
+from vae_jax.runs.reporting.report_page import ReportFigure, write_report
+from vae_jax.visualization import save_figure
+from vae_jax.visualization._model_figures import Captioned
+
+
+def save_figures(folder: RunFolder, figures: Iterable[Captioned]) -> list[ReportFigure]:
+    """Saves figures in the folder of a run; returns them for its report."""
+    saved = []
+    for captioned in figures:
+        path = folder.figures / f"{captioned.name}.png"
+        save_figure(captioned.figure, path)
+        saved.append(ReportFigure(captioned.name, captioned.title, captioned.caption, path))
+    return saved
+
+
+def write_outcome(recipe: Recipe, settings: Any, folder: RunFolder, outcome: Outcome) -> dict[str, Any]:
+    """Writes the report and the model card of a run, and last its summary, which is returned."""
+    write_pages(recipe, settings, folder, outcome)
+    summary = dict(outcome.summary)
+    folder.write_summary(summary)
+    return summary
+
+
+def write_pages(recipe: Recipe, settings: Any, folder: RunFolder, outcome: Outcome) -> None:
+    """Replaces report.html and MODEL.md."""
+    config, command = run_config(recipe, settings), as_command(recipe, settings)
+    reported = {name: value for name, value in outcome.summary.items() if name not in outcome.left_out}
+    write_report(
+        folder.report,
+        title=outcome.title,
+        summary={**reported, **outcome.rows, "command": command},
+        config=config,
+        figures=outcome.figures,
+    )
+    write_model_card(folder, recipe.title, recipe.description, config, outcome.summary, command)

@@ -1,0 +1,367 @@
+"""Settings of a run by group: they become flags, with their docstrings as help, and `config.json` in the run folder."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, TypeAlias
+
+import tyro
+
+from vae_jax.data._factor_sets import NAMES
+from vae_jax.runs.choices import (
+    BINARIZATIONS,
+    CODE_PRIORS,
+    LIKELIHOODS,
+    NETWORKS,
+    OBJECTIVES,
+    ON_IMAGES,
+    OPTIMIZERS,
+    POSTERIORS,
+    PRIORS,
+    QUANTIZERS,
+    SCHEDULES,
+    WEIGHTED,
+)
+from vae_jax.runs.choices.loggers import LOGGERS
+
+_CAPACITY = "capacity in nats at the end of its rise, over the first third of the steps"
+
+
+def _weight(name: str, word: str = "weight") -> dict[str, str]:
+    """Help of a weight, by the objective that uses it."""
+    return {choice.name: f"{word} of {choice.weighs}" for choice in OBJECTIVES if choice.weight == name}
+
+
+# Names that a setting may have: the rows of its table, for type checkers any text.
+if TYPE_CHECKING:
+    Network: TypeAlias = str
+    Posterior: TypeAlias = str
+    Likelihood: TypeAlias = str
+    Binarization: TypeAlias = str
+    Objective: TypeAlias = str
+    Weighted: TypeAlias = str
+    Schedule: TypeAlias = str
+    Quantizer: TypeAlias = str
+    Log: TypeAlias = str
+    Prior: TypeAlias = str
+    FactorName: TypeAlias = str
+else:
+    Network, Posterior, Schedule = (Literal[axis.names] for axis in (NETWORKS, POSTERIORS, SCHEDULES))
+    Quantizer, Log = Literal[QUANTIZERS.names], Literal[LOGGERS.names]
+    # A prior of the other kind is not in the help, and is refused with a line that says so.
+    Prior = Literal[PRIORS.names + CODE_PRIORS.names]
+    Likelihood = Literal[("auto", *LIKELIHOODS.names)]
+    Binarization = Literal[("auto", *BINARIZATIONS.names)]
+    Objective, Weighted = Literal[ON_IMAGES.names], Literal[WEIGHTED.names]
+    FactorName = Literal[NAMES]
+_LIKELIHOOD = LIKELIHOODS.help(
+    "likelihood p(x | z) of a pixel", auto="bernoulli for images of one channel, logistic for color"
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+    """Images, and side information about them."""
+
+    title: ClassVar[str] = "data"
+
+    data: str = "digits"
+    """digits (5,000 of MNIST, embedded), a TFDS image dataset (mnist, cifar10, ...), a .npz or .npy file, or folder/"""
+    data_dir: str | None = None
+    """folder of TFDS datasets (default: TFDS_DATA_DIR of the environment, else the folder that TFDS uses)"""
+    size: Annotated[tuple[int, int] | None, tyro.conf.arg(metavar="HEIGHT WIDTH")] = None
+    """size to which the pictures of a folder are resized and cropped (default: all must have the same size)"""
+    stream: bool = False
+    """leave the training images on disk and read each batch when it is needed: for data larger than memory"""
+    binarization: Annotated[
+        Binarization, BINARIZATIONS.help("pixels as bits", auto="dynamic for --likelihood bernoulli, else none")
+    ] = "auto"
+    condition: Literal["none", "labels"] = "none"
+    """side information for encoder and decoder; labels: the label of each image"""
+    validation_size: int | None = None
+    """images held out of train to choose the best epoch (default: the validation split, else a tenth, at most 1,000)"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+    """Networks and distributions of a latent code that is one vector."""
+
+    title: ClassVar[str] = "model"
+
+    network: Annotated[Network, NETWORKS.help("encoder and decoder")] = "mlp"
+    hidden: Annotated[
+        tuple[int, ...], NETWORKS.flag("hidden", "widths of the dense layers, from image to code; conv takes one")
+    ] = (400,)
+    channels: Annotated[
+        tuple[int, ...], NETWORKS.flag("channels", "channels of the convolutions, from image to code")
+    ] = (32, 64)
+    residual_hidden: Annotated[int, NETWORKS.flag("residual_hidden", "channels inside a residual layer")] = 32
+    residual_layers: Annotated[int, NETWORKS.flag("residual_layers", "residual layers of each network")] = 2
+    latent_dim: int = 20
+    """number of dimensions of the latent code z"""
+    posterior: Annotated[Posterior, POSTERIORS.help("posterior q(z | x)")] = "normal"
+    prior: Annotated[Prior, PRIORS.help("prior p(z)")] = "normal"
+    components: Annotated[int | None, PRIORS.flag("components", "number of components")] = None
+    pseudo_inputs: Annotated[int | None, PRIORS.flag("pseudo_inputs", "number of pseudo-inputs")] = None
+    likelihood: Annotated[Likelihood, _LIKELIHOOD] = "auto"
+
+
+@dataclasses.dataclass(frozen=True)
+class Loss:
+    """Training objective."""
+
+    title: ClassVar[str] = "objective"
+
+    objective: Annotated[Objective, ON_IMAGES.help("loss to minimize")] = "elbo"
+    samples: Annotated[int | None, ON_IMAGES.flag("samples", "samples of z for each bound")] = None
+    bounds: Annotated[int | None, ON_IMAGES.flag("bounds", "number of bounds to average")] = None
+    share: Annotated[float | None, ON_IMAGES.flag("share", "weight of the ELBO, from 0 to 1")] = None
+    alpha: Annotated[float | None, ON_IMAGES.flag("alpha", "order of the Renyi divergence")] = None
+    beta: Annotated[float | None, ON_IMAGES.flag("beta", _weight("beta"))] = None
+    gamma: Annotated[float | None, ON_IMAGES.flag("gamma", _weight("gamma"))] = None
+    lambda_: Annotated[float | None, ON_IMAGES.flag("lambda_", _weight("lambda_"), name="lambda")] = None
+    free_bits: Annotated[
+        float | None, ON_IMAGES.flag("free_bits", "KL in each dimension of z that costs nothing, in nats")
+    ] = None
+    max_capacity: Annotated[float | None, ON_IMAGES.flag("max_capacity", _CAPACITY)] = None
+    kl_warm_up: int = 0
+    """epochs over which the weight of the KL rises from 0 to 1; 0: no warm-up"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Optimization:
+    """Optimizer and learning rate."""
+
+    title: ClassVar[str] = "optimizer"
+
+    optimizer: Annotated[str, OPTIMIZERS.help("optimizer of optax"), tyro.conf.arg(metavar="NAME")] = "adam"
+    learning_rate: float = 1e-3
+    """peak learning rate"""
+    schedule: Annotated[Schedule, SCHEDULES.help("learning rate over the steps of the run")] = "constant"
+    weight_decay: Annotated[float | None, OPTIMIZERS.flag("weight_decay", "decoupled weight decay")] = None
+    momentum: Annotated[float | None, OPTIMIZERS.flag("momentum", "momentum, 0: none")] = None
+    clip_norm: float | None = None
+    """largest global norm of the gradient; a longer gradient is scaled down (default: no clipping)"""
+    ema: float | None = None
+    """decay of an exponential moving average of the weights, which is evaluated and kept (default: no average)"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """Epochs, batches and seeds."""
+
+    title: ClassVar[str] = "training"
+    default_batch_size: ClassVar[int] = 128
+
+    epochs: int = 100
+    """passes over the training images; may be changed with --resume unless learning rate or loss depend on it"""
+    batch_size: int | None = None
+    """images in each training step (default: 128, for vq_vae 64, or all training images if there are fewer)"""
+    microbatches: int = 1
+    """parts of a batch, computed one after another to need less memory; the numbers are those of the whole batch"""
+    rematerialize: bool = False
+    """compute the activations of each network again for the gradient, to need less memory (GPU and TPU)"""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """arithmetic of the networks; parameters, densities and optimizer are float32 in either case"""
+    patience: int | None = 20
+    """early stopping: epochs without a better validation loss after which training ends; None: train all epochs"""
+    seed: int = 0
+    """random seed of parameters, shuffling and noise"""
+    seeds: int = 1
+    """number of models to train at once, in one program; their seeds are --seed and the numbers after it"""
+
+    @property
+    def resolved_batch_size(self) -> int:
+        """Images in each step, after the settings are resolved."""
+        assert self.batch_size is not None, "resolve the settings first"
+        return self.batch_size
+
+
+@dataclasses.dataclass(frozen=True)
+class Measuring:
+    """Measurements on the test images at the end."""
+
+    title: ClassVar[str] = "evaluation"
+
+    elbo_samples: int = 16
+    """samples of z for each test image, for the ELBO"""
+    nll_samples: int = 0
+    """importance samples for each test image, for the negative log-likelihood; 0: leave it to `vae-jax evaluate`"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Folder:
+    """Run folder, and loggers of metrics."""
+
+    title: ClassVar[str] = "run folder"
+
+    run_dir: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    """new folder for the run, or with --resume the folder to continue (default: runs/RECIPE-DATA-TIME)"""
+    resume: bool = False
+    """continue the run in --run-dir from its last checkpoint, with its settings"""
+    accept_versions: bool = False
+    """resume with other versions of vae_jax, JAX, flax, optax or NumPy than before (the last bits may differ)"""
+    log: Annotated[Log, LOGGERS.help("logger of the metrics beside metrics.jsonl; may be changed with --resume")] = (
+        "none"
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Machines:
+    """Devices and processes."""
+
+    title: ClassVar[str] = "machines"
+
+    devices: int | None = None
+    """devices over which every batch is split, in all processes (default: one, or all of several processes)"""
+    distributed: bool = False
+    """this is one of several processes that Slurm, Kubernetes or a TPU pod started (docs/scale.md)"""
+    coordinator: Annotated[str | None, tyro.conf.arg(metavar="HOST:PORT")] = None
+    """this is one of several processes started by hand: address of process 0, with a free port there"""
+    num_processes: int | None = None
+    """number of processes (requires --coordinator)"""
+    process_id: int | None = None
+    """number of this process, from 0 (requires --coordinator)"""
+
+
+# Settings of where things lie and how a run begins: no part of what it computes.
+PLACES = ("data_dir", *(field.name for group in (Folder, Machines) for field in dataclasses.fields(group)))
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings(Machines, Folder, Measuring, Training, Optimization, Loss, Model, Data):
+    """Settings of a VAE on images."""
+
+
+@dataclasses.dataclass(frozen=True)
+class CodeModel:
+    """Residual networks that map an image to a grid of vectors and back."""
+
+    title: ClassVar[str] = "model"
+
+    latent_dim: int = 32
+    """number of dimensions of the vector of a code"""
+    channels: tuple[int, ...] = (32, 64)
+    """channels of the 4x4 convolutions, each of which halves the image; the last gives the grid of codes"""
+    residual_hidden: int = 32
+    """channels inside a residual layer"""
+    residual_layers: int = 2
+    """residual layers of encoder and decoder"""
+    likelihood: Annotated[Likelihood, _LIKELIHOOD] = "auto"
+
+
+@dataclasses.dataclass(frozen=True)
+class CodeQuantizer:
+    """Scheme that turns vectors into codes."""
+
+    title: ClassVar[str] = "quantizer"
+
+    quantizer: Annotated[Quantizer, QUANTIZERS.help("scheme that turns vectors into codes")] = "ema"
+    num_codes: int = 32
+    """number of codes; finite_scalar: levels whose product is near it; lookup_free, spherical: a power of 2"""
+    commitment: Annotated[float, QUANTIZERS.flag("commitment", "weight of the commitment loss")] = 0.25
+    revival: Annotated[
+        float,
+        QUANTIZERS.flag(
+            "revival",
+            "share of the average use below which a code is replaced by a vector of the batch, 0: never",
+        ),
+    ] = 0.1
+    k_means_images: int = 256
+    """training images to whose vectors the codes are fitted by k-means before training; 0: random codes"""
+
+
+@dataclasses.dataclass(frozen=True)
+class CodePrior:
+    """Prior over the codes, trained after the model."""
+
+    title: ClassVar[str] = "prior over the codes"
+
+    prior: Annotated[Prior, CODE_PRIORS.help("network of the prior")] = "transformer"
+    prior_epochs: int = 8
+    """passes of the prior over the codes of the training images"""
+    prior_batch_size: int = 64
+    """images in each training step of the prior"""
+    prior_learning_rate: float = 1e-3
+    """peak learning rate of the prior, which falls to 0 by a cosine"""
+    prior_layers: int = 2
+    """number of layers"""
+    prior_width: int = 128
+    """features of each position of a transformer, or channels of a PixelCNN"""
+    prior_heads: Annotated[int, CODE_PRIORS.flag("prior_heads", "number of attention heads")] = 4
+
+
+@dataclasses.dataclass(frozen=True)
+class CodeSettings(Machines, Folder, Measuring, Training, Optimization, CodePrior, CodeQuantizer, CodeModel, Data):
+    """Settings of a model of codes, and of the prior over them."""
+
+    default_batch_size: ClassVar[int] = 64
+    epochs: int = 12
+    patience: int | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class FactorData:
+    """Images whose factors are known, rendered on the device."""
+
+    title: ClassVar[str] = "data and model"
+
+    data: FactorName = "sprites"
+    """images: sprites, sprites_color, sprites_noisy and squares are rendered, dsprites is read from TFDS"""
+    data_dir: str | None = None
+    """folder of TFDS datasets, for dsprites (default: TFDS_DATA_DIR of the environment, else the folder of TFDS)"""
+    latent_dim: int = 10
+    """number of dimensions of the latent code z"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Grid:
+    """Objective, and a model for every weight and seed."""
+
+    title: ClassVar[str] = "grid"
+
+    objective: Annotated[Weighted, WEIGHTED.help("loss to minimize")] = "beta"
+    betas: Annotated[tuple[float, ...], WEIGHTED.flag("beta", _weight("beta", "weights"))] = ()
+    gammas: Annotated[tuple[float, ...], WEIGHTED.flag("gamma", _weight("gamma", "weights"))] = ()
+    lambdas: Annotated[tuple[float, ...], WEIGHTED.flag("lambda_", _weight("lambda_", "weights"))] = ()
+    max_capacity: Annotated[float, WEIGHTED.flag("max_capacity", _CAPACITY)] = 25.0
+    changed_factors: int | None = 1
+    """with --objective ada_gvae: factors in which the images of a pair may differ; None: drawn for each pair"""
+    seeds: int = 5
+    """models of each weight; the spread between seeds is larger than that between methods"""
+    seed: int = 0
+    """random seed of the first model of each weight; the others have the numbers after it"""
+    steps: int = 10_000
+    """training steps of each model (the papers take 300,000)"""
+    batch_size: int = 64
+    """images in each training step"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Scoring:
+    """Scores against the known factors."""
+
+    title: ClassVar[str] = "scores"
+
+    score_every: int | None = None
+    """training steps between two scorings (default: score at the end only)"""
+    points: int = 10_000
+    """images, or votes, to fit each score to; half as many more test it"""
+    whole_table: Annotated[
+        bool,
+        tyro.conf.arg(
+            help="encode every image, minutes for each model; --no-whole-table takes seconds: FactorVAE and BetaVAE "
+            "scores, active units and figures then use at most 8 values of each factor (10,000 images), and "
+            "the other scores only the images that they draw"
+        ),
+    ] = True
+    dci_points: int | None = None
+    """like --points, for DCI alone: its boosted trees take minutes for each model with 10,000 (default: --points)"""
+
+
+@dataclasses.dataclass(frozen=True)
+class FactorSettings(Folder, Scoring, Optimization, Grid, FactorData):
+    """Models of one objective, with every weight for every seed, trained at once and scored against known factors."""
+
+    learning_rate: float = 5e-4  # that of Burgess et al. 2018; disentanglement_lib takes 1e-4

@@ -1,0 +1,53 @@
+"""Single images as picture files, without axes or frame."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from vae_jax.visualization._mosaic import as_rgb
+
+
+def save_images(images: ArrayLike, folder: Path, names: Sequence[str] | None = None) -> list[Path]:
+    """Writes each image as a PNG file of 8 bits into a new folder, which appears once all of them are written.
+
+    Args:
+      images: `[N, H, W, C]`, C in {1, 3}; floats in [0, 1] (clipped) become round(255 x); or uint8.
+      folder: one that is not there, or is empty; its parents are made.
+      names: `[N]` names of the files without `.png`; None: `0000`, `0001`, ...
+
+    Returns:
+      The files, in the order of the images.
+
+    Raises:
+      ValueError: for images of a wrong shape or range, another number of names, or a folder that holds something.
+    """
+    from PIL import Image
+
+    pixels = np.rint(255.0 * as_rgb("images", images, "N")).astype(np.uint8)
+    grey = np.shape(images)[-1] == 1
+    stems = [f"{i:04d}" for i in range(len(pixels))] if names is None else list(names)
+    if len(stems) != len(pixels):
+        raise ValueError(f"names must be one for each of the {len(pixels)} images, got {len(stems)}")
+    check_new_folder("folder", folder)
+    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        temporary.mkdir()
+        for stem, image in zip(stems, pixels, strict=True):
+            Image.fromarray(image[..., 0] if grey else image).save(temporary / f"{stem}.png")
+        os.replace(temporary, folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return [folder / f"{stem}.png" for stem in stems]
+
+
+def check_new_folder(argument: str, folder: Path) -> None:
+    """Raises ValueError, naming the argument, if something lies at the path, apart from an empty folder."""
+    if os.path.lexists(folder) and not (folder.is_dir() and not any(folder.iterdir())):
+        raise ValueError(f"{argument} must be a new folder, got {folder}, which is there and is not an empty folder")
