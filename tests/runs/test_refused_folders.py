@@ -78,6 +78,10 @@ def unfinished_without_rows():
             "config.json must hold for network a value of the type Literal['mlp', 'conv', 'residual'], got",
         ),
         (
+            lambda: spoil(None, likelihood="auto"),
+            "config.json: likelihood must be what the run was trained with, got 'auto'",
+        ),
+        (
             lambda: spoil(None, prior="transformer"),
             "RUN vae: config.json: --prior transformer does not go with vae: give one of normal, mixture, vamp, fitted",
         ),
@@ -106,6 +110,7 @@ def unfinished_without_rows():
         "ints",
         "or None",
         "one of",
+        "open choice",
         "of the recipe",
         "version",
         "format",

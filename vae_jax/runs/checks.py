@@ -35,8 +35,11 @@ def check_saved(recipe: Recipe, settings: Any, place: str) -> None:
       place: file that holds the settings, for the message.
 
     Raises:
-      ValueError: a choice is not one of the recipe, or two do not go together.
+      ValueError: a choice is not one of the recipe or was never made, or two do not go together.
     """
+    open_ones = [axis.setting for axis in recipe.axes if getattr(settings, axis.setting) == "auto"]
+    if open_ones:
+        raise ValueError(f"{place}: {open_ones[0]} must be what the run was trained with, got 'auto'")
     try:
         check_optimizer(settings)
         _check_choices(recipe, settings)
