@@ -170,7 +170,7 @@ def eager_names(path, package):
 
 
 def origins(root):
-    """By the dotted name of each file, the files that it imports: a name of a package is traced to where it is made."""
+    """Import graph: dotted name of each file -> files that it imports; names of a package are traced to their file."""
     files = {}
     for path in sorted((root / "vae_jax").rglob("*.py")):
         parts = path.relative_to(root).with_suffix("").parts
@@ -198,7 +198,7 @@ def origins(root):
 
 
 def re_exports(path):
-    """By the names that a package re-exports, the modules that it has them from, for type checkers too."""
+    """Re-exported names of a package -> modules that define them, those for type checkers included."""
     nodes = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom)]
     return {alias.asname or alias.name: node.module for node in nodes for alias in node.names if node.module}
 

@@ -33,7 +33,7 @@ class Claim:
 
 @dataclasses.dataclass(frozen=True)
 class Record:
-    """What one command measured."""
+    """Record of what one command measured, for the results page."""
 
     title: str
     protocol: str  # data, model, training, evaluation: what one must know to measure it again

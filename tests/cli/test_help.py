@@ -21,7 +21,7 @@ def recipe(request):
 
 @pytest.fixture
 def shown(recipe, monkeypatch, capsys):
-    """By flag: its value, and its help: what it is, its choices with a line each, and its default."""
+    """The value and the help text of each flag, by its name; the help has a line for each choice, and the default."""
     monkeypatch.setenv("COLUMNS", WIDTH)
     names = {flag_of(axis.setting): {"auto", *axis.names} for axis in recipe.axes}
     with pytest.raises(SystemExit):
@@ -67,7 +67,7 @@ def test_each_choice_of_an_axis_is_explained_once_and_no_other(recipe, shown):
             with pytest.raises(SystemExit):
                 parse(recipe, recipe.defaults, "", "", [f"--{flag_of(axis.setting)}", name])
         others -= set(names)
-    # Of the names that are not offered, no help of another flag speaks either.
+    # No other flag's help mentions a name that this recipe does not offer.
     words = set(re.findall(r"[\w-]+", " ".join(" ".join(lines) for _, lines in shown.values())))
     assert not words & others
 

@@ -13,7 +13,7 @@ from vae_jax.objectives import elbo_terms, has_closed_form_kl, sampled_elbo_term
 
 KEY = jax.random.key(0)
 WITHOUT = {"autoencoder", "hierarchical_vae", "conditional", "with_mixture_prior", "with_vamp_prior"}
-# Of one example of a family: its context is an integer label.
+# One example of a family, with an integer label as its context.
 EXAMPLE = Example(jax.ShapeDtypeStruct(IMAGE, jnp.float32), jax.ShapeDtypeStruct((), jnp.int32))
 
 

@@ -62,7 +62,7 @@ MAKERS = {
 
 @jax.jit
 def draws_of_z():
-    """Of six samples an example, `[3, 6, 2]`, and of one, `[3, 2]`."""
+    """Samples of z for three examples: six for each example, `[3, 6, 2]`, and one for each, `[3, 2]`."""
     keys = jax.random.split(KEY, len(XS))
     draw = lambda key, x: MODEL.encode(PARAMS, x).sample(key)
     many = lambda key, x: jax.vmap(lambda k: draw(k, x))(jax.random.split(key, 6))

@@ -107,7 +107,7 @@ def test_a_run_of_an_earlier_format_has_the_settings_that_it_was_made_with(tmp_p
     assert {name: read[name] for name in expected.keys() - decided_nothing} == {
         name: expected[name] for name in expected.keys() - decided_nothing
     }
-    # What was read once is read again, and is the command that trains the run anew.
+    # Upgrading a configuration of this version changes nothing.
     assert upgraded(recipe, read) == read
     with pytest.raises(ValueError, match=r"holds a run of another version of vae_jax \(fields that differ: weather\)"):
         settings_of_run(recipe, recipe.defaults, earlier(tmp_path / "odd", {"experiment": recipe.name, "weather": 1}))

@@ -58,7 +58,7 @@ def unpacked(tmp_path, monkeypatch):
 
 
 def digest(params):
-    """Of the bits of all arrays, with the paths to them."""
+    """Digest of the bits of all arrays and of the paths to them."""
     found = hashlib.sha256()
     for path, leaf in jax.tree_util.tree_leaves_with_path(params):
         found.update(jax.tree_util.keystr(path).encode() + np.asarray(leaf).tobytes())
@@ -93,7 +93,7 @@ def test_a_run_is_measured_further(name, unpacked, capsys):
     words = ["--nll-samples", "20", "--ais-images", "0", "--surgery-points", "10"]
     assert call(cli.main, "evaluate", str(run), *words) == 0
     after = json.loads(capsys.readouterr().out.splitlines()[-1])
-    # Of several models, that of the figures.
+    # If the run has several models, the one that the figures show is measured.
     own = lambda summary: next(m for m in summary.get("models", [summary]) if m["seed"] == after.get("shown_seed", 0))
     assert own(after)["negative_elbo"] == pytest.approx(own(before)["negative_elbo"], rel=1e-5)
     assert own(after)["nll_samples"] == 20 and own(after)["nll"] < own(after)["negative_elbo"]

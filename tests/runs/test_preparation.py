@@ -1,4 +1,4 @@
-"""What is said and refused before a run trains."""
+"""Messages and refusals before a run trains."""
 
 from pathlib import Path
 

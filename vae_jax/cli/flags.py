@@ -39,7 +39,7 @@ def with_plain_defaults(options: type, **defaults: Any) -> type:
             help_behavior_hint=_default, metavar=_name_without_none(kind) if default is None else None
         )
         # An annotation of the field's own comes later, and wins.
-        annotated = Annotated[(kind, shown, *annotations)]  # type: ignore[valid-type]
+        annotated = Annotated[(kind, shown, *annotations)]  # type: ignore[valid-type]  # mypy knows no type that is made at run time
         fields.append((field.name, annotated, dataclasses.field(default=default, kw_only=field.kw_only)))
     namespace = {"__doc__": options.__doc__, "__module__": options.__module__}
     return dataclasses.make_dataclass(options.__name__, fields, bases=(options,), namespace=namespace, frozen=True)

@@ -27,13 +27,13 @@ from vae_jax.runs.progress import ProgressDisplay
 from vae_jax.training import fit
 
 pytestmark = pytest.mark.usefixtures("in_an_empty_folder", "without_figures")
-needs_wandb = pytest.mark.skipif(not importlib.util.find_spec("wandb"), reason="wandb is large: not of the test extra")
-needs_mlflow = pytest.mark.skipif(
-    not importlib.util.find_spec("mlflow"), reason='pip install "vae_jax[mlflow]": it is not of the test extra'
+needs_wandb = pytest.mark.skipif(
+    not importlib.util.find_spec("wandb"), reason='wandb is large: pip install "vae_jax[wandb]" to test it'
 )
-
-
-# SQLAlchemy's, of how MLflow uses it.
+needs_mlflow = pytest.mark.skipif(
+    not importlib.util.find_spec("mlflow"), reason='MLflow brings 40 packages: pip install "vae_jax[mlflow]" to test it'
+)
+# SQLAlchemy warns about calls that MLflow makes, which we cannot change.
 with_its_warnings = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 

@@ -122,7 +122,7 @@ def test_the_norm_of_the_gradient_of_all_parameters_is_clipped_before_the_optimi
     assert norm > 0.5
     for found, gradient in zip(jax.tree.leaves(updates), jax.tree.leaves(GRADIENTS[0]), strict=True):
         np.testing.assert_allclose(found, -0.1 * 0.5 / norm * gradient, rtol=1e-6)
-    # What is evaluated of the optimizer inside is found behind the clipping.
+    # With clipping, the state of the inner optimizer is one level deeper, and evaluation still finds it.
     free = make_optimizer(Settings(optimizer="schedule_free", clip_norm=1e9), CONSTANT)
     alone = make_optimizer(Settings(optimizer="schedule_free"), CONSTANT)
     kept = [each.evaluated(state, params) for each in (free, alone) for params, state in [trained(each.transformation)]]

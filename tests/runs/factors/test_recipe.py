@@ -92,7 +92,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bits_and_scores_nothing_twic
         train_members(resumed, display)
     for a, b in zip(*(jax.tree.leaves(load_mark(p, LAST)) for p in (whole, resumed)), strict=True):
         np.testing.assert_array_equal(a, b)
-    # Of the finished run, every score is found in its folder.
+    # All scores of the finished run are read from its folder, none is computed again.
     record = whole.folder.read_part("scores/final-1.json") | {"mig": 0.123}
     whole.folder.write_part("scores/final-1.json", record)
     again = run(prepare(DISENTANGLE, dataclasses.replace(whole.settings, resume=True)))
