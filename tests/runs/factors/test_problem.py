@@ -10,7 +10,7 @@ import pytest
 
 from runs.factors.small import SIZES, SMALL
 from vae_jax.evaluation.disentanglement._table import _encode_images
-from vae_jax.runs import DISENTANGLE, prepare
+from vae_jax.runs import DISENTANGLE, FactorSettings, prepare
 from vae_jax.runs.choices import OBJECTIVES
 from vae_jax.runs.config import GRIDS
 from vae_jax.runs.factors.problem import (
@@ -21,6 +21,7 @@ from vae_jax.runs.factors.problem import (
     make_problem,
     members_of,
     resolve,
+    without_data,
 )
 from vae_jax.runs.factors.scoring import _renderer, draw_images
 from vae_jax.training import init_train_state, make_train_epoch, make_train_step
@@ -119,3 +120,21 @@ def test_the_table_that_images_are_rendered_from_is_an_argument_of_every_program
         holding = [line for line in program.as_text().splitlines() if "tensor<384x16x16xf32>" in line]
         assert "func.func public @main(" in holding[0], name
         assert not any("constant" in line for line in holding), name
+
+
+def test_the_loss_of_a_member_has_the_weight_of_that_member():
+    settings = FactorSettings(objective="beta", latent_dim=3)
+    problem = without_data(settings, (16, 16, 1))
+    model = make_model(settings, problem)
+    params = jax.jit(model.init)(jax.random.key(0))
+    batch = jax.random.uniform(jax.random.key(1), (4, 16, 16, 1))
+
+    @jax.jit
+    def loss(weight):
+        objective = make_objective(settings, problem, model, 10, weight)
+        value, aux = objective(model, params, jax.random.key(2), batch)
+        return value, aux.metrics["rate"]
+
+    (low, rate), (high, _) = loss(1.0), loss(8.0)
+    assert rate > 1e-3
+    np.testing.assert_allclose(high - low, 7 * rate, rtol=1e-3)

@@ -13,7 +13,7 @@ from vae_jax.runs import VAE, Settings
 from vae_jax.runs.checks import with_defaults
 from vae_jax.runs.images.kind import resolve
 from vae_jax.runs.images.problem import make_problem, without_data
-from vae_jax.runs.images.vae import make_model, words_on_kl
+from vae_jax.runs.images.vae import make_model, make_objective, words_on_kl
 
 RNG = np.random.default_rng(0)
 IMAGES = Images(
@@ -93,3 +93,20 @@ def test_a_run_says_which_kl_its_loss_takes(given, words):
     problem = without_data(settings, (4, 4, 1))
     prepared = SimpleNamespace(settings=settings, problem=problem, model=make_model(settings, problem))
     assert words_on_kl(prepared) == words
+
+
+def test_a_warm_up_is_given_in_epochs_and_counts_steps():
+    problem, model = composed(kl_warm_up=2, epochs=10)
+    settings = with_defaults(VAE, Settings(kl_warm_up=2, epochs=10))
+    assert make_objective(settings, problem, model, 70, None).warm_up_steps == 14  # 7 steps in each epoch
+
+
+@pytest.mark.parametrize("count", [5, 120])
+def test_pseudo_inputs_start_at_training_images_evenly_spaced_with_their_labels(count):
+    problem, model = composed(prior="vamp", pseudo_inputs=count, condition="labels", hidden=(4,))
+    params = model.init(jax.random.key(0))
+    total = len(problem.train)
+    places = (np.arange(min(count, total)) * total // min(count, total))[np.arange(count) % total]
+    expected = np.clip(problem.train[places] / 255.0, 0.01, 0.99)
+    np.testing.assert_allclose(params["prior"]["pseudo_inputs"], expected, atol=1e-6)
+    np.testing.assert_array_equal(params["buffers"]["pseudo_contexts"], problem.train_labels[places])
