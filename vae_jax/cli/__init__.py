@@ -80,9 +80,9 @@ def parse(words: list[str]) -> Any:
     kinds: dict[str, Callable[..., Any]] = {"train": of.Train}
     # The flags of the recipes import JAX, so they are there only for `train` and for a shell's completion.
     if words[:1] == ["train"] or any(word.startswith("--tyro-") for word in words):
-        from vae_jax.cli.train import TrainByRecipe
+        from vae_jax.cli.train import train_options
 
-        kinds = {"train": TrainByRecipe}
+        kinds = {"train": train_options()}
     return tyro.extras.subcommand_cli_from_dict(
         kinds | {name: with_plain_defaults(command.options) for name, command in COMMANDS.items()},
         prog="vae-jax",

@@ -8,7 +8,7 @@ import json
 import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import tyro
 
@@ -153,21 +153,16 @@ def exit_if_training_ends_early(folder: RunFolder, flags: str, resumed: bool) ->
             sys.exit(1)
 
 
-if TYPE_CHECKING:
-    RecipeFlags = Any
-else:
-    RecipeFlags = tyro.extras.subcommand_type_from_defaults(
+def train_options() -> type:
+    """Options of `vae-jax train` with the flags of every recipe; made only for help and completion, which need all."""
+    recipe = tyro.extras.subcommand_type_from_defaults(
         {name: flags_of(recipe.defaults) for name, recipe in RECIPES.items()},
         {name: recipe.description for name, recipe in RECIPES.items()},
         sort_subcommands=False,
     )
-
-
-@dataclasses.dataclass(frozen=True)
-class TrainByRecipe(Train):
-    __doc__ = Train.__doc__
-
-    recipe: RecipeFlags
+    return dataclasses.make_dataclass(
+        "TrainByRecipe", [("recipe", recipe)], bases=(Train,), namespace={"__doc__": Train.__doc__}, frozen=True
+    )
 
 
 def is_recipe(words: list[str]) -> bool:
