@@ -42,13 +42,7 @@ from vae_jax.networks import mlp_decoder, mlp_encoder
 IMAGE_SHAPE = (4, 4, 1)
 LATENT_DIM = 2
 
-LIKELIHOODS: dict[str, Likelihood] = {
-    "bernoulli": likelihoods.bernoulli,
-    "continuous_bernoulli": likelihoods.continuous_bernoulli,
-    "laplace": likelihoods.laplace,
-    "logistic": likelihoods.logistic,
-    "normal": likelihoods.normal,
-}
+LIKELIHOODS = {name: value for name, value in vars(likelihoods).items() if isinstance(value, Likelihood)}
 
 
 def small_autoencoder() -> VAE:

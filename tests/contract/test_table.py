@@ -4,12 +4,11 @@ import inspect
 import re
 
 from contract.distributions_table import DISTRIBUTIONS
-from contract.models_table import LIKELIHOODS, MODELS
+from contract.models_table import MODELS
 from contract.objectives_table import OBJECTIVES
 from contract.quantizers_table import QUANTIZERS
 from vae_jax import distributions, models, objectives, quantizers
 from vae_jax.distributions import Distribution
-from vae_jax.models import likelihoods
 
 
 def test_every_public_distribution_has_a_row_of_its_own_class():
@@ -46,10 +45,8 @@ def test_every_public_quantizer_has_a_row():
     assert public == {name.split("-")[0] for name in QUANTIZERS}
 
 
-def test_every_public_model_builder_and_likelihood_has_a_row():
+def test_every_public_model_builder_has_a_row():
     functions = {name: value for name, value in vars(models).items() if inspect.isfunction(value)}
     built = {"VAE", "Conditional", "Model"}
     public = {name for name, function in functions.items() if function.__annotations__.get("return") in built}
     assert public - {"for_each_context"} == {row.builder for row in MODELS.values()}
-    assert {n for n, v in vars(likelihoods).items() if isinstance(v, likelihoods.Likelihood)} == set(LIKELIHOODS)
-    assert {f"mlp_vae-{name}" for name in LIKELIHOODS} <= set(MODELS)
