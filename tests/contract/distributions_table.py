@@ -10,6 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from vae_jax import distributions as d
+from vae_jax.models import likelihoods
+from vae_jax.models.likelihoods import Likelihood
 
 
 def array(*values: float) -> jax.Array:
@@ -31,6 +33,7 @@ def _grid(low: float, high: float) -> np.ndarray:
     return np.linspace(low, high, 20_001, dtype=np.float32)
 
 
+LIKELIHOODS = {name: value for name, value in vars(likelihoods).items() if isinstance(value, Likelihood)}
 PIXELS = (np.arange(256) / 255).astype(np.float32)
 WIDE = array(-30.0, 30.0, -30.0, 30.0)
 LOGITS = array(-200.0, 200.0, -200.0, 200.0)
@@ -80,16 +83,34 @@ def _mixture_marginal(place: int) -> d.Mixture:
     )
 
 
+def _of_likelihood(likelihood: Likelihood) -> DistributionRow:
+    """The row of the distribution that a likelihood makes of a decoder's outputs."""
+    count = likelihood.output_shape(())[0]
+    make = lambda *parameters: likelihood.distribution(jnp.stack(parameters[:count], axis=-1))
+    example = make(array(0.5, -2.0, 3.0), array(-1.0, 0.5, 1.0))
+    one = jax.tree.map(lambda a: a[:1], example)
+    total = lambda values: np.exp(np.asarray(jax.vmap(one.log_prob)(values[:, None]), np.float64)).sum()
+    # It is discrete if the probabilities of all outcomes sum to 1.
+    outcomes = next((values for values in (PIXELS[[0, 255]], PIXELS) if abs(total(values) - 1) < 1e-3), None)
+    bounded = not one.supports(array(-1.0))
+
+    def support(q: Any) -> np.ndarray:
+        if bounded:
+            return _grid(0, 1) if outcomes is None else outcomes
+        width = 13 * float(q.standard_deviation[0])
+        return _grid(float(q.mean[0]) - width, float(q.mean[0]) + width)
+
+    low, middle, high = (0.0, 0.4, 1.0) if bounded else (0.0, -1.0, 4.0)  # 0.4 is 102 / 255
+    extremes = (
+        (make(LOGITS, WIDE), array(low, low, high, high)),
+        (make(array(0.0, 1e-6, 0.5, 1.0), WIDE), array(low, middle, high, high)),
+    )
+    continuous = outcomes is None
+    return DistributionRow(example, array(low, middle, high), extremes, jnp.float32, continuous, continuous, support)
+
+
 DISTRIBUTIONS: dict[str, DistributionRow] = {
-    "Normal": DistributionRow(
-        d.Normal(array(0.5, -2.0, 3.0), array(-1.0, 0.5, 2.0)),
-        array(0.0, -1.0, 4.0),
-        ((d.Normal(array(0.0, 0.0, 1.0, 1.0), WIDE), array(0.0, 0.0, 3.0, 3.0)),),
-        jnp.float32,
-        continuous=True,
-        reparameterized=True,
-        support=_normal_support,
-    ),
+    **{type(row.example).__name__: row for row in map(_of_likelihood, LIKELIHOODS.values())},
     "MultivariateNormal": DistributionRow(
         d.MultivariateNormal(array(0.5, -2.0, 3.0), CORRELATED),
         array(0.0, -1.0, 4.0),
@@ -105,50 +126,6 @@ DISTRIBUTIONS: dict[str, DistributionRow] = {
             d.Normal(array(mean), jnp.log(jnp.sum(jnp.square(row)))[None])
             for mean, row in zip((0.5, -2.0, 3.0), CORRELATED, strict=True)
         ),
-    ),
-    "Laplace": DistributionRow(
-        d.Laplace(array(0.5, -2.0, 3.0), array(-1.0, 0.5, 1.0)),
-        array(0.0, -1.0, 4.0),
-        ((d.Laplace(array(0.0, 0.0, 1.0, 1.0), WIDE), array(0.0, 0.0, 3.0, 3.0)),),
-        jnp.float32,
-        continuous=True,
-        reparameterized=True,
-        support=lambda q: _grid(
-            float(q.mean[0] - 18 * jnp.exp(q.log_scale[0])), float(q.mean[0] + 18 * jnp.exp(q.log_scale[0]))
-        ),
-    ),
-    "ContinuousBernoulli": DistributionRow(
-        d.ContinuousBernoulli(array(-4.0, 1e-4, 2.0)),
-        array(0.1, 0.5, 1.0),
-        (
-            (d.ContinuousBernoulli(LOGITS), array(0.0, 0.0, 1.0, 1.0)),
-            (d.ContinuousBernoulli(array(0.0, 1e-6, 1.0)), array(0.0, 0.5, 1.0)),
-        ),
-        jnp.float32,
-        continuous=True,
-        reparameterized=True,
-        support=lambda q: _grid(0.0, 1.0),
-    ),
-    "Bernoulli": DistributionRow(
-        d.Bernoulli(array(-2.0, 0.0, 1.0)),
-        array(0.0, 1.0, 1.0),
-        ((d.Bernoulli(LOGITS), array(0.0, 0.0, 1.0, 1.0)),),
-        jnp.float32,
-        continuous=False,
-        reparameterized=False,
-        support=lambda q: np.array([0.0, 1.0], np.float32),
-    ),
-    "DiscretizedLogistic": DistributionRow(
-        d.DiscretizedLogistic(array(0.1, 0.5, 0.95), array(-3.0, -1.0, -2.0)),
-        PIXELS[jnp.asarray([0, 100, 255])],
-        (
-            (d.DiscretizedLogistic(array(0.5, 0.5, 0.5, 0.5), WIDE), PIXELS[jnp.asarray([0, 0, 255, 255])]),
-            (d.DiscretizedLogistic(array(-200.0, 200.0, -200.0, 200.0), WIDE), PIXELS[jnp.asarray([0, 40, 255, 99])]),
-        ),
-        jnp.float32,
-        continuous=False,
-        reparameterized=False,
-        support=lambda q: PIXELS,
     ),
     "Categorical": DistributionRow(
         d.Categorical(jnp.asarray([[0.0, 1.0, -1.0, 0.5], [2.0, 0.0, 0.0, -2.0]], jnp.float32)),

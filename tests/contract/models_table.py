@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from contract.distributions_table import LIKELIHOODS
 from vae_jax import quantizers as q
 from vae_jax.models import (
     VAE,
@@ -22,7 +23,6 @@ from vae_jax.models import (
     conv_vae,
     gaussian_vae,
     hierarchical_vae,
-    likelihoods,
     mlp_vae,
     posteriors,
     transformer_prior,
@@ -36,13 +36,10 @@ from vae_jax.models import (
     with_mixture_prior,
     with_vamp_prior,
 )
-from vae_jax.models.likelihoods import Likelihood
 from vae_jax.networks import mlp_decoder, mlp_encoder
 
 IMAGE_SHAPE = (4, 4, 1)
 LATENT_DIM = 2
-
-LIKELIHOODS = {name: value for name, value in vars(likelihoods).items() if isinstance(value, Likelihood)}
 
 
 def small_autoencoder() -> VAE:

@@ -25,7 +25,7 @@ INITIAL_LOG_SCALE = -2.0
 
 
 class Likelihood(NamedTuple):
-    """The outputs that a decoder must give, how they parameterise p(x | z), and where training should start.
+    """The outputs that a decoder must give, how they parameterize p(x | z), and where training should start.
 
     Those of this module read n numbers for each number of an example, in the last axis of outputs `[*x.shape, n]`; one
     of your own may have examples and outputs that are any pytrees.
@@ -34,6 +34,9 @@ class Likelihood(NamedTuple):
     output_shape: Callable[[Any], Any]  # (shape of an example, or a tree of shapes) -> that of the decoder's outputs
     distribution: Callable[[Any], Distribution]  # (outputs) -> p(x | z)
     initial_outputs: Callable[[Any], Any]  # (the data mean, of an example's shape) -> outputs
+    # Of 8-bit pixels, 1: p(x | z) is their probability; 256: it is a density of dequantized pixels; None: neither.
+    levels: int | None = None
+    values: str = ""  # the values that p(x | z) is of, for help texts
 
 
 def per_element(num_outputs: int) -> Callable[[Sequence[int]], tuple[int, ...]]:
@@ -50,27 +53,40 @@ def _location_and_log_scale(log_scale: float) -> Callable[[jax.Array], jax.Array
     return lambda mean: jnp.stack([mean, jnp.full_like(mean, log_scale)], axis=-1)
 
 
-bernoulli = Likelihood(per_element(1), lambda outputs: Bernoulli(outputs[..., 0]), _logit)
+bernoulli = Likelihood(
+    per_element(1),
+    lambda outputs: Bernoulli(outputs[..., 0]),
+    _logit,
+    values="bits, or gray values as probabilities of 1",
+)
 
 # The mean of a continuous Bernoulli is not sigmoid(logit), but the sign and the order of magnitude are right.
-continuous_bernoulli = Likelihood(per_element(1), lambda outputs: ContinuousBernoulli(outputs[..., 0]), _logit)
+continuous_bernoulli = Likelihood(
+    per_element(1), lambda outputs: ContinuousBernoulli(outputs[..., 0]), _logit, values="gray values in [0, 1]"
+)
 
 logistic = Likelihood(
     per_element(2),
     lambda outputs: DiscretizedLogistic(outputs[..., 0], outputs[..., 1]),
     _location_and_log_scale(INITIAL_LOG_SCALE),
+    levels=1,
+    values="8-bit values, logistic distribution in 256 bins",
 )
 
 normal = Likelihood(
     per_element(2),
     lambda outputs: Normal(outputs[..., 0], outputs[..., 1]),
     _location_and_log_scale(2.0 * INITIAL_LOG_SCALE),
+    levels=256,
+    values="Normal density of dequantized values",
 )
 
 laplace = Likelihood(
     per_element(2),
     lambda outputs: Laplace(outputs[..., 0], outputs[..., 1]),
     _location_and_log_scale(INITIAL_LOG_SCALE),
+    levels=256,
+    values="Laplace density of dequantized values",
 )
 
 

@@ -20,7 +20,7 @@ def check_settings(recipe: Recipe, settings: Any) -> None:
     """
     check_numbers(settings)
     check_optimizer(settings)
-    _check_choices(recipe, settings)
+    check_choices(recipe, settings)
     if not settings.resume:  # the settings of a run were checked when it was begun
         _check_used(recipe, settings)
     recipe.check(settings)
@@ -42,13 +42,14 @@ def check_saved(recipe: Recipe, settings: Any, place: str) -> None:
         raise ValueError(f"{place}: {open_ones[0]} must be what the run was trained with, got 'auto'")
     try:
         check_optimizer(settings)
-        _check_choices(recipe, settings)
+        check_choices(recipe, settings)
         recipe.check(settings)
     except ValueError as error:
         raise ValueError(f"{place}: {error}") from error
 
 
-def _check_choices(recipe: Recipe, settings: Any) -> None:
+def check_choices(recipe: Recipe, settings: Any) -> None:
+    """Raises ValueError if a choice is not one of the recipe, or two do not go together; those of "auto" pass."""
     for axis in recipe.axes:
         value = getattr(settings, axis.setting)
         if value not in axis.names and value != "auto":

@@ -10,7 +10,7 @@ from typing import Any
 
 from vae_jax.data import fingerprint
 from vae_jax.objectives import is_mean_over_examples
-from vae_jax.runs.checks import check_settings, with_defaults
+from vae_jax.runs.checks import check_choices, check_settings, with_defaults
 from vae_jax.runs.choices.loggers import check_logger
 from vae_jax.runs.config import run_config, upgraded
 from vae_jax.runs.fitting.resume import (
@@ -56,6 +56,7 @@ def _prepare_in(folder: RunFolder, recipe: Recipe, settings: Any, started: float
     kind = recipe.kind
     data = kind.load(settings)
     given, settings = settings, kind.resolve(with_defaults(recipe, settings), data)
+    check_choices(recipe, settings)  # those that the data has made too
     check_same(run_config(recipe, settings) | versions())
     mesh = mesh_of(settings)
     about: dict[str, Any] = {

@@ -5,7 +5,7 @@ import pytest
 
 from vae_jax.data import Images
 from vae_jax.runs import VAE, VQ_VAE, CodeSettings, Settings
-from vae_jax.runs.checks import check_settings, with_defaults
+from vae_jax.runs.checks import check_choices, check_settings, with_defaults
 from vae_jax.runs.images import kind as run_images
 
 
@@ -105,8 +105,9 @@ def test_the_largest_batch_and_seed_are_accepted():
 
 def test_colour_images_can_be_told_to_be_bits():
     assert resolve(dataclasses.replace(SMALL, binarization="none", likelihood="normal"), images(channels=3))
-    with pytest.raises(ValueError, match="--binarization static"):  # their default likelihood is logistic
-        resolve(dataclasses.replace(SMALL, binarization="static"), images(channels=3))
+    of_bits = resolve(dataclasses.replace(SMALL, binarization="static"), images(channels=3))
+    with pytest.raises(ValueError, match="--binarization static does not go with --likelihood logistic"):
+        check_choices(VAE, of_bits)  # their default likelihood
 
 
 def test_epochs_may_change_with_resume_if_nothing_else_depends_on_them():

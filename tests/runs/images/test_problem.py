@@ -73,7 +73,7 @@ def test_static_bits_are_the_same_in_every_step_and_for_every_seed():
     first, other = problem(seed=0, binarization="static"), problem(seed=1, binarization="static")
     assert set(np.unique(first.train)) == {0, 255}
     assert as_set(first.train) | as_set(first.validation) == as_set(other.train) | as_set(other.validation)
-    draws = [first.pixels.prepare(jax.random.key(seed), first.train) for seed in (0, 1)]
+    draws = [first.prepare(jax.random.key(seed), first.train) for seed in (0, 1)]
     np.testing.assert_array_equal(draws[0], draws[1])
     np.testing.assert_array_equal(draws[0], first.train / 255)
 
@@ -88,7 +88,7 @@ def test_train_and_test_bits_come_from_different_uniforms():
 def test_dynamic_bits_are_drawn_anew_with_every_key():
     found = problem(binarization="dynamic")
     np.testing.assert_array_equal(as_set(found.train) <= as_set(IMAGES.train), True)  # kept as 8-bit pixels
-    first, other = (np.asarray(found.pixels.prepare(jax.random.key(seed), found.train)) for seed in (0, 1))
+    first, other = (np.asarray(found.prepare(jax.random.key(seed), found.train)) for seed in (0, 1))
     # Two draws of a pixel of intensity p differ with probability 2 p (1 - p), a third on average over uniform p.
     np.testing.assert_allclose((first != other).mean(), 1 / 3, atol=0.07)  # 4 standard errors of 800 pixels
 
@@ -105,8 +105,8 @@ def test_dynamic_bits_are_drawn_anew_with_every_key():
 )
 def test_grey_pixels_reach_each_likelihood_as_it_needs_them(likelihood, levels, lowest, highest):
     found = problem(likelihood=likelihood, binarization="none")
-    assert found.pixels.levels == levels
-    pixels = np.asarray(found.pixels.prepare(jax.random.key(0), IMAGES.train))
+    assert found.likelihood.levels == levels
+    pixels = np.asarray(found.prepare(jax.random.key(0), IMAGES.train))
     if levels == 256:  # noise of one level's width
         np.testing.assert_array_equal(np.floor(pixels * 256), IMAGES.train)
         assert np.unique(pixels * 256 % 1).size > 900

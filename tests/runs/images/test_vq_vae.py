@@ -147,7 +147,9 @@ def test_several_seeds_have_a_prior_each(monkeypatch, capsys, without_figures):
 
 @pytest.mark.parametrize("name", CODE_PRIORS.names)
 def test_the_grid_of_images_of_odd_sides_is_rounded_up_and_has_a_prior(name):
-    settings = CodeSettings(channels=(4, 4), k_means_images=0, likelihood="bernoulli", prior=name, prior_width=8)
+    settings = CodeSettings(
+        channels=(4, 4), k_means_images=0, likelihood="bernoulli", binarization="none", prior=name, prior_width=8
+    )
     model = make_model(settings, without_data(settings, (5, 9, 1)))
     assert [level.grid for level in levels_of(model)] == [(2, 3)]
     prior = make_prior(settings, model)

@@ -8,9 +8,7 @@ from vae_jax.runs.choices._choice import Axis as Axis
 from vae_jax.runs.choices._choice import Choice as Choice
 from vae_jax.runs.choices.code_priors import CODE_PRIORS as CODE_PRIORS
 from vae_jax.runs.choices.likelihoods import BINARIZATIONS as BINARIZATIONS
-from vae_jax.runs.choices.likelihoods import BITS as BITS
 from vae_jax.runs.choices.likelihoods import LIKELIHOODS as LIKELIHOODS
-from vae_jax.runs.choices.likelihoods import Pixels as Pixels
 from vae_jax.runs.choices.networks import NETWORKS as NETWORKS
 from vae_jax.runs.choices.networks import Shapes as Shapes
 from vae_jax.runs.choices.objectives import OBJECTIVES as OBJECTIVES

@@ -1,10 +1,9 @@
-"""Likelihoods p(x | z) of pixels by name, each with its preprocessing of 8-bit pixels."""
+"""Likelihoods p(x | z) of pixels by name, and the bits that pixels may be turned into."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import NamedTuple
 
 import jax
 from jax.typing import ArrayLike
@@ -13,40 +12,41 @@ from vae_jax import data
 from vae_jax.models import Likelihood, likelihoods
 from vae_jax.runs.choices._choice import Axis, Choice
 
-
-class Pixels(NamedTuple):
-    """Preprocessing of 8-bit pixels."""
-
-    prepare: Callable[[jax.Array, ArrayLike], jax.Array]  # (key, uint8) -> float32, inside the jitted step
-    # 1: p(x | z) is of the 8-bit pixels; 256: a density of them, dequantized on [0, 1]; None: neither
-    levels: int | None
-
-
-BITS, _SCALED, _DEQUANTIZED = Pixels(data.binarize, None), Pixels(data.scale, None), Pixels(data.dequantize, 256)
+Prepare = Callable[[jax.Array, ArrayLike], jax.Array]  # (key, uint8) -> float32, inside the jitted step
 
 
 @dataclasses.dataclass(frozen=True)
 class LikelihoodChoice(Choice):
     """A likelihood of pixels."""
 
-    pixels: Pixels = _SCALED
+    prepare: Prepare = data.scale
 
 
-def _row(name: str, likelihood: Likelihood, pixels: Pixels, help: str, *cites: object) -> LikelihoodChoice:
-    return LikelihoodChoice(name, lambda: likelihood, help, (likelihood, *cites), pixels=pixels)
+@dataclasses.dataclass(frozen=True)
+class BinarizationChoice(Choice):
+    """A way to turn pixels into bits, or none."""
+
+    prepare: Prepare | None = None  # None: gray values, prepared for the likelihood
+    once: bool = False  # whether the bits are drawn before the training, so that `prepare` only scales them
+
+
+def _row(name: str, likelihood: Likelihood) -> LikelihoodChoice:
+    """The row of a likelihood of `vae_jax.models.likelihoods`."""
+    prepare, cites = (data.dequantize, (data.dequantize,)) if likelihood.levels == 256 else (data.scale, ())
+    return LikelihoodChoice(name, lambda: likelihood, likelihood.values, (likelihood, *cites), prepare=prepare)
 
 
 LIKELIHOODS = Axis(
-    "likelihood",
-    _row("bernoulli", likelihoods.bernoulli, _SCALED, "bits, or gray values as probabilities of 1"),
-    _row("continuous_bernoulli", likelihoods.continuous_bernoulli, _SCALED, "gray values in [0, 1]"),
-    _row("logistic", likelihoods.logistic, Pixels(data.scale, 1), "8-bit values, logistic distribution in 256 bins"),
-    _row("normal", likelihoods.normal, _DEQUANTIZED, "Normal density of dequantized values", data.dequantize),
-    _row("laplace", likelihoods.laplace, _DEQUANTIZED, "Laplace density of dequantized values", data.dequantize),
+    "likelihood", *(_row(name, each) for name, each in vars(likelihoods).items() if isinstance(each, Likelihood))
 )
+_OF_GRAY = {"likelihood": tuple(name for name in LIKELIHOODS.names if name != "bernoulli")}
 BINARIZATIONS = Axis(
     "binarization",
-    Choice("static", data.static_binarization, "bits drawn once", (data.static_binarization,)),
-    Choice("dynamic", data.binarize, "bits drawn again at every step", (data.binarize,)),
-    Choice("none", data.scale, "gray values as they are"),
+    BinarizationChoice(
+        "static", lambda: None, "bits drawn once", (data.static_binarization,), _OF_GRAY, prepare=data.scale, once=True
+    ),
+    BinarizationChoice(
+        "dynamic", lambda: None, "bits drawn again at every step", (data.binarize,), _OF_GRAY, prepare=data.binarize
+    ),
+    BinarizationChoice("none", lambda: None, "gray values as they are"),
 )

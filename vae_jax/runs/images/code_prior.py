@@ -86,7 +86,7 @@ def _train(
     pixels_key, training_key = jax.random.split(key)
     # Encoded once: the codes move no more.
     train = encode_sequences(model, params, fitted_to(prepared.problem, pixels_key))
-    validation = prepared.problem.pixels.prepare(pixels_key, prepared.problem.validation)
+    validation = prepared.problem.prepare(pixels_key, prepared.problem.validation)
     batch_size = min(settings.prior_batch_size, train.shape[0])
     num_steps = settings.prior_epochs * steps_per_epoch(train.shape[0], batch_size)
     begin = partial(

@@ -49,11 +49,6 @@ def resolve(settings: AnySettings, images: Images | ImageStream) -> Any:
     binarization = settings.binarization
     if binarization == "auto":
         binarization = "dynamic" if likelihood == "bernoulli" else "none"
-    if binarization != "none" and likelihood != "bernoulli":
-        raise ValueError(
-            f"--binarization {binarization} makes pixels of 0 and 1, which --likelihood bernoulli models, "
-            f"not {likelihood}"
-        )
     validation_size = _validation_size(settings, images)
     training, words = total, f"{total} less {validation_size} for validation"
     if images.validation is None:
@@ -154,8 +149,8 @@ def measure(prepared: Prepared, trained: Trained, nll_samples: int) -> Measures:
     )
     bound = measures.summary["negative_elbo"]
     # Only if p(x | z) is of 8-bit pixels: it does not compare bits of black and white.
-    if bound is not None and problem.pixels.levels is not None:
-        bits = bits_per_dimension(bound, problem.test[0].size, problem.pixels.levels)
+    if bound is not None and problem.likelihood.levels is not None:
+        bits = bits_per_dimension(bound, problem.test[0].size, problem.likelihood.levels)
         measures = measures._replace(summary=measures.summary | {"bits_per_dim": bits})
     return measures
 

@@ -14,7 +14,8 @@ from vae_jax.data import Images, ImageSource, ImageStream, hold_out, mean_image
 from vae_jax.data._arrays import held_out
 from vae_jax.data._sources import ArrayImages, evenly_spaced
 from vae_jax.models import Example, Likelihood
-from vae_jax.runs.choices import BITS, LIKELIHOODS, Pixels
+from vae_jax.runs.choices import BINARIZATIONS, LIKELIHOODS
+from vae_jax.runs.choices.likelihoods import Prepare
 from vae_jax.runs.folder import RunFolder
 from vae_jax.runs.settings import CodeSettings, Settings
 
@@ -38,27 +39,17 @@ class Problem(NamedTuple):
     validation: np.ndarray  # uint8 [M, H, W, C], held out of train, or the data's own split
     test: jax.Array  # float32 [L, H, W, C], as the model sees them: the bits and noise of one draw
     test_labels: np.ndarray | None
-    pixels: Pixels
+    prepare: Prepare  # preprocessing of the training images
+    prepare_raw: Prepare  # preprocessing of gray images whose bits are not drawn yet
     likelihood: Likelihood
     train_labels: np.ndarray | None = None  # int32 [N]; of a problem with num_classes alone, as the next
     validation_labels: np.ndarray | None = None  # int32 [M]
     num_classes: int | None = None  # of labels that the model is given; None: it is given none
-    binarized: bool = False  # whether the model sees bits
 
     @property
     def num_examples(self) -> int:
         """Number of training images."""
         return self.train.shape[0]
-
-    @property
-    def prepare(self) -> Any:
-        """Preprocessing of the training images, (key, uint8) -> float32."""
-        return self.pixels.prepare
-
-    @property
-    def prepare_raw(self) -> Any:
-        """Preprocessing of gray images whose bits are not drawn yet, (key, uint8) -> float32."""
-        return data.binarize if self.binarized else self.pixels.prepare
 
     @property
     def image_shape(self) -> tuple[int, ...]:
@@ -111,79 +102,73 @@ def count_classes(settings: AnySettings, images: Images | ImageStream) -> int | 
     return most + 1
 
 
-def _likelihood(settings: AnySettings) -> tuple[Likelihood, Pixels]:
-    choice = LIKELIHOODS.of(settings)
-    return choice.build(), BITS if settings.binarization == "dynamic" else choice.pixels
+def _preparations(settings: AnySettings) -> tuple[Prepare, Prepare]:
+    """Preprocessing of the training images, and of gray images whose bits are not drawn yet."""
+    bits = BINARIZATIONS.of(settings).prepare
+    gray = LIKELIHOODS.of(settings).prepare
+    return (gray, gray) if bits is None else (bits, data.binarize)
 
 
 def make_problem(settings: AnySettings, images: Images | ImageStream) -> Problem:
     """The problem that resolved settings describe on these images."""
-    likelihood, pixels = _likelihood(settings)
-    train, test = images.train, images.test
-    if settings.binarization != "none":
+    binarization, (prepare, prepare_raw) = BINARIZATIONS.of(settings), _preparations(settings)
+    train, validation, test = images.train, images.validation, images.test
+    if binarization.prepare is not None:
         # The same test bits for static and dynamic, so that the two can be compared.
         test = data.static_binarization(test, BITS_SEED + 1)
-    if settings.binarization == "static" and isinstance(train, np.ndarray):  # of no stream: resolve refuses it
+    if binarization.once and isinstance(train, np.ndarray):  # of no stream: that is refused
         train = data.static_binarization(train, BITS_SEED)
+        validation = None if validation is None else data.static_binarization(validation, BITS_SEED + 2)
     rest: ImageSource = ArrayImages(train) if isinstance(train, np.ndarray) else train
     num_classes = count_classes(settings, images)
     train_labels = validation_labels = None
     if num_classes is not None and isinstance(images, Images):
         train_labels, validation_labels = images.train_labels, images.validation_labels
-    validation = images.validation
     if validation is None:
         if train_labels is not None:
             places = held_out(len(train_labels), settings.validation_size or 0, SPLIT_SEED)  # those of hold_out
             train_labels, validation_labels = np.delete(train_labels, places), train_labels[places]
         rest, validation = hold_out(rest, settings.validation_size or 0, SPLIT_SEED)
-    elif settings.binarization == "static":
-        validation = data.static_binarization(validation, BITS_SEED + 2)
     in_memory = isinstance(train, np.ndarray)
     return Problem(
         train=rest.read(np.arange(rest.shape[0])) if in_memory else rest,
         mean_image=mean_image(rest, rest.shape[0] if in_memory else _READ_FOR_MEANS) / 255.0,
         validation=validation,
-        test=pixels.prepare(jax.random.key(TEST_KEY_SEED), test),
+        test=prepare(jax.random.key(TEST_KEY_SEED), test),
         test_labels=images.test_labels,
-        pixels=pixels,
-        likelihood=likelihood,
+        prepare=prepare,
+        prepare_raw=prepare_raw,
+        likelihood=LIKELIHOODS.build(settings),
         train_labels=train_labels,
         validation_labels=validation_labels,
         num_classes=num_classes,
-        binarized=settings.binarization != "none",
     )
 
 
 def without_data(settings: AnySettings, image_shape: Sequence[int], num_classes: int | None = None) -> Problem:
     """A problem without images: enough to build the model and to load its parameters, not to begin a training."""
-    likelihood, pixels = _likelihood(settings)
-    none = np.zeros((0, *image_shape), np.uint8)
-    mean = np.full(tuple(image_shape), 0.5)
-    train = np.zeros((1, *image_shape), np.uint8)
     return Problem(
-        train,
-        mean,
-        none,
-        jnp.zeros(none.shape),
-        None,
-        pixels,
-        likelihood,
+        train=np.zeros((1, *image_shape), np.uint8),
+        mean_image=np.full(tuple(image_shape), 0.5),
+        validation=np.zeros((0, *image_shape), np.uint8),
+        test=jnp.zeros((0, *image_shape)),
+        test_labels=None,
+        prepare=_preparations(settings)[0],
+        prepare_raw=_preparations(settings)[1],
+        likelihood=LIKELIHOODS.build(settings),
         num_classes=num_classes,
-        binarized=settings.binarization != "none",
     )
 
 
-def first_images(problem: Problem, most: int) -> np.ndarray:
-    """The first training images, uint8; all if there are fewer."""
-    count = min(most, problem.train.shape[0])
-    return problem.train[:count] if isinstance(problem.train, np.ndarray) else problem.train.read(np.arange(count))
-
-
-def some_images(problem: Problem, most: int) -> tuple[np.ndarray, np.ndarray | None]:
-    """Evenly spaced training images, uint8, and the labels that the model is given; all if there are fewer."""
-    places = evenly_spaced(problem.train.shape[0], min(most, problem.train.shape[0]))
+def train_images(problem: Problem, places: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    """Training images at some places, uint8, and the labels that the model is given."""
     images = problem.train[places] if isinstance(problem.train, np.ndarray) else problem.train.read(places)
     return images, None if problem.train_labels is None else problem.train_labels[places]
+
+
+def spread_images(problem: Problem, most: int) -> tuple[np.ndarray, np.ndarray | None]:
+    """Evenly spaced training images and their labels, as `train_images` has them; all if there are fewer."""
+    return train_images(problem, evenly_spaced(problem.num_examples, min(most, problem.num_examples)))
 
 
 def fitted_to(problem: Problem, key: jax.Array) -> Any:
@@ -191,8 +176,8 @@ def fitted_to(problem: Problem, key: jax.Array) -> Any:
     if isinstance(problem.train, np.ndarray):
         images, labels = problem.train, problem.train_labels
     else:
-        images, labels = some_images(problem, _READ_FOR_MEANS)
-    return with_labels(problem.pixels.prepare(key, images), labels, problem.num_classes)
+        images, labels = spread_images(problem, _READ_FOR_MEANS)
+    return with_labels(problem.prepare(key, images), labels, problem.num_classes)
 
 
 def num_classes_of(folder: RunFolder) -> int:

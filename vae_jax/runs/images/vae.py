@@ -31,7 +31,7 @@ from vae_jax.runs.choices import (
     make_optimizer,
     make_schedule,
 )
-from vae_jax.runs.images.problem import Problem, fitted_to, some_images
+from vae_jax.runs.images.problem import Problem, fitted_to, spread_images
 from vae_jax.runs.keys import keys_of
 from vae_jax.runs.recipe import Prepared
 from vae_jax.runs.settings import Loss, Settings
@@ -60,7 +60,7 @@ def make_model(settings: Settings, problem: Problem) -> Model:
     model: Model = plain if classes is None else conditional(plain, contexts.labels(classes))
 
     def take(count: int) -> tuple[Any, Any]:
-        images, labels = some_images(problem, count)
+        images, labels = spread_images(problem, count)
         repeated = jnp.arange(count) % len(images)  # if there are fewer
         return scale(jax.random.key(0), images)[repeated], None if labels is None else labels[repeated]
 

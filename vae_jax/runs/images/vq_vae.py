@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import jax
+import numpy as np
 
 from vae_jax.models import VAE, output_bias, vq_vae, with_codes_fitted
 from vae_jax.networks import halved, residual_decoder, residual_encoder
 from vae_jax.objectives import Objective, vq_vae_loss
 from vae_jax.runs.choices import BINARIZATIONS, CODE_PRIORS, LIKELIHOODS, OPTIMIZERS, QUANTIZERS, SCHEDULES
-from vae_jax.runs.images.problem import BITS_SEED, Problem, first_images
+from vae_jax.runs.images.problem import BITS_SEED, Problem, train_images
 from vae_jax.runs.images.vae import configured
 from vae_jax.runs.settings import CodeSettings
 
@@ -33,8 +34,8 @@ def make_model(settings: CodeSettings, problem: Problem) -> VAE:
     model = vq_vae(*networks, QUANTIZERS.build(settings, settings.latent_dim), grid, problem.likelihood)
     if not settings.k_means_images:
         return model
-    images = first_images(problem, settings.k_means_images)
-    return with_codes_fitted(model, problem.pixels.prepare(jax.random.key(BITS_SEED), images))
+    images, _ = train_images(problem, np.arange(min(settings.k_means_images, problem.num_examples)))
+    return with_codes_fitted(model, problem.prepare(jax.random.key(BITS_SEED), images))
 
 
 def make_objective(settings: CodeSettings, problem: Problem, model: VAE, num_steps: int, weight: Any) -> Objective:
