@@ -13,7 +13,7 @@ import shlex
 import statistics
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import tyro
 
@@ -23,7 +23,6 @@ from vae_jax.runs import DISENTANGLE, FactorSettings, device_name, prepare, run,
 from vae_jax.runs.folder import RunFolder
 from vae_jax.runs.machine import keep_compiled_programs
 from vae_jax.runs.recipe import weight_in
-from vae_jax.runs.settings import Weighted
 from vae_jax.visualization import save_figure
 from vae_jax.visualization._disentanglement import scores_by_step
 
@@ -49,7 +48,7 @@ ANCHORS = {
 class Options:
     """What the curves can be told."""
 
-    only: tuple[Weighted, ...] = tuple(WEIGHTS)
+    only: tuple[Literal["beta", "beta_tc", "factor", "ada_gvae"], ...] = tuple(WEIGHTS)
     """objectives"""
     steps: int = 2000
     """of each model"""
@@ -67,7 +66,7 @@ class Options:
     """where the numbers go"""
 
 
-def summary_of(options: Options, objective: Weighted) -> dict[str, Any]:
+def summary_of(options: Options, objective: str) -> dict[str, Any]:
     """Of a run that is begun, continued, or found finished."""
     path = options.runs / objective
     names = ("seeds", "steps", "score_every", "dci_points", "whole_table")

@@ -12,9 +12,8 @@ import tyro
 from vae_jax.cli import options as of
 from vae_jax.cli.exits import exit_in_a_line, exit_on_bad_input
 from vae_jax.cli.flags import with_plain_defaults
-from vae_jax.cli.row_options import Encode, Score
-from vae_jax.runs.evaluate_options import Evaluate
 from vae_jax.runs.limits import check_numbers
+from vae_jax.runs.options import Evaluate
 
 
 class Command(NamedTuple):
@@ -35,8 +34,8 @@ COMMANDS = {
     "list": Command(of.List, "vae_jax.cli.listing", "prepare_list"),
     "show": Command(of.Show, "vae_jax.cli.listing", "prepare_show"),
     "evaluate": Command(Evaluate, "vae_jax.cli.evaluate", "prepare_evaluate"),
-    "encode": Command(Encode, "vae_jax.cli.encoding", "prepare_encode"),
-    "score": Command(Score, "vae_jax.cli.scoring", "prepare_score"),
+    "encode": Command(of.Encode, "vae_jax.cli.encoding", "prepare_encode"),
+    "score": Command(of.Score, "vae_jax.cli.scoring", "prepare_score"),
     "sample": Command(of.Sample, "vae_jax.cli.pictures", "prepare_sample"),
     "reconstruct": Command(of.Reconstruct, "vae_jax.cli.pictures", "prepare_reconstruct"),
     "interpolate": Command(of.Interpolate, "vae_jax.cli.pictures", "prepare_interpolate"),

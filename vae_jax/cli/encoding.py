@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from vae_jax.cli.row_options import Encode
+from vae_jax.cli.options import Encode
 from vae_jax.cli.rows import prepare_rows, rows_of, write_rows
 from vae_jax.evaluation._each import encoded_at
 

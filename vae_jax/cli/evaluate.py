@@ -7,11 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 from vae_jax.atomic import check_writable
-from vae_jax.runs.evaluate_options import Evaluate
 from vae_jax.runs.factors.evaluate import prepare_scoring
 from vae_jax.runs.folder import RunFolder
 from vae_jax.runs.images.evaluation import prepare_evaluation, run_evaluation
 from vae_jax.runs.loading import recipe_of
+from vae_jax.runs.options import Evaluate
 from vae_jax.runs.progress import say
 
 

@@ -13,7 +13,7 @@ _NAMES = {int: "INT", float: "FLOAT", str: "STR"}
 
 def flags_of(settings: Any) -> Any:
     """The settings as an object with a part for each of their groups, which `--help` shows one by one."""
-    groups: list[Any] = [group for group in reversed(type(settings).__mro__[1:]) if dataclasses.is_dataclass(group)]
+    groups: list[Any] = [group for group in reversed(type(settings).__mro__) if "title" in vars(group)]
     fields = []
     for group in groups:
         values = {each.name: getattr(settings, each.name) for each in dataclasses.fields(group)}

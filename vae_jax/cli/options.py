@@ -1,4 +1,4 @@
-"""Options of the commands, except those of the recipes. Nothing here imports JAX, so that help is quick."""
+"""Options of the commands, except `evaluate` and the recipes. Nothing here imports JAX, so that help is quick."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
+
+from vae_jax.runs.options import Processes, WithData
 
 Output = Annotated[Path | None, tyro.conf.arg(metavar="FILE")]
 
@@ -49,15 +51,13 @@ class OfRun:
 
 
 @dataclasses.dataclass(frozen=True)
-class WithImages(OfRun):
+class WithImages(WithData, OfRun):
     """Choice of a model and of images."""
 
     label: int | None = dataclasses.field(default=None, kw_only=True)
     """label for a model of --condition labels (default: the label of each test image)"""
     resize: bool = dataclasses.field(default=False, kw_only=True)
     """resize picture files to the size that the model takes"""
-    data_dir: str | None = dataclasses.field(default=None, kw_only=True)
-    """folder of TFDS datasets (default: TFDS_DATA_DIR of the environment, else the folder that TFDS uses)"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,25 +118,67 @@ class Traverse(WithImages):
 
 
 @dataclasses.dataclass(frozen=True)
+class OfExamples(Processes, WithData, OfRun):
+    """Choice of a model and of a data set, of which every example is taken."""
+
+    data: Annotated[tyro.conf.Positional[str | None], tyro.conf.arg(metavar="DATA")] = None
+    """digits, a TFDS image dataset, a .npz or .npy file, a folder or a picture file; all its splits are taken (default:
+    the data of the run)"""
+    resize: bool = dataclasses.field(default=False, kw_only=True)
+    """resize images of another size to that of the model"""
+    batch_size: int = dataclasses.field(default=100, kw_only=True)
+    """images computed at once; the numbers do not depend on it beyond rounding"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Encode(OfExamples):
+    """Write the latent code of every example of a data set: embeddings for search, clustering or a classifier.
+
+    A row for each example: its name (file or row), its label if there is one, mean and standard deviation of q(z | x),
+    or the code indices of a quantized model, and the KL divergence to the prior in nats. Several processes write a file
+    each.
+    """
+
+    output: Output = None
+    """.csv, .npz or .parquet file; .npz holds all codes in memory (default: codes.npz, or the next free name)"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Score(OfExamples):
+    """Write how well the model explains every example of a data set: scores to find anomalies by.
+
+    A row for each example: its name (file or row), its label if there is one, ELBO or estimated log p(x), and
+    reconstruction error, in nats and as a mean squared error. Several processes write a file each.
+    """
+
+    output: Output = None
+    """.csv, .npz or .parquet file to write (default: scores.csv, or the next free name)"""
+    elbo_samples: int = 16
+    """samples of z for each image, for the ELBO and the reconstruction error in nats"""
+    nll_samples: int = 0
+    """importance samples for each image, for log p(x) and its effective sample size; 0: the ELBO alone"""
+    sort: bool = False
+    """sort by log p(x), else the ELBO, else the reconstruction error, the worst first; holds all rows in memory"""
+
+
+@dataclasses.dataclass(frozen=True)
 class Compare:
     """Compare runs: a table of their numbers and of the settings that differ, and their curves in one picture."""
 
     runs: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="RUN")]
     """folders of two or more runs, finished or not"""
-    output: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    output: Output = None
     """PNG to write (default: compare.png in the current folder, or the next free name)"""
 
 
 @dataclasses.dataclass(frozen=True)
-class Report:
+class Report(WithData):
     """Draw the figures of a finished run again and write its report.html anew, from the numbers in summary.json."""
 
     run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
     """folder of a finished run"""
     open: bool = False
     """open the report in the browser"""
-    data_dir: str | None = None
-    """folder of TFDS datasets (default: TFDS_DATA_DIR of the environment, else the folder that TFDS uses)"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,7 +196,7 @@ class Export(OfRun):
 
 
 @dataclasses.dataclass(frozen=True)
-class Explore(OfRun):
+class Explore(WithData, OfRun):
     """Walk through the latent space of a trained model in the browser.
 
     The page holds the model and runs it in the browser, without any network request.
@@ -166,8 +208,6 @@ class Explore(OfRun):
     """port of the loopback address, or the next free one if it is in use"""
     browser: bool = True
     """open the page in the browser"""
-    data_dir: str | None = None
-    """folder of TFDS datasets (default: TFDS_DATA_DIR of the environment, else the folder that TFDS uses)"""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,8 +12,8 @@ import numpy as np
 from vae_jax.atomic import check_writable
 from vae_jax.cli.exits import exit_on_bad_input
 from vae_jax.cli.of_run import load
+from vae_jax.cli.options import OfExamples
 from vae_jax.cli.output import new_file
-from vae_jax.cli.row_options import OfExamples
 from vae_jax.data import NamedImages, every_example
 from vae_jax.models._model import Model
 from vae_jax.params import Params
@@ -23,7 +23,6 @@ from vae_jax.runs.images.problem import with_labels
 from vae_jax.runs.loading import Loaded, preprocessing
 from vae_jax.runs.processes import ending_together, join_processes
 from vae_jax.runs.progress import CountDisplay, say
-from vae_jax.runs.settings import Machines
 from vae_jax.text import printable
 
 # The draws of an example follow from this key and the number of the example in its data set.
@@ -57,14 +56,7 @@ def prepare_rows(options: OfExamples, output: Path | None, default: str, check: 
     with ending_together(), exit_on_bad_input():
         if output is not None:
             check_row_file(output, "--output")
-        join_processes(
-            Machines(
-                distributed=options.distributed,
-                coordinator=options.coordinator,
-                num_processes=options.num_processes,
-                process_id=options.process_id,
-            )
-        )
+        join_processes(options)
         own = _own_file(new_file(None, default) if output is None else output)
         loaded = load(options)
         check(loaded)

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vae_jax.cli.row_options import Score
+from vae_jax.cli.options import Score
 from vae_jax.cli.rows import prepare_rows, rows_of, write_rows
 from vae_jax.evaluation import ImportanceSampled, ScoredExamples, importance_warning
 from vae_jax.evaluation._each import encoded_at, scored_at

@@ -6,7 +6,6 @@ from vae_jax._lazy import lazy_names
 
 # Lazy, as in vae_jax itself: limits and options need no JAX.
 if TYPE_CHECKING:
-    from vae_jax.runs.evaluate_options import Evaluate as Evaluate
     from vae_jax.runs.folder import RunFolder as RunFolder
     from vae_jax.runs.images.evaluation import prepare_evaluation as prepare_evaluation
     from vae_jax.runs.images.evaluation import run_evaluation as run_evaluation
@@ -14,6 +13,7 @@ if TYPE_CHECKING:
     from vae_jax.runs.loading import open_run as open_run
     from vae_jax.runs.machine import device_name as device_name
     from vae_jax.runs.machine import versions as versions
+    from vae_jax.runs.options import Evaluate as Evaluate
     from vae_jax.runs.pipeline import run as run
     from vae_jax.runs.preparation import prepare as prepare
     from vae_jax.runs.recipe import Recipe as Recipe
@@ -32,7 +32,7 @@ else:
         __name__,
         {
             "vae_jax.runs.images.evaluation": "prepare_evaluation run_evaluation",
-            "vae_jax.runs.evaluate_options": "Evaluate",
+            "vae_jax.runs.options": "Evaluate",
             "vae_jax.runs.folder": "RunFolder",
             "vae_jax.runs.images.kind": "IMAGES",
             "vae_jax.runs.loading": "open_run",

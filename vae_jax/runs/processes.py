@@ -13,6 +13,7 @@ from typing import Any
 import jax
 from jax.sharding import Mesh
 
+from vae_jax.runs.options import Processes
 from vae_jax.runs.settings import Machines, Training
 from vae_jax.training.distributed import from_all, start, start_detected
 from vae_jax.training.sharding import data_mesh, examples_per_device
@@ -77,29 +78,32 @@ def _explain(error: BaseException, advice: str) -> None:
     print(f"error: {words}{advice and '; '}{advice} ({text})", file=sys.stderr)
 
 
-def join_processes(settings: Any) -> None:
+def join_processes(options: Any) -> None:
     """Joins the other processes of the run, if the flags name any. It must be called before JAX is used.
+
+    Args:
+      options: settings or options; without those of `Processes` nothing is joined.
 
     Raises:
       ValueError: if the flags do not go together, or the processes do not meet.
     """
-    if not isinstance(settings, Machines):
+    if not isinstance(options, Processes):
         return
     given = {
-        "--coordinator": settings.coordinator,
-        "--num-processes": settings.num_processes,
-        "--process-id": settings.process_id,
+        "--coordinator": options.coordinator,
+        "--num-processes": options.num_processes,
+        "--process-id": options.process_id,
     }
     missing = [flag for flag, value in given.items() if value is None]
-    if settings.distributed:
+    if options.distributed:
         if len(missing) < len(given):
             raise ValueError(f"--distributed finds out for itself what {', '.join(given)} say: leave those out")
         start_detected()
         _keep_stdout()
     elif len(missing) < len(given):
-        if settings.coordinator is None or settings.num_processes is None or settings.process_id is None:
+        if options.coordinator is None or options.num_processes is None or options.process_id is None:
             raise ValueError(f"{', '.join(given)} go together: {' and '.join(missing)} missing")
-        start(settings.coordinator, settings.num_processes, settings.process_id)
+        start(options.coordinator, options.num_processes, options.process_id)
         _keep_stdout()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, TypeAlias
+from typing import Annotated, ClassVar, Literal
 
 import tyro
 
@@ -24,6 +24,8 @@ from vae_jax.runs.choices import (
     WEIGHTED,
 )
 from vae_jax.runs.choices.loggers import LOGGERS
+from vae_jax.runs.choices.optimizers import NOT_OF_A_STEP
+from vae_jax.runs.options import Processes
 
 _CAPACITY = "capacity in nats at the end of its rise, over the first third of the steps"
 
@@ -33,28 +35,6 @@ def _weight(name: str, word: str = "weight") -> dict[str, str]:
     return {choice.name: f"{word} of {choice.weighs}" for choice in OBJECTIVES if choice.weight == name}
 
 
-# Names that a setting may have: the rows of its table, for type checkers any text.
-if TYPE_CHECKING:
-    Network: TypeAlias = str
-    Posterior: TypeAlias = str
-    Likelihood: TypeAlias = str
-    Binarization: TypeAlias = str
-    Objective: TypeAlias = str
-    Weighted: TypeAlias = str
-    Schedule: TypeAlias = str
-    Quantizer: TypeAlias = str
-    Log: TypeAlias = str
-    Prior: TypeAlias = str
-    FactorName: TypeAlias = str
-else:
-    Network, Posterior, Schedule = (Literal[axis.names] for axis in (NETWORKS, POSTERIORS, SCHEDULES))
-    Quantizer, Log = Literal[QUANTIZERS.names], Literal[LOGGERS.names]
-    # A prior of the other kind is not in the help, and is refused with a line that says so.
-    Prior = Literal[PRIORS.names + CODE_PRIORS.names]
-    Likelihood = Literal[("auto", *LIKELIHOODS.names)]
-    Binarization = Literal[("auto", *BINARIZATIONS.names)]
-    Objective, Weighted = Literal[ON_IMAGES.names], Literal[WEIGHTED.names]
-    FactorName = Literal[NAMES]
 _LIKELIHOOD = LIKELIHOODS.help(
     "likelihood p(x | z) of a pixel", auto="bernoulli for images of one channel, logistic for color"
 )
@@ -75,7 +55,7 @@ class Data:
     stream: bool = False
     """leave the training images on disk and read each batch when it is needed: for data larger than memory"""
     binarization: Annotated[
-        Binarization, BINARIZATIONS.help("pixels as bits", auto="dynamic for --likelihood bernoulli, else none")
+        str, BINARIZATIONS.help("pixels as bits", auto="dynamic for --likelihood bernoulli, else none")
     ] = "auto"
     condition: Literal["none", "labels"] = "none"
     """side information for encoder and decoder; labels: the label of each image"""
@@ -89,7 +69,7 @@ class Model:
 
     title: ClassVar[str] = "model"
 
-    network: Annotated[Network, NETWORKS.help("encoder and decoder")] = "mlp"
+    network: Annotated[str, NETWORKS.help("encoder and decoder")] = "mlp"
     hidden: Annotated[
         tuple[int, ...], NETWORKS.flag("hidden", "widths of the dense layers, from image to code; conv takes one")
     ] = (400,)
@@ -100,11 +80,11 @@ class Model:
     residual_layers: Annotated[int, NETWORKS.flag("residual_layers", "residual layers of each network")] = 2
     latent_dim: int = 20
     """number of dimensions of the latent code z"""
-    posterior: Annotated[Posterior, POSTERIORS.help("posterior q(z | x)")] = "normal"
-    prior: Annotated[Prior, PRIORS.help("prior p(z)")] = "normal"
+    posterior: Annotated[str, POSTERIORS.help("posterior q(z | x)")] = "normal"
+    prior: Annotated[str, PRIORS.help("prior p(z)", CODE_PRIORS.names)] = "normal"
     components: Annotated[int | None, PRIORS.flag("components", "number of components")] = None
     pseudo_inputs: Annotated[int | None, PRIORS.flag("pseudo_inputs", "number of pseudo-inputs")] = None
-    likelihood: Annotated[Likelihood, _LIKELIHOOD] = "auto"
+    likelihood: Annotated[str, _LIKELIHOOD] = "auto"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,7 +93,7 @@ class Loss:
 
     title: ClassVar[str] = "objective"
 
-    objective: Annotated[Objective, ON_IMAGES.help("loss to minimize")] = "elbo"
+    objective: Annotated[str, ON_IMAGES.help("loss to minimize")] = "elbo"
     samples: Annotated[int | None, ON_IMAGES.flag("samples", "samples of z for each bound")] = None
     bounds: Annotated[int | None, ON_IMAGES.flag("bounds", "number of bounds to average")] = None
     share: Annotated[float | None, ON_IMAGES.flag("share", "weight of the ELBO, from 0 to 1")] = None
@@ -135,10 +115,10 @@ class Optimization:
 
     title: ClassVar[str] = "optimizer"
 
-    optimizer: Annotated[str, OPTIMIZERS.help("optimizer of optax"), tyro.conf.arg(metavar="NAME")] = "adam"
+    optimizer: Annotated[str, OPTIMIZERS.help("optimizer of optax", tuple(NOT_OF_A_STEP))] = "adam"
     learning_rate: float = 1e-3
     """peak learning rate"""
-    schedule: Annotated[Schedule, SCHEDULES.help("learning rate over the steps of the run")] = "constant"
+    schedule: Annotated[str, SCHEDULES.help("learning rate over the steps of the run")] = "constant"
     weight_decay: Annotated[float | None, OPTIMIZERS.flag("weight_decay", "decoupled weight decay")] = None
     momentum: Annotated[float | None, OPTIMIZERS.flag("momentum", "momentum, 0: none")] = None
     clip_norm: float | None = None
@@ -202,27 +182,19 @@ class Folder:
     """continue the run in --run-dir from its last checkpoint, with its settings"""
     accept_versions: bool = False
     """resume with other versions of vae_jax, JAX, flax, optax or NumPy than before (the last bits may differ)"""
-    log: Annotated[Log, LOGGERS.help("logger of the metrics beside metrics.jsonl; may be changed with --resume")] = (
+    log: Annotated[str, LOGGERS.help("logger of the metrics beside metrics.jsonl; may be changed with --resume")] = (
         "none"
     )
 
 
 @dataclasses.dataclass(frozen=True)
-class Machines:
+class Machines(Processes):
     """Devices and processes."""
 
     title: ClassVar[str] = "machines"
 
     devices: int | None = None
     """devices over which every batch is split, in all processes (default: one, or all of several processes)"""
-    distributed: bool = False
-    """this is one of several processes that Slurm, Kubernetes or a TPU pod started (docs/scale.md)"""
-    coordinator: Annotated[str | None, tyro.conf.arg(metavar="HOST:PORT")] = None
-    """this is one of several processes started by hand: address of process 0, with a free port there"""
-    num_processes: int | None = None
-    """number of processes (requires --coordinator)"""
-    process_id: int | None = None
-    """number of this process, from 0 (requires --coordinator)"""
 
 
 # Settings of where things lie and how a run begins: no part of what it computes.
@@ -248,7 +220,7 @@ class CodeModel:
     """channels inside a residual layer"""
     residual_layers: int = 2
     """residual layers of encoder and decoder"""
-    likelihood: Annotated[Likelihood, _LIKELIHOOD] = "auto"
+    likelihood: Annotated[str, _LIKELIHOOD] = "auto"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -257,7 +229,7 @@ class CodeQuantizer:
 
     title: ClassVar[str] = "quantizer"
 
-    quantizer: Annotated[Quantizer, QUANTIZERS.help("scheme that turns vectors into codes")] = "ema"
+    quantizer: Annotated[str, QUANTIZERS.help("scheme that turns vectors into codes")] = "ema"
     num_codes: int = 32
     """number of codes; finite_scalar: levels whose product is near it; lookup_free, spherical: a power of 2"""
     commitment: Annotated[float, QUANTIZERS.flag("commitment", "weight of the commitment loss")] = 0.25
@@ -278,7 +250,7 @@ class CodePrior:
 
     title: ClassVar[str] = "prior over the codes"
 
-    prior: Annotated[Prior, CODE_PRIORS.help("network of the prior")] = "transformer"
+    prior: Annotated[str, CODE_PRIORS.help("network of the prior", PRIORS.names)] = "transformer"
     prior_epochs: int = 8
     """passes of the prior over the codes of the training images"""
     prior_batch_size: int = 64
@@ -307,7 +279,7 @@ class FactorData:
 
     title: ClassVar[str] = "data and model"
 
-    data: FactorName = "sprites"
+    data: Annotated[str, tyro.conf.arg(constructor=Literal[NAMES])] = "sprites"
     """images: sprites, sprites_color, sprites_noisy and squares are rendered, dsprites is read from TFDS"""
     data_dir: str | None = None
     """folder of TFDS datasets, for dsprites (default: TFDS_DATA_DIR of the environment, else the folder of TFDS)"""
@@ -321,7 +293,7 @@ class Grid:
 
     title: ClassVar[str] = "grid"
 
-    objective: Annotated[Weighted, WEIGHTED.help("loss to minimize")] = "beta"
+    objective: Annotated[str, WEIGHTED.help("loss to minimize")] = "beta"
     betas: Annotated[tuple[float, ...], WEIGHTED.flag("beta", _weight("beta", "weights"))] = ()
     gammas: Annotated[tuple[float, ...], WEIGHTED.flag("gamma", _weight("gamma", "weights"))] = ()
     lambdas: Annotated[tuple[float, ...], WEIGHTED.flag("lambda_", _weight("lambda_", "weights"))] = ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 import tyro
 
@@ -80,19 +80,22 @@ class Axis(Generic[ChoiceT]):
         given = {name: value for name, value in values.items() if value is not None}
         return choice.build(*arguments, **given | instead)
 
-    def help(self, text: str, /, **others: str) -> Any:
-        """Annotation of the setting itself: its help has a line for each choice.
+    def help(self, text: str, /, unlisted: tuple[str, ...] = (), **others: str) -> Any:
+        """Annotation of the setting itself, a text: its help has a line for each choice.
 
         Args:
           text: description of the setting.
+          unlisted: names that the command line takes too, to be refused with a line that says why.
           others: values that are no choices, such as auto, with their help.
         """
         lines = others | {choice.name: choice.help for choice in self}
+        accepted: Any = Literal[(*lines, *unlisted)]
         words = "\n".join([text, *(f"{name}: {help}" for name, help in lines.items())])
         return tyro.conf.arg(
             help=words,
             help_behavior_hint=lambda default: f"\n(default: {default})",
             metavar=f"{{{','.join(lines)}}}",
+            constructor=accepted,
         )
 
     def flag(self, name: str, text: str | Mapping[str, str], /, **words: Any) -> Any:

@@ -77,7 +77,7 @@ OPTIMIZERS = Axis(
     ),
 )
 # Names of optax that are no optimizers of a training step, and why.
-_OTHERS = {
+NOT_OF_A_STEP = {
     "sam": "needs the gradient at a second point, and a training step gives it one",
     "reduce_on_plateau": "scales the steps of another optimizer, and is none itself",
     "lbfgs": "needs the loss along a line, and a training step gives it the loss at a point",
@@ -89,14 +89,12 @@ def check_optimizer(settings: Any) -> None:
     """Checks the optimizer that the settings name.
 
     Raises:
-      ValueError: it is none, it needs more than the gradient, or it averages the weights by itself and --ema does too.
+      ValueError: it needs more than the gradient, or it averages the weights by itself and --ema does too.
     """
     name = settings.optimizer
-    if name in _OTHERS:
-        raise ValueError(f"--optimizer {name} {_OTHERS[name]}: give one of {', '.join(OPTIMIZERS.names)}")
-    if name not in OPTIMIZERS.names:
-        raise ValueError(f"--optimizer must be one of {', '.join(OPTIMIZERS.names)}, got {name}")
-    if settings.ema is not None and OPTIMIZERS[name].averages:
+    if name in NOT_OF_A_STEP:
+        raise ValueError(f"--optimizer {name} {NOT_OF_A_STEP[name]}: give one of {', '.join(OPTIMIZERS.names)}")
+    if settings.ema is not None and name in OPTIMIZERS.names and OPTIMIZERS[name].averages:
         raise ValueError(
             f"--ema averages the weights, and --optimizer {name} is evaluated at an average of its own: leave one out"
         )

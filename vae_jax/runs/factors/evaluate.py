@@ -13,7 +13,6 @@ import jax.numpy as jnp
 from vae_jax.data import FactorData, load_factor_data
 from vae_jax.data._factor_sets import NAMES
 from vae_jax.distributions import mean_of
-from vae_jax.runs.evaluate_options import Evaluate
 from vae_jax.runs.factors.figures import table_figures
 from vae_jax.runs.factors.recipe import FACTORS, outcome, reference_dci_points, references_for
 from vae_jax.runs.factors.scoring import score_again, score_table, table_with_progress
@@ -23,6 +22,7 @@ from vae_jax.runs.keys import keys_of
 from vae_jax.runs.limits import check_numbers
 from vae_jax.runs.loading import checked_summary, open_run, recipe_of
 from vae_jax.runs.machine import device_name
+from vae_jax.runs.options import Evaluate
 from vae_jax.runs.progress import say
 from vae_jax.runs.recipe import Outcome, Prepared, Trained
 from vae_jax.runs.reporting.metrics import metric_of

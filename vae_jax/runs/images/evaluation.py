@@ -13,7 +13,6 @@ from vae_jax.distributions import Distribution
 from vae_jax.evaluation import from_posterior, from_prior, measure_surgery
 from vae_jax.evaluation._require import require_density
 from vae_jax.models import VAE, bind
-from vae_jax.runs.evaluate_options import Evaluate
 from vae_jax.runs.folder import defined
 from vae_jax.runs.images.kind import draw, measure, title
 from vae_jax.runs.images.long_measurements import annealing_with_progress, nll_with_progress
@@ -21,6 +20,7 @@ from vae_jax.runs.keys import keys_of
 from vae_jax.runs.limits import check_numbers
 from vae_jax.runs.loading import open_run
 from vae_jax.runs.machine import device_name
+from vae_jax.runs.options import Evaluate
 from vae_jax.runs.progress import say
 from vae_jax.runs.recipe import Outcome, Prepared, Recipe, Trained
 from vae_jax.runs.reporting.report import write_pages

@@ -1,4 +1,4 @@
-"""Options of `vae-jax evaluate`. Nothing here imports JAX, so that help is quick."""
+"""Options that commands share, and those of `vae-jax evaluate`. Nothing here imports JAX, so that help is quick."""
 
 from __future__ import annotations
 
@@ -10,7 +10,31 @@ import tyro
 
 
 @dataclasses.dataclass(frozen=True)
-class Evaluate:
+class WithData:
+    """Place of data that a run names."""
+
+    data_dir: str | None = dataclasses.field(default=None, kw_only=True)
+    """folder of TFDS datasets (default: TFDS_DATA_DIR of the environment, else the folder that TFDS uses)"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Processes:
+    """Several processes that do one work."""
+
+    distributed: bool = dataclasses.field(default=False, kw_only=True)
+    """this is one of several processes that Slurm, Kubernetes or a TPU pod started (docs/scale.md)"""
+    coordinator: Annotated[str | None, tyro.conf.arg(metavar="HOST:PORT")] = dataclasses.field(
+        default=None, kw_only=True
+    )
+    """this is one of several processes started by hand: address of process 0, with a free port there"""
+    num_processes: int | None = dataclasses.field(default=None, kw_only=True)
+    """number of processes (requires --coordinator)"""
+    process_id: int | None = dataclasses.field(default=None, kw_only=True)
+    """number of this process, from 0 (requires --coordinator)"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluate(WithData):
     """Measure a trained run further: the likelihood of its test images, and the information in its latent code.
 
     Measured are the negative log-likelihood by importance sampling, with its effective sample size and Pareto k; active
@@ -44,5 +68,3 @@ class Evaluate:
     """like --points, for DCI alone: its boosted trees take minutes with 10,000 (default: --points)"""
     seed: int | None = None
     """seed of the model to measure, if the run has several (default: the model in the figures of the report)"""
-    data_dir: str | None = None
-    """folder of TFDS datasets (default: TFDS_DATA_DIR of the environment, else the folder that TFDS uses)"""
