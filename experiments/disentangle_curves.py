@@ -48,7 +48,7 @@ ANCHORS = {
 class Options:
     """What the curves can be told."""
 
-    only: tuple[Literal["beta", "beta_tc", "factor", "ada_gvae"], ...] = tuple(WEIGHTS)
+    only: tuple[Literal["beta", "beta_tc", "factor", "ada_gvae"], ...] = ("beta", "beta_tc", "factor", "ada_gvae")
     """objectives"""
     steps: int = 2000
     """of each model"""

@@ -118,7 +118,7 @@ def test_a_field_of_another_type_than_its_own_is_refused(tmp_path):
     for i, (name, value, kind) in enumerate(
         [
             ("condition", "weather", r"Literal\['none', 'labels'\], got 'weather'"),
-            ("objective", "loss", r"Literal\['elbo', 'beta', .*\], got 'loss'"),
+            ("objective", 4, r"str, got 4"),
             ("samples", 2.5, r"int \| None, got 2.5"),
             ("beta", "4", r"float \| None, got '4'"),
             ("hidden", ["a"], r"tuple\[int, \.\.\.\], got \['a'\]"),

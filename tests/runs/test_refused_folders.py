@@ -75,7 +75,7 @@ def unfinished_without_rows():
         ),
         (
             lambda: spoil(None, network="rnn"),
-            "config.json must hold for network a value of the type Literal['mlp', 'conv', 'residual'], got",
+            "config.json: --network rnn does not go with vae: give one of mlp, conv, residual",
         ),
         (
             lambda: spoil(None, likelihood="auto"),

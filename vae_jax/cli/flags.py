@@ -50,7 +50,7 @@ def _is_annotated(hint: Any) -> bool:
 
 
 def _default(default: str) -> str:
-    return "" if default in ("None", "") else f"(default: {default})"
+    return "" if default in ("None", "") else "(default: " + default.strip("[']") + ")"
 
 
 def _name_without_none(kind: Any) -> str | None:

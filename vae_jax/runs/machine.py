@@ -11,12 +11,12 @@ from importlib.metadata import version
 from pathlib import Path
 
 import jax
+from optax import GradientTransformation
 
 from vae_jax._clock import BEGAN
 from vae_jax.memory import memory_bytes
-from vae_jax.params import Params
+from vae_jax.params import Params, split_buffers
 
-_COPIES = 4  # of the parameters: themselves, their gradient, and the two moments of Adam
 _PACKAGES = ("vae_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
 
@@ -55,22 +55,25 @@ def keep_compiled_programs() -> None:
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
 
-def check_fits(init: Callable[[jax.Array], Params], models: int, flags: str) -> None:
-    """Checks that the parameters of the models, with what their optimizer keeps, fit in memory.
+def check_fits(init: Callable[[jax.Array], Params], optimizer: GradientTransformation, models: int, flags: str) -> None:
+    """Checks that the parameters of the models, their gradients and the state of the optimizer fit in memory.
 
     Args:
       init: (key) -> params of one model; it is traced, not run.
+      optimizer: trains them; so is its `init`.
       models: number of models that are trained at once.
       flags: words for the settings that decide the size, for the message.
 
     Raises:
       ValueError: they do not fit.
     """
-    leaves = jax.tree.leaves(jax.eval_shape(init, jax.random.key(0)))
-    numbers = models * sum(math.prod(leaf.shape) for leaf in leaves)
-    needed = _COPIES * models * sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in leaves)
+    params = jax.eval_shape(init, jax.random.key(0))
+    trained, _ = split_buffers(params)
+    in_memory = jax.tree.leaves((params, trained, jax.eval_shape(optimizer.init, trained)))
+    needed = models * sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in in_memory)
     available = memory_bytes()
     if available is not None and needed > available:
+        numbers = models * sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))
         raise ValueError(
             f"{flags}: the {numbers:,} parameters need {needed / 2**30:,.1f} GiB to be trained, but there are "
             f"{available / 2**30:,.1f} GiB of memory: give smaller numbers"

@@ -88,8 +88,9 @@ def _prepare_in(folder: RunFolder, recipe: Recipe, settings: Any, started: float
         )
     model = recipe.model(settings, problem)
     whole = model if recipe.second_stage is None else recipe.second_stage.whole(settings, model)
-    check_fits(whole.init, len(members), "the sizes of the networks and the number of models")
     num_steps = length.epochs * (length.steps_per_epoch or steps_per_epoch(problem.num_examples, length.batch_size))
+    optimizer = recipe.optimizer(settings, num_steps).transformation
+    check_fits(whole.init, optimizer, len(members), "the sizes of the networks and the number of models")
     objective = recipe.objective(settings, problem, model, num_steps, members[0].weight)
     if length.microbatches > 1 and not is_mean_over_examples(objective):
         raise ValueError(

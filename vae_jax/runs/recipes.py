@@ -8,7 +8,7 @@ from vae_jax.evaluation import measure_vq_vae
 from vae_jax.models import vq_vae
 from vae_jax.networks import residual_encoder
 from vae_jax.objectives import vq_vae_loss
-from vae_jax.runs.choices import POSTERIORS
+from vae_jax.runs.choices import POSTERIORS, make_optimizer
 from vae_jax.runs.factors.recipe import DISENTANGLE
 from vae_jax.runs.images import kind as images
 from vae_jax.runs.images import vae as composed
@@ -29,7 +29,7 @@ def preset(name: str, title: str, description: str, **defaults: Any) -> Recipe:
         Settings(**defaults),
         composed.make_model,
         composed.make_objective,
-        composed.choose_optimizer,
+        make_optimizer,
         measure=lambda settings: POSTERIORS.of(settings).measure,
         fit_after=composed.fit_prior_after,
         axes=composed.AXES,
@@ -70,7 +70,7 @@ VQ_VAE = Recipe(
     CodeSettings(),
     codes.make_model,
     codes.make_objective,
-    composed.choose_optimizer,
+    make_optimizer,
     measure=lambda settings: measure_vq_vae,
     second_stage=SecondStage(train_prior, load_prior, with_prior, has_prior),
     axes=codes.AXES,

@@ -89,7 +89,7 @@ BAD_COMMANDS: list[BadCommand] = [
         ("--coordinator localhost:1 --num-processes 0 --process-id 0", "--num-processes must be at least 1, got 0"),
         ("--coordinator localhost:1 --num-processes 2 --process-id -1", "--process-id must be at least 0, got -1"),
         ("--likelihood poisson", "poisson"),
-        ("--binarization static --likelihood normal", "which --likelihood bernoulli models, not normal"),
+        ("--binarization static --likelihood normal", "--likelihood normal: give --likelihood bernoulli, or"),
         ("--log paper", "paper"),
         ("--schedule up", "up"),
         ("--momentum 0.9", "--momentum"),

@@ -73,7 +73,7 @@ def test_a_rate_that_is_not_above_0_is_refused(rate):
 
 PARAMS = {"kernel": jnp.array([[3.0, -1.0], [0.5, 2.0]]), "bias": jnp.array([0.3, -0.2])}
 GRADIENTS = [jax.tree.map(lambda leaf, i=i: jnp.cos(leaf + i), PARAMS) for i in range(3)]
-CONSTANT = optax.constant_schedule(0.1)
+RATE = 0.1
 # The call of optax that a name stands for; a weight decay of 0.3 is given to all that take one.
 OF_OPTAX = {
     "adam": optax.adam(0.1),
@@ -107,7 +107,7 @@ def test_every_name_is_the_optimizer_of_optax_with_the_numbers_that_are_given():
     assert set(OF_OPTAX) == set(OPTIMIZERS.names)
     for name, expected in OF_OPTAX.items():
         decay = 0.3 if "weight_decay" in OPTIMIZERS[name].flags else None
-        found = make_optimizer(Settings(optimizer=name, weight_decay=decay), CONSTANT)
+        found = make_optimizer(Settings(optimizer=name, weight_decay=decay, learning_rate=RATE), STEPS)
         params, state = trained(found.transformation)
         of_optax, its_state = trained(expected)
         kept = contrib.schedule_free_eval_params(its_state, of_optax) if name == "schedule_free" else of_optax
@@ -116,21 +116,23 @@ def test_every_name_is_the_optimizer_of_optax_with_the_numbers_that_are_given():
 
 
 def test_the_norm_of_the_gradient_of_all_parameters_is_clipped_before_the_optimizer():
-    plain = make_optimizer(Settings(optimizer="sgd", momentum=0.0, clip_norm=0.5), CONSTANT).transformation
+    plain = make_optimizer(
+        Settings(optimizer="sgd", momentum=0.0, clip_norm=0.5, learning_rate=RATE), STEPS
+    ).transformation
     updates, _ = plain.update(GRADIENTS[0], plain.init(PARAMS), PARAMS)
     norm = math.sqrt(sum(float((leaf**2).sum()) for leaf in jax.tree.leaves(GRADIENTS[0])))
     assert norm > 0.5
     for found, gradient in zip(jax.tree.leaves(updates), jax.tree.leaves(GRADIENTS[0]), strict=True):
         np.testing.assert_allclose(found, -0.1 * 0.5 / norm * gradient, rtol=1e-6)
     # With clipping, the state of the inner optimizer is one level deeper, and evaluation still finds it.
-    free = make_optimizer(Settings(optimizer="schedule_free", clip_norm=1e9), CONSTANT)
-    alone = make_optimizer(Settings(optimizer="schedule_free"), CONSTANT)
+    free = make_optimizer(Settings(optimizer="schedule_free", clip_norm=1e9, learning_rate=RATE), STEPS)
+    alone = make_optimizer(Settings(optimizer="schedule_free", learning_rate=RATE), STEPS)
     kept = [each.evaluated(state, params) for each in (free, alone) for params, state in [trained(each.transformation)]]
     jax.tree.map(np.testing.assert_array_equal, *kept)
 
 
 def test_an_average_of_the_weights_is_evaluated_and_the_weights_are_trained_on():
-    ema = make_optimizer(Settings(optimizer="sgd", momentum=0.0, ema=0.5), CONSTANT)
+    ema = make_optimizer(Settings(optimizer="sgd", momentum=0.0, ema=0.5, learning_rate=RATE), STEPS)
     params, state = trained(ema.transformation)
     weights, iterates = PARAMS["bias"], []
     for gradient in GRADIENTS:

@@ -14,7 +14,6 @@ from vae_jax.runs import DISENTANGLE, FactorSettings, prepare
 from vae_jax.runs.choices import OBJECTIVES
 from vae_jax.runs.config import GRIDS
 from vae_jax.runs.factors.problem import (
-    choose_optimizer,
     grid_of,
     make_model,
     make_objective,
@@ -80,7 +79,7 @@ def test_every_objective_has_a_weight_a_model_and_a_step(objective, few_sprites)
     }
     assert [member.weight for member in members_of(settings)] == [weight] * SMALL.seeds
     problem = make_problem(settings, few_sprites)
-    model, optimizer = make_model(settings, problem), choose_optimizer(settings, 4).transformation
+    model, optimizer = make_model(settings, problem), DISENTANGLE.optimizer(settings, 4).transformation
     step = make_train_step(model, make_objective(settings, problem, model, 4, weight), optimizer)
 
     def moved(key):
@@ -106,7 +105,7 @@ def test_the_table_that_images_are_rendered_from_is_an_argument_of_every_program
     data = dataclasses.replace(few_sprites, table=table, render=render)
     problem = make_problem(SMALL, data)
     model, key = make_model(SMALL, problem), jax.random.key(0)
-    optimizer = choose_optimizer(SMALL, 4).transformation
+    optimizer = DISENTANGLE.optimizer(SMALL, 4).transformation
     step = make_train_step(model, make_objective(SMALL, problem, model, 4, 4.0), optimizer)
     epoch = make_train_epoch(step, 4, num_steps=2)
     state = jax.eval_shape(lambda key: init_train_state(model, optimizer, key), key)

@@ -18,7 +18,7 @@ from vae_jax.cli.train import parse
 from vae_jax.runs import DISENTANGLE, prepare, run
 from vae_jax.runs.choices import Optimizer
 from vae_jax.runs.config import as_command, settings_of_run
-from vae_jax.runs.factors.problem import choose_optimizer, make_model, make_objective, make_problem, resolve
+from vae_jax.runs.factors.problem import make_model, make_objective, make_problem, resolve
 from vae_jax.runs.factors.scoring import load_mark
 from vae_jax.runs.fitting.members import train_members
 from vae_jax.runs.fitting.snapshots import load_members
@@ -61,7 +61,7 @@ def test_a_member_is_the_model_that_its_own_steps_train(finished, few_sprites):
     prepared, _ = finished
     settings = prepared.settings
     problem = make_problem(settings, few_sprites)
-    model, optimizer = make_model(settings, problem), choose_optimizer(settings, 4).transformation
+    model, optimizer = make_model(settings, problem), DISENTANGLE.optimizer(settings, 4).transformation
     step = jax.jit(make_train_step(model, make_objective(settings, problem, model, 4, 8.0), optimizer))
     keys = split_key(keys_of(0).training)
     state = jax.jit(lambda key: init_train_state(model, optimizer, key))(keys.init)

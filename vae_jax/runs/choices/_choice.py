@@ -93,7 +93,7 @@ class Axis(Generic[ChoiceT]):
         words = "\n".join([text, *(f"{name}: {help}" for name, help in lines.items())])
         return tyro.conf.arg(
             help=words,
-            help_behavior_hint=lambda default: f"\n(default: {default})",
+            help_behavior_hint=lambda default: "\n(default: " + default.strip("[']") + ")",  # tyro has it in a list
             metavar=f"{{{','.join(lines)}}}",
             constructor=accepted,
         )

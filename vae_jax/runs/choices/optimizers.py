@@ -10,6 +10,7 @@ import optax
 import optax.contrib
 
 from vae_jax.runs.choices._choice import Axis, Choice
+from vae_jax.runs.choices.objectives import OBJECTIVES
 from vae_jax.training import as_trained, averaged, averaged_params
 
 Evaluated = Callable[[Any, Any], Any]  # (opt_state, params) -> the parameters that are validated and kept
@@ -100,27 +101,6 @@ def check_optimizer(settings: Any) -> None:
         )
 
 
-def make_optimizer(
-    settings: Any, rate: optax.ScalarOrSchedule, around: Callable[[optax.GradientTransformation], Any] = lambda own: own
-) -> Optimizer:
-    """The optimizer that the settings name, with clipping of the gradient and an average of the weights if they say so.
-
-    Args:
-      settings: settings of the run.
-      rate: the learning rate, or by step.
-      around: wraps the optimizer, to give parts of the parameters optimizers of their own.
-    """
-    optimizer, evaluated = OPTIMIZERS.build(settings, rate)
-    if settings.clip_norm is not None:
-        optimizer = optax.chain(optax.clip_by_global_norm(settings.clip_norm), optimizer)
-        of_last = evaluated
-        evaluated = lambda state, params: of_last(state[-1], params)
-    optimizer = around(optimizer)
-    if settings.ema is None:
-        return Optimizer(optimizer, evaluated)
-    return Optimizer(averaged(optimizer, settings.ema), averaged_params)
-
-
 def _warmup_steps(total_steps: int) -> int:
     # At least one step is left to the cosine: a run of a single step warms up in none.
     return min(max(1, total_steps // 20), total_steps - 1)
@@ -160,3 +140,28 @@ def make_schedule(name: str, learning_rate: float, total_steps: int) -> optax.Sc
     if not learning_rate > 0:
         raise ValueError(f"learning_rate must be above 0, got {learning_rate}")
     return SCHEDULES[name].build(learning_rate, total_steps)
+
+
+def make_optimizer(
+    settings: Any, num_steps: int, constant: Callable[[float], optax.ScalarOrSchedule] = optax.constant_schedule
+) -> Optimizer:
+    """The optimizer that the settings name, with clipping of the gradient and an average of the weights if they say so.
+
+    Args:
+      settings: settings of the run.
+      num_steps: training steps of the run, over which the learning rate follows its schedule.
+      constant: makes the constant learning rate. A number counts no steps, in the state of the optimizer too.
+    """
+    rate: Any = make_schedule(settings.schedule, settings.learning_rate, num_steps)
+    if settings.schedule == "constant":
+        rate = constant(settings.learning_rate)
+    optimizer, evaluated = OPTIMIZERS.build(settings, rate)
+    if settings.clip_norm is not None:
+        optimizer = optax.chain(optax.clip_by_global_norm(settings.clip_norm), optimizer)
+        of_last = evaluated
+        evaluated = lambda state, params: of_last(state[-1], params)
+    if hasattr(settings, "objective"):
+        optimizer = OBJECTIVES.of(settings).optimizer(optimizer)
+    if settings.ema is None:
+        return Optimizer(optimizer, evaluated)
+    return Optimizer(averaged(optimizer, settings.ema), averaged_params)

@@ -14,7 +14,7 @@ from vae_jax.models import Likelihood, gaussian_vae, likelihoods
 from vae_jax.models._model import Model
 from vae_jax.networks import conv_decoder, conv_encoder
 from vae_jax.objectives import Objective
-from vae_jax.runs.choices import OBJECTIVES, Facts, Optimizer, build_objective, make_optimizer, make_schedule
+from vae_jax.runs.choices import OBJECTIVES, Facts, build_objective
 from vae_jax.runs.config import GRIDS
 from vae_jax.runs.keys import keys_of
 from vae_jax.runs.limits import flag_of
@@ -161,15 +161,3 @@ def make_objective(
     """The objective with the weight of a member, which may be traced."""
     facts = Facts(settings.latent_dim, problem.num_examples, num_steps, True)
     return build_objective(settings, facts, **{OBJECTIVES.of(settings).weight or "beta": weight})
-
-
-def choose_optimizer(settings: FactorSettings, num_steps: int) -> Optimizer:
-    """The optimizer that the settings name, with its schedule over the steps of the run.
-
-    A constant learning rate is a number, not a schedule that counts steps: so it is in the checkpoints of runs that
-    know no schedule.
-    """
-    rate: Any = settings.learning_rate
-    if settings.schedule != "constant":
-        rate = make_schedule(settings.schedule, settings.learning_rate, num_steps)
-    return make_optimizer(settings, rate, OBJECTIVES.of(settings).optimizer)

@@ -6,6 +6,7 @@ import dataclasses
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import jax
@@ -21,7 +22,7 @@ from vae_jax.evaluation.disentanglement import (
 )
 from vae_jax.models import gaussian_vae
 from vae_jax.networks import conv_encoder
-from vae_jax.runs.choices import OPTIMIZERS, SCHEDULES, WEIGHTED
+from vae_jax.runs.choices import OPTIMIZERS, SCHEDULES, WEIGHTED, make_optimizer
 from vae_jax.runs.factors import problem
 from vae_jax.runs.factors.figures import run_figures
 from vae_jax.runs.factors.scoring import on_the_way, score_all
@@ -179,7 +180,8 @@ DISENTANGLE = Recipe(
     FactorSettings(),
     problem.make_model,
     problem.make_objective,
-    problem.choose_optimizer,
+    # A constant learning rate is a number in the checkpoints of earlier versions, which knew no schedule here.
+    partial(make_optimizer, constant=float),
     axes=(WEIGHTED, OPTIMIZERS, SCHEDULES),
     check=problem.check,
     cites=(gaussian_vae, conv_encoder, measure_disentanglement, unsupervised_disentanglement_ranking),

@@ -24,17 +24,14 @@ from vae_jax.runs.choices import (
     PRIORS,
     SCHEDULES,
     Facts,
-    Optimizer,
     Shapes,
     StartingImages,
     build_objective,
-    make_optimizer,
-    make_schedule,
 )
 from vae_jax.runs.images.problem import Problem, fitted_to, spread_images
 from vae_jax.runs.keys import keys_of
 from vae_jax.runs.recipe import Prepared
-from vae_jax.runs.settings import Loss, Settings
+from vae_jax.runs.settings import Settings
 
 AXES = (NETWORKS, POSTERIORS, PRIORS, LIKELIHOODS, BINARIZATIONS, ON_IMAGES, OPTIMIZERS, SCHEDULES)
 
@@ -87,13 +84,6 @@ def _closed_form_kl(model: Model, problem: Problem) -> bool:
     x = jax.ShapeDtypeStruct(problem.image_shape, jnp.float32)
     example = x if problem.num_classes is None else Example(x, jax.ShapeDtypeStruct((), jnp.int32))
     return has_closed_form_kl(model, params, example)
-
-
-def choose_optimizer(settings: Any, num_steps: int) -> Optimizer:
-    """The optimizer that the settings name, with its schedule over the steps of the run."""
-    rate = make_schedule(settings.schedule, settings.learning_rate, num_steps)
-    around = OBJECTIVES.of(settings).optimizer if isinstance(settings, Loss) else lambda own: own
-    return make_optimizer(settings, rate, around)
 
 
 def fit_prior_after(settings: Settings) -> Any:
