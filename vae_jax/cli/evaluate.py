@@ -16,8 +16,7 @@ from vae_jax.runs.progress import say
 
 
 def prepare_evaluate(options: Evaluate) -> Callable[[], None]:
-    # A run without test images has nothing but its scores to be measured again.
-    if options.metrics == "disentanglement" or recipe_of(RunFolder(options.run, "RUN")).measure is None:
+    if options.metrics == "disentanglement" or recipe_of(RunFolder(options.run, "RUN")).kind.rescore is not None:
         folder, score = prepare_scoring(options)
         _take(folder)
         return lambda: _tell(folder, score, "nothing was written")

@@ -97,6 +97,8 @@ class Kind(NamedTuple):
     finish: Callable[..., Outcome]  # (prepared, models, () -> seconds so far) -> what was measured and drawn
     redraw: Callable[..., Outcome]  # (prepared, one model, summary) -> the figures of a finished run again
     show: Callable[[Any, Any], Any]  # (settings, data) -> images to look at a model by: pixels, as it sees them, labels
+    # (prepared, options, summary) -> all models scored again; None: `evaluate` measures one model
+    rescore: Callable[..., Outcome] | None = None
     changeable: Callable[[Any], tuple[str, ...]] = lambda settings: ()  # settings that may differ with --resume
 
 

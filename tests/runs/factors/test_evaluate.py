@@ -14,7 +14,7 @@ from vae_jax.runs import DISENTANGLE, Evaluate
 from vae_jax.runs.config import run_config
 from vae_jax.runs.factors.evaluate import prepare_scoring
 from vae_jax.runs.factors.problem import resolve
-from vae_jax.runs.factors.scoring import load_mark, table_with_progress
+from vae_jax.runs.factors.scoring import load_mark, scorer_of, table_with_progress
 from vae_jax.runs.folder import RunFolder
 from vae_jax.runs.keys import keys_of
 
@@ -30,7 +30,7 @@ def test_evaluate_scores_a_finished_run_again_with_other_numbers(metrics, finish
     scored = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert scored["points"] == points
     key = keys_of(prepared.settings.seed).fitting
-    table = table_with_progress(prepared.model, load_mark(prepared, 2)[3], prepared.data)
+    table = table_with_progress(scorer_of(prepared), load_mark(prepared, 2)[3])
     own = measure_disentanglement(table, jax.random.split(key, 3)[2], points=points, fast=True)
     assert scored["models"][3]["mig"] == own["mig"] != summary["models"][3]["mig"]
     assert [r["negative_elbo"] for r in scored["models"]] == [r["negative_elbo"] for r in summary["models"]]

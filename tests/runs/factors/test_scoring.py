@@ -8,16 +8,14 @@ import pytest
 
 from vae_jax.data import sprites
 from vae_jax.runs import DISENTANGLE, prepare, run
-from vae_jax.runs.factors.scoring import coarse_sizes, load_mark, score
-from vae_jax.runs.keys import keys_of
+from vae_jax.runs.factors.scoring import coarse_sizes, load_mark, score, scorer_of
 
 
 @pytest.mark.slow
 def test_a_model_that_has_diverged_has_no_scores_and_leaves_those_of_the_others(finished):
     prepared, _ = finished
     lost = jax.tree.map(lambda leaf: leaf * np.nan, load_mark(prepared, 2)[0])
-    key = keys_of(prepared.settings.seed).fitting
-    assert score(prepared.settings, prepared.model, lost, prepared.data, key, "lost") == {"diverged": 4}
+    assert score(scorer_of(prepared), lost, 4, "lost") == {"diverged": 4}
     given = {"objective": "beta", "beta": 1.0, "seed": 0, "steps": 4, "diverged": 4}
     prepared.folder.write_part("scores/final-0.json", given)
     summary = run(prepare(DISENTANGLE, dataclasses.replace(prepared.settings, resume=True)))

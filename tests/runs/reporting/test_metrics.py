@@ -17,7 +17,7 @@ from vae_jax.evaluation.disentanglement import code_table, measure_disentangleme
 from vae_jax.models import autoencoder, mlp_vae, vq_vae
 from vae_jax.networks import mlp_decoder, mlp_encoder
 from vae_jax.quantizers import vector_quantizer
-from vae_jax.runs.factors.recipe import SUMMARIZED, over_seeds, spread_text, table_of
+from vae_jax.runs.factors.outcome import SUMMARIZED, over_seeds, spread_text, table_of
 from vae_jax.runs.progress import ProgressDisplay
 from vae_jax.runs.reporting import metrics
 from vae_jax.runs.reporting.metrics import DRAWN, METRICS, Metric, View, is_error, shown_in, shown_numbers, text_of

@@ -1,6 +1,6 @@
 """MODEL.md says what its numbers are of, and has them."""
 
-from vae_jax.runs.factors.recipe import over_seeds
+from vae_jax.runs.factors.outcome import over_seeds
 from vae_jax.runs.reporting.model_card import model_card
 
 CONFIG = {"experiment": "vae", "data": "digits", "seed": 0}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -14,8 +15,8 @@ from vae_jax.data import FactorData, load_factor_data
 from vae_jax.data._factor_sets import NAMES
 from vae_jax.distributions import mean_of
 from vae_jax.runs.factors.figures import table_figures
-from vae_jax.runs.factors.recipe import FACTORS, outcome, reference_dci_points, references_for
-from vae_jax.runs.factors.scoring import score_again, score_table, table_with_progress
+from vae_jax.runs.factors.outcome import reference_dci_points, references_for
+from vae_jax.runs.factors.scoring import Scorer, score_table, table_with_progress
 from vae_jax.runs.folder import RunFolder
 from vae_jax.runs.images.kind import draw, measure, title
 from vae_jax.runs.keys import keys_of
@@ -47,7 +48,8 @@ def prepare_scoring(options: Evaluate) -> Scorable:
     check_numbers(options)
     folder = RunFolder(options.run, "RUN")
     recipe = recipe_of(folder)
-    if recipe.kind is FACTORS and options.seed is not None:
+    rescore = recipe.kind.rescore
+    if rescore is not None and options.seed is not None:
         raise ValueError("--seed: all models of a run with a grid of weights are scored, leave it out")
     name = folder.config().get("data")
     if name not in NAMES:
@@ -59,28 +61,14 @@ def prepare_scoring(options: Evaluate) -> Scorable:
     folder.check_no_export()
     summary = checked_summary(folder)  # what is added to no summary would make it a finished run
     prepared, trained = open_run(options.run, options.data_dir, options.seed)
-    if recipe.kind is FACTORS:
-        settings = dataclasses.replace(prepared.settings, points=options.points, dci_points=options.dci_points)
-        return Scorable(folder, lambda: _score_grid(prepared._replace(settings=settings), summary))
+    if rescore is not None:
+        write = partial(write_outcome, recipe, prepared.settings, folder)
+        return Scorable(folder, lambda: write(rescore(prepared, options, summary)))
     code = jax.eval_shape(lambda x: mean_of(trained.model.encode(trained.params, x)), prepared.problem.test[0])
     if not isinstance(code, jax.ShapeDtypeStruct) or len(code.shape) != 1:
         raise ValueError(f"RUN {options.run}: the scores of disentanglement need a code that is one vector, got {code}")
     data = load_factor_data(str(name), options.data_dir)
     return Scorable(folder, lambda: _score_one(prepared, trained, data, options))
-
-
-def _score_grid(prepared: Prepared, before: dict[str, Any]) -> dict[str, Any]:
-    started = time.monotonic()
-    records = score_again(prepared, before["models"])
-    seconds = {
-        "training_seconds": before.get("training_seconds", 0.0),
-        "scoring_seconds": round(time.monotonic() - started, 2),
-    }
-    new = outcome(prepared, records, seconds)
-    kept = {name: value for name, value in before.items() if name not in new.summary}
-    return write_outcome(
-        prepared.recipe, prepared.settings, prepared.folder, new._replace(summary=kept | dict(new.summary))
-    )
 
 
 def _score_one(prepared: Prepared, trained: Trained, data: FactorData, options: Evaluate) -> dict[str, Any]:
@@ -92,8 +80,9 @@ def _score_one(prepared: Prepared, trained: Trained, data: FactorData, options: 
     seen = dataclasses.replace(data, render=render)
     say(f"{recipe.name} on {prepared.data.name}; {device_name()}; {folder.path}")
     settings = Scoring(points=options.points, dci_points=options.dci_points)
-    table = table_with_progress(trained.model, trained.params, seen, name="encoding")
-    scores = score_table(settings, table, trained.model, trained.params, seen, key, recipe.name)
+    scorer = Scorer(settings, trained.model, seen, key)
+    table = table_with_progress(scorer, trained.params)
+    scores = score_table(scorer, trained.params, table, recipe.name)
     del scores["active_units"]  # those of the test images are in the summary already
     references = references_for(settings, data, table.means.shape[1])
     say(f"{'score':<26}{'':>9}{'floor':>9}{'ceiling':>9}")

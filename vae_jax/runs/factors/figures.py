@@ -12,9 +12,14 @@ from vae_jax.data import FactorData
 from vae_jax.evaluation.disentanglement import CodeTable, draw, mutual_information_matrix
 from vae_jax.evaluation.disentanglement._mutual_information import entropies
 from vae_jax.evaluation.disentanglement._scores import SUPERVISED
-from vae_jax.models._model import VAE
-from vae_jax.params import Params
-from vae_jax.runs.factors.scoring import coarse_sizes, draw_images, load_mark, table_sizes, table_with_progress
+from vae_jax.runs.factors.scoring import (
+    coarse_sizes,
+    draw_images,
+    load_mark,
+    scorer_of,
+    table_sizes,
+    table_with_progress,
+)
 from vae_jax.runs.keys import keys_of
 from vae_jax.runs.recipe import Prepared, weight_in, weight_name
 from vae_jax.runs.reporting.metrics import metric_of
@@ -67,14 +72,10 @@ def run_figures(prepared: Prepared, summary: Mapping[str, Any]) -> Iterator[Capt
     sizes = list(coarse_sizes(data.factor_sizes))
     for place in _plane(data):
         sizes[place] = table_sizes(settings, data)[place]
-    table = table_with_progress(model, params, data, sizes, name="figures")
+    table = table_with_progress(scorer_of(prepared), params, sizes, name="figures")
     yield from table_figures(table, data, keys.fitting, of)
     xs = draw_images(data, keys.evaluation, _SHOWN_IMAGES)
-    yield from reconstruction_and_traversal(_subject(model, params, xs, table))
-
-
-def _subject(model: VAE, params: Params, xs: jax.Array, table: CodeTable) -> Subject:
-    return Subject(model, params, xs, None, None, table.kl_per_dimension, ())
+    yield from reconstruction_and_traversal(Subject(model, params, xs, None, None, table.kl_per_dimension, ()))
 
 
 def table_figures(table: CodeTable, data: FactorData, key: jax.Array, of: str = "") -> Iterator[Captioned]:

@@ -7,7 +7,7 @@ import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -40,21 +40,37 @@ draw_images = jax.jit(FactorData.draw, static_argnums=2)  # (data, key, count)
 _COARSE_VALUES, _COARSE_IMAGES = 8, 10_000  # of a factor, of the table: the most on the way to the last step
 
 
+class Scorer(NamedTuple):
+    """Everything that the scores of models depend on, beside their parameters."""
+
+    settings: Scoring
+    model: VAE
+    data: FactorData
+    key: jax.Array
+
+
+def scorer_of(prepared: Prepared) -> Scorer:
+    """The scorer of all models of a run."""
+    settings = prepared.settings
+    return Scorer(settings, prepared.model, prepared.data, keys_of(settings.seed).fitting)
+
+
 def table_with_progress(
-    model: VAE, params: Params, data: FactorData, sizes: Sequence[int] | None = None, name: str = "encoding"
+    scorer: Scorer, params: Params, sizes: Sequence[int] | None = None, name: str = "encoding"
 ) -> CodeTable:
     """`encode_table` of all images, or of evenly spaced values of each factor, with a bar.
 
     Args:
-      model, params: of the model.
-      data: whose images.
+      scorer: model and images.
+      params: parameters of the model.
       sizes: number of values of each factor; None: all.
       name: text of the bar.
     """
+    data = scorer.data
     sizes = data.factor_sizes if sizes is None else tuple(sizes)
     with CountDisplay(name, math.prod(sizes)) as display:
         render = _renderer(data.render, data.factor_sizes, sizes)
-        return encode_table(model, params, render, sizes, display.add, data.table)
+        return encode_table(scorer.model, params, render, sizes, display.add, data.table)
 
 
 @functools.lru_cache(maxsize=8)  # one function for all models, so that one program is compiled for them
@@ -81,26 +97,27 @@ def score_all(prepared: Prepared, diverged: Mapping[int, int]) -> list[dict[str,
       prepared: the run, trained.
       diverged: index of each model that diverged -> the step at which it did; it has no scores from there on.
     """
-    settings, data, folder, model = prepared.settings, prepared.data, prepared.folder, prepared.model
-    members, key = members_of(settings), keys_of(settings.seed).fitting
-    records = []
+    settings, folder, scorer, records = prepared.settings, prepared.folder, scorer_of(prepared), []
     for mark in prepared.length.marks:
         steps = steps_of(prepared.length, mark)
         models = functools.cache(partial(load_mark, prepared, mark))
-        for index, member in enumerate(members):
+        for index, member in enumerate(members_of(settings)):
             name = f"{name_of(settings, member)}, {steps} steps"
             given = given_of(settings, member) | {"steps": steps}
-            sizes = coarse_sizes(data.factor_sizes)
-            fast = partial(_score_fast, model, models, index, data, sizes, key, settings.points, name)
-            if steps >= diverged.get(index, steps + 1):
-                fast = partial(dict)
-            coarse = _done(folder, f"coarse-{steps}-{index}", given, fast)
-            if mark == prepared.length.marks[-1]:
-                measure = partial(_score_last, settings, model, models, index, data, key, name)
-                if index in diverged:
-                    measure = partial(_unscored, name, diverged[index])
-                records.append(_done(folder, f"final-{index}", given, measure) | {"coarse": coarse})
-    return with_udr(records, model, models(), data, key)
+            coarse = _kept(folder, f"coarse-{steps}-{index}")
+            if coarse is None:
+                over = steps >= diverged.get(index, steps + 1)
+                scores = {} if over else _score_fast(scorer, models, index, name)
+                coarse = _keep(folder, f"coarse-{steps}-{index}", given | scores)
+            if mark != prepared.length.marks[-1]:
+                continue
+            final = _kept(folder, f"final-{index}")
+            if final is None:
+                ended = diverged.get(index)
+                scores = score(scorer, models()[index], steps, name) if ended is None else _unscored(name, ended)
+                final = _keep(folder, f"final-{index}", given | scores)
+            records.append(final | {"coarse": coarse})
+    return with_udr(scorer, records, models())
 
 
 def score_again(prepared: Prepared, before: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -110,17 +127,14 @@ def score_again(prepared: Prepared, before: Sequence[Mapping[str, Any]]) -> list
       prepared: a finished run.
       before: the records of its summary; models that diverged are not scored.
     """
-    settings, model, key = prepared.settings, prepared.model, keys_of(prepared.settings.seed).fitting
-    mark = prepared.length.marks[-1]
-    models, records = load_mark(prepared, mark), []
+    settings, scorer, mark = prepared.settings, scorer_of(prepared), prepared.length.marks[-1]
+    models, records, steps = load_mark(prepared, mark), [], steps_of(prepared.length, mark)
     for member, params, record in zip(members_of(settings), models, before, strict=True):
-        given = given_of(settings, member) | {"steps": steps_of(prepared.length, mark)}
         # A model that diverged keeps its last finite parameters, but is not scored.
         scores = {"diverged": record["diverged"]} if "diverged" in record else None
-        records.append(
-            given | (scores or score(settings, model, params, prepared.data, key, name_of(settings, member)))
-        )
-    return with_udr(records, model, models, prepared.data, key)
+        scores = scores or score(scorer, params, steps, name_of(settings, member))
+        records.append(given_of(settings, member) | {"steps": steps} | scores)
+    return with_udr(scorer, records, models)
 
 
 def given_of(settings: Any, member: Member) -> dict[str, Any]:
@@ -158,22 +172,15 @@ def on_the_way(prepared: Prepared) -> list[dict[str, Any]]:
     return [record for record in records if record is not None]
 
 
-def score_table(
-    settings: Scoring,
-    table: CodeTable,
-    model: VAE,
-    params: Params,
-    data: FactorData,
-    key: jax.Array,
-    name: str = "scoring",
-) -> dict[str, Any]:
+def score_table(scorer: Scorer, params: Params, table: CodeTable, name: str = "scoring") -> dict[str, Any]:
     """Returns every score of the model whose table this is."""
+    settings = scorer.settings
     return measure_disentanglement(
         table,
-        key,
+        scorer.key,
         points=settings.points,
         dci_points=settings.dci_points,
-        drawn=None if settings.whole_table else _drawn(settings, model, params, data, key),
+        drawn=None if settings.whole_table else _drawn(scorer, params),
         num_jobs=os.cpu_count(),
         on_part=lambda part: say(f"{name}: {part}"),
     )
@@ -184,18 +191,18 @@ def table_sizes(settings: Scoring, data: FactorData) -> tuple[int, ...]:
     return data.factor_sizes if settings.whole_table else coarse_sizes(data.factor_sizes)
 
 
-def score(settings: Any, model: VAE, params: Params, data: FactorData, key: jax.Array, name: str) -> dict[str, Any]:
+def score(scorer: Scorer, params: Params, steps: int, name: str) -> dict[str, Any]:
     """Returns every score of a model of a run, and its negative ELBO, rate and distortion on 1,000 drawn images.
 
     A model that has diverged has no scores; "diverged" is its number of steps.
     """
     if not _is_finite(params):
-        return _unscored(name, settings.steps)
-    table = table_with_progress(model, params, data, table_sizes(settings, data), name)
-    images_key, elbo_key, scores_key = jax.random.split(key, 3)
-    scores = score_table(settings, table, model, params, data, scores_key, name)
-    xs = draw_images(data, images_key, _ELBO_IMAGES)
-    terms = mean_over_samples(elbo_terms, model, params, elbo_key, xs, _ELBO_SAMPLES)
+        return _unscored(name, steps)
+    table = table_with_progress(scorer, params, table_sizes(scorer.settings, scorer.data), name)
+    images_key, elbo_key, scores_key = jax.random.split(scorer.key, 3)
+    scores = score_table(scorer._replace(key=scores_key), params, table, name)
+    xs = draw_images(scorer.data, images_key, _ELBO_IMAGES)
+    terms = mean_over_samples(elbo_terms, scorer.model, params, elbo_key, xs, _ELBO_SAMPLES)
     return scores | {
         "negative_elbo": mean_over_examples(-elbo_from_terms(*terms)).mean,
         "rate": mean_over_examples(terms.kl).mean,
@@ -213,18 +220,17 @@ def coarse_sizes(factor_sizes: Sequence[int]) -> tuple[int, ...]:
     return tuple(min(size, 2) for size in factor_sizes)
 
 
-def _drawn(
-    settings: Scoring, model: VAE, params: Params, data: FactorData, key: jax.Array
-) -> tuple[Labelled, Labelled]:
+def _drawn(scorer: Scorer, params: Params) -> tuple[Labelled, Labelled]:
     """Codes of images of the whole data set, to fit the scores to and to test them on."""
-    count = max(settings.points, settings.dci_points or 0)
+    data, count = scorer.data, max(scorer.settings.points, scorer.settings.dci_points or 0)
 
     def labelled(key: jax.Array, count: int) -> Labelled:
         indices = jax.random.randint(key, (count,), 0, data.num_images)
-        codes = posterior_means(model, params, jax.jit(FactorData.images)(data, key, indices))
+        codes = posterior_means(scorer.model, params, jax.jit(FactorData.images)(data, key, indices))
         return Labelled(np.asarray(codes), np.asarray(factors_of(indices, data.factor_sizes)).T)
 
-    return labelled(jax.random.fold_in(key, 1), count), labelled(jax.random.fold_in(key, 2), max(count // 2, 2))
+    keys = (jax.random.fold_in(scorer.key, i) for i in (1, 2))
+    return labelled(next(keys), count), labelled(next(keys), max(count // 2, 2))
 
 
 def _unscored(name: str, steps: int) -> dict[str, Any]:
@@ -232,28 +238,8 @@ def _unscored(name: str, steps: int) -> dict[str, Any]:
     return {"diverged": steps}
 
 
-def _score_last(
-    settings: Any,
-    model: VAE,
-    models: Callable[[], Sequence[Params]],
-    index: int,
-    data: FactorData,
-    key: jax.Array,
-    name: str,
-) -> dict[str, Any]:
-    return score(settings, model, models()[index], data, key, name)
-
-
-def _score_fast(
-    model: VAE,
-    models: Callable[[], Sequence[Params]],
-    index: int,
-    data: FactorData,
-    sizes: Sequence[int],
-    key: jax.Array,
-    points: int,
-    name: str,
-) -> dict[str, Any]:
+def _score_fast(scorer: Scorer, models: Callable[[], Sequence[Params]], index: int, name: str) -> dict[str, Any]:
+    """Scores of a model on the way, that take seconds; none if its parameters are lost or not finite."""
     try:
         params = models()[index]
     except Damaged as error:  # of a snapshot that training has passed, which cannot be made again
@@ -261,16 +247,15 @@ def _score_fast(
         return {}
     if not _is_finite(params):
         return {}
-    return measure_disentanglement(table_with_progress(model, params, data, sizes, name), key, points=points, fast=True)
+    table = table_with_progress(scorer, params, coarse_sizes(scorer.data.factor_sizes), name)
+    return measure_disentanglement(table, scorer.key, points=scorer.settings.points, fast=True)
 
 
-def with_udr(
-    records: list[dict[str, Any]], model: VAE, models: Sequence[Params], data: FactorData, key: jax.Array
-) -> list[dict[str, Any]]:
+def with_udr(scorer: Scorer, records: list[dict[str, Any]], models: Sequence[Params]) -> list[dict[str, Any]]:
     """The records with "udr", among the models of one weight."""
-    xs = draw_images(data, key, _UDR_IMAGES)
-    codes = [posterior_means(model, params, xs) for params in models]
-    kl = [kl_per_dimension(model, params, xs) for params in models]
+    xs = draw_images(scorer.data, scorer.key, _UDR_IMAGES)
+    codes = [posterior_means(scorer.model, params, xs) for params in models]
+    kl = [kl_per_dimension(scorer.model, params, xs) for params in models]
     for weight in {weight_in(record) for record in records}:
         places = [i for i, record in enumerate(records) if weight_in(record) == weight and "diverged" not in record]
         scores = unsupervised_disentanglement_ranking([codes[i] for i in places], [kl[i] for i in places])
@@ -287,19 +272,17 @@ def _name(record: str) -> str:
     return f"scores/{record}.json"
 
 
-def _done(
-    folder: RunFolder, record: str, given: Mapping[str, Any], measure: Callable[[], dict[str, Any]]
-) -> dict[str, Any]:
-    """Returns a record out of the folder, or measures it and keeps it there if it is missing or damaged."""
+def _kept(folder: RunFolder, record: str) -> dict[str, Any] | None:
+    """A record out of the folder; None if it is missing or damaged."""
     name = _name(record)
     try:
-        done = folder.read_part(name)
+        return folder.read_part(name)
     except ValueError as error:
         say(f"{name} is measured again ({error})")
-        done = None
-    if done is None:
-        done = defined({**given, **measure()})
-        folder.write_part(name, done)
-        # Read back from the file, so that a resumed run has the same numbers.
-        done = folder.read_part(name) or {}
-    return done
+        return None
+
+
+def _keep(folder: RunFolder, record: str, content: Mapping[str, Any]) -> dict[str, Any]:
+    """Writes a record, and reads it back from the file, so that a resumed run has the same numbers."""
+    folder.write_part(_name(record), defined(content))
+    return folder.read_part(_name(record)) or {}
