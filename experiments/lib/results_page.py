@@ -20,10 +20,12 @@ This page holds the results that the project has measured. Every number comes fr
 Likelihoods are in nats per image, lower is better; "spread" is the standard deviation over the seeds. A wall time is
 that of the run, whatever else the machine did: the flax example's, the rate-distortion sweep's, the Burda rows' and
 those of the VQ-VAE's curve, of the quantisers and of disentanglement shared two cores with other work, and say
-nothing of speed. Where the weights of an image have a Pareto k above its limit, importance sampling says its
-likelihood too low, by an amount that no standard error shows: the nll is an upper bound. The papers measure so too.
-Where the first images were annealed as well, the two numbers for them show by how much, and the gap between the two
-bounds of annealing, on images that the model itself drew, how far annealing can be trusted in turn.
+nothing of speed. The scores of disentanglement are of a version that drew the images of each step in another order:
+the same command now gives those of other draws. Where the weights of an image have a Pareto k above its limit,
+importance sampling says its likelihood too low, by an amount that no standard error shows: the nll is an upper bound.
+The papers measure so too. Where the first images were annealed as well, the two numbers for them show by how much, and
+the gap between the two bounds of annealing, on images that the model itself drew, how far annealing can be trusted in
+turn.
 """
 TABLE_BEGINS, TABLE_ENDS = "<!-- results: written by experiments.render_results -->", "<!-- end of results -->"
 

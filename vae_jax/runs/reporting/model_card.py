@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from vae_jax.atomic import write_atomically
-from vae_jax.runs.folder import RunFolder
 from vae_jax.runs.reporting.formatting import listed, mapping, setting
 from vae_jax.runs.reporting.metrics import NOTES, View, shown_in, text_of
 from vae_jax.text import as_markdown, printable
@@ -94,18 +92,6 @@ def _numbers(summary: Mapping[str, Any]) -> str:
     ]
     table = _table(header, rows) if rows else "Nothing was measured.\n"
     return "\n\n".join([*([" ".join(said)] if said else []), "\n".join([table, *notes])])
-
-
-def write_model_card(
-    folder: RunFolder,
-    title: str,
-    description: str,
-    config: Mapping[str, Any],
-    summary: Mapping[str, Any],
-    command: str,
-) -> None:
-    """Replaces the card of a run."""
-    write_atomically(folder.path / NAME, model_card(title, description, config, summary, command))
 
 
 def _table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:

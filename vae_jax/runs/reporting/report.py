@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from vae_jax.atomic import write_atomically
 from vae_jax.runs.config import as_command, run_config
 from vae_jax.runs.folder import RunFolder
 from vae_jax.runs.recipe import Outcome, Recipe
-from vae_jax.runs.reporting.model_card import write_model_card
+from vae_jax.runs.reporting.model_card import NAME, model_card
 from vae_jax.runs.reporting.report_page import ReportFigure, write_report
 from vae_jax.visualization import save_figure
 from vae_jax.visualization._model_figures import Captioned
@@ -43,4 +44,5 @@ def write_pages(recipe: Recipe, settings: Any, folder: RunFolder, outcome: Outco
         config=config,
         figures=outcome.figures,
     )
-    write_model_card(folder, recipe.title, recipe.description, config, outcome.summary, command)
+    card = model_card(recipe.title, recipe.description, config, outcome.summary, command)
+    write_atomically(folder.path / NAME, card)
