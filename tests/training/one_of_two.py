@@ -9,8 +9,9 @@ from vae_jax.training.distributed import start
 
 
 def main(program, port, count, index, folder):
+    meeting_seconds = 3 if program == "wait_for_nobody" else 15
     with ending_together("--resume goes on from the last checkpoint"):
-        start(f"localhost:{port}", count, index, answer_seconds=3, meeting_seconds=15, heartbeat_seconds=5)
+        start(f"localhost:{port}", count, index, answer_seconds=3, meeting_seconds=meeting_seconds, heartbeat_seconds=5)
         # Not before the start: the module makes arrays.
         getattr(importlib.import_module("training.programs_of_two"), program)(folder)
 

@@ -108,11 +108,11 @@ def test_a_process_without_a_coordinator_says_so_in_time(tmp_path):
 
 
 def test_a_coordinator_to_which_nobody_comes_says_so_and_exits(tmp_path):
-    process = start("-m", "training.one_of_two", "train", port := free_port(), 2, 0, tmp_path)
+    process = start("-m", "training.one_of_two", "wait_for_nobody", port := free_port(), 2, 0, tmp_path)
     output, code = finish(process)
     assert code == 2
     assert output.splitlines()[-1] == (
-        f"error: after 15 s not all of the 2 processes have met at coordinator localhost:{port}: start one with each "
+        f"error: after 3 s not all of the 2 processes have met at coordinator localhost:{port}: start one with each "
         "process_id from 0 to 1, process 0 on the coordinator's host"
     )
 
