@@ -34,6 +34,7 @@ def run(tmp_path_factory):
     return path
 
 
+@pytest.mark.slow
 def test_what_cannot_be_is_refused_by_its_name_and_leaves_nothing(run, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     before = {path: path.stat().st_mtime_ns for path in run.rglob("*")}

@@ -265,6 +265,7 @@ class Plain:
         return self.inner.log_prob(value)
 
 
+@pytest.mark.slow
 def test_a_prior_that_is_no_pytree_gives_the_same_numbers():
     def plain(label):
         vae = COMMON_PRIOR_FAMILY.given(label)

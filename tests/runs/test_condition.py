@@ -77,6 +77,7 @@ def test_labels_are_held_out_with_their_images_and_counted_over_all_splits():
     np.testing.assert_array_equal(alone.train, problem.train)
 
 
+@pytest.mark.slow
 def test_a_run_that_was_resumed_ends_in_the_bits_of_one_that_was_not(trained):
     part, whole = (vae_jax.load(trained / name) for name in ("part", "labels"))
     jax.tree.map(np.testing.assert_array_equal, part[1], whole[1])
@@ -122,6 +123,7 @@ def test_the_model_comes_back_as_a_family_that_uses_its_labels(trained, tmp_path
     jax.tree.map(np.testing.assert_array_equal, same, params)
 
 
+@pytest.mark.slow
 def test_an_evaluation_gives_each_image_its_label(here, capsys):
     before = json.loads(Path("labels/summary.json").read_text())
     more = ["--nll-samples", 50, "--ais-images", 2, "--ais-chains", 2, "--ais-temperatures", 5]

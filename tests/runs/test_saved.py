@@ -61,6 +61,7 @@ def params():
     return some_params(model_of(CONFIG))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CONFIGS)
 def test_what_is_loaded_is_what_was_saved(tmp_path, name):
     config = CONFIGS[name]

@@ -148,6 +148,7 @@ def with_choice(recipe, axis, name):
     raise AssertionError(f"{recipe.name} never goes with {axis.setting} {name}")
 
 
+@pytest.mark.slow
 def test_the_settings_of_every_row_come_back_from_a_folder_and_from_their_command(tmp_path):
     assert len({recipe.name for recipe, _, _ in ROWS}) == 5 and len(ROWS) > 150
     for i, (recipe, axis, name) in enumerate(ROWS):
