@@ -12,14 +12,24 @@ def as_json(config: Mapping[str, Any]) -> dict[str, Any]:
     return json.loads(json.dumps(dict(config), default=str))
 
 
-def differing(existing: Mapping[str, Any], given: Mapping[str, Any], changeable: Collection[str] = ()) -> str:
-    """The fields in which a run's configuration and the one given now differ; "" if in none.
+def differing(
+    existing: Mapping[str, Any],
+    given: Mapping[str, Any],
+    changeable: Collection[str] = (),
+    names: tuple[str, str] = ("the run", "now"),
+) -> str:
+    """The fields in which two configurations differ, such as those of a run and one given now; "" if in none.
 
     Args:
-      existing: of the run, as JSON has it.
-      given: JSON-like.
+      existing: the first one, as JSON has it.
+      given: the second one, JSON-like.
       changeable: fields that may differ.
+      names: what the two are called.
     """
-    now = as_json(given)
-    names = sorted(name for name in existing.keys() | now.keys() if existing.get(name) != now.get(name))
-    return ", ".join(f"{n} (the run: {existing.get(n)!r}, now: {now.get(n)!r})" for n in names if n not in changeable)
+    now, (one, other) = as_json(given), names
+    fields = sorted(name for name in existing.keys() | now.keys() if existing.get(name) != now.get(name))
+    return ", ".join(
+        f"{name} ({one}: {existing.get(name)!r}, {other}: {now.get(name)!r})"
+        for name in fields
+        if name not in changeable
+    )

@@ -39,9 +39,9 @@ def test_the_list_has_every_run_with_its_numbers_and_its_state(here, capsys):
 def test_a_run_that_cannot_be_read_does_not_end_the_list_of_the_others(tmp_path, capsys):
     for name in ("whole", "rows", "bytes", "locked", "lost"):
         RunFolder(tmp_path / name).create({"experiment": "vae", "data": "digits"})
-    RunFolder(tmp_path / "rows").write_metrics([{"epoch": 3, "seconds": 1.5}])
+    RunFolder(tmp_path / "rows").write_metrics(map(json.dumps, [{"epoch": 3, "seconds": 1.5}]))
     RunFolder(tmp_path / "bad").create({"experiment": "vae", "data": "digits"})
-    RunFolder(tmp_path / "bad").write_metrics([{"epoch": None}])
+    RunFolder(tmp_path / "bad").write_metrics(map(json.dumps, [{"epoch": None}]))
     (tmp_path / "bytes/config.json").write_bytes(b'{"data": "\xff"}')
     (tmp_path / "locked/config.json").unlink()
     (tmp_path / "locked/config.json").mkdir()  # no file that can be read, whoever runs this: root may read all files

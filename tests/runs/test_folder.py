@@ -172,10 +172,10 @@ def test_metrics_are_one_line_of_json_an_epoch_written_anew(folder):
     folder.create(CONFIG)
     assert folder.metrics() == []
     rows = [{"epoch": 1, "loss": 0.1}, {"epoch": 2, "loss": 1e-7}]
-    folder.write_metrics(rows)
+    folder.write_metrics(map(json.dumps, rows))
     lines = (folder.path / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(line) for line in lines] == folder.metrics() == rows
-    folder.write_metrics([{"epoch": 1, "loss": 0.1}])
+    folder.write_metrics(map(json.dumps, [{"epoch": 1, "loss": 0.1}]))
     assert (folder.path / "metrics.jsonl").read_text() == '{"epoch": 1, "loss": 0.1}\n'
 
 
@@ -213,7 +213,7 @@ def test_a_run_that_could_not_begin_leaves_no_folder_and_one_that_did_is_kept(tm
         if "/" in mark:
             (folder.path / mark).mkdir(parents=True)
         else:
-            folder.write_metrics([{"epoch": 1}])
+            folder.write_metrics(map(json.dumps, [{"epoch": 1}]))
         folder.remove_unless_trained()
         assert folder.exists()
 
@@ -240,7 +240,7 @@ def test_what_a_kill_leaves_before_a_run_has_begun_can_be_begun_in(folder):
 @pytest.mark.parametrize("name", ["config.json", "metrics.jsonl", "summary.json", "checksums.json"])
 def test_every_damage_of_a_file_is_named_with_what_can_be_done(folder, name):
     folder.create(CONFIG)
-    folder.write_metrics([{"epoch": 1, "loss": 0.1}])
+    folder.write_metrics(map(json.dumps, [{"epoch": 1, "loss": 0.1}]))
     folder.write_summary({"nll": 85.25})
     read = {"metrics.jsonl": folder.metrics, "summary.json": folder.summary}.get(name, folder.config)
     whole = (folder.path / name).read_bytes()

@@ -92,7 +92,7 @@ def test_a_kill_between_a_save_and_its_row_of_metrics_loses_nothing(monkeypatch,
         RunFolder(Path(part)).remove_summary()
         for number in range(kept + 2, 4):
             shutil.rmtree(f"{part}/checkpoints/{number}", ignore_errors=True)
-        RunFolder(Path(part)).write_metrics(lines_of("whole/metrics.jsonl")[:kept])
+        RunFolder(Path(part)).write_metrics(map(json.dumps, lines_of("whole/metrics.jsonl")[:kept]))
         code, summary, _ = resume(monkeypatch, capsys, part)
         assert code == 0
         same_as_whole(part, summary, whole)
@@ -253,7 +253,7 @@ def test_an_unfinished_run_is_opened_at_its_best_epoch_so_far_with_a_word(monkey
     with suppress(FileNotFoundError):
         shutil.rmtree("whole/checkpoints/3")
     RunFolder(Path("whole")).remove_summary()
-    RunFolder(Path("whole")).write_metrics(lines_of("whole/metrics.jsonl")[:2])
+    RunFolder(Path("whole")).write_metrics(map(json.dumps, lines_of("whole/metrics.jsonl")[:2]))
     with pytest.warns(UserWarning, match="whole has not finished: this is its best epoch of 2 so far"):
         _, params, config = load("whole")
     assert config["epochs"] == 3

@@ -25,7 +25,7 @@ def check_label(label: int | None, loaded: Loaded) -> None:
     """Raises ValueError if the label of --label is none that the model can be given."""
     if label is None:
         return
-    run = f"{loaded.folder.argument} {loaded.folder.path}"
+    run = f"{loaded.folder}"
     if loaded.num_classes is None:
         raise ValueError(
             f"--label {label}: the model of {run} is given no labels (it has no --condition): leave it out"

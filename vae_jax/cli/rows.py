@@ -78,7 +78,7 @@ def _own_file(path: Path) -> Path:
 
 
 def _images(options: OfExamples, loaded: Loaded) -> NamedImages:
-    run, settings = f"{loaded.folder.argument} {loaded.folder.path}", loaded.settings
+    run, settings = f"{loaded.folder}", loaded.settings
     own = options.data is None
     data: str = settings.data if options.data is None else options.data
     # The run's own pictures were resized if it was trained with --size.
@@ -156,5 +156,5 @@ def _check_labels(loaded: Loaded, images: NamedImages, places: np.ndarray, label
     if len(wrong):
         raise ValueError(
             f"DATA: {images.name(int(places[wrong[0]]))} has label {labels[wrong[0]]}, and the model of "
-            f"{loaded.folder.argument} {loaded.folder.path} knows the labels 0 to {loaded.num_classes - 1}"
+            f"{loaded.folder} knows the labels 0 to {loaded.num_classes - 1}"
         )

@@ -41,19 +41,19 @@ def settings_of_run(recipe: Recipe, places: Any, folder: RunFolder) -> Any:
     given = upgraded(recipe, config) if folder.is_earlier() else config
     if others := set(given) ^ expected:
         raise ValueError(
-            f"{folder.argument} {folder.path} holds a run of another version of vae_jax (fields that differ: "
+            f"{folder} holds a run of another version of vae_jax (fields that differ: "
             f"{', '.join(sorted(others))}); use the version that made it"
         )
     config = {name: value for name, value in given.items() if name != "experiment"}
     settings = dataclasses.replace(places, **_typed(folder, config, type(places)))
-    check_numbers(settings, f"{folder.argument} {folder.path}: config.json")
+    check_numbers(settings, f"{folder}: config.json")
     return settings
 
 
 def check_experiment(recipe: Recipe, config: Mapping[str, Any], folder: RunFolder) -> None:
     """Raises ValueError if the configuration of a run in the folder is of another recipe."""
     if (other := config.get("experiment")) != recipe.name:
-        raise ValueError(f"{folder.argument} {folder.path} holds a run of experiments.{other}, not of {recipe.name}")
+        raise ValueError(f"{folder} holds a run of experiments.{other}, not of {recipe.name}")
 
 
 # (recipe, field) of configurations of earlier versions: fields that had no effect.
@@ -89,8 +89,7 @@ def _typed(folder: RunFolder, config: Mapping[str, Any], settings: type) -> dict
         if not _fits(value, kinds[name]):
             kind = kinds[name].__name__ if isinstance(kinds[name], type) else str(kinds[name]).replace("typing.", "")
             raise ValueError(
-                f"{folder.argument} {folder.path}: config.json must hold for {name} a value of the type "
-                f"{kind}, got {config[name]!r}"
+                f"{folder}: config.json must hold for {name} a value of the type {kind}, got {config[name]!r}"
             )
     return saved
 

@@ -56,6 +56,9 @@ class RunFolder:
         self._config_path, self._summary_path = path / "config.json", path / "summary.json"
         self._lock: FileLock | None = None
 
+    def __str__(self) -> str:
+        return f"{self.argument} {self.path}"
+
     def exists(self) -> bool:
         """Returns whether a run was begun here; an empty config.json, left by a full disk, is none."""
         return os.path.exists(self._config_path) and os.path.getsize(self._config_path) > 0  # Path.exists may raise
@@ -79,11 +82,9 @@ class RunFolder:
         """Raises ValueError if the path is taken, for no run is mixed with another, or cannot be written to."""
         if self.exists():
             held, way = ("an export", "") if self.export_format() else ("a run", ", or --resume to continue that run")
-            raise ValueError(f"{self.argument} {self.path} already holds {held}: give another folder{way}")
+            raise ValueError(f"{self} already holds {held}: give another folder{way}")
         if self.path.exists() and not (self.path.is_dir() and self._holds_nothing_yet()):
-            raise ValueError(
-                f"{self.argument} {self.path} exists and is not an empty folder: give one that the run can make"
-            )
+            raise ValueError(f"{self} exists and is not an empty folder: give one that the run can make")
         place = self.path.absolute().as_posix()
         # Orbax takes a backslash for a separator, and :/ for the address of a remote store.
         if sign := next((sign for sign in ("\\", ":/") if sign in place), None):
@@ -111,7 +112,7 @@ class RunFolder:
         if not self.path.is_dir():  # which the lock would make
             raise ValueError(f"{self.argument} must be the folder of a run, got {self.path}: there is no such folder")
         self.check_no_export()
-        self._lock = exclusive_lock(self.path / _LOCK, f"{self.argument} {self.path}")
+        self._lock = exclusive_lock(self.path / _LOCK, str(self))
 
     def unlock(self) -> None:
         """Lets other processes write again."""
@@ -150,7 +151,7 @@ class RunFolder:
         sizes = shape if isinstance(shape, list) and all(type(n) is int and n > 0 for n in shape) else []
         if not sizes or math.prod(sizes) > _MOST_PIXELS:
             wanted = f"config.json must hold the image_shape of its model, of at most {_MOST_PIXELS:,} numbers"
-            raise ValueError(self._named(f"{wanted}, got {shape}"))
+            raise ValueError(f"{self}: {wanted}, got {shape}")
         return tuple(sizes)
 
     def check_data(self, fingerprint: str, data: str) -> None:
@@ -163,7 +164,7 @@ class RunFolder:
         expected = self.about().get("data_fingerprint")
         if expected not in (None, fingerprint):
             raise ValueError(
-                f"{self.argument} {self.path} was made with other data: --data {data} has changed since (fingerprint "
+                f"{self} was made with other data: --data {data} has changed since (fingerprint "
                 f"{expected} then, {fingerprint} now); give it the data that it was made with, or begin a new run"
             )
 
@@ -172,7 +173,7 @@ class RunFolder:
             if self.has_checkpoint() or self.has_been_trained():
                 raise self._damaged("config.json is missing")
             if os.path.exists(self.path / CHECKSUMS):
-                raise Damaged(self._named("config.json is missing, and nothing is trained yet: begin without --resume"))
+                raise Damaged(f"{self}: config.json is missing, and nothing is trained yet: begin without --resume")
             if self._lock is not None:  # this process has seen it
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self._config_path))
             fault = "it has no config.json" if os.path.isdir(self.path) else "there is no such folder"
@@ -181,7 +182,7 @@ class RunFolder:
         if (number := config.get("format")) not in READABLE:
             made = "a newer" if isinstance(number, int) and number > FORMAT else "another"
             fault = f"was made by {made} version of vae_jax (format {number} of its folder; this one reads {FORMAT})"
-            raise ValueError(f"{self.argument} {self.path} {fault}: use the version that made it")
+            raise ValueError(f"{self} {fault}: use the version that made it")
         if config["format"] > 2 and not self._has_checksums():
             raise self._damaged(f"{CHECKSUMS} is missing")
         return config
@@ -197,8 +198,7 @@ class RunFolder:
         self.check_no_export()
         if differences := differing(upgrade(self.config()), config, changeable):
             raise ValueError(
-                f"{self.argument} {self.path} holds a run that keeps the settings it was begun with, but these differ: "
-                f"{differences}"
+                f"{self} holds a run that keeps the settings it was begun with, but these differ: {differences}"
             )
 
     def create(self, config: Mapping[str, Any], **about: Any) -> None:
@@ -220,10 +220,12 @@ class RunFolder:
         self.made_here = True
 
     def keep_config(self, config: Mapping[str, Any], about: Mapping[str, Any]) -> None:
-        """Replaces `config.json` if it says anything else."""
+        """Replaces `config.json` if it says anything else; its time stays, which is when the run was begun."""
         text = config_text(config, **about)
         if self._config_path.read_text() != text:
+            begun = os.stat(self._config_path)
             self._write("config.json", text)
+            os.utime(self._config_path, ns=(begun.st_atime_ns, begun.st_mtime_ns))
 
     def restore_config(self, config: Mapping[str, Any], about: Mapping[str, Any]) -> str | None:
         """Writes a damaged `config.json` again; without checksums that hold, metrics and summary are made anew too.
@@ -274,12 +276,8 @@ class RunFolder:
         self._check_never_written("metrics.jsonl")
         return []
 
-    def write_metrics(self, rows: Iterable[Mapping[str, float]]) -> None:
-        """Writes `metrics.jsonl` anew: after a resume it must not repeat the epochs since the last checkpoint."""
-        self.write_metrics_lines([json.dumps(dict(row)) for row in rows])
-
-    def write_metrics_lines(self, lines: Iterable[str]) -> None:
-        """`write_metrics` for rows that are JSON already."""
+    def write_metrics(self, lines: Iterable[str]) -> None:
+        """Writes `metrics.jsonl` anew, of rows in JSON: a resumed run must not repeat epochs since its checkpoint."""
         # Not waited for: checkpoints hold the same rows.
         self._write("metrics.jsonl", "".join(f"{line}\n" for line in lines), durable=False)
 
@@ -289,10 +287,7 @@ class RunFolder:
         Raises:
           Damaged: the file is not what was written, or is gone.
         """
-        if self._summary_path.exists():
-            return self._read(self._summary_path)
-        self._check_never_written("summary.json")
-        return None
+        return self.read_part("summary.json")
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
         """Replaces the numbers of the run; those that are not finite must be None (see `defined`)."""
@@ -343,7 +338,7 @@ class RunFolder:
 
     def _damaged(self, fault: str) -> Damaged:
         return Damaged(
-            f"{self._named(fault)}; put back a copy of it, or resume the run (--run-dir {self.path} --resume), which "
+            f"{self}: {fault}; put back a copy of it, or resume the run (--run-dir {self.path} --resume), which "
             "restores it from the last checkpoint"
         )
 
@@ -356,7 +351,7 @@ class RunFolder:
             text = read_text(path, max_bytes)
         except (OSError, ValueError) as error:
             fault = f"{name} cannot be read ({error})"
-            raise self._damaged(fault) if self._recorded() else ValueError(self._named(fault)) from None
+            raise self._damaged(fault) if self._recorded() else ValueError(f"{self}: {fault}") from None
         if name != "manifest.json":
             self._check(name, text.encode())
         return text
@@ -375,23 +370,20 @@ class RunFolder:
             try:
                 check_listed(self._read(manifest), name, content)
             except Damaged as error:
-                raise Damaged(f"{self._named(str(error))}; export it again") from None
+                raise Damaged(f"{self}: {error}; export it again") from None
 
     def _parse(self, path: Path, text: str) -> dict[str, Any]:
         try:
             return parse_object(text)
         except ValueError as error:
-            raise ValueError(self._named(f"{path.name} {error}")) from None
+            raise ValueError(f"{self}: {path.name} {error}") from None
 
     def _row(self, path: Path, line: str) -> dict[str, Any]:
         row = self._parse(path, line)
         seconds = row.get("seconds", 0.0)
         if type(row.get("epoch")) is not int or type(seconds) not in (int, float) or not math.isfinite(seconds):
-            raise ValueError(self._named(f"{path.name} must have an epoch (int) and finite seconds in each row"))
+            raise ValueError(f"{self}: {path.name} must have an epoch (int) and finite seconds in each row")
         return row
-
-    def _named(self, fault: str) -> str:
-        return f"{self.argument} {self.path}: {fault}"
 
 
 def config_text(config: Mapping[str, Any], **about: Any) -> str:

@@ -128,7 +128,7 @@ def without_data(recipe: Recipe, folder: RunFolder) -> tuple[Any, Any]:
       ValueError: if config.json does not describe a run of the recipe.
     """
     settings = settings_of_run(recipe, dataclasses.replace(recipe.defaults, run_dir=folder.path), folder)
-    check_saved(recipe, settings, f"{folder.argument} {folder.path}: config.json")
+    check_saved(recipe, settings, f"{folder}: config.json")
     num_classes = None if getattr(settings, "condition", "none") == "none" else num_classes_of(folder)
     return settings, recipe.kind.without_data(settings, folder.image_shape(), num_classes)
 
@@ -185,7 +185,7 @@ def data_of(loaded: Loaded, data_dir: str | None = None) -> tuple[Any, Any]:
         data = loaded.recipe.kind.load(settings)
     except ValueError as error:
         raise ValueError(
-            f"{folder.argument} {folder.path} was made with --data {settings.data}, not to be loaded from here: {error}"
+            f"{folder} was made with --data {settings.data}, not to be loaded from here: {error}"
         ) from error
     folder.check_data(fingerprint(data), settings.data)
     return settings, data
@@ -221,7 +221,7 @@ def exported_params(folder: RunFolder, model: Model) -> Params:
         check_finite(params)
         return params
     except ValueError as error:
-        raise ValueError(f"{folder.argument} {folder.path}: {error}") from error
+        raise ValueError(f"{folder}: {error}") from error
 
 
 def summary_so_far(folder: RunFolder) -> dict[str, Any]:
@@ -232,19 +232,17 @@ def summary_so_far(folder: RunFolder) -> dict[str, Any]:
     """
     if (format := folder.export_format()) and not folder.params.exists():
         raise ValueError(
-            f"{folder.argument} {folder.path}: an export as {format} holds no parameters that vae_jax reads; give its "
+            f"{folder}: an export as {format} holds no parameters that vae_jax reads; give its "
             "run, or export it as safetensors"
         )
     summary = folder.summary()
     if summary is not None:
         models = summary.get("models", [])
         if not (isinstance(models, list) and all(isinstance(model, dict) and "seed" in model for model in models)):
-            raise ValueError(f"{folder.argument} {folder.path}: summary.json must hold the seed of each of its models")
+            raise ValueError(f"{folder}: summary.json must hold the seed of each of its models")
         return summary
     epochs = max((row["epoch"] for row in folder.metrics()), default=0)
-    return {
-        "unfinished": f"{folder.argument} {folder.path} has not finished: this is its best epoch of {epochs} so far"
-    }
+    return {"unfinished": f"{folder} has not finished: this is its best epoch of {epochs} so far"}
 
 
 def checked_summary(folder: RunFolder) -> dict[str, Any]:
@@ -256,7 +254,7 @@ def checked_summary(folder: RunFolder) -> dict[str, Any]:
     summary = summary_so_far(folder)
     if "unfinished" in summary:
         raise ValueError(
-            f"{folder.argument} {folder.path} has not finished (it has no summary.json); finish it with: "
+            f"{folder} has not finished (it has no summary.json); finish it with: "
             f"{to_finish(recipe_of(folder), folder.path)}"
         )
     return summary
@@ -268,8 +266,7 @@ def _chosen(
     """The model of that seed and weight; the first of those that are left, or the one that the report shows."""
     if weight is not None and members[0].weight is None:
         raise ValueError(
-            f"--weight chooses a model of a run with a grid of weights, which {folder.argument} {folder.path} is not: "
-            "leave it out"
+            f"--weight chooses a model of a run with a grid of weights, which {folder} is not: leave it out"
         )
     if seed is None and weight is None:
         return next((m for m in members if m.seed == summary.get("shown_seed")), members[0])
@@ -278,13 +275,10 @@ def _chosen(
         return fitting[0]
     if members[0].weight is None:
         raise ValueError(
-            f"--seed must be one of the seeds of {folder.argument} {folder.path}, "
-            f"{', '.join(str(m.seed) for m in members)}, got {seed}"
+            f"--seed must be one of the seeds of {folder}, {', '.join(str(m.seed) for m in members)}, got {seed}"
         )
     have = ", ".join(f"weight {m.weight:g} seed {m.seed}" for m in members)
-    raise ValueError(
-        f"--seed {seed} and --weight {weight} must be those of a model of {folder.argument} {folder.path} ({have})"
-    )
+    raise ValueError(f"--seed {seed} and --weight {weight} must be those of a model of {folder} ({have})")
 
 
 def recipe_of(folder: RunFolder, recipe: Recipe | None = None) -> Recipe:
@@ -294,11 +288,11 @@ def recipe_of(folder: RunFolder, recipe: Recipe | None = None) -> Recipe:
     """
     name = folder.config().get("experiment")
     if recipe is not None and recipe.name != name:
-        raise ValueError(f"{folder.argument} {folder.path} was made by experiment {name!r}, not by {recipe.name!r}")
+        raise ValueError(f"{folder} was made by experiment {name!r}, not by {recipe.name!r}")
     found = recipe or (RECIPES.get(name) if isinstance(name, str) else None)
     if found is None:
         raise ValueError(
-            f"{folder.argument} {folder.path} was made by experiment {name!r}, which is not a recipe of vae_jax "
+            f"{folder} was made by experiment {name!r}, which is not a recipe of vae_jax "
             f"({', '.join(RECIPES)}); a run of your own script is loaded with vae_jax.load(path, recipe=RECIPE)"
         )
     return found

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Iterator, Mapping
@@ -13,6 +13,7 @@ from typing import Any
 import jax
 from jax.sharding import Mesh
 
+from vae_jax.differences import as_json, differing
 from vae_jax.runs.options import Processes
 from vae_jax.runs.settings import Machines, Training
 from vae_jax.training.distributed import from_all, start, start_detected
@@ -20,21 +21,14 @@ from vae_jax.training.sharding import data_mesh, examples_per_device
 
 
 def check_same(config: Mapping[str, Any]) -> None:
-    """Raises ValueError if the processes of a run were started with different settings. All must call it.
-
-    Args:
-      config: JSON-like.
+    """Checks that the processes of a run were started with the same settings, JSON-like. All must call it.
 
     Raises:
       ValueError: in every process, naming the fields that differ and their values.
     """
-    configs = from_all(json.loads(json.dumps(dict(config), default=str)))
-    for process, other in enumerate(configs):
-        names = sorted(n for n in configs[0].keys() | other.keys() if configs[0].get(n) != other.get(n))
-        if names:
-            differences = ", ".join(
-                f"{n} (process 0: {configs[0].get(n)!r}, process {process}: {other.get(n)!r})" for n in names
-            )
+    first, *others = from_all(as_json(config))
+    for process, other in enumerate(others, 1):
+        if differences := differing(first, other, names=("process 0", f"process {process}")):
             raise ValueError(f"all processes of a run must be given the same settings, but these differ: {differences}")
 
 
@@ -58,7 +52,7 @@ def ending_together(advice: str = "") -> Iterator[None]:
         if isinstance(error, SystemExit):
             code = error.code
         elif isinstance(error, KeyboardInterrupt):
-            code = 130
+            code = 128 + getattr(error, "number", signal.SIGINT)
         else:
             _explain(error, advice)
         sys.stdout.flush()

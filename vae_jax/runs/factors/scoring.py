@@ -168,7 +168,7 @@ def on_the_way(prepared: Prepared) -> list[dict[str, Any]]:
     records = [folder.read_part(name) for name in names]
     if None in records:
         lost = names[records.index(None)]
-        raise Damaged(f"{folder.argument} {folder.path}: {lost} is missing; --resume measures it again")
+        raise Damaged(f"{folder}: {lost} is missing; --resume measures it again")
     return [record for record in records if record is not None]
 
 

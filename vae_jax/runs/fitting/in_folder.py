@@ -96,7 +96,7 @@ def train_in_folder(
         def write(history: list[Row]) -> None:
             if is_writer():
                 lines.extend(json.dumps(defined(row) | {"seconds": clock.at(row)}) for row in history[len(lines) :])
-                folder.write_metrics_lines(lines)
+                folder.write_metrics(lines)
                 logger.log(history)
 
         def on_epoch(history: Any) -> None:

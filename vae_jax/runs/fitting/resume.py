@@ -37,7 +37,7 @@ def restore_if_damaged(folder: RunFolder, upgrade: Upgrade = dict) -> None:
             saved = {} if path is None else read_progress(path)
             if "about" not in saved.get("notes", {}):
                 raise error
-            fault = str(error).removeprefix(f"{folder.argument} {folder.path}: ").partition(";")[0]
+            fault = str(error).removeprefix(f"{folder}: ").partition(";")[0]
             say(f"{fault}: restored from the checkpoint {path}")
             if kept := folder.restore_config(upgrade(saved["config"]), saved["notes"]["about"]):
                 say(
@@ -63,7 +63,7 @@ def check_versions(folder: RunFolder, accept: bool) -> None:
     if others and not accept:
         names = ", ".join(f"{name} {version} (now {now.get(name)})" for name, version in others.items())
         raise ValueError(
-            f"{folder.argument} {folder.path} was begun with {names}: with other versions it ends in other bits; "
+            f"{folder} was begun with {names}: with other versions it ends in other bits; "
             "install those, or give --accept-versions to continue with these"
         )
 
@@ -73,7 +73,7 @@ def check_not_lost(folder: RunFolder) -> None:
     # The first epoch is saved before its row is written.
     if newest(folder.checkpoints) is None and folder.has_been_trained():
         raise Damaged(
-            f"{folder.argument} {folder.path}: its checkpoints are gone ({folder.checkpoints} holds none), so it "
+            f"{folder}: its checkpoints are gone ({folder.checkpoints} holds none), so it "
             "cannot continue; put them back, or begin a new run in another folder with the settings in config.json"
         )
 

@@ -84,7 +84,7 @@ def _latest(folder: RunFolder, length: Length) -> Path:
 def load_from(path: Path, recipe: Recipe, settings: Any, model: Model, folder: RunFolder) -> list[Params]:
     """The parameters of every model, out of one folder of saves; errors as `load_members` has them."""
     if newest(path) is None:
-        raise Damaged(f"{folder.argument} {folder.path}: {path} holds no parameters")
+        raise Damaged(f"{folder}: {path} holds no parameters")
     members = recipe.kind.members(settings)
     keys = jnp.stack([keys_of(member.seed).training for member in members])
     of_one = len(members) == 1 and members[0].weight is None
@@ -97,7 +97,7 @@ def load_from(path: Path, recipe: Recipe, settings: Any, model: Model, folder: R
         raise restorable(recipe, folder, error) from error
     except ValueError as error:
         raise ValueError(
-            f"{folder.argument} {folder.path}: its checkpoint does not hold the model that config.json describes "
+            f"{folder}: its checkpoint does not hold the model that config.json describes "
             f"({error}); use those that belong to one another, and the version of vae_jax that the run was made with"
         ) from error
     return [stacked] if of_one else [jax.tree.map(lambda leaf, i=i: leaf[i], stacked) for i in range(len(members))]
@@ -106,6 +106,5 @@ def load_from(path: Path, recipe: Recipe, settings: Any, model: Model, folder: R
 def restorable(recipe: Recipe, folder: RunFolder, error: Damaged) -> Damaged:
     """The error with the command that trains again what is damaged."""
     return Damaged(
-        f"{folder.argument} {folder.path}: {error}; train it again from the checkpoint before with: "
-        f"{to_finish(recipe, folder.path)}"
+        f"{folder}: {error}; train it again from the checkpoint before with: {to_finish(recipe, folder.path)}"
     )

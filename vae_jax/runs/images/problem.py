@@ -190,6 +190,5 @@ def num_classes_of(folder: RunFolder) -> int:
     if type(number) is int and 2 <= number <= MOST_CLASSES:
         return number
     raise ValueError(
-        f"{folder.argument} {folder.path}: config.json must hold for num_classes a whole number from 2 to "
-        f"{MOST_CLASSES:,}, got {number!r}"
+        f"{folder}: config.json must hold for num_classes a whole number from 2 to {MOST_CLASSES:,}, got {number!r}"
     )
