@@ -13,8 +13,8 @@ import tyro
 
 from pages import DOCS, PAGES, ROOT, blocks, commands, run_programs
 from vae_jax import cli, objectives
-from vae_jax.cli.train import is_recipe
 from vae_jax.models import Example
+from vae_jax.runs import RECIPES
 
 
 def validation(progress, name="loss"):
@@ -226,7 +226,7 @@ def parse(words):
     if words[0] == "vae-jax":
         return cli.parse(words[1:])
     name, arguments = words[2].removeprefix("experiments."), words[3:]
-    if is_recipe(["train", name]):
+    if name in RECIPES:
         return cli.parse(["train", name, *arguments])
     return tyro.cli(importlib.import_module(words[2]).Options, args=arguments)
 

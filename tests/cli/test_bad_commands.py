@@ -69,7 +69,7 @@ def numbers_in(kind):
 
 def test_every_number_that_can_be_given_has_its_limits():
     told = [type(recipe.defaults) for recipe in RECIPES.values()]
-    kinds = {*told, *(command.options for command in cli.COMMANDS.values())}
+    kinds = {*told, *(options for options, _ in cli.COMMANDS.values())}
     numbers = {name for kind in kinds for name in numbers_in(kind)}
     assert {"hidden", "patience", "betas", "span", "count", "prior_width"} <= numbers
     assert numbers - set(LIMITS) == set()

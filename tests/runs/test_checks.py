@@ -163,7 +163,7 @@ REFUSED = [
         "--optimizer lbfgs needs the loss along a line, and a training step gives it the loss at a point: give one of "
         + ALL,
     ),
-    ("vq_vae --optimizer momentum", f"--optimizer must be one of {ALL}, got momentum"),
+    ("vq_vae --optimizer momentum", f"--optimizer momentum does not go with vq_vae: give one of {ALL}"),
     (
         "disentangle --objective factor --betas 3",
         "--betas are weights of --objective beta, beta_tc, ada_gvae, and --objective is factor: give --gammas, or one "

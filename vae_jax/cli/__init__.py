@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from importlib import import_module
-from typing import Any, NamedTuple
+from pkgutil import resolve_name
+from typing import Any
 
 import tyro
 
@@ -15,36 +16,22 @@ from vae_jax.cli.flags import with_plain_defaults
 from vae_jax.runs.limits import check_numbers
 from vae_jax.runs.options import Evaluate
 
-
-class Command(NamedTuple):
-    """A command: its options, and the place of the function that does its work, imported when it is needed."""
-
-    options: type
-    module: str
-    function: str  # takes the options, checks them, and returns the work
-
-    def prepare(self, options: Any) -> Callable[[], None]:
-        prepare = getattr(import_module(self.module), self.function)
-        if "jax" in sys.modules:  # `list` and `show` do without
-            import_module("vae_jax.runs.machine").keep_compiled_programs()
-        return prepare(options)
-
-
-COMMANDS = {
-    "list": Command(of.List, "vae_jax.cli.listing", "prepare_list"),
-    "show": Command(of.Show, "vae_jax.cli.listing", "prepare_show"),
-    "evaluate": Command(Evaluate, "vae_jax.cli.evaluate", "prepare_evaluate"),
-    "encode": Command(of.Encode, "vae_jax.cli.encoding", "prepare_encode"),
-    "score": Command(of.Score, "vae_jax.cli.scoring", "prepare_score"),
-    "sample": Command(of.Sample, "vae_jax.cli.pictures", "prepare_sample"),
-    "reconstruct": Command(of.Reconstruct, "vae_jax.cli.pictures", "prepare_reconstruct"),
-    "interpolate": Command(of.Interpolate, "vae_jax.cli.pictures", "prepare_interpolate"),
-    "traverse": Command(of.Traverse, "vae_jax.cli.pictures", "prepare_traverse"),
-    "compare": Command(of.Compare, "vae_jax.cli.compare", "prepare_compare"),
-    "report": Command(of.Report, "vae_jax.cli.report", "prepare_report"),
-    "export": Command(of.Export, "vae_jax.cli.exporting", "prepare_export"),
-    "explore": Command(of.Explore, "vae_jax.cli.explore", "prepare_explore"),
-    "doctor": Command(of.Doctor, "vae_jax.cli.doctor", "prepare_doctor"),
+# The options of each command, and the function that checks them and returns its work, imported when it is needed.
+COMMANDS: dict[str, tuple[type, str]] = {
+    "list": (of.List, "vae_jax.cli.listing:prepare_list"),
+    "show": (of.Show, "vae_jax.cli.listing:prepare_show"),
+    "evaluate": (Evaluate, "vae_jax.cli.evaluate:prepare_evaluate"),
+    "encode": (of.Encode, "vae_jax.cli.encoding:prepare_encode"),
+    "score": (of.Score, "vae_jax.cli.scoring:prepare_score"),
+    "sample": (of.Sample, "vae_jax.cli.pictures:prepare_sample"),
+    "reconstruct": (of.Reconstruct, "vae_jax.cli.pictures:prepare_reconstruct"),
+    "interpolate": (of.Interpolate, "vae_jax.cli.pictures:prepare_interpolate"),
+    "traverse": (of.Traverse, "vae_jax.cli.pictures:prepare_traverse"),
+    "compare": (of.Compare, "vae_jax.cli.compare:prepare_compare"),
+    "report": (of.Report, "vae_jax.cli.report:prepare_report"),
+    "export": (of.Export, "vae_jax.cli.exporting:prepare_export"),
+    "explore": (of.Explore, "vae_jax.cli.explore:prepare_explore"),
+    "doctor": (of.Doctor, "vae_jax.cli.doctor:prepare_doctor"),
 }
 DESCRIPTION = """Train variational autoencoders, and look at, measure, compare and share what the runs leave.
 
@@ -61,16 +48,19 @@ def main() -> None:
     with exit_in_a_line():
         words = sys.argv[1:]
         if words[:1] == ["train"]:
-            from vae_jax.cli.train import is_recipe, train
+            from vae_jax.cli.train import RECIPES, train
 
-            if is_recipe(words):
-                train(words)
+            if words[1:] and words[1] in RECIPES:
+                train(RECIPES[words[1]], words[2:])
                 return
         options = parse(words)
-        command = next(command for command in COMMANDS.values() if isinstance(options, command.options))
+        place = next(place for kind, place in COMMANDS.values() if isinstance(options, kind))
         with exit_on_bad_input():
             check_numbers(options)
-            work = command.prepare(options)
+            prepare = resolve_name(place)
+            if "jax" in sys.modules:  # `list` and `show` do without
+                import_module("vae_jax.runs.machine").keep_compiled_programs()
+            work = prepare(options)
         work()
 
 
@@ -83,7 +73,7 @@ def parse(words: list[str]) -> Any:
 
         kinds = {"train": train_options()}
     return tyro.extras.subcommand_cli_from_dict(
-        kinds | {name: with_plain_defaults(command.options) for name, command in COMMANDS.items()},
+        kinds | {name: with_plain_defaults(options) for name, (options, _) in COMMANDS.items()},
         prog="vae-jax",
         description=DESCRIPTION,
         args=words,

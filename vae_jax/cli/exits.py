@@ -9,11 +9,17 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from typing import TextIO
+from typing import NoReturn, TextIO
 
 from vae_jax.checksums import Damaged
 from vae_jax.runs.fitting.signals import Interrupted
 from vae_jax.text import printable
+
+
+def end(text: str, code: int) -> NoReturn:
+    """Ends the process with a line on stderr, its unprintable characters escaped, and an exit code."""
+    print(f"error: {printable(text)}", file=sys.stderr)
+    sys.exit(code)
 
 
 @contextlib.contextmanager
@@ -22,8 +28,7 @@ def exit_on_bad_input() -> Iterator[None]:
     try:
         yield
     except (ValueError, TypeError) as error:
-        print(f"error: {printable(error)}", file=sys.stderr)
-        sys.exit(2)
+        end(str(error), 2)
 
 
 @contextlib.contextmanager
@@ -51,13 +56,11 @@ def exit_in_a_line(advice: str = "") -> Iterator[None]:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except Damaged as error:
-        print(f"error: {printable(error)}", file=sys.stderr)
-        sys.exit(2)
+        end(str(error), 2)
     except OSError as error:
         _silence_threads()
         place = f"{error.filename}: " if error.filename else ""
-        print(f"error: {printable(f'{place}{error.strerror or error}{behind}')}", file=sys.stderr)
-        sys.exit(1)
+        end(f"{place}{error.strerror or error}{behind}", 1)
 
 
 def _discarded() -> TextIO:
@@ -67,10 +70,6 @@ def _discarded() -> TextIO:
 
 def _silence_threads() -> None:
     """Keeps the threads of a failed save from printing tracebacks after the last line of a process that is ending."""
-    sys.unraisablehook, threading.excepthook = _ignore, _ignore
+    sys.unraisablehook, threading.excepthook = lambda error: None, lambda error: None
     for name in ("absl", "asyncio"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
-
-
-def _ignore(error: object) -> None:
-    pass

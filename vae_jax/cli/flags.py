@@ -33,7 +33,9 @@ def with_plain_defaults(options: type, **defaults: Any) -> type:
     hints = get_type_hints(options, include_extras=True)
     fields = []
     for field in dataclasses.fields(options):
-        kind, *annotations = get_args(hints[field.name]) if _is_annotated(hints[field.name]) else (hints[field.name],)
+        kind, *annotations = (
+            get_args(hints[field.name]) if get_origin(hints[field.name]) is Annotated else (hints[field.name],)
+        )
         default = defaults.get(field.name, field.default)
         shown = tyro.conf.arg(
             help_behavior_hint=_default, metavar=_name_without_none(kind) if default is None else None
@@ -43,10 +45,6 @@ def with_plain_defaults(options: type, **defaults: Any) -> type:
         fields.append((field.name, annotated, dataclasses.field(default=default, kw_only=field.kw_only)))
     namespace = {"__doc__": options.__doc__, "__module__": options.__module__}
     return dataclasses.make_dataclass(options.__name__, fields, bases=(options,), namespace=namespace, frozen=True)
-
-
-def _is_annotated(hint: Any) -> bool:
-    return get_origin(hint) is Annotated
 
 
 def _default(default: str) -> str:

@@ -62,7 +62,7 @@ def _list(options: List) -> None:
         if options.json:
             print(json.dumps(about | {metric.key: summary.get(metric.key) for metric in metrics}))
         begun = datetime.fromtimestamp(_begun(run.path))
-        words = [str(about[name] or "") for name in ("run", "experiment", "data", "state")]
+        words = [str(value or "") for value in about.values()]
         rows.append([*words, f"{begun:%Y-%m-%d %H:%M}", *(text_of(summary, metric.key) for metric in metrics)])
     if not options.json:
         headers = ("run", "experiment", "data", "state", "begun", *(metric.heading for metric in metrics))

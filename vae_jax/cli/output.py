@@ -45,10 +45,9 @@ def new_file(output: Path | None, default: str) -> Path:
             raise ValueError(f"--output must end in {suffix}, got {output}")
         if output.is_dir():
             raise ValueError(f"--output must be a file to write, got the folder {output}")
-        check_writable(output, "--output")
-        return output
-    name = Path(default)
-    free = (Path(f"{name.stem}{end}{name.suffix}") for end in ("", *(f"-{i}" for i in range(2, 10_000))))
-    path = next(path for path in free if not path.exists())
-    check_writable(path, "--output")
-    return path
+    else:
+        name = Path(default)
+        free = (Path(f"{name.stem}{end}{name.suffix}") for end in ("", *(f"-{i}" for i in range(2, 10_000))))
+        output = next(path for path in free if not path.exists())
+    check_writable(output, "--output")
+    return output

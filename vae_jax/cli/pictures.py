@@ -39,9 +39,11 @@ _MOST_STEPS = 101  # images in a row
 
 
 def prepare_sample(options: Sample) -> Callable[[], None]:
-    if options.files is not None:
+    if options.files is None:
+        output = new_file(options.output, "sample.png")
+    else:
         _check_files(options.files, options.output)
-    loaded, output = load(options), new_file(options.output, "sample.png")
+    loaded = load(options)
     check_label(options.label, loaded)
     labels = None
     if loaded.num_classes is not None:

@@ -15,17 +15,19 @@ from vae_jax.text import printable
 
 def prepare_report(options: Report) -> Callable[[], None]:
     folder = RunFolder(options.run, "RUN")
-    summary = checked_summary(folder)
-    prepared, trained = open_run(options.run, options.data_dir)
+    checked_summary(folder)
     check_writable(folder.path, "RUN")
-    folder.lock()
+    folder.lock()  # before anything is read that is written back
+    try:
+        summary = checked_summary(folder)
+        prepared, trained = open_run(options.run, options.data_dir)
+    except BaseException:
+        folder.unlock()
+        raise
 
     def work() -> None:
         try:
-            outcome = prepared.recipe.kind.redraw(prepared, trained, summary)
-            write_pages(
-                prepared.recipe, prepared.settings, folder, outcome._replace(summary=summary | dict(outcome.summary))
-            )
+            write_pages(prepared, prepared.recipe.kind.redraw(prepared, trained, summary))
         finally:
             folder.unlock()
         print(f"report: {printable(folder.report)}")

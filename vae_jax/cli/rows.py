@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from vae_jax.atomic import check_writable
-from vae_jax.cli.exits import exit_on_bad_input
+from vae_jax.cli.exits import exit_in_a_line, exit_on_bad_input
 from vae_jax.cli.of_run import load
 from vae_jax.cli.options import OfExamples
 from vae_jax.cli.output import new_file
@@ -20,7 +20,7 @@ from vae_jax.params import Params
 from vae_jax.row_files import Rows, check_row_file, row_file
 from vae_jax.runs.fitting.signals import terminated_as_interrupted
 from vae_jax.runs.images.problem import with_labels
-from vae_jax.runs.loading import Loaded, preprocessing
+from vae_jax.runs.loading import Loaded, data_of, preprocessing
 from vae_jax.runs.processes import ending_together, join_processes
 from vae_jax.runs.progress import CountDisplay, say
 from vae_jax.text import printable
@@ -78,19 +78,18 @@ def _own_file(path: Path) -> Path:
 
 
 def _images(options: OfExamples, loaded: Loaded) -> NamedImages:
-    run, settings = f"{loaded.folder}", loaded.settings
     own = options.data is None
-    data: str = settings.data if options.data is None else options.data
+    data: str = loaded.settings.data if options.data is None else options.data
+    if own:
+        data_of(loaded, options.data_dir)  # which has not changed since
     # The run's own pictures were resized if it was trained with --size.
-    resize = options.resize or (own and getattr(settings, "size", None) is not None)
+    resize = options.resize or (own and getattr(loaded.settings, "size", None) is not None)
     try:
         images = every_example(data, options.data_dir, shape=loaded.image_shape, resize=resize)
     except ValueError as error:
-        if own:
-            raise ValueError(f"{run} was made with --data {data}, not to be loaded from here: {error}") from error
         raise ValueError(f"DATA {error}") from error
     if loaded.num_classes is not None and not images.labelled:
-        raise ValueError(f"DATA {data} has no labels, which the model of {run} is given (--condition labels)")
+        raise ValueError(f"DATA {data} has no labels, which the model of {loaded.folder} is given (--condition labels)")
     say(f"{data}: {images.shape[0]:,} examples{images.note and '; '}{images.note}")
     return images
 
@@ -143,7 +142,7 @@ def rows_of(work: Work, compute: Compute, what: str) -> Iterator[tuple[dict[str,
 def write_rows(work: Work, batches: Iterable[Rows], what: str) -> None:
     """Writes the rows as they come, and prints their file and their number."""
     work.output.parent.mkdir(parents=True, exist_ok=True)
-    with ending_together(), terminated_as_interrupted(), row_file(work.output) as file:
+    with ending_together(), exit_in_a_line(), terminated_as_interrupted(), row_file(work.output) as file:
         for rows in batches:
             file.add(rows)
     print(f"{what}: {printable(work.output)}, {len(work.part):,} rows")

@@ -12,7 +12,7 @@ from typing import Any
 
 import tyro
 
-from vae_jax.cli.exits import exit_in_a_line, exit_on_bad_input
+from vae_jax.cli.exits import end, exit_in_a_line, exit_on_bad_input
 from vae_jax.cli.flags import flags_of
 from vae_jax.cli.options import Train
 from vae_jax.data import Unreadable
@@ -37,14 +37,7 @@ from vae_jax.training.distributed import from_writer, is_writer
 
 
 def parse(recipe: Recipe, defaults: Any, description: str | None, prog: str, arguments: Sequence[str] | None) -> Any:
-    """Settings of a command line.
-
-    Args:
-      recipe: recipe to train.
-      defaults: settings that the command line does not give.
-      description, prog: for `--help`.
-      arguments: words of the command line; None: those of the process.
-    """
+    """Settings of a command line, as `main` takes it; those that it does not give are the defaults."""
     flags = flags_of(defaults)
     parsed = tyro.cli(
         type(flags),
@@ -132,25 +125,20 @@ def exit_if_training_ends_early(folder: RunFolder, flags: str, resumed: bool) ->
         try:
             yield
         except Diverged as error:
-            place = printable(folder.path)
-            print(f"error: {printable(error)}\nIts last finite parameters are in {place}.", file=sys.stderr)
+            say(f"error: {error}\nIts last finite parameters are in {folder.path}.")
             sys.exit(1)
         except OtherRun as error:
-            print(f"error: {printable(error)}", file=sys.stderr)
-            sys.exit(2)
+            end(str(error), 2)
         except Unreadable as error:
-            print(f"error: {printable(error)} --run-dir {printable(folder.path)} --resume continues", file=sys.stderr)
-            sys.exit(2)
+            end(f"{error} --run-dir {folder.path} --resume continues", 2)
         except DoesNotFit as error:
             if not resumed:
                 folder.remove_unless_trained()
-            print(f"error: {flags}: {printable(error)}", file=sys.stderr)
-            sys.exit(2)
+            end(f"{flags}: {error}", 2)
         except ValueError:
             if folder.path.is_dir():
                 raise
-            print(f"error: {printable(folder.path)} is gone: it was removed during the run", file=sys.stderr)
-            sys.exit(1)
+            end(f"{folder.path} is gone: it was removed during the run", 1)
 
 
 def train_options() -> type:
@@ -165,12 +153,6 @@ def train_options() -> type:
     )
 
 
-def is_recipe(words: list[str]) -> bool:
-    """Returns whether the command line is `train RECIPE ...` with a known recipe."""
-    return words[:1] == ["train"] and words[1:2] != [] and words[1] in RECIPES
-
-
-def train(words: list[str]) -> None:
-    """Runs a command line for which `is_recipe` holds, as the recipe's own script does."""
-    recipe = RECIPES[words[1]]
-    main(recipe, recipe.description, f"vae-jax train {recipe.name}", words[2:])
+def train(recipe: Recipe, arguments: Sequence[str]) -> None:
+    """Runs `vae-jax train RECIPE` with these further words."""
+    main(recipe, recipe.description, f"vae-jax train {recipe.name}", arguments)

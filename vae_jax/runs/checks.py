@@ -19,6 +19,8 @@ def check_settings(recipe: Recipe, settings: Any) -> None:
       ValueError: a number is out of range, two choices do not go together, or a flag is of a choice that was not made.
     """
     check_numbers(settings)
+    if settings.seed > 2**32 - 1 - settings.seeds:
+        raise ValueError(f"--seed must be between 0 and 2**32 - {settings.seeds + 1}, got {settings.seed}")
     check_optimizer(settings)
     check_choices(recipe, settings)
     if not settings.resume:  # the settings of a run were checked when it was begun

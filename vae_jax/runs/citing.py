@@ -17,18 +17,15 @@ from vae_jax.runs.config import upgraded
 from vae_jax.runs.folder import RunFolder
 from vae_jax.runs.loading import recipe_of
 
-# Data that this library brings; users know where theirs is from.
-_DATA: dict[str, Any] = {
-    "digits": digits.load_digits,
-    "mnist": digits.load_digits,
-    "sprites": sprites.render,
-    "sprites_color": sprites.render,
-    "sprites_noisy": sprites.render,
-    "squares": squares,
-    "dsprites": dsprites.load_dsprites,
-}
-# (field, value) -> the function that the run then uses.
+# (field, value) -> the function or module that the run then uses; of data, those that this library brings.
 _OTHERS: dict[tuple[str, Any], Any] = {
+    ("data", "digits"): digits.load_digits,
+    ("data", "mnist"): digits.load_digits,
+    ("data", "sprites"): sprites.render,
+    ("data", "sprites_color"): sprites.render,
+    ("data", "sprites_noisy"): sprites.render,
+    ("data", "squares"): squares,
+    ("data", "dsprites"): dsprites.load_dsprites,
     ("condition", "labels"): conditional,
     ("precision", "bfloat16"): in_precision,
     ("rematerialize", True): rematerialized,
@@ -55,4 +52,4 @@ def used_by_run(path: Path) -> tuple[Any, ...]:
             used += axis[value].cites
     used += [part for (field, value), part in _OTHERS.items() if config.get(field) == value]
     used += [part for field, part in _COUNTS.items() if isinstance(config.get(field), int) and config[field] > 0]
-    return (*used, *(part for name, part in _DATA.items() if name == config.get("data")))
+    return tuple(used)

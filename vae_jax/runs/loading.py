@@ -19,7 +19,7 @@ from vae_jax.models._model import Model
 from vae_jax.params import Params
 from vae_jax.params_file import check_finite, load_params
 from vae_jax.runs.checks import check_saved
-from vae_jax.runs.config import as_command, run_config, settings_of_run, to_finish
+from vae_jax.runs.config import run_config, settings_of_run, to_finish
 from vae_jax.runs.fitting.snapshots import load_members, restorable
 from vae_jax.runs.folder import RunFolder
 from vae_jax.runs.images.problem import num_classes_of
@@ -51,11 +51,6 @@ class Loaded(NamedTuple):
         """Facts beside the configuration that the model is built by without its data; JSON-like."""
         labels = {} if self.num_classes is None else {"num_classes": self.num_classes}
         return {"image_shape": list(self.image_shape), **labels}
-
-    @property
-    def command(self) -> str:
-        """Command that trains this model alone again."""
-        return as_command(self.recipe, self.alone)
 
 
 class ShownImages(NamedTuple):
@@ -104,7 +99,7 @@ def load_run(
             model = recipe.second_stage.whole(own, model)
         params = exported_params(folder, model)
     else:
-        length = recipe.kind.length(settings, problem.num_examples)
+        length = recipe.kind.length(settings)
         of_all = load_members(recipe, settings, model, folder, length, "unfinished" in summary)
         params = of_all[members.index(member)]
         if recipe.second_stage is not None:
@@ -168,10 +163,9 @@ def open_run(
             f"RUN {path} was made of images of the shape {loaded.image_shape}, but --data {settings.data} now has "
             f"{tuple(problem.image_shape)}: give it the data that it was made with"
         )
-    length: Length = recipe.kind.length(settings, problem.num_examples)
+    length: Length = recipe.kind.length(settings)
     prepared = Prepared(recipe, settings, folder, data, problem, loaded.model, length, 0, None, time.monotonic())
-    own = dataclasses.replace(loaded.alone, data_dir=data_dir)
-    return prepared, Trained(member, own, loaded.model, loaded.params, tuple(history), {})
+    return prepared, Trained(member, loaded.model, loaded.params, tuple(history), {})
 
 
 def data_of(loaded: Loaded, data_dir: str | None = None) -> tuple[Any, Any]:

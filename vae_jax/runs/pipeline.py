@@ -13,7 +13,7 @@ from vae_jax.runs.fitting.members import train_members
 from vae_jax.runs.folder import defined
 from vae_jax.runs.machine import device_name, versions
 from vae_jax.runs.progress import ProgressDisplay, say
-from vae_jax.runs.recipe import Prepared, Trained
+from vae_jax.runs.recipe import Member, Prepared, Trained
 from vae_jax.runs.reporting.report import write_outcome
 from vae_jax.runs.reporting.summaries import course_of
 from vae_jax.training import Progress
@@ -46,7 +46,8 @@ def _run(prepared: Prepared) -> dict[str, Any]:
         return {}
     if not prepared.length.marks:
         say(f"best epoch {', '.join(f'{one.best_epoch} of {len(one.history)}' for one in progress)}")
-    models = [_trained(prepared, i, one, best) for i, (one, best) in enumerate(zip(progress, params, strict=True))]
+    whole = zip(kind.members(settings), progress, params, strict=True)
+    models = [_trained(prepared, member, one, best) for member, one, best in whole]
     outcome = kind.finish(prepared, models, training.seconds)
     first_step = training.seconds_to_first_step
     summary = outcome.summary | {
@@ -58,14 +59,12 @@ def _run(prepared: Prepared) -> dict[str, Any]:
         **({} if first_step is None else {"seconds_to_first_step": first_step}),
         "wall_seconds": training.seconds(),
     }
-    return write_outcome(recipe, settings, prepared.folder, outcome._replace(summary=defined(summary)))
+    return write_outcome(prepared, outcome._replace(summary=defined(summary)))
 
 
-def _trained(prepared: Prepared, index: int, progress: Progress, params: Params) -> Trained:
+def _trained(prepared: Prepared, member: Member, progress: Progress, params: Params) -> Trained:
     """A trained model with its second stage, if the recipe has one."""
-    recipe, member = prepared.recipe, prepared.recipe.kind.members(prepared.settings)[index]
-    own = recipe.kind.alone(prepared.settings, member)
-    whole = prepared.model, params
+    recipe, whole = prepared.recipe, (prepared.model, params)
     if recipe.second_stage is not None:
-        whole = recipe.second_stage.train(prepared, own, params)
-    return Trained(member, own, *whole, progress.history, course_of(member.seed, progress))
+        whole = recipe.second_stage.train(prepared, recipe.kind.alone(prepared.settings, member), params)
+    return Trained(member, *whole, progress.history, course_of(member.seed, progress))

@@ -78,7 +78,7 @@ def _prepare_in(folder: RunFolder, recipe: Recipe, settings: Any, started: float
             say_if_elsewhere(folder, about["device"])
     problem = kind.problem(settings, data)
     about |= {"image_shape": problem.image_shape, "num_classes": problem.num_classes}
-    length = kind.length(settings, problem.num_examples)
+    length = kind.length(settings)
     members = kind.members(settings)
     if (rows := length.epochs * len(members)) > MOST_ROWS:
         flag = "epochs" if isinstance(settings, Training) else "steps"

@@ -7,8 +7,6 @@ import math
 import statistics
 import time
 from collections.abc import Iterator, Sequence
-from types import TracebackType
-from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -36,45 +34,27 @@ def working(text: str) -> Iterator[None]:
         yield
 
 
-class _Bar:
+class _Bar(Progress):
     """Bar that counts up to a total; a context manager."""
 
     def __init__(self, unit: str, total: int):
         # Only one of several processes prints.
-        self._console = Console(stderr=True, quiet=not is_writer())
-        self._unit = unit
-        self._total = total
-        self._last_line = float("-inf")
-        self._bar = Progress(
-            TextColumn(unit),
-            MofNCompleteColumn(),
-            BarColumn(bar_width=24),
-            TextColumn("{task.description}"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            console=self._console,
-            disable=not self._console.is_terminal,
-        )
-        self._task = self._bar.add_task("compiling", total=total)
-
-    def __enter__(self) -> Self:
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._bar.stop()
+        console = Console(stderr=True, quiet=not is_writer())
+        counted, text = MofNCompleteColumn(), TextColumn("{task.description}")
+        left = (TextColumn("left"), TimeRemainingColumn())
+        columns = (TextColumn(unit), counted, BarColumn(bar_width=24), text, TimeElapsedColumn(), *left)
+        super().__init__(*columns, console=console, disable=not console.is_terminal)
+        self._unit, self._total, self._last_line = unit, total, float("-inf")
+        self._task = self.add_task("compiling", total=total)
 
     def say(self, text: str) -> None:
         """A line above the bar."""
-        self._bar.console.print(printable_lines(text), highlight=False, markup=False, soft_wrap=True)
+        self.console.print(printable_lines(text), highlight=False, markup=False, soft_wrap=True)
 
     def _advance(self, done: int, description: str) -> None:
-        self._bar.update(self._task, completed=done, description=description)
+        self.update(self._task, completed=done, description=description)
         now = time.monotonic()
-        if not self._console.is_terminal and (now - self._last_line > _SECONDS_BETWEEN_LINES or done == self._total):
+        if not self.console.is_terminal and (now - self._last_line > _SECONDS_BETWEEN_LINES or done == self._total):
             self._last_line = now
             self.say(f"{self._unit} {done}/{self._total}  {description}".rstrip())
 

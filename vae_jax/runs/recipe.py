@@ -51,12 +51,15 @@ class Length(NamedTuple):
     # Epochs after which the last parameters are kept, to be measured; () if those of the best epoch are measured.
     marks: tuple[int, ...] = ()
 
+    def steps_at(self, mark: int) -> int:
+        """Training steps at a mark."""
+        return mark * (self.steps_per_epoch or 1)
+
 
 class Trained(NamedTuple):
     """One model of a run, after its training."""
 
     member: Member
-    settings: Any  # settings that make this model alone
     model: Any  # a VAE, or a Conditional of labels
     params: Params
     history: History
@@ -91,7 +94,7 @@ class Kind(NamedTuple):
     without_data: Callable[..., Any]  # (settings, image_shape, num_classes) -> a problem that holds none
     members: Callable[[Any], list[Member]]  # (settings) -> the models of the run
     alone: Callable[[Any, Member], Any]  # (settings, member) -> settings that make this model alone
-    length: Callable[[Any, int], Length]  # (settings, number of training examples)
+    length: Callable[[Any], Length]  # (settings) -> extent of the training
     default_name: Callable[[Any, str], str]  # (settings, time) -> name of the run folder, behind that of the recipe
     opening: Callable[..., str]  # (prepared) -> words about the run that begins
     finish: Callable[..., Outcome]  # (prepared, models, () -> seconds so far) -> what was measured and drawn

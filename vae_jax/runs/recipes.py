@@ -69,7 +69,7 @@ VQ_VAE = Recipe(
     IMAGES,
     CodeSettings(),
     codes.make_model,
-    codes.make_objective,
+    lambda settings, problem, model, num_steps, weight: vq_vae_loss,
     make_optimizer,
     measure=lambda settings: measure_vq_vae,
     second_stage=SecondStage(train_prior, load_prior, with_prior, has_prior),

@@ -24,7 +24,6 @@ from vae_jax.runs.choices import (
     WEIGHTED,
 )
 from vae_jax.runs.choices.loggers import LOGGERS
-from vae_jax.runs.choices.optimizers import NOT_OF_A_STEP
 from vae_jax.runs.options import Processes
 
 _CAPACITY = "capacity in nats at the end of its rise, over the first third of the steps"
@@ -81,7 +80,7 @@ class Model:
     latent_dim: int = 20
     """number of dimensions of the latent code z"""
     posterior: Annotated[str, POSTERIORS.help("posterior q(z | x)")] = "normal"
-    prior: Annotated[str, PRIORS.help("prior p(z)", CODE_PRIORS.names)] = "normal"
+    prior: Annotated[str, PRIORS.help("prior p(z)", any_name=True)] = "normal"
     components: Annotated[int | None, PRIORS.flag("components", "number of components")] = None
     pseudo_inputs: Annotated[int | None, PRIORS.flag("pseudo_inputs", "number of pseudo-inputs")] = None
     likelihood: Annotated[str, _LIKELIHOOD] = "auto"
@@ -115,7 +114,7 @@ class Optimization:
 
     title: ClassVar[str] = "optimizer"
 
-    optimizer: Annotated[str, OPTIMIZERS.help("optimizer of optax", tuple(NOT_OF_A_STEP))] = "adam"
+    optimizer: Annotated[str, OPTIMIZERS.help("optimizer of optax", any_name=True)] = "adam"
     learning_rate: float = 1e-3
     """peak learning rate"""
     schedule: Annotated[str, SCHEDULES.help("learning rate over the steps of the run")] = "constant"
@@ -250,7 +249,7 @@ class CodePrior:
 
     title: ClassVar[str] = "prior over the codes"
 
-    prior: Annotated[str, CODE_PRIORS.help("network of the prior", PRIORS.names)] = "transformer"
+    prior: Annotated[str, CODE_PRIORS.help("network of the prior", any_name=True)] = "transformer"
     prior_epochs: int = 8
     """passes of the prior over the codes of the training images"""
     prior_batch_size: int = 64

@@ -244,6 +244,6 @@ def test_of_a_run_of_several_models_the_one_of_the_seed_is_measured(in_runs, cap
     capsys.readouterr()
     _, expected, _ = evaluate(capsys, "alone", "--nll-samples", "30", "--ais-images", "0")
     np.testing.assert_allclose(summary["models"][1]["nll"], expected["nll"], rtol=1e-4)
-    assert open_run(Path("many"))[1].settings.seed == 1
+    assert open_run(Path("many"))[1].member.seed == 1
     code, _, err = evaluate(capsys, "many", "--seed", "2")
     assert (code, err) == (2, "error: --seed must be one of the seeds of RUN many, 0, 1, got 2\n")

@@ -17,7 +17,7 @@ from vae_jax.models.code_priors._with_code_prior import levels_of
 from vae_jax.runs import VQ_VAE, CodeSettings, open_run
 from vae_jax.runs.choices import CODE_PRIORS
 from vae_jax.runs.fitting import in_folder
-from vae_jax.runs.images.code_prior import fingerprint, make_prior
+from vae_jax.runs.images.code_prior import fingerprint
 from vae_jax.runs.images.problem import without_data
 from vae_jax.runs.images.vq_vae import make_model
 from vae_jax.runs.progress import ProgressDisplay
@@ -152,7 +152,7 @@ def test_the_grid_of_images_of_odd_sides_is_rounded_up_and_has_a_prior(name):
     )
     model = make_model(settings, without_data(settings, (5, 9, 1)))
     assert [level.grid for level in levels_of(model)] == [(2, 3)]
-    prior = make_prior(settings, model)
+    prior = CODE_PRIORS.build(settings, model)
     assert prior.num_codes == (32,) * 6
     params = jax.eval_shape(model.init, jax.random.key(0))
     x = jax.ShapeDtypeStruct((5, 9, 1), np.float32)

@@ -21,7 +21,6 @@ from vae_jax.runs.choices.optimizers import OPTIMIZERS as OPTIMIZERS
 from vae_jax.runs.choices.optimizers import SCHEDULES as SCHEDULES
 from vae_jax.runs.choices.optimizers import Optimizer as Optimizer
 from vae_jax.runs.choices.optimizers import make_optimizer as make_optimizer
-from vae_jax.runs.choices.optimizers import make_schedule as make_schedule
 from vae_jax.runs.choices.posteriors import POSTERIORS as POSTERIORS
 from vae_jax.runs.choices.priors import PRIORS as PRIORS
 from vae_jax.runs.choices.priors import StartingImages as StartingImages

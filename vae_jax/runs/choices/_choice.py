@@ -80,22 +80,22 @@ class Axis(Generic[ChoiceT]):
         given = {name: value for name, value in values.items() if value is not None}
         return choice.build(*arguments, **given | instead)
 
-    def help(self, text: str, /, unlisted: tuple[str, ...] = (), **others: str) -> Any:
+    def help(self, text: str, /, any_name: bool = False, **others: str) -> Any:
         """Annotation of the setting itself, a text: its help has a line for each choice.
 
         Args:
           text: description of the setting.
-          unlisted: names that the command line takes too, to be refused with a line that says why.
+          any_name: whether the command line takes other names too, which `checks` then refuse and say why.
           others: values that are no choices, such as auto, with their help.
         """
         lines = others | {choice.name: choice.help for choice in self}
-        accepted: Any = Literal[(*lines, *unlisted)]
+        names: Any = None if any_name else Literal[tuple(lines)]
         words = "\n".join([text, *(f"{name}: {help}" for name, help in lines.items())])
         return tyro.conf.arg(
             help=words,
             help_behavior_hint=lambda default: "\n(default: " + default.strip("[']") + ")",  # tyro has it in a list
             metavar=f"{{{','.join(lines)}}}",
-            constructor=accepted,
+            constructor=names,
         )
 
     def flag(self, name: str, text: str | Mapping[str, str], /, **words: Any) -> Any:

@@ -28,20 +28,17 @@ class Shapes(NamedTuple):
 
 
 def _mlp(shapes: Shapes, *, hidden: tuple[int, ...]) -> tuple[Network, Network]:
-    context: dict[str, Any] = {"context_size": shapes.context_size}
-    encoder = mlp_encoder(shapes.image, shapes.encoder_outputs, hidden, **context)
-    return encoder, mlp_decoder(shapes.latent_dim, shapes.decoder_outputs, hidden[::-1], shapes.output_bias, **context)
+    bias, context = shapes.output_bias, shapes.context_size
+    encoder = mlp_encoder(shapes.image, shapes.encoder_outputs, hidden, context_size=context)
+    return encoder, mlp_decoder(shapes.latent_dim, shapes.decoder_outputs, hidden[::-1], bias, context_size=context)
 
 
 def _conv(shapes: Shapes, *, hidden: tuple[int, ...], channels: tuple[int, ...]) -> tuple[Network, Network]:
     if len(hidden) != 1:
         raise ValueError(f"--network conv has one dense layer: --hidden takes one width, got {hidden}")
-    context: dict[str, Any] = {"context_size": shapes.context_size}
-    encoder = conv_encoder(shapes.image, shapes.encoder_outputs, channels, hidden[0], **context)
-    decoder = conv_decoder(
-        shapes.latent_dim, shapes.decoder_outputs, channels, hidden[0], shapes.output_bias, **context
-    )
-    return encoder, decoder
+    sizes, bias, context = (channels, hidden[0]), shapes.output_bias, shapes.context_size
+    encoder = conv_encoder(shapes.image, shapes.encoder_outputs, *sizes, context_size=context)
+    return encoder, conv_decoder(shapes.latent_dim, shapes.decoder_outputs, *sizes, bias, context_size=context)
 
 
 def _residual(

@@ -78,7 +78,7 @@ OPTIMIZERS = Axis(
     ),
 )
 # Names of optax that are no optimizers of a training step, and why.
-NOT_OF_A_STEP = {
+_NOT_OF_A_STEP = {
     "sam": "needs the gradient at a second point, and a training step gives it one",
     "reduce_on_plateau": "scales the steps of another optimizer, and is none itself",
     "lbfgs": "needs the loss along a line, and a training step gives it the loss at a point",
@@ -93,21 +93,17 @@ def check_optimizer(settings: Any) -> None:
       ValueError: it needs more than the gradient, or it averages the weights by itself and --ema does too.
     """
     name = settings.optimizer
-    if name in NOT_OF_A_STEP:
-        raise ValueError(f"--optimizer {name} {NOT_OF_A_STEP[name]}: give one of {', '.join(OPTIMIZERS.names)}")
+    if name in _NOT_OF_A_STEP:
+        raise ValueError(f"--optimizer {name} {_NOT_OF_A_STEP[name]}: give one of {', '.join(OPTIMIZERS.names)}")
     if settings.ema is not None and name in OPTIMIZERS.names and OPTIMIZERS[name].averages:
         raise ValueError(
             f"--ema averages the weights, and --optimizer {name} is evaluated at an average of its own: leave one out"
         )
 
 
-def _warmup_steps(total_steps: int) -> int:
-    # At least one step is left to the cosine: a run of a single step warms up in none.
-    return min(max(1, total_steps // 20), total_steps - 1)
-
-
 def _warmup_cosine(peak: float, steps: int) -> optax.Schedule:
-    return optax.warmup_cosine_decay_schedule(0.0, peak, _warmup_steps(steps), steps)
+    # At least one step is left to the cosine: a run of a single step warms up in none.
+    return optax.warmup_cosine_decay_schedule(0.0, peak, min(max(1, steps // 20), steps - 1), steps)
 
 
 SCHEDULES = Axis(
@@ -124,24 +120,6 @@ SCHEDULES = Axis(
 )
 
 
-def make_schedule(name: str, learning_rate: float, total_steps: int) -> optax.Schedule:
-    """The learning rate as a function of the step, over total_steps.
-
-    Args:
-      name: one of `SCHEDULES`.
-      learning_rate: its peak, above 0.
-      total_steps: steps of the run.
-
-    Raises:
-      ValueError: for an unknown name, or a learning rate that is not above 0.
-    """
-    if name not in SCHEDULES.names:
-        raise ValueError(f"schedule must be one of {', '.join(SCHEDULES.names)}, got {name!r}")
-    if not learning_rate > 0:
-        raise ValueError(f"learning_rate must be above 0, got {learning_rate}")
-    return SCHEDULES[name].build(learning_rate, total_steps)
-
-
 def make_optimizer(
     settings: Any, num_steps: int, constant: Callable[[float], optax.ScalarOrSchedule] = optax.constant_schedule
 ) -> Optimizer:
@@ -152,9 +130,9 @@ def make_optimizer(
       num_steps: training steps of the run, over which the learning rate follows its schedule.
       constant: makes the constant learning rate. A number counts no steps, in the state of the optimizer too.
     """
-    rate: Any = make_schedule(settings.schedule, settings.learning_rate, num_steps)
-    if settings.schedule == "constant":
-        rate = constant(settings.learning_rate)
+    rate: Any = constant(settings.learning_rate)
+    if settings.schedule != "constant":
+        rate = SCHEDULES.build(settings, settings.learning_rate, num_steps)
     optimizer, evaluated = OPTIMIZERS.build(settings, rate)
     if settings.clip_norm is not None:
         optimizer = optax.chain(optax.clip_by_global_norm(settings.clip_norm), optimizer)

@@ -64,25 +64,24 @@ def _signs(make: Callable[..., Quantizer], dim: int, *, num_codes: int, commitme
     return factorized_quantizer(make(_bits(num_codes), commitment), dim)
 
 
-def _of(make: Callable[..., Quantizer]) -> Callable[..., Quantizer]:
-    return partial(_codebook, make)
-
-
 QUANTIZERS = Axis(
     "quantizer",
     Choice("ema", _ema, "codebook of moving averages; codes out of use are replaced", (ema_vector_quantizer,)),
-    Choice("vector", _of(vector_quantizer), "codebook trained by gradient descent", (vector_quantizer,)),
+    Choice("vector", partial(_codebook, vector_quantizer), "codebook trained by gradient descent", (vector_quantizer,)),
     Choice(
         "rotation", _rotation, "ema, with the rotation trick for the gradient", (ema_vector_quantizer, rotation_trick)
     ),
     Choice(
         "cosine",
-        _of(cosine_vector_quantizer),
+        partial(_codebook, cosine_vector_quantizer),
         "codebook on the unit sphere, nearest by cosine",
         (cosine_vector_quantizer,),
     ),
     Choice(
-        "sim", _of(sim_vector_quantizer), "SimVQ, a fixed codebook behind a trained linear map", (sim_vector_quantizer,)
+        "sim",
+        partial(_codebook, sim_vector_quantizer),
+        "SimVQ, a fixed codebook behind a trained linear map",
+        (sim_vector_quantizer,),
     ),
     Choice("residual", _residual, "residual quantization, 2 stages of ema", (ema_vector_quantizer, residual_quantizer)),
     Choice("product", _product, "product quantization, 2 heads of ema", (ema_vector_quantizer, product_quantizer)),

@@ -5,8 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable
-from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -18,29 +17,26 @@ from vae_jax.runs.factors.figures import table_figures
 from vae_jax.runs.factors.outcome import reference_dci_points, references_for
 from vae_jax.runs.factors.scoring import Scorer, score_table, table_with_progress
 from vae_jax.runs.folder import RunFolder
-from vae_jax.runs.images.kind import draw, measure, title
+from vae_jax.runs.images.evaluation import finish_evaluation
+from vae_jax.runs.images.kind import measure
 from vae_jax.runs.keys import keys_of
 from vae_jax.runs.limits import check_numbers
 from vae_jax.runs.loading import checked_summary, open_run, recipe_of
 from vae_jax.runs.machine import device_name
 from vae_jax.runs.options import Evaluate
 from vae_jax.runs.progress import say
-from vae_jax.runs.recipe import Outcome, Prepared, Trained
+from vae_jax.runs.recipe import Prepared, Trained
 from vae_jax.runs.reporting.metrics import metric_of
-from vae_jax.runs.reporting.report import save_figures, write_outcome, write_pages
-from vae_jax.runs.reporting.summaries import add_to_summary, summary_of_model
+from vae_jax.runs.reporting.report import write_outcome
+from vae_jax.runs.reporting.summaries import add_to_summary
 from vae_jax.runs.settings import Scoring
 
 
-class Scorable(NamedTuple):
-    """A run that can be scored; nothing is written yet."""
+def prepare_scoring(options: Evaluate) -> Callable[[], dict[str, Any]]:
+    """Opens a run with its models and data, and checks all that can be checked; nothing is written.
 
-    folder: RunFolder
-    run: Callable[[], dict[str, Any]]  # scores, writes, and returns the summary
-
-
-def prepare_scoring(options: Evaluate) -> Scorable:
-    """Opens a run with its models and data, and checks all that can be checked.
+    Returns:
+      The function that scores, writes, and returns the summary.
 
     Raises:
       ValueError: if an option is out of range, RUN is not the folder of a finished run, or its data has no factors.
@@ -62,13 +58,19 @@ def prepare_scoring(options: Evaluate) -> Scorable:
     summary = checked_summary(folder)  # what is added to no summary would make it a finished run
     prepared, trained = open_run(options.run, options.data_dir, options.seed)
     if rescore is not None:
-        write = partial(write_outcome, recipe, prepared.settings, folder)
-        return Scorable(folder, lambda: write(rescore(prepared, options, summary)))
+        _check_points(options, prepared.settings.latent_dim)
+        return lambda: write_outcome(prepared, rescore(prepared, options, summary))
     code = jax.eval_shape(lambda x: mean_of(trained.model.encode(trained.params, x)), prepared.problem.test[0])
     if not isinstance(code, jax.ShapeDtypeStruct) or len(code.shape) != 1:
         raise ValueError(f"RUN {options.run}: the scores of disentanglement need a code that is one vector, got {code}")
+    _check_points(options, code.shape[0])
     data = load_factor_data(str(name), options.data_dir)
-    return Scorable(folder, lambda: _score_one(prepared, trained, data, options))
+    return lambda: _score_one(prepared, trained, data, options)
+
+
+def _check_points(options: Evaluate, latent_dim: int) -> None:
+    if options.points <= latent_dim:
+        raise ValueError(f"--points must be above the {latent_dim} dimensions of the code, got {options.points}")
 
 
 def _score_one(prepared: Prepared, trained: Trained, data: FactorData, options: Evaluate) -> dict[str, Any]:
@@ -91,11 +93,6 @@ def _score_one(prepared: Prepared, trained: Trained, data: FactorData, options: 
         say(f"{metric.heading:<26}" + "".join(f"{metric.text(number):>9}" for number in (value, *ends)))
     scores |= references | {"points": options.points, "dci_points": options.dci_points or options.points}
     scores["reference_dci_points"] = reference_dci_points(settings)
-    summary = add_to_summary(folder, trained.member.seed, scores)
-    own = summary_of_model(summary, trained.member)
-    figures = draw(prepared, trained, measure(prepared, trained, 0), own)
-    figures += save_figures(folder, table_figures(table, data, key))
-    seconds = {"evaluation_seconds": round(time.monotonic() - started, 2), "evaluation_device": device_name()}
-    summary = folder.add_to_summary(seconds)
-    write_pages(recipe, prepared.settings, folder, Outcome(title(prepared), summary, figures))
-    return summary
+    add_to_summary(folder, trained.member.seed, scores)
+    figures = table_figures(table, data, key)
+    return finish_evaluation(prepared, trained, measure(prepared, trained, 0), started, figures)

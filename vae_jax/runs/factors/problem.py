@@ -49,8 +49,6 @@ def check(settings: FactorSettings) -> None:
             raise ValueError(f"--{flag_of(name)} must be at least {least}, got {getattr(settings, name)}")
     if settings.points <= settings.latent_dim:
         raise ValueError(f"--points must be above --latent-dim {settings.latent_dim}, got {settings.points}")
-    if not 0 <= settings.seed <= 2**32 - 1 - settings.seeds:
-        raise ValueError(f"--seed must be between 0 and 2**32 - {settings.seeds + 1}, got {settings.seed}")
     own = grid_of(settings)
     for weight, grid in GRIDS.items():
         if grid != own and getattr(settings, grid):
@@ -101,7 +99,7 @@ def steps_at_once(settings: FactorSettings) -> int:
     return max(steps for steps in range(1, min(every, STEPS_AT_ONCE) + 1) if every % steps == 0)
 
 
-def length_of(settings: FactorSettings, count: int) -> Length:
+def length_of(settings: FactorSettings) -> Length:
     """Length of the training, with a mark after every number of steps at which the models are scored."""
     chunk, every = steps_at_once(settings), settings.score_every or settings.steps
     marks = tuple(steps // chunk for steps in range(every, settings.steps + 1, every))

@@ -53,23 +53,25 @@ def redraw(prepared: Prepared, trained: Trained, summary: Mapping[str, Any]) -> 
     """Draws the figures of a finished run again, by the numbers in its summary."""
     seconds = {name: summary[name] for name in ("training_seconds", "scoring_seconds")}
     # `evaluate` may have scored it by other numbers of images than its settings say.
-    points = {name: summary[name] for name in ("points", "dci_points")}
-    settings = dataclasses.replace(prepared.settings, **points)
-    return outcome(prepared._replace(settings=settings), summary["models"], seconds)
+    scored = _by_points(prepared, summary["points"], summary["dci_points"])
+    new = outcome(scored, summary["models"], seconds)
+    return new._replace(summary=dict(summary) | new.summary)
 
 
 def rescore(prepared: Prepared, options: Evaluate, before: Mapping[str, Any]) -> Outcome:
     """Scores all models of a finished run again, by the numbers of images that the options ask for."""
-    started = time.monotonic()
-    settings = dataclasses.replace(prepared.settings, points=options.points, dci_points=options.dci_points)
-    prepared = prepared._replace(settings=settings)
-    records = score_again(prepared, before["models"])
+    started, scored = time.monotonic(), _by_points(prepared, options.points, options.dci_points)
+    records = score_again(scored, before["models"])
     seconds = {
         "training_seconds": before.get("training_seconds", 0.0),
         "scoring_seconds": round(time.monotonic() - started, 2),
     }
-    new = outcome(prepared, records, seconds)
+    new = outcome(scored, records, seconds)
     return new._replace(summary=dict(before) | new.summary)
+
+
+def _by_points(prepared: Prepared, points: int, dci_points: int | None) -> Prepared:
+    return prepared._replace(settings=dataclasses.replace(prepared.settings, points=points, dci_points=dci_points))
 
 
 def _show(settings: FactorSettings, data: FactorData) -> tuple[np.ndarray, jax.Array, np.ndarray]:

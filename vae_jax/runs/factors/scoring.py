@@ -32,7 +32,7 @@ from vae_jax.runs.fitting.snapshots import load_from, snapshot
 from vae_jax.runs.folder import RunFolder, defined
 from vae_jax.runs.keys import keys_of
 from vae_jax.runs.progress import CountDisplay, say
-from vae_jax.runs.recipe import Length, Member, Prepared, name_of, weight_in, weight_name
+from vae_jax.runs.recipe import Member, Prepared, name_of, weight_in, weight_name
 from vae_jax.runs.settings import Scoring
 
 _ELBO_IMAGES, _ELBO_SAMPLES, _UDR_IMAGES = 1_000, 4, 2_000
@@ -99,7 +99,7 @@ def score_all(prepared: Prepared, diverged: Mapping[int, int]) -> list[dict[str,
     """
     settings, folder, scorer, records = prepared.settings, prepared.folder, scorer_of(prepared), []
     for mark in prepared.length.marks:
-        steps = steps_of(prepared.length, mark)
+        steps = prepared.length.steps_at(mark)
         models = functools.cache(partial(load_mark, prepared, mark))
         for index, member in enumerate(members_of(settings)):
             name = f"{name_of(settings, member)}, {steps} steps"
@@ -128,7 +128,7 @@ def score_again(prepared: Prepared, before: Sequence[Mapping[str, Any]]) -> list
       before: the records of its summary; models that diverged are not scored.
     """
     settings, scorer, mark = prepared.settings, scorer_of(prepared), prepared.length.marks[-1]
-    models, records, steps = load_mark(prepared, mark), [], steps_of(prepared.length, mark)
+    models, records, steps = load_mark(prepared, mark), [], prepared.length.steps_at(mark)
     for member, params, record in zip(members_of(settings), models, before, strict=True):
         # A model that diverged keeps its last finite parameters, but is not scored.
         scores = {"diverged": record["diverged"]} if "diverged" in record else None
@@ -140,11 +140,6 @@ def score_again(prepared: Prepared, before: Sequence[Mapping[str, Any]]) -> list
 def given_of(settings: Any, member: Member) -> dict[str, Any]:
     """Returns the part of a record that names its model: objective, weight, seed."""
     return {"objective": settings.objective, weight_name(settings): member.weight, "seed": member.seed}
-
-
-def steps_of(length: Length, mark: int) -> int:
-    """Training steps at a mark."""
-    return mark * (length.steps_per_epoch or 1)
 
 
 def load_mark(prepared: Prepared, mark: int) -> list[Params]:
@@ -161,7 +156,7 @@ def on_the_way(prepared: Prepared) -> list[dict[str, Any]]:
     """
     folder = prepared.folder
     names = [
-        _name(f"coarse-{steps_of(prepared.length, mark)}-{index}")
+        _name(f"coarse-{prepared.length.steps_at(mark)}-{index}")
         for mark in prepared.length.marks
         for index in range(len(members_of(prepared.settings)))
     ]

@@ -23,7 +23,7 @@ from vae_jax.training.checkpoints import OrbaxCheckpoints, check_whole, load_bes
 
 def snapshot(folder: RunFolder, length: Length, mark: int) -> Path:
     """Folder of the last parameters after so many epochs."""
-    return folder.path / "snapshots" / f"step-{mark * (length.steps_per_epoch or 1)}"
+    return folder.path / "snapshots" / f"step-{length.steps_at(mark)}"
 
 
 def keep(prepared: Prepared, mark: int, progress: EnsembleProgress, evaluated: Any, display: ProgressDisplay) -> None:

@@ -19,7 +19,7 @@ from vae_jax.models import CodePrior, with_code_prior, with_prior_params
 from vae_jax.models._model import VAE
 from vae_jax.objectives import code_prior_loss
 from vae_jax.params import Params
-from vae_jax.runs.choices import CODE_PRIORS, make_schedule
+from vae_jax.runs.choices import CODE_PRIORS, SCHEDULES
 from vae_jax.runs.choices.loggers import LOGGERS
 from vae_jax.runs.fitting.in_folder import train_in_folder
 from vae_jax.runs.fitting.resume import restore_if_damaged
@@ -43,11 +43,6 @@ def check_prior(settings: CodeSettings) -> None:
         raise ValueError(f"--prior-heads must divide --prior-width {settings.prior_width}, got {settings.prior_heads}")
 
 
-def make_prior(settings: CodeSettings, model: VAE) -> CodePrior:
-    """The prior that the settings describe, over the codes of the model."""
-    return CODE_PRIORS.build(settings, model)
-
-
 def train_prior(prepared: Prepared, settings: CodeSettings, params: Params) -> tuple[VAE, Params]:
     """Trains a prior on the codes of the training images; returns the model with it, and the params of both.
 
@@ -59,7 +54,7 @@ def train_prior(prepared: Prepared, settings: CodeSettings, params: Params) -> t
       OtherCodes: if it is of other codes.
     """
     model = prepared.model
-    prior, folder = make_prior(settings, model), _folder_of(prepared.folder, settings)
+    prior, folder = CODE_PRIORS.build(settings, model), _folder_of(prepared.folder, settings)
     config = _config(settings, fingerprint(params, prior.num_codes))
     if folder.exists():
         restore_if_damaged(folder)
@@ -93,7 +88,7 @@ def _train(
         fit,
         prior,
         code_prior_loss,
-        optax.adam(make_schedule("cosine", settings.prior_learning_rate, num_steps)),
+        optax.adam(SCHEDULES["cosine"].build(settings.prior_learning_rate, num_steps)),
         train,
         encode_sequences(model, params, validation),
         training_key,
@@ -111,7 +106,7 @@ def _train(
 
 def with_prior(settings: CodeSettings, model: VAE) -> VAE:
     """The model with the prior that the settings describe."""
-    return with_code_prior(model, make_prior(settings, model))
+    return with_code_prior(model, CODE_PRIORS.build(settings, model))
 
 
 def load_prior(run: RunFolder, settings: CodeSettings, model: VAE, params: Params) -> Params:
@@ -121,7 +116,7 @@ def load_prior(run: RunFolder, settings: CodeSettings, model: VAE, params: Param
       ValueError: if it has other settings, or none of its checkpoints is whole.
       OtherCodes: if it is of other codes than these params give.
     """
-    prior, folder = make_prior(settings, model), _folder_of(run, settings)
+    prior, folder = CODE_PRIORS.build(settings, model), _folder_of(run, settings)
     config = _config(settings, fingerprint(params, prior.num_codes))
     _check_same(folder, config)
     best = load_best(folder.checkpoints, jax.eval_shape(prior.init, jax.random.key(0)), config)

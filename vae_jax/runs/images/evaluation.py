@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from vae_jax.distributions import Distribution
-from vae_jax.evaluation import from_posterior, from_prior, measure_surgery
+from vae_jax.evaluation import Measures, from_posterior, from_prior, measure_surgery
 from vae_jax.evaluation._require import require_density
 from vae_jax.models import VAE, bind
 from vae_jax.runs.folder import defined
@@ -23,27 +23,14 @@ from vae_jax.runs.machine import device_name
 from vae_jax.runs.options import Evaluate
 from vae_jax.runs.progress import say
 from vae_jax.runs.recipe import Outcome, Prepared, Recipe, Trained
-from vae_jax.runs.reporting.report import write_pages
+from vae_jax.runs.reporting.report import save_figures, write_pages
 from vae_jax.runs.reporting.summaries import add_to_summary, summary_of_model
+from vae_jax.visualization._model_figures import Captioned
 
 _DEFAULT_AIS_IMAGES = 10  # or all, if there are fewer
 
 
-class Part(NamedTuple):
-    """One part of the evaluation: words for the terminal, and the function that measures it."""
-
-    words: str
-    measure: Callable[[], dict[str, Any]]
-
-
-class Opened(NamedTuple):
-    """A run that can be measured further, and the model that is measured."""
-
-    prepared: Prepared
-    trained: Trained
-
-
-def prepare_evaluation(options: Evaluate, recipe: Recipe | None = None) -> Opened:
+def prepare_evaluation(options: Evaluate, recipe: Recipe | None = None) -> tuple[Prepared, Trained]:
     """Opens a run with its model and data, and checks all that can be checked; nothing is written.
 
     Args:
@@ -54,39 +41,40 @@ def prepare_evaluation(options: Evaluate, recipe: Recipe | None = None) -> Opene
       ValueError, TypeError: if an option is out of range, or RUN is not the folder of a run that can be measured.
     """
     check_numbers(options)
-    opened = Opened(*open_run(options.run, options.data_dir, options.seed, recipe=recipe))
-    count = len(opened.prepared.problem.test)
+    prepared, trained = open_run(options.run, options.data_dir, options.seed, recipe=recipe)
+    count = len(prepared.problem.test)
     if options.ais_images is not None and options.ais_images > count:
         raise ValueError(f"--ais-images must be at most the {count} test images, got {options.ais_images}")
     require_density(
         f"RUN {options.run}: the posterior of its model",
-        lambda: _encoded(opened),
+        lambda: _encoded(prepared, trained),
         "without one there is neither a likelihood nor a rate; give a run whose posterior has one, such as of "
         "experiments.vae",
     )
-    if options.ais_images and not _has_real_code(opened):
+    if options.ais_images and not _has_real_code(prepared, trained):
         raise ValueError(f"--ais-images needs a z of real numbers, which RUN {options.run} has not: leave it out")
-    return opened
+    return prepared, trained
 
 
-def _first(opened: Opened) -> tuple[VAE, Any]:
+def _first(prepared: Prepared, trained: Trained) -> tuple[VAE, Any]:
     """The VAE of the first test image's context, and that image."""
-    first = jax.tree.map(lambda leaf: leaf[0], opened.prepared.problem.test_examples)
-    return bind(opened.trained.model, first)
+    first = jax.tree.map(lambda leaf: leaf[0], prepared.problem.test_examples)
+    return bind(trained.model, first)
 
 
-def _encoded(opened: Opened) -> Distribution:
-    vae, x = _first(opened)
-    return vae.encode(opened.trained.params, x)
+def _encoded(prepared: Prepared, trained: Trained) -> Distribution:
+    vae, x = _first(prepared, trained)
+    return vae.encode(trained.params, x)
 
 
-def _has_real_code(opened: Opened) -> bool:
+def _has_real_code(prepared: Prepared, trained: Trained) -> bool:
     """Returns whether all parts of z are real numbers, which HMC can move."""
-    code = jax.eval_shape(lambda: _first(opened)[0].prior(opened.trained.params).sample(jax.random.key(0)))
+    prior = lambda: _first(prepared, trained)[0].prior(trained.params)
+    code = jax.eval_shape(lambda: prior().sample(jax.random.key(0)))
     return all(jnp.issubdtype(part.dtype, jnp.floating) for part in jax.tree.leaves(code))
 
 
-def run_evaluation(opened: Opened, options: Evaluate) -> dict[str, Any]:
+def run_evaluation(prepared: Prepared, trained: Trained, options: Evaluate, finished: bool) -> dict[str, Any]:
     """Measures part by part, adds each to `summary.json` as soon as it is done, and writes the report.
 
     Nothing is written for a run that has not finished: a summary would mark it as finished.
@@ -95,10 +83,8 @@ def run_evaluation(opened: Opened, options: Evaluate) -> dict[str, Any]:
       The summary; for an unfinished run, only what was measured.
     """
     started = time.monotonic()
-    prepared, trained = opened
     folder, test, seed = prepared.folder, prepared.problem.test, trained.member.seed
     say(f"{prepared.recipe.name} on {prepared.data.name}, {len(test)} test images; {device_name()}; {folder.path}")
-    finished = folder.summary() is not None
     summary: dict[str, Any] = {}
 
     def add(numbers: Mapping[str, Any]) -> dict[str, Any]:
@@ -107,41 +93,49 @@ def run_evaluation(opened: Opened, options: Evaluate) -> dict[str, Any]:
     measures = measure(prepared, trained, 0)
     summary = add(measures.summary)
     if finished and "models" in summary:
-        summary = folder.add_to_summary({"shown_seed": seed})
-    for part in _parts(opened, options):
-        say(part.words)
-        numbers = part.measure()
+        folder.add_to_summary({"shown_seed": seed})
+    for words, part in _parts(prepared, trained, options):
+        say(words)
+        numbers = part()
         summary = add(numbers)
         for name in ("nll_warning", "ais_warning"):
             if numbers.get(name):
                 say(f"warning: {numbers[name]}")
-    about = {"evaluation_device": device_name()}
-    if not finished:
-        epochs = {"unfinished": True, "epochs": len(trained.history), "seed": seed}
-        return epochs | summary | about | {"evaluation_seconds": round(time.monotonic() - started, 2)}
+    if finished:
+        return finish_evaluation(prepared, trained, measures, started)
+    summary |= {"evaluation_device": device_name(), "evaluation_seconds": round(time.monotonic() - started, 2)}
+    return {"unfinished": True, "epochs": len(trained.history), "seed": seed} | summary
+
+
+def finish_evaluation(
+    prepared: Prepared, trained: Trained, measures: Measures, started: float, more: Iterable[Captioned] = ()
+) -> dict[str, Any]:
+    """Draws the figures by the numbers in the summary, and others after them, and writes the report; the summary."""
     say("drawing the figures")
-    figures = draw(prepared, trained, measures, summary_of_model(summary, trained.member))
+    folder = prepared.folder
+    figures = draw(prepared, trained, measures, summary_of_model(folder.summary() or {}, trained.member))
+    figures += save_figures(folder, more)
     seconds = round(time.monotonic() - started, 2)
-    summary = folder.add_to_summary({"evaluation_seconds": seconds, **about})
-    write_pages(prepared.recipe, prepared.settings, folder, Outcome(title(prepared), summary, figures))
+    summary = folder.add_to_summary({"evaluation_seconds": seconds, "evaluation_device": device_name()})
+    write_pages(prepared, Outcome(title(prepared), summary, figures))
     return summary
 
 
-def _parts(opened: Opened, options: Evaluate) -> Iterator[Part]:
-    trained = opened.trained
-    model, params, test = trained.model, trained.params, opened.prepared.problem.test_examples
+def _parts(
+    prepared: Prepared, trained: Trained, options: Evaluate
+) -> Iterator[tuple[str, Callable[[], dict[str, Any]]]]:
+    """The parts of the evaluation: words for the terminal, and the function that measures it."""
+    model, params, test = trained.model, trained.params, prepared.problem.test_examples
     keys = keys_of(trained.member.seed)
     surgery_key, nll_key, ais_key = jax.random.split(keys.further_evaluation, 3)
-    yield Part(
-        "taking the rate apart", lambda: measure_surgery(model, params, surgery_key, test, options.surgery_points)
-    )
+    yield "taking the rate apart", lambda: measure_surgery(model, params, surgery_key, test, options.surgery_points)
 
     if options.nll_samples:
-        yield Part(
+        yield (
             f"importance sampling, {options.nll_samples:,} samples an image",
             lambda: nll_with_progress(model, params, nll_key, test, options.nll_samples),
         )
-    default = _DEFAULT_AIS_IMAGES if _has_real_code(opened) else 0
+    default = _DEFAULT_AIS_IMAGES if _has_real_code(prepared, trained) else 0
     num_images = default if options.ais_images is None else options.ais_images
     if not num_images:
         return
@@ -149,7 +143,7 @@ def _parts(opened: Opened, options: Evaluate) -> Iterator[Part]:
     first = jax.tree.map(lambda leaf: leaf[:num_images], test)
     start = {"posterior": from_posterior, "prior": from_prior}[options.ais_start]
 
-    yield Part(
+    yield (
         f"annealing of {num_images} test images and {num_images} of the model's own, {chains} chains each over "
         f"{temperatures:,} temperatures",
         # Importance sampling of the first images has the draws of the nll above.

@@ -40,8 +40,6 @@ def resolve(settings: AnySettings, images: Images | ImageStream) -> Any:
     Raises:
       ValueError: if a number is out of range, or two settings contradict each other or the images.
     """
-    if not 0 <= settings.seed <= 2**32 - 1 - settings.seeds:
-        raise ValueError(f"--seed must be between 0 and 2**32 - {settings.seeds + 1}, got {settings.seed}")
     total = images.train.shape[0]
     likelihood = settings.likelihood
     if likelihood == "auto":
@@ -112,7 +110,7 @@ def _members(settings: AnySettings) -> list[Member]:
     return [Member(seed) for seed in range(settings.seed, settings.seed + settings.seeds)]
 
 
-def _length(settings: AnySettings, count: int) -> Length:
+def _length(settings: AnySettings) -> Length:
     return Length(
         settings.epochs,
         settings.resolved_batch_size,
@@ -137,12 +135,12 @@ def _opening(prepared: Prepared) -> str:
 
 def measure(prepared: Prepared, trained: Trained, nll_samples: int) -> Measures:
     """The numbers of a model on the test images, with bits per dimension if they are defined."""
-    recipe, problem, settings = prepared.recipe, prepared.problem, trained.settings
+    recipe, problem, settings = prepared.recipe, prepared.problem, prepared.settings
     assert recipe.measure is not None
     measures: Measures = recipe.measure(settings)(
         trained.model,
         trained.params,
-        keys_of(settings.seed).evaluation,
+        keys_of(trained.member.seed).evaluation,
         problem.test_examples,
         settings.elbo_samples,
         nll_samples,
@@ -168,7 +166,7 @@ def draw(prepared: Prepared, trained: Trained, measures: Measures, summary: Mapp
         trained.history,
         problem.num_classes,
     )
-    key = keys_of(trained.settings.seed).figures
+    key = keys_of(trained.member.seed).figures
     captioned = (*model_figures(subject, key), *code_figures(summary), *surgery_figures(summary))
     return save_figures(prepared.folder, captioned)
 
@@ -187,7 +185,7 @@ def _finish(prepared: Prepared, models: Sequence[Trained], seconds: Callable[[],
         say("evaluating on the test images")
         before = models_before[i] if i < len(models_before) else {}
         # A run that is resumed after its end has the same parameters: a better estimate of their nll stays.
-        better = before.get("nll_samples", 0) > settings.nll_samples
+        better = (before.get("nll_samples") or 0) > settings.nll_samples
         measured.append(measure(prepared, trained, 0 if better else settings.nll_samples))
         summaries.append(before | with_numbers(trained.summary, measured[i].summary))
         if warning := measured[i].summary.get("nll_warning"):

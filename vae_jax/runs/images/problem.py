@@ -147,14 +147,15 @@ def make_problem(settings: AnySettings, images: Images | ImageStream) -> Problem
 
 def without_data(settings: AnySettings, image_shape: Sequence[int], num_classes: int | None = None) -> Problem:
     """A problem without images: enough to build the model and to load its parameters, not to begin a training."""
+    prepare, prepare_raw = _preparations(settings)
     return Problem(
         train=np.zeros((1, *image_shape), np.uint8),
         mean_image=np.full(tuple(image_shape), 0.5),
         validation=np.zeros((0, *image_shape), np.uint8),
         test=jnp.zeros((0, *image_shape)),
         test_labels=None,
-        prepare=_preparations(settings)[0],
-        prepare_raw=_preparations(settings)[1],
+        prepare=prepare,
+        prepare_raw=prepare_raw,
         likelihood=LIKELIHOODS.build(settings),
         num_classes=num_classes,
     )

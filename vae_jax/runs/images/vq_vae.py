@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax
 import numpy as np
 
 from vae_jax.models import VAE, output_bias, vq_vae, with_codes_fitted
 from vae_jax.networks import halved, residual_decoder, residual_encoder
-from vae_jax.objectives import Objective, vq_vae_loss
 from vae_jax.runs.choices import BINARIZATIONS, CODE_PRIORS, LIKELIHOODS, OPTIMIZERS, QUANTIZERS, SCHEDULES
 from vae_jax.runs.images.problem import BITS_SEED, Problem, train_images
 from vae_jax.runs.images.vae import configured
@@ -36,8 +33,3 @@ def make_model(settings: CodeSettings, problem: Problem) -> VAE:
         return model
     images, _ = train_images(problem, np.arange(min(settings.k_means_images, problem.num_examples)))
     return with_codes_fitted(model, problem.prepare(jax.random.key(BITS_SEED), images))
-
-
-def make_objective(settings: CodeSettings, problem: Problem, model: VAE, num_steps: int, weight: Any) -> Objective:
-    """The loss of the VQ-VAE."""
-    return vq_vae_loss

@@ -91,7 +91,7 @@ METRICS = (
     Metric("irs", "interventional robustness score (IRS)", digits=3, views=_SCORE, short="IRS"),
     Metric("udr", "unsupervised disentanglement ranking (UDR)", digits=3, views=_SCORE, short="UDR"),
     Metric("gaussian_total_correlation", "Gaussian total correlation of the posterior means", NATS),
-    Metric("diverged", "diverged in epoch", views=View.COLUMN),
+    Metric("diverged", "diverged in epoch, or in step of a grid of weights", views=View.COLUMN, short="diverged in"),
     Metric("epochs", "epochs", views=View.COMPARISON),
     Metric("steps", "training steps", views=View.COMPARISON),
     Metric("wall_seconds", "wall time", SECONDS, views=View.TILE | View.COMPARISON),
@@ -184,7 +184,7 @@ def error_of(summary: Mapping[str, Any], key: str) -> tuple[str, str]:
     for ending, name in ERRORS.items():
         if is_number(error := summary.get(f"{key}{ending}")) and is_number(summary.get(key)):
             decimals = metric_of(key).text(summary[key]).partition(".")[2]
-            return f"\N{PLUS-MINUS SIGN} {error:.{len(decimals)}f}" if decimals.isdigit() else formatted(error), name
+            return f"\N{PLUS-MINUS SIGN} {error:,.{len(decimals)}f}" if decimals.isdigit() else formatted(error), name
     return "", ""
 
 

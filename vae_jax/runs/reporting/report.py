@@ -8,7 +8,7 @@ from typing import Any
 from vae_jax.atomic import write_atomically
 from vae_jax.runs.config import as_command, run_config
 from vae_jax.runs.folder import RunFolder
-from vae_jax.runs.recipe import Outcome, Recipe
+from vae_jax.runs.recipe import Outcome, Prepared
 from vae_jax.runs.reporting.model_card import NAME, model_card
 from vae_jax.runs.reporting.report_page import ReportFigure, write_report
 from vae_jax.visualization import save_figure
@@ -25,18 +25,19 @@ def save_figures(folder: RunFolder, figures: Iterable[Captioned]) -> list[Report
     return saved
 
 
-def write_outcome(recipe: Recipe, settings: Any, folder: RunFolder, outcome: Outcome) -> dict[str, Any]:
+def write_outcome(prepared: Prepared, outcome: Outcome) -> dict[str, Any]:
     """Writes the report and the model card of a run, and last its summary, which is returned."""
-    write_pages(recipe, settings, folder, outcome)
+    write_pages(prepared, outcome)
     summary = dict(outcome.summary)
-    folder.write_summary(summary)
+    prepared.folder.write_summary(summary)
     return summary
 
 
-def write_pages(recipe: Recipe, settings: Any, folder: RunFolder, outcome: Outcome) -> None:
+def write_pages(prepared: Prepared, outcome: Outcome) -> None:
     """Replaces report.html and MODEL.md."""
-    config, command = run_config(recipe, settings), as_command(recipe, settings)
-    reported = {name: value for name, value in outcome.summary.items() if name not in outcome.left_out}
+    recipe, folder, summary = prepared.recipe, prepared.folder, outcome.summary
+    config, command = run_config(recipe, prepared.settings), as_command(recipe, prepared.settings)
+    reported = {name: value for name, value in summary.items() if name not in outcome.left_out}
     write_report(
         folder.report,
         title=outcome.title,
@@ -44,5 +45,4 @@ def write_pages(recipe: Recipe, settings: Any, folder: RunFolder, outcome: Outco
         config=config,
         figures=outcome.figures,
     )
-    card = model_card(recipe.title, recipe.description, config, outcome.summary, command)
-    write_atomically(folder.path / NAME, card)
+    write_atomically(folder.path / NAME, model_card(recipe.title, recipe.description, config, summary, command))

@@ -51,7 +51,7 @@ def combined(models: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     }
     for name in _AVERAGED:
         values = [model[name] for model in models if isinstance(model.get(name), (int, float))]
-        if name == "nll" and len({model.get("nll_samples") for model in models}) > 1:
+        if name == "nll" and len({m.get("nll_samples") for m in models if m.get(name) is not None}) > 1:
             values = []  # by more samples it is lower: a mean of the two kinds says nothing
         summary[name] = statistics.fmean(values) if values else None
         summary[f"{name}_standard_deviation"] = statistics.stdev(values) if len(values) > 1 else None
