@@ -1,5 +1,7 @@
 """`vae-jax sample`, `reconstruct`, `interpolate`, `traverse`: the pictures are of what the library computes."""
 
+from pathlib import Path
+
 import jax
 import numpy as np
 import pytest
@@ -137,3 +139,9 @@ def test_bad_input_is_told_in_a_line(here, capsys, words, message):
     assert call(*words) == 2
     error = capsys.readouterr().err
     assert message in error and error.startswith("error: ") and error.count("\n") == 1
+
+
+def test_single_images_need_no_picture_file_to_be_writable(here, capsys, monkeypatch):
+    monkeypatch.setattr(pictures, "new_file", lambda *_: pytest.fail("a picture is not written"))
+    assert call("sample", "runs/vae", "--count", 2, "--files", "apart") == 0
+    assert sorted(path.name for path in Path("apart").iterdir()) == ["0000.png", "0001.png"]

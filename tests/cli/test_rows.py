@@ -275,3 +275,14 @@ def test_two_processes_write_the_halves_of_what_one_writes(here):
             assert joined.tolist() == values.tolist()
         else:
             close(joined, values, name)
+
+
+@pytest.mark.parametrize("command", ["encode", "score"])
+def test_data_of_the_run_that_have_changed_are_refused(here, capsys, command):
+    with np.load("blobs.npz") as archive:
+        np.savez("blobs.npz", **{name: values[::-1] for name, values in archive.items()})
+    assert call(command, "runs/vae") == 2
+    assert "RUN runs/vae was made with other data: --data blobs.npz has changed since" in capsys.readouterr().err
+    assert not list(Path().glob("*.csv")) and not list(Path().glob("codes*"))
+    # As data of the user's own they are taken.
+    assert call(command, "runs/vae", "blobs.npz", "--output", "own.csv") == 0

@@ -346,3 +346,12 @@ def test_a_folder_that_is_removed_under_its_run_is_a_fault_of_the_machine(tmp_pa
     folder.unlock()
     with pytest.raises(ValueError, match=r"must be the folder of a run, got .*run: it has no config.json"):
         folder.config()
+
+
+def test_a_configuration_that_is_written_again_keeps_the_time_when_the_run_was_begun(folder):
+    folder.create(CONFIG)
+    path = folder.path / "config.json"
+    os.utime(path, (1_000_000_000, 1_000_000_000))
+    folder.keep_config(CONFIG | {"epochs": 9}, {})
+    assert folder.config()["epochs"] == 9
+    assert path.stat().st_mtime == 1_000_000_000

@@ -1,8 +1,13 @@
+import os
+import signal
+
+import jax
 import pytest
 
 from vae_jax.runs import VAE, Settings
 from vae_jax.runs.config import as_command, run_config
-from vae_jax.runs.processes import join_processes, mesh_of
+from vae_jax.runs.fitting.signals import Interrupted
+from vae_jax.runs.processes import ending_together, join_processes, mesh_of
 
 
 @pytest.mark.parametrize(
@@ -42,3 +47,18 @@ def test_devices_and_processes_are_no_part_of_what_a_run_computes():
     settings = Settings(devices=4, distributed=True, coordinator="h:1", num_processes=2, process_id=1)
     assert run_config(VAE, settings) == run_config(VAE, Settings())
     assert as_command(VAE, settings) == "vae-jax train vae"
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(KeyboardInterrupt(), 130), (Interrupted(signal.SIGTERM), 143), (SystemExit(2), 2), (RuntimeError("a fault"), 1)],
+    ids=["Ctrl-C", "SIGTERM", "bad input", "a fault"],
+)
+def test_one_of_several_processes_ends_at_once_with_the_exit_code_of_its_error(monkeypatch, capsys, error, code):
+    ended = []
+    monkeypatch.setattr(jax.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(os, "_exit", ended.append)
+    with ending_together():
+        raise error
+    assert ended == [code]
+    assert ("this process of the run has failed (a fault)" in capsys.readouterr().err) == (code == 1)

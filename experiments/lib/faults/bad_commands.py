@@ -167,6 +167,8 @@ BAD_COMMANDS: list[BadCommand] = [
         ("--ais-chains 0", "--ais-chains must be at least 1, got 0"),
         (f"--ais-temperatures {_HUGE}", "--ais-temperatures must be at most 10,000,000"),
         ("--seed 7", "--seed must be one of the seeds of RUN"),
+        ("--points 200", "--points is a flag of --metrics disentanglement: leave it out, or give that"),
+        ("--metrics disentanglement --ais-chains 3", "--ais-chains is of the likelihood, and RUN"),
         ("--metrics disentanglement", "need data with known factors"),
         ("--metrics disentanglement --points 5", "--points must be at least 100, got 5"),
     ),

@@ -247,3 +247,10 @@ def test_of_a_run_of_several_models_the_one_of_the_seed_is_measured(in_runs, cap
     assert open_run(Path("many"))[1].member.seed == 1
     code, _, err = evaluate(capsys, "many", "--seed", "2")
     assert (code, err) == (2, "error: --seed must be one of the seeds of RUN many, 0, 1, got 2\n")
+    # A model that diverged in its first epoch has numbers that are None.
+    first, second = summary["models"]
+    RunFolder(Path("many")).write_summary(summary | {"models": [dict.fromkeys(first) | {"seed": 0}, second]})
+    assert call(partial(main, recipe, ""), *arguments, "--resume") == 0
+    models = summary_of("many")["models"]
+    assert models[0].items() >= {name: first[name] for name in ("seed", "negative_elbo", "rate")}.items()
+    assert models[1]["nll"] == second["nll"]

@@ -35,6 +35,8 @@ def test_several_models_have_their_means_and_standard_deviations():
 def test_likelihoods_by_different_numbers_of_samples_are_not_averaged():
     models = [{"seed": i, "steps": 1, "nll": 90.0 + i, "nll_samples": samples} for i, samples in enumerate((100, 100))]
     assert combined(models)["nll"] == 90.5
+    diverged = {"seed": 2, "steps": 1, "nll": None, "nll_samples": None}
+    assert combined([*models, diverged])["nll"] == 90.5
     models[1]["nll_samples"] = 5000
     assert combined(models)["nll"] is None
 
