@@ -40,8 +40,6 @@ def images(
     """The images of those names as the model sees them, `[N, H, W, C]`, and the labels `[N]` that it is given.
 
     Args:
-      options: options of the command.
-      loaded: the model.
       names: picture files, or numbers of test images.
       argument: name of the argument that gave them, for messages.
 

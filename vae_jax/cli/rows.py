@@ -45,7 +45,6 @@ def prepare_rows(options: OfExamples, output: Path | None, default: str, check: 
     """The model, the data and the file that the options name; nothing is written.
 
     Args:
-      options: options of the command.
       output: file to write.
       default: its name if it is None.
       check: raises ValueError if the model does not suit the options.

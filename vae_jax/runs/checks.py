@@ -32,7 +32,6 @@ def check_saved(recipe: Recipe, settings: Any, place: str) -> None:
     """Checks the choices of settings out of a folder, which may be from elsewhere.
 
     Args:
-      recipe: recipe of the run.
       settings: all of their fields have the right types.
       place: file that holds the settings, for the message.
 

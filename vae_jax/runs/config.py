@@ -29,7 +29,6 @@ def settings_of_run(recipe: Recipe, places: Any, folder: RunFolder) -> Any:
     Args:
       recipe: the one whose run it must be.
       places: settings of that recipe's class; where data and run lie is taken from them.
-      folder: folder of the run.
 
     Raises:
       ValueError: if the folder holds no run, one of another recipe, or one whose fields are not this version's or not

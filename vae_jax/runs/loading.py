@@ -71,7 +71,6 @@ def load_run(
     """The trained model in a run folder, or in a folder that was exported of one.
 
     Args:
-      path: the folder.
       seed: seed of the model to load, of a run of several; None: the one that the report shows.
       weight: weight of the model to load, of a run with a grid of weights; None: the first.
       argument: name of the argument that gave the folder, for messages.

@@ -54,8 +54,6 @@ def build_objective(settings: Any, facts: Facts, warm_up_steps: int = 0, **inste
     """The objective that the settings name, with a linear warm-up of its KL over so many steps.
 
     Args:
-      settings: settings of the run.
-      facts: facts about the run.
       warm_up_steps: 0: no warm-up.
       instead: values in place of those of the settings, which may be traced.
     """

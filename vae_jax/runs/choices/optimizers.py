@@ -126,7 +126,6 @@ def make_optimizer(
     """The optimizer that the settings name, with clipping of the gradient and an average of the weights if they say so.
 
     Args:
-      settings: settings of the run.
       num_steps: training steps of the run, over which the learning rate follows its schedule.
       constant: makes the constant learning rate. A number counts no steps, in the state of the optimizer too.
     """

@@ -61,8 +61,6 @@ def table_with_progress(
     """`encode_table` of all images, or of evenly spaced values of each factor, with a bar.
 
     Args:
-      scorer: model and images.
-      params: parameters of the model.
       sizes: number of values of each factor; None: all.
       name: text of the bar.
     """
@@ -94,7 +92,6 @@ def score_all(prepared: Prepared, diverged: Mapping[int, int]) -> list[dict[str,
     On the way to the last step the scores are those that take seconds, on a coarser grid of factors.
 
     Args:
-      prepared: the run, trained.
       diverged: index of each model that diverged -> the step at which it did; it has no scores from there on.
     """
     settings, folder, scorer, records = prepared.settings, prepared.folder, scorer_of(prepared), []
@@ -124,7 +121,6 @@ def score_again(prepared: Prepared, before: Sequence[Mapping[str, Any]]) -> list
     """The records of all models after the last step, scored by these settings whatever has been scored.
 
     Args:
-      prepared: a finished run.
       before: the records of its summary; models that diverged are not scored.
     """
     settings, scorer, mark = prepared.settings, scorer_of(prepared), prepared.length.marks[-1]

@@ -21,7 +21,6 @@ def restore_if_damaged(folder: RunFolder, upgrade: Upgrade = dict) -> None:
     """Restores a damaged config.json from the last whole checkpoint.
 
     Args:
-      folder: folder of the run.
       upgrade: brings a configuration that an earlier version saved to this version.
 
     Raises:
@@ -52,7 +51,6 @@ def check_versions(folder: RunFolder, accept: bool) -> None:
     """Stops if a run is continued with other versions than it was begun with.
 
     Args:
-      folder: folder of the run.
       accept: whether the run goes on with other versions than it was begun with.
 
     Raises:
@@ -102,7 +100,6 @@ def epochs_to_train(folder: RunFolder, asked: int, patience: int | None, changea
     """Number of epochs that a continued run is to reach.
 
     Args:
-      folder: folder of the run.
       asked: epochs that the user gives now.
       patience: patience of the run.
       changeable: whether nothing in the run but its end depends on the epochs.

@@ -34,7 +34,6 @@ def prepare_evaluation(options: Evaluate, recipe: Recipe | None = None) -> tuple
     """Opens a run with its model and data, and checks all that can be checked; nothing is written.
 
     Args:
-      options: options of the command.
       recipe: RECIPE of a script of the user's own that made the run; None: the recipe of that name.
 
     Raises:
