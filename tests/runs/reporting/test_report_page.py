@@ -57,7 +57,7 @@ def report(tmp_path, *, title="A run", summary=None, config=None, figures=()):
 
 def test_every_figure_is_inside_with_its_exact_bytes_its_size_and_its_words(tmp_path, pngs):
     figures = [
-        ReportFigure("first", "First title", "First caption.", pngs[0].read_bytes()),
+        ReportFigure("first", "First title", "First caption.", pngs[0]),
         ReportFigure("second", "Second title", "Second caption.", pngs[1]),
     ]
     page = Page(report(tmp_path, figures=figures))
@@ -111,7 +111,7 @@ def test_the_key_numbers_come_first_with_their_units(tmp_path):
         "wall_seconds": 312.4,
         "codes_used": 511,
         "versions": {"jax": "0.10.1"},
-        "command": ["python", "-m", "experiments.vae", "--seed", "0"],
+        "command": "python -m experiments.vae --seed 0",
     }
     text = Page(report(tmp_path, summary=summary, config={"model": {"latent": 20}, "seed": 0, "empty": {}})).text
     expected = [
@@ -202,8 +202,10 @@ def test_wrong_figures_are_refused(tmp_path, pngs):
     twice = [ReportFigure("same", "A", "B", pngs[0])] * 2
     with pytest.raises(ValueError, match=r"figures must have a name each.*same"):
         report(tmp_path, figures=twice)
+    gif = tmp_path / "bad.gif"
+    gif.write_bytes(b"GIF89a" + bytes(40))
     with pytest.raises(ValueError, match="'bad' must be a PNG"):
-        report(tmp_path, figures=[ReportFigure("bad", "A", "B", b"GIF89a" + bytes(40))])
+        report(tmp_path, figures=[ReportFigure("bad", "A", "B", gif)])
     with pytest.raises(FileNotFoundError):
         report(tmp_path, figures=[ReportFigure("gone", "A", "B", tmp_path / "gone.png")])
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import numbers
-import os
 import struct
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -35,16 +34,16 @@ _STATED = ("experiment", "data", "seeds", "seed", "steps", "device", "command", 
 
 
 class ReportFigure(NamedTuple):
-    """A figure of a report: `name` (a unique file stem), `title`, `caption` (how to read it), the PNG or its path."""
+    """A figure of a report: `name` (a unique file stem), `title`, `caption` (how to read it), the path of the PNG."""
 
     name: str
     title: str
     caption: str
-    png: bytes | str | os.PathLike[str]
+    png: Path
 
 
 def write_report(
-    path: str | os.PathLike[str],
+    path: Path,
     *,
     title: str,
     summary: Mapping[str, Any],
@@ -60,7 +59,7 @@ def write_report(
         of each. "<key>_standard_error", or of several models "<key>_standard_deviation", goes
         beside its number. In the first line: "experiment", "data", "seed" or "seeds", "steps", "device". As a table:
         "models", a mapping for each of several, of which the figures show that of "shown_seed". Below, as sentences:
-        the NOTES. At the end: "command" (a string or a list of arguments), "versions" (a mapping), and everything that
+        the NOTES. At the end: "command", "versions" (a mapping), and everything that
         is not named here and not DRAWN.
       config: the settings; nested mappings become dotted names.
       figures: in reading order; the pictures go into the file.
@@ -76,8 +75,6 @@ def write_report(
     links = "".join(f'<a href="#{_escape(each.name)}">{_escape(each.title)}</a>' for each in figures)
     statement = _statement(summary)
     command = summary.get("command")
-    if isinstance(command, Sequence) and not isinstance(command, str):
-        command = " ".join(map(str, command))
     page = "".join(
         [
             '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n',
@@ -105,7 +102,7 @@ def write_report(
             "</main>\n</body>\n</html>\n",
         ]
     )
-    write_atomically(Path(path), page.encode())
+    write_atomically(path, page.encode())
 
 
 def _is_numeric(value: object) -> bool:
@@ -144,11 +141,9 @@ def _statement(summary: Mapping[str, Any]) -> str:
     run = " on ".join(str(summary[key]) for key in ("experiment", "data") if summary.get(key) is not None)
     parts = [run] if run else []
     seeds = summary.get("seeds", summary.get("seed"))
-    if isinstance(seeds, Sequence) and not isinstance(seeds, str):
-        parts.append(f"{'seed' if len(seeds) == 1 else 'seeds'} {', '.join(map(str, seeds))}")
-    elif seeds is not None:
-        counted = "seeds" in summary
-        parts.append(f"{seeds} {'seed' if seeds == 1 else 'seeds'}" if counted else f"seed {seeds}")
+    if seeds is not None:
+        several = seeds if isinstance(seeds, list) else [seeds]
+        parts.append(f"{'seed' if len(several) == 1 else 'seeds'} {', '.join(map(str, several))}")
     if summary.get("steps") is not None:
         steps = summary["steps"]
         parts.append(f"{steps:,} training steps" if isinstance(steps, numbers.Integral) else f"{steps} training steps")
@@ -199,7 +194,7 @@ def _cell(model: Mapping[str, Any], key: str) -> str:
 
 
 def _section(figure: ReportFigure) -> str:
-    png = figure.png if isinstance(figure.png, bytes) else Path(figure.png).read_bytes()
+    png = figure.png.read_bytes()
     if not png.startswith(PNG_SIGNATURE) or len(png) < 24:
         raise ValueError(f"figures: {figure.name!r} must be a PNG, got {len(png)} bytes that start with {png[:8]!r}")
     width, height = (round(pixels * 96 / DPI) for pixels in struct.unpack(">II", png[16:24]))  # CSS pixels
