@@ -10,10 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from vae_jax.cli.options import Score
-from vae_jax.cli.rows import prepare_rows, rows_of, write_rows
+from vae_jax.cli.rows import prepare_rows, write_rows
 from vae_jax.evaluation import ImportanceSampled, ScoredExamples, importance_warning
 from vae_jax.evaluation._each import encoded_at, scored_at
 from vae_jax.row_files import Rows
+from vae_jax.runs.each_example import computed
 from vae_jax.runs.images.problem import with_labels
 from vae_jax.runs.loading import Loaded
 from vae_jax.runs.progress import say
@@ -27,7 +28,7 @@ def prepare_score(options: Score) -> Callable[[], None]:
 
     def write() -> None:
         kept: list[ImportanceSampled] = []
-        rows = _rows(rows_of(work, compute, "scoring"), kept)
+        rows = _rows(computed(work.part, compute, "scoring"), kept)
         write_rows(work, _sorted(rows) if options.sort else (row for row, _ in rows), "scores")
         if kept:
             whole = jax.tree.map(lambda *parts: np.concatenate(parts), *kept)
