@@ -82,6 +82,14 @@ def unfinished_without_rows():
             "config.json: likelihood must be what the run was trained with, got 'auto'",
         ),
         (
+            lambda: spoil(None, batch_size=None),
+            "config.json: batch_size must be what the run was trained with, got None",
+        ),
+        (
+            lambda: spoil(None, image_shape=[8, 8]),
+            "RUN vae: config.json must hold the image_shape [H, W, 1 or 3]",
+        ),
+        (
             lambda: spoil(None, prior="transformer"),
             "RUN vae: config.json: --prior transformer does not go with vae: give one of normal, mixture, vamp, fitted",
         ),
@@ -111,6 +119,8 @@ def unfinished_without_rows():
         "or None",
         "one of",
         "open choice",
+        "open size",
+        "image shape",
         "of the recipe",
         "version",
         "format",

@@ -132,9 +132,9 @@ WRONG_CONFIGS = {
     "no config": ({}, "was made by experiment None, which is not a recipe of vae_jax"),
     "one without its images": (
         {name: value for name, value in CONFIG.items() if name != "image_shape"},
-        "config for .*: config.json must hold the image_shape of its model",
+        "config for .*: config.json must hold the image_shape \\[H, W, 1 or 3\\]",
     ),
-    "images of no size": (CONFIG | {"image_shape": [0, 8, 1]}, "must hold the image_shape of its model"),
+    "images of no size": (CONFIG | {"image_shape": [0, 8, 1]}, "must hold the image_shape"),
     "no number of labels": (CONFIG | {"condition": "labels"}, "must hold for num_classes a whole number from 2"),
     "a field less": ({name: CONFIG[name] for name in CONFIG if name != "hidden"}, r"fields that differ: hidden\)"),
     "a field of another type": (CONFIG | {"latent_dim": "2"}, "must hold for latent_dim a value of the type int"),

@@ -36,7 +36,7 @@ def check_saved(recipe: Recipe, settings: Any, place: str) -> None:
       place: file that holds the settings, for the message.
 
     Raises:
-      ValueError: a choice is not one of the recipe or was never made, or two do not go together.
+      ValueError: a choice is not one of the recipe, or two do not go together, or one was left to the data.
     """
     open_ones = [axis.setting for axis in recipe.axes if getattr(settings, axis.setting) == "auto"]
     if open_ones:

@@ -149,8 +149,8 @@ class RunFolder:
         """
         shape = self._checked().get("image_shape")
         sizes = shape if isinstance(shape, list) and all(type(n) is int and n > 0 for n in shape) else []
-        if not sizes or math.prod(sizes) > _MOST_PIXELS:
-            wanted = f"config.json must hold the image_shape of its model, of at most {_MOST_PIXELS:,} numbers"
+        if len(sizes) != 3 or sizes[-1] not in (1, 3) or math.prod(sizes) > _MOST_PIXELS:
+            wanted = f"config.json must hold the image_shape [H, W, 1 or 3] of at most {_MOST_PIXELS:,} numbers"
             raise ValueError(f"{self}: {wanted}, got {shape}")
         return tuple(sizes)
 
@@ -181,7 +181,7 @@ class RunFolder:
         config = self._read(self._config_path)
         if (number := config.get("format")) not in READABLE:
             made = "a newer" if isinstance(number, int) and number > FORMAT else "another"
-            fault = f"was made by {made} version of vae_jax (format {number} of its folder; this one reads {FORMAT})"
+            fault = f"was made by {made} version of vae_jax (format {number!r} of its folder; this one reads {FORMAT})"
             raise ValueError(f"{self} {fault}: use the version that made it")
         if config["format"] > 2 and not self._has_checksums():
             raise self._damaged(f"{CHECKSUMS} is missing")

@@ -98,6 +98,8 @@ def load_run(
             model = recipe.second_stage.whole(own, model)
         params = exported_params(folder, model)
     else:
+        if getattr(settings, "batch_size", 0) is None:
+            raise ValueError(f"{folder}: config.json: batch_size must be what the run was trained with, got None")
         length = recipe.kind.length(settings)
         of_all = load_members(recipe, settings, model, folder, length, "unfinished" in summary)
         params = of_all[members.index(member)]

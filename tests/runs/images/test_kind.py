@@ -88,6 +88,11 @@ def test_resolving_again_changes_nothing():
             {"binarization": "dynamic", "likelihood": "logistic"},
             "--binarization dynamic does not go with --likelihood logistic",
         ),
+        (
+            {"batch_size": 1, "objective": "factor"},
+            "--batch-size must be at least 2 with --objective factor, which comp",
+        ),
+        ({"batch_size": 1, "objective": "wae"}, "--batch-size must be at least 2 with --objective wae, which compares"),
         ({"validation_size": 50}, r"--validation-size must be between 1 and 49 \(train has 50\), got 50"),
         ({"batch_size": 46}, r"--batch-size 46 is larger than the 45 training images \(50 less 5 for validation\)"),
     ],

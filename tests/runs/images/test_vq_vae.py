@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from runs.commands import SCRIPTS, command, contents, lines_of, numbers_of
+from runs.finished_runs import evaluate
 from vae_jax.checksums import write_recorded
 from vae_jax.models._codes import sequence_of
 from vae_jax.models.code_priors._with_code_prior import levels_of
@@ -92,6 +93,9 @@ def test_another_prior_is_trained_found_again_and_says_what_it_knows(name, monke
         assert summary["bits_per_code"] is summary["bits_per_dim"] is summary["negative_elbo"] is None
         assert "validation/masked_bits_per_code" in metrics
         assert "validation/bits_per_code" not in metrics
+        code, _, err = evaluate(capsys, "run")
+        assert code == 2
+        assert "RUN run: the prior of its model must have a density" in err and "give --nll-samples 0" in err
     else:
         assert 0 < summary["bits_per_code"] < 2.5
         np.testing.assert_allclose(summary["negative_elbo"], summary["rate"] + summary["distortion"], rtol=1e-5)

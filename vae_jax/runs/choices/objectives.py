@@ -42,6 +42,7 @@ class ObjectiveChoice(Choice):
     either_kl: bool = False  # whether it takes the KL in closed form if there is one, and by the draw of z otherwise
     weighs: str = ""  # term that its weight weighs
     by_length: bool = False  # whether the loss of a step depends on how many steps the run has
+    least_batch: int = 1  # examples of a batch that it compares with one another
     in_pairs: bool = False  # whether it is trained on pairs of examples that share some of their factors
 
     @property
@@ -195,6 +196,7 @@ OBJECTIVES = Axis(
         posteriors=_FULL,
         priors=_TRAINED,
         weighs="the total correlation",
+        least_batch=2,
     ),
     _row(
         "factor",
@@ -207,6 +209,7 @@ OBJECTIVES = Axis(
         # Rate and decays of the paper, appendix A.
         optimizer=lambda own: partitioned(own, {"discriminator": optax.adam(1e-4, b1=0.5, b2=0.9)}),
         weighs="the total correlation",
+        least_batch=2,
     ),
     _row(
         "dip_i",
@@ -233,6 +236,7 @@ OBJECTIVES = Axis(
         objectives.info_vae_loss,
         priors=_TRAINED,
         weighs="the MMD between codes and prior",
+        least_batch=2,
     ),
     _row(
         "wae",
@@ -240,6 +244,7 @@ OBJECTIVES = Axis(
         "Wasserstein autoencoder: MMD between codes and prior instead of the KL",
         objectives.wae_mmd_loss,
         weighs="the MMD between codes and prior",
+        least_batch=2,
     ),
     _row(
         "ada_gvae",

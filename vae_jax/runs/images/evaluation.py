@@ -50,6 +50,12 @@ def prepare_evaluation(options: Evaluate, recipe: Recipe | None = None) -> tuple
         "without one there is neither a likelihood nor a rate; give a run whose posterior has one, such as of "
         "experiments.vae",
     )
+    if options.nll_samples:
+        require_density(
+            f"RUN {options.run}: the prior of its model",
+            lambda: _first(prepared, trained)[0].prior(trained.params),
+            "without one there is no likelihood to measure; give --nll-samples 0",
+        )
     if options.ais_images and not _has_real_code(prepared, trained):
         raise ValueError(f"--ais-images needs a z of real numbers, which RUN {options.run} has not: leave it out")
     return prepared, trained

@@ -61,6 +61,11 @@ def resolve(settings: AnySettings, images: Images | ImageStream) -> Any:
             batch_size = max(training - training % (settings.microbatches * (settings.devices or 1)), 1)
     if batch_size > training:
         raise ValueError(f"--batch-size {batch_size} is larger than the {training} training images ({words})")
+    if isinstance(settings, Loss) and batch_size < (least := OBJECTIVES.of(settings).least_batch):
+        raise ValueError(
+            f"--batch-size must be at least {least} with --objective {settings.objective}, which compares the examples "
+            f"of a batch, got {batch_size}"
+        )
     steps = settings.epochs * steps_per_epoch(training, batch_size)
     if steps > MOST_STEPS:
         most = MOST_STEPS * settings.epochs // steps
