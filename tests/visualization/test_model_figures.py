@@ -78,6 +78,13 @@ def test_a_model_gets_the_figures_that_it_has_a_meaning_for(model, means, kl, ex
     assert names(model, means, kl) == ["training_curves", *expected]
 
 
+def test_the_mean_of_a_single_image_is_not_scattered():
+    model = mlp_vae(SHAPE, 3, (8,))
+    subject = Subject(model, some_params(model), XS[:1], None, np.ones((1, 3)), np.ones(3), HISTORY)
+    drawn = [captioned.name for captioned in model_figures(subject, jax.random.key(1))]
+    assert "reconstructions" in drawn and "posterior_means" not in drawn
+
+
 def test_a_prior_of_several_axes_is_not_traversed():
     model = VAE(
         lambda key: {},

@@ -117,7 +117,7 @@ def model_figures(subject: Subject, key: jax.Array) -> Iterator[Captioned]:
             "they are the rate.",
             kl_bars(subject.kl_per_dimension),
         )
-    if subject.posterior_means is not None:
+    if subject.posterior_means is not None and len(subject.posterior_means) > 1:  # a single point shows nothing
         yield _scatter(subject)
     if prior is not None and values is not None and len(values) == 2 and hasattr(prior, "from_standard_normal"):
         yield _manifold(subject, prior)
