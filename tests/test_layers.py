@@ -191,7 +191,7 @@ def origins(root):
     for file, path in files.items():
         package = file.split(".") if path.name == "__init__.py" else file.split(".")[:-1]
         names = {name for name in eager_names(path, package) if name.split(".")[0] == "vae_jax"}
-        # Of `from a.b import c` the name a.b says no more than a.b.c does.
+        # `from a.b import c` gives the names a.b and a.b.c, and the longer one is enough.
         names -= {name for name in names if any(other.startswith(f"{name}.") for other in names)}
         graph[file] = {found for name in names for found in trace(name)} - {file, "vae_jax"}
     return graph
@@ -290,7 +290,7 @@ def test_a_planted_violation_is_found(tmp_path, file, text, expected):
             {"_a": "from ._b import f", "_b": "def f():\n    from . import _c", "_c": "import vae_jax.training._a"},
             "training._c imports vae_jax.training._a",
         ),
-        # By name: the package itself is not yet there, and neither is what it has the name from.
+        # A circle through a name that a package re-exports: the package is only half imported when it is used.
         ({"_a": "from vae_jax.training import fit", "__init__": "from vae_jax.training._a import fit"}, "__init__"),
         (
             {"_a": "from vae_jax.models import f", "../models/__init__": "from vae_jax.models._m import f",

@@ -34,9 +34,10 @@ class Likelihood(NamedTuple):
     output_shape: Callable[[Any], Any]  # (shape of an example, or a tree of shapes) -> that of the decoder's outputs
     distribution: Callable[[Any], Distribution]  # (outputs) -> p(x | z)
     initial_outputs: Callable[[Any], Any]  # (the data mean, of an example's shape) -> outputs
-    # Of 8-bit pixels, 1: p(x | z) is their probability; 256: it is a density of dequantized pixels; None: neither.
+    # For bits per dimension of 8-bit pixels. 1: p(x | z) is the probability of the pixels themselves. 256: it is a
+    # density of dequantized pixels. None: bits per dimension are not defined.
     levels: int | None = None
-    values: str = ""  # the values that p(x | z) is of, for help texts
+    values: str = ""  # words for help texts: the values that x may have
 
 
 def per_element(num_outputs: int) -> Callable[[Sequence[int]], tuple[int, ...]]:

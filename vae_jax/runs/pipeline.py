@@ -23,7 +23,8 @@ from vae_jax.training.distributed import is_writer
 def run(prepared: Prepared) -> dict[str, Any]:
     """Trains, measures, draws the figures and writes the report; returns the summary.
 
-    Of several processes the first does what follows the training, on its first device; the others return an empty one.
+    If several processes train, the first of them does all that follows, on its first device; the others return an empty
+    summary.
     """
     try:
         return _run(prepared)

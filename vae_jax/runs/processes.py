@@ -36,9 +36,9 @@ def check_same(config: Mapping[str, Any]) -> None:
 def ending_together(advice: str = "") -> Iterator[None]:
     """Ends this process at once if its work fails, and with it the other processes of the run.
 
-    By itself a process that fails would wait for the others at its exit, and they for it in their next sum. If
-    another has ended, the line on stderr says so; any other error leaves its traceback. The exit code is 1, or what
-    SystemExit and KeyboardInterrupt mean. A process that has joined no others is left alone.
+    Without this, a process that fails waits for the others at its exit, while they wait for it in their next sum. The
+    line on stderr says if another process has ended; any other error leaves its traceback. The exit code is 1, or that
+    of SystemExit, Ctrl-C or SIGTERM. A process that has joined no others just raises its error.
 
     Args:
       advice: advice to the user, for that line.

@@ -17,7 +17,7 @@ from vae_jax.training import Row
 
 # Used if the environment says nothing else.
 _ENVIRONMENT = {
-    # By default MLflow waits minutes for a server, and training would stand still for as long.
+    # MLflow's own defaults wait minutes for a server, and training would stand still meanwhile.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "7",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",

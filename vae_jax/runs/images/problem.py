@@ -114,7 +114,7 @@ def make_problem(settings: AnySettings, images: Images | ImageStream) -> Problem
     binarization, (prepare, prepare_raw) = BINARIZATIONS.of(settings), _preparations(settings)
     train, validation, test = images.train, images.validation, images.test
     if binarization.prepare is not None:
-        # The same test bits for static and dynamic, so that the two can be compared.
+        # Static and dynamic binarization share these test bits, so that their numbers can be compared.
         test = data.static_binarization(test, BITS_SEED + 1)
     if binarization.once and isinstance(train, np.ndarray):  # of no stream: that is refused
         train = data.static_binarization(train, BITS_SEED)
