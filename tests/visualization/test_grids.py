@@ -156,3 +156,10 @@ GOOD = levels(2, 2)
 def test_a_wrong_argument_is_named(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize("shape", [(40, 1), (144, 1), (1, 144)])
+def test_a_figure_of_very_tall_or_wide_images_has_the_size_of_any_other(shape):
+    images = np.zeros((96, *shape, 1), np.float32)
+    assert max(image_grid(images).get_size_inches()) < 20
+    assert max(reconstructions(images[:24], images[:24]).get_size_inches()) < 20

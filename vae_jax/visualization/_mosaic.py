@@ -15,6 +15,7 @@ from vae_jax.visualization._style import DPI, FAINT, fit_canvas
 
 FULL_WIDTH = 7.0  # inches that a full row of tiles aims at
 LARGEST_TILE = 1.2  # inches, so that a few tiles do not become posters
+TALLEST_TILE = 3.0  # heights of a tile in widths of a full tile: taller images are drawn narrower
 CHARACTER = 0.64 / 72  # inches per point of font size: the width of a digit of DejaVu Sans
 
 
@@ -76,6 +77,7 @@ def draw_mosaic(tiles: NDArray[np.float32], row_gaps: Sequence[int], column_gaps
 
     # Whole pixels per source pixel: with nearest interpolation any other scale draws some pixels wider than others.
     target = min(LARGEST_TILE, FULL_WIDTH / columns) * DPI
+    target *= min(1.0, TALLEST_TILE * width / height)
     scale = float(round(target / width)) or target / width
     total_width, total_height = canvas.shape[1] * scale / DPI, canvas.shape[0] * scale / DPI
 
