@@ -22,7 +22,12 @@ _OF_SCORES = ("points", "dci_points")
 
 def prepare_evaluate(options: Evaluate) -> Callable[[], None]:
     folder = RunFolder(options.run, "RUN")
-    scores = options.metrics == "disentanglement" or recipe_of(folder).kind.rescore is not None
+    of_grid = recipe_of(folder).kind.rescore is not None
+    if of_grid and options.metrics == "likelihood":
+        raise ValueError(
+            f"--metrics likelihood: {folder} has no test images, only images of known factors: leave it out"
+        )
+    scores = of_grid or options.metrics == "disentanglement"
     _check_used(options, scores)
     finished = folder.summary() is not None
     if finished:

@@ -60,8 +60,9 @@ class Evaluate(WithData):
     """temperatures of annealed importance sampling; more are slower, and the bounds are tighter"""
     ais_start: Literal["posterior", "prior"] = "posterior"
     """distribution that the chains start from; take the prior if the posterior is far too narrow"""
-    metrics: Literal["likelihood", "disentanglement"] = "likelihood"
-    """likelihood: all of the above; disentanglement: scores against the known factors of the data, instead"""
+    metrics: Literal["likelihood", "disentanglement"] | None = None
+    """likelihood: all of the above; disentanglement: scores against the known factors of the data, instead (default:
+    likelihood, and for a run with a grid of weights disentanglement)"""
     points: int = 10_000
     """with --metrics disentanglement: images, or votes, to fit each score to; half as many more test it"""
     dci_points: int | None = None

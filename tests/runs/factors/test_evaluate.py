@@ -23,6 +23,11 @@ from vae_jax.runs.keys import keys_of
 @pytest.mark.parametrize("metrics", ["", " --metrics disentanglement"])
 def test_evaluate_scores_a_finished_run_again_with_other_numbers(metrics, finished, monkeypatch, capsys):
     prepared, summary = finished
+    monkeypatch.setattr("sys.argv", f"vae-jax evaluate {prepared.folder.path} --metrics likelihood".split())
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    assert stop.value.code == 2
+    assert "error: --metrics likelihood: RUN " in capsys.readouterr().err
     points = 120
     words = f"vae-jax evaluate {prepared.folder.path}{metrics} --points {points} --dci-points 100"
     monkeypatch.setattr("sys.argv", words.split())
