@@ -209,8 +209,9 @@ def _reconstructions(subject: Subject) -> Captioned:
     return Captioned(
         "reconstructions",
         "Reconstructions",
-        "Test images over the decoder's mean at their code, the mean of their posterior (of several stochastic layers, "
-        "one layer's given the other's)." + ("" if contexts is None else " The model is given the label of each."),
+        "Test images, and below each the decoder's mean at its code, which is the mean of its posterior. With several "
+        "stochastic layers, each layer takes the mean of the one before it."
+        + ("" if contexts is None else " The model is given the label of each."),
         reconstructions(shown, rebuilt),
     )
 

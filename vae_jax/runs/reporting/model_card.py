@@ -69,7 +69,7 @@ image = vae_jax.sample(model, params, jax.random.key(0){with_label})
 def _numbers(summary: Mapping[str, Any]) -> str:
     """The table of numbers (a column, or one for each weight), what they are measured on, and cautions."""
     models, by_weight = listed(summary.get("models")), mapping(summary.get("over_seeds"))
-    said = [f"On the {as_markdown(summary['test_images'])} test images."] if "test_images" in summary else []
+    said = [f"On the {as_markdown(text_of(summary, 'test_images'))} test images."] if "test_images" in summary else []
     if by_weight:
         header = ("number", *(f"weight {weight}" for weight in by_weight))
         medians = {
