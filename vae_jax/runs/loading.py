@@ -90,6 +90,8 @@ def load_run(
     settings, problem = without_data(recipe, folder)
     model = recipe.model(settings, problem)
     members = recipe.kind.members(settings)
+    if not members:
+        raise ValueError(f"{folder}: config.json must hold the weights that the run was trained with, got none")
     member = _chosen(folder, members, summary, seed, weight)
     own = recipe.kind.alone(settings, member)
     if folder.params.exists():
@@ -273,7 +275,8 @@ def _chosen(
             f"--seed must be one of the seeds of {folder}, {', '.join(str(m.seed) for m in members)}, got {seed}"
         )
     have = ", ".join(f"weight {m.weight:g} seed {m.seed}" for m in members)
-    raise ValueError(f"--seed {seed} and --weight {weight} must be those of a model of {folder} ({have})")
+    asked = " and ".join(f"--{name} {v}" for name, v in (("seed", seed), ("weight", weight)) if v is not None)
+    raise ValueError(f"{asked} must be of a model of {folder} ({have})")
 
 
 def recipe_of(folder: RunFolder, recipe: Recipe | None = None) -> Recipe:

@@ -110,8 +110,14 @@ def test_each_model_of_a_run_is_loaded_by_its_weight_and_seed_and_exported(finis
     export_run(loaded, "safetensors", tmp_path / "out")
     again = load_run(tmp_path / "out")
     jax.tree.map(np.testing.assert_array_equal, again.params, expected)
-    with pytest.raises(ValueError, match=r"--seed None and --weight 3.0 must be those of a model .*\(weight 1 seed"):
+    with pytest.raises(ValueError, match=r"^--weight 3.0 must be of a model of .*\(weight 1 seed"):
         load_run(prepared.folder.path, weight=3.0)
+    # An export that somebody has changed, from a hub that keeps no manifest.
+    (tmp_path / "out" / "manifest.json").unlink()
+    config = json.loads((tmp_path / "out" / "config.json").read_text())
+    (tmp_path / "out" / "config.json").write_text(json.dumps(config | {"betas": []}))
+    with pytest.raises(ValueError, match=r"config.json must hold the weights that the run was trained with, got none"):
+        load_run(tmp_path / "out")
 
     images = images_of(loaded)
     assert images.pixels.shape == (384, 16, 16, 1) and set(images.labels) == {0, 1, 2}
