@@ -1,4 +1,4 @@
-"""log p(x) of binarised MNIST: tables 1 of Burda et al. (arXiv:1509.00519) and Tomczak & Welling (arXiv:1705.07120).
+"""log p(x) of binarized MNIST: tables 1 of Burda et al. (arXiv:1509.00519) and Tomczak & Welling (arXiv:1705.07120).
 
     python -m experiments.burda vae --stages 7 --batch-size 100
 

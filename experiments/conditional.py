@@ -71,7 +71,7 @@ def check(options: Options) -> None:
         raise ValueError(f"--seeds must be one or more different numbers, got {options.seeds}")
 
 
-def trained(options: Options, seed: int, name: str, condition: Literal["none", "labels"]) -> RunFolder:
+def train_run(options: Options, seed: int, name: str, condition: Literal["none", "labels"]) -> RunFolder:
     """The folder of a run that is begun, continued, or found finished with the same settings and data."""
     folder = RunFolder(options.run_dir / f"seed{seed}" / name)
     where: dict[str, Any] = {"data": options.data, "data_dir": options.data_dir, "run_dir": folder.path}
@@ -91,7 +91,7 @@ def trained(options: Options, seed: int, name: str, condition: Literal["none", "
 def measured(options: Options, seed: int) -> dict[str, Any]:
     """Each number of every test image, and the seconds that it took; kept in a file, and found there again."""
     started = time.monotonic()
-    folders = trained(options, seed, "given_label", "labels"), trained(options, seed, "unconditional", "none")
+    folders = train_run(options, seed, "given_label", "labels"), train_run(options, seed, "unconditional", "none")
     sizes = (options.test_images, options.nll_samples, options.ais_images)
     how = [options.data, folders[0].about()["data_fingerprint"], options.epochs, *sizes]
     path = options.run_dir / f"seed{seed}" / "measured.json"

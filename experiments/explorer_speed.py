@@ -31,7 +31,7 @@ from vae_jax.quantizers import ema_vector_quantizer
 from vae_jax.runs import device_name, versions
 
 FRAME = 1000 / 30  # ms: the bar for the models of 28 x 28 digits
-LOADS, GREY, COLOUR = 3, (28, 28, 1), (32, 32, 3)
+LOADS, GRAY, COLOR = 3, (28, 28, 1), (32, 32, 3)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,18 +48,18 @@ class Options:
 
 def quantized(shape: tuple[int, int, int], num_codes: int, likelihood: likelihoods.Likelihood) -> VAE:
     """The VQ-VAE of experiments.vq_vae: channels 32 and 64, two residual layers, a grid of a quarter of the sides."""
-    encoder = residual_encoder(shape, 32, (32, 64), parts=1)
+    encoder = residual_encoder(shape, 32, (32, 64), num_outputs=1)
     decoder = residual_decoder(32, likelihood.output_shape(shape), (32, 64))
     return vq_vae(encoder, decoder, ema_vector_quantizer(num_codes, 32), (shape[0] // 4, shape[1] // 4), likelihood)
 
 
 MODELS = {
-    "MLP, z of 2": (GREY, lambda: mlp_vae(GREY, 2)),
-    "MLP, z of 20": (GREY, lambda: mlp_vae(GREY, 20)),
-    "convolutions, z of 20": (GREY, lambda: conv_vae(GREY, 20)),
-    "convolutions, z of 128, colour": (COLOUR, lambda: conv_vae(COLOUR, 128, likelihood=likelihoods.logistic)),
-    "VQ-VAE, 7 x 7 codes of 32": (GREY, lambda: quantized(GREY, 32, likelihoods.bernoulli)),
-    "VQ-VAE, 8 x 8 codes of 512, colour": (COLOUR, lambda: quantized(COLOUR, 512, likelihoods.logistic)),
+    "MLP, z of 2": (GRAY, lambda: mlp_vae(GRAY, 2)),
+    "MLP, z of 20": (GRAY, lambda: mlp_vae(GRAY, 20)),
+    "convolutions, z of 20": (GRAY, lambda: conv_vae(GRAY, 20)),
+    "convolutions, z of 128, color": (COLOR, lambda: conv_vae(COLOR, 128, likelihood=likelihoods.logistic)),
+    "VQ-VAE, 7 x 7 codes of 32": (GRAY, lambda: quantized(GRAY, 32, likelihoods.bernoulli)),
+    "VQ-VAE, 8 x 8 codes of 512, color": (COLOR, lambda: quantized(COLOR, 512, likelihoods.logistic)),
 }
 
 
@@ -123,7 +123,7 @@ def main(options: Options) -> None:
             found = measure(browser, path, options.seconds)
             frame, load = statistics.median(found["frames"]), statistics.median(found["load"])
             print(f"{name}: frame {frame:.1f} ms, {size:.1f} MB, load {load:.2f} s", file=sys.stderr)
-            claims.append(Claim(f"a frame: {name}", "ms", [frame], at_most=FRAME if shape == GREY else None))
+            claims.append(Claim(f"a frame: {name}", "ms", [frame], at_most=FRAME if shape == GRAY else None))
             loads += [Claim(f"the page: {name}", "MB", [size]), Claim(f"until it can be used: {name}", "s", [load])]
             decode, slowest = statistics.median(found["decodes"]), float(np.percentile(found["frames"], 95))
             details[name] = {"frames": len(found["frames"]), "frame_95_percent": slowest, "decode": decode}

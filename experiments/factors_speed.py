@@ -27,7 +27,7 @@ from experiments.lib.records import Claim, Record, write_record
 from vae_jax.cli.exits import exit_on_bad_input
 from vae_jax.data import FactorData, load_factor_data
 from vae_jax.evaluation.disentanglement import encode_table, measure_disentanglement
-from vae_jax.objectives import beta_vae_loss, on_prepared
+from vae_jax.objectives import beta_vae_loss, with_preprocessing
 from vae_jax.runs import FactorSettings, device_name, versions
 from vae_jax.runs.factors.problem import make_model, make_problem
 from vae_jax.runs.progress import say
@@ -65,7 +65,7 @@ def step_seconds(options: Options) -> dict[str, list[float]]:
     work: dict[str, Callable[[], Any]] = {}
     for name, objective, train in (
         ("rendered", loss, examples),
-        ("in memory", on_prepared(loss, lambda key, batch: batch.astype(jnp.float32)), images),
+        ("in memory", with_preprocessing(loss, lambda key, batch: batch.astype(jnp.float32)), images),
     ):
         epoch = make_train_epoch(make_train_step(model, objective, optimizer), 64, num_steps=options.steps)
         program = jax.jit(lambda state, train, epoch=epoch: epoch(state, key, train)[0])  # which keeps the state

@@ -2,7 +2,7 @@
 
     python -m experiments.flax_example
 
-ReLU, batch 128, Adam 1e-3, 50,000 training images (as many as the binarised MNIST of TFDS has); test negative ELBO,
+ReLU, batch 128, Adam 1e-3, 50,000 training images (as many as the binarized MNIST of TFDS has); test negative ELBO,
 one z an image, after every epoch. The published curve is 119.7 after epoch 1, 103.6 after 10 and about 101.5 after 30,
 on Larochelle's static bits; the bits here are an own draw with stated seeds. Each seed is trained twice: with the
 output bias at zero, as flax has it, which must agree with the published curve; and with the bias at the mean training
@@ -28,7 +28,7 @@ import tyro
 from experiments.lib.records import Claim, Record, write_record
 from vae_jax import data, mlp_vae
 from vae_jax.cli.exits import exit_on_bad_input
-from vae_jax.objectives import negative_elbo, on_prepared
+from vae_jax.objectives import negative_elbo, with_preprocessing
 from vae_jax.runs import device_name, versions
 from vae_jax.training import History, fit
 
@@ -36,7 +36,7 @@ PUBLISHED = {1: 119.7, 10: 103.6, 30: 101.5}
 TRAINING_IMAGES = 50_000
 BITS_SEED = 0
 PROTOCOL = (
-    "MNIST from TFDS, 50,000 of its training images and the 10,000 test images; static binarisation, own draw (seed 0 "
+    "MNIST from TFDS, 50,000 of its training images and the 10,000 test images; static binarization, own draw (seed 0 "
     "for train, 1 for test), not Larochelle's file; ReLU, batch 128, Adam 1e-3; one z an image; the parameters after "
     "the named epoch, nothing chosen on the test images."
 )
@@ -69,7 +69,7 @@ def test_curve(
     # fit chooses a best epoch by its validation images; here the curve on the test images is wanted, and no choice.
     progress = fit(
         model,
-        on_prepared(negative_elbo, data.scale),
+        with_preprocessing(negative_elbo, data.scale),
         optax.adam(1e-3),
         train,
         test,

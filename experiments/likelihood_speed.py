@@ -34,7 +34,7 @@ from vae_jax import VAE, data, gaussian_vae, mlp_vae
 from vae_jax.cli.exits import exit_on_bad_input
 from vae_jax.evaluation import importance_sampling
 from vae_jax.networks import mlp_decoder, mlp_encoder
-from vae_jax.objectives import negative_elbo, on_prepared
+from vae_jax.objectives import negative_elbo, with_preprocessing
 from vae_jax.params import Params
 from vae_jax.runs import device_name, versions
 from vae_jax.training import init_train_state, make_train_epoch, make_train_step
@@ -56,9 +56,9 @@ class Options:
     """where the numbers go"""
 
 
-def trained(model: VAE, images: np.ndarray) -> Params:
+def train_model(model: VAE, images: np.ndarray) -> Params:
     """After one epoch: weights of a usual size, not a good model."""
-    optimizer, objective = optax.adam(1e-3), on_prepared(negative_elbo, data.binarize)
+    optimizer, objective = optax.adam(1e-3), with_preprocessing(negative_elbo, data.binarize)
     step, state = make_train_step(model, objective, optimizer), init_train_state(model, optimizer, jax.random.key(0))
     return make_train_epoch(step, 100)(state, jax.random.key(1), jnp.asarray(images))[0].params
 
@@ -86,7 +86,7 @@ def take_turns(contestants: Mapping[str, Contestant], rounds: int) -> Turns:
 def compare(options: Options, train: np.ndarray, test: jax.Array) -> tuple[Turns, dict[str, Any]]:
     """vae_jax, PyTorch and pythae in turns, on the same weights and images; and what the peers say of themselves."""
     model, num_samples = mlp_vae(IMAGE, 20, (400,)), 1000
-    params, xs = trained(model, train), test[:200]
+    params, xs = train_model(model, train), test[:200]
     arrays = {f"{network}/{layer}": params[network][layer] for network in params for layer in params[network]}
     weights = {f"{layer}/{name}": array for layer, named in arrays.items() for name, array in named.items()}
     with tempfile.NamedTemporaryFile(suffix=".npz") as file:
@@ -123,7 +123,7 @@ def main(options: Options) -> None:
     nlls = [statistics.fmean(values["nll"]) for values in turns.values()]
     decoder = mlp_decoder(50, (*IMAGE, 1), (200, 200), None, jnp.tanh)
     model = gaussian_vae(mlp_encoder(IMAGE, 100, (200, 200), jnp.tanh), decoder, 50)
-    seconds = timed_nll(model, trained(model, images.train), test, 5000)[0]
+    seconds = timed_nll(model, train_model(model, images.train), test, 5000)[0]
     record = Record(
         title=f"Speed of importance sampling, {peers['instructions']}",
         protocol="784-400-20 ReLU, K = 1000 on 200 test images: contestants in turns on the same weights, medians of "

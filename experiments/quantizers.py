@@ -1,12 +1,12 @@
-"""Many quantisers in one network, at equal steps: how many codes they use, what they cost, and what they keep.
+"""Many quantizers in one network, at equal steps: how many codes they use, what they cost, and what they keep.
 
     python -m experiments.quantizers
     python -m experiments.quantizers --only finite_scalar residual --epochs 1 --runs runs/short --record runs/short.json
 
-Every quantiser is a run of experiments.vq_vae in a folder of its own, RUNS/NAME, its prior included; the same command
+Every quantizer is a run of experiments.vq_vae in a folder of its own, RUNS/NAME, its prior included; the same command
 continues what stopped, and trains nothing twice. The record is written anew after each. The network is that of the
 VQ-VAE on CIFAR-10 (van den Oord et al. 2017) with half its channels, D = 64, and 512 codes a place; 512 x 512 of
-residual, which has two codes a place. About five minutes a quantiser on one core.
+residual, which has two codes a place. About five minutes a quantizer on one core.
 """
 
 import dataclasses
@@ -65,7 +65,7 @@ class Options:
     seed: int = 0
     """of everything random"""
     runs: Path = Path("runs/quantizers")
-    """where each quantiser has its run folder"""
+    """where each quantizer has its run folder"""
     record: Path = Path("docs/results/quantizers.json")
     """where the numbers go"""
 
@@ -88,7 +88,7 @@ def settings_of(options: Options, name: str) -> CodeSettings:
     )
 
 
-def trained(settings: CodeSettings) -> dict[str, Any]:
+def train_model(settings: CodeSettings) -> dict[str, Any]:
     """The summary of a run: begun, continued, or found finished."""
     with exit_on_bad_input():
         prepared = prepare(VQ_VAE, settings)
@@ -96,7 +96,7 @@ def trained(settings: CodeSettings) -> dict[str, Any]:
 
 
 def make_record(options: Options, summaries: dict[str, dict[str, Any]]) -> Record:
-    """Of the quantisers that are done."""
+    """Of the quantizers that are done."""
     claims = [
         Claim(f"{name}: {words}", unit, [summary[key]])
         for name, summary in summaries.items()
@@ -112,7 +112,7 @@ def make_record(options: Options, summaries: dict[str, dict[str, Any]]) -> Recor
         f"{first['test_images']:,} test images."
     )
     return Record(
-        title="Quantisers on " + options.data,
+        title="Quantizers on " + options.data,
         protocol=protocol,
         command=shlex.join(["python", "-m", "experiments.quantizers", *sys.argv[1:]]),
         claims=claims,
@@ -130,7 +130,7 @@ def main(options: Options) -> None:
             raise ValueError(f"--only must be of {', '.join(VARIANTS)}, got {' '.join(unknown) or 'none'}")
     summaries: dict[str, dict[str, Any]] = {}
     for name in options.only:
-        summaries[name] = trained(settings_of(options, name))
+        summaries[name] = train_model(settings_of(options, name))
         write_record(options.record, make_record(options, summaries))
     print(json.dumps({name: {key: summary.get(key) for key in MEASURES} for name, summary in summaries.items()}))
 

@@ -26,7 +26,7 @@ from vae_jax.runs import BETA_VAE, Settings, device_name, prepare, run, versions
 from vae_jax.runs.folder import RunFolder
 from vae_jax.visualization import rate_distortion, save_figure
 
-TOLERANCE = 0.25  # nats that two neighbouring models may be out of order by
+TOLERANCE = 0.25  # nats that two neighboring models may be out of order by
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +72,7 @@ def settings_of(options: Options, beta: float, seed: int) -> Settings:
     )
 
 
-def trained(settings: Settings) -> dict[str, Any]:
+def train_model(settings: Settings) -> dict[str, Any]:
     """The summary of a run: begun, continued, or found finished."""
     with exit_on_bad_input():
         prepared = prepare(BETA_VAE, settings)
@@ -80,7 +80,7 @@ def trained(settings: Settings) -> dict[str, Any]:
 
 
 def out_of_order(values: np.ndarray) -> int:
-    """How many neighbours of values that ought to rise fall by more than the tolerance."""
+    """How many neighbors of values that ought to rise fall by more than the tolerance."""
     return int(np.sum(np.diff(values) < -TOLERANCE))
 
 
@@ -95,7 +95,7 @@ def make_record(options: Options, sweeps: list[list[dict[str, Any]]]) -> Record:
         Claim("beta of the lowest test negative ELBO", "", [betas[i] for i in total.argmin(axis=1)]),
         Claim("test negative ELBO at beta = 1", "nats", total[:, one].tolist()),
         Claim("the same, less that of the best beta", "nats", cost.tolist(), at_most=1.0),
-        Claim("neighbouring betas whose rates are out of order", "", [out_of_order(-row) for row in rate], at_most=0),
+        Claim("neighboring betas whose rates are out of order", "", [out_of_order(-row) for row in rate], at_most=0),
         Claim("the same of their distortions", "", [out_of_order(row) for row in distortion], at_most=0),
     ]
     return Record(
@@ -122,7 +122,7 @@ def main(options: Options) -> None:
             raise ValueError(f"--seeds must be one or more different numbers, got {options.seeds}")
     sweeps = []
     for seed in options.seeds:
-        sweeps.append([trained(settings_of(options, beta, seed)) for beta in sorted(options.betas)])
+        sweeps.append([train_model(settings_of(options, beta, seed)) for beta in sorted(options.betas)])
         record = make_record(options, sweeps)
         write_record(options.record, record)
         curve = (np.mean(record.details[name], axis=0) for name in ("rate", "distortion"))

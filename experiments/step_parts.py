@@ -2,7 +2,7 @@
 
     python -m experiments.step_parts
 
-The whole step and its variants take turns, in rounds of 40 steps as one program: pixels as they are (no binarisation),
+The whole step and its variants take turns, in rounds of 40 steps as one program: pixels as they are (no binarization),
 SGD for Adam, a backward pass of the Bernoulli likelihood written by hand; and the matrix products alone. Then the
 convolutional VAE against the same network by XLA's own convolutions. About three minutes on two quiet cores.
 """
@@ -31,7 +31,7 @@ from vae_jax import VAE, Bernoulli, data, init_train_state, make_train_step
 from vae_jax.cli.exits import exit_on_bad_input
 from vae_jax.networks import _convolution_primitives as primitives
 from vae_jax.networks import _native_convolutions as native_convolutions
-from vae_jax.objectives import negative_elbo, on_prepared
+from vae_jax.objectives import negative_elbo, with_preprocessing
 from vae_jax.runs import device_name, versions
 from vae_jax.training import make_train_epoch
 
@@ -59,7 +59,7 @@ def rounds_of(
 ) -> Callable[[], float]:
     """A round: an epoch of the images as one program, its state carried on; gives the loss."""
     optimizer = optax.adam(1e-3) if optimizer is None else optimizer
-    epoch = make_train_epoch(make_train_step(model, on_prepared(negative_elbo, prepare), optimizer), batch)
+    epoch = make_train_epoch(make_train_step(model, with_preprocessing(negative_elbo, prepare), optimizer), batch)
     state, examples = init_train_state(model, optimizer, jax.random.key(0)), jnp.asarray(images)
 
     def round() -> float:
@@ -105,7 +105,7 @@ def main(options: Options) -> None:
     images, of = models.digits(BATCH * STEPS), partial(rounds_of, mlp, models.digits(BATCH * STEPS), BATCH)
     variants = {
         "the whole step": of(),
-        "no binarisation": of(prepare=data.scale),
+        "no binarization": of(prepare=data.scale),
         "SGD for Adam": of(optimizer=optax.sgd(1e-4)),
         "Bernoulli backward by hand": rounds_of(by_hand, images, BATCH),
         "matrix products alone": make_floor(models.mlp_products(BATCH), STEPS),

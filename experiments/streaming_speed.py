@@ -4,7 +4,7 @@
 
 Contestants take turns; medians of --rounds. Reading alone: batches of 128 from MNIST and CIFAR-10 as TFDS stores them
 (PNG in array_record), by one and two threads, from the same pixels decoded once into an .npy file, and from a folder of
-64 x 64 PNG files (MNIST's, each pixel a square). Training: the 784-400-20 VAE, Adam, batch 128, dynamic binarisation,
+64 x 64 PNG files (MNIST's, each pixel a square). Training: the 784-400-20 VAE, Adam, batch 128, dynamic binarization,
 resident and on each of MNIST's two streams; the time includes the reading. Five minutes on two quiet cores.
 """
 
@@ -28,7 +28,7 @@ import tyro
 from experiments.lib.records import Claim, Record, write_record
 from vae_jax import data, mlp_vae
 from vae_jax.cli.exits import exit_on_bad_input
-from vae_jax.objectives import negative_elbo, on_prepared
+from vae_jax.objectives import negative_elbo, with_preprocessing
 from vae_jax.runs import device_name, versions
 from vae_jax.training import init_train_state, make_train_epoch, make_train_step, make_train_stream_epoch
 
@@ -64,7 +64,7 @@ def reading(source: data.ImageSource, steps: int, threads: int) -> float:
 def training(sources: dict[str, data.ImageSource], images: np.ndarray, steps: int) -> dict[str, Contestant]:
     """An epoch of `steps` steps of the MLP VAE, on resident images and on each of the sources."""
     model, optimizer = mlp_vae(images.shape[1:], 20, (400,)), optax.adam(1e-3)
-    step = make_train_step(model, on_prepared(negative_elbo, data.binarize), optimizer)
+    step = make_train_step(model, with_preprocessing(negative_elbo, data.binarize), optimizer)
     resident, streamed = make_train_epoch(step, BATCH_SIZE), make_train_stream_epoch(step, steps)
     on_device = jax.device_put(images[: steps * BATCH_SIZE])
 

@@ -3,9 +3,9 @@
     python -m experiments.vq_curve --seeds 0 1
 
 Its recipe: 40,000 training images, batch 32, 128 channels, 2 residual layers of 32, K = 512 codes of D = 64, moving
-averages with decay 0.99, beta 0.25, Adam 3e-4, x in [-0.5, 0.5]; loss = MSE / variance + the quantiser's,
+averages with decay 0.99, beta 0.25, Adam 3e-4, x in [-0.5, 0.5]; loss = MSE / variance + the quantizer's,
 a mean over components. In nats, summed, that is a Normal of this variance with beta * 3072 / (2 * 4096): the same loss
-times 3072 / 2, which Adam does not see. Published: normalised MSE and perplexity of a batch, means of 100 steps.
+times 3072 / 2, which Adam does not see. Published: normalized MSE and perplexity of a batch, means of 100 steps.
 Where the codebook begins is ours: fitted by k-means to the first images, and codes that nearly nothing uses are moved
 (`--k-means-images 0 --revival 0` leaves out both). About ten minutes a seed on two cores, each trained once.
 """
@@ -30,7 +30,7 @@ from vae_jax.atomic import write_atomically
 from vae_jax.cli.exits import exit_on_bad_input
 from vae_jax.models import likelihoods, vq_vae, with_codes_fitted
 from vae_jax.networks import Network, residual_decoder, residual_encoder
-from vae_jax.objectives import on_prepared, vq_vae_loss
+from vae_jax.objectives import vq_vae_loss, with_preprocessing
 from vae_jax.objectives._batch import Metrics
 from vae_jax.params import Params
 from vae_jax.quantizers import ema_vector_quantizer
@@ -55,7 +55,7 @@ class Options:
     record: Path = Path("docs/results/vq_curve.json")  # the numbers of all seeds
 
 
-def initialised_as_published(decoder: Network) -> Network:
+def initialized_as_published(decoder: Network) -> Network:
     """With half of our deviation: Sonnet divides by all 4 x 4 C inputs, we by the 2 x 2 C that meet in one pixel."""
 
     def init(key: jax.Array) -> Params:
@@ -67,16 +67,16 @@ def initialised_as_published(decoder: Network) -> Network:
 
 
 def train(seed: int, options: Options, images: np.ndarray) -> dict:
-    """The curve of one seed: its normalised MSE and batch perplexity, means of 100 steps each."""
+    """The curve of one seed: its normalized MSE and batch perplexity, means of 100 steps each."""
     steps, quantizer = options.steps, ema_vector_quantizer(512, DIM, COMMITMENT, revival=options.revival)
-    encoder = residual_encoder(IMAGE, DIM, parts=1)
-    decoder = initialised_as_published(residual_decoder(DIM, (*IMAGE, 1)))
+    encoder = residual_encoder(IMAGE, DIM, num_outputs=1)
+    decoder = initialized_as_published(residual_decoder(DIM, (*IMAGE, 1)))
     model = vq_vae(encoder, decoder, quantizer, GRID, likelihoods.fixed_normal(VARIANCE))
     prepare = lambda key, pixels: data.scale(key, pixels) - 0.5
     if options.k_means_images:
         model = with_codes_fitted(model, prepare(jax.random.key(seed), jnp.asarray(images[: options.k_means_images])))
     optimizer = optax.adam(3e-4)
-    step = make_train_step(model, on_prepared(vq_vae_loss, prepare), optimizer)
+    step = make_train_step(model, with_preprocessing(vq_vae_loss, prepare), optimizer)
     init_key, key = jax.random.split(jax.random.key(seed))
     on_device, rng = jnp.asarray(images), np.random.default_rng(seed)
 

@@ -43,11 +43,11 @@ def pictures(cell):
 
 
 def smaller(png):
-    """The same picture with a palette, of fewer greys than anyone tells apart or of 256 colours: half of the bytes."""
+    """The same picture with a palette, of fewer grays than anyone tells apart or of 256 colors: half of the bytes."""
     stream = io.BytesIO()
     picture = Image.open(io.BytesIO(base64.b64decode(png))).convert("RGB")
-    is_grey = ImageChops.difference(picture, picture.convert("L").convert("RGB")).getbbox() is None
-    picture.quantize(64 if is_grey else 256, dither=Image.Dither.NONE).save(stream, "png", optimize=True)
+    is_gray = ImageChops.difference(picture, picture.convert("L").convert("RGB")).getbbox() is None
+    picture.quantize(64 if is_gray else 256, dither=Image.Dither.NONE).save(stream, "png", optimize=True)
     return base64.b64encode(stream.getvalue()).decode()
 
 

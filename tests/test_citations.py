@@ -30,7 +30,7 @@ REQUIRED = {
 }
 # Sources that are no papers: published code, and a derivation.
 OTHER_SOURCES = {
-    "quantizers/_vector.py: the initialiser of DeepMind's published VQ-VAE",
+    "quantizers/_vector.py: the initializer of DeepMind's published VQ-VAE",
     "distributions/_laplace.py: the integral of p log(p / p')",
 }
 
@@ -267,7 +267,7 @@ def test_every_choice_that_a_model_is_made_of_names_its_parts():
 
 
 @pytest.mark.parametrize("name", QUANTIZERS.names)
-def test_the_parts_of_a_quantiser_are_what_builds_it(name):
+def test_the_parts_of_a_quantizer_are_what_builds_it(name):
     quantizer = QUANTIZERS.build(CodeSettings(quantizer=name), 32)
     built_by = {function.__qualname__.split(".")[0].strip("_") for function in quantizer if callable(function)}
     assert built_by & {part.__name__ for part in QUANTIZERS[name].cites}

@@ -123,7 +123,7 @@ def conditional(left):
 def own_objective(left):
     end = left[-1]
     assert falls(validation(left[1]["progress"])) and falls([-x for x in validation(end["by_median"], "elbo")])
-    assert validation(end["centre"], "distance")[-1] < 0.1 * validation(end["free"], "distance")[-1]
+    assert validation(end["center"], "distance")[-1] < 0.1 * validation(end["free"], "distance")[-1]
     assert falls(validation(end["by_schedule"]))
     assert end["losses"][-1] < 0.45 * end["losses"][0]
 

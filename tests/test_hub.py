@@ -176,7 +176,7 @@ def test_the_card_has_a_header_for_the_hub_before_its_text():
     assert card() == header + tags
 
 
-def test_a_licence_is_stated_only_where_one_was_given(hub, run):
+def test_a_license_is_stated_only_where_one_was_given(hub, run):
     push(hub, run)
     first = hub[0].resolve("ada/blobs", "main")
     push(hub, run, license="cc-by-4.0", exist_ok=True)

@@ -42,7 +42,7 @@ def test_the_functions_alone_compute_what_they_say():
     np.testing.assert_allclose(left["losses"], 784 * np.logaddexp(0, -s), rtol=1e-4)
 
 
-def test_the_quantiser_alone_moves_its_codes_to_the_vectors():
+def test_the_quantizer_alone_moves_its_codes_to_the_vectors():
     left = run("ema_vector_quantizer")
     assert left["codes"].value.shape == left["vectors"].shape == left["z"].shape
     before = ((left["codes"].value - left["z"]) ** 2).sum(-1).mean()

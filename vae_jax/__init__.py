@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from vae_jax.models import Conditional as Conditional
     from vae_jax.models import Example as Example
     from vae_jax.models import autoencoder as autoencoder
-    from vae_jax.models import code as code
     from vae_jax.models import conditional as conditional
     from vae_jax.models import conditional_vae as conditional_vae
     from vae_jax.models import conv_vae as conv_vae
@@ -50,6 +49,7 @@ if TYPE_CHECKING:
     from vae_jax.models import great_circle as great_circle
     from vae_jax.models import hierarchical_vae as hierarchical_vae
     from vae_jax.models import interpolate as interpolate
+    from vae_jax.models import latent_code as latent_code
     from vae_jax.models import mlp_vae as mlp_vae
     from vae_jax.models import reconstruct as reconstruct
     from vae_jax.models import sample as sample
@@ -92,9 +92,9 @@ else:
             ),
             "vae_jax.hub": "load_from_hub push_to_hub",
             "vae_jax.models": (
-                "Conditional Example VAE autoencoder code conditional conditional_vae conv_vae decode encode "
-                "gaussian_vae great_circle hierarchical_vae interpolate mlp_vae reconstruct sample straight_line "
-                "traverse vae vq_vae with_mixture_prior with_vamp_prior"
+                "Conditional Example VAE autoencoder conditional conditional_vae conv_vae decode encode "
+                "gaussian_vae great_circle hierarchical_vae interpolate latent_code mlp_vae reconstruct sample "
+                "straight_line traverse vae vq_vae with_mixture_prior with_vamp_prior"
             ),
             "vae_jax.networks": "Network from_linen from_nnx",
             "vae_jax.objectives": (

@@ -138,7 +138,7 @@ def _name(part: Any) -> str:
     if not name or not (module or "").startswith("vae_jax"):
         raise ValueError(
             "citation takes public functions and classes of vae_jax, such as vae_jax.mlp_vae, and paths of run "
-            f"folders, got {name or type(part).__name__}: give what built it; a model or a quantiser does not "
+            f"folders, got {name or type(part).__name__}: give what built it; a model or a quantizer does not "
             "know that"
         )
     if "<locals>" not in getattr(part, "__qualname__", ""):

@@ -1,4 +1,4 @@
-"""Trained models on the Hugging Face Hub: a run's folder up, and a model with its params down."""
+"""TrainedModel models on the Hugging Face Hub: a run's folder up, and a model with its params down."""
 
 from __future__ import annotations
 

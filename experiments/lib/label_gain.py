@@ -7,7 +7,7 @@ import numpy as np
 from vae_jax import evaluation
 from vae_jax.models import Conditional, Example
 from vae_jax.runs.progress import CountDisplay, say
-from vae_jax.runs.recipe import Prepared, Trained
+from vae_jax.runs.recipe import PreparedRun, TrainedModel
 
 # Words of a record for the numbers that it claims.
 CLAIMS = {
@@ -23,9 +23,9 @@ CLAIMS = {
 
 
 def label_gain(
-    prepared: Prepared,
-    family: Trained,
-    twin: Trained,
+    prepared: PreparedRun,
+    family: TrainedModel,
+    twin: TrainedModel,
     key: jax.Array,
     test_images: int,
     nll_samples: int,

@@ -15,7 +15,7 @@ import numpy as np
 from experiments.lib.paper_row import Images, Measuring, Recipe, Row, Variant, claims_of, protocol_of
 from experiments.lib.records import Record, write_record
 from vae_jax.evaluation import measure_vae
-from vae_jax.objectives import on_prepared
+from vae_jax.objectives import with_preprocessing
 from vae_jax.runs.fitting.in_folder import train_in_folder
 from vae_jax.runs.fitting.resume import restore_if_damaged
 from vae_jax.runs.folder import RunFolder, defined
@@ -157,7 +157,7 @@ def _run_in(
             partial(
                 fit,
                 variant.model,
-                on_prepared(variant.objective, prepare),
+                with_preprocessing(variant.objective, prepare),
                 recipe.optimizer,
                 images.train,
                 images.validation,

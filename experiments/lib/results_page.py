@@ -19,7 +19,7 @@ This page holds the results that the project has measured. Every number comes fr
 (`results/*.json`) that the named command wrote; `python -m experiments.render_results` writes the page from them.
 Likelihoods are in nats per image, lower is better; "spread" is the standard deviation over the seeds. A wall time is
 that of the run, whatever else the machine did: the flax example's, the rate-distortion sweep's, the Burda rows' and
-those of the VQ-VAE's curve, of the quantisers and of disentanglement shared two cores with other work, and say
+those of the VQ-VAE's curve, of the quantizers and of disentanglement shared two cores with other work, and say
 nothing of speed. The scores of disentanglement are of a version that drew the images of each step in another order:
 the same command now gives those of other draws. Where the weights of an image have a Pareto k above its limit,
 importance sampling says its likelihood too low, by an amount that no standard error shows: the nll is an upper bound.
@@ -37,7 +37,7 @@ def render(folder: Path, page: Path, readme: Path) -> None:
     with the record NAME.json, where there is one.
     """
     paths = sorted(folder.glob("*.json"))
-    records = told_apart([read_record(path) for path in paths])
+    records = disambiguated([read_record(path) for path in paths])
     pictures = [f"images/{path.stem}.png" for path in paths]
     write_atomically(page, render_page(records, [p if (page.parent / p).exists() else None for p in pictures]))
     for other in page.parent.glob("*.md"):
@@ -64,7 +64,7 @@ def with_claims(text: str, folder: Path) -> str:
     return re.sub(r"(<!-- record: (\w+\.json) -->\n).*?(<!-- end of record -->)", filled, text, flags=re.DOTALL)
 
 
-def told_apart(records: Sequence[Record]) -> list[Record]:
+def disambiguated(records: Sequence[Record]) -> list[Record]:
     """The records, those that share a title with the first part of their protocol in it."""
     count = Counter(record.title for record in records)
     return [

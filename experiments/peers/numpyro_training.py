@@ -3,7 +3,7 @@
     pip install numpyro==0.22.0
 
 Its argument is a .npz file with the images (uint8 `[N, 28, 28, 1]`), the batch size and the first weights. As numpyro's
-VAE example does, a whole epoch is one jitted loop over `svi.update`; shuffling and dynamic binarisation are in it, the
+VAE example does, a whole epoch is one jitted loop over `svi.update`; shuffling and dynamic binarization are in it, the
 KL divergence is in closed form (TraceMeanField_ELBO), and the likelihood takes logits.
 """
 

@@ -98,7 +98,7 @@ def networks(work: str, arrays: Arrays) -> tuple[nn.Module, nn.Module]:
 
 
 class Contestant:
-    """A model, its optimizer, and the loss that it minimises."""
+    """A model, its optimizer, and the loss that it minimizes."""
 
     def __init__(self, work: str, arrays: Arrays, compiled: bool) -> None:
         self.encoder, self.decoder = (net.to(memory_format=torch.channels_last) for net in networks(work, arrays))

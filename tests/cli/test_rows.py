@@ -191,7 +191,7 @@ def test_images_reach_the_model_as_in_its_training(here):
     pixels = load_images("blobs.npz").test[0]
     for settings, expected in (
         ({"binarization": "dynamic"}, binarize),
-        ({"binarization": "static"}, binarize),  # bits, as in training, and not grey
+        ({"binarization": "static"}, binarize),  # bits, as in training, and not gray
         ({"binarization": "none"}, scale),
         ({"binarization": "none", "likelihood": "normal"}, dequantize),
     ):

@@ -79,7 +79,7 @@ def test_every_command_and_recipe_explains_itself(capsys):
     assert [name for name in ("train", *cli.COMMANDS) if name not in text] == []
 
 
-@pytest.mark.parametrize("words", [["train"], ["train", "gan"], ["fly"], ["list", "--colour"], ["sample"], []])
+@pytest.mark.parametrize("words", [["train"], ["train", "gan"], ["fly"], ["list", "--color"], ["sample"], []])
 def test_what_there_is_not_is_refused(capsys, words):
     assert call(*words) == 2
 

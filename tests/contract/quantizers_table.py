@@ -1,4 +1,4 @@
-"""One row for every quantiser, for the checks of `test_quantizers.py`."""
+"""One row for every quantizer, for the checks of `test_quantizers.py`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The contract of quantisers: every row of the table passes the same tests."""
+"""The contract of quantizers: every row of the table passes the same tests."""
 
 import functools
 from types import SimpleNamespace
@@ -61,7 +61,7 @@ def test_quantize_as_a_mapped_program_is_a_python_loop(name):
 
 
 @quantizer_rows
-def test_shapes_types_and_range_of_float32_and_bfloat16_which_is_quantised_as_its_float32(name):
+def test_shapes_types_and_range_of_float32_and_bfloat16_which_is_quantized_as_its_float32(name):
     quantizer, (params, zs) = QUANTIZERS[name], params_and_vectors(name)
     quantize = programs(name).quantize
     short, long = (

@@ -24,7 +24,7 @@ def test_every_public_distribution_has_a_row_of_its_own_class():
 def test_every_public_objective_has_a_row():
     # An objective is a function (model, params, key, batch); a maker of objectives says so in its return annotation.
     # Those that lift or wrap someone else's function are tested in tests/objectives/.
-    lifts = {"code_prior_loss", "on_prepared", "at_step", "negative_bound"}
+    lifts = {"code_prior_loss", "with_preprocessing", "at_step", "negative_bound"}
     functions = {name: value for name, value in vars(objectives).items() if inspect.isfunction(value)}
     public = {
         name

@@ -47,9 +47,9 @@ def test_labels_are_integers_one_an_image():
 
 
 def test_binary_pixels_are_spread_only_where_both_splits_are_binary():
-    binary, grey = np.array([0, 1], np.uint8), np.array([0, 2], np.uint8)
+    binary, gray = np.array([0, 1], np.uint8), np.array([0, 2], np.uint8)
     assert [x.tolist() for x in spread_binary(binary, binary)] == [[0, 255], [0, 255]]
-    assert [x.tolist() for x in spread_binary(binary, grey)] == [[0, 1], [0, 2]]
+    assert [x.tolist() for x in spread_binary(binary, gray)] == [[0, 1], [0, 2]]
 
 
 def test_a_fixed_tenth_is_held_out_with_its_labels():

@@ -80,7 +80,7 @@ def test_the_order_is_a_new_one_each_epoch_and_spread_over_the_whole_data_set():
     np.add.at(cells, (orders // 50, np.broadcast_to(np.arange(total) // 50, orders.shape)), 1)
     chi_square = np.square(cells - cells.mean()).sum() / cells.mean()
     assert abs(chi_square - 361) < 5 * np.sqrt(2 * 361)
-    # Neighbours in the data set are not neighbours in an order: |i - j| of consecutive images averages (n + 1) / 3.
+    # Neighbors in the data set are not neighbors in an order: |i - j| of consecutive images averages (n + 1) / 3.
     steps = np.abs(np.diff(orders, axis=1))
     np.testing.assert_allclose(steps.mean(), (total + 1) / 3, rtol=0.02)
     # Nor is one epoch's order the last one's moved on, nor the next seed's.

@@ -9,7 +9,7 @@ from PIL import Image
 from data.test_tfds_images import image_and_label, image_feature, noise, prepared, write_dataset
 from vae_jax.data import Unreadable, every_example, factors_of, load_digits, load_factor_data
 
-GREY = np.random.RandomState(0).randint(0, 256, (9, 5, 4, 1)).astype(np.uint8)
+GRAY = np.random.RandomState(0).randint(0, 256, (9, 5, 4, 1)).astype(np.uint8)
 COLOR = np.random.RandomState(1).randint(0, 256, (3, 5, 4, 3)).astype(np.uint8)
 
 
@@ -26,7 +26,7 @@ def check(images, pixels, names, labels=None):
         found, own = images.read(places)
         assert found.dtype == np.uint8
         np.testing.assert_array_equal(found, pixels[places])
-        assert images.labelled == (labels is not None)
+        assert images.labeled == (labels is not None)
         if labels is None:
             assert own is None
         else:
@@ -43,58 +43,58 @@ def test_the_digits_are_all_5000_with_their_splits():
 
 
 def test_array_files_have_rows_and_no_tenth_is_held_out(tmp_path):
-    np.save(tmp_path / "a.npy", GREY[..., 0])
-    check(every_example(tmp_path / "a.npy"), GREY, list("012345678"))
-    np.save(tmp_path / "floats.npy", GREY / 255)
-    check(every_example(str(tmp_path / "floats.npy")), GREY, list("012345678"))
-    np.savez(tmp_path / "one.npz", x=GREY, y=np.arange(9), other=np.arange(2))
+    np.save(tmp_path / "a.npy", GRAY[..., 0])
+    check(every_example(tmp_path / "a.npy"), GRAY, list("012345678"))
+    np.save(tmp_path / "floats.npy", GRAY / 255)
+    check(every_example(str(tmp_path / "floats.npy")), GRAY, list("012345678"))
+    np.savez(tmp_path / "one.npz", x=GRAY, y=np.arange(9), other=np.arange(2))
     images = every_example(tmp_path / "one.npz")
-    check(images, GREY, list("012345678"), range(9))
+    check(images, GRAY, list("012345678"), range(9))
     assert images.note == "not used: other"
-    splits = {"train": GREY[:5], "test": GREY[7:], "val": GREY[5:7]}
+    splits = {"train": GRAY[:5], "test": GRAY[7:], "val": GRAY[5:7]}
     names = [f"train:{i}" for i in range(5)] + ["validation:0", "validation:1", "test:0", "test:1"]
     np.savez(tmp_path / "some.npz", **splits, train_labels=np.arange(5))
     images = every_example(tmp_path / "some.npz")
-    check(images, GREY, names)
+    check(images, GRAY, names)
     assert images.note == "labels are left out, for split validation and test has none"
     np.savez(tmp_path / "all.npz", **splits, y_train=range(5), y_val=[5, 6], y_test=[7, 8])
-    check(every_example(tmp_path / "all.npz"), GREY, names, range(9))
+    check(every_example(tmp_path / "all.npz"), GRAY, names, range(9))
 
 
 def test_pixels_of_0_and_1_become_0_and_255(tmp_path):
-    binary = (GREY > 127).astype(np.uint8)
+    binary = (GRAY > 127).astype(np.uint8)
     np.save(tmp_path / "a.npy", binary)
     check(every_example(tmp_path / "a.npy"), 255 * binary, list("012345678"))
 
 
 def test_a_folder_names_each_file(tmp_path):
     folder = tmp_path / "photos"
-    for i, image in enumerate(GREY):
+    for i, image in enumerate(GRAY):
         save(folder / "ab"[i % 2] / f"{i}.png", image)
     order = [0, 2, 4, 6, 8, 1, 3, 5, 7]
     names = [str(folder / "ab"[i % 2] / f"{i}.png") for i in order]
     images = every_example(str(folder))
-    check(images, GREY[order], names, [i % 2 for i in order])
+    check(images, GRAY[order], names, [i % 2 for i in order])
     assert images.note == "labels: 0 a, 1 b"
-    check(every_example(folder / "a"), GREY[::2], names[:5])  # one class is none
+    check(every_example(folder / "a"), GRAY[::2], names[:5])  # one class is none
 
 
 def test_split_folders_come_one_after_another(tmp_path):
-    for i, image in enumerate(GREY):
+    for i, image in enumerate(GRAY):
         save(tmp_path / ("train" if i < 6 else "test") / f"{i}.png", image)
     names = [str(tmp_path / ("train" if i < 6 else "test") / f"{i}.png") for i in range(9)]
-    check(every_example(tmp_path), GREY, names)
+    check(every_example(tmp_path), GRAY, names)
 
 
 def test_one_picture_is_one_example_and_is_not_taken_for_binary(tmp_path):
     path = tmp_path / "photo.png"
-    save(path, np.ones_like(GREY[0]))
-    check(every_example(path), np.ones_like(GREY[:1]), [str(path)])
+    save(path, np.ones_like(GRAY[0]))
+    check(every_example(path), np.ones_like(GRAY[:1]), [str(path)])
     check(every_example(str(path), shape=(5, 4, 3)), np.ones((1, 5, 4, 3), np.uint8), [str(path)])
 
 
 def test_pictures_of_another_size_are_named_or_resized_and_color_is_told(tmp_path):
-    save(tmp_path / "0.png", GREY[0])
+    save(tmp_path / "0.png", GRAY[0])
     save(tmp_path / "1.png", np.repeat(np.repeat(COLOR[0], 2, 0), 2, 1))
     save(tmp_path / "2.png", COLOR[1])
     with pytest.raises(ValueError, match=r"1\.png is 8 x 10 pixels, and 4 x 5 are needed: give --resize"):
@@ -102,12 +102,12 @@ def test_pictures_of_another_size_are_named_or_resized_and_color_is_told(tmp_pat
     with pytest.raises(ValueError, match=r"0\.png is 4 x 5 pixels, and 1 x 1 are needed \(as for 2 more pictures\)"):
         every_example(tmp_path, shape=(1, 1, 1))
     images = every_example(tmp_path, shape=(5, 4, 1), resize=True)
-    assert images.note == "1 images resized and cropped to 5 x 4 (height x width); 2 images made grey"
+    assert images.note == "1 images resized and cropped to 5 x 4 (height x width); 2 images made gray"
     pixels, _ = images.read([0, 1, 2])
-    np.testing.assert_array_equal(pixels[0], GREY[0])
+    np.testing.assert_array_equal(pixels[0], GRAY[0])
     np.testing.assert_array_equal(pixels[2, ..., 0], Image.fromarray(COLOR[1]).convert("L"))
-    grey = np.asarray(Image.fromarray(COLOR[0]).convert("L"), float)
-    assert np.abs(pixels[1, ..., 0] - grey).mean() < 0.5 * np.abs(grey - grey.mean()).mean()
+    gray = np.asarray(Image.fromarray(COLOR[0]).convert("L"), float)
+    assert np.abs(pixels[1, ..., 0] - gray).mean() < 0.5 * np.abs(gray - gray.mean()).mean()
     assert every_example(tmp_path, resize=True).shape == (3, 5, 4, 3)  # the size of the first, in color
 
 
@@ -148,7 +148,7 @@ def test_mnist_is_read_in_place():
         assert label == reference[split][int(row)]["label"]
 
 
-def test_a_rendered_set_is_labelled_by_its_first_factor():
+def test_a_rendered_set_is_labeled_by_its_first_factor():
     images, data = every_example("squares"), load_factor_data("squares")
     places = np.array([0, 77_777, data.num_images - 1])
     pixels, labels = images.read(places)
@@ -159,7 +159,7 @@ def test_a_rendered_set_is_labelled_by_its_first_factor():
 
 def test_what_cannot_be_read_is_named(tmp_path):
     for i in range(3):
-        save(tmp_path / f"{i}.png", GREY[i])
+        save(tmp_path / f"{i}.png", GRAY[i])
     whole = (tmp_path / "1.png").read_bytes()
     images = every_example(tmp_path)
     (tmp_path / "1.png").write_bytes(whole[: len(whole) // 2])

@@ -1,4 +1,4 @@
-"""Data sets with known factors: indices, draws and pairs; colour, noise, and squares whose pixels say nothing."""
+"""Data sets with known factors: indices, draws and pairs; color, noise, and squares whose pixels say nothing."""
 
 import jax
 import jax.numpy as jnp
@@ -91,17 +91,17 @@ def test_a_data_set_is_a_pytree_of_its_table_alone():
     assert not jax.tree.leaves(load_factor_data("sprites"))
 
 
-def test_colour_and_noise_are_the_same_shapes_in_other_colours():
-    plain, colour, noisy = (load_factor_data(f"sprites{name}") for name in ("", "_color", "_noisy"))
+def test_color_and_noise_are_the_same_shapes_in_other_colors():
+    plain, color, noisy = (load_factor_data(f"sprites{name}") for name in ("", "_color", "_noisy"))
     index = np.array([123_456, 654_321])
     shape = np.asarray(plain.images(jax.random.key(0), index))
     np.testing.assert_array_equal(shape[..., 0], jax.vmap(sprites.render)(index))
-    coloured = np.asarray(colour.images(jax.random.key(0), index))
-    for image, inside in zip(coloured, shape[..., 0] > 0, strict=True):
+    colored = np.asarray(color.images(jax.random.key(0), index))
+    for image, inside in zip(colored, shape[..., 0] > 0, strict=True):
         assert len(np.unique(image[inside], axis=0)) == 1 and (image[inside] >= 0.5).all()
         assert not image[~inside].any()
-    grey = np.asarray(noisy.images(jax.random.key(0), index))
-    assert (grey[shape[..., 0] > 0] == 1).all() and 0.45 < grey[shape[..., 0] == 0].mean() < 0.55
+    gray = np.asarray(noisy.images(jax.random.key(0), index))
+    assert (gray[shape[..., 0] > 0] == 1).all() and 0.45 < gray[shape[..., 0] == 0].mean() < 0.55
 
 
 def test_distances_of_squares_do_not_depend_on_how_far_they_are_apart():

@@ -6,7 +6,7 @@ import pytest
 
 from vae_jax.data import load_array_file, load_images, stream_images
 
-GREY = np.arange(12 * 4, dtype=np.uint8).reshape(12, 2, 2)
+GRAY = np.arange(12 * 4, dtype=np.uint8).reshape(12, 2, 2)
 
 
 def save(path, **arrays):
@@ -15,17 +15,17 @@ def save(path, **arrays):
 
 
 def test_splits_and_labels_under_their_keys_are_taken_as_they_are(tmp_path):
-    path = save(tmp_path / "a.npz", x_train=GREY[:8], y_train=np.arange(8), x_test=GREY[8:], y_test=np.arange(4) + 5)
+    path = save(tmp_path / "a.npz", x_train=GRAY[:8], y_train=np.arange(8), x_test=GRAY[8:], y_test=np.arange(4) + 5)
     images = load_array_file(path)
-    np.testing.assert_array_equal(images.train, GREY[:8, ..., None])
-    np.testing.assert_array_equal(images.test, GREY[8:, ..., None])
+    np.testing.assert_array_equal(images.train, GRAY[:8, ..., None])
+    np.testing.assert_array_equal(images.test, GRAY[8:, ..., None])
     assert images.train_labels.tolist() == list(range(8))
     assert images.test_labels.tolist() == [5, 6, 7, 8]
     assert images.note == "a.npz: 8 train and 4 test images, the source's own splits"
 
 
 def test_the_only_image_shaped_array_is_the_images_and_a_tenth_is_held_out(tmp_path):
-    path = save(tmp_path / "a.npz", pictures=GREY, labels=np.arange(12) * 4, names=np.array(["a", None], object))
+    path = save(tmp_path / "a.npz", pictures=GRAY, labels=np.arange(12) * 4, names=np.array(["a", None], object))
     images = load_array_file(path)
     assert len(images.train) == 11
     assert len(images.test) == 1
@@ -34,13 +34,13 @@ def test_the_only_image_shaped_array_is_the_images_and_a_tenth_is_held_out(tmp_p
     assert "a random tenth held out as test (seed 0)" in images.note
 
 
-def test_npy_in_colour_and_in_floats(tmp_path):
-    colour = np.random.RandomState(0).randint(0, 256, (10, 4, 5, 3)).astype(np.uint8)
-    np.save(tmp_path / "a.npy", (colour / 255).astype(np.float32))
+def test_npy_in_color_and_in_floats(tmp_path):
+    color = np.random.RandomState(0).randint(0, 256, (10, 4, 5, 3)).astype(np.uint8)
+    np.save(tmp_path / "a.npy", (color / 255).astype(np.float32))
     images = load_array_file(str(tmp_path / "a.npy"))
     assert images.train.shape == (9, 4, 5, 3)
     assert images.train_labels is None
-    assert {x.tobytes() for x in colour} == {x.tobytes() for x in [*images.train, *images.test]}
+    assert {x.tobytes() for x in color} == {x.tobytes() for x in [*images.train, *images.test]}
 
 
 @pytest.mark.parametrize(
@@ -51,18 +51,18 @@ def test_npy_in_colour_and_in_floats(tmp_path):
             ValueError,
             r"keys train, x_train, images, x, .* got 'weights' float64 \[3, 4\]",
         ),
-        ({"a": GREY, "b": GREY}, ValueError, "one single array of 3 or 4 axes, got 'a' uint8"),
+        ({"a": GRAY, "b": GRAY}, ValueError, "one single array of 3 or 4 axes, got 'a' uint8"),
         ({}, ValueError, "got an empty file"),
-        ({"images": np.array([GREY[0], None], object)}, ValueError, "key 'images'.*got dtype object.*unpickled"),
-        ({"train": GREY * np.nan}, ValueError, "key 'train': expected finite pixels"),
-        ({"train": GREY * 1.0}, ValueError, r"key 'train': expected floats in \[0, 1\], got values from 0 to 47"),
-        ({"train": GREY.astype(int)}, TypeError, "key 'train': expected pixels of dtype uint8"),
-        ({"train": GREY[:0]}, ValueError, "key 'train': expected at least one image"),
-        ({"train": GREY[:1]}, ValueError, "at least 2 images"),
-        ({"train": GREY, "y": np.arange(5)}, ValueError, "key 'y': expected one label for each of the 12 images"),
-        ({"train": GREY, "test": GREY[:, :1]}, ValueError, r"key 'test'.*\(2, 2, 1\), got \(1, 2, 1\)"),
+        ({"images": np.array([GRAY[0], None], object)}, ValueError, "key 'images'.*got dtype object.*unpickled"),
+        ({"train": GRAY * np.nan}, ValueError, "key 'train': expected finite pixels"),
+        ({"train": GRAY * 1.0}, ValueError, r"key 'train': expected floats in \[0, 1\], got values from 0 to 47"),
+        ({"train": GRAY.astype(int)}, TypeError, "key 'train': expected pixels of dtype uint8"),
+        ({"train": GRAY[:0]}, ValueError, "key 'train': expected at least one image"),
+        ({"train": GRAY[:1]}, ValueError, "at least 2 images"),
+        ({"train": GRAY, "y": np.arange(5)}, ValueError, "key 'y': expected one label for each of the 12 images"),
+        ({"train": GRAY, "test": GRAY[:, :1]}, ValueError, r"key 'test'.*\(2, 2, 1\), got \(1, 2, 1\)"),
         (
-            {"train": GREY, "y_test": np.arange(12)},
+            {"train": GRAY, "y_test": np.arange(12)},
             ValueError,
             "key 'y_test': expected test images under test or x_test",
         ),
@@ -81,12 +81,12 @@ def test_missing_foreign_truncated_and_pickled_files_are_refused(tmp_path):
         load_array_file(str(tmp_path / "none.npz"))
     (tmp_path / "text.npz").write_text("not an archive")
     (tmp_path / "empty.npy").write_bytes(b"")
-    np.save(tmp_path / "objects.npy", np.array([GREY, None], object), allow_pickle=True)
-    np.save(tmp_path / "cut.npy", GREY)
+    np.save(tmp_path / "objects.npy", np.array([GRAY, None], object), allow_pickle=True)
+    np.save(tmp_path / "cut.npy", GRAY)
     (tmp_path / "cut.npy").write_bytes((tmp_path / "cut.npy").read_bytes()[:-5])
-    save(tmp_path / "flipped.npz", images=GREY)
+    save(tmp_path / "flipped.npz", images=GRAY)
     content = bytearray((tmp_path / "flipped.npz").read_bytes())
-    content[content.index(GREY.tobytes())] ^= 255  # the archive's checksum notices
+    content[content.index(GRAY.tobytes())] ^= 255  # the archive's checksum notices
     (tmp_path / "flipped.npz").write_bytes(bytes(content))
     for name in ("text.npz", "empty.npy", "flipped.npz", "cut.npy"):
         with pytest.raises(ValueError, match=f"{name}: expected a file written by numpy.savez or numpy.save"):
@@ -96,7 +96,7 @@ def test_missing_foreign_truncated_and_pickled_files_are_refused(tmp_path):
 
 
 def test_a_compression_that_zipfile_does_not_know_is_named(tmp_path):
-    save(tmp_path / "odd.npz", images=GREY)
+    save(tmp_path / "odd.npz", images=GRAY)
     content = bytearray((tmp_path / "odd.npz").read_bytes())
     # The method is two bytes of the file's own header, and two of its entry in the directory.
     for signature, offset in ((b"PK\x03\x04", 8), (b"PK\x01\x02", 10)):
@@ -110,19 +110,19 @@ def test_a_compression_that_zipfile_does_not_know_is_named(tmp_path):
 def test_validation_images_are_a_split_of_their_own_and_arrays_that_are_not_used_are_named(tmp_path):
     labels = {"y_train": np.arange(6), "y_val": np.arange(2) + 3, "y_test": np.arange(4)}
     more = {"weights": np.zeros(3), "names": np.array(["a", None], object)}
-    path = save(tmp_path / "a.npz", x_train=GREY[:6], x_val=GREY[6:8], x_test=GREY[8:], **labels, **more)
+    path = save(tmp_path / "a.npz", x_train=GRAY[:6], x_val=GRAY[6:8], x_test=GRAY[8:], **labels, **more)
     images = load_array_file(tmp_path / "a.npz")
-    np.testing.assert_array_equal(images.validation, GREY[6:8, ..., None])
+    np.testing.assert_array_equal(images.validation, GRAY[6:8, ..., None])
     assert images.validation_labels.tolist() == [3, 4]
     assert images.note == (
         "a.npz: 6 train, 2 validation and 4 test images, the source's own splits; not used: weights, names"
     )
     assert load_images(path).note == images.note
-    binary = load_array_file(save(tmp_path / "b.npz", train=GREY[:6] % 2, val=GREY[6:] % 2))
+    binary = load_array_file(save(tmp_path / "b.npz", train=GRAY[:6] % 2, val=GRAY[6:] % 2))
     assert {*np.unique(binary.train), *np.unique(binary.validation)} == {0, 255}
     assert binary.note.endswith("a random tenth held out as test (seed 0); validation is the source's own")
     with pytest.raises(ValueError, match="key 'y_val': expected validation images under validation or valid or val"):
-        load_array_file(save(tmp_path / "c.npz", train=GREY, y_val=np.arange(3)))
+        load_array_file(save(tmp_path / "c.npz", train=GRAY, y_val=np.arange(3)))
 
 
 def header(shape, dtype="|u1"):
@@ -166,9 +166,9 @@ def test_files_that_lie_about_their_size_are_refused_before_memory_is_taken(tmp_
 
 
 def test_damaged_files_are_one_line(tmp_path):
-    save(tmp_path / "a.npz", images=GREY, labels=np.arange(12))
-    np.savez_compressed(tmp_path / "b.npz", images=GREY, labels=np.arange(12))
-    np.save(tmp_path / "c.npy", GREY)
+    save(tmp_path / "a.npz", images=GRAY, labels=np.arange(12))
+    np.savez_compressed(tmp_path / "b.npz", images=GRAY, labels=np.arange(12))
+    np.save(tmp_path / "c.npy", GRAY)
     rng, messages = np.random.RandomState(0), []
     for name in ("a.npz", "b.npz", "c.npy"):
         content = (tmp_path / name).read_bytes()

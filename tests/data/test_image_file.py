@@ -73,33 +73,33 @@ def test_a_tag_behind_the_pixels_is_seen_or_told(tmp_path):
 
 
 def test_nothing_is_cut_to_8_bits_or_taken_out_of_another_color_space_in_silence(tmp_path):
-    grey = np.arange(20, dtype=np.uint8).reshape(5, 4)
+    gray = np.arange(20, dtype=np.uint8).reshape(5, 4)
     deep = png(4, 5, 16, 2, b"".join(b"\0" + bytes(range(24)) for _ in range(5)))  # Pillow would cut it to 8 bits
     (tmp_path / "rgb16.png").write_bytes(deep)
     (tmp_path / "rgb16.ppm").write_bytes(b"P6 4 5 65535\n" + bytes(120))
-    Image.fromarray(grey.astype(np.uint16)).save(tmp_path / "grey16.png")
-    Image.fromarray(grey.astype(np.int32)).save(tmp_path / "grey32.tif")
-    Image.fromarray(grey.astype(np.float32)).save(tmp_path / "floats.tif")
-    Image.fromarray(grey).convert("RGB").convert("CMYK").save(tmp_path / "cmyk.jpg")
-    Image.fromarray(grey).convert("RGB").convert("LAB").save(tmp_path / "lab.tif")
-    Image.fromarray(grey).save(tmp_path / "two.tif", save_all=True, append_images=[Image.fromarray(grey)])
+    Image.fromarray(gray.astype(np.uint16)).save(tmp_path / "gray16.png")
+    Image.fromarray(gray.astype(np.int32)).save(tmp_path / "gray32.tif")
+    Image.fromarray(gray.astype(np.float32)).save(tmp_path / "floats.tif")
+    Image.fromarray(gray).convert("RGB").convert("CMYK").save(tmp_path / "cmyk.jpg")
+    Image.fromarray(gray).convert("RGB").convert("LAB").save(tmp_path / "lab.tif")
+    Image.fromarray(gray).save(tmp_path / "two.tif", save_all=True, append_images=[Image.fromarray(gray)])
     wanted = {
         "rgb16.png": "expected 8 bits a channel, got mode RGB of 16 bits a channel; convert it to 8 bits first",
         "rgb16.ppm": "expected 8 bits a channel, got mode RGB of 16 bits a channel; convert it to 8 bits first",
-        "grey16.png": "expected 8 bits a channel, got mode I;16; convert it to 8 bits first",
-        "grey32.tif": "expected 8 bits a channel, got mode I; convert",
+        "gray16.png": "expected 8 bits a channel, got mode I;16; convert it to 8 bits first",
+        "gray32.tif": "expected 8 bits a channel, got mode I; convert",
         "floats.tif": "expected 8 bits a channel, got mode F; convert",
-        "cmyk.jpg": "expected a grey or RGB image, got mode CMYK; convert it to RGB first",
-        "lab.tif": "expected a grey or RGB image, got mode LAB; convert it to RGB first",
+        "cmyk.jpg": "expected a gray or RGB image, got mode CMYK; convert it to RGB first",
+        "lab.tif": "expected a gray or RGB image, got mode LAB; convert it to RGB first",
         "two.tif": "expected a still image, got 2 frames",
     }
     for name, message in wanted.items():
         with pytest.raises(ValueError, match=f"{name}: {re.escape(message)}"):
             read_image(tmp_path / name, (5, 4, 3))
-    exact = {"L": grey, "1": grey > 9, "LA": np.dstack([grey, np.full_like(grey, 255)])}
+    exact = {"L": gray, "1": gray > 9, "LA": np.dstack([gray, np.full_like(gray, 255)])}
     for mode, pixels in exact.items():
         Image.fromarray(pixels).save(tmp_path / f"{mode}.tif")
-        expected = 255 * (grey > 9) if mode == "1" else grey
+        expected = 255 * (gray > 9) if mode == "1" else gray
         np.testing.assert_array_equal(read_image(tmp_path / f"{mode}.tif", (5, 4, 1))[..., 0], expected)
 
 

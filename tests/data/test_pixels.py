@@ -49,22 +49,22 @@ def test_binarize_counts_k_over_255_of_all_the_bits_there_are_to_the_nearest(mon
 
 
 @pytest.mark.parametrize("transform", [dequantize, binarize])
-def test_neighbours_are_drawn_independently_whatever_the_shape(transform):
-    # Two neighbours come of one random word: their covariance, over its standard error, is within 5 for all of 6 lags.
+def test_neighbors_are_drawn_independently_whatever_the_shape(transform):
+    # Two neighbors come of one random word: their covariance, over its standard error, is within 5 for all of 6 lags.
     transform = jax.jit(transform)
     draws = np.asarray(transform(jax.random.key(3), np.full((9_001, 7), 128, np.uint8)), np.float64).ravel()
-    centred = draws - draws.mean()
+    centerd = draws - draws.mean()
     for lag in (1, 2, 3, 4, 7, 8):
-        correlation = (centred[lag:] * centred[:-lag]).mean() / centred.var()
+        correlation = (centerd[lag:] * centerd[:-lag]).mean() / centerd.var()
         assert abs(correlation) * np.sqrt(draws.size) < 5  # fails once in 1.7 million seeds
     for shape in ((), (1,), (0,), (3, 5, 1)):
         assert transform(jax.random.key(3), np.full(shape, 200, np.uint8)).shape == shape
 
 
 def test_a_key_is_a_draw_and_another_key_another():
-    grey = np.full(1000, 128, np.uint8)
+    gray = np.full(1000, 128, np.uint8)
     for transform in (dequantize, binarize):
-        first, again, other = (np.asarray(transform(jax.random.key(seed), grey)) for seed in (0, 0, 1))
+        first, again, other = (np.asarray(transform(jax.random.key(seed), gray)) for seed in (0, 0, 1))
         assert (first == again).all()
         assert (first != other).any()
 

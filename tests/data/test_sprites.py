@@ -11,11 +11,11 @@ from vae_jax.data.sprites import FACTOR_SIZES, NUM_IMAGES
 
 
 def signed_distance(index):
-    """How far inside the outline each pixel's centre is, about, in pixels: `[64, 64]`; heart: only in or out."""
+    """How far inside the outline each pixel's center is, about, in pixels: `[64, 64]`; heart: only in or out."""
     shape, scale, orientation, x, y = np.unravel_index(index, FACTOR_SIZES)
     t, s = np.linspace(0, 2 * np.pi, 40)[orientation], np.linspace(0.5, 1, 6)[scale]
-    centres = np.arange(64) + 0.5
-    dx, dy = np.meshgrid(centres - 16 - 32 * np.linspace(0, 1, 32)[x], centres - 16 - 32 * np.linspace(0, 1, 32)[y])
+    centers = np.arange(64) + 0.5
+    dx, dy = np.meshgrid(centers - 16 - 32 * np.linspace(0, 1, 32)[x], centers - 16 - 32 * np.linspace(0, 1, 32)[y])
     u, v = (np.cos(t) * dx - np.sin(t) * dy) / s, (np.sin(t) * dx + np.cos(t) * dy) / s
     if shape == 0:
         return 9.6 - np.maximum(np.abs(u), np.abs(v))

@@ -12,7 +12,7 @@ from PIL import Image
 from data.test_tfds_images import image_and_label, image_feature, noise, prepared, write_dataset
 from vae_jax.data import Batches, decoded, load_images, stream_images
 
-GREY = np.random.RandomState(0).randint(0, 256, (30, 5, 4, 1)).astype(np.uint8)
+GRAY = np.random.RandomState(0).randint(0, 256, (30, 5, 4, 1)).astype(np.uint8)
 
 
 def check_equal(stream, images):
@@ -24,26 +24,26 @@ def check_equal(stream, images):
     assert (stream.name, stream.note) == (images.name, images.note)
 
 
-def write_folder(root, images, colour=None):
+def write_folder(root, images, color=None):
     for index, image in enumerate(images):
         path = root / "ab"[index % 2] / f"{index:03d}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(np.repeat(image, 3, -1) if index == colour else image[..., 0]).save(path)
+        Image.fromarray(np.repeat(image, 3, -1) if index == color else image[..., 0]).save(path)
     return str(root)
 
 
 def array_file(root):
-    np.save(root / "a.npy", GREY)
+    np.save(root / "a.npy", GRAY)
     return str(root / "a.npy"), None
 
 
 def folder(root):
-    return write_folder(root / "folder", GREY, colour=3), None
+    return write_folder(root / "folder", GRAY, color=3), None
 
 
 def folder_of_splits(root):
-    write_folder(root / "folder" / "train", GREY[:20])
-    write_folder(root / "folder" / "test", GREY[20:], colour=1)
+    write_folder(root / "folder" / "train", GRAY[:20])
+    write_folder(root / "folder" / "test", GRAY[20:], color=1)
     return str(root / "folder"), None
 
 
@@ -109,7 +109,7 @@ def test_of_a_large_test_split_evenly_spaced_images_are_taken_and_the_rest_is_no
 
 
 def test_what_cannot_be_streamed_is_refused(tmp_path):
-    np.savez(tmp_path / "a.npz", GREY)
+    np.savez(tmp_path / "a.npz", GRAY)
     with pytest.raises(ValueError, match=r"a\.npz: an \.npz file cannot be streamed; save its images with numpy\.save"):
         stream_images(str(tmp_path / "a.npz"))
     (tmp_path / "empty").mkdir()
@@ -117,13 +117,13 @@ def test_what_cannot_be_streamed_is_refused(tmp_path):
         stream_images(str(tmp_path / "empty"))
     with pytest.raises(ValueError, match="none/: expected a folder of images, got a path with no folder there"):
         stream_images(f"{tmp_path}/none/")
-    np.save(tmp_path / "one.npy", GREY[:1])
+    np.save(tmp_path / "one.npy", GRAY[:1])
     with pytest.raises(ValueError, match="expected at least 2 images, one of them to hold out as test"):
         stream_images(str(tmp_path / "one.npy"))
 
 
 def test_a_picture_file_that_is_damaged_after_a_run_began_stops_it_by_its_name(tmp_path):
-    path = write_folder(tmp_path / "folder", GREY)
+    path = write_folder(tmp_path / "folder", GRAY)
     batches = Batches(stream_images(path).train, 9, 0)
     for damaged in (tmp_path / "folder").rglob("*4.png"):
         os.truncate(damaged, damaged.stat().st_size - 30)

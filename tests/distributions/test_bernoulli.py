@@ -26,7 +26,7 @@ def test_log_prob_is_scipys_summed_over_the_event(shape):
     np.testing.assert_allclose(Bernoulli(logits).log_prob(bits.astype(np.float32)), expected, rtol=1e-5)
 
 
-def test_grey_values_give_the_expected_log_probability_of_their_bits():
+def test_gray_values_give_the_expected_log_probability_of_their_bits():
     x, logits = np.array([0.25, 0.9], np.float32), np.array([1.0, -2.0], np.float32)
     log_p = lambda bit: scipy.stats.bernoulli.logpmf(bit, scipy.special.expit(logits.astype(np.float64)))
     expected = (x * log_p(1) + (1 - x) * log_p(0)).sum()

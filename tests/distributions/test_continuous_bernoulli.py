@@ -43,7 +43,7 @@ def test_at_lambda_one_half_it_is_the_uniform_exactly():
     assert dist.log_prob(x) == 0
     np.testing.assert_array_equal(dist.mean, np.full(3, 0.5))
     keys = jax.random.split(jax.random.key(0), 1000)
-    # Its gradient there is x - 1/2 to the digit, and the curvature of the normaliser -1/12, the uniform's variance.
+    # Its gradient there is x - 1/2 to the digit, and the curvature of the normalizer -1/12, the uniform's variance.
     np.testing.assert_allclose(
         jax.grad(lambda logits: continuous_bernoulli_log_prob(x, logits))(dist.logits), x - 0.5, atol=1e-7
     )

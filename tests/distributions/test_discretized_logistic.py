@@ -55,7 +55,7 @@ def test_log_prob_is_the_logarithm_of_scipys_differences(location, log_scale):
 
 @pytest.mark.parametrize("log_scale", [20.0, 30.0])
 def test_at_a_huge_scale_the_ends_share_the_mass_and_a_bin_has_density_times_width(log_scale):
-    # scipy's differences have no digits left here; the logistic's density at its centre is 1/4, the width 1 / (255 s).
+    # scipy's differences have no digits left here; the logistic's density at its center is 1/4, the width 1 / (255 s).
     log_probs = all_log_probs(0.5, log_scale)
     np.testing.assert_allclose(log_probs[[0, 255]], np.log(0.5), rtol=1e-6)
     np.testing.assert_allclose(log_probs[1:255], np.full(254, -np.log(4 * 255) - log_scale), rtol=1e-6)

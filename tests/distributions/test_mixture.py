@@ -78,7 +78,7 @@ def test_draws_have_the_joint_density():
     assert (np.abs(shares - weights) < 5 * np.sqrt(weights * (1 - weights) / count)).all()
 
 
-def test_a_draw_is_reparameterised_through_the_component_it_came_from_and_no_other():
+def test_a_draw_is_reparameterized_through_the_component_it_came_from_and_no_other():
     for seed in range(4):
         key = jax.random.key(seed)
         draw = mixture().sample(key)

@@ -67,9 +67,9 @@ def _posteriors(params, xs):
     """Means and variances of the true posterior and of the encoder's."""
     p = float64(params)
     precision = 1 + np.sum(p["weights"] ** 2, axis=0) * np.exp(-p["noise_log_variance"])
-    centred = np.asarray(xs, np.float64) - p["offset"]
-    mean = centred @ p["weights"] / precision * np.exp(-p["noise_log_variance"])
-    return mean, 1 / precision, centred @ p["encoder"].T, np.exp(p["log_variance"])
+    centerd = np.asarray(xs, np.float64) - p["offset"]
+    mean = centerd @ p["weights"] / precision * np.exp(-p["noise_log_variance"])
+    return mean, 1 / precision, centerd @ p["encoder"].T, np.exp(p["log_variance"])
 
 
 def elbo_of(params, xs):

@@ -18,7 +18,7 @@ def test_fair_bits_cost_one_bit_and_certain_ones_none():
     assert bits_per_dimension(0.0, 10) == 0
 
 
-def test_a_density_of_dequantised_pixels_and_their_masses_cost_nearly_the_same():
+def test_a_density_of_dequantized_pixels_and_their_masses_cost_nearly_the_same():
     # A wide bell: bins 1/256 wide against discrete pixels k / 255, in the middle of the range.
     x = np.full(4, 128 / 255, np.float32)
     mass = DiscretizedLogistic(np.full(4, 0.5, np.float32), np.full(4, -2.0, np.float32)).log_prob(x)

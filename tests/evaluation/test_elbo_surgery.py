@@ -240,7 +240,7 @@ def test_a_posterior_whose_dimensions_are_not_independent_has_no_total_correlati
     np.testing.assert_allclose(actual, [scipy.special.logsumexp(each, axis=1) - np.log(80)], rtol=1e-5)
 
 
-def test_a_prior_that_does_not_factorise_leaves_the_total_correlation():
+def test_a_prior_that_does_not_factorize_leaves_the_total_correlation():
     prior = Mixture(jnp.zeros(2), Normal(jnp.array([[-1.0, 0.0], [1.0, 0.0]]), jnp.zeros((2, 2))))
     xs = rows(np.random.default_rng(4).normal(0, 1, (30, 2)), np.full((30, 2), -1.0))
     mixture = elbo_surgery(normal_model(2, prior), {}, KEY, xs)

@@ -40,7 +40,7 @@ def test_kl_per_dimension_is_float64s_and_sums_to_the_rate(batch_size):
     np.testing.assert_allclose(np.sum(actual), rate, rtol=1e-5)
 
 
-def test_kl_per_dimension_refuses_what_does_not_factorise():
+def test_kl_per_dimension_refuses_what_does_not_factorize():
     model = MODEL._replace(encode=lambda params, x: Delta(params["encoder"] @ x))
     with pytest.raises(TypeError, match="no KL divergence per dimension from Delta to Normal"):
         jax.block_until_ready(kl_per_dimension(model, PARAMS, XS))

@@ -236,7 +236,7 @@ def test_a_row_trains_by_itself_and_the_same_command_again_only_reads_it(script,
     runs = {path: path.read_bytes() for path in (tmp_path / "runs").rglob("*") if path.is_file()}
     assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == [f"{name}-seed0" for name in names]
     for name in names:
-        # Far from trained, but likelier than 784 fair coins, which noise of all grey values is no more than.
+        # Far from trained, but likelier than 784 fair coins, which noise of all gray values is no more than.
         assert 0 < json.loads((tmp_path / f"runs/{name}-seed0/summary.json").read_text())["nll"] < 784
     monkeypatch.setattr(paper_table, "measure_vae", lambda *args: pytest.fail("measured again"))
     with pytest.warns(UserWarning, match="warm-up") if row == "vamp-prior" else contextlib.nullcontext():

@@ -1,4 +1,4 @@
-"""The table of quantisers: a run for each, and none twice."""
+"""The table of quantizers: a run for each, and none twice."""
 
 import json
 import sys

@@ -48,7 +48,7 @@ def test_rate_falls_and_distortion_rises_with_beta_and_the_bound_is_best_near_1(
     assert rate[3] < 0.05
     assert {claim.claim: list(claim.values) for claim in record.claims[2:]} == {
         "the same, less that of the best beta": [0.0],
-        "neighbouring betas whose rates are out of order": [0],
+        "neighboring betas whose rates are out of order": [0],
         "the same of their distortions": [0],
     }
     assert all(claim.reached for claim in record.claims[2:])

@@ -36,7 +36,7 @@ def test_the_loss_is_the_published_one_times_half_the_pixels():
 @pytest.mark.slow
 def test_the_decoder_begins_with_half_the_deviation_where_it_doubles_the_grid():
     decoder = residual_decoder(2, (8, 8, 1), (2, 3), 2, 1)
-    ours, published = (jax.jit(d.init)(jax.random.key(0)) for d in (decoder, curve.initialised_as_published(decoder)))
+    ours, published = (jax.jit(d.init)(jax.random.key(0)) for d in (decoder, curve.initialized_as_published(decoder)))
     for name in ("conv_0", "output"):
         np.testing.assert_array_equal(published[name].pop("kernel"), ours[name].pop("kernel") / 2)
     jax.tree.map(np.testing.assert_array_equal, published, ours)

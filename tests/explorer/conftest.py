@@ -50,8 +50,8 @@ def plane():
 
 
 @pytest.fixture(scope="session")
-def colour():
-    """z of ten dimensions, two of them unused, of images in colour that are wider than high."""
+def color():
+    """z of ten dimensions, two of them unused, of images in color that are wider than high."""
     images = np.random.default_rng(0).integers(0, 256, (30, 8, 12, 3), np.uint8)
     model = mlp_vae((8, 12, 3), 10, hidden=(32,), likelihood=likelihoods.logistic)
     params = some_params(model)
@@ -77,7 +77,7 @@ def odd_codes():
     images = np.random.default_rng(0).integers(0, 256, (10, 5, 10, 1), np.uint8)
     options = {"residual_hidden": 2, "residual_layers": 1}
     networks = (
-        residual_encoder((5, 10, 1), 2, (3, 3), parts=1, **options),
+        residual_encoder((5, 10, 1), 2, (3, 3), num_outputs=1, **options),
         residual_decoder(2, (5, 10, 1, 1), (3, 3), **options),
     )
     model = vq_vae(*networks, vector_quantizer(4, 2), (2, 3))
@@ -85,7 +85,7 @@ def odd_codes():
 
 
 @pytest.fixture(scope="session")
-def labelled():
+def labeled():
     """z of three dimensions, given one of four labels; images of 6 x 8."""
     images = np.random.default_rng(0).integers(0, 256, (40, 6, 8, 1), np.uint8)
     networks = mlp_encoder((6, 8, 1), 6, (16,), context_size=4), mlp_decoder(3, (6, 8, 1, 1), (16,), context_size=4)
@@ -167,11 +167,11 @@ class Visit:
 
 
 @pytest.fixture(scope="session")
-def places(tmp_path_factory, plane, colour, codes, odd_codes, labelled):
+def places(tmp_path_factory, plane, color, codes, odd_codes, labeled):
     """Where each page is: as a file, and the first one served too."""
     folder = tmp_path_factory.mktemp("pages")
     urls = {}
-    pages = {"plane": plane, "colour": colour, "codes": codes, "odd_codes": odd_codes, "labelled": labelled}
+    pages = {"plane": plane, "color": color, "codes": codes, "odd_codes": odd_codes, "labeled": labeled}
     for name, each in pages.items():
         (folder / f"{name}.html").write_text(each.page, encoding="utf-8")
         urls[name] = (folder / f"{name}.html").as_uri()

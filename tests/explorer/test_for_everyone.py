@@ -4,17 +4,17 @@ import pytest
 
 pytestmark = pytest.mark.slow
 
-KINDS = ["plane", "colour", "codes"]
+KINDS = ["plane", "color", "codes"]
 
 # Every element that can have focus, with the name that a screen reader says: as the browser computes it.
 NAMES = """() => [...document.querySelectorAll('button, input, select, summary, [tabindex], [role=img]')]
     .filter((e) => e.checkVisibility() && !e.closest('[aria-hidden=true]'))
     .map((e) => {
         const ids = (e.getAttribute('aria-labelledby') ?? '').split(' ');
-        const labelled = ids.map((id) => document.getElementById(id)?.textContent ?? '');
+        const labeled = ids.map((id) => document.getElementById(id)?.textContent ?? '');
         const own = e.matches('button, summary') ? e.textContent : '';
         const labels = [...(e.labels ?? [])].map((l) => l.textContent);
-        const name = [e.getAttribute('aria-label') ?? '', ...labelled, own, ...labels].join('').trim();
+        const name = [e.getAttribute('aria-label') ?? '', ...labeled, own, ...labels].join('').trim();
         return [e.outerHTML.slice(0, 80), name];
     })"""
 
@@ -83,7 +83,7 @@ def test_touch_moves_in_the_plane(visit):
 
 
 def test_the_first_screen_holds_picture_plane_and_sliders(visit):
-    visit = visit("colour")
+    visit = visit("color")
     for part in ("#picture", "#pad", "#z0", "#set-a", "#to-prior", "#beside"):
         box = visit.page.locator(part).bounding_box()
         assert box["y"] + box["height"] <= 800, part

@@ -21,23 +21,23 @@ def encoded(explored, image, label):
     return np.asarray(encode(np.asarray(image, np.float32) / 255, label))
 
 
-def test_the_payload_has_the_number_of_labels_and_the_codes_of_images_with_their_own(labelled, plane):
-    payload = labelled.payload
+def test_the_payload_has_the_number_of_labels_and_the_codes_of_images_with_their_own(labeled, plane):
+    payload = labeled.payload
     assert (payload.as_json()["classes"], plane.payload.as_json()["classes"]) == (4, None)
     examples = Example(payload.images / np.float32(255), payload.labels.astype(np.int32))
-    expected = posterior_means(labelled.model, labelled.params, examples)
+    expected = posterior_means(labeled.model, labeled.params, examples)
     np.testing.assert_allclose(payload.space.means, expected, rtol=1e-5, atol=1e-6)
-    other = posterior_means(labelled.model, labelled.params, examples._replace(context=np.zeros(40, np.int32)))
+    other = posterior_means(labeled.model, labeled.params, examples._replace(context=np.zeros(40, np.int32)))
     assert np.abs(payload.space.means - other).max() > 0.01
 
 
-def test_a_model_of_labels_needs_them_and_another_takes_none(labelled, plane):
+def test_a_model_of_labels_needs_them_and_another_takes_none(labeled, plane):
     words = {"title": "VAE", "data": "digits", "key": jax.random.key(0)}
-    xs = labelled.payload.images / np.float32(255)
+    xs = labeled.payload.images / np.float32(255)
     with pytest.raises(ValueError, match="labels must be given with num_classes"):
-        payload_of(labelled.model, labelled.params, xs, num_classes=4, **words)
+        payload_of(labeled.model, labeled.params, xs, num_classes=4, **words)
     with pytest.raises(TypeError, match="model is a Conditional and needs a context"):
-        payload_of(labelled.model, labelled.params, xs, labels=labelled.payload.labels, **words)
+        payload_of(labeled.model, labeled.params, xs, labels=labeled.payload.labels, **words)
     with pytest.raises(TypeError, match="model takes no context"):
         payload_of(
             plane.model, plane.params, plane.payload.images / 255, labels=plane.payload.labels, num_classes=10, **words
@@ -45,8 +45,8 @@ def test_a_model_of_labels_needs_them_and_another_takes_none(labelled, plane):
 
 
 @pytest.mark.slow
-def test_the_picked_label_is_the_one_that_every_picture_is_decoded_with(visit, labelled):
-    visit = visit("labelled")
+def test_the_picked_label_is_the_one_that_every_picture_is_decoded_with(visit, labeled):
+    visit = visit("labeled")
     picker = visit.page.get_by_role("combobox", name="Label that the model is given")
     assert picker.input_value() == "0" and picker.locator("option").all_inner_texts() == ["a", "b", "c", "d"]
     strips = lambda: [
@@ -58,14 +58,14 @@ def test_the_picked_label_is_the_one_that_every_picture_is_decoded_with(visit, l
     visit.settle()
     visit.page.wait_for_timeout(200)
     np.testing.assert_array_equal(visit.code(), code)  # the same z
-    np.testing.assert_allclose(visit.picture(), decoded(labelled, code, 2), atol=1e-4)
-    assert np.abs(decoded(labelled, code, 2) - decoded(labelled, code, 0)).max() > 0.01
+    np.testing.assert_allclose(visit.picture(), decoded(labeled, code, 2), atol=1e-4)
+    assert np.abs(decoded(labeled, code, 2) - decoded(labeled, code, 0)).max() > 0.01
     assert max(np.abs(now - then).max() for now, then in zip(strips(), before, strict=True)) > 0.01
 
     # An image brings its own label; the permalink keeps the label that was picked after that.
     visit.choose(7)
     assert picker.input_value() == "3"
-    own = encoded(labelled, labelled.payload.images[7], 3)
+    own = encoded(labeled, labeled.payload.images[7], 3)
     np.testing.assert_allclose(visit.code(), own, atol=1e-4)
     picker.select_option("1")
     visit.settle()
@@ -77,24 +77,24 @@ def test_the_picked_label_is_the_one_that_every_picture_is_decoded_with(visit, l
     visit.settle()
     assert picker.input_value() == "1"
     np.testing.assert_allclose(visit.code(), own, atol=1e-4)
-    np.testing.assert_allclose(visit.picture(), decoded(labelled, own, 1), atol=1e-4)
+    np.testing.assert_allclose(visit.picture(), decoded(labeled, own, 1), atol=1e-4)
 
 
 @pytest.mark.slow
-def test_an_image_of_the_visitor_is_encoded_with_the_label_that_is_picked(visit, labelled):
-    visit = visit("labelled")
-    image = labelled.payload.images[5]
+def test_an_image_of_the_visitor_is_encoded_with_the_label_that_is_picked(visit, labeled):
+    visit = visit("labeled")
+    image = labeled.payload.images[5]
     picker = visit.page.locator("#given-label")
     choose = "([pixels, name]) => explorer.app.chooseOwn(Uint8Array.from(pixels), name)"
     picker.select_option("2")
     visit.evaluate(choose, [image.ravel().tolist(), "mine"])
     visit.settle()
     code = visit.code()
-    np.testing.assert_allclose(code, encoded(labelled, image, 2), atol=1e-4)
+    np.testing.assert_allclose(code, encoded(labeled, image, 2), atol=1e-4)
     picker.select_option("3")
     visit.page.wait_for_timeout(200)
     found = visit.evaluate("Array.from(explorer.state.get('posterior').code)")
-    np.testing.assert_allclose(found, encoded(labelled, image, 3), atol=1e-4)
+    np.testing.assert_allclose(found, encoded(labeled, image, 3), atol=1e-4)
     np.testing.assert_array_equal(visit.code(), code)
 
 

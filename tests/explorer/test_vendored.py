@@ -21,7 +21,7 @@ def test_the_files_are_those_of_the_readme_byte_for_byte():
         assert packed[3:8] == bytes(5)
 
 
-def test_licences_lie_beside_them():
+def test_licenses_lie_beside_them():
     for name in re.findall(r"`(LICENSE\.\S+)`", (FOLDER / "README.md").read_text()):
         text = (FOLDER / name).read_text()
         assert "Permission is hereby granted, free of charge" in text

@@ -25,7 +25,7 @@ def encoded(explored, image):
     return encode(np.asarray(image, np.float32) / 255)
 
 
-def centre(visit, selector):
+def center(visit, selector):
     box = visit.page.locator(selector).bounding_box()
     return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2, box["width"]
 
@@ -47,7 +47,7 @@ def dropped(visit, image, name="mine.png"):
 def test_a_drag_moves_the_picture_to_what_python_decodes_there(visit, plane, how):
     visit = visit(how)
     before = visit.picture()
-    x, y, width = centre(visit, "#pad")
+    x, y, width = center(visit, "#pad")
     visit.page.mouse.move(x + 0.45 * width, y + 0.45 * width)  # far from any point
     visit.page.mouse.down()
     for step in range(20):
@@ -66,7 +66,7 @@ def test_a_drag_moves_the_picture_to_what_python_decodes_there(visit, plane, how
     assert len(visit.evaluate("explorer.frameTimes")) > 3
 
 
-@pytest.mark.parametrize(("how", "name"), [("plane", "plane"), ("served", "plane"), ("colour", "colour")])
+@pytest.mark.parametrize(("how", "name"), [("plane", "plane"), ("served", "plane"), ("color", "color")])
 def test_an_image_is_encoded_as_in_python_and_every_control_goes_there(visit, request, how, name):
     explored, visit = request.getfixturevalue(name), visit(how)
     visit.page.locator("#test-images button").nth(7).click()
@@ -92,7 +92,7 @@ def test_the_points_are_the_posterior_means_and_a_click_goes_to_one(visit, plane
     # The point that is farthest from all others, so that no other is meant.
     gaps = np.linalg.norm(z[:, None] - z[None], axis=-1) + 1e9 * np.eye(len(z))
     lonely = int(np.argmax(gaps.min(axis=1)))
-    x, y, width = centre(visit, "#pad")
+    x, y, width = center(visit, "#pad")
     half = visit.evaluate("Number(document.getElementById('pad').getAttribute('aria-valuemax'))")
     at = [float(p) for p in (x + z[lonely, 0] / half * width / 2, y - z[lonely, 1] / half * width / 2)]
     visit.page.mouse.move(*at)
@@ -105,9 +105,9 @@ def test_the_points_are_the_posterior_means_and_a_click_goes_to_one(visit, plane
     np.testing.assert_allclose(visit.code(), z[lonely], atol=1e-4)
 
 
-def test_the_ways_from_a_to_b_are_those_of_python_and_can_be_played(visit, colour):
-    visit = visit("colour")
-    a, b = colour.payload.space.means[2], colour.payload.space.means[5]
+def test_the_ways_from_a_to_b_are_those_of_python_and_can_be_played(visit, color):
+    visit = visit("color")
+    a, b = color.payload.space.means[2], color.payload.space.means[5]
     visit.choose(2)
     visit.page.locator("#set-a").click()
     visit.choose(5)
@@ -117,7 +117,7 @@ def test_the_ways_from_a_to_b_are_those_of_python_and_can_be_played(visit, colou
         visit.settle()
         expected = [path(a, b, np.float32(t)) for t in np.linspace(0, 1, 9)]
         pictures = np.array(visit.evaluate("explorer.app.strips.path.map((p) => Array.from(p))"))
-        np.testing.assert_allclose(pictures, [decoded(colour, z) for z in expected], atol=1e-4)
+        np.testing.assert_allclose(pictures, [decoded(color, z) for z in expected], atol=1e-4)
         visit.page.locator("#path-strip button").nth(3).click()
         visit.settle()
         np.testing.assert_allclose(visit.code(), expected[3], atol=1e-4)
@@ -136,23 +136,23 @@ def test_the_ways_from_a_to_b_are_those_of_python_and_can_be_played(visit, colou
     np.testing.assert_allclose(visit.code(), great_circle(a, b, np.float32(t)), atol=1e-4)
 
 
-def test_a_traversal_is_decoded_with_the_other_dimensions_as_they_are(visit, colour):
-    visit = visit("colour")
+def test_a_traversal_is_decoded_with_the_other_dimensions_as_they_are(visit, color):
+    visit = visit("color")
     visit.choose(4)
     visit.page.locator("button[aria-label='Traverse z 6']").click()
     visit.settle()
-    codes = np.tile(colour.payload.space.means[4], (9, 1))
+    codes = np.tile(color.payload.space.means[4], (9, 1))
     codes[:, 5] = np.linspace(-3, 3, 9)
     pictures = np.array(visit.evaluate("explorer.app.strips.traversal.map((p) => Array.from(p))"))
-    np.testing.assert_allclose(pictures, [decoded(colour, z) for z in codes], atol=1e-4)
+    np.testing.assert_allclose(pictures, [decoded(color, z) for z in codes], atol=1e-4)
     visit.page.locator("#traversal-strip button").nth(8).click()
     visit.settle()
     np.testing.assert_allclose(visit.code(), codes[8], atol=1e-4)
 
 
-def test_sliders_are_by_kl_the_unused_folded_away(visit, colour):
-    visit = visit("colour")
-    kl = colour.payload.space.kl
+def test_sliders_are_by_kl_the_unused_folded_away(visit, color):
+    visit = visit("color")
+    kl = color.payload.space.kl
     order = np.argsort(-kl, kind="stable")
     ids = visit.evaluate("[...document.querySelectorAll('#sliders input')].map((e) => e.id)")
     assert ids == [f"z{d}" for d in order[:8]]
@@ -162,7 +162,7 @@ def test_sliders_are_by_kl_the_unused_folded_away(visit, colour):
     assert visit.page.locator("#z3").is_visible()
     assert visit.evaluate("explorer.state.get('axes')") == sorted(int(d) for d in order[:2])
     visit.choose(1)
-    mean = colour.payload.space.means[1]
+    mean = color.payload.space.means[1]
     visit.page.locator(f"#z{order[0]}").focus()
     visit.page.keyboard.press("ArrowRight")
     visit.settle()
@@ -205,8 +205,8 @@ def test_a_file_of_the_right_size_is_encoded_and_another_is_not_resized_unasked(
 
 def test_a_drawing_is_what_the_pointer_drew_and_is_encoded(visit, plane):
     visit = visit("plane")
-    x, y, width = centre(visit, "#drawing")
-    visit.page.locator("#drawing-centre").uncheck()
+    x, y, width = center(visit, "#drawing")
+    visit.page.locator("#drawing-center").uncheck()
     visit.page.locator("#drawing-clear").click()
     visit.page.mouse.move(x, y - width / 4)
     visit.page.mouse.down()
@@ -264,17 +264,17 @@ def test_a_permalink_brings_everything_back(visit, plane, how):
     assert second.evaluate(script) == expected
 
 
-def test_a_drawing_is_in_the_permalink_and_a_broken_one_is_passed_over(visit, colour):
-    first = visit("colour")
+def test_a_drawing_is_in_the_permalink_and_a_broken_one_is_passed_over(visit, color):
+    first = visit("color")
     image = np.random.default_rng(5).integers(0, 256, (8, 12, 3), np.uint8)
     dropped(first, image)
     first.page.locator("#source-name", has_text="mine.png").wait_for()
     first.settle()
-    second = visit("colour", first.fragment())
+    second = visit("color", first.fragment())
     np.testing.assert_array_equal(second.evaluate("Array.from(explorer.state.get('source').pixels)"), image.ravel())
     np.testing.assert_array_equal(second.code(), first.code())
-    third = visit("colour", "#z=AAAA&d=0.99&p=none&t=7&i=-1")
-    np.testing.assert_allclose(third.code(), colour.payload.space.means[0], atol=1e-4)
+    third = visit("color", "#z=AAAA&d=0.99&p=none&t=7&i=-1")
+    np.testing.assert_allclose(third.code(), color.payload.space.means[0], atol=1e-4)
 
 
 def test_keys_move_in_the_plane_and_enter_goes_to_the_nearest_image(visit, plane):
@@ -303,8 +303,8 @@ def test_keys_move_in_the_plane_and_enter_goes_to_the_nearest_image(visit, plane
     assert not visit.page.locator("#help").is_visible()
 
 
-def test_pictures_are_saved_as_png_and_gif(visit, colour, tmp_path):
-    visit = visit("colour")
+def test_pictures_are_saved_as_png_and_gif(visit, color, tmp_path):
+    visit = visit("color")
     saved = {}
     for name in ("picture", "path", "traversal", "gif"):
         visit.settle()
@@ -332,18 +332,18 @@ def test_pictures_are_saved_as_png_and_gif(visit, colour, tmp_path):
             np.testing.assert_allclose(shown, 255 * np.array(expected).reshape(8, 12, 3), atol=12)
 
 
-def test_a_grey_gif_keeps_every_grey(visit, plane, tmp_path):
+def test_a_gray_gif_keeps_every_gray(visit, plane, tmp_path):
     visit = visit("plane")
     with visit.page.expect_download() as download:
         visit.page.locator("#save-gif").click()
-    download.value.save_as(tmp_path / "grey.gif")
-    with Image.open(tmp_path / "grey.gif") as image:
+    download.value.save_as(tmp_path / "gray.gif")
+    with Image.open(tmp_path / "gray.gif") as image:
         start = np.array(visit.evaluate("Array.from(explorer.app.strips.path[0])")).reshape(28, 28)
         np.testing.assert_allclose(np.asarray(image.convert("L"))[::10, ::10], np.rint(255 * start), atol=1)
 
 
-def test_samples_of_the_prior_have_its_moments_and_can_be_visited(visit, colour):
-    visit = visit("colour")
+def test_samples_of_the_prior_have_its_moments_and_can_be_visited(visit, color):
+    visit = visit("color")
     draws = visit.evaluate("Array.from({ length: 2000 }, () => Array.from(explorer.space.sample().code))")
     # 20,000 standard normal numbers: mean within 5 / sqrt(20000), variance within 5 sqrt(2 / 20000).
     assert abs(np.mean(draws)) < 0.036
@@ -355,5 +355,5 @@ def test_samples_of_the_prior_have_its_moments_and_can_be_visited(visit, colour)
     visit.settle()
     shown = visit.page.locator("#prior-grid canvas").nth(2)
     pixels = shown.evaluate("c => Array.from(c.getContext('2d').getImageData(0, 0, c.width, c.height).data)")
-    expected = np.rint(255 * decoded(colour, visit.code())).reshape(-1, 3)
+    expected = np.rint(255 * decoded(color, visit.code())).reshape(-1, 3)
     np.testing.assert_allclose(np.array(pixels).reshape(-1, 4)[:, :3], expected, atol=1)

@@ -44,7 +44,7 @@ EMA = q.ema_vector_quantizer(7, 4)
 
 
 def vq(quantizer=EMA, image_shape=IMAGE_SHAPE):
-    encoder = residual_encoder(image_shape, 4, (3, 5), parts=1, residual_hidden=3, residual_layers=1)
+    encoder = residual_encoder(image_shape, 4, (3, 5), num_outputs=1, residual_hidden=3, residual_layers=1)
     decoder = residual_decoder(4, (*image_shape, 1), (3, 5), residual_hidden=3, residual_layers=1)
     return vq_vae(encoder, decoder, quantizer, halved(image_shape, 2))
 

@@ -18,7 +18,7 @@ from fresh import some_state
 from objectives.linear_gaussian import draws
 from vae_jax.distributions import Chain, mean_of
 from vae_jax.evaluation import bidirectional, importance_sampling, sigmoid_temperatures
-from vae_jax.models import code, hierarchical_vae, likelihoods, reconstruct
+from vae_jax.models import hierarchical_vae, latent_code, likelihoods, reconstruct
 from vae_jax.networks import Network, mlp_decoder, mlp_encoder
 from vae_jax.objectives import (
     elbo,
@@ -170,7 +170,7 @@ def test_the_code_is_the_exact_posterior_mean_here_and_its_picture_the_reconstru
     covariance = W @ (A @ A.T + np.diag(V)) @ W.T + NOISE * np.eye(4)
     gap = np.linalg.solve(covariance, XS[0] - W @ A_OFFSET - W_OFFSET)
     expected = np.append(A_OFFSET, np.zeros(2)) + joint @ gap
-    z = code(MODEL, params, XS[0])
+    z = latent_code(MODEL, params, XS[0])
     np.testing.assert_allclose(np.concatenate(z), expected, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(reconstruct(MODEL, params, XS[0]), W @ expected[:3] + W_OFFSET, rtol=1e-4, atol=1e-5)
     np.testing.assert_array_equal(reconstruct(MODEL, params, XS[0]), mean_of(MODEL.decode(params, z)))

@@ -2,7 +2,7 @@
 
 import jax
 
-# To compile a program that is read and never run: what XLA plans is the same, the machine code is not optimised.
+# To compile a program that is read and never run: what XLA plans is the same, the machine code is not optimized.
 UNRUN = {"xla_backend_optimization_level": "0", "xla_llvm_disable_expensive_passes": True}
 
 

@@ -23,7 +23,7 @@ from vae_jax.networks import (
     mlp_decoder,
     mlp_encoder,
 )
-from vae_jax.objectives import elbo, negative_elbo, on_prepared
+from vae_jax.objectives import elbo, negative_elbo, with_preprocessing
 from vae_jax.training import make_train_epoch, make_train_step
 
 IMAGE = (28, 28, 1)
@@ -125,7 +125,7 @@ def trained():
     digits = data.load_images("digits")
 
     def train(model):
-        step = make_train_step(model, on_prepared(negative_elbo, data.binarize), optax.adam(1e-3))
+        step = make_train_step(model, with_preprocessing(negative_elbo, data.binarize), optax.adam(1e-3))
         epoch, key = make_train_epoch(step, 100), jax.random.key(3)
         state = some_state(model, optax.adam(1e-3))
         for _ in range(10):

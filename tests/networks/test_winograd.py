@@ -12,7 +12,7 @@ from vae_jax.networks._convolutions import convolution
 
 
 @pytest.mark.parametrize(("size", "products"), [(2, 3), (3, 4)])
-def test_the_filters_convolve_two_neighbours_exactly(size, products):
+def test_the_filters_convolve_two_neighbors_exactly(size, products):
     b, g, a = (np.array(matrix) for matrix in winograd.FILTERS[size])
     assert (b.shape, g.shape, a.shape) == ((products, products), (products, size), (2, products))
     rng = np.random.default_rng(0)
@@ -37,7 +37,7 @@ GEOMETRIES = [
 @pytest.mark.parametrize(("geometry", "channels", "features"), GEOMETRIES)
 def test_each_pass_of_a_wide_convolution_is_xlas_own_to_a_few_roundings(geometry, channels, features, pass_):
     blocks = matrix_convolutions.blocks_of(geometry)
-    assert winograd.pays(blocks.kernel, channels * geometry.stride**2, features)
+    assert winograd.is_faster(blocks.kernel, channels * geometry.stride**2, features)
     arrays = operands(geometry, channels, features, pass_)
     actual, expected = by_products_and_by_xla(*arrays, geometry=geometry, pass_=pass_)
     # Measured: at most 9e-7 of the largest entry.
@@ -85,4 +85,4 @@ def test_an_ensemble_of_wide_convolutions_is_each_alone_in_its_gradients():
     ("kernel", "channels", "features"), [((3, 3), 31, 128), ((2, 2), 256, 63), ((1, 1), 128, 128), ((2, 3), 128, 128)]
 )
 def test_narrow_and_other_kernels_keep_to_windows(kernel, channels, features):
-    assert not winograd.pays(kernel, channels, features)
+    assert not winograd.is_faster(kernel, channels, features)

@@ -9,7 +9,7 @@ import scipy.stats
 from contract.objectives_table import IMAGES, NOISY
 from vae_jax import VAE, Normal, objectives, standard_normal
 from vae_jax.distributions import MultivariateNormal
-from vae_jax.objectives import LogAggregate, rate_parts
+from vae_jax.objectives import LogAggregate, rate_decomposition
 
 
 def test_parts_of_a_correlated_gaussian_aggregate_are_its_closed_forms():
@@ -24,7 +24,7 @@ def test_parts_of_a_correlated_gaussian_aggregate_are_its_closed_forms():
     joint = scipy.stats.multivariate_normal.logpdf(z, mean, total)
     marginals = scipy.stats.norm.logpdf(z, mean, np.sqrt(np.diag(total)))
     log_prior = scipy.stats.norm.logpdf(z).sum(1)
-    parts = rate_parts(
+    parts = rate_decomposition(
         *(jnp.float32(a) for a in (log_posterior,)),
         LogAggregate(jnp.float32(joint), jnp.float32(marginals)),
         jnp.float32(log_prior),

@@ -96,7 +96,7 @@ def test_with_one_sample_it_is_sticking_the_landing():
 
 
 @pytest.mark.slow
-def test_more_samples_drown_the_encoders_gradient_of_the_iwae_and_not_the_doubly_reparameterised_one():
+def test_more_samples_drown_the_encoders_gradient_of_the_iwae_and_not_the_doubly_reparameterized_one():
     model, params = PROBLEMS["separate parameters"]()
 
     def encoder_gradients(objective, num_draws):

@@ -19,11 +19,11 @@ from vae_jax.objectives import (
     negative_ciwae,
     negative_elbo,
     negative_iwae,
-    on_prepared,
     sampled_beta_vae_loss,
     sampled_elbo_terms,
     scheduled,
     warm_up_steps_of,
+    with_preprocessing,
 )
 
 MODEL, PARAMS, XS, KEY = linear_gaussian(), wrong_params(), examples(4), jax.random.key(0)
@@ -147,7 +147,7 @@ def test_every_other_objective_is_the_same_at_every_step_and_has_no_warm_up():
 
 def test_prepared_it_is_scheduled_still_and_prepares_at_every_step():
     shift = lambda key, xs: xs.astype(jnp.float32) + jax.random.normal(key, xs.shape)
-    objective = on_prepared(kl_warm_up(linear(10)), shift)
+    objective = with_preprocessing(kl_warm_up(linear(10)), shift)
     assert isinstance(objective, Scheduled) and objective.warm_up_steps == 10
     prepare_key, objective_key = jax.random.split(KEY)
     log_likelihood, kl = terms(elbo_terms, objective_key, shift(prepare_key, XS))

@@ -33,7 +33,7 @@ def test_thirty_batches_are_those_of_a_float64_twin():
     assert (counts > 0.9).sum() > 3  # several codes were in use
 
 
-def test_the_batch_is_quantised_by_the_codebook_from_before_its_update():
+def test_the_batch_is_quantized_by_the_codebook_from_before_its_update():
     quantizer = ema_vector_quantizer(2, 1, decay=0.0)
     params = {"buffers": fresh_codebook(jnp.asarray([[0.0], [1.0]]))}
     z = jnp.asarray([[0.4]])

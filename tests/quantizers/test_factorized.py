@@ -8,7 +8,7 @@ from vae_jax.quantizers import factorized_quantizer, finite_scalar_quantizer, ve
 Z = jnp.asarray(np.random.default_rng(0).normal(size=6), jnp.float32)
 
 
-def test_it_is_the_quantiser_between_two_products():
+def test_it_is_the_quantizer_between_two_products():
     inner = vector_quantizer(8, 3)
     quantizer = factorized_quantizer(inner, 6)
     params = quantizer.init(jax.random.key(0))

@@ -17,7 +17,7 @@ def head(params, i):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("inner", [vector_quantizer(8, 2), ema_vector_quantizer(8, 2)])
-def test_heads_are_quantisers_of_their_parts(inner):
+def test_heads_are_quantizers_of_their_parts(inner):
     quantizer = product_quantizer(inner, 3)
     params = quantizer.init(jax.random.key(0))
     out = jax.vmap(lambda z: quantizer.quantize(params, z))(ZS)

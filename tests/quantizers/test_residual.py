@@ -9,7 +9,7 @@ RNG = np.random.default_rng(0)
 ZS = jnp.asarray(RNG.normal(size=(200, 4)), jnp.float32)
 
 
-def test_each_stage_quantises_what_is_left_by_a_numpy_search():
+def test_each_stage_quantizes_what_is_left_by_a_numpy_search():
     quantizer = residual_quantizer(vector_quantizer(8, 4), 3)
     params = quantizer.init(jax.random.key(0))
     out = jax.vmap(lambda z: quantizer.quantize(params, z))(ZS)

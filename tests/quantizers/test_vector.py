@@ -72,7 +72,7 @@ def test_k_means_lowers_the_distance_and_counts_every_point():
     assert all(later <= earlier + 1e-6 for earlier, later in itertools.pairwise(distances))
     clusters = k_means(jax.random.key(0), points, 8)
     assert clusters.counts.sum() == 200
-    # With as many centres as points, each point is its own.
+    # With as many centers as points, each point is its own.
     np.testing.assert_allclose(distance(k_means(jax.random.key(0), points, 200, 1).centers), 0.0, atol=1e-12)
 
 

@@ -59,7 +59,7 @@ def _leaves(tree):
 
 @pytest.mark.parametrize(("number", "code", "word"), [(signal.SIGTERM, 143, "terminated"), (signal.SIGINT, 130, "int")])
 def test_a_signal_saves_first_and_the_run_ends_in_the_same_bits(monkeypatch, capsys, whole, number, code, word):
-    def signalled(self, rows):
+    def signaled(self, rows):
         if rows[0]["epoch"] == 1:
             os.kill(os.getpid(), number)
 
@@ -67,7 +67,7 @@ def test_a_signal_saves_first_and_the_run_ends_in_the_same_bits(monkeypatch, cap
     before = signal.signal(number, signal.default_int_handler)
     try:
         with monkeypatch.context() as patch:
-            patch.setattr(ProgressDisplay, "show", signalled)
+            patch.setattr(ProgressDisplay, "show", signaled)
             ended, out, error = command(patch, capsys, "vae", "--run-dir part")
         assert signal.getsignal(number) is signal.default_int_handler  # as it was before the run
     finally:

@@ -22,7 +22,7 @@ from networks.programs import UNRUN
 from vae_jax.data import binarize
 from vae_jax.models import VAE, mlp_vae, vq_vae
 from vae_jax.networks import mlp_decoder, mlp_encoder
-from vae_jax.objectives import Aux, negative_elbo, on_prepared, vq_vae_loss
+from vae_jax.objectives import Aux, negative_elbo, vq_vae_loss, with_preprocessing
 from vae_jax.params import join_buffers, split_buffers
 from vae_jax.quantizers import ema_vector_quantizer
 from vae_jax.training import (
@@ -49,7 +49,7 @@ TRAIN = np.random.default_rng(0).integers(0, 256, (50, 4, 4, 1)).astype(np.uint8
 VALIDATION = np.random.default_rng(1).integers(0, 256, (21, 4, 4, 1)).astype(np.uint8)
 MODEL = soon_started(mlp_vae((4, 4, 1), 2, hidden=(8,)))
 OPTIMIZER = optax.adam(1e-2)
-OBJECTIVE = on_prepared(negative_elbo, binarize)
+OBJECTIVE = with_preprocessing(negative_elbo, binarize)
 RULES = [
     ("hidden_0/kernel", PartitionSpec(None, "model")),
     ("hidden_0/bias", PartitionSpec("model")),
@@ -151,7 +151,7 @@ def codes_after_an_epoch(mesh=None):
     """Moving averages, revived codes and perplexity: with 16 codes for 4 vectors of an image, some die at once."""
     encoder, decoder = mlp_encoder((4, 4, 1), 12, (8,)), mlp_decoder(12, (4, 4, 1, 1), (8,))
     model = vq_vae(encoder, decoder, ema_vector_quantizer(16, 3, decay=0.5, revival=0.5), (2, 2))
-    return after_an_epoch(model, on_prepared(vq_vae_loss, binarize), TRAIN, mesh)
+    return after_an_epoch(model, with_preprocessing(vq_vae_loss, binarize), TRAIN, mesh)
 
 
 def initial_state(shardings=None):

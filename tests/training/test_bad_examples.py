@@ -11,7 +11,7 @@ import pytest
 from fresh import soon_started
 from vae_jax.models import VAE, Conditional, contexts, mlp_vae
 from vae_jax.models._model import Example
-from vae_jax.objectives import Aux, negative_elbo, on_prepared
+from vae_jax.objectives import Aux, negative_elbo, with_preprocessing
 from vae_jax.training import Examples, drawn, fit, fit_ensemble, fit_stream, make_evaluate, permuted, rows
 
 IMAGES = (np.random.default_rng(0).random((12, 4, 4, 1)) < 0.5).astype(np.float32)
@@ -104,7 +104,7 @@ BAD = {
     "a context too many": (labeled(WITH_LABELS, model=PLAIN), "train: model takes no context"),
     "raw pixels and a context too many": (
         labeled(Example((255 * IMAGES).astype(np.uint8), LABELS), model=PLAIN,
-                objective=on_prepared(negative_elbo, lambda key, x: x / 255)),
+                objective=with_preprocessing(negative_elbo, lambda key, x: x / 255)),
         "train: model takes no context",
     ),
     "a label out of range": (

@@ -10,7 +10,7 @@ import optax
 import pytest
 
 from vae_jax.models import VAE, likelihoods, mlp_vae
-from vae_jax.objectives import Aux, mean_over_batch, negative_elbo, on_prepared
+from vae_jax.objectives import Aux, mean_over_batch, negative_elbo, with_preprocessing
 from vae_jax.training import Diverged, Progress, fit, fit_ensemble, init_train_state
 from vae_jax.training._checks import check_finite
 from vae_jax.training.checkpoints import OrbaxCheckpoints
@@ -75,7 +75,7 @@ def test_preprocessing_is_replayed_with_the_steps_own_key():
         return jnp.where(jax.random.uniform(key, batch.shape) < 0.01, 1e30, batch)
 
     with pytest.raises(Diverged, match=r"the distortion, .* at example \d+ of train \(position \d of the batch\)"):
-        train(on_prepared(negative_elbo, prepare), data=DATA)
+        train(with_preprocessing(negative_elbo, prepare), data=DATA)
 
 
 def test_a_gradient_that_is_not_finite_is_named_by_its_parameters_and_a_finite_loss_is_not_blamed():

@@ -33,8 +33,8 @@ def test_an_objective_says_that_it_is_a_mean_over_examples_or_needs_its_batch():
         if row.needs_batch:
             assert name not in MEANS, name
     assert {"negative_elbo", "negative_iwae(5)", "scheduled(beta_vae_loss)"} <= MEANS.keys()
-    prepared = o.on_prepared(
-        o.on_prepared(o.scheduled(o.beta_vae_loss, o.linear(10)), lambda key, x: x), lambda key, x: x
+    prepared = o.with_preprocessing(
+        o.with_preprocessing(o.scheduled(o.beta_vae_loss, o.linear(10)), lambda key, x: x), lambda key, x: x
     )
     assert o.is_mean_over_examples(prepared)
     assert not o.is_mean_over_examples(lambda model, params, key, batch: o.negative_elbo(model, params, key, batch))
@@ -86,7 +86,7 @@ def test_a_number_below_1_and_an_objective_that_needs_its_batch_are_refused():
     with pytest.raises(ValueError, match="microbatches must be at least 1, got 0"):
         make_train_step(MODEL, o.negative_elbo, optax.sgd(1.0), 0)
     whole = lambda model, params, key, batch: o.negative_elbo(model, params, key, batch)
-    for objective in (o.free_bits_loss(0.1), o.vq_vae_loss, o.on_prepared(whole, lambda key, x: x)):
+    for objective in (o.free_bits_loss(0.1), o.vq_vae_loss, o.with_preprocessing(whole, lambda key, x: x)):
         make_train_step(MODEL, objective, optax.sgd(1.0))
         with pytest.raises(ValueError, match="microbatches must be 1 for an objective that needs its batch as a whole"):
             make_train_step(MODEL, objective, optax.sgd(1.0), 2)
@@ -117,7 +117,7 @@ def test_the_memory_of_a_large_batch_falls_with_the_number_of_microbatches(micro
 def test_the_batch_is_prepared_as_a_whole():
     pixels = np.random.default_rng(0).integers(0, 256, (8, 4, 4, 1)).astype(np.uint8)
     noisy = lambda key, batch: batch / np.float32(255) + 0.1 * jax.random.normal(key, batch.shape)
-    objective = o.on_prepared(o.negative_elbo, noisy)
+    objective = o.with_preprocessing(o.negative_elbo, noisy)
     expected, actual = (value_and_gradient(objective, m, batch=pixels) for m in (1, 4))
     assert_trees_close(actual, expected, rtol=1e-5, atol=1e-5)
 

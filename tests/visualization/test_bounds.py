@@ -31,7 +31,7 @@ def test_models_without_curves_are_refused(runs):
         bounds_by_epoch(runs)
 
 
-def test_no_models_or_more_than_colours_are_refused():
+def test_no_models_or_more_than_colors_are_refused():
     for count in (0, 5):
         with pytest.raises(ValueError, match=f"runs must be of 1 to 4 models, got {count}"):
             bounds_by_epoch({str(index): [CURVE] for index in range(count)})

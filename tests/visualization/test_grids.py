@@ -7,13 +7,13 @@ SIZE = 14  # pixels a side: gaps of one pixel, wide gaps of three
 
 
 def levels(*shape):
-    """Images of one grey level each, all different: `[*shape, 14, 14, 1]`."""
-    grey = (np.arange(np.prod(shape)) + 1) / (np.prod(shape) + 1)
-    return np.broadcast_to(grey.reshape(*shape, 1, 1, 1), (*shape, SIZE, SIZE, 1)).astype(np.float32)
+    """Images of one gray level each, all different: `[*shape, 14, 14, 1]`."""
+    gray = (np.arange(np.prod(shape)) + 1) / (np.prod(shape) + 1)
+    return np.broadcast_to(gray.reshape(*shape, 1, 1, 1), (*shape, SIZE, SIZE, 1)).astype(np.float32)
 
 
 def tiles_of(figure, tops, lefts):
-    """The grey level of the tile at each corner, `[R, C]`, after checking that each tile is uniform."""
+    """The gray level of the tile at each corner, `[R, C]`, after checking that each tile is uniform."""
     picture = np.asarray(figure.axes[0].images[0].get_array())
     tiles = np.array([[picture[top : top + SIZE, left : left + SIZE] for left in lefts] for top in tops])
     assert (np.ptp(tiles, axis=(2, 3, 4)) == 0).all()
@@ -49,11 +49,11 @@ def test_labels_have_a_row_each():
         images_by_label(images, [1, 2])
 
 
-def test_uint8_and_float_and_colour_agree():
-    grey = np.random.default_rng(0).integers(0, 256, (4, 5, 6, 1), np.uint8)
+def test_uint8_and_float_and_color_agree():
+    gray = np.random.default_rng(0).integers(0, 256, (4, 5, 6, 1), np.uint8)
     pictures = [
         np.asarray(image_grid(images).axes[0].images[0].get_array())
-        for images in (grey, grey / 255.0, np.repeat(grey, 3, axis=-1))
+        for images in (gray, gray / 255.0, np.repeat(gray, 3, axis=-1))
     ]
     np.testing.assert_allclose(pictures[0], pictures[1], atol=1e-6)
     np.testing.assert_array_equal(pictures[0], pictures[2])

@@ -14,8 +14,8 @@ def test_bars_are_the_nats_in_falling_order_each_under_its_own_name():
     np.testing.assert_allclose([bar.get_height() for bar in bars(figure)], [2.0, 1.0, 0.5, 0.001])
     names = [label.get_text() for label in figure.axes[0].get_xticklabels()]
     assert names == ["z2", "z4", "z1", "z3"]
-    colours = [bar.get_facecolor() for bar in bars(figure)]
-    assert colours[0] == colours[1] == colours[2] != colours[3]
+    colors = [bar.get_facecolor() for bar in bars(figure)]
+    assert colors[0] == colors[1] == colors[2] != colors[3]
     assert figure.axes[0].get_title(loc="right") == "1 of 4 under 0.01 nats"
 
 

@@ -3,7 +3,7 @@ import pytest
 from matplotlib.colors import to_rgba
 
 from vae_jax.visualization import latent_scatter, principal_components
-from vae_jax.visualization._latent import CLASS_COLOURS
+from vae_jax.visualization._latent import CLASS_COLORS
 
 RNG = np.random.default_rng(0)
 POINTS = RNG.normal(size=(300, 2)) * [2.0, 1.0]
@@ -35,25 +35,25 @@ def test_principal_components_of_one_repeated_point_explain_nothing():
 
 
 @pytest.mark.parametrize("count", [1, 2, 10])
-def test_each_point_has_the_colour_of_its_class_and_each_class_its_name_at_the_median(count):
+def test_each_point_has_the_color_of_its_class_and_each_class_its_name_at_the_median(count):
     labels = np.arange(300) % count
     points = POINTS + 20 * np.stack([labels, labels % 2], axis=1)  # apart, so that no name is moved
     axes = latent_scatter(points, labels).axes[0]
     (dots,) = axes.collections
     drawn = {
-        tuple(place): tuple(colour) for place, colour in zip(dots.get_offsets(), dots.get_facecolors(), strict=False)
+        tuple(place): tuple(color) for place, color in zip(dots.get_offsets(), dots.get_facecolors(), strict=False)
     }
     assert len(drawn) == 300
     for point, label in zip(points, labels, strict=True):
-        assert drawn[tuple(point)][:3] == to_rgba(CLASS_COLOURS[label])[:3]
+        assert drawn[tuple(point)][:3] == to_rgba(CLASS_COLORS[label])[:3]
     assert [text.get_text() for text in axes.texts] == [str(label) for label in range(count)]
     for label, text in enumerate(axes.texts):
         np.testing.assert_allclose(text.get_position(), np.median(points[labels == label], axis=0), atol=1e-6)
 
 
-def test_ten_class_colours_differ_from_one_another():
+def test_ten_class_colors_differ_from_one_another():
     # The smallest distance in RGB of the published sequence; a typing error would come closer or repeat one.
-    rgb = np.array([to_rgba(colour)[:3] for colour in CLASS_COLOURS])
+    rgb = np.array([to_rgba(color)[:3] for color in CLASS_COLORS])
     distances = np.linalg.norm(rgb[:, None] - rgb[None], axis=-1)[~np.eye(10, dtype=bool)]
     assert distances.min() > 0.2
 
@@ -64,7 +64,7 @@ def test_names_are_text_and_not_mathematics():
 
 
 @pytest.mark.parametrize("labels", [np.arange(300) % 11, POINTS[:, 0]])
-def test_many_classes_and_real_labels_go_by_a_colour_bar(labels):
+def test_many_classes_and_real_labels_go_by_a_color_bar(labels):
     axes = latent_scatter(POINTS, labels).axes[0]
     (dots,) = axes.collections
     assert dots.get_cmap().name == "viridis"
@@ -75,7 +75,7 @@ def test_many_classes_and_real_labels_go_by_a_colour_bar(labels):
     assert all(value[tuple(point)] == label for point, label in zip(POINTS, labels, strict=True))
 
 
-def test_without_labels_there_is_one_colour_and_a_unit_is_as_long_on_both_axes():
+def test_without_labels_there_is_one_color_and_a_unit_is_as_long_on_both_axes():
     figure = latent_scatter(POINTS, axis_labels=("a", "b"))
     axes = figure.axes[0]
     assert len(axes.collections[0].get_facecolors()) == 1

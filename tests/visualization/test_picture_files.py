@@ -9,8 +9,8 @@ LEVELS = np.concatenate([[-0.1, 1.1], PIXELS / 255])  # the first two are clippe
 
 
 def test_each_image_is_a_file_of_its_pixels(tmp_path):
-    grey = np.broadcast_to(LEVELS[:, None, None, None], (8, 3, 2, 1))
-    files = save_images(grey, tmp_path / "new" / "grey")
+    gray = np.broadcast_to(LEVELS[:, None, None, None], (8, 3, 2, 1))
+    files = save_images(gray, tmp_path / "new" / "gray")
     assert [path.name for path in files] == [f"{i:04d}.png" for i in range(8)]
     for path, pixel in zip(files, [0, 255, *PIXELS], strict=True):
         np.testing.assert_array_equal(Image.open(path), np.full((3, 2), pixel))

@@ -46,14 +46,14 @@ def main() -> None:
     must be, with one line that says what would be right; 130 after Ctrl-C and 143 after SIGTERM.
     """
     with exit_in_a_line():
-        words = sys.argv[1:]
-        if words[:1] == ["train"]:
+        arguments = sys.argv[1:]
+        if arguments[:1] == ["train"]:
             from vae_jax.cli.train import RECIPES, train
 
-            if words[1:] and words[1] in RECIPES:
-                train(RECIPES[words[1]], words[2:])
+            if arguments[1:] and arguments[1] in RECIPES:
+                train(RECIPES[arguments[1]], arguments[2:])
                 return
-        options = parse(words)
+        options = parse(arguments)
         place = next(place for kind, place in COMMANDS.values() if isinstance(options, kind))
         with exit_on_bad_input():
             check_numbers(options)
@@ -64,11 +64,11 @@ def main() -> None:
         work()
 
 
-def parse(words: list[str]) -> Any:
-    """The options of the command that the words are of."""
+def parse(arguments: list[str]) -> Any:
+    """Parses the command line into the options of its subcommand."""
     kinds: dict[str, Callable[..., Any]] = {"train": of.Train}
     # The flags of the recipes import JAX, so they are there only for `train` and for a shell's completion.
-    if words[:1] == ["train"] or any(word.startswith("--tyro-") for word in words):
+    if arguments[:1] == ["train"] or any(word.startswith("--tyro-") for word in arguments):
         from vae_jax.cli.train import train_options
 
         kinds = {"train": train_options()}
@@ -76,7 +76,7 @@ def parse(words: list[str]) -> Any:
         kinds | {name: with_plain_defaults(options) for name, (options, _) in COMMANDS.items()},
         prog="vae-jax",
         description=DESCRIPTION,
-        args=words,
+        args=arguments,
         sort_subcommands=False,
         config=(tyro.conf.OmitSubcommandPrefixes, tyro.conf.OmitArgPrefixes),
     )

@@ -14,7 +14,7 @@ import optax
 from vae_jax.cli.options import Doctor
 from vae_jax.data import binarize, load_images
 from vae_jax.models import mlp_vae
-from vae_jax.objectives import negative_elbo, on_prepared
+from vae_jax.objectives import negative_elbo, with_preprocessing
 from vae_jax.runs.machine import device_name, versions
 from vae_jax.training import init_train_state, make_train_step
 
@@ -65,7 +65,7 @@ def train_for(seconds: float) -> tuple[float, float, int, float]:
     """Loss of the first and of the last step, number of steps, and images per second."""
     digits = load_images("digits").train
     model, optimizer, key = mlp_vae(digits.shape[1:]), optax.adam(1e-3), jax.random.key(0)
-    step = jax.jit(make_train_step(model, on_prepared(negative_elbo, binarize), optimizer))
+    step = jax.jit(make_train_step(model, with_preprocessing(negative_elbo, binarize), optimizer))
     state, first = step(init_train_state(model, optimizer, key), key, digits[:_BATCH])
     jax.block_until_ready(first)  # compiled
     started, count, metrics = time.monotonic(), 0, first

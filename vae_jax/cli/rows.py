@@ -77,7 +77,7 @@ def _images(options: OfExamples, loaded: Loaded) -> NamedImages:
         images = every_example(data, options.data_dir, shape=loaded.image_shape, resize=resize)
     except ValueError as error:
         raise ValueError(f"DATA {error}") from error
-    if loaded.num_classes is not None and not images.labelled:
+    if loaded.num_classes is not None and not images.labeled:
         raise ValueError(f"DATA {data} has no labels, which the model of {loaded.folder} is given (--condition labels)")
     say(f"{data}: {images.shape[0]:,} examples{images.note and '; '}{images.note}")
     return images

@@ -23,7 +23,7 @@ def load_digits() -> Images:
     each split is then shuffled once by a fixed seed, so that any run of images holds every class.
 
     Returns:
-      `Images` with train `[4000, 28, 28, 1]` and test `[1000, 28, 28, 1]`, both labelled.
+      `Images` with train `[4000, 28, 28, 1]` and test `[1000, 28, 28, 1]`, both labeled.
 
     Source: LeCun, Bottou, Bengio & Haffner 1998 [lecun1998gradient];
     see the module's docstring for how the 5,000 were had. Numbers on them are not MNIST numbers: the training split is

@@ -20,7 +20,7 @@ from vae_jax.data._folder import list_folder
 from vae_jax.data._image_file import by, decode_file, header_of, without_bomb_warnings
 from vae_jax.data._kinds import Kind, kind_of
 from vae_jax.data._picture_paths import SUFFIXES
-from vae_jax.data._sources import NpyImages, evenly_spaced, spread
+from vae_jax.data._sources import NpyImages, black_and_white, evenly_spaced
 from vae_jax.data._tfds_images import open_splits
 
 _LOOKED_AT = 1_000  # images that tell whether a data set is binary
@@ -35,13 +35,13 @@ class NamedImages:
       shape: (N, H, W, C).
       name: (place) -> name of the example: the path of its file; `split:row` in data of several splits and of TFDS;
         else its row.
-      labelled: whether every example has a label.
+      labeled: whether every example has a label.
       note: which class each label is of, and what was altered; empty if there is nothing to say.
     """
 
     shape: tuple[int, ...]
     name: Callable[[int], str]
-    labelled: bool
+    labeled: bool
     note: str
     _read: Read
 
@@ -58,7 +58,7 @@ class NamedImages:
             pixels, labels = self._read(np.asarray(places))
         except ValueError as error:
             raise Unreadable(str(error)) from error
-        return pixels, labels if self.labelled else None
+        return pixels, labels if self.labeled else None
 
 
 def every_example(
@@ -76,7 +76,7 @@ def every_example(
     Args:
       data: as for `load_images`; a set that is rendered (`sprites`, ...); or one picture file.
       data_dir: The TFDS data directory, as for `load_images`.
-      shape: (H, W, C) that images must have; picture files in color are made grey for C = 1, and the note says so.
+      shape: (H, W, C) that images must have; picture files in color are made gray for C = 1, and the note says so.
         None: that of the data; of picture files the size of the first, in color if any is.
       resize: Whether images of another size are brought to it: the shorter side resized (Lanczos), the middle cropped.
 
@@ -100,19 +100,19 @@ def every_example(
         return found
     if not resize:
         raise ValueError(
-            f"{path} holds images of {_in_words(found.shape[1:])}, and {_in_words(wanted)} (height x width x channels) "
-            "are needed: give --resize (resize=True) to have them brought to that, or other data"
+            f"{path} holds images of {_shape_text(found.shape[1:])}, and {_shape_text(wanted)} (height x width x "
+            "channels) are needed: give --resize (resize=True) to have them brought to that, or other data"
         )
 
     def read(places: np.ndarray) -> Split:
         pixels, labels = found.read(places)
         return _resized(pixels, wanted), labels
 
-    note = f"{found.note}; all images resized and cropped from {_in_words(found.shape[1:])} to {_in_words(wanted)}"
+    note = f"{found.note}; all images resized and cropped from {_shape_text(found.shape[1:])} to {_shape_text(wanted)}"
     return dataclasses.replace(found, shape=(found.shape[0], *wanted), note=note.lstrip("; "), _read=read)
 
 
-def _in_words(shape: Sequence[int]) -> str:
+def _shape_text(shape: Sequence[int]) -> str:
     return " x ".join(map(str, shape))
 
 
@@ -121,7 +121,7 @@ class _Part(NamedTuple):
 
     name: str  # empty if the data has no splits
     shape: tuple[int, ...]
-    labelled: bool
+    labeled: bool
     read: Read
 
 
@@ -136,8 +136,8 @@ def _parts(kind: Kind, path: str, data_dir: str | Path | None) -> tuple[list[_Pa
         return [_Part("", (rendered.num_images, *rendered.image_shape), True, _read_rendered(rendered))], ""
     if kind == "tfds":
         splits = open_splits(path, None if data_dir is None else os.fspath(data_dir))
-        labelled = lambda records: records.read_labelled([0])[1] is not None
-        return [_Part(name, own.shape, labelled(own), own.read_labelled) for name, own in splits.items()], ""
+        labeled = lambda records: records.read_labeled([0])[1] is not None
+        return [_Part(name, own.shape, labeled(own), own.read_labeled) for name, own in splits.items()], ""
     if path.lower().endswith(".npy"):
         source = NpyImages(path)
         return [_Part("", source.shape, False, lambda places: (source.read(places), None))], ""
@@ -162,7 +162,7 @@ def _read_rendered(data: FactorData) -> Read:
 def _joined(splits: Sequence[_Part], note: str) -> NamedImages:
     """The examples of all splits, one split after another."""
     ends = np.cumsum([split.shape[0] for split in splits])
-    labelled = all(split.labelled for split in splits)
+    labeled = all(split.labeled for split in splits)
 
     def name(place: int) -> str:
         split = int(np.searchsorted(ends, place, side="right"))
@@ -180,10 +180,10 @@ def _joined(splits: Sequence[_Part], note: str) -> NamedImages:
                 labels[mine] = own
         return pixels, labels
 
-    without = [split.name for split in splits if not split.labelled]
+    without = [split.name for split in splits if not split.labeled]
     if 0 < len(without) < len(splits):
         note += f"; labels are left out, for split {' and '.join(without)} has none"
-    return NamedImages((int(ends[-1]), *splits[0].shape[1:]), name, labelled, note.lstrip("; "), read)
+    return NamedImages((int(ends[-1]), *splits[0].shape[1:]), name, labeled, note.lstrip("; "), read)
 
 
 def _pictures(
@@ -208,7 +208,7 @@ def _pictures(
         f"resized and cropped to {shape[0]} x {shape[1]} (height x width)": len(others),
         "turned as their EXIF tag says": sum(header.turned for header in headers),
         "taken without the further pictures in their files": sum(header.frames > 1 for header in headers),
-        "made grey": sum(header.color for header in headers) if shape[2] == 1 else 0,
+        "made gray": sum(header.color for header in headers) if shape[2] == 1 else 0,
     }
     note += "".join(f"; {count:,} images {what}" for what, count in altered.items() if count)
 
@@ -229,7 +229,7 @@ def _spread(images: NamedImages, where: str) -> NamedImages:
 
     def read(places: np.ndarray) -> Split:
         pixels, labels = images.read(places)
-        return spread(pixels, where), labels
+        return black_and_white(pixels, where), labels
 
     return dataclasses.replace(images, _read=read)
 

@@ -39,12 +39,12 @@ def _sprites(name: str, channels: int, render: Render, what: str) -> FactorData:
     return FactorData(name, sprites.FACTOR_NAMES, sprites.FACTOR_SIZES, shape, render, f"{name}: {_SPRITES}{what}")
 
 
-# Colour and noise as in disentanglement_lib (Locatello et al. 2019, arXiv:1811.12359, appendix H).
+# Color and noise as in disentanglement_lib (Locatello et al. 2019, arXiv:1811.12359, appendix H).
 RENDERED = {
     data.name: data
     for data in (
         _sprites("sprites", 1, _plain, ""),
-        _sprites("sprites_color", 3, _colored, ", each in a colour drawn anew, channels in [0.5, 1]"),
+        _sprites("sprites_color", 3, _colored, ", each in a color drawn anew, channels in [0.5, 1]"),
         _sprites("sprites_noisy", 3, _noisy, ", on a ground of uniform noise drawn anew"),
         squares.SQUARES,
     )

@@ -29,7 +29,7 @@ def load_folder(path: str | Path, *, size: Sequence[int] | None = None) -> Image
 
     Picture files are .png, .jpg, .jpeg, .bmp, .webp, .gif, .tif, .tiff, .ppm, .pgm, .pbm and .tga. They are taken
     upright, as viewers show them (EXIF). All must have one size, unless `size` is given. If any of them is in color all
-    become RGB, else all become grey (C = 1).
+    become RGB, else all become gray (C = 1).
 
     * Subfolders `train`, `test` and `validation` (`training`, `testing`, `valid`, `val`, ..., in any case) are the
       splits. The validation folder is the test split if there is no test folder; without both a fixed tenth of the
@@ -170,7 +170,7 @@ def _split_folders(path: str, pictures: Pictures) -> dict[str, str]:
 class PictureFiles:
     """Picture files of one size, decoded when they are asked for.
 
-    If any of them is in color all become RGB, else all become grey (C = 1). Sizes and modes are checked on the
+    If any of them is in color all become RGB, else all become gray (C = 1). Sizes and modes are checked on the
     headers, which are all read when this is made; no pixel is decoded before `read`.
 
     Args:

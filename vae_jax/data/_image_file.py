@@ -24,7 +24,7 @@ _KINDS = {stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket", stat.S_IFDIR:
 
 
 def read_image(path: str | Path, shape: tuple[int, ...], resize: bool = False) -> np.ndarray:
-    """The image of a file as uint8 of that shape (H, W, C), C = 1 (grey) or 3 (color), upright as viewers show it.
+    """The image of a file as uint8 of that shape (H, W, C), C = 1 (gray) or 3 (color), upright as viewers show it.
 
     Args:
       path: of a picture file.
@@ -114,7 +114,7 @@ def header_of(file: str) -> Header:
 
     Raises:
       ValueError: If it is no regular file, cannot be read, is no still image, has other than 8 bits a channel, is
-        neither grey nor RGB, or claims more than MOST_PIXELS pixels.
+        neither gray nor RGB, or claims more than MOST_PIXELS pixels.
     """
     from PIL import Image, UnidentifiedImageError
 
@@ -127,7 +127,7 @@ def header_of(file: str) -> Header:
             size, mode, deep, format_ = _stored_size(image), image.mode, _is_deep(image), image.format
             color = mode in _MODES and _is_color(image)
     except UnidentifiedImageError as error:
-        raise ValueError(f"{file}: expected an image file, got contents that Pillow does not recognise.") from error
+        raise ValueError(f"{file}: expected an image file, got contents that Pillow does not recognize.") from error
     except Image.DecompressionBombError as error:
         raise ValueError(
             f"{file}: expected at most {MOST_PIXELS:,} pixels, got more; make it smaller first."
@@ -140,7 +140,7 @@ def header_of(file: str) -> Header:
         depth = "" if mode in ("I", "F") or mode.startswith("I;") else " of 16 bits a channel"
         raise ValueError(f"{file}: expected 8 bits a channel, got mode {mode}{depth}; convert it to 8 bits first.")
     if mode not in _MODES:
-        raise ValueError(f"{file}: expected a grey or RGB image, got mode {mode}; convert it to RGB first.")
+        raise ValueError(f"{file}: expected a gray or RGB image, got mode {mode}; convert it to RGB first.")
     if size[0] * size[1] > MOST_PIXELS:
         raise ValueError(f"{file}: expected at most {MOST_PIXELS:,} pixels, got {by(size)}; make it smaller first.")
     return Header(size[::-1] if orientation >= 5 else size, color, orientation != 1, frames)
@@ -176,7 +176,7 @@ def _is_deep(image: Image.Image) -> bool:
 
 
 def _is_color(image: Image.Image) -> bool:
-    if image.mode in ("P", "PA"):  # a palette may hold greys only
+    if image.mode in ("P", "PA"):  # a palette may hold grays only
         palette = np.reshape(image.getpalette("RGB") or [], (-1, 3))
         return bool((palette != palette[:, :1]).any())
     return image.mode not in ("1", "L", "LA")

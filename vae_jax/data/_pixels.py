@@ -81,7 +81,7 @@ def dequantize(key: jax.Array, pixels: ArrayLike) -> jax.Array:
 
 
 def binarize(key: jax.Array, pixels: ArrayLike) -> jax.Array:
-    """x ~ Bernoulli(k / 255), for each pixel on its own: dynamic binarisation when every step has its own key.
+    """x ~ Bernoulli(k / 255), for each pixel on its own: dynamic binarization when every step has its own key.
 
     Args:
       key: PRNG key, consumed.

@@ -52,9 +52,9 @@ class Records:
         Raises:
           ValueError: for an image that cannot be decoded; it names the data set, the split and the place.
         """
-        return self.read_labelled(indices)[0]
+        return self.read_labeled(indices)[0]
 
-    def read_labelled(self, indices: Sequence[int] | np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    def read_labeled(self, indices: Sequence[int] | np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """The images at these places and their labels, int32 `[n]` or None where the data set has none."""
         if self._label_key is None:
             return self.read_with(indices, ())[0], None

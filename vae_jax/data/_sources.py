@@ -84,7 +84,7 @@ class NpyImages:
         return as_pixels(images, self._path)
 
 
-class Without:
+class Excluding:
     """A source's images but for those at some places, in the order they have there.
 
     Holds the places that are left out, not those that are left.
@@ -106,7 +106,7 @@ class Without:
         return self.source.read(places + np.searchsorted(self._kept_before, places, side="right"))
 
 
-class Spread:
+class BlackAndWhite:
     """A binary source's pixels of 0 and 1 as 0 and 255."""
 
     def __init__(self, source: ImageSource, where: str):
@@ -116,10 +116,10 @@ class Spread:
         self.shape = source.shape
 
     def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
-        return spread(self.source.read(indices), self._where)
+        return black_and_white(self.source.read(indices), self._where)
 
 
-def spread(images: np.ndarray, where: str) -> np.ndarray:
+def black_and_white(images: np.ndarray, where: str) -> np.ndarray:
     """Pixels of 0 and 1 as 0 and 255.
 
     Raises:
@@ -148,7 +148,7 @@ def hold_out(source: ImageSource, count: int, seed: int) -> tuple[ImageSource, n
     if not 1 <= count < total:
         raise ValueError(f"count must be between 1 and {total - 1}, of {total} images, got {count}")
     places = held_out(total, count, seed)
-    return Without(source, places), source.read(places)
+    return Excluding(source, places), source.read(places)
 
 
 def evenly_spaced(total: int, most: int) -> np.ndarray:

@@ -17,7 +17,7 @@ from vae_jax.data._factor_sets import RENDERED, RenderedImages
 from vae_jax.data._factors import FactorData, factors_of
 from vae_jax.data._folder import PictureFiles, list_folder
 from vae_jax.data._kinds import kind_of
-from vae_jax.data._sources import ArrayImages, ImageSource, NpyImages, Spread, Without, evenly_spaced
+from vae_jax.data._sources import ArrayImages, BlackAndWhite, Excluding, ImageSource, NpyImages, evenly_spaced
 from vae_jax.data._tfds_images import open_tfds
 
 _BLOCK = 512  # images decoded and written at once
@@ -105,17 +105,17 @@ def _of_tfds(data: str, data_dir: str | None, most_test: int) -> ImageStream:
     train: ImageSource = opened.train
     if opened.test is None:
         places = held_out_tenth(opened.train.shape[0], f"TFDS data set {data!r}")
-        train, test_source = Without(train, places), opened.train
+        train, test_source = Excluding(train, places), opened.train
     else:
         places, test_source = np.arange(opened.test.shape[0]), opened.test
     kept = places[evenly_spaced(len(places), most_test)]
-    test, test_labels = test_source.read_labelled(kept)
+    test, test_labels = test_source.read_labeled(kept)
     note = opened.note(train.shape[0], len(places)) + _of_test(len(kept), len(places))
     return _spread(ImageStream(data, train, test, test_labels, note))
 
 
 def _rendered(data: FactorData, most_test: int) -> ImageStream:
-    """Labelled by the first factor: of sprites, the shape."""
+    """Labeled by the first factor: of sprites, the shape."""
     labels = np.asarray(factors_of(np.arange(data.num_images), data.factor_sizes)[0])
     places = held_out_tenth(data.num_images, data.name)
     return _stream(data.name, RenderedImages(data), places, labels, f"{HOLD_OUT_NOTE}; {data.note}", most_test)
@@ -136,7 +136,7 @@ def _stream(
     """
     validation = np.arange(0) if validation is None else validation
     kept = places[evenly_spaced(len(places), most_test)]
-    train = Without(source, np.sort(np.concatenate([places, validation])))
+    train = Excluding(source, np.sort(np.concatenate([places, validation])))
     note = f"{name}: {sizes_of(train.shape[0], len(places), len(validation) or None)}, {protocol}"
     note += _of_test(len(kept), len(places))
     held = None
@@ -158,7 +158,7 @@ def _spread(stream: ImageStream) -> ImageStream:
     if max(stream.test.max(), held.max(initial=0)) > 1 or _sample(stream.train, 1_000).max() > 1:
         return stream
     test, validation = stream.test * np.uint8(255), None if stream.validation is None else held * np.uint8(255)
-    return dataclasses.replace(stream, train=Spread(stream.train, stream.name), test=test, validation=validation)
+    return dataclasses.replace(stream, train=BlackAndWhite(stream.train, stream.name), test=test, validation=validation)
 
 
 def _sample(source: ImageSource, most: int) -> np.ndarray:

@@ -54,9 +54,9 @@ def load_tfds(name: str, data_dir: str | None = None) -> Images:
         TensorFlow reads, and one whose images are not of one shape.
     """
     opened = open_tfds(name, data_dir)
-    train, train_labels = opened.train.read_labelled(range(opened.train.shape[0]))
+    train, train_labels = opened.train.read_labeled(range(opened.train.shape[0]))
     if opened.test is not None:
-        test, test_labels = opened.test.read_labelled(range(opened.test.shape[0]))
+        test, test_labels = opened.test.read_labeled(range(opened.test.shape[0]))
     else:
         train, train_labels, test, test_labels = hold_out_tenth(train, train_labels, f"TFDS data set {name!r}")
     train, test = spread_binary(train, test)

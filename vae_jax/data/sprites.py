@@ -1,7 +1,7 @@
 """Sprites: an image as a pure function of its factors, regenerated after dSprites, so that no file is needed.
 
 dSprites (Matthey et al. 2017) shows a square, an ellipse or a heart at 6 scales, 40 orientations and 32 x 32 places:
-737,280 binary images of 64 x 64. The outlines here were fitted to frames of it: of 12 labelled images 11 came out
+737,280 binary images of 64 x 64. The outlines here were fitted to frames of it: of 12 labeled images 11 came out
 exact and one a pixel off. Say "regenerated after dSprites" beside a number that was measured on them.
 """
 
@@ -46,9 +46,9 @@ def render(index: ArrayLike) -> jax.Array:
 def render_factors(
     shape: ArrayLike, scale: ArrayLike, orientation: ArrayLike, position_x: ArrayLike, position_y: ArrayLike
 ) -> jax.Array:
-    """The image of continuous factors, uint8 `[64, 64]` of 0 and 1: a pixel is 1 where its centre is inside.
+    """The image of continuous factors, uint8 `[64, 64]` of 0 and 1: a pixel is 1 where its center is inside.
 
-    With (u, v) the pixel's centre from the shape's, turned by the orientation and divided by the scale, the square is
+    With (u, v) the pixel's center from the shape's, turned by the orientation and divided by the scale, the square is
     max(|u|, |v|) <= 9.6, the ellipse (u / 12.76)^2 + (v / 7.22)^2 <= 1, and the heart the inside of the curve
     u = 9.6 sin^3 a, v = -0.6625 (13 cos a - 5 cos 2a - 2 cos 3a - cos 4a) - 1.45.
 
@@ -56,7 +56,7 @@ def render_factors(
       shape: 0, 1 or 2: square, ellipse, heart.
       scale: above 0; dSprites has 0.5 to 1.
       orientation: in radians.
-      position_x: 0 (the centre 16 pixels from the left) to 1 (16 from the right).
+      position_x: 0 (the center 16 pixels from the left) to 1 (16 from the right).
       position_y: the same, from the top.
 
     Raises:
@@ -81,9 +81,9 @@ def render_factors(
 
 @jax.jit
 def _render(shape: jax.Array, scale: jax.Array, orientation: jax.Array, x: jax.Array, y: jax.Array) -> jax.Array:
-    centres = jnp.arange(SIDE, dtype=jnp.float32) + 0.5
-    dx = (centres - (16.0 + 32.0 * x))[None, :] / scale
-    dy = (centres - (16.0 + 32.0 * y))[:, None] / scale
+    centers = jnp.arange(SIDE, dtype=jnp.float32) + 0.5
+    dx = (centers - (16.0 + 32.0 * x))[None, :] / scale
+    dy = (centers - (16.0 + 32.0 * y))[:, None] / scale
     cos, sin = jnp.cos(orientation), jnp.sin(orientation)
     u, v = cos * dx - sin * dy, sin * dx + cos * dy
     square = jnp.maximum(jnp.abs(u), jnp.abs(v)) <= _HALF_SQUARE

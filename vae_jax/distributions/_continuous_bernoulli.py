@@ -1,4 +1,4 @@
-"""The continuous Bernoulli: a density on [0, 1] for grey pixels that are no bits."""
+"""The continuous Bernoulli: a density on [0, 1] for gray pixels that are no bits."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from vae_jax.distributions._distribution import Distribution, event_arrays, in_u
 def continuous_bernoulli_log_prob(x: ArrayLike, logits: ArrayLike) -> jax.Array:
     """log CB(x; sigmoid(logits)) = sum((x - 1/2) l - log(sinh(l/2) / (l/2))), in nats.
 
-    The density is l exp(x l) / (exp(l) - 1) on [0, 1]; the paper's normaliser C(lambda) is singular in form at
+    The density is l exp(x l) / (exp(l) - 1) on [0, 1]; the paper's normalizer C(lambda) is singular in form at
     lambda = 1/2, this form is not.
 
     Args:
@@ -56,7 +56,7 @@ class ContinuousBernoulli(Distribution):
 
     @property
     def mean(self) -> jax.Array:
-        """1/2 + (coth(l/2) - 2/l) / 2, the derivative of the log-normaliser; not sigmoid(l)."""
+        """1/2 + (coth(l/2) - 2/l) / 2, the derivative of the log-normalizer; not sigmoid(l)."""
         (logits,) = event_arrays(self.logits)
         _, langevin = jax.jvp(_log_sinhc, (0.5 * logits,), (jnp.ones_like(logits),))
         return 0.5 + 0.5 * langevin

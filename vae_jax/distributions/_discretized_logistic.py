@@ -1,4 +1,4 @@
-"""The discretised logistic: exact probabilities for 8-bit pixels, so that bits per dimension are honest."""
+"""The discretized logistic: exact probabilities for 8-bit pixels, so that bits per dimension are honest."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ class Distribution(Protocol):
     support: ClassVar[str] = "the finite numbers"  # in words, for messages
 
     def sample(self, key: jax.Array) -> Any:
-        """One draw, differentiable in the parameters where the distribution can be reparameterised."""
+        """One draw, differentiable in the parameters where the distribution can be reparameterized."""
         ...
 
     def log_prob(self, value: Any) -> jax.Array:
@@ -116,13 +116,13 @@ def kl_per_dimension(q: Distribution, p: Distribution) -> Any:
     the axis of the categories.
 
     Raises:
-      UndefinedError: if q and p do not factorise alike, or a part has no closed form.
+      UndefinedError: if q and p do not factorize alike, or a part has no closed form.
     """
     divergence = q.kl_per_dimension(p) if hasattr(q, "kl_per_dimension") else None
     if divergence is None:
         raise UndefinedError(
             f"no KL divergence per dimension from {type(q).__name__} to {type(p).__name__}: it needs two distributions "
-            "that factorise over the dimensions, such as diagonal Normals"
+            "that factorize over the dimensions, such as diagonal Normals"
         )
     return divergence
 
@@ -131,7 +131,7 @@ def log_prob_terms_of(distribution: Distribution, value: Any) -> jax.Array:
     """`distribution.log_prob_terms(value)`: log-densities of the independent parts; their sum is `log_prob(value)`.
 
     Raises:
-      UndefinedError: if the distribution does not factorise.
+      UndefinedError: if the distribution does not factorize.
     """
     return _density(distribution, "log_prob_terms", value)
 

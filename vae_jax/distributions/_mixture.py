@@ -18,7 +18,7 @@ class Mixture(Distribution):
     """p(z) = sum_k w_k p_k(z) over one event, with w = softmax(logits).
 
     log p(z) = logsumexp_k(log w_k + log p_k(z)) is differentiable in everything. A draw is exact, but it is
-    reparameterised through the component that it came from and no other: its gradient holds the choice of component
+    reparameterized through the component that it came from and no other: its gradient holds the choice of component
     fixed. So the gradient of E f(z) by way of draws misses what moves the choice, above all the logits (whose gradient
     through a draw is zero). As a prior the mixture is only evaluated and none of this matters; as a posterior it
     would bias the gradient.

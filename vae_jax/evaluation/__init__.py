@@ -37,7 +37,7 @@ from vae_jax.evaluation._latents import variances_of_means as variances_of_means
 from vae_jax.evaluation._measures import Measures as Measures
 from vae_jax.evaluation._measures import measure_autoencoder as measure_autoencoder
 from vae_jax.evaluation._measures import measure_vae as measure_vae
-from vae_jax.evaluation._parts import measure_annealing as measure_annealing
-from vae_jax.evaluation._parts import measure_nll as measure_nll
-from vae_jax.evaluation._parts import measure_surgery as measure_surgery
+from vae_jax.evaluation._summary_measures import measure_annealing as measure_annealing
+from vae_jax.evaluation._summary_measures import measure_nll as measure_nll
+from vae_jax.evaluation._summary_measures import measure_surgery as measure_surgery
 from vae_jax.evaluation._temperatures import sigmoid_temperatures as sigmoid_temperatures

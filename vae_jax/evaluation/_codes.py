@@ -23,8 +23,8 @@ from vae_jax.evaluation._examples import (
 )
 from vae_jax.evaluation._measures import Measures
 from vae_jax.models._codes import Level, sequence_of
+from vae_jax.models._latent_space import latent_code
 from vae_jax.models._model import VAE, Example, Model, given
-from vae_jax.models._use import code
 from vae_jax.models.code_priors._with_code_prior import levels_of
 from vae_jax.objectives import distortion as distortion_of
 from vae_jax.params import Params
@@ -43,7 +43,7 @@ def encode_sequences(model: Model, params: Params, xs: Any, batch_size: int = 10
       xs: `[N, ...]` examples as the model sees them; `Example(xs, contexts)` for a `Conditional`.
       batch_size: examples held at once.
     """
-    one = lambda vae, params, key, x: sequence_of(code(vae, params, x))
+    one = lambda vae, params, key, x: sequence_of(latent_code(vae, params, x))
     return over_examples(one, model, params, jax.random.key(0), xs, batch_size)  # nothing is random
 
 

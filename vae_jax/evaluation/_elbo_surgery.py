@@ -78,7 +78,7 @@ def elbo_surgery(model: Model, params: Params, key: jax.Array, xs: Any, num_poin
     total_correlation = dimension_wise_kl = None
     if terms.marginals is not None:
         total_correlation = mean_over_examples(terms.aggregate - terms.marginals)
-        if _factorise_alike(model, params, xs):
+        if _factorize_alike(model, params, xs):
             dimension_wise_kl = mean_over_examples(terms.marginals - terms.prior)
     return ElboSurgery(
         mean_over_examples(terms.posterior - terms.prior),
@@ -169,7 +169,7 @@ def _log_densities(posterior: Distribution, z: Any) -> jax.Array:
     return jnp.concatenate([jnp.sum(dimensions)[None], dimensions])
 
 
-def _factorise_alike(model: Model, params: Params, xs: Any) -> bool:
+def _factorize_alike(model: Model, params: Params, xs: Any) -> bool:
     """Returns whether q(z | x) and p(z) have independent parts, and the same ones; traced only."""
 
     def terms(distribution: Distribution, z: Any) -> list[tuple[int, ...]]:

@@ -98,7 +98,7 @@ def kl_of_dimensions(posterior: Distribution, prior: Distribution) -> jax.Array:
     """KL(q(z_d | x) || p(z_d)) of one example for every dimension d: `[D]`, in nats; a z of several axes is one vector.
 
     Raises:
-      UndefinedError: if posterior and prior do not factorise alike, or have no KL divergence in closed form.
+      UndefinedError: if posterior and prior do not factorize alike, or have no KL divergence in closed form.
     """
     leaves = jax.tree.leaves(distributions.kl_per_dimension(posterior, prior))
     return jnp.concatenate([jnp.ravel(leaf) for leaf in leaves])
@@ -108,11 +108,11 @@ def kl_of_dimensions(posterior: Distribution, prior: Distribution) -> jax.Array:
 def kl_per_dimension(model: Model, params: Params, xs: Any, batch_size: int = 100) -> jax.Array:
     """The mean over the examples of KL(q(z_d | x) || p(z_d)) for every dimension d: `[D]`, in nats.
 
-    It sums to the rate: such a posterior and prior factorise over the dimensions. A z of several axes is taken as one
+    It sums to the rate: such a posterior and prior factorize over the dimensions. A z of several axes is taken as one
     long vector.
 
     Raises:
-      UndefinedError: if posterior and prior do not factorise alike, or have no KL divergence in closed form.
+      UndefinedError: if posterior and prior do not factorize alike, or have no KL divergence in closed form.
     """
 
     def example(vae: VAE, params: Params, key: jax.Array, x: Any) -> jax.Array:

@@ -19,8 +19,8 @@ from vae_jax.evaluation._latents import (
     posterior_means,
     variances_of_means,
 )
-from vae_jax.evaluation._parts import measure_nll
 from vae_jax.evaluation._require import require_at_least_one
+from vae_jax.evaluation._summary_measures import measure_nll
 from vae_jax.models._model import VAE, Model
 from vae_jax.objectives import ElboTerms, distortion, elbo_from_terms, elbo_terms, sampled_elbo_terms
 from vae_jax.params import Params

@@ -1,4 +1,4 @@
-"""How heavy the tail of importance weights is: the shape k of a generalised Pareto fitted to the largest of them.
+"""How heavy the tail of importance weights is: the shape k of a generalized Pareto fitted to the largest of them.
 
 With k < 1/2 the weights have a finite variance and the mean of K of them errs as 1 / sqrt(K); beyond, more and more of
 them are needed, and above `pareto_k_limit` the largest, which decide the mean, have not been seen yet.
@@ -36,7 +36,7 @@ def pareto_k_limit(num_samples: int) -> float:
 
 
 def generalized_pareto_shape(exceedances: ArrayLike) -> jax.Array:
-    """The shape k of a generalised Pareto, p(x) = (1 + k x / s)^(-1/k - 1) / s, by the empirical Bayes fit.
+    """The shape k of a generalized Pareto, p(x) = (1 + k x / s)^(-1/k - 1) / s, by the empirical Bayes fit.
 
     The posterior mean of b = -k / s under a prior fitted to the data, on a grid of m points; then
     k = mean(log(1 - b x)), shrunk to 1/2 as if 10 more exceedances had said so: k <- (M k + 5) / (M + 10).

@@ -103,7 +103,7 @@ def layers_of(levels: tuple[Level, ...]) -> tuple[Layer, ...]:
 def _swatches(
     model: VAE, params: Params, layers: tuple[Layer, ...], usage: tuple[np.ndarray, ...], length: int
 ) -> np.ndarray:
-    """The centre of the picture in which all places of a layer hold one code, the others their most common one."""
+    """The center of the picture in which all places of a layer hold one code, the others their most common one."""
     common = np.zeros(length, np.int32)
     for layer, counts in zip(layers, usage, strict=True):
         common[layer.places] = int(np.argmax(counts))

@@ -80,7 +80,7 @@ def payload_of(
       xs: `[N, H, W, C]` test images as the model sees them, in [0, 1], C 1 or 3; the first 1,000 are taken.
       title: what the model is, for the page's head: "VAE".
       data: what the images are: "digits".
-      raw: uint8 `[N, H, W, C]`, the same images before binarisation or noise; where given, these are shown and encoded.
+      raw: uint8 `[N, H, W, C]`, the same images before binarization or noise; where given, these are shown and encoded.
       labels: `[N]` integers, if the images have any.
       label_names: of the labels from 0 on.
       facts: numbers for the page's head, ready to be shown: ("negative ELBO", "104.31", "nats per image").

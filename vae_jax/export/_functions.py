@@ -17,8 +17,8 @@ from vae_jax.distributions import (
 )
 from vae_jax.models import VAE, CodebookPrior, Conditional, QuantizedPosterior
 from vae_jax.models._codes import sequence_of, sequence_sizes
+from vae_jax.models._latent_space import latent_code
 from vae_jax.models._model import Model, check_takes_context, given
-from vae_jax.models._use import code
 from vae_jax.models.code_priors._with_code_prior import PriorSequence
 from vae_jax.params import Params
 
@@ -140,7 +140,7 @@ def _of_chains(model: VAE, params: Params, shape: tuple[int, ...]) -> Functions:
     """z is a tuple of vectors, z0, z1 and so on, the one next to the data first."""
 
     def encode(x: jax.Array) -> dict[str, jax.Array]:
-        parts = jax.vmap(lambda x: code(model, params, x))(x)
+        parts = jax.vmap(lambda x: latent_code(model, params, x))(x)
         return {f"z{i}": part for i, part in enumerate(parts)}
 
     def decode(*z: jax.Array) -> dict[str, jax.Array]:

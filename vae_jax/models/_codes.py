@@ -1,4 +1,4 @@
-"""z as codes on grids: what a quantised model's posterior and prior are distributions of.
+"""z as codes on grids: what a quantized model's posterior and prior are distributions of.
 
 z is a tuple of one `Codes` for each level, the one next to the data first. A level's indices are the event; its vectors
 are what they stand for, and carry the gradient from the decoder to the encoder.
@@ -26,11 +26,11 @@ class Codes(NamedTuple):
     """One grid of codes. The decoder reads the vectors: of indices of your own, `CodebookPrior.lookup` makes both."""
 
     indices: jax.Array  # int32 [h, w, P]
-    vectors: jax.Array  # float32 [h, w, D]: what the quantiser looks up for the indices
+    vectors: jax.Array  # float32 [h, w, D]: what the quantizer looks up for the indices
 
 
 class Level(NamedTuple):
-    """A grid, and the quantiser of its places. Make each once, where the model is built."""
+    """A grid, and the quantizer of its places. Make each once, where the model is built."""
 
     name: str  # in params["quantizers"]
     quantizer: Quantizer
@@ -42,7 +42,7 @@ class Level(NamedTuple):
         return (*self.grid, len(self.quantizer.num_codes))
 
     def params_of(self, params: Params) -> Params:
-        """The quantiser's part of a model's params, with its buffers."""
+        """The quantizer's part of a model's params, with its buffers."""
         buffers = (split_buffers(params)[1] or {}).get("quantizers", {})
         return join_buffers(params["quantizers"][self.name], buffers.get(self.name))
 
@@ -61,9 +61,9 @@ class Level(NamedTuple):
 
 
 class QuantizedGrid(NamedTuple):
-    """A grid of an encoder's vectors, quantised."""
+    """A grid of an encoder's vectors, quantized."""
 
-    inputs: jax.Array  # [h, w, D], before quantisation
+    inputs: jax.Array  # [h, w, D], before quantization
     codes: Codes
     loss: jax.Array  # a scalar, summed over the places
 
@@ -103,7 +103,7 @@ class QuantizedPosterior(Distribution):
 
     @property
     def loss(self) -> jax.Array:
-        """The quantisers' losses of this example, summed over places and levels."""
+        """The quantizers' losses of this example, summed over places and levels."""
         return jnp.sum(jnp.stack([grid.loss for grid in self.grids]), axis=0)
 
     def sample(self, key: jax.Array) -> tuple[Codes, ...]:
@@ -124,9 +124,9 @@ class QuantizedPosterior(Distribution):
         return -other.log_prob(self.mean) if isinstance(other, CodebookPrior) else None
 
     def batch_loss(self, params: Params) -> jax.Array:
-        """The quantisers' losses of the batch as a whole, in nats an example; params are the model's.
+        """The quantizers' losses of the batch as a whole, in nats an example; params are the model's.
 
-        A quantiser's is a mean over vectors. An example has as many as there are places, over which its other losses
+        A quantizer's is a mean over vectors. An example has as many as there are places, over which its other losses
         are sums: times their number, so that the weights between the two do not change with the grid.
         """
         of_levels = [

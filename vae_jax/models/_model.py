@@ -159,7 +159,7 @@ def model_input(name: str, x: Any) -> Any:
         if leaf.dtype == jnp.uint8:
             raise TypeError(
                 f"{name}{path_of(path)} holds raw uint8 pixels: give what the model sees, for example "
-                f"vae_jax.data.binarize(key, {name}); vae_jax.objectives.on_prepared makes it in the training step"
+                f"vae_jax.data.binarize(key, {name}); objectives.with_preprocessing makes it in the training step"
             )
         return leaf
 

@@ -1,4 +1,4 @@
-"""The VQ-VAE: a code for each place of a grid, by any quantiser."""
+"""The VQ-VAE: a code for each place of a grid, by any quantizer."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def vq_vae(
     that knows which codes go together in the place of the uniform one.
 
     Args:
-      encoder: x -> `[h * w * D]`, such as `residual_encoder(..., parts=1)`.
+      encoder: x -> `[h * w * D]`, such as `residual_encoder(..., num_outputs=1)`.
       decoder: `[h * w * D]` -> outputs of shape `likelihood.output_shape(x.shape)`, such as `residual_decoder(...)`.
       quantizer: of a place's vector; its dim is D.
       grid: (h, w).

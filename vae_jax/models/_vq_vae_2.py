@@ -37,7 +37,7 @@ def vq_vae_2(
 
     Args:
       image_shape: `[H, W, C]`, H and W above 2^len(channels).
-      bottom: quantiser of the fine grid.
+      bottom: quantizer of the fine grid.
       top: of the coarse one.
       channels: of the layers that halve the image down to the bottom's grid.
       residual_hidden: channels inside a residual layer.
@@ -62,8 +62,8 @@ def vq_vae_2(
     grid = (height, breadth, width)
     levels = (Level("level_1", bottom, (height, breadth)), Level("level_2", top, top_grid))
     networks = {
-        "features": residual_encoder(image_shape, width, channels, parts=1, context_size=context_size, **layers),
-        "top_encoder": residual_encoder(grid, top.dim, (width,), parts=1, **layers),
+        "features": residual_encoder(image_shape, width, channels, num_outputs=1, context_size=context_size, **layers),
+        "top_encoder": residual_encoder(grid, top.dim, (width,), num_outputs=1, **layers),
         "top_decoder": residual_decoder(top.dim, grid, (width,), **layers),
         "bottom_encoder": pointwise((height, breadth, 2 * width), bottom.dim),
         "upsample": residual_decoder(top.dim, grid, (width,), **layers),

@@ -20,7 +20,7 @@ from vae_jax.params import Params, no_params
 
 
 class Posterior(NamedTuple):
-    """The outputs that an encoder must give, how they parameterise q(z | x), and the p(z) that goes with it."""
+    """The outputs that an encoder must give, how they parameterize q(z | x), and the p(z) that goes with it."""
 
     output_shape: Any  # of the encoder's outputs: a shape, or a tree of shapes
     init: Callable[[jax.Array], Params]  # (key) -> params of its own, {} if it has none

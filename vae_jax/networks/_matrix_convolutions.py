@@ -38,7 +38,7 @@ def image(y: jax.Array, kernel: jax.Array, *, geometry: Geometry) -> jax.Array:
     """The x of sum(x * image(y, k)) = sum(y * convolution(x, k))."""
     blocks = blocks_of(geometry)
     kernel = kernel_to_blocks(kernel, geometry)
-    if winograd.pays(blocks.kernel, *kernel.shape[2:]) and tiles(geometry.output) < tiles(blocks.size):
+    if winograd.is_faster(blocks.kernel, *kernel.shape[2:]) and tiles(geometry.output) < tiles(blocks.size):
         x = winograd.transposed_correlate(y, kernel, blocks.pads, blocks.size)
     else:
         # The transpose of a correlation of stride 1 is one with the kernel turned round.
@@ -50,7 +50,7 @@ def kernel(x: jax.Array, y: jax.Array, *, geometry: Geometry) -> jax.Array:
     """The k of sum(k * kernel(x, y)) = sum(y * convolution(x, k))."""
     blocks = blocks_of(geometry)
     x = to_blocks(x, geometry)
-    if winograd.pays(blocks.kernel, x.shape[-1], y.shape[-1]):
+    if winograd.is_faster(blocks.kernel, x.shape[-1], y.shape[-1]):
         k = winograd.kernel_gradient(x, y, blocks.pads, blocks.kernel[0])
     elif x.shape[-1] <= y.shape[-1]:
         k = correlate_batch(x, y, blocks)
@@ -84,7 +84,7 @@ def correlate_batch(a: jax.Array, b: jax.Array, blocks: Blocks) -> jax.Array:
 def correlate(x: jax.Array, kernel: jax.Array, pads: Pads) -> jax.Array:
     """Of stride 1: `[N, h, w, C]`, `[kh, kw, C, O]` -> `[N, ., ., O]`."""
     rows, columns, channels, features = kernel.shape
-    if winograd.pays((rows, columns), channels, features):
+    if winograd.is_faster((rows, columns), channels, features):
         return winograd.correlate(x, kernel, pads)
     if channels <= features:
         return product(windows(x, (rows, columns), pads), kernel.reshape(-1, features))

@@ -77,14 +77,14 @@ class ResidualEncoder(nn.Module):
     residual_hidden: int
     residual_layers: int
     code_channels: int
-    parts: int
+    num_outputs: int
 
     @nn.compact
     def __call__(self, x: jax.Array, context: jax.Array | None = None) -> jax.Array:
         x = downsampled(x, self.channels, self.residual_hidden, self.residual_layers, context)
-        x = Conv(self.parts * self.code_channels, kernel_size=1, stride=1, name="output")(x)
+        x = Conv(self.num_outputs * self.code_channels, kernel_size=1, stride=1, name="output")(x)
         # Part by part, that a Gaussian's vector splits into the means of all places and their log-variances.
-        return jnp.moveaxis(x.reshape(*x.shape[:2], self.parts, self.code_channels), 2, 0).ravel()
+        return jnp.moveaxis(x.reshape(*x.shape[:2], self.num_outputs, self.code_channels), 2, 0).ravel()
 
 
 class ResidualDecoder(nn.Module):
@@ -129,12 +129,12 @@ def residual_encoder(
     channels: Sequence[int] = (64, 128),
     residual_hidden: int = 32,
     residual_layers: int = 2,
-    parts: int = 2,
+    num_outputs: int = 2,
     context_size: int = 0,
 ) -> Network:
-    """Image `[H, W, C]` -> vector `[parts * h * w * D]`, h = H / 2^len(channels), rounded up.
+    """Image `[H, W, C]` -> vector `[num_outputs * h * w * D]`, h = H / 2^len(channels), rounded up.
 
-    With parts = 2 it is the encoder of `gaussian_vae(encoder, decoder, latent_dim=h * w * D)`.
+    With num_outputs = 2 it is the encoder of `gaussian_vae(encoder, decoder, latent_dim=h * w * D)`.
 
     Args:
       image_shape: of one example.
@@ -142,7 +142,7 @@ def residual_encoder(
       channels: of the layers that halve the image; the last is kept by the layers after them.
       residual_hidden: channels inside a residual layer.
       residual_layers: how many.
-      parts: arrays `[h, w, D]`, one after the other: 2 for a mean and a log-variance, 1 for a code alone.
+      num_outputs: number of arrays `[h, w, D]` in the output: 2 for a mean and a log-variance, 1 for a code alone.
       context_size: length of the context, which scales and shifts the channels after each convolution
         before the residual layers (Perez et al. 2018, arXiv:1709.07871); 0: the network takes none.
 
@@ -153,9 +153,9 @@ def residual_encoder(
     after the 3x3 convolution of DeepMind's published example (Sonnet 2, `vqvae_example.ipynb`).
     """
     check_sizes("image_shape", image_shape)
-    check_counts(code_channels=code_channels, parts=parts)
+    check_counts(code_channels=code_channels, num_outputs=num_outputs)
     check_layers(image_shape, channels, residual_hidden, residual_layers)
-    encoder = ResidualEncoder(tuple(channels), residual_hidden, residual_layers, code_channels, parts)
+    encoder = ResidualEncoder(tuple(channels), residual_hidden, residual_layers, code_channels, num_outputs)
     return from_linen(encoder, image_shape, context_size)
 
 

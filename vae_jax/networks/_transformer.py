@@ -1,6 +1,6 @@
 """Transformers over sequences of discrete codes: all positions at once, or one position with a cache.
 
-The blocks are those of GPT-2: layer normalisation before attention and before the perceptron (Xiong et al. 2020,
+The blocks are those of GPT-2: layer normalization before attention and before the perceptron (Xiong et al. 2020,
 arXiv:2002.04745), GELU, learned positions. A token that stands for the label comes first: the begin token where there
 are no classes.
 """
@@ -169,7 +169,7 @@ def causal_transformer(
     Raises:
       ValueError: where a number is too small, or heads does not divide width.
 
-    Source: Vaswani et al. 2017 (arXiv:1706.03762), the decoder alone, normalised before each part as in GPT-2 (Radford
+    Source: Vaswani et al. 2017 (arXiv:1706.03762), the decoder alone, normalized before each part as in GPT-2 (Radford
     et al. 2019 [radford2019language]).
     """
     _check(num_codes, length, num_classes, layers, width, heads)

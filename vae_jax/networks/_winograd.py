@@ -1,6 +1,6 @@
 """Convolutions of stride 1 with fewer multiplications: Winograd's F(2x2, r x r), batched as matrix products.
 
-Two neighbouring outputs of a kernel of r places need r + 1 multiplications, not 2 r: y = A [(G k) * (B x)], x being the
+Two neighboring outputs of a kernel of r places need r + 1 multiplications, not 2 r: y = A [(G k) * (B x)], x being the
 r + 1 inputs. In two dimensions a tile of 2x2 outputs takes (r + 1)^2 products for 4 r^2, 2.25 times fewer where r = 3
 and 1.8 times where r = 2; with channels each is a matrix product of all tiles `[tiles, C] @ [C, O]`. As
 sum(y * convolution(x, k)) = sum((A^T y) * (G k) * (B x)), the gradient in the kernel is made of the same three.
@@ -49,7 +49,7 @@ FILTERS = {
 FEWEST_CHANNELS = {2: 64, 3: 32}
 
 
-def pays(kernel: tuple[int, int], channels: int, features: int) -> bool:
+def is_faster(kernel: tuple[int, int], channels: int, features: int) -> bool:
     """Whether there is a filter for this kernel, faster than its windows."""
     rows, columns = kernel
     return rows == columns and rows in FILTERS and min(channels, features) >= FEWEST_CHANNELS[rows]

@@ -24,9 +24,9 @@ from vae_jax.objectives._batch import Aux as Aux
 from vae_jax.objectives._batch import Objective as Objective
 from vae_jax.objectives._batch import map_over_batch as map_over_batch
 from vae_jax.objectives._batch import mean_over_batch as mean_over_batch
-from vae_jax.objectives._beta_tc import RateParts as RateParts
+from vae_jax.objectives._beta_tc import RateDecomposition as RateDecomposition
 from vae_jax.objectives._beta_tc import beta_tcvae_loss as beta_tcvae_loss
-from vae_jax.objectives._beta_tc import rate_parts as rate_parts
+from vae_jax.objectives._beta_tc import rate_decomposition as rate_decomposition
 from vae_jax.objectives._beta_vae import beta_loss_from_terms as beta_loss_from_terms
 from vae_jax.objectives._beta_vae import beta_vae_loss as beta_vae_loss
 from vae_jax.objectives._beta_vae import capacity_loss as capacity_loss
@@ -83,9 +83,9 @@ from vae_jax.objectives._renyi import renyi_from_log_weights as renyi_from_log_w
 from vae_jax.objectives._wrapped import Scheduled as Scheduled
 from vae_jax.objectives._wrapped import at_step as at_step
 from vae_jax.objectives._wrapped import is_mean_over_examples as is_mean_over_examples
-from vae_jax.objectives._wrapped import on_prepared as on_prepared
 from vae_jax.objectives._wrapped import scheduled as scheduled
 from vae_jax.objectives._wrapped import warm_up_steps_of as warm_up_steps_of
+from vae_jax.objectives._wrapped import with_preprocessing as with_preprocessing
 from vae_jax.objectives.schedules import Schedule as Schedule
 from vae_jax.objectives.schedules import cyclical as cyclical
 from vae_jax.objectives.schedules import linear as linear

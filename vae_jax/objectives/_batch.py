@@ -47,8 +47,8 @@ def map_over_batch(
     Raises:
       ValueError: if there are several keys, but not B, or the leaves of batch have different lengths; by the model's
         check of contexts, if they are known.
-      TypeError: for a batch of uint8 pixels (`on_prepared` makes them what a model sees), or if the batch has contexts
-        and the model takes none, or the other way round.
+      TypeError: for a batch of uint8 pixels (`with_preprocessing` makes them what a model sees), or if the batch has
+        contexts and the model takes none, or the other way round.
     """
 
     def example(key: jax.Array, example: Any) -> T:
@@ -87,7 +87,7 @@ class mean_over_batch:  # in lower case, as functools.partial is: it is called, 
       bind: in the place of `models.bind`, for what is trained but is no model, such as a prior over codes.
 
     Raises:
-      TypeError: by the objective, for a batch of uint8 pixels; `on_prepared` makes them what a model sees.
+      TypeError: by the objective, for a batch of uint8 pixels; `with_preprocessing` makes them what a model sees.
       AssertionError: by the objective, if loss or metrics of one example are not scalars.
     """
 

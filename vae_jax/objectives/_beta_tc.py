@@ -17,7 +17,7 @@ from vae_jax.objectives._require import require_independent_dimensions
 from vae_jax.params import Params
 
 
-class RateParts(NamedTuple):
+class RateDecomposition(NamedTuple):
     """rate = mutual_information + total_correlation + dimension_wise_kl, in nats; scalars, means over a batch."""
 
     mutual_information: jax.Array  # E log q(z | x) / q(z)
@@ -25,7 +25,7 @@ class RateParts(NamedTuple):
     dimension_wise_kl: jax.Array  # E log prod_d q(z_d) / p(z)
 
 
-def rate_parts(log_posterior: ArrayLike, aggregate: LogAggregate, log_prior: ArrayLike) -> RateParts:
+def rate_decomposition(log_posterior: ArrayLike, aggregate: LogAggregate, log_prior: ArrayLike) -> RateDecomposition:
     """The parts from log-densities `[B]` at codes drawn from the posteriors; no constant is dropped.
 
     Args:
@@ -36,7 +36,7 @@ def rate_parts(log_posterior: ArrayLike, aggregate: LogAggregate, log_prior: Arr
     Source: Chen et al. 2018 (arXiv:1802.04942), eq. 2.
     """
     marginals = jnp.sum(aggregate.marginals, axis=-1)
-    return RateParts(
+    return RateDecomposition(
         jnp.mean(jnp.asarray(log_posterior) - aggregate.joint),
         jnp.mean(aggregate.joint - marginals),
         jnp.mean(marginals - jnp.asarray(log_prior)),
@@ -77,9 +77,9 @@ def beta_tcvae_loss(
             return Encoded(posterior, z, terms), posterior.log_prob(z), vae.prior(params).log_prob(z)
 
         (posteriors, zs, terms), log_posterior, log_prior = map_over_batch(example, model, key, batch)
-        parts = rate_parts(log_posterior, aggregate(model, params, posteriors, zs), log_prior)
+        parts = rate_decomposition(log_posterior, aggregate(model, params, posteriors, zs), log_prior)
         metrics = jax.tree.map(jnp.mean, elbo_metrics(terms)) | parts._asdict()
-        weights = RateParts(jnp.asarray(alpha), jnp.asarray(beta), jnp.asarray(gamma))
+        weights = RateDecomposition(jnp.asarray(alpha), jnp.asarray(beta), jnp.asarray(gamma))
         extra = sum((weight - 1) * part for weight, part in zip(weights, parts, strict=True))
         return extra - metrics["elbo"], unchanged(params, metrics)
 

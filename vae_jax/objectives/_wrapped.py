@@ -67,53 +67,53 @@ def scheduled(make: Callable[[ArrayLike], Objective], schedule: Schedule) -> Sch
     return Scheduled(lambda step: make(schedule.at(step)), schedule.num_steps)
 
 
-Prepare = Callable[[jax.Array, Any], Any]  # (key, raw x [B, ...]) -> x as the model sees it
+Preprocess = Callable[[jax.Array, Any], Any]  # (key, raw x [B, ...]) -> x as the model sees it
 
 
 @dataclasses.dataclass(frozen=True)
-class Prepared:
-    """An objective on preprocessed batches, called like any objective; see `on_prepared`."""
+class Preprocessed:
+    """An objective on preprocessed batches, called like any objective; see `with_preprocessing`."""
 
     objective: Objective
-    prepare: Prepare
+    preprocess: Preprocess
 
     def __call__(self, model: Model, params: Params, key: jax.Array, batch: Any) -> tuple[jax.Array, Aux]:
         objective, key, batch = preprocessed(self, key, batch)
         return objective(model, params, key, batch)
 
 
-def on_prepared(objective: Objective, prepare: Prepare) -> Objective:
-    """The objective on `prepare(key, batch)`: scaling, binarisation or noise inside the jitted step.
+def with_preprocessing(objective: Objective, preprocess: Preprocess) -> Objective:
+    """The objective on `preprocess(key, batch)`: scaling, binarization or noise inside the jitted step.
 
     Of a `Scheduled` objective it is one again, with the same warm-up. Of a batch of `Example`s x alone is prepared: the
     context reaches the objective as it is.
 
     Args:
       objective: takes the batch as the model sees it.
-      prepare: (key, raw x `[B, ...]`) -> x, for example `vae_jax.data.binarize`.
+      preprocess: (key, raw x `[B, ...]`) -> x, for example `vae_jax.data.binarize`.
     """
     if isinstance(objective, Scheduled):
         scheduled = objective
-        return Scheduled(lambda step: on_prepared(scheduled.at(step), prepare), scheduled.warm_up_steps)
-    return Prepared(objective, prepare)
+        return Scheduled(lambda step: with_preprocessing(scheduled.at(step), preprocess), scheduled.warm_up_steps)
+    return Preprocessed(objective, preprocess)
 
 
 def preprocessed(objective: Objective, key: jax.Array, batch: Any) -> tuple[Objective, jax.Array, Any]:
     """(objective of what the model sees, its key, the batch as the model sees it), of any objective."""
-    while isinstance(objective, Prepared):
-        prepare_key, key = jax.random.split(key)
+    while isinstance(objective, Preprocessed):
+        preprocess_key, key = jax.random.split(key)
         if isinstance(batch, Example):
-            batch = batch._replace(x=objective.prepare(prepare_key, batch.x))
+            batch = batch._replace(x=objective.preprocess(preprocess_key, batch.x))
         else:
-            batch = objective.prepare(prepare_key, batch)
+            batch = objective.preprocess(preprocess_key, batch)
         objective = objective.objective
     return objective, key, batch
 
 
-def unprepared(objective: Objective) -> Objective:
+def without_preprocessing(objective: Objective) -> Objective:
     """The objective of what the model sees, behind any preprocessing; one that is `Scheduled`, as it is at step 0."""
     objective = at_step(objective, 0)
-    while isinstance(objective, Prepared):
+    while isinstance(objective, Preprocessed):
         objective = objective.objective
     return objective
 
@@ -123,4 +123,4 @@ def is_mean_over_examples(objective: Objective) -> bool:
 
     Of an objective with preprocessing or a warm-up, the answer for the objective behind these.
     """
-    return isinstance(unprepared(objective), mean_over_batch)
+    return isinstance(without_preprocessing(objective), mean_over_batch)

@@ -1,4 +1,4 @@
-"""Codes of signs: lookup-free quantisation at the corners of a cube, and binary spherical quantisation on a sphere."""
+"""Codes of signs: lookup-free quantization at the corners of a cube, and binary spherical quantization on a sphere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Vector quantisation with a codebook of moving averages, and the revival of codes that nothing uses."""
+"""Vector quantization with a codebook of moving averages, and the revival of codes that nothing uses."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def ema_vector_quantizer(
 ) -> Quantizer:
     """value = e_k, k the nearest code to z; loss = commitment |z - sg(e_k)|^2; e_k the moving average of its vectors.
 
-    The codebook is a buffer: no gradient reaches it. A batch is quantised with the codebook from before its update.
+    The codebook is a buffer: no gradient reaches it. A batch is quantized with the codebook from before its update.
 
     Args:
       num_codes: K.

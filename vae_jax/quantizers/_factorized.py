@@ -1,4 +1,4 @@
-"""Factorised codes: the vector is projected to few dimensions, quantised there, and projected back."""
+"""Factorized codes: the vector is projected to few dimensions, quantized there, and projected back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Finite scalar quantisation: each number of a vector rounded to one of a few levels; the codebook is a grid."""
+"""Finite scalar quantization: each number of a vector rounded to one of a few levels; the codebook is a grid."""
 
 from __future__ import annotations
 

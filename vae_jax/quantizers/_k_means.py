@@ -1,4 +1,4 @@
-"""Centres of clusters, to start a codebook where the encoder's vectors are."""
+"""Centers of clusters, to start a codebook where the encoder's vectors are."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class Clusters(NamedTuple):
 
 @partial(jax.jit, static_argnums=(2, 3))
 def k_means(key: jax.Array, points: jax.Array, num_clusters: int, iterations: int = 10) -> Clusters:
-    """Lloyd's algorithm from points drawn at random: assign to the nearest centre, move to the mean, again.
+    """Lloyd's algorithm from points drawn at random: assign to the nearest center, move to the mean, again.
 
     Of more than 256 points a cluster, so many are drawn at random: enough for means, and the memory of N x K distances
     stays bounded. A cluster with no points starts again at a point drawn at random. Fewer points than clusters, or
-    equal ones, leave several centres at the same place, which is no error; every number stays finite.
+    equal ones, leave several centers at the same place, which is no error; every number stays finite.
 
     Args:
       key: of the draws.

@@ -79,7 +79,7 @@ def quantize_nearest(
 
 
 def look_up_first(codes_of: Callable[[Params], jax.Array]) -> Callable[[Params, jax.Array], jax.Array]:
-    """The `lookup` of a quantiser whose one index is of the rows of `codes_of(params)`."""
+    """The `lookup` of a quantizer whose one index is of the rows of `codes_of(params)`."""
 
     def lookup(params: Params, indices: jax.Array) -> jax.Array:
         chex.assert_shape(indices, (1,))

@@ -1,4 +1,4 @@
-"""Product quantisation: parts of a vector, each with a codebook of its own."""
+"""Product quantization: parts of a vector, each with a codebook of its own."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from vae_jax.quantizers._quantizer import Quantized, Quantizer, check_dim
 def product_quantizer(quantizer: Quantizer, num_heads: int) -> Quantizer:
     """value = the heads' values one after another, z cut into as many parts; loss = the sum of the heads'.
 
-    K^heads values from heads codebooks of K. Of a `residual_quantizer` it is grouped-residual quantisation.
+    K^heads values from heads codebooks of K. Of a `residual_quantizer` it is grouped-residual quantization.
 
     Args:
       quantizer: of each head, with parameters of its own; its dim is the length of a part.

@@ -1,4 +1,4 @@
-"""The record that every quantiser is: pure functions between a continuous vector and its code."""
+"""The record that every quantizer is: pure functions between a continuous vector and its code."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from vae_jax.params import Params, split_buffers
 
 
 class Quantized(NamedTuple):
-    """One vector, quantised."""
+    """One vector, quantized."""
 
     value: jax.Array  # [D] float32: exactly `lookup` of the indices, with the gradient of the scheme's estimator
     indices: jax.Array  # int32 [P]: one for each codebook that the vector meets
@@ -28,7 +28,7 @@ def _same_buffers(params: Params, key: jax.Array, zs: jax.Array, indices: jax.Ar
     return split_buffers(params)[1]
 
 
-def _as_initialised(params: Params, key: jax.Array, zs: jax.Array) -> Params:
+def _as_initialized(params: Params, key: jax.Array, zs: jax.Array) -> Params:
     return params
 
 
@@ -49,7 +49,7 @@ class Quantizer(NamedTuple):
     # (params, key, zs [N, D], indices [N, P]) -> the new params["buffers"]; None where there are none
     batch_update: Callable[[Params, jax.Array, jax.Array, jax.Array], Any] = _same_buffers
     # (params, key, zs [N, D]) -> params whose codes are fitted to the vectors: before training, outside the step
-    fit: Callable[[Params, jax.Array, jax.Array], Params] = _as_initialised
+    fit: Callable[[Params, jax.Array, jax.Array], Params] = _as_initialized
 
 
 def check_sizes(num_codes: int, dim: int) -> None:

@@ -1,4 +1,4 @@
-"""Residual quantisation: each stage quantises what the stages before it have left over."""
+"""Residual quantization: each stage quantizes what the stages before it have left over."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def residual_quantizer(quantizer: Quantizer, num_stages: int, gradient: Estimato
     """value = sum of the stages' codes, r_1 = z, r_(s + 1) = r_s - sg(code of r_s); loss = the sum of the stages'.
 
     The gradient passes the sum once, by one estimator: through each stage's own it would come as often as there are
-    stages. `product_quantizer(residual_quantizer(...), heads)` is grouped-residual quantisation.
+    stages. `product_quantizer(residual_quantizer(...), heads)` is grouped-residual quantization.
 
     Args:
       quantizer: of each stage, with parameters of its own; one whose codes learn by its loss or by moving averages.

@@ -1,4 +1,4 @@
-"""Vector quantisation with a codebook that moves as a whole: fixed vectors under one trained linear map."""
+"""Vector quantization with a codebook that moves as a whole: fixed vectors under one trained linear map."""
 
 from __future__ import annotations
 

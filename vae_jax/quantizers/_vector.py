@@ -1,4 +1,4 @@
-"""Vector quantisation with a codebook that is trained by gradient: the VQ-VAE's."""
+"""Vector quantization with a codebook that is trained by gradient: the VQ-VAE's."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def cosine_vector_quantizer(
 def initial_codes(key: jax.Array, num_codes: int, dim: int) -> jax.Array:
     """`[K, D]`, uniform with variance 1 / D: codes of about unit length, the scale of an encoder's first outputs.
 
-    Source: the initialiser of DeepMind's published VQ-VAE (Sonnet 2, `nets/vqvae.py`).
+    Source: the initializer of DeepMind's published VQ-VAE (Sonnet 2, `nets/vqvae.py`).
     """
     limit = (3.0 / dim) ** 0.5
     return jax.random.uniform(key, (num_codes, dim), jnp.float32, -limit, limit)

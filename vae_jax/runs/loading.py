@@ -1,4 +1,4 @@
-"""Trained models loaded from a run folder, or from an export of a run."""
+"""TrainedModel models loaded from a run folder, or from an export of a run."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from vae_jax.runs.config import run_config, settings_of_run, to_finish
 from vae_jax.runs.fitting.snapshots import load_members, restorable
 from vae_jax.runs.folder import RunFolder
 from vae_jax.runs.images.problem import num_classes_of
-from vae_jax.runs.recipe import Length, Member, Prepared, Recipe, Trained, weight_in
+from vae_jax.runs.recipe import Length, Member, PreparedRun, Recipe, TrainedModel, weight_in
 from vae_jax.runs.recipes import RECIPES
 
 
@@ -137,7 +137,7 @@ def open_run(
     seed: int | None = None,
     weight: float | None = None,
     recipe: Recipe | None = None,
-) -> tuple[Prepared, Trained]:
+) -> tuple[PreparedRun, TrainedModel]:
     """A run with its data, as it was prepared, and one of its models, of its best epoch so far if it is unfinished.
 
     Raises:
@@ -167,8 +167,8 @@ def open_run(
             f"{tuple(problem.image_shape)}: give it the data that it was made with"
         )
     length: Length = recipe.kind.length(settings)
-    prepared = Prepared(recipe, settings, folder, data, problem, loaded.model, length, 0, None, time.monotonic())
-    return prepared, Trained(member, loaded.model, loaded.params, tuple(history), {})
+    prepared = PreparedRun(recipe, settings, folder, data, problem, loaded.model, length, 0, None, time.monotonic())
+    return prepared, TrainedModel(member, loaded.model, loaded.params, tuple(history), {})
 
 
 def data_of(loaded: Loaded, data_dir: str | None = None) -> tuple[Any, Any]:

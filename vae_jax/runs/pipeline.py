@@ -9,18 +9,18 @@ import jax.numpy as jnp
 from jax.experimental.multihost_utils import process_allgather
 
 from vae_jax.params import Params
-from vae_jax.runs.fitting.members import train_members
+from vae_jax.runs.fitting.train_models import train_models
 from vae_jax.runs.folder import defined
 from vae_jax.runs.machine import device_name, versions
 from vae_jax.runs.progress import ProgressDisplay, say
-from vae_jax.runs.recipe import Member, Prepared, Trained
+from vae_jax.runs.recipe import Member, PreparedRun, TrainedModel
 from vae_jax.runs.reporting.report import write_outcome
 from vae_jax.runs.reporting.summaries import course_of
 from vae_jax.training import Progress
 from vae_jax.training.distributed import is_writer
 
 
-def run(prepared: Prepared) -> dict[str, Any]:
+def run(prepared: PreparedRun) -> dict[str, Any]:
     """Trains, measures, draws the figures and writes the report; returns the summary.
 
     If several processes train, the first of them does all that follows, on its first device; the others return an empty
@@ -32,11 +32,11 @@ def run(prepared: Prepared) -> dict[str, Any]:
         prepared.folder.unlock()
 
 
-def _run(prepared: Prepared) -> dict[str, Any]:
+def _run(prepared: PreparedRun) -> dict[str, Any]:
     recipe, settings, kind = prepared.recipe, prepared.settings, prepared.recipe.kind
     with ProgressDisplay(prepared.length.epochs) as display:
         display.say(kind.opening(prepared))
-        training, progress, save = train_members(prepared, display)
+        training, progress, save = train_models(prepared, display)
         # From the devices of all processes, over which a run of several has its arrays split or copied.
         params = [jax.tree.map(jnp.asarray, process_allgather(one.best_params, tiled=True)) for one in progress]
         fit_after = recipe.fit_after(settings)
@@ -63,9 +63,9 @@ def _run(prepared: Prepared) -> dict[str, Any]:
     return write_outcome(prepared, outcome._replace(summary=defined(summary)))
 
 
-def _trained(prepared: Prepared, member: Member, progress: Progress, params: Params) -> Trained:
+def _trained(prepared: PreparedRun, member: Member, progress: Progress, params: Params) -> TrainedModel:
     """A trained model with its second stage, if the recipe has one."""
     recipe, whole = prepared.recipe, (prepared.model, params)
     if recipe.second_stage is not None:
         whole = recipe.second_stage.train(prepared, recipe.kind.alone(prepared.settings, member), params)
-    return Trained(member, *whole, progress.history, course_of(member.seed, progress))
+    return TrainedModel(member, *whole, progress.history, course_of(member.seed, progress))

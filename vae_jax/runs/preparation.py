@@ -25,13 +25,13 @@ from vae_jax.runs.limits import MOST_ROWS
 from vae_jax.runs.machine import check_fits, device_name, versions
 from vae_jax.runs.processes import check_same, mesh_of
 from vae_jax.runs.progress import say
-from vae_jax.runs.recipe import Prepared, Recipe
+from vae_jax.runs.recipe import PreparedRun, Recipe
 from vae_jax.runs.settings import Training
 from vae_jax.training import steps_per_epoch
 from vae_jax.training.distributed import from_writer, is_writer
 
 
-def prepare(recipe: Recipe, settings: Any) -> Prepared:
+def prepare(recipe: Recipe, settings: Any) -> PreparedRun:
     """Loads the data, builds the model, checks all that can be checked, and then makes the run folder.
 
     Raises:
@@ -52,7 +52,7 @@ def prepare(recipe: Recipe, settings: Any) -> Prepared:
         raise
 
 
-def _prepare_in(folder: RunFolder, recipe: Recipe, settings: Any, started: float) -> Prepared:
+def _prepare_in(folder: RunFolder, recipe: Recipe, settings: Any, started: float) -> PreparedRun:
     kind = recipe.kind
     data = kind.load(settings)
     given, settings = settings, kind.resolve(with_defaults(recipe, settings), data)
@@ -106,4 +106,4 @@ def _prepare_in(folder: RunFolder, recipe: Recipe, settings: Any, started: float
                 forget_the_end(folder)
             folder.keep_config(run_config(recipe, settings), about)
     from_writer(True)  # the others wait here: they read the folder too
-    return Prepared(recipe, settings, folder, data, problem, model, length, num_steps, mesh, started)
+    return PreparedRun(recipe, settings, folder, data, problem, model, length, num_steps, mesh, started)

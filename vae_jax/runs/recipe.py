@@ -56,7 +56,7 @@ class Length(NamedTuple):
         return mark * (self.steps_per_epoch or 1)
 
 
-class Trained(NamedTuple):
+class TrainedModel(NamedTuple):
     """One model of a run, after its training."""
 
     member: Member
@@ -127,7 +127,7 @@ class Recipe(NamedTuple):
     command: str | None = None  # command that trains it; None: python -m experiments.NAME
 
 
-class Prepared(NamedTuple):
+class PreparedRun(NamedTuple):
     """A run that has passed every check; its folder holds the configuration."""
 
     recipe: Recipe

@@ -14,7 +14,7 @@ from vae_jax.distributions._checks import check_count
 from vae_jax.models._checks import WrongShape, check_examples
 from vae_jax.models._model import VAE, Conditional, Example, check_contexts, check_takes_context, num_examples, path_of
 from vae_jax.objectives import Objective, at_step, warm_up_steps_of
-from vae_jax.objectives._wrapped import unprepared
+from vae_jax.objectives._wrapped import without_preprocessing
 from vae_jax.params import Params, split_buffers
 from vae_jax.training._evaluated import Evaluated
 from vae_jax.training._examples import Examples, batch_at, rows
@@ -151,7 +151,7 @@ def _check_first_batch(model: Any, objective: Objective, key: jax.Array, name: s
     may preprocess by itself, where nobody sees it: its batch is not checked. Nor are integers that no preprocessing has
     changed: the model refuses them.
     """
-    if not (getattr(unprepared(objective), "__module__", None) or "").startswith("vae_jax.objectives"):
+    if not (getattr(without_preprocessing(objective), "__module__", None) or "").startswith("vae_jax.objectives"):
         return
     if isinstance(model, VAE | Conditional):
         try:

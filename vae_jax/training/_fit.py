@@ -56,8 +56,8 @@ def fit(
 
     Args:
       model: any record with an `init`, which the objective understands.
-      objective: (model, params, key, batch) -> (loss, Aux); wrap it in `objectives.on_prepared` if the examples are
-        raw pixels.
+      objective: (model, params, key, batch) -> (loss, Aux); wrap it in `objectives.with_preprocessing` if the examples
+        are raw pixels.
       optimizer: any optax gradient transformation that needs no more than the gradient, the parameters and, as `value`,
         the loss of a step.
       train: the training examples: a pytree of arrays `[N, ...]`, or `Examples`, which may be generated.

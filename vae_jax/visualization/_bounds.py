@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 from vae_jax.visualization._style import DPI, TRAIN, VALIDATION, fit_canvas, fixed, styled
 
 WIDTH, HEIGHT = 6.4, 3.6  # inches of the frame
-COLOURS = (TRAIN, VALIDATION, "#009E73", "#CC79A7")  # Okabe & Ito's, as in style.py
+COLORS = (TRAIN, VALIDATION, "#009E73", "#CC79A7")  # Okabe & Ito's, as in style.py
 
 
 @styled
@@ -19,14 +19,14 @@ def bounds_by_epoch(runs: Mapping[str, Sequence[Mapping[int, float]]]) -> Figure
     """The bound on validation images against epochs, on a logarithmic axis; the first few may lie above the frame.
 
     Args:
-      runs: of each model, by its name, for each seed {epoch: negative bound, nats per image}; seeds share a colour. The
+      runs: of each model, by its name, for each seed {epoch: negative bound, nats per image}; seeds share a color. The
         last values, averaged over the seeds, stand in the legend.
 
     Raises:
-      ValueError: no models, more of them than there are colours, no epochs, or values that are not finite.
+      ValueError: no models, more of them than there are colors, no epochs, or values that are not finite.
     """
-    if not 1 <= len(runs) <= len(COLOURS):
-        raise ValueError(f"runs must be of 1 to {len(COLOURS)} models, got {len(runs)}")
+    if not 1 <= len(runs) <= len(COLORS):
+        raise ValueError(f"runs must be of 1 to {len(COLORS)} models, got {len(runs)}")
     values = np.array([value for curves in runs.values() for curve in curves for value in curve.values()])
     if not all(curves and all(curves) for curves in runs.values()) or not np.isfinite(values).all():
         raise ValueError(
@@ -34,11 +34,11 @@ def bounds_by_epoch(runs: Mapping[str, Sequence[Mapping[int, float]]]) -> Figure
         )
     figure = Figure(dpi=DPI)
     axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
-    for (name, curves), colour in zip(runs.items(), COLOURS, strict=False):
+    for (name, curves), color in zip(runs.items(), COLORS, strict=False):
         last = float(np.mean([curve[max(curve)] for curve in curves]))
         for index, curve in enumerate(curves):
             label = f"{name}: {fixed(last)} at the end" if not index else None
-            axes.plot(*zip(*sorted(curve.items()), strict=True), color=colour, linewidth=1.6, label=label)
+            axes.plot(*zip(*sorted(curve.items()), strict=True), color=color, linewidth=1.6, label=label)
     epochs = [epoch for curves in runs.values() for curve in curves for epoch in curve]
     axes.set_xscale("log")
     axes.set_xlim(0.95 * min(epochs), 1.05 * max(epochs))

@@ -1,4 +1,4 @@
-"""Which codes a quantised model uses, and how evenly."""
+"""Which codes a quantized model uses, and how evenly."""
 
 from __future__ import annotations
 

@@ -11,10 +11,10 @@ from matplotlib.figure import Figure
 from vae_jax.visualization._curves import OBJECTIVES, PARTS, Metric
 from vae_jax.visualization._style import DPI, styled
 
-# Okabe & Ito 2008, told apart with any colour vision; more runs than colours change the line's style.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+# Okabe & Ito 2008, told apart with any color vision; more runs than colors change the line's style.
+_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _STYLES = ("-", "--", ":", "-.")
-MOST_RUNS = len(_COLOURS) * len(_STYLES)
+MOST_RUNS = len(_COLORS) * len(_STYLES)
 
 
 @styled
@@ -42,7 +42,7 @@ def compared_curves(histories: Mapping[str, Sequence[Mapping[str, Any]]]) -> Fig
     for axes, metric in zip(panels, metrics, strict=True):
         ends = []
         for place, (name, rows) in enumerate(histories.items()):
-            style = {"color": _COLOURS[place % len(_COLOURS)], "linestyle": _STYLES[place // len(_COLOURS)]}
+            style = {"color": _COLORS[place % len(_COLORS)], "linestyle": _STYLES[place // len(_COLORS)]}
             for epochs, values in _lines(rows, metric):
                 axes.plot(epochs, values, label=name, linewidth=1.4, **style)
                 ends += values[len(values) // 10 :]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from vae_jax.visualization._style import DPI, FAINT, TRAIN, VALIDATION, signed, styled
 
-COLOURS = {"train": TRAIN, "validation": VALIDATION}
+COLORS = {"train": TRAIN, "validation": VALIDATION}
 MARKED = 40  # with fewer epochs each one is a dot as well
 FOCUSED = 20  # from here on, the first few epochs may lie above the frame
 
@@ -29,7 +29,7 @@ class Metric(NamedTuple):
     sign: int = 1
 
 
-# The first of these that a history has is what it optimises.
+# The first of these that a history has is what it optimizes.
 OBJECTIVES = (
     Metric("elbo", "Negative ELBO", "nats per image", -1),
     Metric("loss", "Loss", "per image"),
@@ -47,7 +47,7 @@ class Curve(NamedTuple):
 def _curves(history: Sequence[Mapping[str, float]], metric: Metric) -> list[Curve]:
     """The curves of a metric, of the splits that have it; an epoch without it, or with None for it, is left out."""
     found = []
-    for split in COLOURS:
+    for split in COLORS:
         key = f"{split}/{metric.key}"
         rows = [(float(row["epoch"]), metric.sign * float(row[key])) for row in history if row.get(key) is not None]
         if rows:
@@ -61,7 +61,7 @@ def _draw(axes: Axes, metric: Metric, curves: Sequence[Curve]) -> None:
         axes.plot(
             curve.epochs,
             curve.values,
-            color=COLOURS[curve.split],
+            color=COLORS[curve.split],
             label=curve.split,
             linewidth=1.8 if curve.split == "validation" else 1.3,
             marker="o" if len(curve.epochs) < MARKED else "",

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from vae_jax.visualization._style import DPI, FAINT, INK, TRAIN, VALIDATION, fit_canvas, fixed, styled
 
 CELL = 0.55  # inches of a cell of the heat map
-COLOURS = (TRAIN, VALIDATION, "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # Okabe & Ito's, as in style.py
+COLORS = (TRAIN, VALIDATION, "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # Okabe & Ito's, as in style.py
 
 
 @styled
@@ -107,11 +107,11 @@ def score_strips(
       floor: the same of noise.
 
     Raises:
-      ValueError: no scores, or more settings than there are colours.
+      ValueError: no scores, or more settings than there are colors.
     """
     settings = list(dict.fromkeys(name for by_setting in scores.values() for name in by_setting))
-    if not scores or not 1 <= len(settings) <= len(COLOURS):
-        raise ValueError(f"scores must be of 1 to {len(COLOURS)} settings, got {len(settings)}")
+    if not scores or not 1 <= len(settings) <= len(COLORS):
+        raise ValueError(f"scores must be of 1 to {len(COLORS)} settings, got {len(settings)}")
     figure = Figure(dpi=DPI)
     axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
     rows, step = len(scores), 0.8 / len(settings)
@@ -121,16 +121,16 @@ def score_strips(
         for place, setting in enumerate(settings):
             values, y = by_setting.get(setting, ()), row + (place - (len(settings) - 1) / 2) * step
             label = setting if row == 0 else None
-            colour = COLOURS[place]
-            axes.plot(values, [y] * len(values), linestyle="none", marker="o", markersize=5, color=colour, label=label)
+            color = COLORS[place]
+            axes.plot(values, [y] * len(values), linestyle="none", marker="o", markersize=5, color=color, label=label)
             if len(values) > 1:
-                axes.plot([np.median(values)] * 2, [y - step / 3, y + step / 3], color=colour, linewidth=2)
+                axes.plot([np.median(values)] * 2, [y - step / 3, y + step / 3], color=color, linewidth=2)
     axes.set_yticks(range(rows), list(scores))
     axes.set_ylim(rows - 0.5, -0.5)
     axes.set_xlim(-0.02, 1.02)
     axes.grid(axis="x")
     axes.tick_params(axis="y", length=0)
-    axes.set_xlabel("score; grey: from noise to a latent for each factor")
+    axes.set_xlabel("score; gray: from noise to a latent for each factor")
     axes.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=3, borderaxespad=0.2)
     fit_canvas(figure, axes, 6.0, max(0.5, 0.16 * len(settings) + 0.16) * rows)
     return figure
@@ -144,11 +144,11 @@ def scores_by_step(panels: Mapping[str, Mapping[str, Mapping[int, Sequence[float
       panels: of each score, by its name, of each setting, by its name, the values of its seeds at each number of steps.
 
     Raises:
-      ValueError: no scores, no settings, or more of them than there are colours.
+      ValueError: no scores, no settings, or more of them than there are colors.
     """
     settings = list(dict.fromkeys(name for curves in panels.values() for name in curves))
-    if not 1 <= len(settings) <= len(COLOURS):
-        raise ValueError(f"panels must be of 1 to {len(COLOURS)} settings, got {len(settings)}")
+    if not 1 <= len(settings) <= len(COLORS):
+        raise ValueError(f"panels must be of 1 to {len(COLORS)} settings, got {len(settings)}")
     side, gap, height = 3.4, 0.7, 2.8
     width = len(panels) * (side + gap) - gap
     figure = Figure(dpi=DPI)
@@ -158,10 +158,10 @@ def scores_by_step(panels: Mapping[str, Mapping[str, Mapping[int, Sequence[float
     for place, (name, curves) in enumerate(panels.items()):
         axes = frame.inset_axes((place * (side + gap) / width, 0.0, side / width, 1.0))
         for setting, by_step in curves.items():
-            colour, steps = COLOURS[settings.index(setting)], sorted(by_step)
+            color, steps = COLORS[settings.index(setting)], sorted(by_step)
             low, middle, high = ([float(f(by_step[step])) for step in steps] for f in (np.min, np.median, np.max))
-            axes.fill_between(steps, low, high, color=colour, alpha=0.12, linewidth=0)
-            (drawn[setting],) = axes.plot(steps, middle, color=colour, marker="o", markersize=4, linewidth=1.8)
+            axes.fill_between(steps, low, high, color=color, alpha=0.12, linewidth=0)
+            (drawn[setting],) = axes.plot(steps, middle, color=color, marker="o", markersize=4, linewidth=1.8)
         axes.set_ylim(bottom=0)
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         axes.grid(axis="y")

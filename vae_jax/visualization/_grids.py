@@ -93,7 +93,7 @@ def reconstructions(originals: ArrayLike, reconstructions: ArrayLike) -> Figure:
 def interpolations(linear: ArrayLike, great_circle: ArrayLike) -> Figure:
     """Two ways from one code to another, one above the other: the straight line and the great circle.
 
-    Both begin and end at the same two codes; these columns stand apart and are labelled.
+    Both begin and end at the same two codes; these columns stand apart and are labeled.
 
     Args:
       linear: `[P, S, H, W, C]`, P pairs of endpoints and S >= 2 steps that include both; C in {1, 3}; floats in [0, 1]
@@ -116,7 +116,7 @@ def interpolations(linear: ArrayLike, great_circle: ArrayLike) -> Figure:
     mosaic = draw_mosaic(grid, ([gap, 3 * gap] * pairs)[:-1], column_gaps)
     label_rows(mosaic, ["line", "great circle"] * pairs)
     mosaic.axes.xaxis.set_ticks_position("top")
-    mosaic.axes.set_xticks(mosaic.column_centres[[0, -1]], ["start", "end"])
+    mosaic.axes.set_xticks(mosaic.column_centers[[0, -1]], ["start", "end"])
     mosaic.axes.tick_params(length=0)
     return finish(mosaic)
 
@@ -192,7 +192,7 @@ def manifold(images: ArrayLike) -> Figure:
     quantiles = (shown + 0.5) / size
     deviations = [fixed(NormalDist().inv_cdf(quantile)) for quantile in quantiles]
     percent = [f"{signed(100 * quantile, 1)}%" for quantile in quantiles]
-    across, up = mosaic.column_centres[shown], mosaic.row_centres[::-1][shown]
+    across, up = mosaic.column_centers[shown], mosaic.row_centers[::-1][shown]
     axes = mosaic.axes
     axes.set_xticks(across, deviations)
     axes.set_yticks(up, deviations)

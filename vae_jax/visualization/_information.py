@@ -20,7 +20,7 @@ MOST_NAMED = 24  # bars with the name of their dimension below
 
 @styled
 def kl_bars(kl: ArrayLike, threshold: float = UNUSED_NATS) -> Figure:
-    """The nats that each dimension carries, the largest first; what lies under the threshold is grey.
+    """The nats that each dimension carries, the largest first; what lies under the threshold is gray.
 
     Args:
       kl: `[D]`, nats per image. Dimensions are counted from 1, as in "z1".
@@ -36,8 +36,8 @@ def kl_bars(kl: ArrayLike, threshold: float = UNUSED_NATS) -> Figure:
     places = np.arange(len(nats))
     figure = Figure(dpi=DPI)
     axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
-    colours = [UNUSED if nats[index] < threshold else TRAIN for index in order]
-    axes.bar(places, nats[order], width=0.8 if len(nats) <= 100 else 1.0, color=colours)
+    colors = [UNUSED if nats[index] < threshold else TRAIN for index in order]
+    axes.bar(places, nats[order], width=0.8 if len(nats) <= 100 else 1.0, color=colors)
     axes.set_xlim(-0.6, len(nats) - 0.4)
     axes.set_ylim(0, 1.05 * max(nats.max(), 2 * threshold))
     axes.set_ylabel("nats per image")

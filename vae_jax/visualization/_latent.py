@@ -16,9 +16,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from vae_jax.visualization._style import DPI, TRAIN, fit_canvas, signed, styled
 
-# Ten colours chosen for colour-blind readers by a model of perceived difference: Petroff 2021, "Accessible Color
+# Ten colors chosen for color-blind readers by a model of perceived difference: Petroff 2021, "Accessible Color
 # Sequences for Data Visualization" (arXiv:2107.02270), the sequence of ten.
-CLASS_COLOURS = (
+CLASS_COLORS = (
     "#3f90da",
     "#ffa90e",
     "#bd1f01",
@@ -36,7 +36,7 @@ SIDE = 5.6  # inches, the longer side of the scatter
 def principal_components(points: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The points in the plane of their two directions of largest variance.
 
-    With X the centred points and X = U S V^T, the projection is X V[:, :2] and the explained fraction S^2 / sum(S^2).
+    With X the centerd points and X = U S V^T, the projection is X V[:, :2] and the explained fraction S^2 / sum(S^2).
     The sign of each direction is the one that makes its largest loading positive, so that the picture does not flip
     between machines.
 
@@ -53,25 +53,25 @@ def principal_components(points: ArrayLike) -> tuple[NDArray[np.float64], NDArra
     array = np.asarray(points, np.float64)
     if array.ndim != 2 or min(array.shape) < 2 or not np.isfinite(array).all():
         raise ValueError(f"points must be finite, of shape [N, D] with N, D >= 2, got shape {array.shape}")
-    centred = array - array.mean(axis=0)
-    _, singular, directions = np.linalg.svd(centred, full_matrices=False)
+    centerd = array - array.mean(axis=0)
+    _, singular, directions = np.linalg.svd(centerd, full_matrices=False)
     directions = directions[:2]
     largest = directions[np.arange(2), np.abs(directions).argmax(axis=1)]
     directions = directions * np.where(largest < 0, -1.0, 1.0)[:, None]
     variance = np.square(singular)
     total = variance.sum()
     explained = variance[:2] / total if total > 0 else np.zeros(2)
-    return centred @ directions.T, explained
+    return centerd @ directions.T, explained
 
 
 @styled
 def latent_scatter(
     points: ArrayLike, labels: ArrayLike | None = None, axis_labels: Sequence[str] = ("z1", "z2")
 ) -> Figure:
-    """The posterior means of a data set in a plane, coloured by label.
+    """The posterior means of a data set in a plane, colored by label.
 
-    Up to ten classes have a colour each and their name at their median; more classes, and labels that are not whole
-    numbers, go by a colour bar. One unit is as long on both axes, unless one axis is more than three times the other.
+    Up to ten classes have a color each and their name at their median; more classes, and labels that are not whole
+    numbers, go by a color bar. One unit is as long on both axes, unless one axis is more than three times the other.
 
     Args:
       points: `[N, 2]`.
@@ -110,8 +110,8 @@ def latent_scatter(
     else:
         classes, codes = np.unique(kinds, return_inverse=True)
         whole = kinds.dtype.kind != "f" or np.array_equal(classes, np.round(classes))
-        if whole and len(classes) <= len(CLASS_COLOURS):
-            axes.scatter(x, y, color=[CLASS_COLOURS[code] for code in codes[order]], **dots)
+        if whole and len(classes) <= len(CLASS_COLORS):
+            axes.scatter(x, y, color=[CLASS_COLORS[code] for code in codes[order]], **dots)
             names = [_name(each) for each in classes]
             medians = np.array([np.median(array[codes == code], axis=0) for code in range(len(classes))])
             _name_classes(axes, names, medians)
@@ -140,18 +140,18 @@ def _frame(axes: Axes, array: NDArray[np.float64]) -> tuple[float, float]:
     low, high = array.min(axis=0), array.max(axis=0)
     span = high - low
     span = np.where(span > 0, span, span.max() or 1.0)  # a collapsed direction: as wide as the other one
-    centre, span = (low + high) / 2, 1.08 * span
-    axes.set_xlim(centre[0] - span[0] / 2, centre[0] + span[0] / 2)
-    axes.set_ylim(centre[1] - span[1] / 2, centre[1] + span[1] / 2)
+    center, span = (low + high) / 2, 1.08 * span
+    axes.set_xlim(center[0] - span[0] / 2, center[0] + span[0] / 2)
+    axes.set_ylim(center[1] - span[1] / 2, center[1] + span[1] / 2)
     width, height = SIDE * np.clip(span / span.max(), 1 / 3, 1)
     return float(width), float(height)
 
 
 def _name_classes(axes: Axes, names: Sequence[str], medians: NDArray[np.float64]) -> None:
-    """Writes each class at its median, in its colour darkened, with a white halo; names that would touch move apart."""
+    """Writes each class at its median, in its color darkened, with a white halo; names that would touch move apart."""
     texts: list[Text] = []
     for index, name in enumerate(names):
-        colour = tuple(0.5 * channel for channel in to_rgb(CLASS_COLOURS[index]))
+        color = tuple(0.5 * channel for channel in to_rgb(CLASS_COLORS[index]))
         text = axes.text(
             medians[index, 0],
             medians[index, 1],
@@ -160,29 +160,29 @@ def _name_classes(axes: Axes, names: Sequence[str], medians: NDArray[np.float64]
             va="center",
             fontsize=12,
             fontweight="bold",
-            color=colour,
+            color=color,
             zorder=3,
             parse_math=False,
         )
         text.set_path_effects([withStroke(linewidth=3.5, foreground="white")])
         texts.append(text)
 
-    centres = axes.transData.transform(medians)
+    centers = axes.transData.transform(medians)
     boxes = [text.get_window_extent() for text in texts]
     sizes = np.array([(box.width, box.height) for box in boxes]) + 0.04 * DPI
     for _ in range(200):
         moved = False
         for i in range(len(names)):
             for j in range(i):
-                overlap = (sizes[i] + sizes[j]) / 2 - np.abs(centres[i] - centres[j])
+                overlap = (sizes[i] + sizes[j]) / 2 - np.abs(centers[i] - centers[j])
                 if (overlap > 0).all():
                     axis = int(overlap.argmin())
                     # At one and the same place the later class goes up.
-                    side = 1.0 if centres[i, axis] >= centres[j, axis] else -1.0
-                    centres[i, axis] += side * (overlap[axis] / 2 + 0.5)
-                    centres[j, axis] -= side * (overlap[axis] / 2 + 0.5)
+                    side = 1.0 if centers[i, axis] >= centers[j, axis] else -1.0
+                    centers[i, axis] += side * (overlap[axis] / 2 + 0.5)
+                    centers[j, axis] -= side * (overlap[axis] / 2 + 0.5)
                     moved = True
         if not moved:
             break
-    for text, place in zip(texts, axes.transData.inverted().transform(centres), strict=True):
+    for text, place in zip(texts, axes.transData.inverted().transform(centers), strict=True):
         text.set_position(tuple(place))

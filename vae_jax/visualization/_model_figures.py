@@ -19,7 +19,7 @@ from vae_jax.distributions import (
     mean_of,
     standard_deviation_of,
 )
-from vae_jax.models import code, great_circle, interpolate, reconstruct, sample, straight_line, traverse
+from vae_jax.models import great_circle, interpolate, latent_code, reconstruct, sample, straight_line, traverse
 from vae_jax.models._model import VAE, Model, common_prior, given
 from vae_jax.params import Params
 from vae_jax.visualization._code_usage import code_usage_curves
@@ -195,7 +195,7 @@ def code_figures(summary: Mapping[str, Any]) -> Iterator[Captioned]:
 def _code_parts(subject: Subject) -> list[jax.ShapeDtypeStruct]:
     """The arrays of the code that stands for one image; none where its posterior has no such code."""
     try:
-        one = lambda x, context: code(subject.given(context), subject.params, x)
+        one = lambda x, context: latent_code(subject.given(context), subject.params, x)
         return jax.tree.leaves(jax.eval_shape(one, subject.xs[0], subject.first_context))
     except UndefinedError:
         return []
@@ -253,7 +253,7 @@ def _interpolations(subject: Subject) -> Captioned:
         "interpolations",
         "Interpolation between test images",
         "Decoded along the straight line between two codes, and along the great circle, which keeps away from the "
-        "centre that few codes of the prior lie near." + words,
+        "center that few codes of the prior lie near." + words,
         interpolations(along(straight_line), along(great_circle)),
     )
 
@@ -326,5 +326,5 @@ def _scatter(subject: Subject) -> Captioned:
         plane = points if points.shape[1] == 2 else np.column_stack([points[:, 0], np.zeros(len(points))])
         caption = "Where the encoder puts them"
         figure = latent_scatter(plane, subject.labels, ("z1", "z2" if points.shape[1] == 2 else ""))
-    caption += "." if subject.labels is None else ", coloured by label."
+    caption += "." if subject.labels is None else ", colored by label."
     return Captioned("posterior_means", title, caption, figure)

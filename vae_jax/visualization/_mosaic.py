@@ -20,12 +20,12 @@ CHARACTER = 0.64 / 72  # inches per point of font size: the width of a digit of 
 
 
 class Mosaic(NamedTuple):
-    """One figure of tiles; the centres are in the coordinates of `axes` (source pixels, origin at the upper left)."""
+    """One figure of tiles; the centers are in the coordinates of `axes` (source pixels, origin at the upper left)."""
 
     figure: Figure
     axes: Axes
-    row_centres: NDArray[np.float64]
-    column_centres: NDArray[np.float64]
+    row_centers: NDArray[np.float64]
+    column_centers: NDArray[np.float64]
     width: float  # of the tiles together, in inches
     height: float
 
@@ -99,7 +99,7 @@ def draw_mosaic(tiles: NDArray[np.float32], row_gaps: Sequence[int], column_gaps
 
 def label_rows(mosaic: Mosaic, labels: Sequence[str]) -> None:
     """Writes one label left of each row; an empty string leaves its row without."""
-    mosaic.axes.set_yticks(mosaic.row_centres, labels)
+    mosaic.axes.set_yticks(mosaic.row_centers, labels)
 
 
 def label_columns(mosaic: Mosaic, labels: Sequence[str], caption: str = "") -> None:
@@ -110,7 +110,7 @@ def label_columns(mosaic: Mosaic, labels: Sequence[str], caption: str = "") -> N
     shown = [index for index in range(len(labels)) if (index - middle) % step == 0]
     mosaic.axes.xaxis.set_ticks_position("top")
     mosaic.axes.xaxis.set_label_position("top")
-    mosaic.axes.set_xticks(mosaic.column_centres[shown], [labels[index] for index in shown])
+    mosaic.axes.set_xticks(mosaic.column_centers[shown], [labels[index] for index in shown])
     mosaic.axes.tick_params(length=0)
     mosaic.axes.set_xlabel(caption, fontsize=9, color=FAINT, labelpad=4)
 

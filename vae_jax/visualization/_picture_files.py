@@ -30,7 +30,7 @@ def save_images(images: ArrayLike, folder: Path, names: Sequence[str] | None = N
     from PIL import Image
 
     pixels = np.rint(255.0 * as_rgb("images", images, "N")).astype(np.uint8)
-    grey = np.shape(images)[-1] == 1
+    gray = np.shape(images)[-1] == 1
     stems = [f"{i:04d}" for i in range(len(pixels))] if names is None else list(names)
     if len(stems) != len(pixels):
         raise ValueError(f"names must be one for each of the {len(pixels)} images, got {len(stems)}")
@@ -40,7 +40,7 @@ def save_images(images: ArrayLike, folder: Path, names: Sequence[str] | None = N
     try:
         temporary.mkdir()
         for stem, image in zip(stems, pixels, strict=True):
-            Image.fromarray(image[..., 0] if grey else image).save(temporary / f"{stem}.png")
+            Image.fromarray(image[..., 0] if gray else image).save(temporary / f"{stem}.png")
         os.replace(temporary, folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

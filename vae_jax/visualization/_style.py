@@ -15,7 +15,7 @@ PADDING = 0.12  # inches of white around everything drawn
 INK = "#262626"
 FAINT = "#5f5f5f"  # contrast 6.4 : 1 on white, for notes
 
-# Blue and vermillion of Okabe & Ito 2008 ("Color Universal Design"): told apart with any colour vision.
+# Blue and vermillion of Okabe & Ito 2008 ("Color Universal Design"): told apart with any color vision.
 TRAIN = "#0072B2"
 VALIDATION = "#D55E00"
 

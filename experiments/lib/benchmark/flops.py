@@ -38,7 +38,7 @@ def compiled_flops(function: Callable[..., Any], *arguments: Any) -> float | Non
 
     The body of a loop counts once, however often it runs: give one step, not an epoch.
     """
-    # XLA counts in its own operations: the machine code, which is not run, need not be optimised.
+    # XLA counts in its own operations: the machine code, which is not run, need not be optimized.
     program = jax.jit(function).lower(*arguments).compile({"xla_backend_optimization_level": "0"})
     analysis = program.cost_analysis()
     return (analysis or {}).get("flops")
@@ -65,6 +65,6 @@ def conv_product(batch: int, grid: int, kernel: int, inputs: int, outputs: int, 
       passes: as of `Product`.
     """
     size, channels = (kernel // 2, 4 * inputs) if kernel % 2 == 0 else (kernel, inputs)
-    if jax.default_backend() == "cpu" and winograd.pays((size, size), channels, outputs):
+    if jax.default_backend() == "cpu" and winograd.is_faster((size, size), channels, outputs):
         return Product(batch * (-(-grid // 2) * (size + 1)) ** 2, channels, outputs, passes, True)
     return Product(batch * grid * grid, kernel * kernel * inputs, outputs, passes, True)

@@ -26,7 +26,7 @@ from vae_jax.networks import (
 IMAGE, HIDDEN, LATENT = (28, 28, 1), 400, 20
 SPRITE, SPRITE_LATENT, CHANNELS, DENSE = (64, 64, 1), 10, (32, 32, 64, 64), 256
 KERNELS = (4, 4, 2, 2)
-COLOUR, CODE_CHANNELS = (32, 32, 3), 64
+COLOR, CODE_CHANNELS = (32, 32, 3), 64
 
 
 def mlp(dtype: jnp.dtype) -> VAE:
@@ -69,8 +69,8 @@ def cifar(dtype: jnp.dtype) -> VAE:
 
     Source: van den Oord et al. 2017 (arXiv:1711.00937), section 4.1, for the network.
     """
-    encoder = residual_encoder(COLOUR, CODE_CHANNELS)
-    decoder = residual_decoder(CODE_CHANNELS, (*COLOUR, 1))
+    encoder = residual_encoder(COLOR, CODE_CHANNELS)
+    decoder = residual_decoder(CODE_CHANNELS, (*COLOR, 1))
     return _gaussian(encoder, decoder, 8 * 8 * CODE_CHANNELS, dtype, fixed_normal(0.5 / math.pi))
 
 
@@ -108,6 +108,6 @@ def sprites(count: int) -> np.ndarray:
     return np.pad(digits(count).repeat(2, axis=1).repeat(2, axis=2), ((0, 0), (4, 4), (4, 4), (0, 0)))
 
 
-def colour_images(count: int) -> np.ndarray:
+def color_images(count: int) -> np.ndarray:
     """uint8 `[count, 32, 32, 3]`: digits in a margin, in three equal channels."""
     return np.pad(digits(count), ((0, 0), (2, 2), (2, 2), (0, 0))).repeat(3, axis=3)

@@ -14,7 +14,7 @@ from experiments.lib.benchmark.flops import Product
 from experiments.lib.benchmark.work import Call, Setup, Work, named_arrays
 from vae_jax import data
 from vae_jax.models._model import VAE
-from vae_jax.objectives import negative_elbo, on_prepared
+from vae_jax.objectives import negative_elbo, with_preprocessing
 from vae_jax.training import init_train_state, make_train_epoch, make_train_step, over_models
 from vae_jax.training.sharding import data_mesh, keep_shardings, place, replicated, shardings_of
 
@@ -23,7 +23,7 @@ def mlp_work(setup: Setup) -> Work:
     batch, steps = setup.batch_size or 128, setup.steps or 468
     protocol = (
         f"784-400-20-400-784 ReLU, Bernoulli likelihood, Adam 1e-3, batch {batch}; a round is one epoch of {steps} "
-        "steps as one program: shuffling, dynamic binarisation and noise included; real digits, repeated to fill it"
+        "steps as one program: shuffling, dynamic binarization and noise included; real digits, repeated to fill it"
     )
     peers = ("torch_training.py", "pythae_training.py", "numpyro_training.py")
     images = models.digits(batch * steps)
@@ -45,7 +45,7 @@ def conv_work(setup: Setup) -> Work:
     protocol = (
         f"convolutions of stride 2, kernels {models.KERNELS}, channels {models.CHANNELS}, dense 256, code 10, "
         f"mirrored; 64 x 64 x 1, Bernoulli likelihood, Adam 1e-3, batch {batch}; a round is {steps} steps as one "
-        "program: shuffling, dynamic binarisation and noise included; real digits, enlarged twice and padded"
+        "program: shuffling, dynamic binarization and noise included; real digits, enlarged twice and padded"
     )
     images = models.sprites(batch * steps)
     return _training(
@@ -68,7 +68,7 @@ def cifar_work(setup: Setup) -> Work:
         f"32 x 32 x 3, Normal likelihood of variance 1 / (2 pi), Adam 1e-3, batch {batch}; a round is {steps} steps "
         "as one program, shuffling and noise included; real digits, padded, in three channels"
     )
-    images = models.colour_images(batch * steps)
+    images = models.color_images(batch * steps)
     return _training(
         "conv_cifar",
         protocol,
@@ -85,7 +85,7 @@ def cifar_work(setup: Setup) -> Work:
 def ensemble_work(setup: Setup, members: int = 8) -> Work:
     batch, steps = setup.batch_size or 128, setup.steps or 100
     model, optimizer = models.mlp(setup.dtype), optax.adam(1e-3)
-    step = make_train_step(model, on_prepared(negative_elbo, data.binarize), optimizer)
+    step = make_train_step(model, with_preprocessing(negative_elbo, data.binarize), optimizer)
     epoch, images = make_train_epoch(step, batch), jnp.asarray(models.digits(batch * steps))
     keys = jax.random.split(jax.random.key(1), members)
     init = jax.jit(jax.vmap(lambda key: init_train_state(model, optimizer, key)))
@@ -128,7 +128,7 @@ def _training(
     peers: tuple[str, ...],
 ) -> Work:
     optimizer, key = optax.adam(1e-3), jax.random.key(1)
-    objective = on_prepared(negative_elbo, prepare)
+    objective = with_preprocessing(negative_elbo, prepare)
     step = make_train_step(model, objective, optimizer)
     state = jax.jit(lambda key: init_train_state(model, optimizer, key))(jax.random.key(0))
     on_device, over_devices, rivals, mesh = jnp.asarray(images), step, {}, None

@@ -78,10 +78,10 @@ BYTES = (255 * X).astype(np.uint8)
 LAST, ONE = "channels come last", "map with jax.vmap"
 
 SHAPES = [
-    BadCall("code, channels first", lambda: _of_one(vae_jax.code, CHANNELS_FIRST), LAST),
+    BadCall("code, channels first", lambda: _of_one(vae_jax.latent_code, CHANNELS_FIRST), LAST),
     BadCall("encode, channels first", lambda: _of_one(vae_jax.encode, CHANNELS_FIRST), LAST),
     BadCall("encode, a batch", lambda: _of_one(vae_jax.encode, _images()), ONE),
-    BadCall("code, a batch", lambda: _of_one(vae_jax.code, _images()), ONE),
+    BadCall("code, a batch", lambda: _of_one(vae_jax.latent_code, _images()), ONE),
     BadCall("reconstruct, a batch", lambda: _of_one(vae_jax.reconstruct, _images()), ONE),
     BadCall(
         "reconstruct, another size", lambda: _of_one(vae_jax.reconstruct, X[:3]), "of shape (4, 4, 3), got (3, 4, 3)"
@@ -109,8 +109,8 @@ SHAPES = [
 ]
 
 VALUES = [
-    BadCall("code, 0 to 255", lambda: _of_one(vae_jax.code, 255 * X), "outside [0, 1] for a Bernoulli"),
-    BadCall("code, raw bytes", lambda: _of_one(vae_jax.code, BYTES), "raw uint8 pixels"),
+    BadCall("code, 0 to 255", lambda: _of_one(vae_jax.latent_code, 255 * X), "outside [0, 1] for a Bernoulli"),
+    BadCall("code, raw bytes", lambda: _of_one(vae_jax.latent_code, BYTES), "raw uint8 pixels"),
     BadCall("elbo, below 0", lambda: _with_key(vae_jax.elbo, X - 1), "take likelihoods.normal"),
     BadCall("elbo, NaN", lambda: _with_key(vae_jax.elbo, X * NAN), "x holds 48 values that are not finite"),
     BadCall("iwae, above 1", lambda: _with_key(vae_jax.iwae, X + 1, 5), "outside [0, 1] for a Bernoulli"),

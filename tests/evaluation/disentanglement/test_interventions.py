@@ -28,7 +28,7 @@ def test_groups_share_one_factor_and_the_others_vary():
 def test_a_latent_for_each_factor_scores_1_and_noise_scores_chance(score):
     perfect = table(spread(SMALL), 0.01 * noise(1, SMALL), sizes=SMALL)
     assert score(perfect, KEY, **COUNTS) == pytest.approx(1.0, abs=0.01)
-    assert score(table(noise(3, SMALL), sizes=SMALL), KEY, **COUNTS) < 0.65  # 60 fixed codes of noise: memorised a bit
+    assert score(table(noise(3, SMALL), sizes=SMALL), KEY, **COUNTS) < 0.65  # 60 fixed codes of noise: memorized a bit
     permuted = table(3.0 * spread(SMALL)[:, [2, 0, 1]], sizes=SMALL)
     assert score(permuted, KEY, **COUNTS) == pytest.approx(1.0, abs=0.01)
 

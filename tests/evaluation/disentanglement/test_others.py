@@ -29,8 +29,8 @@ RNG = np.random.default_rng(0)
 
 
 def test_irs_is_1_for_a_latent_of_one_factor_and_by_hand_for_a_sum():
-    labelled = draw(table(spread(SMALL), sizes=SMALL), jax.random.key(0), 2000)
-    assert interventional_robustness(*labelled) == pytest.approx(1.0, abs=1e-6)
+    labeled = draw(table(spread(SMALL), sizes=SMALL), jax.random.key(0), 2000)
+    assert interventional_robustness(*labeled) == pytest.approx(1.0, abs=1e-6)
     # a + b with a, b in {-1, 1}: fixed a, it moves by 1 about its mean, of at most 2 over all.
     codes = np.array([[-2.0], [0.0], [0.0], [2.0]])
     labels = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])

@@ -7,7 +7,7 @@ import pytest
 from evaluation.disentanglement.tables import noise, spread, table
 from vae_jax.evaluation.disentanglement import (
     DCI,
-    Labelled,
+    Labeled,
     dci,
     draw,
     explicitness,
@@ -39,7 +39,7 @@ def test_dci_of_a_latent_for_each_factor_is_1_and_of_noise_near_0():
     noisy = lambda part: part._replace(codes=np.concatenate([part.codes, rng.normal(size=(len(part.codes), 2))], 1))
     perfect = dci(*map(noisy, halves(spread(SMALL))))
     assert min(perfect) > 0.98
-    shuffled = Labelled(*halves(spread(SMALL))[0])
+    shuffled = Labeled(*halves(spread(SMALL))[0])
     rng = np.random.default_rng(0)
     alone = shuffled._replace(codes=rng.normal(size=(600, 4)))
     assert dci(alone, alone._replace(codes=rng.normal(size=(600, 4)))).disentanglement < 0.1
@@ -79,9 +79,9 @@ def test_explicitness_of_a_linear_code_is_1_and_of_noise_a_half():
 def test_order_and_scale_of_latents_do_not_matter():
     train, test = halves(spread(SMALL) + 0.5 * noise(2, SMALL), noise(1, SMALL))
     order, scale = [2, 0, 1], np.float32([4.0, 0.5, 2.0])
-    other = [Labelled(part.codes[:, order] * scale, part.factors) for part in (train, test)]
+    other = [Labeled(part.codes[:, order] * scale, part.factors) for part in (train, test)]
     assert explicitness(*other) == pytest.approx(explicitness(train, test), abs=2e-3)
-    flipped = [Labelled(part.codes[:, order], part.factors) for part in (train, test)]
+    flipped = [Labeled(part.codes[:, order], part.factors) for part in (train, test)]
     assert separated_attribute_predictability(*flipped) == pytest.approx(
         separated_attribute_predictability(train, test), abs=1e-9
     )
@@ -98,4 +98,4 @@ def test_degenerate_codes_have_scores_and_bad_ones_messages():
         with pytest.raises(ValueError, match=f"{name} .training images. needs finite codes, but z1, z2 hold NaN"):
             score(bad, test)
         with pytest.raises(ValueError, match=f"{name} .training images. needs at least 2 images, got 1"):
-            score(Labelled(train.codes[:1], train.factors[:1]), test)
+            score(Labeled(train.codes[:1], train.factors[:1]), test)

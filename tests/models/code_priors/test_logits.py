@@ -36,7 +36,7 @@ def test_temperature_0_is_the_first_of_the_best_codes():
         (4, [0.1, 0.4, 0.2, 0.3]),
     ],
 )
-def test_top_k_renormalises_the_k_best(top_k, expected):
+def test_top_k_renormalizes_the_k_best(top_k, expected):
     np.testing.assert_allclose(probabilities(keep_top_k(LOGITS, top_k)), expected, rtol=1e-5)
 
 

@@ -13,7 +13,7 @@ import pytest
 from vae_jax.cli.train import parse
 from vae_jax.data import Images
 from vae_jax.models import Conditional
-from vae_jax.objectives import on_prepared
+from vae_jax.objectives import with_preprocessing
 from vae_jax.runs import RECIPES, VAE, VQ_VAE
 from vae_jax.runs.checks import check_settings, with_defaults
 from vae_jax.runs.choices import NETWORKS, ON_IMAGES, POSTERIORS, PRIORS, QUANTIZERS
@@ -57,7 +57,7 @@ def train_one_step(recipe, **given):
     settings = resolve(with_defaults(recipe, settings), IMAGES)
     problem = problem_of(settings.likelihood, settings.binarization, settings.condition)
     model = recipe.model(settings, problem)
-    objective = on_prepared(recipe.objective(settings, problem, model, 10, None), problem.prepare)
+    objective = with_preprocessing(recipe.objective(settings, problem, model, 10, None), problem.prepare)
     optimizer, evaluated = recipe.optimizer(settings, 10)
     step = make_train_step(model, objective, optimizer)
     batch = jax.tree.map(lambda leaf: leaf[:4], problem.train_examples)

@@ -20,8 +20,8 @@ from vae_jax.runs.choices import Optimizer
 from vae_jax.runs.config import as_command, settings_of_run
 from vae_jax.runs.factors.problem import make_model, make_objective, make_problem, resolve
 from vae_jax.runs.factors.scoring import load_mark
-from vae_jax.runs.fitting.members import train_members
 from vae_jax.runs.fitting.snapshots import load_members
+from vae_jax.runs.fitting.train_models import train_models
 from vae_jax.runs.folder import RunFolder
 from vae_jax.runs.keys import keys_of
 from vae_jax.runs.loading import as_the_model_sees, images_of, load_run
@@ -82,14 +82,14 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bits_and_scores_nothing_twic
     half = dataclasses.replace(whole.settings, run_dir=tmp_path / "run")
     begun = prepare(DISENTANGLE, half)
     with ProgressDisplay(2) as display:
-        train_members(begun._replace(length=begun.length._replace(marks=(FIRST,))), display)
+        train_models(begun._replace(length=begun.length._replace(marks=(FIRST,))), display)
     begun.folder.unlock()
     places = dataclasses.replace(SMALL, betas=(), run_dir=half.run_dir, resume=True)
     saved = settings_of_run(DISENTANGLE, places, RunFolder(half.run_dir))
     assert saved.betas == (1.0, 8.0)
     resumed = prepare(DISENTANGLE, saved)
     with ProgressDisplay(2) as display:
-        train_members(resumed, display)
+        train_models(resumed, display)
     for a, b in zip(*(jax.tree.leaves(load_mark(p, LAST)) for p in (whole, resumed)), strict=True):
         np.testing.assert_array_equal(a, b)
     # All scores of the finished run are read from its folder, none is computed again.

@@ -24,10 +24,10 @@ def resolve(settings, images):
 SMALL = Settings(batch_size=8)
 
 
-def test_by_default_grey_images_are_drawn_bits_and_colour_images_exact_levels():
-    grey, colour = resolve(SMALL, images()), resolve(SMALL, images(channels=3))
-    assert (grey.likelihood, grey.binarization) == ("bernoulli", "dynamic")
-    assert (colour.likelihood, colour.binarization) == ("logistic", "none")
+def test_by_default_gray_images_are_drawn_bits_and_color_images_exact_levels():
+    gray, color = resolve(SMALL, images()), resolve(SMALL, images(channels=3))
+    assert (gray.likelihood, gray.binarization) == ("bernoulli", "dynamic")
+    assert (color.likelihood, color.binarization) == ("logistic", "none")
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_the_largest_batch_and_seed_are_accepted():
     assert (resolved.batch_size, resolved.seed) == (45, 2**32 - 2)
 
 
-def test_colour_images_can_be_told_to_be_bits():
+def test_color_images_can_be_told_to_be_bits():
     assert resolve(dataclasses.replace(SMALL, binarization="none", likelihood="normal"), images(channels=3))
     of_bits = resolve(dataclasses.replace(SMALL, binarization="static"), images(channels=3))
     with pytest.raises(ValueError, match="--binarization static does not go with --likelihood logistic"):

@@ -103,7 +103,7 @@ def test_dynamic_bits_are_drawn_anew_with_every_key():
         ("laplace", 256, 0.0, 1.0),
     ],
 )
-def test_grey_pixels_reach_each_likelihood_as_it_needs_them(likelihood, levels, lowest, highest):
+def test_gray_pixels_reach_each_likelihood_as_it_needs_them(likelihood, levels, lowest, highest):
     found = problem(likelihood=likelihood, binarization="none")
     assert found.likelihood.levels == levels
     pixels = np.asarray(found.prepare(jax.random.key(0), IMAGES.train))

@@ -13,7 +13,7 @@ from vae_jax.runs import VAE, Settings
 from vae_jax.runs.checks import with_defaults
 from vae_jax.runs.images.kind import resolve
 from vae_jax.runs.images.problem import make_problem, without_data
-from vae_jax.runs.images.vae import make_model, make_objective, words_on_kl
+from vae_jax.runs.images.vae import describe_kl, make_model, make_objective
 
 RNG = np.random.default_rng(0)
 IMAGES = Images(
@@ -92,7 +92,7 @@ def test_a_run_says_which_kl_its_loss_takes(given, words):
     settings = with_defaults(VAE, Settings(likelihood="bernoulli", binarization="dynamic", hidden=(4,), **given))
     problem = without_data(settings, (4, 4, 1))
     prepared = SimpleNamespace(settings=settings, problem=problem, model=make_model(settings, problem))
-    assert words_on_kl(prepared) == words
+    assert describe_kl(prepared) == words
 
 
 def test_a_warm_up_is_given_in_epochs_and_counts_steps():

@@ -14,7 +14,7 @@ from vae_jax.evaluation.disentanglement._predictors import (
     separated_attribute_predictability as separated_attribute_predictability,
 )
 from vae_jax.evaluation.disentanglement._robustness import interventional_robustness as interventional_robustness
-from vae_jax.evaluation.disentanglement._sampling import Labelled as Labelled
+from vae_jax.evaluation.disentanglement._sampling import Labeled as Labeled
 from vae_jax.evaluation.disentanglement._sampling import draw as draw
 from vae_jax.evaluation.disentanglement._scores import measure_disentanglement as measure_disentanglement
 from vae_jax.evaluation.disentanglement._scores import measure_references as measure_references

@@ -8,7 +8,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from vae_jax.evaluation.disentanglement._checks import checked, unfinished_fits_allowed
-from vae_jax.evaluation.disentanglement._sampling import Labelled
+from vae_jax.evaluation.disentanglement._sampling import Labeled
 
 
 class DCI(NamedTuple):
@@ -19,7 +19,7 @@ class DCI(NamedTuple):
     informativeness: float  # accuracy of the predictors on the test images
 
 
-def dci(train: Labelled, test: Labelled, num_jobs: int | None = None) -> DCI:
+def dci(train: Labeled, test: Labeled, num_jobs: int | None = None) -> DCI:
     """Disentanglement, completeness and informativeness by the importances of gradient-boosted trees.
 
     With R_dk the importance of latent d for factor k: disentanglement is the mean, weighted by sum_k R_dk, of 1 minus
@@ -51,7 +51,7 @@ def dci(train: Labelled, test: Labelled, num_jobs: int | None = None) -> DCI:
     return DCI(_concentration(importances), _concentration(importances.T), accuracy)
 
 
-def separated_attribute_predictability(train: Labelled, test: Labelled) -> float:
+def separated_attribute_predictability(train: Labeled, test: Labeled) -> float:
     """SAP = mean over factors of the gap between the two latents that alone predict it best, by a linear classifier.
 
     Where there is one latent only, the second is 0.
@@ -82,7 +82,7 @@ def separated_attribute_predictability(train: Labelled, test: Labelled) -> float
     return float(np.mean(scores[-1] - (scores[-2] if latents > 1 else 0.0)))
 
 
-def explicitness(train: Labelled, test: Labelled) -> float:
+def explicitness(train: Labeled, test: Labeled) -> float:
     """Mean over factors of the area under the ROC curve of each value against the rest, by logistic regression.
 
     0.5 is chance, 1 is certain.
@@ -102,7 +102,7 @@ def explicitness(train: Labelled, test: Labelled) -> float:
     train, test = _pair("explicitness", train, test)
     # Of unit variance: the penalty on weights, and the speed of the fit, are then the same whatever a latent's scale.
     mean, deviation = train.codes.mean(axis=0), np.maximum(train.codes.std(axis=0), 1e-12)
-    train, test = (Labelled((part.codes - mean) / deviation, part.factors) for part in (train, test))
+    train, test = (Labeled((part.codes - mean) / deviation, part.factors) for part in (train, test))
     areas = []
     for values, test_values in zip(train.factors.T, test.factors.T, strict=True):
         with unfinished_fits_allowed():
@@ -114,12 +114,12 @@ def explicitness(train: Labelled, test: Labelled) -> float:
     return float(np.mean(areas))
 
 
-def _pair(metric: str, train: Labelled, test: Labelled) -> tuple[Labelled, Labelled]:
+def _pair(metric: str, train: Labeled, test: Labeled) -> tuple[Labeled, Labeled]:
     """Both checked, with the factors that vary in the first."""
     checked(f"{metric} (test images)", test.codes, test.factors, least=2)
     codes, factors = checked(f"{metric} (training images)", train.codes, train.factors, least=2)
     varies = train.factors.min(axis=0) < train.factors.max(axis=0)
-    return Labelled(codes.astype(np.float64), factors), Labelled(
+    return Labeled(codes.astype(np.float64), factors), Labeled(
         np.asarray(test.codes, np.float64), np.asarray(test.factors)[:, varies]
     )
 

@@ -13,18 +13,18 @@ import numpy as np
 from vae_jax.evaluation.disentanglement._table import CodeTable, factors_at
 
 
-class Labelled(NamedTuple):
+class Labeled(NamedTuple):
     """n codes and the factors of their images."""
 
     codes: np.ndarray  # [n, D]
     factors: np.ndarray  # int [n, K]
 
 
-def draw(table: CodeTable, key: jax.Array, count: int) -> Labelled:
+def draw(table: CodeTable, key: jax.Array, count: int) -> Labeled:
     """`count` images, all combinations equally likely, with replacement."""
     indices = jax.random.randint(key, (count,), 0, table.means.shape[0])
     factors = factors_at(indices, table.factor_sizes)
-    return Labelled(np.asarray(table.means[indices]), np.asarray(factors))
+    return Labeled(np.asarray(table.means[indices]), np.asarray(factors))
 
 
 def indices_with_one_fixed(key: jax.Array, factor: jax.Array, count: int, factor_sizes: Sequence[int]) -> jax.Array:

@@ -14,7 +14,7 @@ from vae_jax.evaluation.disentanglement._interventions import beta_vae_score, fa
 from vae_jax.evaluation.disentanglement._mutual_information import modularity, mutual_information_gap
 from vae_jax.evaluation.disentanglement._predictors import dci, explicitness, separated_attribute_predictability
 from vae_jax.evaluation.disentanglement._robustness import interventional_robustness
-from vae_jax.evaluation.disentanglement._sampling import Labelled, draw
+from vae_jax.evaluation.disentanglement._sampling import Labeled, draw
 from vae_jax.evaluation.disentanglement._table import CodeTable, code_table
 from vae_jax.evaluation.disentanglement._unsupervised import gaussian_total_correlation
 
@@ -41,7 +41,7 @@ def measure_disentanglement(
     points: int = _PUBLISHED_POINTS,
     dci_points: int | None = None,
     fast: bool = False,
-    drawn: tuple[Labelled, Labelled] | None = None,
+    drawn: tuple[Labeled, Labeled] | None = None,
     num_jobs: int | None = None,
     on_part: Callable[[str], None] = lambda name: None,
 ) -> dict[str, float]:
@@ -67,7 +67,7 @@ def measure_disentanglement(
     count = max(points, dci_points or 0)
     train_key, test_key = jax.random.split(draw_key)
     train, test = drawn or (draw(table, train_key, count), draw(table, test_key, max(count // 2, 2)))
-    first = lambda part, n: Labelled(part.codes[:n], part.factors[:n])
+    first = lambda part, n: Labeled(part.codes[:n], part.factors[:n])
     fitted, tested = first(train, points), first(test, max(points // 2, 2))
     on_part("mutual information")
     scores: dict[str, float] = {"mig": mutual_information_gap(*fitted), "modularity": modularity(*fitted)}

@@ -76,7 +76,7 @@ export function whenQuiet(call, milliseconds) {
 
 export const calm = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
 
-export const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+export const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 
 export function onThemeChange(call) {
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", call);

@@ -3,20 +3,20 @@
 import { find } from "./dom.mjs";
 import { readPixels } from "./files.mjs";
 
-const FINE = 12; // canvas pixels for one of the model's, averaged: that makes the grey edges that scanned digits have
+const FINE = 12; // canvas pixels for one of the model's, averaged: that makes the gray edges that scanned digits have
 
 export function createDrawing(app) {
   const { image } = app;
-  const [canvas, pen, centre, colour] = ["drawing", "pen", "drawing-centre", "pen-colour"].map(find);
+  const [canvas, pen, center, color] = ["drawing", "pen", "drawing-center", "pen-color"].map(find);
   Object.assign(canvas, { width: FINE * image.width, height: FINE * image.height });
   const context = canvas.getContext("2d", { willReadFrequently: true });
   const cursor = find("drawing-cursor");
   let at;
   let [down, penDown] = [false, false];
 
-  colour.parentElement.hidden = image.channels === 1;
-  centre.checked = image.channels === 1;
-  centre.parentElement.hidden = image.channels !== 1;
+  color.parentElement.hidden = image.channels === 1;
+  center.checked = image.channels === 1;
+  center.parentElement.hidden = image.channels !== 1;
 
   function clear() {
     context.fillStyle = "#000000";
@@ -27,7 +27,7 @@ export function createDrawing(app) {
 
   function lineTo(x, y) {
     find("drawing-hint").hidden = true;
-    Object.assign(context, { lineCap: "round", lineJoin: "round", strokeStyle: image.channels === 1 ? "#ffffff" : colour.value });
+    Object.assign(context, { lineCap: "round", lineJoin: "round", strokeStyle: image.channels === 1 ? "#ffffff" : color.value });
     context.lineWidth = (Number(pen.value) / 28) * Math.min(canvas.width, canvas.height);
     context.beginPath();
     context.moveTo(at.x, at.y);
@@ -36,8 +36,8 @@ export function createDrawing(app) {
     at = { x, y };
   }
 
-  // As in MNIST, whose digits have their centre of mass in the middle.
-  function centred() {
+  // As in MNIST, whose digits have their center of mass in the middle.
+  function centerd() {
     const { data } = context.getImageData(0, 0, canvas.width, canvas.height);
     let [mass, x, y] = [0, 0, 0];
     for (let i = 0; i < data.length; i += 4) {
@@ -71,7 +71,7 @@ export function createDrawing(app) {
     return made;
   }
 
-  const encode = () => app.chooseOwn(readPixels(averaged(centre.checked ? centred() : canvas), image).pixels, "your drawing");
+  const encode = () => app.chooseOwn(readPixels(averaged(center.checked ? centerd() : canvas), image).pixels, "your drawing");
 
   const place = (event) => {
     const box = canvas.getBoundingClientRect();
@@ -123,6 +123,6 @@ export function createDrawing(app) {
     penDown = false;
   });
   find("drawing-clear").addEventListener("click", clear);
-  centre.addEventListener("change", encode);
+  center.addEventListener("change", encode);
   clear();
 }

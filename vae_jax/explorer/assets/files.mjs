@@ -39,11 +39,11 @@ export function createFiles(app) {
   }
 
   async function take(bitmap, name) {
-    const { pixels, coloured } = readPixels(bitmap, image);
+    const { pixels, colored } = readPixels(bitmap, image);
     shown = { pixels, name };
     kept = null;
     invert.hidden = false;
-    tell(coloured ? `${name} is in colour; the model takes grey, so it was turned to grey.` : name);
+    tell(colored ? `${name} is in color; the model takes gray, so it was turned to gray.` : name);
     await app.chooseOwn(pixels, name);
   }
 
@@ -88,12 +88,12 @@ export function readPixels(drawable, { height, width, channels }) {
   context.drawImage(drawable, 0, 0, width, height);
   const { data } = context.getImageData(0, 0, width, height);
   const pixels = new Uint8Array(height * width * channels);
-  let coloured = false;
+  let colored = false;
   for (let i = 0; i < height * width; i++) {
     const [r, g, b] = data.subarray(4 * i, 4 * i + 3);
-    coloured ||= channels === 1 && Math.max(r, g, b) - Math.min(r, g, b) > 8;
+    colored ||= channels === 1 && Math.max(r, g, b) - Math.min(r, g, b) > 8;
     if (channels === 3) pixels.set([r, g, b], 3 * i);
     else pixels[i] = Math.round(0.299 * r + 0.587 * g + 0.114 * b); // luma of ITU-R BT.601
   }
-  return { pixels, coloured };
+  return { pixels, colored };
 }

@@ -1,9 +1,9 @@
 // The labels of the points: a button each, which shows that label alone or together with others.
 
-import { labelColour } from "./colours.mjs";
+import { labelColor } from "./colors.mjs";
 import { element, find, onThemeChange } from "./dom.mjs";
 
-const MOST = 24; // labels that are listed; of more the colours say nothing anyway
+const MOST = 24; // labels that are listed; of more the colors say nothing anyway
 
 export function createLegend(app, changed) {
   const legend = find("legend");
@@ -16,7 +16,7 @@ export function createLegend(app, changed) {
     legend.replaceChildren(
       ...listed.map((label) => {
         const dot = element("span", { className: "dot", "aria-hidden": "true" });
-        dot.style.background = labelColour(label);
+        dot.style.background = labelColor(label);
         const button = element("button", { type: "button", "aria-pressed": String(shown.has(label)) }, dot, app.labelName(label));
         button.addEventListener("click", () => toggle(label));
         return button;

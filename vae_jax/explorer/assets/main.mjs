@@ -158,7 +158,7 @@ function describe({ title, data, facts, space, image }) {
     [space.kind === "vector" ? "latent dimensions" : "grid of codes", size, ""],
     ...facts.map(({ name, value, unit }) => [name, value, unit]),
   ];
-  find("picture-size").textContent = `${image.width} \u00d7 ${image.height}${image.channels === 3 ? ", colour" : ""}`;
+  find("picture-size").textContent = `${image.width} \u00d7 ${image.height}${image.channels === 3 ? ", color" : ""}`;
   const unit = (words) => (words ? [element("small", {}, ` ${words}`)] : []);
   find("facts").append(
     ...shown.map(([name, value, words]) => element("div", {}, element("dt", {}, name), element("dd", {}, value, ...unit(words))))

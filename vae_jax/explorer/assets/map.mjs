@@ -1,7 +1,7 @@
 // The map behind the points: what the decoder makes of a lattice of places in the plane, the other dimensions as they
 // are. Made anew when one of those has changed and come to rest.
 
-import { isDark } from "./colours.mjs";
+import { isDark } from "./colors.mjs";
 import { find, onThemeChange, whenQuiet } from "./dom.mjs";
 import { inkOf, pictureOf } from "./raster.mjs";
 
@@ -24,13 +24,13 @@ export function createMap(app, view, drawn) {
     if (!box.checked || wanted === madeOf) return;
     const mine = ++turn;
     const [across, up] = state.get("axes");
-    const { half, centre } = view();
+    const { half, center } = view();
     const codes = [];
     for (let r = 0; r < LATTICE; r++) {
       for (let c = 0; c < LATTICE; c++) {
         const code = state.get("code").slice();
-        code[across] = centre[0] - half + (2 * half * (c + 0.5)) / LATTICE;
-        code[up] = centre[1] + half - (2 * half * (r + 0.5)) / LATTICE;
+        code[across] = center[0] - half + (2 * half * (c + 0.5)) / LATTICE;
+        code[up] = center[1] + half - (2 * half * (r + 0.5)) / LATTICE;
         codes.push(code);
       }
     }
@@ -39,7 +39,7 @@ export function createMap(app, view, drawn) {
     canvas = document.createElement("canvas");
     Object.assign(canvas, { width: LATTICE * image.width, height: LATTICE * image.height });
     const context = canvas.getContext("2d");
-    // Grey pictures are ink on the page's own ground; those in colour lie under a veil, which scatter.mjs draws.
+    // Gray pictures are ink on the page's own ground; those in color lie under a veil, which scatter.mjs draws.
     const ink = isDark() ? [232, 234, 236] : [28, 32, 36];
     const tile = (pixels) => (image.channels === 1 ? inkOf(pixels, image, ink) : pictureOf(pixels, image));
     pictures.forEach((pixels, i) =>

@@ -45,8 +45,8 @@ export function createPad(app) {
     const axes = state.get("axes");
     view = windowOn(space, axes, pad.clientWidth || 400);
     pad.setAttribute("aria-label", `Latent plane: z ${axes[0] + 1} across, z ${axes[1] + 1} up`);
-    pad.setAttribute("aria-valuemin", (view.centre[0] - view.half).toFixed(2));
-    pad.setAttribute("aria-valuemax", (view.centre[0] + view.half).toFixed(2));
+    pad.setAttribute("aria-valuemin", (view.center[0] - view.half).toFixed(2));
+    pad.setAttribute("aria-valuemax", (view.center[0] + view.half).toFixed(2));
     find("axis-across").value = axes[0];
     find("axis-up").value = axes[1];
     map.renew();
@@ -122,7 +122,7 @@ export function createPad(app) {
     const code = state.get("code");
     if (event.key in steps && !event.ctrlKey && !event.metaKey && !event.altKey) {
       const size = (event.shiftKey ? 5 : 1) * (view.half / 50);
-      const inside = (value, d) => Math.min(view.centre[d] + view.half, Math.max(view.centre[d] - view.half, value));
+      const inside = (value, d) => Math.min(view.center[d] + view.half, Math.max(view.center[d] - view.half, value));
       const [dx, dy] = steps[event.key];
       goTo(inside(code[across] + size * dx, 0), inside(code[up] + size * dy, 1));
       const now = state.get("code");

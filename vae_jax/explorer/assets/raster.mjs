@@ -13,7 +13,7 @@ export function imageData(pixels, { height, width, channels }) {
   return made;
 }
 
-// A grey picture as ink on a clear ground: what is bright is opaque. So it suits any theme.
+// A gray picture as ink on a clear ground: what is bright is opaque. So it suits any theme.
 export function inkOf(pixels, { height, width }, [r, g, b]) {
   const made = new ImageData(width, height);
   for (let i = 0; i < height * width; i++) made.data.set([r, g, b, 255 * pixels[i]], 4 * i);

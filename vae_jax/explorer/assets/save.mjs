@@ -34,10 +34,10 @@ export function createSaving(app, vendored, interpolation) {
     for (const [frame, pixels] of [...there, ...there.slice(1, -1).reverse()].entries()) {
       const canvas = enlarged([pixels], image, scaleFor(image, 280));
       const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
-      // All greys are one palette, given once for all frames; of colours each frame has its own 256.
-      const grey = image.channels === 1;
-      const palette = grey ? (frame === 0 ? GREYS : undefined) : quantize(data, 256);
-      const index = grey ? Uint8Array.from(data.filter((_, i) => i % 4 === 0)) : applyPalette(data, palette);
+      // All grays are one palette, given once for all frames; of colors each frame has its own 256.
+      const gray = image.channels === 1;
+      const palette = gray ? (frame === 0 ? GREYS : undefined) : quantize(data, 256);
+      const index = gray ? Uint8Array.from(data.filter((_, i) => i % 4 === 0)) : applyPalette(data, palette);
       encoder.writeFrame(index, canvas.width, canvas.height, { palette, delay: DELAY });
     }
     encoder.finish();

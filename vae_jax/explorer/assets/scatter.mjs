@@ -1,8 +1,8 @@
 // What lies still in the pad: the posterior means of the images, the prior, axes; and where things are on the screen.
 
 import { row } from "./bytes.mjs";
-import { labelColour } from "./colours.mjs";
-import { colour, number } from "./dom.mjs";
+import { labelColor } from "./colors.mjs";
+import { color, number } from "./dom.mjs";
 
 // The window onto two dimensions: equal units on both axes, wide enough for prior (3 standard deviations) and images.
 export function windowOn(space, [across, up], size) {
@@ -18,7 +18,7 @@ export function windowOn(space, [across, up], size) {
   return {
     half,
     scale,
-    centre: [x, y],
+    center: [x, y],
     size,
     across: (value) => (value - x + half) * scale,
     up: (value) => (y + half - value) * scale,
@@ -36,7 +36,7 @@ export function drawStill(context, view, app, { axes, shownLabels, map }) {
     context.drawImage(map, 0, 0, size, size);
     context.globalAlpha = 1;
     if (app.image.channels === 3) {
-      context.fillStyle = colour("veil");
+      context.fillStyle = color("veil");
       context.fillRect(0, 0, size, size);
     }
   }
@@ -46,13 +46,13 @@ export function drawStill(context, view, app, { axes, shownLabels, map }) {
 }
 
 function drawGrid(context, view) {
-  const { size, half, centre } = view;
+  const { size, half, center } = view;
   const step = [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50].find((s) => half / s <= 5) ?? half / 4;
   context.font = `11px ${getComputedStyle(document.body).fontFamily}`;
   context.lineWidth = 1;
-  for (let k = Math.ceil((Math.min(...centre) - half) / step); k <= (Math.max(...centre) + half) / step; k++) {
+  for (let k = Math.ceil((Math.min(...center) - half) / step); k <= (Math.max(...center) + half) / step; k++) {
     const [x, y] = [view.across(k * step), view.up(k * step)].map((p) => Math.round(p) + 0.5);
-    context.strokeStyle = colour(k === 0 ? "line-strong" : "line");
+    context.strokeStyle = color(k === 0 ? "line-strong" : "line");
     context.beginPath();
     context.moveTo(x, 0);
     context.lineTo(x, size);
@@ -60,7 +60,7 @@ function drawGrid(context, view) {
     context.lineTo(size, y);
     context.stroke();
     const words = number(k * step, step < 1 ? 1 : 0);
-    context.fillStyle = colour("faint");
+    context.fillStyle = color("faint");
     context.textAlign = "center";
     if (x > 14 && x < size - 14) context.fillText(words, x, size - 5);
     context.textAlign = "left";
@@ -70,7 +70,7 @@ function drawGrid(context, view) {
 
 // Ellipses at 1, 2 and 3 standard deviations.
 function drawPrior(context, view, prior, axes) {
-  context.strokeStyle = colour("faint");
+  context.strokeStyle = color("faint");
   context.setLineDash([2, 4]);
   for (const k of [1, 2, 3]) {
     const [rx, ry] = axes.map((d) => k * prior.standardDeviation[d] * view.scale);
@@ -87,7 +87,7 @@ function drawPoints(context, view, app, [across, up], shownLabels) {
   for (let i = 0; i < space.means.shape[0]; i++) {
     if (labels && !shownLabels.has(labels[i])) continue;
     const z = row(space.means, i);
-    context.fillStyle = labels ? labelColour(labels[i]) : colour("accent");
+    context.fillStyle = labels ? labelColor(labels[i]) : color("accent");
     context.globalAlpha = 0.75;
     context.beginPath();
     context.arc(view.across(z[across]), view.up(z[up]), radius, 0, 2 * Math.PI);
@@ -106,7 +106,7 @@ export function drawMoving(context, view, app, [across, up]) {
     const path = space.paths.find((p) => p.name === state.get("path"));
     context.beginPath();
     for (let i = 0; i <= 48; i++) context.lineTo(...at(path.at(a, b, i / 48)));
-    halo(context, () => context.stroke(), 1.5, colour("ink"));
+    halo(context, () => context.stroke(), 1.5, color("ink"));
   }
   for (const [name, code] of [["A", a], ["B", b]]) if (code) drawEnd(context, name, ...at(code));
   const [x, y] = at(state.get("code"));
@@ -116,23 +116,23 @@ export function drawMoving(context, view, app, [across, up]) {
     context.moveTo(x + 7 * dx, y + 7 * dy);
     context.lineTo(x + 13 * dx, y + 13 * dy);
   }
-  halo(context, () => context.stroke(), 2, colour("ink"));
+  halo(context, () => context.stroke(), 2, color("ink"));
 }
 
 function drawEnd(context, name, x, y) {
   context.beginPath();
   context.arc(x, y, 9, 0, 2 * Math.PI);
-  context.fillStyle = colour("ink");
+  context.fillStyle = color("ink");
   context.fill();
-  context.fillStyle = colour("card");
+  context.fillStyle = color("card");
   context.font = "bold 11px system-ui, sans-serif";
   context.textAlign = "center";
   context.fillText(name, x, y + 4);
 }
 
-// A stroke that is seen on any ground: the card's colour around it.
+// A stroke that is seen on any ground: the card's color around it.
 function halo(context, stroke, width, ink) {
-  Object.assign(context, { lineWidth: width + 3, strokeStyle: colour("card"), globalAlpha: 0.85 });
+  Object.assign(context, { lineWidth: width + 3, strokeStyle: color("card"), globalAlpha: 0.85 });
   stroke();
   Object.assign(context, { lineWidth: width, strokeStyle: ink, globalAlpha: 1 });
   stroke();

@@ -17,9 +17,9 @@ export function createSliders(app) {
     : "in the order of how much the images differ in them";
 
   function makeRow(d) {
-    const [centre, half] = [prior.mean[d], 4 * prior.standardDeviation[d] || 1];
+    const [center, half] = [prior.mean[d], 4 * prior.standardDeviation[d] || 1];
     const id = `z${d}`;
-    const input = element("input", { type: "range", id, min: centre - half, max: centre + half, step: "any" });
+    const input = element("input", { type: "range", id, min: center - half, max: center + half, step: "any" });
     const output = element("output", { htmlFor: id });
     const band = element("span", { className: "band" });
     const mark = element("span", { className: "mark" });
@@ -53,7 +53,7 @@ export function createSliders(app) {
       input.value = Number(input.value) + (steps[event.key] * (event.shiftKey ? 5 : 1) * half) / 50;
       move(true);
     });
-    return { d, node, input, output, band, mark, centre, half };
+    return { d, node, input, output, band, mark, center, half };
   }
 
   function showCode() {
@@ -68,11 +68,11 @@ export function createSliders(app) {
   // The posterior of the chosen image: its mean as a mark, one standard deviation to either side as a band.
   function showPosterior() {
     const posterior = state.get("posterior");
-    for (const { d, band, mark, centre, half } of rows) {
+    for (const { d, band, mark, center, half } of rows) {
       mark.hidden = posterior === null;
       band.hidden = !posterior?.deviation;
       if (posterior === null) continue;
-      const place = (z) => Math.min(1, Math.max(0, (z - centre + half) / (2 * half)));
+      const place = (z) => Math.min(1, Math.max(0, (z - center + half) / (2 * half)));
       const [mean, deviation] = [posterior.code[d], posterior.deviation?.[d] ?? 0];
       mark.style.setProperty("--at", place(mean));
       band.style.setProperty("--from", place(mean - deviation));

@@ -39,7 +39,7 @@ class CodePrior(NamedTuple):
     """A distribution over codes `[T]` given a label, as pure functions on one image."""
 
     init: Callable[[jax.Array], Params]  # (key) -> params, a plain dict of arrays
-    # (params, key, codes [T], label) -> a scalar in nats an image: what training minimises
+    # (params, key, codes [T], label) -> a scalar in nats an image: what training minimizes
     loss: Callable[[Params, jax.Array, ArrayLike, ArrayLike | None], jax.Array]
     # (params, codes [T], label) -> log p(codes | label), a scalar in nats; None: no exact likelihood
     log_prob: Callable[[Params, ArrayLike, ArrayLike | None], jax.Array] | None

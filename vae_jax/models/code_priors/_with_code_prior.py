@@ -103,12 +103,12 @@ def _check_sizes(prior: CodePrior, levels: tuple[Level, ...]) -> None:
     sizes = tuple(sequence_sizes(levels).tolist())
     if prior.num_codes != sizes:
         raise ValueError(
-            f"prior must be over {_in_words(sizes)}, as code_sizes(model) has them, got one over "
-            f"{_in_words(prior.num_codes)}"
+            f"prior must be over {_sizes_text(sizes)}, as code_sizes(model) has them, got one over "
+            f"{_sizes_text(prior.num_codes)}"
         )
 
 
-def _in_words(sizes: tuple[int, ...]) -> str:
+def _sizes_text(sizes: tuple[int, ...]) -> str:
     least, most = min(sizes), max(sizes)
     return f"{len(sizes)} places of {most if least == most else f'{least} to {most}'} codes"
 
@@ -122,7 +122,7 @@ def with_codes_fitted(model: Conditional, xs: Any) -> Conditional: ...
 
 
 def with_codes_fitted(model: Model, xs: Any) -> Model:
-    """The model whose first codes are fitted, by k-means where a quantiser has it, to its encoder's first vectors.
+    """The model whose first codes are fitted, by k-means where a quantizer has it, to its encoder's first vectors.
 
     Codes begin where the vectors are, and more of them are used. The levels of a hierarchy are fitted one by one, each
     to what it is given by the others before they were.

@@ -25,7 +25,7 @@ from vae_jax.runs.loading import checked_summary, open_run, recipe_of
 from vae_jax.runs.machine import device_name
 from vae_jax.runs.options import Evaluate
 from vae_jax.runs.progress import say
-from vae_jax.runs.recipe import Prepared, Trained
+from vae_jax.runs.recipe import PreparedRun, TrainedModel
 from vae_jax.runs.reporting.metrics import metric_of
 from vae_jax.runs.reporting.report import write_outcome
 from vae_jax.runs.reporting.summaries import add_to_summary
@@ -73,7 +73,7 @@ def _check_points(options: Evaluate, latent_dim: int) -> None:
         raise ValueError(f"--points must be above the {latent_dim} dimensions of the code, got {options.points}")
 
 
-def _score_one(prepared: Prepared, trained: Trained, data: FactorData, options: Evaluate) -> dict[str, Any]:
+def _score_one(prepared: PreparedRun, trained: TrainedModel, data: FactorData, options: Evaluate) -> dict[str, Any]:
     folder, started, recipe = prepared.folder, time.monotonic(), prepared.recipe
     key = keys_of(trained.member.seed).further_evaluation
     prepare = prepared.problem.prepare_raw

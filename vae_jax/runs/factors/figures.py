@@ -21,7 +21,7 @@ from vae_jax.runs.factors.scoring import (
     table_with_progress,
 )
 from vae_jax.runs.keys import keys_of
-from vae_jax.runs.recipe import Prepared, weight_in, weight_name
+from vae_jax.runs.recipe import PreparedRun, weight_in, weight_name
 from vae_jax.runs.reporting.metrics import metric_of
 from vae_jax.visualization._disentanglement import information_map, response_maps, score_strips, scores_by_step
 from vae_jax.visualization._model_figures import Captioned, Subject, reconstruction_and_traversal
@@ -30,7 +30,7 @@ _SHOWN_IMAGES, _MAP_POINTS = 100, 10_000
 _WORDS = {name: metric_of(name).heading for name in SUPERVISED}
 
 
-def run_figures(prepared: Prepared, summary: Mapping[str, Any]) -> Iterator[Captioned]:
+def run_figures(prepared: PreparedRun, summary: Mapping[str, Any]) -> Iterator[Captioned]:
     """Every figure of a run, in reading order; the model that is looked at is the one of the median MIG."""
     settings, data, model = prepared.settings, prepared.data, prepared.model
     word = weight_name(settings)
@@ -87,10 +87,10 @@ def table_figures(table: CodeTable, data: FactorData, key: jax.Array, of: str = 
       key: draws the images that the heat map is estimated from.
       of: a sentence for the captions: which model it is.
     """
-    labelled = draw(table, key, _MAP_POINTS)
+    labeled = draw(table, key, _MAP_POINTS)
     varies = [name for name, size in zip(data.factor_names, table.factor_sizes, strict=True) if size > 1]
-    varying = labelled.factors[:, [size > 1 for size in table.factor_sizes]]
-    shares = mutual_information_matrix(labelled.codes, varying) / entropies(varying)[None, :]
+    varying = labeled.factors[:, [size > 1 for size in table.factor_sizes]]
+    shares = mutual_information_matrix(labeled.codes, varying) / entropies(varying)[None, :]
     yield Captioned(
         "information",
         "What each latent tells of each factor",

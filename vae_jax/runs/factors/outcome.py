@@ -12,7 +12,7 @@ from vae_jax.runs.factors.figures import run_figures
 from vae_jax.runs.factors.scoring import on_the_way
 from vae_jax.runs.folder import defined
 from vae_jax.runs.progress import say
-from vae_jax.runs.recipe import Outcome, Prepared, weight_in, weight_name
+from vae_jax.runs.recipe import Outcome, PreparedRun, weight_in, weight_name
 from vae_jax.runs.reporting.metrics import Metric, View, shown_in, text_of
 from vae_jax.runs.reporting.report import save_figures
 from vae_jax.runs.reporting.summaries import summary_to_add_to
@@ -22,7 +22,7 @@ SUMMARIZED = shown_in(View.SPREAD)
 _REFERENCE_DCI_POINTS = 1_000
 
 
-def outcome(prepared: Prepared, records: Sequence[Mapping[str, Any]], seconds: Mapping[str, float]) -> Outcome:
+def outcome(prepared: PreparedRun, records: Sequence[Mapping[str, Any]], seconds: Mapping[str, float]) -> Outcome:
     """The summary and the figures of a run whose models have these records."""
     settings, data, folder = prepared.settings, prepared.data, prepared.folder
     earlier, reference_points = summary_to_add_to(folder), reference_dci_points(settings)

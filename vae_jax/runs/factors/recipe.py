@@ -26,13 +26,13 @@ from vae_jax.runs.factors.outcome import outcome
 from vae_jax.runs.factors.scoring import score_again, score_all
 from vae_jax.runs.machine import device_name
 from vae_jax.runs.options import Evaluate
-from vae_jax.runs.recipe import Kind, Outcome, Prepared, Recipe, Trained
+from vae_jax.runs.recipe import Kind, Outcome, PreparedRun, Recipe, TrainedModel
 from vae_jax.runs.settings import FactorSettings
 
 _SHOWN = 1_000  # images to look at a model by, evenly spread over the factors
 
 
-def _opening(prepared: Prepared) -> str:
+def _opening(prepared: PreparedRun) -> str:
     settings, data, length = prepared.settings, prepared.data, prepared.length
     words = (
         f"{settings.objective} on {data.name}: {len(problem.members_of(settings))} models at once, "
@@ -41,7 +41,7 @@ def _opening(prepared: Prepared) -> str:
     return f"{words}\n{agreement_with_sprites(data)}" if data.name == "dsprites" else words
 
 
-def _finish(prepared: Prepared, models: Sequence[Trained], seconds: Callable[[], float]) -> Outcome:
+def _finish(prepared: PreparedRun, models: Sequence[TrainedModel], seconds: Callable[[], float]) -> Outcome:
     trained, started = seconds(), time.monotonic()
     diverged = {i: int(one.history[-1]["step"]) for i, one in enumerate(models) if "diverged" in one.summary}
     records = score_all(prepared, diverged)
@@ -49,7 +49,7 @@ def _finish(prepared: Prepared, models: Sequence[Trained], seconds: Callable[[],
     return outcome(prepared, records, taken)
 
 
-def redraw(prepared: Prepared, trained: Trained, summary: Mapping[str, Any]) -> Outcome:
+def redraw(prepared: PreparedRun, trained: TrainedModel, summary: Mapping[str, Any]) -> Outcome:
     """Draws the figures of a finished run again, by the numbers in its summary."""
     seconds = {name: summary[name] for name in ("training_seconds", "scoring_seconds")}
     # `evaluate` may have scored it by other numbers of images than its settings say.
@@ -58,7 +58,7 @@ def redraw(prepared: Prepared, trained: Trained, summary: Mapping[str, Any]) -> 
     return new._replace(summary=dict(summary) | new.summary)
 
 
-def rescore(prepared: Prepared, options: Evaluate, before: Mapping[str, Any]) -> Outcome:
+def rescore(prepared: PreparedRun, options: Evaluate, before: Mapping[str, Any]) -> Outcome:
     """Scores all models of a finished run again, by the numbers of images that the options ask for."""
     started, scored = time.monotonic(), _by_points(prepared, options.points, options.dci_points)
     records = score_again(scored, before["models"])
@@ -70,7 +70,7 @@ def rescore(prepared: Prepared, options: Evaluate, before: Mapping[str, Any]) ->
     return new._replace(summary=dict(before) | new.summary)
 
 
-def _by_points(prepared: Prepared, points: int, dci_points: int | None) -> Prepared:
+def _by_points(prepared: PreparedRun, points: int, dci_points: int | None) -> PreparedRun:
     return prepared._replace(settings=dataclasses.replace(prepared.settings, points=points, dci_points=dci_points))
 
 

@@ -19,7 +19,7 @@ from vae_jax.data._factors import Render
 from vae_jax.evaluation import kl_per_dimension, mean_over_examples, mean_over_samples, posterior_means
 from vae_jax.evaluation.disentanglement import (
     CodeTable,
-    Labelled,
+    Labeled,
     encode_table,
     measure_disentanglement,
     unsupervised_disentanglement_ranking,
@@ -32,7 +32,7 @@ from vae_jax.runs.fitting.snapshots import load_from, snapshot
 from vae_jax.runs.folder import RunFolder, defined
 from vae_jax.runs.keys import keys_of
 from vae_jax.runs.progress import CountDisplay, say
-from vae_jax.runs.recipe import Member, Prepared, name_of, weight_in, weight_name
+from vae_jax.runs.recipe import Member, PreparedRun, name_of, weight_in, weight_name
 from vae_jax.runs.settings import Scoring
 
 _ELBO_IMAGES, _ELBO_SAMPLES, _UDR_IMAGES = 1_000, 4, 2_000
@@ -49,7 +49,7 @@ class Scorer(NamedTuple):
     key: jax.Array
 
 
-def scorer_of(prepared: Prepared) -> Scorer:
+def scorer_of(prepared: PreparedRun) -> Scorer:
     """The scorer of all models of a run."""
     settings = prepared.settings
     return Scorer(settings, prepared.model, prepared.data, keys_of(settings.seed).fitting)
@@ -86,7 +86,7 @@ def _renderer(
     return render
 
 
-def score_all(prepared: Prepared, diverged: Mapping[int, int]) -> list[dict[str, Any]]:
+def score_all(prepared: PreparedRun, diverged: Mapping[int, int]) -> list[dict[str, Any]]:
     """The records of all models after the last step, which `score` makes, with UDR; those on the way are scored too.
 
     On the way to the last step the scores are those that take seconds, on a coarser grid of factors.
@@ -117,7 +117,7 @@ def score_all(prepared: Prepared, diverged: Mapping[int, int]) -> list[dict[str,
     return with_udr(scorer, records, models())
 
 
-def score_again(prepared: Prepared, before: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def score_again(prepared: PreparedRun, before: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The records of all models after the last step, scored by these settings whatever has been scored.
 
     Args:
@@ -138,13 +138,13 @@ def given_of(settings: Any, member: Member) -> dict[str, Any]:
     return {"objective": settings.objective, weight_name(settings): member.weight, "seed": member.seed}
 
 
-def load_mark(prepared: Prepared, mark: int) -> list[Params]:
+def load_mark(prepared: PreparedRun, mark: int) -> list[Params]:
     """The parameters of every model at a mark."""
     path = snapshot(prepared.folder, prepared.length, mark)
     return load_from(path, prepared.recipe, prepared.settings, prepared.model, prepared.folder)
 
 
-def on_the_way(prepared: Prepared) -> list[dict[str, Any]]:
+def on_the_way(prepared: PreparedRun) -> list[dict[str, Any]]:
     """Coarse scores of all models, at each step at which they were scored.
 
     Raises:
@@ -211,17 +211,17 @@ def coarse_sizes(factor_sizes: Sequence[int]) -> tuple[int, ...]:
     return tuple(min(size, 2) for size in factor_sizes)
 
 
-def _drawn(scorer: Scorer, params: Params) -> tuple[Labelled, Labelled]:
+def _drawn(scorer: Scorer, params: Params) -> tuple[Labeled, Labeled]:
     """Codes of images of the whole data set, to fit the scores to and to test them on."""
     data, count = scorer.data, max(scorer.settings.points, scorer.settings.dci_points or 0)
 
-    def labelled(key: jax.Array, count: int) -> Labelled:
+    def labeled(key: jax.Array, count: int) -> Labeled:
         indices = jax.random.randint(key, (count,), 0, data.num_images)
         codes = posterior_means(scorer.model, params, jax.jit(FactorData.images)(data, key, indices))
-        return Labelled(np.asarray(codes), np.asarray(factors_of(indices, data.factor_sizes)).T)
+        return Labeled(np.asarray(codes), np.asarray(factors_of(indices, data.factor_sizes)).T)
 
     keys = (jax.random.fold_in(scorer.key, i) for i in (1, 2))
-    return labelled(next(keys), count), labelled(next(keys), max(count // 2, 2))
+    return labeled(next(keys), count), labeled(next(keys), max(count // 2, 2))
 
 
 def _unscored(name: str, steps: int) -> dict[str, Any]:

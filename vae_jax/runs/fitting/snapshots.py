@@ -16,7 +16,7 @@ from vae_jax.runs.config import run_config, to_finish, upgraded
 from vae_jax.runs.folder import RunFolder
 from vae_jax.runs.keys import keys_of
 from vae_jax.runs.progress import ProgressDisplay, say
-from vae_jax.runs.recipe import Length, Prepared, Recipe
+from vae_jax.runs.recipe import Length, PreparedRun, Recipe
 from vae_jax.training import EnsembleProgress, evaluated_params
 from vae_jax.training.checkpoints import OrbaxCheckpoints, check_whole, load_best, newest
 
@@ -26,7 +26,9 @@ def snapshot(folder: RunFolder, length: Length, mark: int) -> Path:
     return folder.path / "snapshots" / f"step-{length.steps_at(mark)}"
 
 
-def keep(prepared: Prepared, mark: int, progress: EnsembleProgress, evaluated: Any, display: ProgressDisplay) -> None:
+def keep(
+    prepared: PreparedRun, mark: int, progress: EnsembleProgress, evaluated: Any, display: ProgressDisplay
+) -> None:
     """Saves the last parameters at a mark, unless they are there.
 
     A lost snapshot that training has passed is not made again. Models that have all diverged stay at fewer epochs.

@@ -27,7 +27,7 @@ from vae_jax.runs.folder import RunFolder
 from vae_jax.runs.images.problem import fitted_to
 from vae_jax.runs.keys import keys_of
 from vae_jax.runs.progress import ProgressDisplay
-from vae_jax.runs.recipe import Prepared
+from vae_jax.runs.recipe import PreparedRun
 from vae_jax.runs.settings import CodeSettings
 from vae_jax.training import fit, steps_per_epoch
 from vae_jax.training.checkpoints import OtherRun, load_best
@@ -43,7 +43,7 @@ def check_prior(settings: CodeSettings) -> None:
         raise ValueError(f"--prior-heads must divide --prior-width {settings.prior_width}, got {settings.prior_heads}")
 
 
-def train_prior(prepared: Prepared, settings: CodeSettings, params: Params) -> tuple[VAE, Params]:
+def train_prior(prepared: PreparedRun, settings: CodeSettings, params: Params) -> tuple[VAE, Params]:
     """Trains a prior on the codes of the training images; returns the model with it, and the params of both.
 
     The prior has a run folder of its own in that of the run, `prior_SEED`. A second call continues a training that was
@@ -70,7 +70,7 @@ def train_prior(prepared: Prepared, settings: CodeSettings, params: Params) -> t
 
 
 def _train(
-    prepared: Prepared,
+    prepared: PreparedRun,
     settings: CodeSettings,
     params: Params,
     prior: CodePrior,

@@ -22,7 +22,7 @@ from vae_jax.runs.loading import open_run
 from vae_jax.runs.machine import device_name
 from vae_jax.runs.options import Evaluate
 from vae_jax.runs.progress import say
-from vae_jax.runs.recipe import Outcome, Prepared, Recipe, Trained
+from vae_jax.runs.recipe import Outcome, PreparedRun, Recipe, TrainedModel
 from vae_jax.runs.reporting.report import save_figures, write_pages
 from vae_jax.runs.reporting.summaries import add_to_summary, summary_of_model
 from vae_jax.visualization._model_figures import Captioned
@@ -30,7 +30,7 @@ from vae_jax.visualization._model_figures import Captioned
 _DEFAULT_AIS_IMAGES = 10  # or all, if there are fewer
 
 
-def prepare_evaluation(options: Evaluate, recipe: Recipe | None = None) -> tuple[Prepared, Trained]:
+def prepare_evaluation(options: Evaluate, recipe: Recipe | None = None) -> tuple[PreparedRun, TrainedModel]:
     """Opens a run with its model and data, and checks all that can be checked; nothing is written.
 
     Args:
@@ -61,25 +61,25 @@ def prepare_evaluation(options: Evaluate, recipe: Recipe | None = None) -> tuple
     return prepared, trained
 
 
-def _first(prepared: Prepared, trained: Trained) -> tuple[VAE, Any]:
+def _first(prepared: PreparedRun, trained: TrainedModel) -> tuple[VAE, Any]:
     """The VAE of the first test image's context, and that image."""
     first = jax.tree.map(lambda leaf: leaf[0], prepared.problem.test_examples)
     return bind(trained.model, first)
 
 
-def _encoded(prepared: Prepared, trained: Trained) -> Distribution:
+def _encoded(prepared: PreparedRun, trained: TrainedModel) -> Distribution:
     vae, x = _first(prepared, trained)
     return vae.encode(trained.params, x)
 
 
-def _has_real_code(prepared: Prepared, trained: Trained) -> bool:
+def _has_real_code(prepared: PreparedRun, trained: TrainedModel) -> bool:
     """Returns whether all parts of z are real numbers, which HMC can move."""
     prior = lambda: _first(prepared, trained)[0].prior(trained.params)
     code = jax.eval_shape(lambda: prior().sample(jax.random.key(0)))
     return all(jnp.issubdtype(part.dtype, jnp.floating) for part in jax.tree.leaves(code))
 
 
-def run_evaluation(prepared: Prepared, trained: Trained, options: Evaluate, finished: bool) -> dict[str, Any]:
+def run_evaluation(prepared: PreparedRun, trained: TrainedModel, options: Evaluate, finished: bool) -> dict[str, Any]:
     """Measures part by part, adds each to `summary.json` as soon as it is done, and writes the report.
 
     Nothing is written for a run that has not finished: a summary would mark it as finished.
@@ -113,7 +113,7 @@ def run_evaluation(prepared: Prepared, trained: Trained, options: Evaluate, fini
 
 
 def finish_evaluation(
-    prepared: Prepared, trained: Trained, measures: Measures, started: float, more: Iterable[Captioned] = ()
+    prepared: PreparedRun, trained: TrainedModel, measures: Measures, started: float, more: Iterable[Captioned] = ()
 ) -> dict[str, Any]:
     """Draws the figures by the numbers in the summary, and others after them, and writes the report; the summary."""
     say("drawing the figures")
@@ -127,7 +127,7 @@ def finish_evaluation(
 
 
 def _parts(
-    prepared: Prepared, trained: Trained, options: Evaluate
+    prepared: PreparedRun, trained: TrainedModel, options: Evaluate
 ) -> Iterator[tuple[str, Callable[[], dict[str, Any]]]]:
     """The parts of the evaluation: words for the terminal, and the function that measures it."""
     model, params, test = trained.model, trained.params, prepared.problem.test_examples

@@ -14,12 +14,12 @@ from vae_jax.data import Images, ImageStream, load_images, stream_images
 from vae_jax.evaluation import Measures, bits_per_dimension
 from vae_jax.runs.choices import OBJECTIVES
 from vae_jax.runs.images.problem import AnySettings, Problem, make_problem, without_data
-from vae_jax.runs.images.vae import words_on_kl
+from vae_jax.runs.images.vae import describe_kl
 from vae_jax.runs.keys import keys_of
 from vae_jax.runs.limits import MOST_STEPS
 from vae_jax.runs.machine import device_name
 from vae_jax.runs.progress import say
-from vae_jax.runs.recipe import Kind, Length, Member, Outcome, Prepared, Trained
+from vae_jax.runs.recipe import Kind, Length, Member, Outcome, PreparedRun, TrainedModel
 from vae_jax.runs.reporting.report import save_figures
 from vae_jax.runs.reporting.report_page import ReportFigure
 from vae_jax.runs.reporting.summaries import combined, shown_model, summary_of_model, summary_to_add_to, with_numbers
@@ -130,15 +130,15 @@ def _changeable(settings: AnySettings) -> tuple[str, ...]:
     return () if by_length or settings.schedule != "constant" else ("epochs",)
 
 
-def _opening(prepared: Prepared) -> str:
+def _opening(prepared: PreparedRun) -> str:
     settings, problem = prepared.settings, prepared.problem
     counts = f"{problem.train.shape[0]} training, {len(problem.validation)} validation, {len(problem.test)} test images"
     models = f"{settings.seeds} models at once, " if settings.seeds > 1 else ""
-    about = f"{prepared.recipe.name} on {prepared.data.name}: {models}{counts}; {words_on_kl(prepared)}"
+    about = f"{prepared.recipe.name} on {prepared.data.name}: {models}{counts}; {describe_kl(prepared)}"
     return f"{about}{device_name()}; in {prepared.folder.path}"
 
 
-def measure(prepared: Prepared, trained: Trained, nll_samples: int) -> Measures:
+def measure(prepared: PreparedRun, trained: TrainedModel, nll_samples: int) -> Measures:
     """The numbers of a model on the test images, with bits per dimension if they are defined."""
     recipe, problem, settings = prepared.recipe, prepared.problem, prepared.settings
     assert recipe.measure is not None
@@ -158,7 +158,9 @@ def measure(prepared: Prepared, trained: Trained, nll_samples: int) -> Measures:
     return measures
 
 
-def draw(prepared: Prepared, trained: Trained, measures: Measures, summary: Mapping[str, Any]) -> list[ReportFigure]:
+def draw(
+    prepared: PreparedRun, trained: TrainedModel, measures: Measures, summary: Mapping[str, Any]
+) -> list[ReportFigure]:
     """Saves every figure that the model and the numbers in its summary give, in the order of the report."""
     problem: Problem = prepared.problem
     subject = Subject(
@@ -176,12 +178,12 @@ def draw(prepared: Prepared, trained: Trained, measures: Measures, summary: Mapp
     return save_figures(prepared.folder, captioned)
 
 
-def title(prepared: Prepared) -> str:
+def title(prepared: PreparedRun) -> str:
     """Title of the report."""
     return f"{prepared.recipe.title} on {prepared.data.name}"
 
 
-def _finish(prepared: Prepared, models: Sequence[Trained], seconds: Callable[[], float]) -> Outcome:
+def _finish(prepared: PreparedRun, models: Sequence[TrainedModel], seconds: Callable[[], float]) -> Outcome:
     folder, settings = prepared.folder, prepared.settings
     earlier = summary_to_add_to(folder)
     models_before = earlier.get("models", [earlier])
@@ -205,7 +207,7 @@ def _finish(prepared: Prepared, models: Sequence[Trained], seconds: Callable[[],
     return Outcome(title(prepared), summary, draw(prepared, models[shown], measured[shown], summaries[shown]))
 
 
-def _redraw(prepared: Prepared, trained: Trained, summary: Mapping[str, Any]) -> Outcome:
+def _redraw(prepared: PreparedRun, trained: TrainedModel, summary: Mapping[str, Any]) -> Outcome:
     say("drawing the figures")
     own = summary_of_model(summary, trained.member)
     figures = draw(prepared, trained, measure(prepared, trained, 0), own)

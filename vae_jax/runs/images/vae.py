@@ -30,7 +30,7 @@ from vae_jax.runs.choices import (
 )
 from vae_jax.runs.images.problem import Problem, fitted_to, spread_images
 from vae_jax.runs.keys import keys_of
-from vae_jax.runs.recipe import Prepared
+from vae_jax.runs.recipe import PreparedRun
 from vae_jax.runs.settings import Settings
 
 AXES = (NETWORKS, POSTERIORS, PRIORS, LIKELIHOODS, BINARIZATIONS, ON_IMAGES, OPTIMIZERS, SCHEDULES)
@@ -95,7 +95,7 @@ def fit_prior_after(settings: Settings) -> Any:
     return lambda prepared, params: fit(prepared.model, params, fitted_to(prepared.problem, key))
 
 
-def words_on_kl(prepared: Prepared) -> str:
+def describe_kl(prepared: PreparedRun) -> str:
     """Words about how a loss that is a weighted ELBO takes its KL; "" for any other."""
     settings = prepared.settings
     if not isinstance(settings, Settings) or not OBJECTIVES.of(settings).either_kl:

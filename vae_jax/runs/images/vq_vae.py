@@ -22,7 +22,7 @@ def make_model(settings: CodeSettings, problem: Problem) -> VAE:
       ValueError: if a number does not suit the quantizer, or the images are too small.
     """
     layers = {"residual_hidden": settings.residual_hidden, "residual_layers": settings.residual_layers}
-    encoder = residual_encoder(problem.image_shape, settings.latent_dim, settings.channels, parts=1, **layers)
+    encoder = residual_encoder(problem.image_shape, settings.latent_dim, settings.channels, num_outputs=1, **layers)
     outputs = problem.likelihood.output_shape(problem.image_shape)
     bias = output_bias(problem.likelihood, problem.mean_image)
     decoder = residual_decoder(settings.latent_dim, outputs, settings.channels, output_bias=bias, **layers)

@@ -8,7 +8,7 @@ from typing import Any
 from vae_jax.atomic import write_atomically
 from vae_jax.runs.config import as_command, run_config
 from vae_jax.runs.folder import RunFolder
-from vae_jax.runs.recipe import Outcome, Prepared
+from vae_jax.runs.recipe import Outcome, PreparedRun
 from vae_jax.runs.reporting.model_card import NAME, model_card
 from vae_jax.runs.reporting.report_page import ReportFigure, write_report
 from vae_jax.visualization import save_figure
@@ -25,7 +25,7 @@ def save_figures(folder: RunFolder, figures: Iterable[Captioned]) -> list[Report
     return saved
 
 
-def write_outcome(prepared: Prepared, outcome: Outcome) -> dict[str, Any]:
+def write_outcome(prepared: PreparedRun, outcome: Outcome) -> dict[str, Any]:
     """Writes the report and the model card of a run, and last its summary, which is returned."""
     write_pages(prepared, outcome)
     summary = dict(outcome.summary)
@@ -33,7 +33,7 @@ def write_outcome(prepared: Prepared, outcome: Outcome) -> dict[str, Any]:
     return summary
 
 
-def write_pages(prepared: Prepared, outcome: Outcome) -> None:
+def write_pages(prepared: PreparedRun, outcome: Outcome) -> None:
     """Replaces report.html and MODEL.md."""
     recipe, folder, summary = prepared.recipe, prepared.folder, outcome.summary
     config, command = run_config(recipe, prepared.settings), as_command(recipe, prepared.settings)

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from vae_jax.data import Batches
-from vae_jax.objectives import on_prepared
+from vae_jax.objectives import with_preprocessing
 from vae_jax.params import Params
 from vae_jax.runs.choices.loggers import LOGGERS
 from vae_jax.runs.config import run_config, upgraded
@@ -20,14 +20,14 @@ from vae_jax.runs.fitting.in_folder import Training, train_in_folder
 from vae_jax.runs.fitting.snapshots import keep
 from vae_jax.runs.keys import keys_of
 from vae_jax.runs.progress import ProgressDisplay
-from vae_jax.runs.recipe import Member, Prepared, name_of, weight_name
+from vae_jax.runs.recipe import Member, PreparedRun, name_of, weight_name
 from vae_jax.training import EnsembleProgress, History, Progress, Row, fit, fit_ensemble, fit_stream
 from vae_jax.training.sharding import everywhere
 
 Save = Callable[[list[Params]], None]
 
 
-def train_members(prepared: Prepared, display: ProgressDisplay) -> tuple[Training, list[Progress], Save]:
+def train_models(prepared: PreparedRun, display: ProgressDisplay) -> tuple[Training, list[Progress], Save]:
     """The training, the progress of each model, and a function that saves the parameters that are kept of each."""
     recipe, settings, length = prepared.recipe, prepared.settings, prepared.length
     members = recipe.kind.members(settings)
@@ -62,16 +62,16 @@ def train_members(prepared: Prepared, display: ProgressDisplay) -> tuple[Trainin
     return one, [one.progress], save
 
 
-def _objective(prepared: Prepared, weight: Any) -> Any:
+def _objective(prepared: PreparedRun, weight: Any) -> Any:
     objective = prepared.recipe.objective(
         prepared.settings, prepared.problem, prepared.model, prepared.num_steps, weight
     )
     prepare = prepared.problem.prepare
-    return objective if prepare is None else on_prepared(objective, prepare)
+    return objective if prepare is None else with_preprocessing(objective, prepare)
 
 
 def _train_many(
-    prepared: Prepared,
+    prepared: PreparedRun,
     display: ProgressDisplay,
     members: Sequence[Member],
     keys: jax.Array,

@@ -1,4 +1,4 @@
-"""`on_prepared`; of an objective that warms up, in test_scheduled.py."""
+"""`with_preprocessing`; of an objective that warms up, in test_scheduled.py."""
 
 import jax
 import jax.numpy as jnp
@@ -6,7 +6,7 @@ import numpy as np
 
 from objectives.linear_gaussian import exact_params, examples, linear_gaussian
 from vae_jax.models import Example
-from vae_jax.objectives import negative_elbo, on_prepared
+from vae_jax.objectives import negative_elbo, with_preprocessing
 
 
 def test_on_prepared_passes_prepared_pixels_and_an_independent_key():
@@ -22,7 +22,7 @@ def test_on_prepared_passes_prepared_pixels_and_an_independent_key():
 
     key = jax.random.key(3)
     pixels = np.array([[0, 51], [255, 102]], np.uint8)
-    loss, aux = on_prepared(objective, prepare)("model", "params", key, pixels)
+    loss, aux = with_preprocessing(objective, prepare)("model", "params", key, pixels)
     np.testing.assert_allclose(seen["batch"], [[0.0, 0.2], [1.0, 0.4]], rtol=1e-6)
     np.testing.assert_allclose(loss, 1.6, rtol=1e-6)
     assert (aux, seen["model"], seen["params"]) == ("aux", "model", "params")
@@ -34,7 +34,7 @@ def test_on_prepared_is_the_objective_of_what_was_prepared():
     model, params, batch = linear_gaussian(), exact_params(), examples(3)
     key = jax.random.key(1)
     shift = lambda key, xs: xs + jax.random.normal(key, xs.shape)
-    actual, _ = on_prepared(negative_elbo, shift)(model, params, key, batch)
+    actual, _ = with_preprocessing(negative_elbo, shift)(model, params, key, batch)
     prepare_key, objective_key = jax.random.split(key)
     expected, _ = negative_elbo(model, params, objective_key, shift(prepare_key, batch))
     np.testing.assert_allclose(actual, expected, rtol=1e-6)
@@ -50,7 +50,7 @@ def test_of_an_example_x_alone_is_prepared_and_the_context_passes():
     key, pixels, labels = jax.random.key(3), np.array([[0, 51], [255, 102]], np.uint8), np.array([4, 1])
     noisy = lambda key, xs: xs / 255 + jax.random.normal(key, xs.shape)
     # Twice, as of an objective that has been prepared before: each time with a key of its own.
-    on_prepared(on_prepared(objective, noisy), noisy)("model", "params", key, Example(pixels, labels))
+    with_preprocessing(with_preprocessing(objective, noisy), noisy)("model", "params", key, Example(pixels, labels))
     first_key, rest = jax.random.split(key)
     second_key, rest = jax.random.split(rest)
     np.testing.assert_allclose(seen["batch"].x, noisy(second_key, noisy(first_key, pixels)), rtol=1e-6)

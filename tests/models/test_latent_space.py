@@ -6,11 +6,11 @@ import pytest
 from vae_jax.distributions import Categorical, Chain, Normal
 from vae_jax.models import (
     VAE,
-    code,
     decode,
     encode,
     great_circle,
     interpolate,
+    latent_code,
     reconstruct,
     sample,
     straight_line,
@@ -80,7 +80,7 @@ def test_a_great_circle_keeps_the_norm_of_codes_of_equal_norm():
     z0, z1 = jnp.asarray(z0, jnp.float32), jnp.asarray(z1, jnp.float32)
     codes = jax.vmap(lambda t: great_circle(z0, z1, t))(jnp.linspace(0.0, 1.0, 11))
     np.testing.assert_allclose(jnp.linalg.norm(codes, axis=1), np.full(11, np.linalg.norm(z0)), rtol=1e-4)
-    # Equal angles between neighbours: constant speed.
+    # Equal angles between neighbors: constant speed.
     steps = np.linalg.norm(np.diff(codes, axis=0), axis=1)
     np.testing.assert_allclose(steps, np.full(10, steps.mean()), rtol=1e-3)
 
@@ -156,12 +156,12 @@ def two_layer_picture(z):
 
 
 def test_the_code_is_the_posterior_mean_and_of_a_chain_the_ancestral_one():
-    np.testing.assert_allclose(code(MODEL, {}, X0), INTO_CODE @ X0, rtol=1e-5)
-    for actual, expected in zip(code(TWO_LAYERS, {}, X0), two_layer_code(X0), strict=True):
+    np.testing.assert_allclose(latent_code(MODEL, {}, X0), INTO_CODE @ X0, rtol=1e-5)
+    for actual, expected in zip(latent_code(TWO_LAYERS, {}, X0), two_layer_code(X0), strict=True):
         np.testing.assert_allclose(actual, expected, rtol=1e-4)
     discrete = MODEL._replace(encode=lambda params, x: Categorical(jnp.zeros((2, 3))))
     with pytest.raises(TypeError, match="Categorical has no mean; draw from it"):
-        code(discrete, {}, X0)
+        latent_code(discrete, {}, X0)
 
 
 def test_a_z_of_two_parts_is_reconstructed_and_sampled_like_any_other():

@@ -41,7 +41,7 @@ def encode(model: Model, params: Params, x: Any, context: Any = None) -> Distrib
     return given(model, context).encode(params, x)
 
 
-def code(model: Model, params: Params, x: Any, context: Any = None) -> Any:
+def latent_code(model: Model, params: Params, x: Any, context: Any = None) -> Any:
     """Point estimate of z: the mean of q(z | x), or the ancestral mean of a Chain."""
     return point_estimate_of(encode(model, params, x, context))
 
@@ -58,8 +58,8 @@ def sample(model: Model, params: Params, key: jax.Array, context: Any = None) ->
 
 
 def reconstruct(model: Model, params: Params, x: Any, context: Any = None) -> Any:
-    """The decoder's mean at the `code` of x: the reconstruction of x, of its shape."""
-    return mean_of(decode(model, params, code(model, params, x, context), context))
+    """The decoder's mean at the `latent_code` of x: the reconstruction of x, of its shape."""
+    return mean_of(decode(model, params, latent_code(model, params, x, context), context))
 
 
 def straight_line(z0: Any, z1: Any, t: jax.Array) -> Any:
@@ -126,7 +126,7 @@ def interpolate(
     check_count("num_steps", num_steps, 0, LARGEST_SIZE)
     if num_steps < 2:
         raise ValueError(f"num_steps must be at least 2 (both ends are included), got {num_steps}")
-    z0, z1 = code(model, params, x0, context), code(model, params, x1, context)
+    z0, z1 = latent_code(model, params, x0, context), latent_code(model, params, x1, context)
     vae, steps = given(model, context), jnp.linspace(0.0, 1.0, num_steps)
     return jax.vmap(lambda t: mean_of(vae.decode(params, path(z0, z1, t))))(steps)
 
@@ -147,12 +147,12 @@ def traverse(model: Model, params: Params, x: Any, values: ArrayLike, context: A
     Raises:
       TypeError: if z is not one vector.
     """
-    z, values, vae = code(model, params, x, context), jnp.asarray(values), given(model, context)
+    z, values, vae = latent_code(model, params, x, context), jnp.asarray(values), given(model, context)
     shapes = [leaf.shape for leaf in jax.tree.leaves(z)]
     if not isinstance(z, jax.Array) or z.ndim != 1:
         raise TypeError(
             f"traverse needs a z that is one vector, got a {type(z).__name__} of the shapes {shapes}; "
-            "take models.code(model, params, x), change the part you mean and give the whole to models.decode"
+            "take models.latent_code(model, params, x), change the part you mean and give the whole to models.decode"
         )
     values = jnp.broadcast_to(values, (z.shape[0], values.shape[-1]))
     picture = lambda d, value: mean_of(vae.decode(params, z.at[d].set(value)))

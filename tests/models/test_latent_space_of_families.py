@@ -16,13 +16,13 @@ from vae_jax.models import (
     Conditional,
     Example,
     bind,
-    code,
     conditional,
     contexts,
     decode,
     encode,
     gaussian_vae,
     interpolate,
+    latent_code,
     mlp_vae,
     reconstruct,
     sample,
@@ -41,7 +41,7 @@ def test_encode_sample_decode_and_the_rest_take_a_context():
     mean = lg.posterior(params, xs[1:2], ys[1:2])[0][0]
     picture = lambda z: lg.WEIGHTS @ z + lg.OFFSETS[y]
     np.testing.assert_allclose(encode(model, params, x, context=y).mean, mean, rtol=1e-4)
-    np.testing.assert_allclose(code(model, params, x, context=y), mean, rtol=1e-4)
+    np.testing.assert_allclose(latent_code(model, params, x, context=y), mean, rtol=1e-4)
     np.testing.assert_allclose(decode(model, params, mean, context=y).mean, picture(mean), rtol=1e-4)
     np.testing.assert_allclose(reconstruct(model, params, x, context=y), picture(mean), rtol=1e-4)
     z = vae.prior(params).sample(KEY)
