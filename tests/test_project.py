@@ -3,7 +3,10 @@
 import os
 import re
 import subprocess
+import sys
+import tarfile
 import tomllib
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -38,7 +41,7 @@ def test_the_pythons_that_pyproject_names_are_those_that_the_tests_run_on():
     assert len(named) > 1 and set(named[1:]) <= set(candidates.split())
 
 
-@pytest.mark.parametrize("running", ["", "sleep 60 & environments=$!; "])
+@pytest.mark.parametrize("running", ["", "set -m; sleep 60 & beside=$!; set +m; "])
 @pytest.mark.parametrize(("last", "code"), [("true", 0), ("exit 3", 3), ("(exit 4)", 4)])
 def test_the_checks_end_with_the_exit_code_of_what_failed_and_leave_nothing(tmp_path, running, last, code):
     beginning = (ROOT / ".ci/run").read_text().split("say() {")[0]
@@ -61,6 +64,59 @@ def test_the_newest_version_of_the_changelog_is_this_one_or_to_come():
     assert set(re.findall(r"^### (.*)$", text, re.M)) <= {
         "Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["ci", "release"])
+def test_a_workflow_names_its_actions_by_version_and_runs_what_is_there(name):
+    text = (GITHUB / "workflows" / f"{name}.yml").read_text()
+    workflow = yaml.safe_load(text)
+    assert workflow["permissions"] == {"contents": "read"}
+    assert all({"runs-on", "timeout-minutes", "steps"} <= set(job) for job in workflow["jobs"].values())
+    used = re.findall(r"uses: (\S+)@(\S+)$", text, re.M)
+    assert {owner.split("/")[0] for owner, _ in used} <= {"actions", "pypa"}
+    assert all(re.fullmatch(r"(release/)?v\d+", version) for _, version in used)
+    scripts = set(re.findall(r"\.ci/\w+", text))
+    assert scripts
+    assert all(os.access(ROOT / script, os.X_OK) for script in scripts)
+
+
+def test_a_release_is_published_by_the_trusted_job_alone_once_it_has_been_built():
+    workflow = yaml.safe_load((GITHUB / "workflows/release.yml").read_text())
+    assert workflow[True] == {"push": {"tags": ["v*"]}}  # YAML 1.1 reads `on` as a boolean
+    build, publish = workflow["jobs"]["build"], workflow["jobs"]["publish"]
+    assert "permissions" not in build
+    assert (publish["needs"], publish["environment"], publish["permissions"]) == (
+        "build", "release", {"id-token": "write"}
+    )  # fmt: skip
+    assert [step["uses"].split("@")[0] for step in publish["steps"]] == [
+        "actions/download-artifact", "pypa/gh-action-pypi-publish"
+    ]  # fmt: skip
+    assert "secrets" not in (GITHUB / "workflows/release.yml").read_text()
+
+
+def test_the_contents_of_the_distributions_are_checked(tmp_path):
+    wheel, sdist = tmp_path / "vae_jax-1.whl", tmp_path / "vae_jax-1.tar.gz"
+    link = "Name: vae_jax\n\n`[a](b.md)` [page](docs/idea.md) [web](https://example.org)\n"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        for name in ("vae_jax/py.typed", "vae_jax/references.bib", "tests/test_a.py"):
+            archive.writestr(name, "")
+        archive.writestr("vae_jax-1.dist-info/METADATA", link)
+    with tarfile.open(sdist, "w:gz") as archive:
+        for name in ("README.md", "docs/images/a.png", "runs/a.json"):
+            archive.addfile(tarfile.TarInfo(f"vae_jax-1/{name}"))
+    done = subprocess.run([sys.executable, ROOT / ".ci/contents.py", tmp_path], capture_output=True, text=True)
+    assert done.returncode == 1
+    for line in (
+        "the description refers to docs/idea.md, which is not on the index",
+        "the sdist holds docs/images/a.png",
+        "the sdist holds the folder runs",
+        "the sdist lacks LICENSE",
+        "the wheel holds tests/test_a.py",
+        "the wheel lacks vae_jax/data/digits.npz",
+        "the wheel lacks vae_jax-1.dist-info/licenses/LICENSE",
+    ):
+        assert line in done.stdout.splitlines()
+    assert not [line for line in done.stdout.splitlines() if "b.md" in line or "example" in line or "py.typed" in line]
 
 
 @pytest.mark.parametrize("name", FORMS)
