@@ -53,9 +53,9 @@ def test_neighbors_are_drawn_independently_whatever_the_shape(transform):
     # Two neighbors come of one random word: their covariance, over its standard error, is within 5 for all of 6 lags.
     transform = jax.jit(transform)
     draws = np.asarray(transform(jax.random.key(3), np.full((9_001, 7), 128, np.uint8)), np.float64).ravel()
-    centerd = draws - draws.mean()
+    centered = draws - draws.mean()
     for lag in (1, 2, 3, 4, 7, 8):
-        correlation = (centerd[lag:] * centerd[:-lag]).mean() / centerd.var()
+        correlation = (centered[lag:] * centered[:-lag]).mean() / centered.var()
         assert abs(correlation) * np.sqrt(draws.size) < 5  # fails once in 1.7 million seeds
     for shape in ((), (1,), (0,), (3, 5, 1)):
         assert transform(jax.random.key(3), np.full(shape, 200, np.uint8)).shape == shape

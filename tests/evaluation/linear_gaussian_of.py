@@ -67,9 +67,9 @@ def _posteriors(params, xs):
     """Means and variances of the true posterior and of the encoder's."""
     p = float64(params)
     precision = 1 + np.sum(p["weights"] ** 2, axis=0) * np.exp(-p["noise_log_variance"])
-    centerd = np.asarray(xs, np.float64) - p["offset"]
-    mean = centerd @ p["weights"] / precision * np.exp(-p["noise_log_variance"])
-    return mean, 1 / precision, centerd @ p["encoder"].T, np.exp(p["log_variance"])
+    centered = np.asarray(xs, np.float64) - p["offset"]
+    mean = centered @ p["weights"] / precision * np.exp(-p["noise_log_variance"])
+    return mean, 1 / precision, centered @ p["encoder"].T, np.exp(p["log_variance"])
 
 
 def elbo_of(params, xs):

@@ -22,8 +22,8 @@ def batch_covariance(values: ArrayLike) -> jax.Array:
     """1/B sum_i (v_i - m)(v_i - m)^T of `[B, D]` values with mean m: `[D, D]`."""
     values = jnp.asarray(values)
     chex.assert_rank(values, 2)
-    centerd = values - jnp.mean(values, axis=0, keepdims=True)
-    return centerd.T @ centerd / values.shape[0]
+    centered = values - jnp.mean(values, axis=0, keepdims=True)
+    return centered.T @ centered / values.shape[0]
 
 
 def dip_penalty(covariance: ArrayLike, off_diagonal: ArrayLike, diagonal: ArrayLike) -> jax.Array:

@@ -36,7 +36,7 @@ SIDE = 5.6  # inches, the longer side of the scatter
 def principal_components(points: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The points in the plane of their two directions of largest variance.
 
-    With X the centerd points and X = U S V^T, the projection is X V[:, :2] and the explained fraction S^2 / sum(S^2).
+    With X the centered points and X = U S V^T, the projection is X V[:, :2] and the explained fraction S^2 / sum(S^2).
     The sign of each direction is the one that makes its largest loading positive, so that the picture does not flip
     between machines.
 
@@ -53,15 +53,15 @@ def principal_components(points: ArrayLike) -> tuple[NDArray[np.float64], NDArra
     array = np.asarray(points, np.float64)
     if array.ndim != 2 or min(array.shape) < 2 or not np.isfinite(array).all():
         raise ValueError(f"points must be finite, of shape [N, D] with N, D >= 2, got shape {array.shape}")
-    centerd = array - array.mean(axis=0)
-    _, singular, directions = np.linalg.svd(centerd, full_matrices=False)
+    centered = array - array.mean(axis=0)
+    _, singular, directions = np.linalg.svd(centered, full_matrices=False)
     directions = directions[:2]
     largest = directions[np.arange(2), np.abs(directions).argmax(axis=1)]
     directions = directions * np.where(largest < 0, -1.0, 1.0)[:, None]
     variance = np.square(singular)
     total = variance.sum()
     explained = variance[:2] / total if total > 0 else np.zeros(2)
-    return centerd @ directions.T, explained
+    return centered @ directions.T, explained
 
 
 @styled

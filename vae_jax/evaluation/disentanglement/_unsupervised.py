@@ -49,8 +49,8 @@ def spearman_matrix(first: ArrayLike, second: ArrayLike) -> np.ndarray:
 
     def standardized(codes: ArrayLike) -> np.ndarray:
         ranks = rankdata(np.asarray(codes), axis=0)
-        centerd = ranks - ranks.mean(axis=0)
-        return centerd / np.maximum(np.sqrt((centerd**2).sum(axis=0)), 1e-300)
+        centered = ranks - ranks.mean(axis=0)
+        return centered / np.maximum(np.sqrt((centered**2).sum(axis=0)), 1e-300)
 
     return np.abs(standardized(first).T @ standardized(second))
 

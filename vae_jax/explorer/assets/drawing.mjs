@@ -37,7 +37,7 @@ export function createDrawing(app) {
   }
 
   // As in MNIST, whose digits have their center of mass in the middle.
-  function centerd() {
+  function centered() {
     const { data } = context.getImageData(0, 0, canvas.width, canvas.height);
     let [mass, x, y] = [0, 0, 0];
     for (let i = 0; i < data.length; i += 4) {
@@ -71,7 +71,7 @@ export function createDrawing(app) {
     return made;
   }
 
-  const encode = () => app.chooseOwn(readPixels(averaged(center.checked ? centerd() : canvas), image).pixels, "your drawing");
+  const encode = () => app.chooseOwn(readPixels(averaged(center.checked ? centered() : canvas), image).pixels, "your drawing");
 
   const place = (event) => {
     const box = canvas.getBoundingClientRect();
