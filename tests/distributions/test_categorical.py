@@ -15,7 +15,7 @@ def float64_kl(logits, other_logits):
 
 
 @pytest.mark.parametrize("shape", [(), (3,), (2, 2)])
-def test_log_prob_is_numpys_softmax_summed_over_the_event(shape):
+def test_log_prob_agrees_with_a_numpy_softmax_summed_over_the_event(shape):
     rng = np.random.default_rng(0)
     logits = rng.normal(0, 3, (*shape, 5)).astype(np.float32)
     x = rng.integers(0, 5, shape)
@@ -37,7 +37,7 @@ def test_a_category_that_does_not_exist_has_probability_0(outside):
 
 
 @pytest.mark.slow
-def test_kl_is_monte_carlos_and_float64s():
+def test_kl_agrees_with_monte_carlo_and_float64():
     rng = np.random.default_rng(1)
     q, p = (Categorical(rng.normal(size=(2, 4)).astype(np.float32)) for _ in range(2))
     assert_kl_is_the_mean_log_ratio(q, p)
@@ -80,7 +80,7 @@ def test_bfloat16_logits_give_float32_densities_and_unbiased_draws():
 
 
 @pytest.mark.parametrize("value", [0.0, np.zeros(()), jnp.ones(()), True])
-def test_values_that_are_no_integers_are_refused(value):
+def test_values_that_are_not_integers_are_refused(value):
     with pytest.raises(TypeError, match="x must hold integer categories, got dtype"):
         categorical_log_prob(value, np.zeros(3, np.float32))
 

@@ -11,7 +11,7 @@ from jax.test_util import check_grads
 from vae_jax.distributions import Categorical, Chain, Normal, UndefinedError, kl_divergence
 
 RNG = np.random.default_rng(0)
-# Three parts of different lengths, so that no order but the right one fits.
+# Three parts of different lengths, so that only the right order fits.
 FIRST = RNG.normal(size=(2, 2)).astype(np.float32)
 PARAMS = tuple(
     {name: RNG.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
@@ -36,7 +36,7 @@ def float64_log_prob(parts):
     return log_prob
 
 
-def test_log_prob_is_scipys_sum_over_the_conditionals_whichever_part_comes_first():
+def test_log_prob_is_the_sum_over_the_conditionals_for_either_order_of_drawing():
     np.testing.assert_allclose(chain().log_prob(PARTS), float64_log_prob(PARTS), rtol=1e-5)
     np.testing.assert_allclose(chain(from_last=True).log_prob(PARTS[::-1]), float64_log_prob(PARTS), rtol=1e-5)
 
@@ -64,7 +64,7 @@ LINEAR_FIRST = Normal(jnp.array([0.5, -1.0]), jnp.array([-1.0, 0.5]))
 
 
 def joint_moments():
-    """Of (z_1, z_2) under the linear chain, in float64."""
+    """Mean and covariance of (z_1, z_2) under the linear chain, in float64."""
     weights, bias, log_variance = (LINEAR[name].astype(np.float64) for name in ("weights", "bias", "log_variance"))
     mean, variance = (
         np.asarray(LINEAR_FIRST.mean, np.float64),
@@ -77,7 +77,7 @@ def joint_moments():
 
 @pytest.mark.parametrize("from_last", [False, True])
 def test_draws_of_a_linear_chain_are_multivariate_normal_and_so_is_its_density(from_last):
-    """Each of the five tests of fit fails once in 10,000 seeds, if all is well; the seed is fixed."""
+    """Compares draws with the joint Normal; each of the five tests of fit fails once in 10,000 seeds (fixed here)."""
     linear_chain = Chain(LINEAR_FIRST, (LINEAR,), (linear,), from_last)
     keys = jax.random.split(jax.random.key(1), 20_000)
     parts, log_probs = jax.jit(jax.vmap(linear_chain.sample_and_log_prob))(keys)
@@ -87,7 +87,7 @@ def test_draws_of_a_linear_chain_are_multivariate_normal_and_so_is_its_density(f
     np.testing.assert_allclose(log_probs, expected, rtol=1e-4, atol=1e-4)
     white = np.linalg.solve(np.linalg.cholesky(covariance), (draws - mean).T)
     assert scipy.stats.kstest((white**2).sum(axis=0), scipy.stats.chi2(4).cdf).pvalue > 1e-4
-    assert all(scipy.stats.kstest(each, scipy.stats.norm.cdf).pvalue > 1e-4 for each in white)
+    assert all(scipy.stats.kstest(coordinate, scipy.stats.norm.cdf).pvalue > 1e-4 for coordinate in white)
     correlations = np.corrcoef(white)[np.triu_indices(4, 1)]
     assert np.abs(correlations).max() < 5 / np.sqrt(len(draws))
 
@@ -104,15 +104,15 @@ def test_the_point_estimate_of_a_curved_chain_is_the_walk_through_the_conditiona
     z2 = np.sin(PARAMS[0]["mean"] @ z1)
     expected = (z1, z2, np.sin(PARAMS[1]["mean"] @ z2))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), chain().point_estimate, expected)
-    assert not hasattr(chain(), "mean")  # it is no expectation
+    assert not hasattr(chain(), "mean")  # the point estimate is not an expectation
 
 
 def test_standard_normal_numbers_are_mapped_along_the_chain_if_every_part_can_map_them():
     noise = tuple(RNG.normal(size=n).astype(np.float32) for n in (2, 3, 4))
     expected = [FIRST[0] + np.exp(FIRST[1] / 2) * noise[0]]
-    for params, own in zip(PARAMS, noise[1:], strict=True):
+    for params, part_noise in zip(PARAMS, noise[1:], strict=True):
         mean, log_variance = (params[name] @ expected[-1] for name in ("mean", "scale"))
-        expected.append(np.sin(mean) + np.exp(log_variance / 2) * own)
+        expected.append(np.sin(mean) + np.exp(log_variance / 2) * part_noise)
     forwards = chain().from_standard_normal(noise)
     backwards = chain(from_last=True).from_standard_normal(noise[::-1])
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), forwards, tuple(expected))
@@ -122,8 +122,9 @@ def test_standard_normal_numbers_are_mapped_along_the_chain_if_every_part_can_ma
 
 
 @pytest.mark.parametrize("log_variance", [-30.0, 0.0])
-def test_sample_and_log_prob_keeps_its_digits_where_the_values_alone_have_lost_them(log_variance):
-    # As for the Normal: E log q = -D/2 (1 + lv + log 2 pi) over the D places of both parts; its deviation sqrt(D/2).
+def test_sample_and_log_prob_keeps_its_digits_where_the_values_have_lost_them(log_variance):
+    # E log q = -D/2 (1 + lv + log 2 pi), as for the Normal, over the D = 4 entries of both parts; the standard
+    # deviation of log q is sqrt(D/2).
     params = {**LINEAR, "log_variance": jnp.full(2, log_variance)}
     narrow = Chain(Normal(jnp.full(2, 5.0), jnp.full(2, log_variance)), (params,), (linear,))
     keys = jax.random.split(jax.random.key(2), 4000)
@@ -167,7 +168,7 @@ def test_a_part_may_be_discrete():
     np.testing.assert_allclose(log_prob, expected, rtol=1e-5)
 
 
-def test_two_chains_have_no_closed_form_divergence_and_the_message_says_what_to_use():
+def test_two_chains_have_no_closed_form_divergence_and_the_message_names_an_alternative():
     for other in (chain(), Normal(jnp.zeros(2), jnp.zeros(2))):
         with pytest.raises(TypeError, match=rf"from Chain to {type(other).__name__}; use the sampled estimate"):
             kl_divergence(chain(), other)
@@ -175,7 +176,7 @@ def test_two_chains_have_no_closed_form_divergence_and_the_message_says_what_to_
         kl_divergence(Normal(jnp.zeros(2), jnp.zeros(2)), chain())
 
 
-@pytest.mark.parametrize(("value", "given"), [(PARTS[:2], "2 of them"), (list(PARTS), "list"), (PARTS[0], "ndarray")])
-def test_a_value_that_is_no_tuple_of_its_parts_is_refused(value, given):
+@pytest.mark.parametrize(("value", "given"), [(PARTS[:2], "2 parts"), (list(PARTS), "list"), (PARTS[0], "ndarray")])
+def test_a_value_that_is_not_a_tuple_of_the_parts_is_refused(value, given):
     with pytest.raises(TypeError, match=f"value must be a tuple of the 3 parts of z, got {given}"):
         chain().log_prob(value)

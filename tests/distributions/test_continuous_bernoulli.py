@@ -1,4 +1,4 @@
-"""References: Gauss-Legendre quadrature of exp(x l) on [0, 1] in numpy float64, independent of the closed form."""
+"""Tests against Gauss-Legendre quadrature of exp(x l) on [0, 1] in numpy float64, independent of the closed form."""
 
 import jax
 import jax.numpy as jnp
@@ -16,20 +16,20 @@ LOGITS = np.array(sorted({s * m for s in (-1.0, 1.0) for m in MAGNITUDES}), np.f
 
 
 def quadrature(logit):
-    """log of the integral of exp(x l) and the mean of x under its density, shifted so that nothing overflows."""
+    """Logarithm of the integral of exp(x l), and the mean of x under its density, shifted against overflow."""
     logit = np.float64(logit)
     shift = max(logit, 0.0)
     density = WEIGHTS * np.exp(NODES * logit - shift)
     return np.log(density.sum()) + shift, (density * NODES).sum() / density.sum()
 
 
-def test_mean_is_quadratures_at_all_logits():
+def test_mean_agrees_with_quadrature_at_all_logits():
     expected = [quadrature(logit)[1] for logit in LOGITS]
     np.testing.assert_allclose(ContinuousBernoulli(LOGITS).mean, expected, rtol=2e-6, atol=1e-7)
 
 
 @pytest.mark.parametrize("x", [0.0, 0.2, 0.5, 1.0])
-def test_log_prob_is_quadratures_at_all_logits(x):
+def test_log_prob_agrees_with_quadrature_at_all_logits(x):
     x = np.float32(x)
     actual = jax.vmap(continuous_bernoulli_log_prob)(np.full_like(LOGITS, x), LOGITS)
     expected = [np.float64(x) * np.float64(logit) - quadrature(logit)[0] for logit in LOGITS]
@@ -37,13 +37,13 @@ def test_log_prob_is_quadratures_at_all_logits(x):
 
 
 @pytest.mark.slow
-def test_at_lambda_one_half_it_is_the_uniform_exactly():
+def test_at_lambda_one_half_the_distribution_is_exactly_uniform():
     dist = ContinuousBernoulli(jnp.zeros(3))
     x = jnp.asarray([0.0, 0.3, 1.0])
     assert dist.log_prob(x) == 0
     np.testing.assert_array_equal(dist.mean, np.full(3, 0.5))
     keys = jax.random.split(jax.random.key(0), 1000)
-    # Its gradient there is x - 1/2 to the digit, and the curvature of the normalizer -1/12, the uniform's variance.
+    # The gradient in the logits is exactly x - 1/2, and their curvature is -1/12, minus the variance of the uniform.
     np.testing.assert_allclose(
         jax.grad(lambda logits: continuous_bernoulli_log_prob(x, logits))(dist.logits), x - 0.5, atol=1e-7
     )
@@ -62,7 +62,7 @@ def test_the_gradient_of_log_prob_is_x_minus_the_mean():
 
 
 @pytest.mark.parametrize("logit", [-200.0, -3.0, -1e-4, 1e-4, 3.0, 200.0])
-def test_draws_have_the_quadratures_mean_and_variance(logit):
+def test_draws_have_the_mean_and_variance_of_quadrature(logit):
     _, mean = quadrature(logit)
     density = WEIGHTS * np.exp(NODES * logit - max(logit, 0.0))
     variance = (density * (NODES - mean) ** 2).sum() / density.sum()
@@ -77,7 +77,7 @@ def test_draws_have_the_quadratures_mean_and_variance(logit):
 
 @pytest.mark.parametrize("logit", [-5.0, -0.5, 0.5, 5.0])
 def test_the_sample_is_the_inverse_distribution_function_with_its_gradient(logit):
-    # With F(x; l) = u fixed, dx/dl = -(dF/dl) / p(x): both by float64 differences of F(x) = expm1(l x) / expm1(l).
+    # For fixed F(x; l) = u, dx/dl = -(dF/dl) / (dF/dx), by float64 differences of F(x) = expm1(l x) / expm1(l).
     key = jax.random.key(4)
     sample = lambda logit: ContinuousBernoulli(logit).sample(key)
     x, slope = jax.value_and_grad(sample)(jnp.asarray(logit))

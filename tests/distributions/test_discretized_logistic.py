@@ -1,4 +1,4 @@
-"""References: differences of scipy.stats.logistic's distribution function (or of its tail) in float64."""
+"""Tests against differences of scipy.stats.logistic's distribution function (or of its tail) in float64."""
 
 import jax
 import jax.numpy as jnp
@@ -29,7 +29,7 @@ def all_log_probs(location, log_scale):
 
 
 @jax.jit
-def mean_of_one(location, log_scale):
+def jitted_mean(location, log_scale):
     return DiscretizedLogistic(location, log_scale).mean
 
 
@@ -37,25 +37,25 @@ def mean_of_one(location, log_scale):
 @pytest.mark.parametrize("log_scale", [-30.0, -15.0, -7.0, -4.0, -2.0, 0.0, 3.0, 15.0, 30.0])
 def test_the_256_probabilities_sum_to_one(location, log_scale):
     if log_scale <= -15.0 and location == 0.5:
-        location = 0.5001  # 0.5 is the edge between two bins, where the scale is below the float32 spacing of x
+        location = 0.5001  # 0.5 is the edge between two bins, and the scale is below the float32 spacing of x
     np.testing.assert_allclose(np.exp(all_log_probs(location, log_scale)).sum(), 1.0, atol=3e-5)
 
 
 @pytest.mark.parametrize("location", [-0.5, 0.0, 0.3, 0.5, 1.0, 1.2])
 @pytest.mark.parametrize("log_scale", [-6.0, -4.0, -2.0, 0.0, 3.0, 10.0])
-def test_log_prob_is_the_logarithm_of_scipys_differences(location, log_scale):
+def test_log_prob_agrees_with_differences_of_scipys_distribution_function(location, log_scale):
     expected = probabilities(location, log_scale)
-    seen = expected > 1e-300
+    representable = expected > 1e-300
     actual = all_log_probs(location, log_scale)
-    assert seen.sum() >= 20
+    assert representable.sum() >= 20
     # (x - location) / scale carries float32's rounding of x, at most 1.2e-7 / scale.
     rounding = 2.5e-7 / np.exp(log_scale)
-    np.testing.assert_allclose(actual[seen], np.log(expected[seen]), rtol=2e-6, atol=2e-5 + rounding)
+    np.testing.assert_allclose(actual[representable], np.log(expected[representable]), rtol=2e-6, atol=2e-5 + rounding)
 
 
 @pytest.mark.parametrize("log_scale", [20.0, 30.0])
 def test_at_a_huge_scale_the_ends_share_the_mass_and_a_bin_has_density_times_width(log_scale):
-    # scipy's differences have no digits left here; the logistic's density at its center is 1/4, the width 1 / (255 s).
+    # scipy's differences have no digits left; the density of the logistic at its center is 1/4, the width 1 / (255 s).
     log_probs = all_log_probs(0.5, log_scale)
     np.testing.assert_allclose(log_probs[[0, 255]], np.log(0.5), rtol=1e-6)
     np.testing.assert_allclose(log_probs[1:255], np.full(254, -np.log(4 * 255) - log_scale), rtol=1e-6)
@@ -67,29 +67,29 @@ def test_at_a_tiny_scale_all_mass_is_in_the_bin_of_the_location(location, log_sc
     log_probs = all_log_probs(location, log_scale)
     k = round(location * 255)
     np.testing.assert_allclose(log_probs[k], 0.0, atol=1e-6)
-    # Elsewhere the log-probability is -(distance to the bin's near edge) / scale, to first order.
+    # In other bins the log-probability is -(distance to the bin's near edge) / scale, to first order.
     other = k + 3 if k < 128 else k - 3
     np.testing.assert_allclose(log_probs[other], -(2.5 / 255) / np.exp(log_scale), rtol=1e-4)
 
 
-# None of them is an edge of a bin, as 0.9 = 229.5 / 255 is: there the mean at a tiny scale jumps.
+# No location is an edge of a bin (0.9 = 229.5 / 255 would be), where the mean at a tiny scale jumps.
 @pytest.mark.parametrize("location", [-0.2, 0.0, 0.31, 0.92, 1.5])
 @pytest.mark.parametrize("log_scale", [-30.0, -6.0, -2.0, 0.0, 5.0])
 def test_mean_is_the_exact_sum(location, log_scale):
     expected = (probabilities(location, log_scale) * np.arange(256) / 255).sum()
-    actual = mean_of_one(np.float32(location), np.float32(log_scale))
+    actual = jitted_mean(np.float32(location), np.float32(log_scale))
     np.testing.assert_allclose(actual, expected, rtol=2e-5, atol=1e-6)
 
 
-def test_mean_is_that_of_draws():
+def test_mean_is_the_mean_of_draws():
     dist = DiscretizedLogistic(jnp.asarray([0.1, 0.9]), jnp.asarray([-1.5, -3.0]))
     draws = np.asarray(jax.vmap(dist.sample)(jax.random.split(jax.random.key(0), 40_000)), np.float64)
     # Five standard errors in two places: fails once in 870,000 seeds.
     assert (np.abs(draws.mean(0) - dist.mean) < 5 * draws.std(0) / np.sqrt(len(draws))).all()
 
 
-def test_draws_are_pixels_to_the_bit():
-    # log_prob must find the bin of each draw; pixels that travel as uint8 and are divided by 255 are these numbers.
+def test_draws_are_the_256_pixel_values():
+    # log_prob must find the bin of each draw; uint8 pixels divided by 255 have these values.
     dist = DiscretizedLogistic(jnp.asarray([0.5]), jnp.asarray([0.0]))
     draws = np.asarray(jax.vmap(dist.sample)(jax.random.split(jax.random.key(1), 20_000)))
     np.testing.assert_allclose(np.unique(draws), PIXELS, rtol=2e-7)  # all 256 levels: each has probability > 1 / 1021

@@ -20,7 +20,7 @@ from vae_jax.distributions import (
 
 RNG = np.random.default_rng(0)
 MEAN, OTHER_MEAN = RNG.normal(size=(2, 3)).astype(np.float32)
-# The entries above the diagonal are there to be passed over.
+# The entries above the diagonal are not zero, since they must be ignored.
 SCALE, OTHER_SCALE = (RNG.normal(0.0, 0.4, (3, 3)).astype(np.float32) for _ in range(2))
 for _scale in (SCALE, OTHER_SCALE):
     np.fill_diagonal(_scale, np.exp(RNG.normal(0.0, 0.3, 3)))
@@ -40,14 +40,14 @@ def float64_kl(mean, cov, other_mean, other_cov):
     return 0.5 * (trace - len(mean) + difference @ np.linalg.solve(other_cov, difference) + log_ratio)
 
 
-def test_log_prob_is_scipys_and_that_of_a_normal_if_the_covariance_is_diagonal():
+def test_log_prob_agrees_with_scipy_and_with_a_normal_if_the_covariance_is_diagonal():
     x = RNG.normal(size=3).astype(np.float32)
     expected = scipy.stats.multivariate_normal.logpdf(x, MEAN, covariance(SCALE))
     np.testing.assert_allclose(multivariate_normal_log_prob(x, MEAN, SCALE), expected, rtol=1e-5)
     np.testing.assert_allclose(Q.log_prob(x), expected, rtol=1e-5)
     same = MultivariateNormal(DIAGONAL.mean, jnp.diag(DIAGONAL.standard_deviation))
     np.testing.assert_allclose(same.log_prob(x), DIAGONAL.log_prob(x), rtol=1e-6)
-    # A column of the factor negated is the same covariance.
+    # Negating a column of the factor does not change the covariance.
     np.testing.assert_allclose(MultivariateNormal(MEAN, SCALE * [[-1, 1, -1]]).log_prob(x), expected, rtol=1e-5)
 
 
@@ -68,8 +68,8 @@ def test_draws_have_the_asked_covariance_and_their_own_log_prob():
 
 
 @pytest.mark.parametrize("log_scale", [-15.0, 0.0, 15.0])
-def test_sample_and_log_prob_keeps_its_digits_where_the_value_alone_has_lost_them(log_scale):
-    # As for the Normal: E log q = -D/2 (1 + 2 log scale + log 2 pi), and its standard deviation is sqrt(D/2).
+def test_sample_and_log_prob_keeps_its_digits_where_the_value_has_lost_them(log_scale):
+    # E log q = -D/2 (1 + 2 log scale + log 2 pi), and the standard deviation of log q is sqrt(D/2), as for the Normal.
     dim, count = 8, 4000
     dist = MultivariateNormal(jnp.full(dim, 5.0), jnp.exp(log_scale) * (jnp.eye(dim) + jnp.tril(jnp.ones((8, 8)), -1)))
     log_probs = jax.vmap(lambda key: dist.sample_and_log_prob(key)[1])(jax.random.split(jax.random.key(0), count))
@@ -80,12 +80,12 @@ def test_sample_and_log_prob_keeps_its_digits_where_the_value_alone_has_lost_the
 
 
 @pytest.mark.slow
-def test_kl_is_monte_carlos():
+def test_kl_agrees_with_monte_carlo():
     for q, p in ((Q, P), (Q, DIAGONAL), (DIAGONAL, P)):
         assert_kl_is_the_mean_log_ratio(q, p)
 
 
-def test_kl_is_float64s_to_a_full_and_a_diagonal_covariance_and_from_one():
+def test_kl_agrees_with_float64_between_full_and_diagonal_covariances():
     variances = np.exp(np.asarray(DIAGONAL.log_variance, np.float64))
     cov, other_cov = covariance(SCALE), covariance(OTHER_SCALE)
     expected = float64_kl(MEAN, cov, OTHER_MEAN, other_cov)
@@ -101,7 +101,7 @@ def test_kl_is_float64s_to_a_full_and_a_diagonal_covariance_and_from_one():
 
 @pytest.mark.parametrize("entry", [1e-4, 1e-2])
 def test_kl_keeps_its_digits_at_a_collapsed_posterior(entry):
-    # To N(0, I) at L = I + e everywhere on and below the diagonal: 1/2 (D (expm1(r) - r) + e^2 D (D - 1) / 2).
+    # For L = I + e on and below the diagonal, KL to N(0, I) is 1/2 (D (expm1(r) - r) + e^2 D (D - 1) / 2).
     scale = jnp.eye(3) + entry * jnp.tril(jnp.ones((3, 3)))
     r = 2 * np.log(np.diag(np.asarray(scale, np.float64)))
     expected = 0.5 * (np.sum(np.expm1(r) - r) + 3 * np.float64(np.float32(entry)) ** 2)
@@ -111,7 +111,7 @@ def test_kl_keeps_its_digits_at_a_collapsed_posterior(entry):
 
 def test_the_gradients_are_those_of_finite_differences():
     x = jnp.array([1.0, -1.0, 2.0])
-    q, p = (jax.tree.map(jnp.asarray, each) for each in (Q, P))
+    q, p = (jax.tree.map(jnp.asarray, distribution) for distribution in (Q, P))
     check_grads(jax.jit(lambda q, x: q.log_prob(x)), (q, x), 1, ["rev"], atol=1e-2, rtol=1e-2)
     check_grads(jax.jit(lambda q, p: q.kl(p)), (q, p), 1, ["rev"], atol=1e-2, rtol=1e-2)
     gradient = jax.grad(lambda q: q.log_prob(x) + q.kl(p) + q.sample(jax.random.key(0)).sum())(q)

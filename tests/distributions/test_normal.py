@@ -20,7 +20,7 @@ def float64_kl(mean, log_variance, other_mean, other_log_variance):
 
 
 @pytest.mark.parametrize("shape", [(1,), (3,), (2, 3), (2, 2, 3)])
-def test_log_prob_is_scipys_summed_over_the_event(shape):
+def test_log_prob_agrees_with_scipy_summed_over_the_event(shape):
     rng = np.random.default_rng(0)
     x, mean, log_variance = (rng.normal(size=shape).astype(np.float32) for _ in range(3))
     expected = scipy.stats.norm.logpdf(x, mean, np.exp(0.5 * log_variance.astype(np.float64))).sum()
@@ -29,7 +29,7 @@ def test_log_prob_is_scipys_summed_over_the_event(shape):
 
 
 @pytest.mark.parametrize("log_variance", [-30.0, 0.0, 30.0])
-def test_log_prob_is_scipys_at_extreme_variances(log_variance):
+def test_log_prob_agrees_with_scipy_at_extreme_variances(log_variance):
     scale = np.exp(log_variance / 2)
     x = np.array([1.5 * scale], np.float32)
     expected = scipy.stats.norm.logpdf(np.float64(x[0]), 0.0, scale)
@@ -37,13 +37,13 @@ def test_log_prob_is_scipys_at_extreme_variances(log_variance):
     np.testing.assert_allclose(dist.log_prob(x), expected, rtol=1e-5)
 
 
-def test_the_derivatives_of_log_prob_written_by_hand_are_right_and_so_are_theirs():
+def test_the_derivatives_of_log_prob_written_by_hand_are_right_to_second_order():
     x = np.array([1.0, -1.0, 2.0], np.float32)
     check_grads(jax.jit(normal_log_prob), (x, MEAN, LOG_VARIANCE), 2, ["fwd", "rev"], atol=1e-2, rtol=1e-2)
-    # Of every x under every component, as in a mixture: the plain formula's, in float64.
+    # Gradients for every x under every component, as in a mixture, against the plain formula in float64.
     xs, means, log_variances = (np.random.default_rng(seed).normal(size=(5, 3)).astype(np.float32) for seed in range(3))
-    of_all = jax.vmap(jax.vmap(normal_log_prob, in_axes=(None, 0, 0)), in_axes=(0, None, None))
-    gradient = jax.jit(jax.grad(lambda *args: jnp.sum(jnp.sin(of_all(*args))), argnums=(0, 1, 2)))
+    all_pairs = jax.vmap(jax.vmap(normal_log_prob, in_axes=(None, 0, 0)), in_axes=(0, None, None))
+    gradient = jax.jit(jax.grad(lambda *args: jnp.sum(jnp.sin(all_pairs(*args))), argnums=(0, 1, 2)))
     gradients = gradient(xs, means, log_variances)
     diff = xs[:, None].astype(np.float64) - means
     log_probs = -0.5 * (diff**2 * np.exp(-log_variances) + log_variances + np.log(2 * np.pi)).sum(axis=-1)
@@ -54,17 +54,18 @@ def test_the_derivatives_of_log_prob_written_by_hand_are_right_and_so_are_theirs
         np.testing.assert_allclose(actual, right, rtol=2e-4, atol=2e-4)
 
 
-def test_numpy_arrays_mapped_inside_jit_are_taken():
-    # JAX 0.10 itself fails on them in any function with derivatives of its own, jax.nn.relu for one.
+def test_numpy_arrays_mapped_inside_jit_are_accepted():
+    # JAX 0.10 fails on them in any function with custom derivatives, such as jax.nn.relu.
     xs, ones = np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32), np.ones((4, 3), np.float32)
     shift = jax.jit(lambda s: jax.vmap(lambda x, m, lv: normal_log_prob(x, m, lv) + s)(xs, ones, ones))(1.0)
     np.testing.assert_allclose(shift - 1.0, scipy.stats.norm.logpdf(xs, 1.0, np.exp(0.5)).sum(axis=1), rtol=1e-5)
 
 
 @pytest.mark.parametrize("log_variance", [-30.0, 0.0, 30.0])
-def test_sample_and_log_prob_keeps_its_digits_where_the_value_alone_has_lost_them(log_variance):
-    # At log_variance -30 a scale of 3e-7 is below the float32 spacing at 5: log_prob(value) is off by whole nats, and
-    # the density must come from the noise. E log q = -D/2 (1 + lv + log 2 pi), and its standard deviation sqrt(D/2).
+def test_sample_and_log_prob_keeps_its_digits_where_the_value_has_lost_them(log_variance):
+    # At log_variance -30 the scale 3e-7 is below the float32 spacing at 5: log_prob(value) is off by whole nats, and
+    # the density must be computed from the noise. E log q = -D/2 (1 + lv + log 2 pi), and log q has the standard
+    # deviation sqrt(D/2).
     dim, count = 8, 4000
     dist = Normal(jnp.full(dim, 5.0), jnp.full(dim, log_variance))
     keys = jax.random.split(jax.random.key(0), count)
@@ -101,7 +102,7 @@ def test_gaussian_kl_is_the_integral_of_the_log_ratio():
 
 
 @pytest.mark.slow
-def test_kl_is_monte_carlos_and_float64s():
+def test_kl_agrees_with_monte_carlo_and_float64():
     posterior = Normal(MEAN, LOG_VARIANCE)
     assert_kl_is_the_mean_log_ratio(posterior, OTHER)
     assert_kl_is_the_mean_log_ratio(Normal(MEAN[:2], LOG_VARIANCE[:2]), standard_normal(2))
@@ -112,10 +113,10 @@ def test_kl_is_monte_carlos_and_float64s():
     )
 
 
-def test_kl_of_each_dimension_by_vmap_sums_to_the_whole():
-    each = jax.vmap(gaussian_kl)(MEAN[:, None], LOG_VARIANCE[:, None])
+def test_kl_mapped_over_dimensions_is_the_kl_of_each_dimension():
+    divergences = jax.vmap(gaussian_kl)(MEAN[:, None], LOG_VARIANCE[:, None])
     expected = [float64_kl(m, lv, 0.0, 0.0) for m, lv in zip(MEAN, LOG_VARIANCE, strict=True)]
-    np.testing.assert_allclose(each, expected, rtol=1e-6)
+    np.testing.assert_allclose(divergences, expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize("log_variance", [-1e-2, -1e-4, 1e-4, 1e-2])
@@ -177,6 +178,6 @@ def test_nothing_broadcasts(function, other):
 
 
 def test_the_density_has_its_gradients_at_a_variance_whose_inverse_overflows():
-    # exp(89) is no float32, its root is; at x = mean, as of a pixel that never changes, d/d lv is -1/2.
+    # exp(100) overflows in float32, its root does not; at x = mean (a pixel that never changes) d/d lv is -1/2.
     gradients = jax.grad(normal_log_prob, argnums=(0, 1, 2))(jnp.ones(1), jnp.ones(1), jnp.full(1, -100.0))
     np.testing.assert_allclose(np.concatenate(gradients), [0.0, 0.0, -0.5])

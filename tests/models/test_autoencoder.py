@@ -38,7 +38,7 @@ def test_the_prior_is_standard_normal_until_it_is_fitted():
     np.testing.assert_allclose(MODEL.prior(init(MODEL, jax.random.key(0))).log_prob(z), expected, rtol=1e-6)
 
 
-def test_fit_prior_takes_numpys_mean_and_variance_of_each_dimension():
+def test_fit_prior_takes_the_mean_and_variance_of_each_dimension():
     params = init(MODEL, jax.random.key(0))
     scales = np.array([0.1, 1.0, 30.0])
     codes = (np.random.default_rng(0).normal(size=(200, 3)) * scales + 3 * scales).astype(np.float32)

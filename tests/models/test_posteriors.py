@@ -48,7 +48,7 @@ def test_a_normal_of_any_shape_is_that_of_a_vector_reshaped():
     np.testing.assert_allclose(kl_divergence(q, p), of_vector, rtol=1e-6)
 
 
-def test_a_full_covariance_is_scipys_with_the_kl_to_the_standard_normal_in_closed_form():
+def test_a_full_covariance_agrees_with_scipy_and_has_the_kl_to_the_standard_normal_in_closed_form():
     posterior = posteriors.full_covariance(4)
     assert posterior.output_shape == (14,)
     q = given(posterior, OUTPUTS[:14])

@@ -37,7 +37,7 @@ def test_each_place_reads_as_far_as_the_docstring_says(layers, kernel_size):
     np.testing.assert_array_equal(found, expected.reshape(found.shape))
 
 
-def test_a_layer_is_numpys_place_by_place():
+def test_a_layer_agrees_with_numpy_place_by_place():
     rows, columns, channels, radius = 3, 4, 2, 1
     module = GatedLayer(num_classes=1, radius=radius)
     rng = np.random.default_rng(0)

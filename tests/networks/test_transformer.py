@@ -38,7 +38,7 @@ STEPPED = functools.partial(step_by_step, CAUSAL)
 # --------------------------------------------------------------------------------------------------------- attention
 
 
-def test_attention_is_numpys_head_by_head():
+def test_attention_agrees_with_numpy_head_by_head():
     rng = np.random.default_rng(0)
     queries, keys, values = (rng.normal(size=(n, 2, 3)).astype(np.float32) for n in (4, 6, 6))
     visible = rng.random((4, 6)) < 0.5

@@ -8,7 +8,7 @@ from vae_jax.quantizers import batch_ema, batch_revive, ema_vector_quantizer, fr
 K, D, N = 16, 5, 64
 
 
-def test_thirty_batches_are_those_of_a_float64_twin():
+def test_thirty_batches_agree_with_a_float64_reference():
     rng = np.random.default_rng(0)
     quantizer = ema_vector_quantizer(K, D)
     params = quantizer.init(jax.random.key(0))
@@ -19,7 +19,7 @@ def test_thirty_batches_are_those_of_a_float64_twin():
     for _ in range(30):
         zs = rng.normal(size=(N, D)) * 0.5 + 0.3
         indices = np.asarray(quantize(params, zs))
-        # Appendix A.1 of arXiv:1711.00937 with the smoothing of the published code; codes out of use stay.
+        # Appendix A.1 of arXiv:1711.00937 with the smoothing of the published code; unused codes do not move.
         n = np.bincount(indices[:, 0], minlength=K)
         total = np.zeros((K, D))
         np.add.at(total, indices[:, 0], zs)
@@ -43,23 +43,23 @@ def test_the_batch_is_quantized_by_the_codebook_from_before_its_update():
     np.testing.assert_allclose(after["codebook"], [[0.4], [1.0]], atol=1e-4)
 
 
-def test_a_code_that_nothing_uses_stays_where_it_is_for_ever():
+def test_an_unused_code_never_moves():
     codebook = fresh_codebook(jnp.asarray([[0.0, 0.0], [5.0, -7.0]]))
     zs, indices = jnp.full((32, 2), 0.1), jnp.zeros(32, jnp.int32)
     after = jax.jit(lambda c: jax.lax.fori_loop(0, 20_000, lambda _, c: batch_ema(c, zs, indices, 0.99, 1e-5), c))(
         codebook
     )
-    # By the formula its count, far below epsilon, would have taken the code to 0.
+    # By the formula, the count would be far below epsilon and the code at 0.
     np.testing.assert_array_equal(after["codebook"][1], [5.0, -7.0])
     np.testing.assert_allclose(after["codebook"][0], [0.1, 0.1], rtol=1e-4)
-    # And it can be used again at once.
+    # The code moves again as soon as it is used.
     again = batch_ema(after, jnp.full((32, 2), 4.0), jnp.ones(32, jnp.int32), 0.99, 1e-5)
     np.testing.assert_allclose(again["codebook"][1], [4.0, 4.0], rtol=1e-3)
 
 
-def test_sums_are_float32_even_of_bfloat16():
+def test_sums_of_bfloat16_vectors_are_float32():
     codebook = fresh_codebook(jnp.zeros((1, 1)))
-    # 257 is no bfloat16, nor is the sum of 512 ones and a half.
+    # 512.5, the sum of 512 ones and a half, is not representable in bfloat16.
     zs = jnp.concatenate([jnp.ones(512), jnp.full(1, 0.5)]).astype(jnp.bfloat16)[:, None]
     after = batch_ema(codebook, zs, jnp.zeros(513, jnp.int32), 0.0, 0.0)
     assert {name: leaf.dtype for name, leaf in after.items()} == dict.fromkeys(after, jnp.float32)
@@ -74,7 +74,7 @@ def test_only_dead_codes_are_revived_with_all_their_state():
         "sums": jnp.arange(8.0).reshape(4, 2) * 3,
     }
     zs = jnp.asarray(np.random.default_rng(0).normal(size=(32, 2)), jnp.float32)
-    # N / K = 8, so that a threshold of a half asks for a count of 4.
+    # N / K = 8, so that codes with a count below 4 are dead at a threshold of 1/2.
     after = batch_revive(codebook, jax.random.key(0), zs, 0.5)
     for name in codebook:
         np.testing.assert_array_equal(after[name][jnp.asarray([0, 2])], codebook[name][jnp.asarray([0, 2])])
@@ -85,7 +85,7 @@ def test_only_dead_codes_are_revived_with_all_their_state():
 
 
 def test_codes_fitted_to_the_vectors_are_not_revived_away_by_the_first_batch():
-    # 32 clusters of 98 vectors, as many as a batch of 64 grids of 7 x 7 has for each: counts begin far below that.
+    # 32 clusters of 98 vectors, as in a batch of 64 grids of 7 x 7; the counts begin far below 98.
     rng = np.random.default_rng(0)
     zs = jnp.asarray(np.repeat(rng.normal(size=(32, 4)) * 10, 98, axis=0) + rng.normal(size=(32 * 98, 4)) * 0.1)
     quantizer = ema_vector_quantizer(32, 4, revival=0.1)
@@ -109,7 +109,7 @@ def test_revival_brings_a_collapsed_codebook_back():
     used = {}
     for revival in (0.0, 0.3):
         quantizer = ema_vector_quantizer(32, 2, revival=revival)
-        # All codes far off: the nearest takes every vector.
+        # All codes are far away, and a single code is the nearest of all vectors.
         params = {"buffers": fresh_codebook(100.0 + jnp.asarray(rng.normal(size=(32, 2)), jnp.float32))}
         step = jax.jit(
             lambda params, key, zs, quantizer=quantizer: {
@@ -130,8 +130,8 @@ def test_revival_brings_a_collapsed_codebook_back():
     ("arguments", "message"),
     [
         ({"decay": 1.0}, r"decay must be in \[0, 1\), got 1.0"),
-        ({"revival": 1.0}, r"revival in \[0, 1\), got 1e-05 and 1.0"),
-        ({"epsilon": -1.0}, "epsilon must be at least 0"),
+        ({"revival": 1.0}, r"revival must be in \[0, 1\), got 1.0"),
+        ({"epsilon": -1.0}, "epsilon must be at least 0, got -1.0"),
     ],
 )
 def test_bad_arguments(arguments, message):

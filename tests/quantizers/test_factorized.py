@@ -8,17 +8,17 @@ from vae_jax.quantizers import factorized_quantizer, finite_scalar_quantizer, ve
 Z = jnp.asarray(np.random.default_rng(0).normal(size=6), jnp.float32)
 
 
-def test_it_is_the_quantizer_between_two_products():
+def test_the_inner_quantizer_is_applied_between_two_products():
     inner = vector_quantizer(8, 3)
     quantizer = factorized_quantizer(inner, 6)
     params = quantizer.init(jax.random.key(0))
     down, up = (np.asarray(params[name], np.float64) for name in ("down", "up"))
-    own = inner.quantize(params["codes"], jnp.asarray(np.asarray(Z, np.float64) @ down, jnp.float32))
+    expected = inner.quantize(params["codes"], jnp.asarray(np.asarray(Z, np.float64) @ down, jnp.float32))
     out = quantizer.quantize(params, Z)
-    np.testing.assert_array_equal(out.indices, own.indices)
-    np.testing.assert_allclose(out.value, np.asarray(own.value, np.float64) @ up, rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(out.loss, own.loss, rtol=1e-4)
-    # Straight through the code: the two products alone are differentiated.
+    np.testing.assert_array_equal(out.indices, expected.indices)
+    np.testing.assert_allclose(out.value, np.asarray(expected.value, np.float64) @ up, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(out.loss, expected.loss, rtol=1e-4)
+    # The inner quantizer is straight-through, so the Jacobian is that of the two products.
     jacobian = jax.jacobian(lambda z: quantizer.quantize(params, z).value)(Z)
     np.testing.assert_allclose(jacobian, (down @ up).T, rtol=1e-4, atol=1e-5)
 

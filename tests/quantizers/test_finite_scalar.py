@@ -18,11 +18,11 @@ def test_every_index_has_its_value_and_every_value_its_index(levels):
     size = math.prod(levels)
     assert quantizer.num_codes == (size,)
     values = np.asarray(jax.vmap(lambda i: quantizer.lookup({}, i))(jnp.arange(size, dtype=jnp.int32)[:, None]))
-    # The grid of Mentzer et al.: integers from -floor(L / 2) on, by floor(L / 2); the first number varies fastest.
+    # The grid of Mentzer et al.: integers from -floor(L / 2) on, over floor(L / 2); the first entry varies fastest.
     axes = [(np.arange(level) - level // 2) / (level // 2) for level in levels]
     grid = np.array(list(itertools.product(*axes[::-1])))[:, ::-1]
     np.testing.assert_allclose(values, grid, atol=1e-7)
-    # A z whose bound is that value, by the inverse in float64.
+    # The z that f maps to that value, by the inverse in float64.
     counts = np.asarray(levels)
     offset = np.where(counts % 2 == 0, 0.5, 0.0)
     width = (counts - 1) * 1.001 / 2
@@ -34,7 +34,7 @@ def test_every_index_has_its_value_and_every_value_its_index(levels):
 
 
 @pytest.mark.parametrize("levels", LEVELS)
-def test_all_levels_and_no_others_are_reached_at_the_ends(levels):
+def test_the_outermost_levels_are_reached_and_not_exceeded(levels):
     quantizer = finite_scalar_quantizer(levels)
     low, high = (quantizer.quantize({}, jnp.full(len(levels), z)).value for z in (-1e4, 1e4))
     counts = np.asarray(levels)
@@ -67,9 +67,9 @@ def test_the_gradient_is_that_of_the_bound():
 @pytest.mark.parametrize(
     ("levels", "message"),
     [
-        ((8, 1), "levels must be at least one number of at least 2"),
-        ((), "levels must be at least one number of at least 2"),
-        ((2,) * 31, "levels .* make 2,147,483,648 codes, more than an int32 index can name"),
+        ((8, 1), "levels must be one or more numbers of at least 2"),
+        ((), "levels must be one or more numbers of at least 2"),
+        ((2,) * 31, r"the product of levels, the number of codes, must be below 2\^31, got 2,147,483,648"),
     ],
 )
 def test_bad_arguments(levels, message):

@@ -16,7 +16,7 @@ def jacobian(estimator, z, code):
 @pytest.mark.parametrize("estimator", [straight_through, rotation_trick])
 @pytest.mark.parametrize("scale", [1.0, 1e-8, 1e8, np.inf])
 def test_the_value_is_the_code_in_all_its_bits(estimator, scale):
-    # z + (code - z) has none of the code's digits left where z is large, and is NaN where it is infinite.
+    # z + (code - z) loses all digits of the code if z is large, and is NaN if z is infinite.
     z, code = jnp.full(3, scale), jnp.asarray([0.1, -0.0, 1e-30])
     value = jax.jit(estimator)(z, code)
     np.testing.assert_array_equal(np.asarray(value).view(np.uint32), np.asarray(code).view(np.uint32))
@@ -31,7 +31,7 @@ def test_the_rotation_is_that_of_the_explicit_matrix(seed):
     rng = np.random.default_rng(seed)
     z, code = rng.normal(size=6), rng.normal(size=6)
     found = jacobian(rotation_trick, z, code)
-    # In float64, by the plane of the two: the rotation by their angle in it, the identity across.
+    # In float64: the rotation by the angle of z and the code in their plane, the identity orthogonal to it.
     e, c = z / np.linalg.norm(z), code / np.linalg.norm(code)
     across = (c - (c @ e) * e) / np.linalg.norm(c - (c @ e) * e)
     plane, angle = np.stack([e, across]), np.arccos(e @ c)

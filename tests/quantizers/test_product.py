@@ -11,8 +11,10 @@ ZS = jnp.asarray(np.random.default_rng(0).normal(size=(50, 6)), jnp.float32)
 
 def head(params, i):
     trained, buffers = split_buffers(params)
-    own = jax.tree.map(lambda leaf: leaf[i], trained["heads"])
-    return own | ({} if buffers is None else {"buffers": jax.tree.map(lambda leaf: leaf[i], buffers["heads"])})
+    params_of_head = jax.tree.map(lambda leaf: leaf[i], trained["heads"])
+    return params_of_head | (
+        {} if buffers is None else {"buffers": jax.tree.map(lambda leaf: leaf[i], buffers["heads"])}
+    )
 
 
 @pytest.mark.slow
@@ -24,10 +26,10 @@ def test_heads_are_quantizers_of_their_parts(inner):
     after = quantizer.batch_update(params, jax.random.key(1), ZS, out.indices)
     for i in range(3):
         part = ZS[:, 2 * i : 2 * i + 2]
-        own = jax.vmap(lambda z, i=i: inner.quantize(head(params, i), z))(part)
-        np.testing.assert_array_equal(out.indices[:, i], own.indices[:, 0])
-        np.testing.assert_array_equal(out.value[:, 2 * i : 2 * i + 2], own.value)
-        expected = inner.batch_update(head(params, i), jax.random.key(1), part, own.indices)
+        quantized = jax.vmap(lambda z, i=i: inner.quantize(head(params, i), z))(part)
+        np.testing.assert_array_equal(out.indices[:, i], quantized.indices[:, 0])
+        np.testing.assert_array_equal(out.value[:, 2 * i : 2 * i + 2], quantized.value)
+        expected = inner.batch_update(head(params, i), jax.random.key(1), part, quantized.indices)
         found = None if after is None else jax.tree.map(lambda leaf, i=i: leaf[i], after["heads"])
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-6), found, expected)
     parts = [ZS[:, 2 * i : 2 * i + 2] for i in range(3)]

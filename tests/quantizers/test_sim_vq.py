@@ -7,7 +7,7 @@ from vae_jax.quantizers import sim_vector_quantizer, vector_quantizer
 Z = jnp.asarray([0.4, -0.2, 0.7])
 
 
-def test_it_is_a_vector_quantizer_of_the_mapped_codes():
+def test_sim_vq_is_a_vector_quantizer_with_the_mapped_codes():
     quantizer = sim_vector_quantizer(9, 3)
     params = quantizer.init(jax.random.key(0))
     params["map"] = jnp.asarray(np.random.default_rng(0).normal(size=(3, 3)), jnp.float32)

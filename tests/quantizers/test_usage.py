@@ -16,11 +16,11 @@ def test_counts_entropy_perplexity_and_usage_by_scipy():
     np.testing.assert_allclose(code_usage(counts), 12 / 16)
 
 
-def test_an_epochs_perplexity_is_of_summed_counts_and_not_a_mean_of_batches():
+def test_the_perplexity_of_an_epoch_is_that_of_the_summed_counts_not_the_mean_over_batches():
     batches = [code_counts(jnp.full(10, code), 4) for code in range(4)]
     assert np.mean([float(perplexity(counts)) for counts in batches]) == 1.0
     np.testing.assert_allclose(perplexity(sum(batches)), 4.0, rtol=1e-6)
 
 
-def test_nothing_counted_is_no_use():
+def test_zero_counts_give_zero_entropy_and_usage():
     np.testing.assert_array_equal([code_entropy(jnp.zeros(4)), code_usage(jnp.zeros(4))], [0.0, 0.0])

@@ -15,27 +15,27 @@ def test_value_index_and_loss_by_hand():
     out = vector_quantizer(3, 2, commitment=0.25).quantize(PARAMS, Z)
     np.testing.assert_array_equal(out.value, [1.0, 0.0])
     np.testing.assert_array_equal(out.indices, [0])
-    # |(0.9, 0.2) - (1, 0)|^2 = 0.05, once for the code and a quarter for the encoder.
+    # |(0.9, 0.2) - (1, 0)|^2 = 0.05, with weight 1 for the codebook and 1/4 for the encoder.
     np.testing.assert_allclose(out.loss, 1.25 * 0.05, rtol=1e-5)
 
 
 @pytest.mark.parametrize("commitment", [0.25, 0.0, 2.0])
-def test_the_commitment_weighs_the_encoders_term_alone(commitment):
+def test_the_commitment_weights_only_the_encoder_term(commitment):
     loss = lambda params, z: vector_quantizer(3, 2, commitment).quantize(params, z).loss
-    of_codes, of_encoder = jax.grad(loss, argnums=(0, 1))(PARAMS, Z)
+    to_codes, to_encoder = jax.grad(loss, argnums=(0, 1))(PARAMS, Z)
     difference = np.array([-0.1, 0.2])
-    np.testing.assert_allclose(of_encoder, 2 * commitment * difference, atol=1e-6)
-    np.testing.assert_allclose(of_codes["codebook"], [-2 * difference, [0, 0], [0, 0]], atol=1e-6)
+    np.testing.assert_allclose(to_encoder, 2 * commitment * difference, atol=1e-6)
+    np.testing.assert_allclose(to_codes["codebook"], [-2 * difference, [0, 0], [0, 0]], atol=1e-6)
 
 
 def test_the_values_gradient_goes_to_the_encoder_and_not_to_the_codebook():
     value = lambda params, z: vector_quantizer(3, 2).quantize(params, z).value @ jnp.asarray([2.0, 3.0])
-    of_codes, of_encoder = jax.grad(value, argnums=(0, 1))(PARAMS, Z)
-    np.testing.assert_array_equal(of_encoder, [2.0, 3.0])
-    np.testing.assert_array_equal(of_codes["codebook"], np.zeros((3, 2)))
+    to_codes, to_encoder = jax.grad(value, argnums=(0, 1))(PARAMS, Z)
+    np.testing.assert_array_equal(to_encoder, [2.0, 3.0])
+    np.testing.assert_array_equal(to_codes["codebook"], np.zeros((3, 2)))
 
 
-def test_the_cosine_form_does_not_see_lengths():
+def test_the_cosine_form_ignores_lengths():
     quantizer = cosine_vector_quantizer(3, 2)
     scaled = {"codebook": PARAMS["codebook"] * jnp.asarray([[5.0], [0.1], [1.0]])}
     for params, z in ((PARAMS, Z), (scaled, Z), (PARAMS, 100 * Z)):
@@ -43,11 +43,11 @@ def test_the_cosine_form_does_not_see_lengths():
         np.testing.assert_allclose(out.value, [1.0, 0.0], atol=1e-6)
         # |e - c|^2 = 2 - 2 cos, with cos = 0.9 / |(0.9, 0.2)|.
         np.testing.assert_allclose(out.loss, 1.25 * (2 - 2 * 0.9 / np.hypot(0.9, 0.2)), rtol=1e-4)
-    # By distance (-3, 0.5) is the farthest code from (-1, 2); by angle it is (0, 1) that is nearest.
+    # (-3, 0.5) is the code farthest from (-1, 2) by distance; by angle the nearest code is (0, 1).
     assert quantizer.quantize(PARAMS, jnp.asarray([-1.0, 2.0])).indices[0] == 1
 
 
-def test_the_first_codes_are_of_unit_length_on_average():
+def test_initial_codes_have_unit_length_on_average():
     codebook = vector_quantizer(2000, 16).init(jax.random.key(0))["codebook"]
     np.testing.assert_allclose((np.asarray(codebook) ** 2).sum(1).mean(), 1.0, rtol=0.02)
 
@@ -72,7 +72,7 @@ def test_k_means_lowers_the_distance_and_counts_every_point():
     assert all(later <= earlier + 1e-6 for earlier, later in itertools.pairwise(distances))
     clusters = k_means(jax.random.key(0), points, 8)
     assert clusters.counts.sum() == 200
-    # With as many centers as points, each point is its own.
+    # With as many centers as points, each point is a center.
     np.testing.assert_allclose(distance(k_means(jax.random.key(0), points, 200, 1).centers), 0.0, atol=1e-12)
 
 
@@ -90,7 +90,7 @@ def test_bad_arguments(arguments, message):
             make(**arguments)
 
 
-def test_k_means_of_many_points_reads_256_a_cluster():
+def test_k_means_uses_at_most_256_points_per_cluster():
     signs = np.random.default_rng(0).choice([-5.0, 5.0], (2000, 1))
     clusters = k_means(jax.random.key(1), jnp.asarray(signs + np.zeros(3), jnp.float32), 2)
     assert clusters.counts.sum() == 512

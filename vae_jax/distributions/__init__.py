@@ -1,4 +1,4 @@
-"""Probability densities: one a file, free functions on arrays first, then the pytree that uses them."""
+"""Probability distributions: one per file, with the functions on arrays first and then the pytree that uses them."""
 
 from vae_jax.distributions._bernoulli import Bernoulli as Bernoulli
 from vae_jax.distributions._bernoulli import bernoulli_log_prob as bernoulli_log_prob

@@ -1,4 +1,4 @@
-"""Independent Bernoullis, by their logits: the decoder of binary images."""
+"""Independent Bernoulli distributions with given logits: the decoder of binary images."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from vae_jax.distributions._distribution import Distribution, discrete_kl_terms,
 def bernoulli_log_prob(x: ArrayLike, logits: ArrayLike) -> jax.Array:
     """log Bernoulli(x; sigmoid(logits)) = sum(x * logits - softplus(logits)), in nats.
 
-    For x strictly between 0 and 1 this is no density: it is the expected log-probability of bits drawn with
-    probability x, so an ELBO built on it bounds E log p(bits) from below.
+    For x strictly between 0 and 1 this is not a density but the expected log-probability of bits drawn with
+    probability x, and an ELBO built on it is a lower bound on E log p(bits).
 
     Args:
       x: one event of any shape, entries in [0, 1].
@@ -27,8 +27,8 @@ def bernoulli_log_prob(x: ArrayLike, logits: ArrayLike) -> jax.Array:
 
     Source: Kingma & Welling 2014 (arXiv:1312.6114), appendix C.1.
     """
-    # Raveled first: on a CPU, XLA sums [28, 28, 1] in twice the time of [784]. And jax.nn.softplus, made to be right at
-    # infinities too, costs another tenth of decoding.
+    # The arrays are raveled because XLA on a CPU needs twice as long to sum [28, 28, 1] as [784]. The terms avoid
+    # jax.nn.softplus, whose handling of infinities adds a tenth to the time of decoding.
     return jnp.sum(_log_prob_terms(*(jnp.ravel(array) for array in event_arrays(x, logits))))
 
 
@@ -39,7 +39,7 @@ def _log_prob_terms(x: jax.Array, logits: jax.Array) -> jax.Array:
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Bernoulli(Distribution):
-    """Bernoulli(sigmoid(logits)) at each place of one event; a draw is float32 of 0 and 1."""
+    """Bernoulli(sigmoid(logits)) at each place of one event; draws are float32 arrays of 0 and 1."""
 
     logits: jax.Array
 
@@ -52,7 +52,7 @@ class Bernoulli(Distribution):
 
     @property
     def standard_deviation(self) -> jax.Array:
-        """sqrt(p (1 - p)), whose gradient at a p that rounds to 0 or 1 is finite too."""
+        """sqrt(p (1 - p)), with a finite gradient even if p rounds to 0 or 1."""
         (logits,) = event_arrays(self.logits)
         return jnp.exp(0.5 * (jax.nn.log_sigmoid(logits) + jax.nn.log_sigmoid(-logits)))
 

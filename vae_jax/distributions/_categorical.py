@@ -1,4 +1,4 @@
-"""Independent categoricals, by their logits: codes of a discrete latent, labels, palette pixels."""
+"""Independent categorical distributions with given logits: discrete latent codes, labels, palette pixels."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ def categorical_log_prob(x: ArrayLike, logits: ArrayLike) -> jax.Array:
       logits: `[..., K]`.
 
     Returns:
-      A scalar, summed over the event; -inf where x lies outside [0, K).
+      A scalar, summed over the event; -inf if an entry of x is outside [0, K).
 
     Raises:
-      AssertionError: where x is not of logits' shape without its last axis.
-      TypeError: where x does not hold integers.
+      AssertionError: if the shape of x is not that of logits without the last axis.
+      TypeError: if x does not hold integers.
     """
     return jnp.sum(_log_prob_terms(x, logits))
 
@@ -43,7 +43,7 @@ def _log_prob_terms(x: ArrayLike, logits: ArrayLike) -> jax.Array:
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Categorical(Distribution):
-    """Categorical(softmax(logits)) at each place of one event; logits `[..., K]`, a draw is int32 `[...]`."""
+    """Categorical(softmax(logits)) at each place of one event; logits `[..., K]`, draws are int32 `[...]`."""
 
     logits: jax.Array
     support: ClassVar[str] = "the integers from 0 to K - 1"
@@ -70,7 +70,7 @@ class Categorical(Distribution):
         return None if terms is None else jnp.sum(terms)
 
     def kl_per_dimension(self, other: Distribution) -> jax.Array | None:
-        """The divergence of every place, `[...]`."""
+        """KL divergence at every place, `[...]`."""
         terms = self._kl_terms(other)
         return None if terms is None else jnp.sum(terms, axis=-1)
 

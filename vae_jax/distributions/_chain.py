@@ -1,7 +1,7 @@
-"""A tuple z = (z_1, ..., z_L) drawn one part after another: the posterior and the prior of several stochastic layers.
+"""Chain of conditional distributions over z = (z_1, ..., z_L): posterior and prior of several stochastic layers.
 
-A recognition chain starts at z_1, as q(z_1) q(z_2 | z_1); a generative one starts at z_L, as p(z_2) p(z_1 | z_2). Both
-are the same class and speak of the same tuple, so that a value drawn from one has a density under the other.
+A recognition chain starts at z_1, as q(z_1) q(z_2 | z_1); a generative chain starts at z_L, as p(z_2) p(z_1 | z_2).
+Both are instances of one class over the same tuple, and a value drawn from either has a density under the other.
 """
 
 from __future__ import annotations
@@ -21,34 +21,35 @@ Link = Callable[[Any, Any], Distribution]  # (params, the part drawn before) -> 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Chain(Distribution):
-    """log p(z) = log p(first part) + sum log p(next part | the one before it), in nats; each part any pytree.
+    """log p(z) = log p(first part) + sum log p(next part | previous part), in nats; each part is any pytree.
 
-    `conditionals` are static: make each function once, where the model is built, since a new one at every call would
-    have `jit` compile again. What they depend on goes into `params`, whose arrays are leaves of this pytree. The
-    parameters belong to the chain, so draw and evaluate inside the `vmap` over a batch of examples: a vmapped function
-    that returns the chain itself copies them for every example.
+    `conditionals` are static fields: create each function once, when the model is built, because a new function at
+    every call would make `jit` compile again. Pass their inputs in `params`, whose arrays are leaves of this pytree.
+    Draw and evaluate inside the `vmap` over a batch of examples: a vmapped function that returns the chain itself
+    copies the parameters for every example.
 
-    There is no `mean` (it has no closed form) and no `kl`: the sampled estimates of bound and divergence need neither.
+    There is no `mean` (it has no closed form) and no `kl`: sampled estimates of the bound and the divergence need
+    neither.
 
     Source: Burda et al. 2016 (arXiv:1509.00519), eq. 1 (generative) and 2 (recognition).
     """
 
-    first: Distribution  # of the part that is drawn first
-    params: tuple[Any, ...]  # of each conditional, in the order of drawing
+    first: Distribution  # distribution of the part that is drawn first
+    params: tuple[Any, ...]  # parameters of each conditional, in the order of drawing
     conditionals: tuple[Link, ...] = dataclasses.field(metadata={"static": True})
     from_last: bool = dataclasses.field(default=False, metadata={"static": True})  # z_L is drawn first, not z_1
 
     @property
     def point_estimate(self) -> tuple[Any, ...]:
-        """Ancestral mean: the mean of the part drawn first, then the mean of every other part given the one before.
+        """Ancestral mean: the mean of the part drawn first, then the mean of every other part given the previous part.
 
-        The first part's is its exact mean. The others' are their means only where every conditional mean is linear in
-        the part before; in general this is a typical value, drawn without noise, and no expectation.
+        For the first part this is the exact mean. For the other parts it is the mean only if every conditional mean is
+        linear in the previous part; in general it is a typical value, drawn without noise, not an expectation.
         """
         return self._walk(lambda index, part: (point_estimate_of(part), None))[0]
 
     def from_standard_normal(self, noise: tuple[Any, ...]) -> tuple[Any, ...]:
-        """Maps draws of N(0, I), a tuple of the shapes of z's parts, to a draw of this chain.
+        """Maps draws of N(0, I), a tuple with the shapes of the parts of z, to a draw of this chain.
 
         Raises:
           UndefinedError: if a part has no such map.
@@ -71,15 +72,15 @@ class Chain(Distribution):
         return sum(log_probs, start=jnp.zeros(()))
 
     def sample_and_log_prob(self, key: jax.Array) -> tuple[tuple[Any, ...], jax.Array]:
-        """In one pass, each part's density as precise as its own distribution makes it."""
+        """Draws z and computes its log-density in one pass, by the `sample_and_log_prob` of every part."""
         keys = self._split(key)
         values, log_probs = self._walk(lambda index, part: part.sample_and_log_prob(keys[index]))
         return values, sum(log_probs, start=jnp.zeros(()))
 
     def _walk(self, visit: Callable[[int, Distribution], tuple[Any, Any]]) -> tuple[tuple[Any, ...], list[Any]]:
-        """visit(i, distribution of the i-th part given the one before) -> (its value, anything), in order of drawing.
+        """Calls visit(i, distribution of the i-th part) -> (value of the part, other result), in the order of drawing.
 
-        Returns the values as z_1, ..., z_L, and the other results.
+        Returns the values as (z_1, ..., z_L), and the other results in the order of drawing.
         """
         values: list[Any] = []
         others: list[Any] = []
@@ -91,7 +92,7 @@ class Chain(Distribution):
         return self._in_order_of_drawing(tuple(values)), others
 
     def _in_order_of_drawing(self, values: tuple[Any, ...]) -> tuple[Any, ...]:
-        """From z_1, ..., z_L to the order of drawing, or back: a reversal or nothing at all."""
+        """Returns the values, given as z_1, ..., z_L, in the order of drawing; its own inverse."""
         return values[::-1] if self.from_last else values
 
     def _split(self, key: jax.Array) -> jax.Array:
@@ -99,6 +100,6 @@ class Chain(Distribution):
 
     def _checked(self, value: tuple[Any, ...]) -> tuple[Any, ...]:
         if not isinstance(value, tuple) or len(value) != len(self.conditionals) + 1:
-            given = f"{len(value)} of them" if isinstance(value, tuple) else type(value).__name__
+            given = f"{len(value)} parts" if isinstance(value, tuple) else type(value).__name__
             raise TypeError(f"value must be a tuple of the {len(self.conditionals) + 1} parts of z, got {given}")
         return value

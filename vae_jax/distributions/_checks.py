@@ -11,17 +11,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-# Largest size of a layer, code or image: a larger one is a typing error, refused before memory is allocated for it.
+# Largest size of a layer, code or image: a larger number is a typing error, refused before memory is allocated.
 LARGEST_SIZE = 2**24
 LARGEST_COUNT = 2**31 - 1  # steps and epochs are counted in int32
 
 
 def check_count(name: str, value: Any, least: int = 1, most: int = LARGEST_COUNT) -> None:
-    """Refuses what is not a whole number between least and most.
+    """Checks that a value is a whole number between least and most.
 
     Raises:
-      TypeError: if it is not a whole number (a bool, a float, a string).
-      ValueError: if it is out of range.
+      TypeError: if the value is not a whole number (a bool, a float, a string).
+      ValueError: if the value is out of range.
     """
     try:
         if isinstance(value, (bool, np.bool_)):
@@ -36,16 +36,16 @@ def check_count(name: str, value: Any, least: int = 1, most: int = LARGEST_COUNT
 
 
 def check_counts(most: int = LARGEST_SIZE, **values: Any) -> None:
-    """`check_count` of sizes, at least 1, by the names of the arguments."""
+    """Checks that sizes, passed as keyword arguments, are whole numbers from 1 to most."""
     for name, value in values.items():
         check_count(name, value, 1, most)
 
 
 def check_sizes(name: str, values: Any, least: int = 1, most: int = LARGEST_SIZE) -> None:
-    """Refuses what is not a sequence, which may be empty, of whole numbers between least and most.
+    """Checks that a value is a sequence, possibly empty, of whole numbers between least and most.
 
     Raises:
-      TypeError: if it is not a sequence, or an entry is not a whole number.
+      TypeError: if the value is not a sequence, or an entry is not a whole number.
       ValueError: if an entry is out of range.
     """
     if isinstance(values, (str, bytes)) or not isinstance(values, (Sequence, np.ndarray)):
@@ -55,18 +55,18 @@ def check_sizes(name: str, values: Any, least: int = 1, most: int = LARGEST_SIZE
 
 
 def check_number(name: str, value: Any, low: float = -math.inf, high: float = math.inf, *, above: bool = False) -> None:
-    """Refuses what is not one finite number between low and high; one that is traced has no value yet, and passes.
+    """Checks that a value is one finite number between low and high; only the shape of a traced value is checked.
 
     Args:
-      name: of the argument.
-      value: a number, or an array of no axes.
-      low: the least that is allowed; with `above`, itself not allowed.
-      high: the most that is allowed.
+      name: name of the argument, for the message.
+      value: a number, or an array without axes.
+      low: smallest allowed value; with `above`, the value must be larger than low.
+      high: largest allowed value.
       above: whether low itself is refused.
 
     Raises:
-      TypeError: if it is not a number (a bool, a string, None).
-      ValueError: if it is an array, not finite or out of range.
+      TypeError: if the value is not a number (a bool, a string, None).
+      ValueError: if the value is an array, not finite or out of range.
     """
     if isinstance(value, jax.core.Tracer):
         if np.ndim(value):
@@ -90,7 +90,7 @@ def check_number(name: str, value: Any, low: float = -math.inf, high: float = ma
 
 
 def wrong_shape(name: str, expected: tuple[int, ...], given: tuple[int, ...]) -> str:
-    """The message for an array that is not of the shape of one example, and the likely reason."""
+    """Error message for an array without the shape of one example, with the likely reason."""
     if len(given) == len(expected) + 1 and given[1:] == expected:
         return f"{name}: expected one example of shape {expected}, got a batch of shape {given}; map with jax.vmap"
     what = "vector" if len(expected) == 1 else "example"

@@ -1,4 +1,4 @@
-"""The continuous Bernoulli: a density on [0, 1] for gray pixels that are no bits."""
+"""Continuous Bernoulli distribution: a density on [0, 1] for gray pixels."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from vae_jax.distributions._distribution import Distribution, event_arrays, in_u
 def continuous_bernoulli_log_prob(x: ArrayLike, logits: ArrayLike) -> jax.Array:
     """log CB(x; sigmoid(logits)) = sum((x - 1/2) l - log(sinh(l/2) / (l/2))), in nats.
 
-    The density is l exp(x l) / (exp(l) - 1) on [0, 1]; the paper's normalizer C(lambda) is singular in form at
-    lambda = 1/2, this form is not.
+    The density is l exp(x l) / (exp(l) - 1) on [0, 1]. This form has no singularity at l = 0, where the paper's
+    normalizer C(lambda) has one (lambda = 1/2).
 
     Args:
       x: one event of any shape, entries in [0, 1].
@@ -36,11 +36,11 @@ def _log_prob_terms(x: ArrayLike, logits: ArrayLike) -> jax.Array:
 
 
 def _log_sinhc(h: jax.Array) -> jax.Array:
-    """log(sinh(h) / h), even in h: its series near 0, h - log(2 h) + log(1 - exp(-2 h)) away from it."""
+    """log(sinh(h) / h), even in h: a series near 0, |h| - log(2 |h|) + log(1 - exp(-2 |h|)) elsewhere."""
     small = jnp.abs(h) < 0.5
     square = jnp.square(jnp.where(small, h, 0.0))
     series = square * (1 / 6 - square * (1 / 180 - square * (1 / 2835 - square / 37800)))
-    # The unused branch is evaluated at 1, so that its gradient stays finite where it is not wanted.
+    # The unused branch is evaluated at 1, where its gradient is finite.
     large = jnp.where(small, 1.0, jnp.abs(h))
     return jnp.where(small, series, large - jnp.log(2.0 * large) + jnp.log1p(-jnp.exp(-2.0 * large)))
 
@@ -62,7 +62,7 @@ class ContinuousBernoulli(Distribution):
         return 0.5 + 0.5 * langevin
 
     def sample(self, key: jax.Array) -> jax.Array:
-        """By the inverse distribution function, log(1 + u (exp(l) - 1)) / l; differentiable in the logits."""
+        """Draws by the inverse distribution function, log(1 + u (exp(l) - 1)) / l; differentiable in the logits."""
         (logits,) = event_arrays(self.logits)
         u = jax.random.uniform(key, logits.shape, logits.dtype)
         small = jnp.abs(logits) < 1e-3
@@ -70,7 +70,7 @@ class ContinuousBernoulli(Distribution):
         negative = jnp.where(small, -1.0, -jnp.abs(logits))
         inverse = jnp.log1p(u * jnp.expm1(negative)) / negative
         mirrored = jnp.where(logits > 0, 1.0 - inverse, inverse)
-        # To first order in l, which leaves less than float32 resolves.
+        # First order in l: the remainder is below the resolution of float32.
         near_uniform = u + 0.5 * logits * u * (1.0 - u)
         return jnp.clip(jnp.where(small, near_uniform, mirrored), 0.0, 1.0)
 

@@ -1,4 +1,4 @@
-"""All mass at one point: the posterior of a deterministic autoencoder, which has no noise and no rate."""
+"""Point mass: the posterior of a deterministic autoencoder, which has no noise and no rate."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from vae_jax.distributions._distribution import Distribution, UndefinedError
 class Delta(Distribution):
     """A point mass at `value`.
 
-    Of integers it is a probability: `log_prob` is 0 at the point and -inf elsewhere. Of floating-point values it has no
-    density, so there is no KL divergence to a continuous prior and no ELBO: `log_prob` raises UndefinedError, and
-    `objectives.reconstruction_loss` is the objective that needs neither.
+    For an integer value, `log_prob` is 0 at the point and -inf elsewhere. For a floating-point value there is no
+    density, hence no KL divergence to a continuous prior and no ELBO: `log_prob` raises UndefinedError. Train such a
+    model with `objectives.reconstruction_loss`, which needs neither.
     """
 
     value: jax.Array
@@ -51,6 +51,6 @@ class Delta(Distribution):
         if jnp.issubdtype(point.dtype, jnp.floating):
             raise UndefinedError(
                 "a Delta of floating-point values has no density, and so no ELBO or importance weight; train the "
-                "model with objectives.reconstruction_loss, which needs none"
+                "model with objectives.reconstruction_loss, which needs no density"
             )
         return point

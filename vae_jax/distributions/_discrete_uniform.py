@@ -1,4 +1,4 @@
-"""Every outcome as likely as every other: the prior over codes of which nothing is known."""
+"""Discrete uniform distribution: the prior over codes before a prior is trained."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from vae_jax.distributions._distribution import Distribution
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class DiscreteUniform(Distribution):
-    """Uniform on {0, ..., K - 1} at each place of one event, K the int32 `sizes` at that place; a draw is int32.
+    """Uniform on {0, ..., K - 1} at each place of one event, with K the int32 `sizes` at that place; draws are int32.
 
-    log p = -sum log K, a number however large K is: a `Categorical` would need its K logits.
+    log p = -sum log K. Unlike a `Categorical`, it needs no K logits, which matters if K is large.
     """
 
     sizes: jax.Array
@@ -29,7 +29,7 @@ class DiscreteUniform(Distribution):
         return jax.random.randint(key, sizes.shape, 0, sizes, jnp.int32)
 
     def from_uniforms(self, uniforms: ArrayLike) -> jax.Array:
-        """floor(K u): maps draws of the uniform distribution on [0, 1), of the event's shape, to draws of this."""
+        """floor(K u): maps uniform draws on [0, 1), with the event's shape, to draws of this distribution."""
         uniforms, sizes = jnp.asarray(uniforms), jnp.asarray(self.sizes)
         chex.assert_equal_shape([uniforms, sizes])
         # A number just below 1 may round to K.
@@ -42,11 +42,11 @@ class DiscreteUniform(Distribution):
         return jnp.all((value >= 0) & (value < sizes))
 
     def log_prob(self, value: ArrayLike) -> jax.Array:
-        """-sum log K in nats; -inf where a place lies outside [0, K).
+        """-sum log K in nats; -inf if an entry of value is outside [0, K).
 
         Raises:
-          AssertionError: where value is not of the shape of the sizes.
-          TypeError: where value does not hold integers.
+          AssertionError: if value does not have the shape of the sizes.
+          TypeError: if value does not hold integers.
         """
         return jnp.sum(self.log_prob_terms(value))
 
@@ -63,9 +63,9 @@ class DiscreteUniform(Distribution):
         return None if terms is None else jnp.sum(terms)
 
     def kl_per_dimension(self, other: Distribution) -> jax.Array | None:
-        """log(K' / K) of every place if K' is at least K, else infinity."""
+        """log(K' / K) at every place where K' is at least K, infinity at the others."""
         if not isinstance(other, DiscreteUniform):
             return None
-        sizes, others = (jnp.asarray(each).astype(jnp.float32) for each in (self.sizes, other.sizes))
+        sizes, others = (jnp.asarray(array).astype(jnp.float32) for array in (self.sizes, other.sizes))
         chex.assert_equal_shape([sizes, others])
         return jnp.where(others >= sizes, jnp.log(others) - jnp.log(sizes), jnp.inf)

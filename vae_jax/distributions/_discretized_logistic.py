@@ -1,4 +1,4 @@
-"""The discretized logistic: exact probabilities for 8-bit pixels, so that bits per dimension are honest."""
+"""Discretized logistic distribution: exact probabilities of 8-bit pixels, for bits per dimension."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ LEVELS = 256
 
 
 def discretized_logistic_log_prob(x: ArrayLike, mean: ArrayLike, log_scale: ArrayLike) -> jax.Array:
-    """log P(x) of pixels k / 255 whose bin of a logistic distribution reaches half a level to each side.
+    """log P(x) = sum log P(k) of pixels x = k / 255 under a logistic distribution cut into 256 bins, in nats.
 
-    P(k) = sigmoid((x + h - mean) / s) - sigmoid((x - h - mean) / s) with s = exp(log_scale) and h = 1 / 510; the
-    bins of 0 and 255 reach to -inf and +inf, so that the 256 probabilities sum to 1.
+    P(k) = sigmoid((x + h - mean) / s) - sigmoid((x - h - mean) / s) with s = exp(log_scale) and h = 1 / 510, half a
+    level. The bins of 0 and 255 extend to -inf and +inf, so that the 256 probabilities sum to 1.
 
     Args:
       x: pixels k / 255 with k = 0 .. 255, one event of any shape.
@@ -44,14 +44,14 @@ def _log_prob_terms(x: ArrayLike, mean: ArrayLike, log_scale: ArrayLike) -> jax.
     log_width = jnp.log(-jnp.expm1(-2.0 * half * inverse_scale))
     inside = log_width - jax.nn.softplus(-upper) - jax.nn.softplus(lower)
     first, last = -jax.nn.softplus(-upper), -jax.nn.softplus(lower)
-    # Half a level of room: k / 255 arrives rounded to float32.
+    # The comparison allows half a level, since k / 255 is rounded to float32.
     return jnp.where(x < half, first, jnp.where(x > 1.0 - half, last, inside))
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class DiscretizedLogistic(Distribution):
-    """A logistic(mean, exp(log_scale)) rounded to the nearest of k / 255 at each place of one event."""
+    """Logistic(location, exp(log_scale)) rounded to the nearest k / 255, at each place of one event."""
 
     location: jax.Array
     log_scale: jax.Array
@@ -60,7 +60,7 @@ class DiscretizedLogistic(Distribution):
 
     @property
     def mean(self) -> jax.Array:
-        """E[x] = sum over k = 1 .. 255 of P(x >= k / 255) / 255, exactly (not the logistic's own mean)."""
+        """E[x] = sum over k = 1 .. 255 of P(x >= k / 255) / 255, exactly (not the mean of the logistic)."""
         location, log_scale = event_arrays(self.location, self.log_scale)
         thresholds = (jnp.arange(1, LEVELS) - 0.5) / (LEVELS - 1)
 

@@ -1,4 +1,4 @@
-"""The diagonal Laplace: a decoder whose log-likelihood is the absolute error, or a heavier-tailed posterior."""
+"""Diagonal Laplace distribution: a decoder whose log-likelihood is the absolute error, or a heavy-tailed posterior."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def _negative_log_prob(x: ArrayLike, mean: ArrayLike, log_scale: ArrayLike) -> j
 def laplace_kl(mean: ArrayLike, log_scale: ArrayLike, other_mean: ArrayLike, other_log_scale: ArrayLike) -> jax.Array:
     """KL(Laplace(m, b) || Laplace(m', b')) = sum(r - 1 - log r + r (t + exp(-t) - 1)), in nats.
 
-    Here r = b / b' and t = |m - m'| / b: the usual log(b'/b) + (|m - m'| + b exp(-t)) / b' - 1, written without the
-    cancellation at r near 1 and t near 0.
+    Here r = b / b' and t = |m - m'| / b. The usual form log(b'/b) + (|m - m'| + b exp(-t)) / b' - 1 suffers from
+    cancellation for r near 1 and t near 0; this form does not.
 
     Args:
       mean: m, one event of any shape.
@@ -86,7 +86,7 @@ class Laplace(Distribution):
     def sample_and_log_prob(self, key: jax.Array) -> tuple[jax.Array, jax.Array]:
         mean, log_scale = event_arrays(self.mean, self.log_scale)
         eps = jax.random.laplace(key, mean.shape, mean.dtype)
-        # As for the Normal: from eps, which keeps its digits when the scale is far below |mean|.
+        # Density from eps, as for the Normal: (z - mean) / scale has no digits left if the scale is far below |mean|.
         return mean + jnp.exp(log_scale) * eps, -jnp.sum(jnp.abs(eps) + log_scale + LOG_2)
 
     def kl(self, other: Distribution) -> jax.Array | None:

@@ -1,4 +1,4 @@
-"""A mixture of distributions of one family: the prior of many modes, learnt or made of pseudo-inputs."""
+"""Mixture of distributions of one family: a multimodal prior, learned or made of pseudo-inputs."""
 
 from __future__ import annotations
 
@@ -17,21 +17,20 @@ from vae_jax.distributions._distribution import Distribution, event_arrays
 class Mixture(Distribution):
     """p(z) = sum_k w_k p_k(z) over one event, with w = softmax(logits).
 
-    log p(z) = logsumexp_k(log w_k + log p_k(z)) is differentiable in everything. A draw is exact, but it is
-    reparameterized through the component that it came from and no other: its gradient holds the choice of component
-    fixed. So the gradient of E f(z) by way of draws misses what moves the choice, above all the logits (whose gradient
-    through a draw is zero). As a prior the mixture is only evaluated and none of this matters; as a posterior it
-    would bias the gradient.
+    log p(z) = logsumexp_k(log w_k + log p_k(z)) is differentiable in the value and in all parameters. Draws are exact,
+    but their gradient holds the choice of the component fixed, and their gradient in the logits is zero. A gradient of
+    E f(z) through draws is therefore biased. This would matter for a posterior, but not for a prior, which is only
+    evaluated.
 
     If no logit is finite, or one is NaN, the density is NaN, and so are draws of real numbers.
 
-    There is no `kl`: it has no closed form. `mean` is there where the components have one.
+    There is no `kl`, which has no closed form. `mean` exists if the components have one.
 
     Source: Tomczak & Welling 2018 (arXiv:1705.07120), where it is a prior.
     """
 
     logits: jax.Array  # [K]
-    components: Any  # a Distribution, each of its arrays with a leading axis [K]
+    components: Any  # a Distribution whose arrays all have a leading axis [K]
 
     @property
     def mean(self) -> Any:
@@ -53,7 +52,7 @@ class Mixture(Distribution):
     def sample_and_log_prob(self, key: jax.Array) -> tuple[Any, jax.Array]:
         chosen, component, key = self._choose(key)
         value, log_prob = component.sample_and_log_prob(key)
-        # The chosen component's own density of its draw keeps digits that the value has lost.
+        # The log-density that came with the draw is more precise than one computed from the value.
         precise = self._log_joint(value).at[chosen].set(self._log_weights[chosen] + log_prob)
         return value, jax.nn.logsumexp(precise)
 
@@ -73,7 +72,7 @@ class Mixture(Distribution):
         choice_key, draw_key = jax.random.split(key)
         chosen = jax.random.categorical(choice_key, self._log_weights)
         component = jax.tree.map(lambda array: array[chosen], self.components)
-        # Weights that are NaN choose component 0, whose draw would pass for one of the mixture.
+        # With NaN weights, jax.random.categorical returns 0, and a draw of component 0 would look valid.
         bad = jnp.isnan(self._log_weights[chosen])
         component = jax.tree.map(
             lambda array: jnp.where(bad, jnp.nan, array) if jnp.issubdtype(array.dtype, jnp.floating) else array,

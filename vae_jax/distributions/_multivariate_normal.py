@@ -1,4 +1,4 @@
-"""The multivariate Normal with a full covariance matrix, by its Cholesky factor: a posterior of correlated codes."""
+"""Multivariate Normal with a full covariance matrix, given by its Cholesky factor: a posterior of correlated codes."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def multivariate_normal_kl(
 ) -> jax.Array:
     """KL(N(m, L L^T) || N(m', L' L'^T)), in nats.
 
-    With A = L'^-1 L, lower triangular as well, and d = L'^-1 (m - m') it is
-    1/2 (sum_i (A_ii^2 - 1 - log A_ii^2) + sum_{i > j} A_ij^2 + |d|^2): no term is below 0.
+    With A = L'^-1 L, which is lower triangular, and d = L'^-1 (m - m'), the divergence is
+    1/2 (sum_i (A_ii^2 - 1 - log A_ii^2) + sum_{i > j} A_ij^2 + |d|^2), a sum of non-negative terms.
 
     Args:
       mean: m, `[D]`.
@@ -75,7 +75,7 @@ def _factor(mean: jax.Array, scale_tril: ArrayLike) -> jax.Array:
 
 
 def _log_diagonal(scale_tril: ArrayLike) -> jax.Array:
-    # L and L with a column negated have one covariance, whose determinant is of the absolute values.
+    # Negating a column of L leaves the covariance unchanged: its determinant is the product of the |L_ii|, squared.
     return jnp.log(jnp.abs(jnp.diagonal(event_arrays(scale_tril)[0])))
 
 
@@ -88,7 +88,7 @@ def _density_of_noise(noise: jax.Array, scale_tril: ArrayLike) -> jax.Array:
 class MultivariateNormal(Distribution):
     """N(mean, L L^T) over `[D]`; the factor L = scale_tril, `[D, D]`, is lower triangular with a positive diagonal.
 
-    Entries above the diagonal are not read. The dimensions depend on each other: there are no terms per dimension.
+    Entries above the diagonal are not read. The dimensions are dependent, so there are no terms per dimension.
     """
 
     mean: jax.Array
@@ -100,9 +100,9 @@ class MultivariateNormal(Distribution):
         return jnp.linalg.norm(jnp.tril(event_arrays(self.scale_tril)[0]), axis=1)
 
     def from_standard_normal(self, noise: ArrayLike) -> jax.Array:
-        """mean + L noise: maps draws of N(0, I) over `[D]` to draws of this."""
+        """mean + L noise: maps draws of N(0, I) over `[D]` to draws of this distribution."""
         mean, noise = event_arrays(self.mean, noise)
-        # In float32 on accelerators too, whose matrix products have fewer bits unless they are asked.
+        # By default, accelerators round the factors of a matrix product to fewer bits than float32 has.
         return mean + jnp.matmul(_factor(mean, self.scale_tril), noise, precision=jax.lax.Precision.HIGHEST)
 
     def sample(self, key: jax.Array) -> jax.Array:
@@ -113,8 +113,8 @@ class MultivariateNormal(Distribution):
 
     def sample_and_log_prob(self, key: jax.Array) -> tuple[jax.Array, jax.Array]:
         noise = self._noise(key)
-        # As for the Normal: from the noise, which keeps its digits if the scale is far below |mean|; and without a
-        # triangular system to solve.
+        # Density from the noise, as for the Normal: precise even if the scale is far below |mean|, and without solving
+        # a triangular system.
         return self.from_standard_normal(noise), _density_of_noise(noise, self.scale_tril)
 
     def kl(self, other: Distribution) -> jax.Array | None:
@@ -128,7 +128,7 @@ class MultivariateNormal(Distribution):
         return _kl(log_ratio, inverse[:, None] * factor, inverse * (mean - other_mean))
 
     def kl_from_normal(self, other: Normal) -> jax.Array:
-        """KL(other || self) of a diagonal Normal."""
+        """KL(other || self) for a diagonal Normal `other`."""
         return multivariate_normal_kl(other.mean, jnp.diag(other.standard_deviation), self.mean, self.scale_tril)
 
     def _noise(self, key: jax.Array) -> jax.Array:

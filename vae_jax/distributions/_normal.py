@@ -1,6 +1,6 @@
-"""The diagonal Normal: the usual posterior, prior and Gaussian decoder of a VAE.
+"""Diagonal Normal distribution: the usual posterior, prior and Gaussian decoder of a VAE.
 
-Free functions on arrays first, for anyone's own code; then the pytree that models pass around.
+Functions on arrays come first, for use in any code; then the pytree that the models use.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def reparameterize(key: jax.Array, mean: ArrayLike, log_variance: ArrayLike) -> 
       log_variance: the same shape; the logarithm of the variance (not of the standard deviation).
 
     Returns:
-      One draw, of the same shape.
+      One draw, the same shape.
 
     Source: Kingma & Welling 2014 (arXiv:1312.6114), section 2.4.
     """
@@ -48,7 +48,7 @@ def gaussian_kl(mean: ArrayLike, log_variance: ArrayLike) -> jax.Array:
       A scalar, never below 0.
 
     Raises:
-      AssertionError: where the arguments are not of one rank-1 shape; map over a batch with `jax.vmap`.
+      AssertionError: if the arguments do not have one rank-1 shape; map over a batch with `jax.vmap`.
 
     Source: Kingma & Welling 2014 (arXiv:1312.6114), appendix B.
     """
@@ -77,7 +77,7 @@ def normal_kl(
 def _twice_kl(
     mean: ArrayLike, log_variance: ArrayLike, other_mean: ArrayLike, other_log_variance: ArrayLike
 ) -> jax.Array:
-    """Twice the KL divergence of every dimension, each non-negative: of the event's shape."""
+    """Twice the KL divergence of every dimension, non-negative, with the event's shape."""
     mean, log_variance, other_mean, other_log_variance = event_arrays(
         mean, log_variance, other_mean, other_log_variance
     )
@@ -98,7 +98,8 @@ def normal_log_prob(x: ArrayLike, mean: ArrayLike, log_variance: ArrayLike) -> j
     Returns:
       A scalar, summed over the event.
     """
-    # JAX 0.10 fails on a NumPy array, mapped inside jit, as a custom_jvp's argument; a product of it is a jax value.
+    # JAX 0.10 fails on a NumPy array, mapped inside jit, as an argument of a custom_jvp; multiplied by 1 it is a jax
+    # array.
     return _log_density(*(1.0 * array for array in event_arrays(x, mean, log_variance)))
 
 
@@ -109,18 +110,19 @@ def _log_density(x: jax.Array, mean: jax.Array, log_variance: jax.Array) -> jax.
 
 
 def _score(x: jax.Array, mean: jax.Array, log_variance: jax.Array) -> jax.Array:
-    """d log N / d mean; the root twice, for exp(-lv) overflows where its root does not."""
+    """d log N / d mean; exp(-lv / 2) is multiplied twice because exp(-lv) overflows earlier."""
     root = jnp.exp(-0.5 * log_variance)
     return (x - mean) * root * root
 
 
 def _inner(a: jax.Array, b: jax.Array) -> jax.Array:
-    # In float32 on accelerators too, whose matrix products have fewer bits unless they are asked.
+    # By default, accelerators round the factors of a matrix product to fewer bits than float32 has.
     return jnp.vdot(a, b, precision=jax.lax.Precision.HIGHEST)
 
 
-# The derivatives by hand, as inner products: every z of a batch under every component of a mixture, [B] x [K], makes
-# sums over [B, K, D] in the backward pass, and XLA runs those as matrix products five to ten times as fast on a CPU.
+# The derivatives are written by hand as inner products: every z of a batch under every component of a mixture,
+# [B] x [K], gives sums over [B, K, D] in the backward pass, which XLA runs on a CPU five to ten times as fast if they
+# are matrix products.
 _log_density.defjvps(
     lambda tangent, _, *args: -_inner(_score(*args), tangent),
     lambda tangent, _, *args: _inner(_score(*args), tangent),
@@ -142,7 +144,7 @@ class Normal(Distribution):
         return jnp.exp(0.5 * log_variance)
 
     def from_standard_normal(self, noise: ArrayLike) -> jax.Array:
-        """mean + standard deviation * noise: maps draws of N(0, I), of the event's shape, to draws of this."""
+        """mean + standard_deviation * noise: maps draws of N(0, I), with the event's shape, to draws of this Normal."""
         mean, log_variance, noise = event_arrays(self.mean, self.log_variance, noise)
         return mean + jnp.exp(0.5 * log_variance) * noise
 
@@ -160,7 +162,7 @@ class Normal(Distribution):
     def sample_and_log_prob(self, key: jax.Array) -> tuple[jax.Array, jax.Array]:
         mean, log_variance = event_arrays(self.mean, self.log_variance)
         eps = jax.random.normal(key, mean.shape, mean.dtype)
-        # The density from eps itself: (z - mean) / sigma has no digits left when sigma is far below |mean|.
+        # Density from eps: (z - mean) / sigma has no digits left if sigma is far below |mean|.
         log_prob = -0.5 * jnp.sum(jnp.square(eps) + log_variance + LOG_2PI)
         return mean + jnp.exp(0.5 * log_variance) * eps, log_prob
 
@@ -177,7 +179,7 @@ class Normal(Distribution):
         return 0.5 * _twice_kl(self.mean, self.log_variance, other.mean, other.log_variance)
 
     def averaged(self, other: Normal) -> Normal:
-        """Returns the Normal of the mean of both means and the mean of both variances, the average of the GVAE."""
+        """Returns the Normal with the average of both means and of both variances, the averaging of the GVAE."""
         mean, log_variance, other_mean, other_log_variance = event_arrays(
             self.mean, self.log_variance, other.mean, other.log_variance
         )

@@ -1,4 +1,4 @@
-"""Independent categories as one-hot vectors, which a decoder takes like any other code, and their relaxation."""
+"""Independent categorical distributions over one-hot vectors, and their relaxation."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from vae_jax.distributions._distribution import Distribution, event_arrays
 def gumbel_softmax(key: jax.Array, logits: ArrayLike, temperature: ArrayLike) -> jax.Array:
     """softmax((logits + g) / temperature), g ~ Gumbel(0, 1): a relaxed draw, differentiable in the logits.
 
-    As the temperature falls to 0 it becomes a one-hot draw of softmax(logits), whose gradient has no bound; at high
-    temperatures it is near the uniform vector.
+    As the temperature falls to 0, the result becomes a one-hot draw of softmax(logits) with an unbounded gradient; at
+    high temperatures it is close to the uniform vector.
 
     Args:
       key: PRNG key, consumed.
@@ -39,9 +39,9 @@ def gumbel_softmax(key: jax.Array, logits: ArrayLike, temperature: ArrayLike) ->
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class OneHotCategorical(Distribution):
-    """Categorical(softmax(logits)) at each place; logits `[..., K]`, a draw is float32 `[..., K]`, one-hot.
+    """Categorical(softmax(logits)) at each place; logits `[..., K]`, draws are one-hot float32 `[..., K]`.
 
-    Its draws have no gradient; `objectives.gumbel_softmax_loss` trains by relaxed ones.
+    Draws have no gradient; `objectives.gumbel_softmax_loss` trains with relaxed draws.
     """
 
     logits: jax.Array
@@ -57,7 +57,7 @@ class OneHotCategorical(Distribution):
         return jax.nn.one_hot(categories, self.logits.shape[-1], dtype=jnp.float32)
 
     def relaxed_sample(self, key: jax.Array, temperature: ArrayLike) -> jax.Array:
-        """`gumbel_softmax` at the logits: a draw inside the simplex, differentiable in them."""
+        """Draw of `gumbel_softmax`: a point inside the simplex, differentiable in the logits."""
         return gumbel_softmax(key, self.logits, temperature)
 
     def supports(self, value: ArrayLike) -> jax.Array:
@@ -65,15 +65,15 @@ class OneHotCategorical(Distribution):
         return jnp.all((value == 0) | (value == 1)) & jnp.all(jnp.sum(value, axis=-1) == 1)
 
     def log_prob(self, value: ArrayLike) -> jax.Array:
-        """sum(value * log softmax(logits)) in nats; -inf where a place is not one-hot."""
+        """sum(value * log softmax(logits)) in nats; -inf if a vector is not one-hot."""
         value, logits = event_arrays(value, self.logits)
         is_one_hot = self.supports(value)
         log_probs = jax.nn.log_softmax(logits, axis=-1)
-        # The place of the 1 is chosen, not multiplied by: a logit of -inf elsewhere would make it NaN.
+        # Selection instead of a product: 0 times a log-probability of -inf would be NaN.
         return jnp.where(is_one_hot, jnp.sum(jnp.where(value == 1, log_probs, 0.0)), -jnp.inf)
 
     def log_prob_terms(self, value: ArrayLike) -> jax.Array:
-        """Log-probability of every place, `[...]`: the entries of one vector depend on each other."""
+        """Log-probability at every place, `[...]`: the entries of one vector are dependent."""
         value, logits = event_arrays(value, self.logits)
         is_one_hot = jnp.all((value == 0) | (value == 1), axis=-1) & (jnp.sum(value, axis=-1) == 1)
         log_probs = jax.nn.log_softmax(logits, axis=-1)
@@ -86,7 +86,7 @@ class OneHotCategorical(Distribution):
         return Categorical(self.logits).kl(Categorical(other.logits))
 
     def kl_per_dimension(self, other: Distribution) -> jax.Array | None:
-        """KL divergence of the category of every place, `[...]`."""
+        """KL divergence of the categories at every place, `[...]`."""
         if not isinstance(other, OneHotCategorical):
             return None
         return Categorical(self.logits).kl_per_dimension(Categorical(other.logits))

@@ -1,4 +1,4 @@
-"""Check that values are in the support of a distribution."""
+"""Checks that values are in the support of a distribution."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from vae_jax.distributions._distribution import Distribution
 
 
 def check_support(distribution: Distribution, value: Any, name: str = "x") -> None:
-    """Refuses an event that the distribution cannot give, if its values are there to be seen.
+    """Checks that an event is in the support of a distribution, if its values are concrete.
 
-    Under the caller's `jit`, `vmap` or `grad` values are not known; only shapes and dtypes are checked, by the density.
+    Under the caller's `jit`, `vmap` or `grad` the values are not known, and nothing is checked here.
 
     Args:
-      distribution: any; one of another library, without `supports`, is taken to support everything.
+      distribution: any distribution; without `supports` (another library's), every value is accepted.
       value: one event.
-      name: of the argument that holds the value, for the message.
+      name: name of the argument that holds the value, for the message.
 
     Raises:
       ValueError: if a value is outside the support.
@@ -33,7 +33,7 @@ def check_support(distribution: Distribution, value: Any, name: str = "x") -> No
 
 
 def outside_support(distribution: Distribution, values: Any, name: str) -> str:
-    """The message for values outside the support of a distribution, or of a batch of it."""
+    """Error message for values outside the support of a distribution or of a batch of distributions."""
     kind, support = type(distribution).__name__, getattr(distribution, "support", "its support")
     arrays = [np.asarray(leaf) for leaf in jax.tree.leaves(values)]
     count = sum(int(np.sum(~np.isfinite(a))) for a in arrays if np.issubdtype(a.dtype, np.inexact))

@@ -1,4 +1,4 @@
-"""From a continuous vector to a code and back: one scheme a file, each a `Quantizer` of pure functions."""
+"""Quantizers between continuous vectors and codes: one scheme per file, each a `Quantizer` of pure functions."""
 
 from vae_jax.params import join_buffers as join_buffers
 from vae_jax.params import split_buffers as split_buffers

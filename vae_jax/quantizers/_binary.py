@@ -1,4 +1,4 @@
-"""Codes of signs: lookup-free quantization at the corners of a cube, and binary spherical quantization on a sphere."""
+"""Binary codes: lookup-free quantization to the corners of a cube, and binary spherical quantization on a sphere."""
 
 from __future__ import annotations
 
@@ -25,30 +25,29 @@ def lookup_free_quantizer(
     temperature: float = 0.01,
     group: int | None = None,
 ) -> Quantizer:
-    """value = sign(z), in {-1, 1}^D, K = 2^D; loss = commitment |z - sg(value)|^2, and an entropy of the batch.
+    """value = sign(z), in {-1, 1}^D, K = 2^D; loss = commitment |z - sg(value)|^2, plus an entropy loss of the batch.
 
-    The batch's loss is entropy_weight (E[H(p(c | z))] - diversity H(E[p(c | z)])) in nats, E being the mean over the
-    batch and p(c | z) the softmax of -|z - c|^2 / temperature over all codes: sure codes, all of them used. The index
-    has bit i set where z_i > 0.
+    The batch loss is entropy_weight (E[H(p(c | z))] - diversity H(E[p(c | z)])) in nats, where E is the mean over the
+    batch and p(c | z) the softmax of -|z - c|^2 / temperature over all codes. It favors confident codes, and the use of
+    all codes. Bit i of the index is set if z_i > 0.
 
     Args:
       dim: D, at most 30.
       commitment: weight of the commitment loss.
-      entropy_weight: of the batch's loss.
+      entropy_weight: weight of the batch loss.
       diversity: gamma of the paper.
-      temperature: of p(c | z).
-      group: bits whose joint codes are told apart in H(E[p]); see `batch_bit_entropies`. None: all D up to 10
-        of them, above that the largest divisor of D that is no more than 10.
+      temperature: temperature of p(c | z).
+      group: number of bits over whose joint codes H(E[p]) is computed; see `batch_bit_entropies`. Default: the largest
+        divisor of D that is at most 10.
 
     Raises:
-      ValueError: where an argument is out of its range.
+      ValueError: if an argument is out of its range.
 
     Source: Yu et al. 2024 (arXiv:2310.05737), section 3.1.
     """
-    # |z - c|^2 = |z|^2 + D - 2 c z, so that each bit is a Bernoulli of logit 4 z_i / temperature on its own.
-    return _binary(
-        dim, 1.0, lambda z: z, 4.0 / _positive(temperature), commitment, entropy_weight, diversity, _group(dim, group)
-    )
+    # |z - c|^2 = |z|^2 + D - 2 c z, so that the bits are independent Bernoullis with logits 4 z_i / temperature.
+    slope = 4.0 / _checked_temperature(temperature)
+    return _binary(dim, 1.0, lambda z: z, slope, commitment, entropy_weight, diversity, _group(dim, group))
 
 
 def binary_spherical_quantizer(
@@ -59,26 +58,26 @@ def binary_spherical_quantizer(
     temperature: float = 0.01,
     group: int = 1,
 ) -> Quantizer:
-    """value = sign(u) / sqrt(D) for u = z / |z|, K = 2^D: vector and code on the unit sphere, at a bounded distance.
+    """value = sign(u) / sqrt(D) for u = z / |z|, K = 2^D: u and its code lie on the unit sphere, at a bounded distance.
 
-    The batch's loss is that of `lookup_free_quantizer` with p(c | u) the softmax of c u / temperature over all codes.
+    The batch loss is that of `lookup_free_quantizer`, with p(c | u) the softmax of c u / temperature over all codes.
 
     Args:
       dim: D, at most 30.
-      commitment: weight of |u - sg(value)|^2; the distance is bounded without it.
-      entropy_weight: of the batch's loss.
+      commitment: weight of |u - sg(value)|^2, which is bounded even without this loss.
+      entropy_weight: weight of the batch loss.
       diversity: gamma of the paper.
       temperature: 1 / tau of the paper.
-      group: as in `batch_bit_entropies`; 1 is the paper's bound.
+      group: see `batch_bit_entropies`; 1 gives the paper's bound.
 
     Raises:
-      ValueError: where an argument is out of its range.
+      ValueError: if an argument is out of its range.
 
     Source: Zhao et al. 2024 (arXiv:2406.07548), section 3 and eq. 9 to 13.
     """
     scale = float(dim) ** -0.5 if dim > 0 else 1.0
-    # c u for c_i = +-scale: the two values of a bit differ by 2 scale u_i.
-    slope = 2.0 * scale / _positive(temperature)
+    # The two values +-scale of a bit change c u by 2 scale u_i.
+    slope = 2.0 * scale / _checked_temperature(temperature)
     return _binary(dim, scale, unit_vector, slope, commitment, entropy_weight, diversity, _group(dim, group))
 
 
@@ -93,12 +92,7 @@ def _binary(
     group: int,
 ) -> Quantizer:
     for name, value in (("commitment", commitment), ("entropy_weight", entropy_weight), ("diversity", diversity)):
-        check_number(name, value)
-    if min(commitment, entropy_weight, diversity) < 0.0:
-        raise ValueError(
-            f"commitment, entropy_weight and diversity must be at least 0, got {commitment}, {entropy_weight} and "
-            f"{diversity}"
-        )
+        check_number(name, value, 0.0)
     bits = np.left_shift(1, np.arange(dim)).astype(np.int32)
 
     def quantize(params: Params, z: jax.Array) -> Quantized:
@@ -117,8 +111,8 @@ def _binary(
     def batch_loss(params: Params, zs: jax.Array) -> jax.Array:
         if not entropy_weight:
             return jnp.zeros(())
-        of_one, of_mean = batch_bit_entropies(slope * project(zs.astype(jnp.float32)), group)
-        return entropy_weight * (of_one - diversity * of_mean)
+        mean_entropy, entropy_of_mean = batch_bit_entropies(slope * project(zs.astype(jnp.float32)), group)
+        return entropy_weight * (mean_entropy - diversity * entropy_of_mean)
 
     return Quantizer(lambda key: {}, quantize, lookup, dim, (2**dim,), batch_loss)
 
@@ -132,6 +126,6 @@ def _group(dim: int, group: int | None) -> int:
     return group
 
 
-def _positive(temperature: float) -> float:
+def _checked_temperature(temperature: float) -> float:
     check_number("temperature", temperature, 0.0, above=True)
     return temperature

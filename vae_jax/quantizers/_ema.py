@@ -1,4 +1,4 @@
-"""Vector quantization with a codebook of moving averages, and the revival of codes that nothing uses."""
+"""Vector quantization with a codebook of moving averages, and the revival of unused codes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from vae_jax.distributions._checks import check_number
 from vae_jax.params import Params
 from vae_jax.quantizers._gradients import Estimator, straight_through
 from vae_jax.quantizers._k_means import k_means
-from vae_jax.quantizers._nearest import commitment_loss, look_up_first, quantize_nearest
+from vae_jax.quantizers._nearest import codebook_lookup, commitment_loss, quantize_nearest
 from vae_jax.quantizers._quantizer import Quantizer, check_sizes
 from vae_jax.quantizers._vector import check_commitment, initial_codes
 
@@ -28,20 +28,20 @@ def ema_vector_quantizer(
 ) -> Quantizer:
     """value = e_k, k the nearest code to z; loss = commitment |z - sg(e_k)|^2; e_k the moving average of its vectors.
 
-    The codebook is a buffer: no gradient reaches it. A batch is quantized with the codebook from before its update.
+    The codebook is a buffer: it has no gradient. A batch is quantized with the codebook from before its update.
 
     Args:
       num_codes: K.
       dim: D.
       commitment: beta of the paper.
       decay: gamma, in [0, 1).
-      epsilon: of the smoothing of the counts, at least 0.
-      revival: a code whose moving count is below this share of the average code's is moved to a vector of the batch
-        (`batch_revive`). 0 never moves one; 0.05 to 0.5 are usual.
-      gradient: `straight_through`, or `rotation_trick`.
+      epsilon: smoothing of the counts, at least 0.
+      revival: threshold in [0, 1) for `batch_revive`: a code is moved to a vector of the batch if its moving count is
+        below this fraction of the average count. 0 turns revival off; 0.05 to 0.5 are usual.
+      gradient: `straight_through` or `rotation_trick`.
 
     Raises:
-      ValueError: where an argument is out of its range.
+      ValueError: if an argument is out of its range.
 
     Source: van den Oord et al. 2017 (arXiv:1711.00937), appendix A.1; revival as in Dhariwal et al. 2020
     (arXiv:2005.00341), section 3.1.
@@ -53,8 +53,8 @@ def ema_vector_quantizer(
         check_number(name, value)
     if not 0.0 <= decay < 1.0:
         raise ValueError(f"decay must be in [0, 1), got {decay}")
-    if epsilon < 0.0 or not 0.0 <= revival < 1.0:
-        raise ValueError(f"epsilon must be at least 0 and revival in [0, 1), got {epsilon} and {revival}")
+    if not 0.0 <= revival < 1.0:
+        raise ValueError(f"revival must be in [0, 1), got {revival}")
     loss = commitment_loss(commitment)
     codes_of = lambda params: params["buffers"]["codebook"]
 
@@ -68,7 +68,7 @@ def ema_vector_quantizer(
     return Quantizer(
         init=init,
         quantize=lambda params, z: quantize_nearest(z, codes_of(params), loss, gradient),
-        lookup=look_up_first(codes_of),
+        lookup=codebook_lookup(codes_of),
         dim=dim,
         num_codes=(num_codes,),
         batch_update=batch_update,
@@ -77,7 +77,7 @@ def ema_vector_quantizer(
 
 
 def fresh_codebook(codes: jax.Array) -> Codebook:
-    """Codes `[K, D]` as a moving average begins with them: counts of 1, sums of the codes themselves."""
+    """Initial state of the moving averages for codes `[K, D]`: counts of 1, and sums equal to the codes."""
     return {"codebook": codes, "counts": jnp.ones(codes.shape[0]), "sums": codes}
 
 
@@ -85,15 +85,15 @@ def batch_ema(codebook: Codebook, zs: jax.Array, indices: jax.Array, decay: floa
     """counts' = g counts + (1 - g) n, sums' = g sums + (1 - g) m, e = sums' / smoothed counts', for the codes in use.
 
     n_k is the number of vectors with code k, m_k their sum, and the smoothed counts are
-    (counts + epsilon) / (sum(counts) + K epsilon) * sum(counts). A code with n_k = 0 stays where it is, exactly: by the
-    formula its count would sink below epsilon in some thousand batches, and the code to 0 after it.
+    (counts + epsilon) / (sum(counts) + K epsilon) * sum(counts). A code with n_k = 0 is left unchanged: by the formula
+    its count would fall below epsilon after some thousand batches, and the code would go to 0.
 
     Args:
-      codebook: from before the batch.
-      zs: `[N, D]`, the vectors, of whatever type; sums are in float32.
-      indices: int32 `[N]`, the code of each.
+      codebook: the codebook before the batch.
+      zs: `[N, D]`, the vectors, of any floating-point type; sums are in float32.
+      indices: int32 `[N]`, the index of each vector's code.
       decay: g.
-      epsilon: of the smoothing.
+      epsilon: smoothing of the counts.
 
     Source: van den Oord et al. 2017 (arXiv:1711.00937), appendix A.1.
     """
@@ -107,7 +107,7 @@ def batch_ema(codebook: Codebook, zs: jax.Array, indices: jax.Array, decay: floa
     all_counts = jnp.sum(counts)
     smoothed = (counts + epsilon) / (all_counts + num_codes * epsilon) * all_counts
     used = (n > 0)[:, None]
-    # A divisor of 0 belongs to a code that is not in use.
+    # Unused codes may have a smoothed count of 0.
     codes = jnp.where(used, sums / jnp.where(used, smoothed[:, None], 1.0), codebook["codebook"])
     return {"codebook": codes, "counts": counts, "sums": sums}
 
@@ -115,13 +115,13 @@ def batch_ema(codebook: Codebook, zs: jax.Array, indices: jax.Array, decay: floa
 def batch_revive(codebook: Codebook, key: jax.Array, zs: jax.Array, threshold: float) -> Codebook:
     """Moves every code with a count below threshold times the average to one of the N vectors, drawn at random.
 
-    The average is N / K, what each of K codes has of N vectors where all have the same, or the mean of the counts as
-    long as they have not grown to that: they begin at 1, and codes that a batch uses are not dead. A code that is moved
-    begins anew with all its state: the count N / K, and sums to match. Shapes are fixed.
+    The average is N / K, the count of each of K codes if all are used equally, or the mean of the counts if that is
+    smaller: counts begin at 1, and codes in use must not be moved before the counts have grown. A moved code gets the
+    count N / K and the matching sums.
 
     Args:
-      codebook: after its update.
-      key: of the draw.
+      codebook: the codebook after its update.
+      key: PRNG key, consumed.
       zs: `[N, D]`.
       threshold: in [0, 1).
 

@@ -1,4 +1,4 @@
-"""Factorized codes: the vector is projected to few dimensions, quantized there, and projected back."""
+"""Factorized codes: a vector is projected to few dimensions, quantized there, and projected back."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ from vae_jax.quantizers._quantizer import Quantized, Quantizer, check_dim
 
 
 def factorized_quantizer(quantizer: Quantizer, dim: int) -> Quantizer:
-    """value = B q(A z), with A `[d, D]` and B `[D, d]` trained: codes of d numbers for vectors of D.
+    """value = B q(A z), with A `[d, D]` and B `[D, d]` trained: codes of length d for vectors of length D.
 
-    In few dimensions vectors are near their codes, and more of the codes are used. With `cosine_vector_quantizer` it is
-    ViT-VQGAN's; it also gives `finite_scalar_quantizer` and the binary ones vectors of any length.
+    In few dimensions vectors are close to their codes, and more of the codes are used. With `cosine_vector_quantizer`
+    this is the quantizer of ViT-VQGAN. It also allows vectors of any length with `finite_scalar_quantizer` and the
+    binary quantizers.
 
     Args:
-      quantizer: of the projected vector; its dim is d.
+      quantizer: quantizer of the projected vector; its dim is d.
       dim: D.
 
     Raises:
-      ValueError: where dim is below 1.
+      ValueError: if dim is below 1.
 
     Source: Yu et al. 2022 (arXiv:2110.04627), section 3.2, "factorized codes".
     """
@@ -30,8 +31,8 @@ def factorized_quantizer(quantizer: Quantizer, dim: int) -> Quantizer:
     project = jax.nn.initializers.lecun_normal()
 
     def init(key: jax.Array) -> Params:
-        own_key, down_key, up_key = jax.random.split(key, 3)
-        trained, buffers = split_buffers(quantizer.init(own_key))
+        codes_key, down_key, up_key = jax.random.split(key, 3)
+        trained, buffers = split_buffers(quantizer.init(codes_key))
         down, up = project(down_key, (dim, quantizer.dim)), project(up_key, (quantizer.dim, dim))
         return join_buffers({"down": down, "up": up, "codes": trained}, buffers)
 
@@ -39,29 +40,29 @@ def factorized_quantizer(quantizer: Quantizer, dim: int) -> Quantizer:
         return _product(z.astype(jnp.float32), params["down"])
 
     def quantize(params: Params, z: jax.Array) -> Quantized:
-        codes = quantizer.quantize(_own(params), down(params, z))
+        codes = quantizer.quantize(_inner_params(params), down(params, z))
         return codes._replace(value=_up(params, codes.value))
 
     def batch_update(params: Params, key: jax.Array, zs: jax.Array, indices: jax.Array) -> Any:
-        return quantizer.batch_update(_own(params), key, down(params, zs), indices)
+        return quantizer.batch_update(_inner_params(params), key, down(params, zs), indices)
 
     def fit(params: Params, key: jax.Array, zs: jax.Array) -> Params:
-        trained, buffers = split_buffers(quantizer.fit(_own(params), key, down(params, zs)))
+        trained, buffers = split_buffers(quantizer.fit(_inner_params(params), key, down(params, zs)))
         return join_buffers({**split_buffers(params)[0], "codes": trained}, buffers)
 
     return Quantizer(
         init=init,
         quantize=quantize,
-        lookup=lambda params, indices: _up(params, quantizer.lookup(_own(params), indices)),
+        lookup=lambda params, indices: _up(params, quantizer.lookup(_inner_params(params), indices)),
         dim=dim,
         num_codes=quantizer.num_codes,
-        batch_loss=lambda params, zs: quantizer.batch_loss(_own(params), down(params, zs)),
+        batch_loss=lambda params, zs: quantizer.batch_loss(_inner_params(params), down(params, zs)),
         batch_update=batch_update,
         fit=fit,
     )
 
 
-def _own(params: Params) -> Params:
+def _inner_params(params: Params) -> Params:
     return join_buffers(params["codes"], split_buffers(params)[1])
 
 
@@ -70,9 +71,9 @@ def _product(a: jax.Array, b: jax.Array) -> jax.Array:
 
 
 def _up(params: Params, code: jax.Array) -> jax.Array:
-    # Products first, then sums in one order, whatever is mapped or fused around it. A matrix product of one vector and
-    # of a batch of them, or a product joined to a sum without rounding, would make the value of a vector and that of
-    # its indices differ in their last bits.
+    # Products first, then sums in a fixed order, however the function is mapped or fused. Otherwise the value of a
+    # vector and the value of its indices would differ in the last bits: matrix products of one vector and of a batch
+    # round differently, as do a fused and a separate multiplication and addition.
     terms = jax.lax.optimization_barrier(code[:, None] * params["up"])
     total = terms[0]
     for term in terms[1:]:

@@ -1,4 +1,4 @@
-"""How a gradient passes a code: from the value that the decoder sees to the vector that the encoder gave."""
+"""Gradient estimators of quantization: from the code that the decoder receives to the vector from the encoder."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ Estimator = Callable[[jax.Array, jax.Array], jax.Array]  # (z [D], code [D]) -> 
 
 @jax.custom_jvp
 def straight_through(z: jax.Array, code: jax.Array) -> jax.Array:
-    """The code, exactly, with the gradient of the identity in z and none in the code.
+    """Returns the code exactly, with the gradient of the identity in z and none in the code.
 
-    Written `z + stop_gradient(code - z)` the value would be rounded, and decoding the indices would not give it again.
+    The form `z + stop_gradient(code - z)` would be rounded, and would differ from the value decoded from the indices.
 
     Source: Bengio et al. 2013 (arXiv:1308.3432); van den Oord et al. 2017 (arXiv:1711.00937), section 3.2.
     """
@@ -23,18 +23,18 @@ def straight_through(z: jax.Array, code: jax.Array) -> jax.Array:
 
 straight_through.defjvps(lambda tangent, value, z, code: tangent, None)
 
-# A code that is longer than its vector by more would multiply the gradient by as much.
+# Largest factor by which the rotation trick scales a gradient.
 MAX_GAIN = 10.0
 _SMALL = 1e-6
 
 
 @jax.custom_jvp
 def rotation_trick(z: jax.Array, code: jax.Array) -> jax.Array:
-    """The code, exactly, with the gradient of the rotation (and scaling) that takes z to it.
+    """Returns the code exactly, with the gradient of the rotation and scaling that map z to the code.
 
-    d value / d z = g R, R = I - 2 r r^T + 2 c e^T for the unit vectors e of z and c of the code, r that of e + c, and
-    the gain g = |code| / |z|, at most 10. Where z or the code is near 0, or they are opposite, no rotation is defined
-    and the gradient is that of `straight_through`.
+    d value / d z = g R with R = I - 2 r r^T + 2 c e^T, where e, c and r are the unit vectors along z, the code and
+    e + c, and the gain g = |code| / |z| is at most 10. If z or the code is near 0, or they are opposite, no rotation is
+    defined and the gradient is that of `straight_through`.
 
     Source: Fifty et al. 2024 (arXiv:2410.06424), section 4 and appendix; the bound on the gain is ours.
     """
@@ -50,7 +50,7 @@ def _rotate(tangent: jax.Array, value: jax.Array, z: jax.Array, code: jax.Array)
     r = middle / jnp.maximum(middle_norm, _SMALL)
     gain = jnp.minimum(code_norm / jnp.maximum(z_norm, _SMALL), MAX_GAIN)
     rotated = tangent - 2.0 * r * jnp.vdot(r, tangent) + 2.0 * c * jnp.vdot(e, tangent)
-    # Coefficients, not two gradients chosen from: jvp rules must be linear in the tangent, and where keeps them so.
+    # A jvp rule must be linear in the tangent, and where keeps it linear.
     return jnp.where(defined, gain * rotated, tangent)
 
 

@@ -1,4 +1,4 @@
-"""The code nearest to a vector, and the losses that draw the two together."""
+"""Nearest code of a vector, and the codebook and commitment losses."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from vae_jax.quantizers._quantizer import Quantized
 
 
 def nearest_code(z: jax.Array, codebook: jax.Array) -> jax.Array:
-    """argmin over k of |z - codebook[k]|^2: the lowest such k, int32.
+    """argmin over k of |z - codebook[k]|^2, an int32; the lowest k in a tie.
 
-    |z|^2 is the same for all codes and is left out; the rest is taken from the codebook's mean, so that codes far from
-    the origin, and close to one another, keep the digits that tell them apart. In float32, as a matrix product: two
-    distances that differ by less than about 1e-7 times the codebook's spread, squared, may be taken for one another.
+    |z|^2 is equal for all codes and left out. The codebook's mean is subtracted first, so that codes far from the
+    origin and close to each other keep the digits in which they differ. The distances are computed in float32 as a
+    matrix product: an error of about 1e-7 times the squared spread of the codebook may change the order of two codes.
 
     Args:
       z: `[D]`.
@@ -28,15 +28,15 @@ def nearest_code(z: jax.Array, codebook: jax.Array) -> jax.Array:
     z, codebook = z.astype(jnp.float32), codebook.astype(jnp.float32)
     center = jnp.mean(codebook, axis=0)
     z, codes = z - center, codebook - center[None]
-    # Accelerators round the factors of a product to fewer bits unless they are asked.
+    # By default, accelerators round the factors of a matrix product to fewer bits than float32 has.
     along = jnp.matmul(codes, z, precision=jax.lax.Precision.HIGHEST)
     return jnp.argmin(0.5 * jnp.sum(jnp.square(codes), axis=1) - along).astype(jnp.int32)
 
 
 def look_up(codebook: jax.Array, index: jax.Array) -> jax.Array:
-    """`codebook[index]`; NaN where the index is outside, never another code: checks of a picture would not see it."""
-    # The codes as an array of its own: what they are computed from (unit vectors, a map) would be joined to the gather
-    # in one program and not in the next, and differ in its last bits.
+    """`codebook[index]`, or NaN if the index is out of range, where clamping to another code would hide the error."""
+    # The barrier keeps XLA from fusing the computation of the codes (unit vectors, a linear map) with the gather in
+    # some programs and not in others, which would change the last bits.
     codebook = jax.lax.optimization_barrier(codebook)
     return codebook.at[jnp.where(index < 0, codebook.shape[0], index)].get(mode="fill", fill_value=jnp.nan)
 
@@ -45,12 +45,12 @@ Loss = Callable[[jax.Array, jax.Array], jax.Array]  # (z [D], code [D]) -> a sca
 
 
 def commitment_loss(weight: float) -> Loss:
-    """weight |z - sg(code)|^2: it moves the encoder alone, sg being `stop_gradient`."""
+    """weight |z - sg(code)|^2, with sg = `stop_gradient`: its gradient moves the encoder only."""
     return lambda z, code: weight * jnp.sum(jnp.square(z - jax.lax.stop_gradient(code)))
 
 
 def codebook_and_commitment_loss(weight: float) -> Loss:
-    """|sg(z) - code|^2 + weight |z - sg(code)|^2: the first moves the code alone, the second the encoder alone."""
+    """|sg(z) - code|^2 + weight |z - sg(code)|^2: the first term moves the code only, the second the encoder only."""
     commitment = commitment_loss(weight)
     return lambda z, code: jnp.sum(jnp.square(jax.lax.stop_gradient(z) - code)) + commitment(z, code)
 
@@ -62,14 +62,14 @@ def quantize_nearest(
     gradient: Estimator,
     project: Callable[[jax.Array], jax.Array] = lambda z: z,
 ) -> Quantized:
-    """z (projected, in float32) at its nearest code.
+    """Quantizes z, projected and in float32, to the nearest code.
 
     Args:
       z: `[D]`.
-      codebook: `[K, D]`, its codes projected already.
-      loss: between z and its code.
-      gradient: from the value to z.
-      project: where codes lie, for example on the unit sphere.
+      codebook: `[K, D]`, with codes that are projected already.
+      loss: loss of z and its code.
+      gradient: gradient estimator from the value to z.
+      project: projection of z, for example to the unit sphere.
     """
     chex.assert_shape(z, codebook.shape[1:])
     z = project(z.astype(jnp.float32))
@@ -78,8 +78,8 @@ def quantize_nearest(
     return Quantized(gradient(z, jax.lax.stop_gradient(code)), index[None], loss(z, code))
 
 
-def look_up_first(codes_of: Callable[[Params], jax.Array]) -> Callable[[Params, jax.Array], jax.Array]:
-    """The `lookup` of a quantizer whose one index is of the rows of `codes_of(params)`."""
+def codebook_lookup(codes_of: Callable[[Params], jax.Array]) -> Callable[[Params, jax.Array], jax.Array]:
+    """Makes the `lookup` of a quantizer with a single index, into the rows of `codes_of(params)`."""
 
     def lookup(params: Params, indices: jax.Array) -> jax.Array:
         chex.assert_shape(indices, (1,))
@@ -91,5 +91,5 @@ def look_up_first(codes_of: Callable[[Params], jax.Array]) -> Callable[[Params, 
 def unit_vector(z: jax.Array) -> jax.Array:
     """z / |z| along the last axis; 0 at 0, with a finite gradient."""
     square = jnp.sum(jnp.square(z), axis=-1, keepdims=True)
-    # A root and a quotient, both rounded correctly: an approximate inverse root is not the same in every program.
+    # A root and a quotient are rounded correctly; an approximate inverse root may differ between programs.
     return z / jnp.sqrt(jnp.maximum(square, 1e-12))

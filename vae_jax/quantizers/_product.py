@@ -1,4 +1,4 @@
-"""Product quantization: parts of a vector, each with a codebook of its own."""
+"""Product quantization: each part of a vector has its own codebook."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from vae_jax.quantizers._quantizer import Quantized, Quantizer, check_dim
 
 
 def product_quantizer(quantizer: Quantizer, num_heads: int) -> Quantizer:
-    """value = the heads' values one after another, z cut into as many parts; loss = the sum of the heads'.
+    """value = concatenation of the heads' values, one head per part of z; loss = sum of the heads' losses.
 
-    K^heads values from heads codebooks of K. Of a `residual_quantizer` it is grouped-residual quantization.
+    H codebooks of K codes give K^H values. With a `residual_quantizer`, this is grouped-residual quantization.
 
     Args:
-      quantizer: of each head, with parameters of its own; its dim is the length of a part.
+      quantizer: quantizer of each head, with separate parameters; its dim is the length of a part.
       num_heads: H; D and P are H times those of a head.
 
     Raises:
-      ValueError: where num_heads is below 1.
+      ValueError: if num_heads is below 1.
 
     Source: Jegou et al. 2011 [jegou2011product], section II.B; multi-head codes as in Mama et al. 2021
     (arXiv:2106.04283).
@@ -39,30 +39,30 @@ def product_quantizer(quantizer: Quantizer, num_heads: int) -> Quantizer:
     def lookup(params: Params, indices: jax.Array) -> jax.Array:
         return jax.vmap(quantizer.lookup)(_heads(params), jnp.stack(jnp.split(indices, num_heads))).ravel()
 
-    def cut(rows: jax.Array) -> jax.Array:
-        """`[N, H * n]` -> `[H, N, n]`."""
+    def split(rows: jax.Array) -> jax.Array:
+        """Splits rows into heads: `[N, H * n]` -> `[H, N, n]`."""
         return jnp.stack(jnp.split(rows, num_heads, axis=1))
 
     def batch_loss(params: Params, zs: jax.Array) -> jax.Array:
-        return jnp.sum(jax.vmap(quantizer.batch_loss)(_heads(params), cut(zs)))
+        return jnp.sum(jax.vmap(quantizer.batch_loss)(_heads(params), split(zs)))
 
     def batch_update(params: Params, key: jax.Array, zs: jax.Array, indices: jax.Array) -> Any:
         keys = jax.random.split(key, num_heads)
-        buffers = jax.vmap(quantizer.batch_update)(_heads(params), keys, cut(zs), cut(indices))
+        buffers = jax.vmap(quantizer.batch_update)(_heads(params), keys, split(zs), split(indices))
         return None if buffers is None else {"heads": buffers}
 
     def fit(params: Params, key: jax.Array, zs: jax.Array) -> Params:
-        return _nested(jax.vmap(quantizer.fit)(_heads(params), jax.random.split(key, num_heads), cut(zs)))
+        return _nested(jax.vmap(quantizer.fit)(_heads(params), jax.random.split(key, num_heads), split(zs)))
 
     dim, num_codes = quantizer.dim * num_heads, quantizer.num_codes * num_heads
     return Quantizer(init, quantize, lookup, dim, num_codes, batch_loss, batch_update, fit)
 
 
 def head_dim(dim: int, num_heads: int) -> int:
-    """dim / num_heads, the length of a head's part.
+    """dim / num_heads, the length of the part of a head.
 
     Raises:
-      ValueError: where num_heads does not divide dim.
+      ValueError: if num_heads does not divide dim.
     """
     check_dim(dim)
     if num_heads < 1 or dim % num_heads:

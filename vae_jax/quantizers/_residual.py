@@ -1,4 +1,4 @@
-"""Residual quantization: each stage quantizes what the stages before it have left over."""
+"""Residual quantization: each stage quantizes the residual of the previous stages."""
 
 from __future__ import annotations
 
@@ -15,65 +15,66 @@ from vae_jax.quantizers._quantizer import Quantized, Quantizer
 
 
 def residual_quantizer(quantizer: Quantizer, num_stages: int, gradient: Estimator = straight_through) -> Quantizer:
-    """value = sum of the stages' codes, r_1 = z, r_(s + 1) = r_s - sg(code of r_s); loss = the sum of the stages'.
+    """value = sum of the stages' codes, r_1 = z, r_(s + 1) = r_s - sg(code of r_s); loss = sum of the stages' losses.
 
-    The gradient passes the sum once, by one estimator: through each stage's own it would come as often as there are
-    stages. `product_quantizer(residual_quantizer(...), heads)` is grouped-residual quantization.
+    One gradient estimator maps the gradient of the sum to z: estimators of the stages would multiply it by the number
+    of stages. `product_quantizer(residual_quantizer(...), heads)` is grouped-residual quantization.
 
     Args:
-      quantizer: of each stage, with parameters of its own; one whose codes learn by its loss or by moving averages.
+      quantizer: quantizer of each stage, with separate parameters; its codes must learn by its loss or by moving
+        averages.
       num_stages: S; P is S times that of a stage.
-      gradient: from the sum to z.
+      gradient: gradient estimator from the sum to z.
 
     Raises:
-      ValueError: where num_stages is below 1.
+      ValueError: if num_stages is below 1.
 
     Source: Zeghidour et al. 2021 (arXiv:2107.03312), section III.C; Yang et al. 2023 (arXiv:2305.02765), for groups.
     """
     check_count("num_stages", num_stages, most=1024)
-    parts = len(quantizer.num_codes)
+    indices_per_stage = len(quantizer.num_codes)
 
     def init(key: jax.Array) -> Params:
-        return _together([quantizer.init(k) for k in jax.random.split(key, num_stages)])
+        return _join_stages([quantizer.init(k) for k in jax.random.split(key, num_stages)])
 
     def quantize(params: Params, z: jax.Array) -> Quantized:
-        left, total, indices, loss = z.astype(jnp.float32), jnp.zeros(quantizer.dim), [], jnp.zeros(())
+        residual, total, indices, loss = z.astype(jnp.float32), jnp.zeros(quantizer.dim), [], jnp.zeros(())
         for stage in _stages(params):
-            one = quantizer.quantize(stage, left)
-            code = jax.lax.stop_gradient(one.value)
-            left, total, loss = left - code, total + code, loss + one.loss
-            indices.append(one.indices)
+            quantized = quantizer.quantize(stage, residual)
+            code = jax.lax.stop_gradient(quantized.value)
+            residual, total, loss = residual - code, total + code, loss + quantized.loss
+            indices.append(quantized.indices)
         return Quantized(gradient(z.astype(jnp.float32), total), jnp.concatenate(indices), loss)
 
     def lookup(params: Params, indices: jax.Array) -> jax.Array:
         total = jnp.zeros(quantizer.dim)
-        for stage, own in zip(_stages(params), jnp.split(indices, num_stages), strict=True):
-            total = total + quantizer.lookup(stage, own)
+        for stage, stage_indices in zip(_stages(params), jnp.split(indices, num_stages), strict=True):
+            total = total + quantizer.lookup(stage, stage_indices)
         return total
 
     def batch_loss(params: Params, zs: jax.Array) -> jax.Array:
-        losses, left = jnp.zeros(()), zs.astype(jnp.float32)
+        losses, residuals = jnp.zeros(()), zs.astype(jnp.float32)
         for stage in _stages(params):
-            losses = losses + quantizer.batch_loss(stage, left)
-            left = left - jax.lax.stop_gradient(_values(quantizer, stage, left))
+            losses = losses + quantizer.batch_loss(stage, residuals)
+            residuals = residuals - jax.lax.stop_gradient(_values(quantizer, stage, residuals))
         return losses
 
     def batch_update(params: Params, key: jax.Array, zs: jax.Array, indices: jax.Array) -> Any:
-        buffers, left = {}, zs.astype(jnp.float32)
+        buffers, residuals = {}, zs.astype(jnp.float32)
         for i, (stage, stage_key) in enumerate(zip(_stages(params), jax.random.split(key, num_stages), strict=True)):
-            own = indices[:, i * parts : (i + 1) * parts]
-            updated = quantizer.batch_update(stage, stage_key, left, own)
+            stage_indices = indices[:, i * indices_per_stage : (i + 1) * indices_per_stage]
+            updated = quantizer.batch_update(stage, stage_key, residuals, stage_indices)
             if updated is not None:
                 buffers[_name(i)] = updated
-            left = left - jax.vmap(quantizer.lookup, (None, 0))(stage, own)
+            residuals = residuals - jax.vmap(quantizer.lookup, (None, 0))(stage, stage_indices)
         return buffers or None
 
     def fit(params: Params, key: jax.Array, zs: jax.Array) -> Params:
-        fitted, left = [], zs.astype(jnp.float32)
+        fitted, residuals = [], zs.astype(jnp.float32)
         for stage, stage_key in zip(_stages(params), jax.random.split(key, num_stages), strict=True):
-            fitted.append(quantizer.fit(stage, stage_key, left))
-            left = left - _values(quantizer, fitted[-1], left)
-        return _together(fitted)
+            fitted.append(quantizer.fit(stage, stage_key, residuals))
+            residuals = residuals - _values(quantizer, fitted[-1], residuals)
+        return _join_stages(fitted)
 
     return Quantizer(
         init, quantize, lookup, quantizer.dim, quantizer.num_codes * num_stages, batch_loss, batch_update, fit
@@ -88,11 +89,11 @@ def _name(stage: int) -> str:
     return f"stage_{stage}"
 
 
-def _together(stages: list[Params]) -> Params:
-    """One dict of all stages, their buffers under one key "buffers"."""
+def _join_stages(stages: list[Params]) -> Params:
+    """Joins the parameters of all stages in one dict, with all buffers under one key "buffers"."""
     split = [split_buffers(stage) for stage in stages]
-    trained = {_name(i): own for i, (own, _) in enumerate(split)}
-    buffers = {_name(i): own for i, (_, own) in enumerate(split) if own is not None}
+    trained = {_name(i): stage_params for i, (stage_params, _) in enumerate(split)}
+    buffers = {_name(i): stage_buffers for i, (_, stage_buffers) in enumerate(split) if stage_buffers is not None}
     return join_buffers(trained, buffers or None)
 
 

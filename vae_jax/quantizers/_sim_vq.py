@@ -1,4 +1,4 @@
-"""Vector quantization with a codebook that moves as a whole: fixed vectors under one trained linear map."""
+"""Vector quantization with a codebook of fixed vectors under a trained linear map."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from vae_jax.params import Params
 from vae_jax.quantizers._gradients import Estimator, straight_through
-from vae_jax.quantizers._nearest import codebook_and_commitment_loss, look_up_first, quantize_nearest
+from vae_jax.quantizers._nearest import codebook_and_commitment_loss, codebook_lookup, quantize_nearest
 from vae_jax.quantizers._quantizer import Quantizer, check_sizes
 from vae_jax.quantizers._vector import check_commitment
 
@@ -15,12 +15,12 @@ from vae_jax.quantizers._vector import check_commitment
 def sim_vector_quantizer(
     num_codes: int, dim: int, commitment: float = 0.25, gradient: Estimator = straight_through
 ) -> Quantizer:
-    """`vector_quantizer` with the codes C W: C `[K, D]` drawn once and kept, W `[D, D]` trained, from the identity.
+    """`vector_quantizer` with the codes C W: C `[K, D]` random and fixed, W `[D, D]` trained, initially the identity.
 
-    Every code that is used moves all the others, so that none is left behind.
+    The gradient of every code in use moves all the codes, so that unused codes do not stay behind.
 
-    Source: Zhu et al. 2024 (arXiv:2411.02038), section 4. C is drawn as in the authors' published code,
-    N(0, 1 / D).
+    Source: Zhu et al. 2024 (arXiv:2411.02038), section 4. The initialization of C, N(0, 1 / D), is that of the authors'
+    published code.
     """
     check_sizes(num_codes, dim)
     check_commitment(commitment)
@@ -37,7 +37,7 @@ def sim_vector_quantizer(
     return Quantizer(
         init=init,
         quantize=lambda params, z: quantize_nearest(z, codes_of(params), loss, gradient),
-        lookup=look_up_first(codes_of),
+        lookup=codebook_lookup(codes_of),
         dim=dim,
         num_codes=(num_codes,),
     )

@@ -1,4 +1,4 @@
-"""How many codes are in use, from counts over an epoch or a test set: a batch alone cannot use more than it holds."""
+"""Codebook usage from counts over an epoch or a test set: one batch may hold fewer vectors than there are codes."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ import jax.numpy as jnp
 
 
 def code_counts(indices: jax.Array, num_codes: int) -> jax.Array:
-    """`[num_codes]` int32: how often each code occurs in `indices`, of any shape; add them up over batches."""
+    """Number of occurrences of each code in `indices` of any shape: int32 `[num_codes]`; sum them over batches."""
     return jnp.zeros(num_codes, jnp.int32).at[jnp.ravel(indices)].add(1)
 
 
 def code_entropy(counts: jax.Array) -> jax.Array:
-    """-sum p log p for p = counts / sum(counts), in nats: what a code costs under the unigram; log K at most."""
+    """-sum p log p for p = counts / sum(counts), in nats: the cost of a code under the unigram model; at most log K."""
     chex.assert_rank(counts, 1)
     p = counts / jnp.maximum(jnp.sum(counts), 1)
     return -jnp.sum(jax.scipy.special.xlogy(p, p))
 
 
 def perplexity(counts: jax.Array) -> jax.Array:
-    """exp(`code_entropy`): as many codes, equally used, would have this entropy."""
+    """exp(`code_entropy`): the number of equally used codes with this entropy."""
     return jnp.exp(code_entropy(counts))
 
 
 def code_usage(counts: jax.Array) -> jax.Array:
-    """The share of the codes that occur at all."""
+    """Fraction of the codes that occur at least once."""
     chex.assert_rank(counts, 1)
     return jnp.mean(counts > 0)

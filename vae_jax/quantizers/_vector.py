@@ -1,4 +1,4 @@
-"""Vector quantization with a codebook that is trained by gradient: the VQ-VAE's."""
+"""Vector quantization with a codebook trained by gradient, as in the VQ-VAE."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from vae_jax.quantizers._gradients import Estimator, straight_through
 from vae_jax.quantizers._k_means import k_means
 from vae_jax.quantizers._nearest import (
     codebook_and_commitment_loss,
-    look_up_first,
+    codebook_lookup,
     quantize_nearest,
     unit_vector,
 )
@@ -22,16 +22,16 @@ def vector_quantizer(
 ) -> Quantizer:
     """value = e_k, k the nearest code to z; loss = |sg(z) - e_k|^2 + commitment |z - sg(e_k)|^2.
 
-    The weight is on the second term, which moves the *encoder*; the first moves the codebook, at weight 1.
+    The weight applies to the second term, which moves the *encoder*; the first moves the codebook, with weight 1.
 
     Args:
       num_codes: K.
       dim: D.
       commitment: beta of the paper.
-      gradient: `straight_through`, or `rotation_trick`.
+      gradient: `straight_through` or `rotation_trick`.
 
     Raises:
-      ValueError: where num_codes or dim is below 1, or commitment negative.
+      ValueError: if num_codes or dim is below 1, or commitment is negative.
 
     Source: van den Oord et al. 2017 (arXiv:1711.00937), eq. 1 to 3.
     """
@@ -42,7 +42,7 @@ def vector_quantizer(
     return Quantizer(
         init=lambda key: {"codebook": initial_codes(key, num_codes, dim)},
         quantize=lambda params, z: quantize_nearest(z, codes_of(params), loss, gradient),
-        lookup=look_up_first(codes_of),
+        lookup=codebook_lookup(codes_of),
         dim=dim,
         num_codes=(num_codes,),
         fit=lambda params, key, zs: {"codebook": k_means(key, zs, num_codes).centers},
@@ -52,9 +52,9 @@ def vector_quantizer(
 def cosine_vector_quantizer(
     num_codes: int, dim: int, commitment: float = 0.25, gradient: Estimator = straight_through
 ) -> Quantizer:
-    """`vector_quantizer` on the unit sphere: vectors and codes are divided by their length before they meet.
+    """`vector_quantizer` on the unit sphere: vectors and codes are divided by their lengths.
 
-    The nearest code is then the one of the largest cosine, and lengths, which a codebook follows slowly, play no part.
+    The nearest code is then the code with the largest cosine. Lengths, which a codebook learns slowly, do not matter.
 
     Source: Yu et al. 2022 (arXiv:2110.04627), section 3.2, "l2-normalized codes".
     """
@@ -65,7 +65,7 @@ def cosine_vector_quantizer(
     return Quantizer(
         init=lambda key: {"codebook": initial_codes(key, num_codes, dim)},
         quantize=lambda params, z: quantize_nearest(z, codes_of(params), loss, gradient, unit_vector),
-        lookup=look_up_first(codes_of),
+        lookup=codebook_lookup(codes_of),
         dim=dim,
         num_codes=(num_codes,),
         fit=lambda params, key, zs: {"codebook": k_means(key, unit_vector(zs), num_codes).centers},
@@ -73,7 +73,7 @@ def cosine_vector_quantizer(
 
 
 def initial_codes(key: jax.Array, num_codes: int, dim: int) -> jax.Array:
-    """`[K, D]`, uniform with variance 1 / D: codes of about unit length, the scale of an encoder's first outputs.
+    """Random codes `[K, D]`, uniform with variance 1 / D: about unit length, like the outputs of an untrained encoder.
 
     Source: the initializer of DeepMind's published VQ-VAE (Sonnet 2, `nets/vqvae.py`).
     """
@@ -82,5 +82,5 @@ def initial_codes(key: jax.Array, num_codes: int, dim: int) -> jax.Array:
 
 
 def check_commitment(commitment: float) -> None:
-    """Raises ValueError where the weight of the commitment loss is negative."""
+    """Raises ValueError if the weight of the commitment loss is negative."""
     check_number("commitment", commitment, 0.0)

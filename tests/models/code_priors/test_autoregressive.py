@@ -127,7 +127,7 @@ def test_the_loss_is_the_negative_log_probability_with_or_without_the_label(name
     assert abs(dropped.mean() - 0.1) < 5 * np.sqrt(0.09 / len(keys))
 
 
-def test_a_network_of_ones_own_is_a_prior():
+def test_a_network_of_the_user_is_a_prior():
     # A table of logits, code t given code t - 1: a Markov chain, whose probability is numpy's product.
     table = np.random.default_rng(0).normal(size=(K + 1, K)).astype(np.float32)
 

@@ -46,7 +46,7 @@ def test_masks_have_the_sizes_of_the_cosine_schedule_and_any_places():
     assert scipy.stats.chisquare(counts).pvalue > 1e-4
 
 
-def test_the_cross_entropy_is_numpys_mean_over_the_masked_places_times_all_places():
+def test_the_cross_entropy_is_the_mean_over_the_masked_places_times_all_places():
     rng = np.random.default_rng(0)
     logits, codes = rng.normal(0, 2, (T, K)).astype(np.float32), rng.integers(0, K, T)
     masked = np.isin(np.arange(T), [1, 4, 5, 11])
