@@ -60,7 +60,7 @@ def test_images_of_files_and_of_the_test_set_are_reconstructed(here, drawn, caps
 
     Image.fromarray(np.repeat(np.repeat(image, 4, 0), 2, 1)).save("large.png")
     assert call("reconstruct", "runs/autoencoder", "large.png") == 2
-    assert "large.png is 16 x 32 pixels, and 8 x 8 are needed: give --resize" in capsys.readouterr().err
+    assert "large.png must be of 8 x 8 pixels, got 16 x 32: give --resize" in capsys.readouterr().err
     assert call("reconstruct", "runs/autoencoder", "large.png", "--resize") == 0
     assert drawn["reconstructions"][0].shape == (1, 8, 8, 1)
 

@@ -232,7 +232,7 @@ def test_what_cannot_be_is_told_in_a_line_and_leaves_nothing(here, capsys, monke
             ["score", "runs/codes", "--nll-samples", 5],
             "--nll-samples 5: z of RUN runs/codes is codes, of which nothing",
         ),
-        (["encode", "runs/vae", "photos"], "DATA photos/2.png is 9 x 8 pixels, and 8 x 8 are needed: give --resize"),
+        (["encode", "runs/vae", "photos"], "DATA photos/2.png must be of 8 x 8 pixels, got 9 x 8: give --resize"),
         (["encode", "runs/vae", "digits"], "DATA digits holds images of 28 x 28 x 1, and 8 x 8 x 1"),
         (["encode", "runs/vae", "gone.png"], "DATA gone.png: expected an image file that can be read"),
         (["encode", "runs/vae", "half"], "half/b.png: cannot be used as an image"),

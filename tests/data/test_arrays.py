@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from vae_jax.data._arrays import as_labels, as_pixels, hold_out_tenth, spread_binary
+from vae_jax.data._arrays import as_labels, as_pixels, expand_binary, hold_out_tenth
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
@@ -46,10 +46,10 @@ def test_labels_are_integers_one_an_image():
         as_labels(np.array([3.0, 5.0]), 2, "y")
 
 
-def test_binary_pixels_are_spread_only_where_both_splits_are_binary():
+def test_binary_pixels_are_expanded_only_if_all_splits_are_binary():
     binary, gray = np.array([0, 1], np.uint8), np.array([0, 2], np.uint8)
-    assert [x.tolist() for x in spread_binary(binary, binary)] == [[0, 255], [0, 255]]
-    assert [x.tolist() for x in spread_binary(binary, gray)] == [[0, 1], [0, 2]]
+    assert [x.tolist() for x in expand_binary(binary, binary)] == [[0, 255], [0, 255]]
+    assert [x.tolist() for x in expand_binary(binary, gray)] == [[0, 1], [0, 2]]
 
 
 def test_a_fixed_tenth_is_held_out_with_its_labels():

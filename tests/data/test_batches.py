@@ -12,12 +12,12 @@ STEPS = 6  # and two images left out of each epoch
 
 
 def numbered(total=TOTAL):
-    """Images that are their own number."""
+    """Images whose pixel is their index."""
     return ArrayImages(np.arange(total, dtype=np.uint8).reshape(total, 1, 1, 1))
 
 
 def numbers(batches, count):
-    """The images' numbers in the next `count` batches, `[count, batch]`."""
+    """Indices of the images in the next `count` batches, `[count, batch]`."""
     return np.stack([batch.ravel() for batch in islice(batches, count)]).astype(int)
 
 
@@ -64,7 +64,7 @@ def test_the_parts_of_all_processes_are_the_batch_of_one_process(count):
 
 
 def orders_of(total, epochs, seed):
-    """The order of each epoch, `[epochs, total]`."""
+    """Order of each epoch, `[epochs, total]`."""
     pixels = np.arange(total, dtype=">u2").view(np.uint8).reshape(total, 1, 2, 1)  # a number in two bytes
     batches = islice(Batches(ArrayImages(pixels), 100, seed), epochs * total // 100)
     return np.concatenate(list(batches)).reshape(-1, 2).view(">u2").reshape(epochs, total).astype(int)
@@ -74,16 +74,16 @@ def test_the_order_is_a_new_one_each_epoch_and_spread_over_the_whole_data_set():
     total, epochs = 1000, 40
     orders = orders_of(total, epochs, seed=0)
     assert len({tuple(order) for order in orders}) == epochs
-    # How often image i comes at place j, for uniform orders: chi-square of (20 - 1)^2 degrees of freedom over a 20 x 20
-    # grid of images and places, each cell expecting 100.
+    # Counts of image i at position j, for uniform orders: chi-square of (20 - 1)^2 degrees of freedom over a 20 x 20
+    # grid of images and positions, with an expected count of 100 per cell.
     cells = np.zeros((20, 20))
     np.add.at(cells, (orders // 50, np.broadcast_to(np.arange(total) // 50, orders.shape)), 1)
     chi_square = np.square(cells - cells.mean()).sum() / cells.mean()
     assert abs(chi_square - 361) < 5 * np.sqrt(2 * 361)
-    # Neighbors in the data set are not neighbors in an order: |i - j| of consecutive images averages (n + 1) / 3.
+    # Consecutive images are not neighbors in the data set: the mean of |i - j| is (n + 1) / 3.
     steps = np.abs(np.diff(orders, axis=1))
     np.testing.assert_allclose(steps.mean(), (total + 1) / 3, rtol=0.02)
-    # Nor is one epoch's order the last one's moved on, nor the next seed's.
+    # The order of an epoch is neither a shift of the previous one, nor an order of the next seed.
     assert abs(np.corrcoef(orders[:-1].ravel(), orders[1:].ravel())[0, 1]) < 5 / np.sqrt(orders[1:].size)
     other = orders_of(total, epochs, seed=1)
     assert {tuple(order) for order in orders}.isdisjoint({tuple(order) for order in other})
@@ -101,7 +101,7 @@ def test_a_restored_position_goes_on_with_the_same_batches(stop, threads):
     resumed.restore(state)
     assert resumed.state() == state
     np.testing.assert_array_equal(numbers(resumed, 3 * STEPS - stop), uninterrupted[stop : 3 * STEPS])
-    # One that has read ahead is put back, too, and a job goes on with another number of processes.
+    # An iterator that has read ahead can be restored, too, and with another number of processes.
     resumed.seek(stop)
     np.testing.assert_array_equal(numbers(resumed, 2), uninterrupted[stop : stop + 2])
     half = make(process_index=1, process_count=2)
@@ -109,7 +109,7 @@ def test_a_restored_position_goes_on_with_the_same_batches(stop, threads):
     np.testing.assert_array_equal(numbers(half, 2), uninterrupted[stop : stop + 2, BATCH_SIZE // 2 :])
 
 
-def test_the_position_does_not_count_what_was_read_ahead():
+def test_the_position_does_not_count_batches_read_ahead():
     batches = make(read_ahead=10)
     for count in range(1, 4):
         next(batches)
@@ -119,7 +119,7 @@ def test_the_position_does_not_count_what_was_read_ahead():
 @pytest.mark.parametrize(("name", "other"), [("num_examples", 51), ("batch_size", 4), ("seed", 9)])
 def test_a_position_in_another_stream_is_refused(name, other):
     batches = make()
-    with pytest.raises(ValueError, match=f"of a stream with {name} {other}, and this one has {name} "):
+    with pytest.raises(ValueError, match=f"stream with {name} .*, got a state with {name} {other}$"):
         batches.restore(batches.state() | {name: other})
     with pytest.raises(ValueError, match="batch must be at least 0, got -1"):
         batches.seek(-1)

@@ -15,7 +15,7 @@ SOURCE = ArrayImages(IMAGES)
 SQUARES = data.load_factor_data("squares")
 KEY = jax.random.key(0)
 
-# (call of one number, the argument that the message names, numbers that cannot be)
+# (function of one number, argument that the message names, invalid numbers)
 CALLS = {
     "Batches.batch_size": (lambda n: data.Batches(SOURCE, n, 0), "batch_size", (NAN, INF, -1, 0, HUGE, 2.5, "8", None)),
     "Batches.seed": (lambda n: data.Batches(SOURCE, 8, n), "seed", (NAN, INF, -1, HUGE, 0.5)),
@@ -44,7 +44,7 @@ CALLS = {
 }  # fmt: skip
 
 
-def test_numbers_that_cannot_be_are_refused_by_the_name_of_the_argument():
+def test_invalid_numbers_are_refused_and_the_message_names_the_argument():
     for name, (call, argument, numbers) in CALLS.items():
         for number in numbers:
             with pytest.raises((ValueError, TypeError), match=argument) as caught:
@@ -79,7 +79,7 @@ def test_a_size_is_two_numbers(tmp_path):
         data.load_images(3)
 
 
-def test_memory_is_asked_for_before_it_is_taken():
+def test_allocations_above_the_free_memory_are_refused():
     require_memory("a little", 1, "never said")
     with pytest.raises(
         ValueError, match=r"everything takes 1,000,000,000,000,000 bytes, but only [\d,]+ bytes of memory are free"

@@ -1,4 +1,4 @@
-"""dSprites as TFDS holds it, by a small data set of the same features: images in any order, each at its factors."""
+"""dSprites in TFDS's format, by a small data set of the same features with images in any order."""
 
 import dataclasses
 
@@ -15,7 +15,7 @@ LABELS = ("label_shape", "label_scale", "label_orientation", "label_x_position",
 
 
 def written(root, order):
-    """A data set of the images of `order`, places in the grid of SIZES."""
+    """Writes a data set of images in the given order of flat indices into the grid of SIZES."""
     import tensorflow_datasets as tfds
 
     images = np.random.default_rng(0).integers(0, 2, (12, 64, 64, 1)).astype(np.uint8)
@@ -55,8 +55,10 @@ def test_missing_and_repeated_images_are_refused(tmp_path):
 
 def test_agreement_counts_images_and_pixels_that_differ():
     data = load_factor_data("sprites")
-    words = agreement_with_sprites(data, 200)
-    assert words.startswith("sprites regenerates 100.0 % of 200 dSprites images exactly; wrong pixels an image: square")
+    sentence = agreement_with_sprites(data, 200)
+    assert sentence.startswith(
+        "sprites regenerates 100.0 % of 200 dSprites images exactly; mean number of wrong pixels"
+    )
     flipped = lambda table, key, index: data.render(table, key, index).at[0, :3].set(1.0)
-    words = agreement_with_sprites(dataclasses.replace(data, render=flipped), 200)
-    assert words.startswith("sprites regenerates 0.0 %") and "heart 3.00" in words
+    sentence = agreement_with_sprites(dataclasses.replace(data, render=flipped), 200)
+    assert sentence.startswith("sprites regenerates 0.0 %") and "heart 3.00" in sentence

@@ -1,4 +1,4 @@
-"""Data sets with known factors: indices, draws and pairs; color, noise, and squares whose pixels say nothing."""
+"""Data sets with known factors: indices, draws and pairs; color, noise, and squares."""
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +22,7 @@ SIZES = (3, 2, 5, 4)
 
 
 def numbered(table, key, index):
-    """An image that holds its index, from a table, and a draw of its key."""
+    """Image of two pixels: a value from the table and a random number."""
     return jnp.stack([table[index], jax.random.uniform(key)]).reshape(1, 2, 1)
 
 
@@ -62,7 +62,7 @@ def test_pairs_share_all_but_so_many_factors(num_changed):
     factors = np.asarray(factors_of(indices, SIZES))
     differ = factors[:, :, 0] != factors[:, :, 1]
     assert differ.sum(0).max() == (num_changed or 3)
-    # A factor of s values is among those that change with probability c / 4, and differs then with (s - 1) / s.
+    # A factor with s values is redrawn with probability c / 4, and then differs with probability (s - 1) / s.
     mean_changed = num_changed or 2
     expected = mean_changed / 4 * (1 - 1 / np.array(SIZES))
     np.testing.assert_allclose(differ.mean(1), expected, atol=0.035)  # five standard errors of 6,000 pairs
@@ -84,7 +84,7 @@ def test_a_data_set_is_a_pytree_of_its_table_alone():
     (table,), structure = jax.tree.flatten(DATA)
     assert table is DATA.table and jax.tree.unflatten(structure, [table]).factor_sizes == SIZES
     doubled = jax.tree.map(lambda leaf: 2 * leaf, DATA)
-    images = jax.jit(lambda *arguments: FactorData.images(*arguments))  # a function of this test's alone
+    images = jax.jit(lambda *arguments: FactorData.images(*arguments))  # has its own compilation cache
     for data, expected in ((DATA, 7), (doubled, 14)):
         assert images(data, jax.random.key(0), jnp.array([7]))[0, 0, 0, 0] == expected
     assert images._cache_size() == 1  # one program for both: the table is its argument
@@ -123,5 +123,7 @@ def test_sprites_are_a_stream_for_other_experiments_and_not_loaded_whole():
     assert stream.test.shape == (20, 64, 64, 1) and set(stream.test_labels) <= {0, 1, 2}
     with pytest.raises(ValueError, match="--stream"):
         load_images("sprites")
-    with pytest.raises(ValueError, match=r"data must be one of those with known factors, sprites, .*, got 'mnist'"):
+    with pytest.raises(
+        ValueError, match=r"data must be a data set with known factors, one of sprites, .*, got 'mnist'"
+    ):
         load_factor_data("mnist")

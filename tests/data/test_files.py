@@ -49,9 +49,9 @@ def test_npy_in_color_and_in_floats(tmp_path):
         (
             {"weights": np.zeros((3, 4))},
             ValueError,
-            r"keys train, x_train, images, x, .* got 'weights' float64 \[3, 4\]",
+            r"keys train, x_train, images, x, .* got the arrays 'weights' float64 \[3, 4\]",
         ),
-        ({"a": GRAY, "b": GRAY}, ValueError, "one single array of 3 or 4 axes, got 'a' uint8"),
+        ({"a": GRAY, "b": GRAY}, ValueError, "a single array of 3 or 4 axes, got the arrays 'a' uint8"),
         ({}, ValueError, "got an empty file"),
         ({"images": np.array([GRAY[0], None], object)}, ValueError, "key 'images'.*got dtype object.*unpickled"),
         ({"train": GRAY * np.nan}, ValueError, "key 'train': expected finite pixels"),
@@ -64,7 +64,7 @@ def test_npy_in_color_and_in_floats(tmp_path):
         (
             {"train": GRAY, "y_test": np.arange(12)},
             ValueError,
-            "key 'y_test': expected test images under test or x_test",
+            "key 'y_test': expected test images under the key test or x_test",
         ),
     ],
 )
@@ -121,7 +121,7 @@ def test_validation_images_are_a_split_of_their_own_and_arrays_that_are_not_used
     binary = load_array_file(save(tmp_path / "b.npz", train=GRAY[:6] % 2, val=GRAY[6:] % 2))
     assert {*np.unique(binary.train), *np.unique(binary.validation)} == {0, 255}
     assert binary.note.endswith("a random tenth held out as test (seed 0); validation is the source's own")
-    with pytest.raises(ValueError, match="key 'y_val': expected validation images under validation or valid or val"):
+    with pytest.raises(ValueError, match="key 'y_val': expected validation images under the key validation or valid"):
         load_array_file(save(tmp_path / "c.npz", train=GRAY, y_val=np.arange(3)))
 
 
@@ -136,14 +136,14 @@ def test_files_that_lie_about_their_size_are_refused_before_memory_is_taken(tmp_
     for name, shape in claims.items():
         (tmp_path / f"{name}.npy").write_bytes(header(shape) + bytes(100))
         with pytest.raises(
-            ValueError, match=rf"{name}\.npy: .*header claims an array of shape \(.*and there are 100: "
+            ValueError, match=rf"{name}\.npy: .*header claims an array of shape \(.*but the file holds 100: "
         ):
             load_array_file(tmp_path / f"{name}.npy")
         with pytest.raises(ValueError, match=rf"{name}\.npy: expected an array of shape .*cut short"):
             stream_images(tmp_path / f"{name}.npy")
         with zipfile.ZipFile(tmp_path / f"{name}.npz", "w") as archive:
             archive.writestr("train.npy", header(shape) + bytes(100))
-        with pytest.raises(ValueError, match=rf"{name}\.npz, key 'train': .*header claims .* there are 100: the file"):
+        with pytest.raises(ValueError, match=rf"{name}\.npz, key 'train': .*header claims .* but the file holds 100"):
             load_array_file(tmp_path / f"{name}.npz")
     # An archive's own directory claims as much as the header does.
     with zipfile.ZipFile(tmp_path / "liar.npz", "w") as archive:

@@ -43,7 +43,7 @@ def test_every_pixel_label_and_split_counts():
     assert fingerprint(dataclasses.replace(digits, name="other", note="elsewhere")) == fingerprint(digits)
 
 
-def test_neither_place_nor_time_counts_and_a_files_size_does(tmp_path):
+def test_the_fingerprint_depends_on_file_sizes_but_not_on_paths_or_times(tmp_path):
     write(tmp_path / "one")
     shutil.copytree(tmp_path / "one", tmp_path / "deeper" / "another", copy_function=shutil.copyfile)
     for opened in (load_images, stream_images):
@@ -58,7 +58,7 @@ def test_neither_place_nor_time_counts_and_a_files_size_does(tmp_path):
     assert fingerprint(stream_images(f"{tmp_path}/one.npy")) != fingerprint(stream_images(f"{tmp_path}/two.npy"))
 
 
-def test_a_rendered_stream_is_known_by_what_it_renders():
+def test_the_fingerprint_of_a_rendered_stream_depends_on_its_data_set():
     assert fingerprint(stream_images("squares", most_test=5)) == fingerprint(stream_images("squares", most_test=5))
     assert fingerprint(stream_images("squares", most_test=5)) != fingerprint(stream_images("sprites", most_test=5))
 

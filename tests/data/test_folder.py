@@ -19,7 +19,7 @@ def test_pngs_come_back_bit_for_bit_sorted_and_labeled_by_subfolder(tmp_path):
     for index, pixels in enumerate(GRAY):
         write(tmp_path / "train" / "ab"[index % 2] / "deeper" / f"{index}.png", pixels)
         write(tmp_path / "test" / "b" / f"{index}.PNG", 255 - pixels)
-    (tmp_path / "train" / "a" / "notes.txt").write_text("passed over")
+    (tmp_path / "train" / "a" / "notes.txt").write_text("ignored")
     (tmp_path / "train" / "a" / "._0.png").write_text("hidden")
     images = load_folder(str(tmp_path))
     np.testing.assert_array_equal(images.train, GRAY[[0, 2, 4, 1, 3, 5], ..., None])
@@ -79,7 +79,7 @@ def test_bad_folders_are_refused_naming_file_and_both_sizes(tmp_path):
     write(tmp_path / "b.png", GRAY[0, :, :3])
     with pytest.raises(
         ValueError,
-        match=r"b\.png: expected all images to have one size, got 3 x 5 where .*a\.png is 4 x 5; give --size HE",
+        match=r"b\.png: expected all images to have one size, got 3 x 5, but .*a\.png is 4 x 5; give --size HE",
     ):
         load_folder(str(tmp_path))
     (tmp_path / "b.png").write_text("no image")
@@ -103,7 +103,7 @@ def test_bad_folders_are_refused_naming_file_and_both_sizes(tmp_path):
 
 
 def write_splits(root, *names, suffix="png", count=3):
-    """Pictures whose gray tells the folder that they lie in: 10, 20, ..."""
+    """Writes pictures with a gray level per folder: 10, 20, ..."""
     for level, name in enumerate(names):
         for i in range(count):
             write(root / name / f"{i}.{suffix}", np.full((5, 4), 10 * (level + 1), np.uint8))
@@ -119,7 +119,12 @@ def grays(pixels):
         (("train", "valid", "test"), 30, 20, "3 train, 3 validation and 3 test images, the source's own splits"),
         (("Training", "TESTING", "Val"), 20, 30, "3 train, 3 validation and 3 test images, the source's own splits"),
         (("TRAIN", "Test", "__MACOSX", ".hidden", "@eaDir"), 20, None, "3 train and 3 test images, the source's own s"),
-        (("train", "val"), 20, None, "3 train and 3 test images, the source's own splits; test is its folder val"),
+        (
+            ("train", "val"),
+            20,
+            None,
+            "3 train and 3 test images, the source's own splits; the test split is the folder val",
+        ),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, tuple) else "",
 )
@@ -154,9 +159,12 @@ def test_labels_of_three_splits_are_of_the_same_classes(tmp_path):
         (("train", "val", "validation"), "expected one folder of validation images, got val and validation."),
         (
             ("train", "car", "bus"),
-            "expected all pictures in the split folders train, got also pictures in bus, car; mo",
+            "expected all pictures to be in the split folders train, also got pictures in bus, car; mo",
         ),
-        (("train", "test", "."), "expected all pictures in the split folders train, test, got also 3 pictures outside"),
+        (
+            ("train", "test", "."),
+            "expected all pictures to be in the split folders train, test, also got 3 pictures outside",
+        ),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, tuple) else "",
 )
@@ -189,8 +197,8 @@ def test_links_are_followed_without_loops_and_nothing_is_passed_over_in_silence(
     assert len(images.train) + len(images.test) == 13
     assert np.bincount(np.concatenate([images.train_labels, images.test_labels])).tolist() == [6, 7]
     assert images.note.endswith(
-        "; labels: 0 a, 1 b; passed over: 2 .heic files, 1 .svg file, 1 link that leads nowhere (b/self), "
-        "1 link to a folder that is read already (again), 1 link to a folder that is read already (b/up)"
+        "; labels: 0 a, 1 b; skipped: 2 .heic files, 1 .svg file, 1 link that leads nowhere (b/self), "
+        "1 link to a folder that is already read (again), 1 link to a folder that is already read (b/up)"
     )
     assert stream_images(root).note == images.note
     (tmp_path / "links").mkdir()
@@ -203,7 +211,7 @@ def test_pictures_of_several_sizes_are_resized_and_cropped_if_a_size_is_given(tm
     wide[:, 12:20] = 200
     for i in range(4):
         write(tmp_path / f"{i}.png", (wide, wide.T, wide[:, 12:20], wide[::2, ::2])[i])
-    with pytest.raises(ValueError, match=r"1\.png: expected all images to have one size, got 8 x 32 where .*--size HE"):
+    with pytest.raises(ValueError, match=r"1\.png: expected all images to have one size, got 8 x 32, but .*--size HE"):
         load_images(tmp_path)
     images, stream = load_images(tmp_path, size=(8, 8)), stream_images(tmp_path, size=[8, 8])
     everything = np.concatenate([images.train, images.test]).astype(int)

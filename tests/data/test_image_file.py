@@ -55,19 +55,19 @@ def test_a_picture_is_taken_upright_as_viewers_show_it(tmp_path, suffix):
         np.testing.assert_allclose(pixels.astype(int), UPRIGHT, atol=60 if suffix == "jpg" else 0)
     images = load_folder(tmp_path)
     assert images.train.shape == (7, 24, 16, 3)
-    assert "; 7 images turned as their EXIF tag says" in images.note
+    assert "; 7 images rotated as their EXIF tag says" in images.note
     np.testing.assert_array_equal(
         stream_images(tmp_path).train.read(range(7)), images.train, err_msg="a stream turns them too"
     )
 
 
-def test_a_tag_behind_the_pixels_is_seen_or_told(tmp_path):
+def test_an_exif_tag_behind_the_pixels_is_applied_or_reported(tmp_path):
     content = Path(turned(tmp_path / "a.png", 6)).read_bytes()
     at = content.index(b"eXIf") - 4
     size = 12 + struct.unpack(">I", content[at : at + 4])[0]
     exif, end = content[at : at + size], content.index(b"IEND") - 4
     (tmp_path / "late.png").write_bytes(content[:at] + content[at + size : end] + exif + content[end:])
-    with pytest.raises(ValueError, match=r"late\.png: .* expected 24 x 16 pixels as its header said, got 16 x 24\."):
+    with pytest.raises(ValueError, match=r"late\.png: .* expected 24 x 16 pixels as in its header, got 16 x 24\."):
         read_image(tmp_path / "late.png", (16, 24, 3))
     assert read_image(tmp_path / "late.png", (24, 16, 3), resize=True).tolist() == UPRIGHT.tolist()
 
@@ -103,13 +103,13 @@ def test_nothing_is_cut_to_8_bits_or_taken_out_of_another_color_space_in_silence
         np.testing.assert_array_equal(read_image(tmp_path / f"{mode}.tif", (5, 4, 1))[..., 0], expected)
 
 
-def test_of_a_photo_with_pictures_of_another_kind_behind_it_the_photo_is_taken_and_the_note_says_so(tmp_path):
+def test_only_the_first_picture_of_an_mpo_photo_is_read_and_the_note_says_so(tmp_path):
     photo, depth = (Image.fromarray(np.full((4, 4), value, np.uint8)) for value in (200, 10))
     for i in range(3):
         photo.save(tmp_path / f"{i}.jpg", format="MPO", save_all=True, append_images=[depth])
     images = load_images(tmp_path)
     assert images.train.min() > 190
-    assert images.note.endswith("; 3 images taken without the further pictures in their files")
+    assert images.note.endswith("; 3 images read without the further pictures in their files")
 
 
 def test_what_is_no_file_is_named_and_never_opened(tmp_path):
@@ -133,9 +133,9 @@ def test_a_file_that_claims_too_much_or_is_damaged_is_refused_in_one_line(tmp_pa
     (tmp_path / "bomb.png").write_bytes(png(10**5, 10**5))
     (tmp_path / "large.png").write_bytes(png(13_000, 13_000))  # Pillow warns of it; its pixels are not there
     (tmp_path / "cut.png").write_bytes(png(4, 5)[:40])
-    with pytest.raises(ValueError, match=r"bomb\.png: expected at most 178,956,970 pixels, got more; make it smaller"):
+    with pytest.raises(ValueError, match=r"bomb\.png: expected at most 178,956,970 pixels, got more; resize it first"):
         load_images(tmp_path)
-    with pytest.raises(ValueError, match=r"large\.png is 13000 x 13000 pixels, and 4 x 5 are needed"):
+    with pytest.raises(ValueError, match=r"large\.png must be of 4 x 5 pixels, got 13000 x 13000"):
         read_image(tmp_path / "large.png", (5, 4, 1))
     content = Path(turned(tmp_path / "a.jpg", 6)).read_bytes()
     rng, messages = np.random.RandomState(0), []
@@ -158,7 +158,7 @@ def test_another_size_is_reached_by_the_shorter_side_and_the_middle(tmp_path):
     wide = np.zeros((8, 32, 3), np.uint8)
     wide[:, 12:20] = (0, 200, 0)
     Image.fromarray(wide).save(tmp_path / "wide.png")
-    with pytest.raises(ValueError, match=r"wide\.png is 32 x 8 pixels, and 4 x 4 are needed: give --resize"):
+    with pytest.raises(ValueError, match=r"wide\.png must be of 4 x 4 pixels, got 32 x 8: give --resize"):
         read_image(tmp_path / "wide.png", (4, 4, 3))
     np.testing.assert_array_equal(read_image(tmp_path / "wide.png", (8, 8, 3), resize=True), wide[:, 12:20])
     smaller = read_image(tmp_path / "wide.png", (4, 4, 3), resize=True)

@@ -41,7 +41,7 @@ def test_binarize_has_mean_k_over_255():
     assert (np.abs(draws.mean(0) - p) <= 5 * np.sqrt(p * (1 - p) / count)).all()
 
 
-def test_binarize_counts_k_over_255_of_all_the_bits_there_are_to_the_nearest(monkeypatch):
+def test_binarize_rounds_k_over_255_to_the_nearest_multiple_of_2_to_the_minus_16(monkeypatch):
     every = jnp.arange(65536, dtype=jnp.uint16)
     monkeypatch.setattr(pixels, "_random_16_bits", lambda key, shape: jnp.broadcast_to(every[:, None], shape))
     ones = binarize(jax.random.key(0), np.tile(EVERY_BYTE, (65536, 1))).sum(0)
@@ -50,7 +50,7 @@ def test_binarize_counts_k_over_255_of_all_the_bits_there_are_to_the_nearest(mon
 
 @pytest.mark.parametrize("transform", [dequantize, binarize])
 def test_neighbors_are_drawn_independently_whatever_the_shape(transform):
-    # Two neighbors come of one random word: their covariance, over its standard error, is within 5 for all of 6 lags.
+    # Two neighbors share a random word: the covariance is within five standard errors for all 6 lags.
     transform = jax.jit(transform)
     draws = np.asarray(transform(jax.random.key(3), np.full((9_001, 7), 128, np.uint8)), np.float64).ravel()
     centered = draws - draws.mean()
@@ -61,7 +61,7 @@ def test_neighbors_are_drawn_independently_whatever_the_shape(transform):
         assert transform(jax.random.key(3), np.full(shape, 200, np.uint8)).shape == shape
 
 
-def test_a_key_is_a_draw_and_another_key_another():
+def test_equal_keys_give_equal_draws_and_other_keys_other_draws():
     gray = np.full(1000, 128, np.uint8)
     for transform in (dequantize, binarize):
         first, again, other = (np.asarray(transform(jax.random.key(seed), gray)) for seed in (0, 0, 1))

@@ -63,7 +63,7 @@ def test_a_missing_foreign_or_cut_npy_file_is_refused_also_when_it_is_cut_later(
     source = NpyImages(str(path))
     os.truncate(path, path.stat().st_size - 5)
     np.testing.assert_array_equal(source.read([38]), GRAY[38:39])
-    with pytest.raises(ValueError, match=r"a\.npy: image 39 is not there: the file has been cut short"):
+    with pytest.raises(ValueError, match=r"a\.npy: image 39 is missing: the file has been cut short"):
         source.read([0, 39])
     with pytest.raises(ValueError, match=r"a\.npy: .* cut short"):
         NpyImages(str(path))
@@ -80,7 +80,7 @@ def test_floats_out_of_range_are_refused_at_the_image(tmp_path):
 
 
 @pytest.mark.parametrize("places", [[], [0], [39], [0, 1, 2], [3, 17, 18, 38], [1, 39]], ids=str)
-def test_without_is_numpys_delete(places):
+def test_excluding_equals_numpys_delete(places):
     source = Excluding(ArrayImages(GRAY), np.array(places, int))
     expected = np.delete(GRAY, places, axis=0)
     assert source.shape == expected.shape
@@ -101,7 +101,7 @@ def test_what_is_held_out_is_what_an_experiment_holds_out_of_images_in_memory(se
 
 @pytest.mark.parametrize("count", [0, 40])
 def test_holding_out_nothing_or_everything_is_refused(count):
-    with pytest.raises(ValueError, match=f"count must be between 1 and 39, of 40 images, got {count}"):
+    with pytest.raises(ValueError, match=f"count must be between 1 and 39 for 40 images, got {count}"):
         hold_out(ArrayImages(GRAY), count, 0)
 
 
@@ -111,11 +111,11 @@ def test_the_mean_image_is_the_mean_of_all_or_of_evenly_spaced_images():
     np.testing.assert_allclose(mean_image(ArrayImages(GRAY), 10), GRAY[::4].mean(axis=0), rtol=1e-12)
 
 
-def test_binary_pixels_are_spread_and_a_later_gray_one_is_refused():
+def test_binary_pixels_are_expanded_and_a_later_gray_one_is_refused():
     binary = GRAY % 2
     source = BlackAndWhite(ArrayImages(binary), "bits")
     assert source.shape == GRAY.shape
     np.testing.assert_array_equal(source.read(PLACES), 255 * binary[PLACES])
     binary[12, 0, 0] = 9
-    with pytest.raises(ValueError, match=r"bits: all pixels looked at first were 0 or 1, .* and now one is 9"):
+    with pytest.raises(ValueError, match=r"bits: expected pixels of 0 and 1, .* got a pixel of 9"):
         source.read(PLACES)

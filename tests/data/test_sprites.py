@@ -1,4 +1,4 @@
-"""The rendered sprites against the same outlines drawn by another way, in float64."""
+"""Rendered sprites against an independent float64 rendering of the same outlines."""
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +11,7 @@ from vae_jax.data.sprites import FACTOR_SIZES, NUM_IMAGES
 
 
 def signed_distance(index):
-    """How far inside the outline each pixel's center is, about, in pixels: `[64, 64]`; heart: only in or out."""
+    """Approximate distance of each pixel's center from the outline, positive inside, `[64, 64]`; heart: only +-1."""
     shape, scale, orientation, x, y = np.unravel_index(index, FACTOR_SIZES)
     t, s = np.linspace(0, 2 * np.pi, 40)[orientation], np.linspace(0.5, 1, 6)[scale]
     centers = np.arange(64) + 0.5

@@ -16,7 +16,7 @@ GRAY = np.random.RandomState(0).randint(0, 256, (30, 5, 4, 1)).astype(np.uint8)
 
 
 def check_equal(stream, images):
-    """The stream's splits, labels and note are those of the images loaded whole."""
+    """Asserts that a stream has the splits, labels and note of the loaded images."""
     assert stream.train.shape == images.train.shape
     np.testing.assert_array_equal(stream.train.read(range(len(images.train))), images.train)
     np.testing.assert_array_equal(stream.test, images.test)
@@ -95,7 +95,7 @@ def test_real_data_sets_are_streamed_as_they_are_loaded(name):
 @pytest.mark.parametrize(
     "source", [array_file, folder_of_splits, tfds_with_test, tfds_without_test], ids=lambda source: source.__name__
 )
-def test_of_a_large_test_split_evenly_spaced_images_are_taken_and_the_rest_is_not_trained_on(tmp_path, source):
+def test_a_large_test_split_is_subsampled_evenly_and_the_rest_is_not_trained_on(tmp_path, source):
     data, data_dir = source(tmp_path)
     whole, stream = load_images(data, data_dir), stream_images(data, data_dir, most_test=2)
     count = len(whole.test)
@@ -134,7 +134,7 @@ def test_a_picture_file_that_is_damaged_after_a_run_began_stops_it_by_its_name(t
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_a_record_that_is_damaged_stops_a_run_by_its_place_in_the_split(tmp_path, seed):
-    # 3,000 images, of which the check of their range when the stream is opened passes over image 17.
+    # Of the 3,000 images, image 17 is not among those that are inspected when the stream is opened.
     images = noise(3000, (6, 5, 1))
     features = iter(range(len(images)))
 
@@ -162,7 +162,7 @@ def test_pixels_decoded_into_a_file_give_the_same_batches(tmp_path):
     for one, other, _ in zip(Batches(stream.train, 5, 0), Batches(fast.train, 5, 0), range(12), strict=False):
         np.testing.assert_array_equal(one, other)
     assert (fast.name, fast.note, fast.test is stream.test) == (stream.name, stream.note, True)
-    # It is not written again, and a file of other images is not taken for it.
+    # The file is not written again, and a file of other images is rejected.
     written = os.stat(path).st_mtime_ns
     decoded(stream, path)
     assert os.stat(path).st_mtime_ns == written
@@ -175,12 +175,12 @@ def test_a_file_that_cannot_be_written_is_refused_and_half_a_file_is_not_left(tm
     stream = stream_images(*array_file(tmp_path))
     with pytest.raises(ValueError, match=r"expected a path ending in \.npy"):
         decoded(stream, str(tmp_path / "pixels"))
-    with pytest.raises(ValueError, match="expected a path in a folder that is there"):
+    with pytest.raises(ValueError, match="expected a path in an existing folder"):
         decoded(stream, str(tmp_path / "none" / "pixels.npy"))
     usage = shutil.disk_usage(tmp_path)
     with monkeypatch.context() as patched:
         patched.setattr("vae_jax.data._streaming.shutil.disk_usage", lambda folder: usage._replace(free=100))
-        with pytest.raises(ValueError, match="the decoded images take 540 bytes, and the disk has 100 left"):
+        with pytest.raises(ValueError, match="the decoded images take 540 bytes, but the disk has 100 bytes free"):
             decoded(stream, str(tmp_path / "pixels.npy"))
     with monkeypatch.context() as patched:
         patched.setattr(stream.train, "read", lambda places: 1 / 0)
@@ -252,8 +252,8 @@ def large_array_record(root, images):
     "write", [large_array_file, large_folder, large_array_record], ids=lambda write: write.__name__
 )
 def test_resident_memory_does_not_grow_with_the_data(tmp_path, write):
-    # 49 kB an image, 236 MB in all. Held are 4 + 1 batches read ahead and 3 chunks of 4 batches, one also as batches:
-    # 21 batches of 0.4 MB, 8 MB. The rest of the bound is for records on their way and for what the allocator keeps.
+    # 49 kB an image, 236 MB in all. In memory are 4 + 1 batches read ahead and 3 chunks of 4 batches, one of them also
+    # as batches: 21 batches of 0.4 MB, 8 MB. The rest of the bound is for records in transit and the allocator.
     images = noise(4800, (128, 128, 3))
     data, data_dir = write(tmp_path, images)
     mean = images.mean()

@@ -14,13 +14,13 @@ from PIL import Image
 
 from vae_jax.data import load_digits, load_images, load_tfds
 
-# Of the raw idx files, as distributed by LeCun et al.
+# MD5 of the raw idx files, as distributed by LeCun et al.
 TRAIN_IMAGES_MD5 = "6bbc9ace898e44ae57da46a324031adb"
 TEST_IMAGES_MD5 = "2646ac647ad5339dbf082846283269ea"
 
 
 def prepared(name):
-    """The data dir that TFDS_DATA_DIR names, if it holds `name`; else the test is skipped."""
+    """Returns the data dir that TFDS_DATA_DIR names; skips the test if it does not hold `name`."""
     data_dir = os.environ.get("TFDS_DATA_DIR", "")
     if not os.path.isdir(os.path.join(data_dir, name)):
         pytest.skip(f"set TFDS_DATA_DIR to a TFDS data dir that holds {name!r} prepared as array_record")
@@ -231,7 +231,7 @@ def test_images_of_several_shapes_and_no_images_are_refused_before_any_download(
     assert not any(tmp_path.iterdir())
 
 
-def test_what_tfds_cannot_set_up_is_told_in_one_line_and_nothing_is_printed(tmp_path, monkeypatch, capsys):
+def test_errors_of_tfds_are_reported_in_one_line_and_nothing_is_printed(tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "tensorflow", None)
     refused = {
         "mnist:9.9.9": "Dataset mnist cannot be loaded at version 9.9.9, only: 3.0.1",
@@ -248,7 +248,7 @@ def test_what_tfds_cannot_set_up_is_told_in_one_line_and_nothing_is_printed(tmp_
 
 @pytest.fixture
 def silent_network(monkeypatch):
-    """All HTTP goes through a proxy that takes connections and never answers: the slowest way to have no network."""
+    """Sends all HTTP through a proxy that accepts connections and never answers: the slowest failure of a network."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):
             monkeypatch.setenv(name, f"http://127.0.0.1:{silent.getsockname()[1]}")

@@ -27,7 +27,7 @@ def test_blocks_are_those_of_jax():
 
 
 @pytest.mark.parametrize("implementation", ["threefry2x32", "rbg", "unsafe_rbg"])
-def test_every_bit_of_a_key_of_any_implementation_is_even_and_another_keys_another(implementation):
+def test_bits_are_balanced_and_differ_between_keys_of_any_implementation(implementation):
     count = 100_001
     words, other = (np.asarray(random_words(jax.random.key(s, impl=implementation), count)) for s in (0, 1))
     assert words.shape == (count,)
@@ -45,10 +45,10 @@ def test_keys_can_be_mapped():
 
 
 @pytest.mark.parametrize("implementation", ["threefry2x32", "rbg", "unsafe_rbg"])
-def test_keys_made_of_one_key_draw_other_words_than_it_and_each_other(implementation):
+def test_derived_keys_draw_other_words_than_their_parent_and_each_other(implementation):
     key = jax.random.key(0, impl=implementation)
     keys = [key, *jax.random.split(key, 4), *(jax.random.fold_in(key, i) for i in range(4))]
     words = np.stack([random_words(key, 1000) for key in keys])
-    children = words[:5], words[[0, 5, 6, 7, 8]]  # split and fold_in may give the same keys, by JAX's own design
+    children = words[:5], words[[0, 5, 6, 7, 8]]  # split and fold_in may give equal keys, by JAX's design
     for drawn in children:
         assert len(np.unique(drawn)) > 5 * 1000 - 5

@@ -1,6 +1,7 @@
 """Image sources and the pixel transforms that turn 8-bit images into a model's input.
 
-Importing this package loads numpy and jax only; tensorflow-datasets, Grain and Pillow are imported by what uses them.
+Importing this package loads numpy and jax only; tensorflow-datasets, Grain and Pillow are imported when a function
+needs them.
 """
 
 from vae_jax.data import sprites as sprites
@@ -8,8 +9,6 @@ from vae_jax.data._arrays import Images as Images
 from vae_jax.data._batches import Batches as Batches
 from vae_jax.data._batches import Unreadable as Unreadable
 from vae_jax.data._digits import load_digits as load_digits
-from vae_jax.data._every import NamedImages as NamedImages
-from vae_jax.data._every import every_example as every_example
 from vae_jax.data._factor_sets import load_factor_data as load_factor_data
 from vae_jax.data._factors import FactorData as FactorData
 from vae_jax.data._factors import factors_of as factors_of
@@ -21,6 +20,8 @@ from vae_jax.data._fingerprint import fingerprint as fingerprint
 from vae_jax.data._folder import load_folder as load_folder
 from vae_jax.data._image_file import read_image as read_image
 from vae_jax.data._images import load_images as load_images
+from vae_jax.data._named_images import NamedImages as NamedImages
+from vae_jax.data._named_images import every_example as every_example
 from vae_jax.data._pixels import binarize as binarize
 from vae_jax.data._pixels import dequantize as dequantize
 from vae_jax.data._pixels import scale as scale

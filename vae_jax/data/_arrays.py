@@ -12,17 +12,17 @@ HOLD_OUT_NOTE = f"a random tenth held out as test (seed {HOLD_OUT_SEED})"
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Images:
-    """Images of one shape, in two or three splits, as they travel: 8-bit, on the host.
+    """8-bit images of one shape in two or three splits, in host memory.
 
     Attributes:
-      name: What was asked for, e.g. `digits`, `cifar10`, `my_images.npz`.
+      name: Name of the data set, e.g. `digits`, `cifar10`, `my_images.npz`.
       train: uint8 `[N, H, W, C]`, N >= 1, C = 1 or 3.
-      train_labels: int32 `[N]`, or None where the source has none.
+      train_labels: int32 `[N]`, or None if the source has no labels.
       test: uint8 `[M, H, W, C]`, M >= 1.
       test_labels: int32 `[M]`, or None.
-      note: Provenance and protocol in a sentence, to stand beside any number measured on the images.
-      validation: uint8 `[K, H, W, C]`, K >= 1, if the source has a split to choose the best epoch by; else None, and
-        some of train can be held out (`hold_out`).
+      note: Provenance and protocol in a sentence, to be printed beside any number measured on the images.
+      validation: uint8 `[K, H, W, C]`, K >= 1, or None if the source has no validation split (`hold_out` can then take
+        one from train).
       validation_labels: int32 `[K]`, or None.
     """
 
@@ -37,20 +37,20 @@ class Images:
 
 
 def as_pixels(images: np.ndarray, where: str) -> np.ndarray:
-    """Images of any accepted kind as uint8 `[N, H, W, C]`.
+    """Converts images of any accepted dtype to uint8 `[N, H, W, C]`.
 
-    uint8 stays as it is; bool becomes 0 and 255; floats in [0, 1] become round(255 x).
+    uint8 is unchanged; bool becomes 0 and 255; floats x in [0, 1] become round(255 x).
 
     Args:
       images: `[N, H, W]` or `[N, H, W, C]` with C = 1 or 3.
-      where: Names the source in error messages, e.g. "x.npz, key 'train'".
+      where: Name of the source in error messages, e.g. "x.npz, key 'train'".
 
     Returns:
       uint8 `[N, H, W, C]`; `[N, H, W]` becomes `[N, H, W, 1]`.
 
     Raises:
-      TypeError: for a dtype that is none of uint8, bool and floating.
-      ValueError: for no images, another shape, NaN, infinity or floats outside [0, 1].
+      TypeError: If the dtype is not uint8, bool or floating.
+      ValueError: If there are no images, the shape is another, or a float is not finite or outside [0, 1].
     """
     if images.ndim == 3:
         images = images[..., None]
@@ -78,7 +78,7 @@ def as_pixels(images: np.ndarray, where: str) -> np.ndarray:
                 f"{where}: expected floats in [0, 1], got values from {low:g} to {high:g}; "
                 "divide by the range, or give uint8 from 0 to 255."
             )
-        # In float64, so that k/255 held as float16 or float32 comes back as k.
+        # In float64, so that k/255 stored as float16 or float32 becomes k again.
         return np.rint(255 * images.astype(np.float64)).astype(np.uint8)
     raise TypeError(
         f"{where}: expected pixels of dtype uint8, bool or floating in [0, 1], got {images.dtype}; "
@@ -90,8 +90,8 @@ def as_labels(labels: np.ndarray, count: int, where: str) -> np.ndarray:
     """Class labels as int32 `[count]`; accepts any integer or bool dtype, `[count]` or `[count, 1]`.
 
     Raises:
-      TypeError: for labels that are not integers.
-      ValueError: for another shape than one label per image.
+      TypeError: If labels are not integers.
+      ValueError: If there is not one label per image.
     """
     if labels.shape == (count, 1):
         labels = labels[:, 0]
@@ -102,10 +102,10 @@ def as_labels(labels: np.ndarray, count: int, where: str) -> np.ndarray:
     return labels.astype(np.int32)
 
 
-def spread_binary(*splits: np.ndarray) -> list[np.ndarray]:
-    """uint8 splits whose only values are 0 and 1 become 0 and 255; all others stay as they are.
+def expand_binary(*splits: np.ndarray) -> list[np.ndarray]:
+    """Maps 0 and 1 to 0 and 255 if the uint8 splits hold no other values; returns other splits unchanged.
 
-    Binary sets are stored both ways. Read as 8-bit intensities, 0 and 1 would be two blacks that no eye tells apart.
+    Binary data sets are stored as 0 and 1 or as 0 and 255. As 8-bit intensities, 0 and 1 would both look black.
     """
     if all(split.max() <= 1 for split in splits):
         return [split * np.uint8(255) for split in splits]
@@ -113,16 +113,16 @@ def spread_binary(*splits: np.ndarray) -> list[np.ndarray]:
 
 
 def held_out(total: int, count: int, seed: int) -> np.ndarray:
-    """Positions, in ascending order, of `count` of `total` examples: the first of a permutation that the seed fixes."""
-    # RandomState, not default_rng: numpy promises that its stream never changes (NEP 19), and with it the split.
+    """Positions, in ascending order, of `count` random examples of `total`: the first of a seeded permutation."""
+    # RandomState, not default_rng: numpy promises that its stream never changes (NEP 19), so neither does the split.
     return np.sort(np.random.RandomState(seed).permutation(total)[:count])
 
 
 def held_out_tenth(total: int, where: str) -> np.ndarray:
-    """Positions, in ascending order, of the fixed tenth (at least one) of `total` images that is held out as test.
+    """Positions, in ascending order, of the fixed tenth (at least one) of `total` images held out as the test split.
 
     Raises:
-      ValueError: for fewer than two images; `where` names their source.
+      ValueError: If there are fewer than two images; `where` names their source.
     """
     if total < 2:
         raise ValueError(f"{where}: expected at least 2 images, one of them to hold out as test, got {total}.")
@@ -132,18 +132,18 @@ def held_out_tenth(total: int, where: str) -> np.ndarray:
 def hold_out_tenth(
     images: np.ndarray, labels: np.ndarray | None, where: str
 ) -> tuple[np.ndarray, np.ndarray | None, np.ndarray, np.ndarray | None]:
-    """Holds out a fixed tenth (at least one image) as the test split; both parts keep the order they had.
+    """Holds out a fixed tenth (at least one image) as the test split; both parts keep their order.
 
     Args:
       images: `[N, ...]`, N >= 2.
       labels: `[N]` or None.
-      where: Names the source in the error message.
+      where: Name of the source in the error message.
 
     Returns:
       train, train_labels, test, test_labels.
 
     Raises:
-      ValueError: for fewer than two images.
+      ValueError: If there are fewer than two images.
     """
     test = np.zeros(len(images), bool)
     test[held_out_tenth(len(images), where)] = True
@@ -162,20 +162,21 @@ def from_splits(
     validation: np.ndarray | None = None,
     validation_labels: np.ndarray | None = None,
 ) -> Images:
-    """`Images` from a source's splits: holds out a tenth if `test` is None, spreads 0/1, writes the note."""
+    """Makes `Images` of splits: holds out a tenth if `test` is None, maps binary 0/1 to 0/255, writes the note."""
     protocol = "the source's own splits"
     if test is None:
         train, train_labels, test, test_labels = hold_out_tenth(train, train_labels, name)
         protocol = HOLD_OUT_NOTE if validation is None else f"{HOLD_OUT_NOTE}; validation is the source's own"
     if validation is None:
-        train, test = spread_binary(train, test)
+        train, test = expand_binary(train, test)
     else:
-        train, test, validation = spread_binary(train, test, validation)
-    note = f"{name}: {sizes_of(len(train), len(test), None if validation is None else len(validation))}, {protocol}"
+        train, test, validation = expand_binary(train, test, validation)
+    sizes = split_sizes(len(train), len(test), None if validation is None else len(validation))
+    note = f"{name}: {sizes}, {protocol}"
     return Images(name, train, train_labels, test, test_labels, note + extra, validation, validation_labels)
 
 
-def sizes_of(train: int, test: int, validation: int | None = None) -> str:
-    """Numbers of images of the splits, in words."""
+def split_sizes(train: int, test: int, validation: int | None = None) -> str:
+    """Numbers of images of the splits, as text."""
     between = "" if validation is None else f", {validation:,} validation"
     return f"{train:,} train{between} and {test:,} test images"

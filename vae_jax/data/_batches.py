@@ -9,40 +9,40 @@ from typing import Any, Self
 
 import numpy as np
 
-from vae_jax.data._checks import whole, whole_number
+from vae_jax.data._checks import as_integer, integer_between
 from vae_jax.data._sources import ImageSource
 
-_MOST_AHEAD = 10_000  # batches that wait in memory
+_MOST_AHEAD = 10_000  # largest number of prefetched batches
 
 
 class Unreadable(ValueError):
-    """An image of a source that cannot be read, in the middle of a training."""
+    """Raised if an image of a source cannot be read, for example in the middle of training."""
 
 
 class Batches:
-    """An endless iterator of uint8 `[batch_size / process_count, H, W, C]`: this process's part of each batch.
+    """Endless iterator of uint8 `[batch_size / process_count, H, W, C]`: this process's part of each batch.
 
-    Every epoch visits the images in a new order, without replacement, drawn over the whole data set; the last
-    `N mod batch_size` of that order are left out of the epoch, different ones each time. Batch t follows from the seed,
-    N, the batch size and t alone: any process may begin anywhere, any number of threads gives the same batches, and the
-    parts of all processes, one after the other, are the batch of one process, so that a run may go on with another
-    number of them.
+    Every epoch visits the images in a new order, drawn over the whole data set without replacement. The last
+    `N mod batch_size` images of that order are left out of the epoch. Batch t depends on the seed, N, the batch size
+    and t only: iteration may begin at any batch, the number of threads does not change the batches, and the parts of
+    all processes, concatenated, equal the batch of a single process. A run may therefore continue with another number
+    of processes.
 
-    Memory: `read_ahead + threads` batches, and no list of the images.
+    Memory: `read_ahead + threads` batches; no list of the images is kept.
 
     Args:
-      source: of N training images.
-      batch_size: images a step, over all processes together; at most N.
-      seed: of the order, 0 to 2^32 - 1.
-      process_index: of this process, 0 to process_count - 1; `jax.process_index()`.
-      process_count: `jax.process_count()`; divides batch_size.
-      threads: that read, each a batch. More than one helps where reading waits (a network disk, large pictures); with
-        small pictures they wait for each other at the interpreter's lock.
-      read_ahead: batches that are read before they are asked for, at most 10,000.
+      source: N training images.
+      batch_size: Images per step, over all processes together; at most N.
+      seed: Random seed of the order, 0 to 2^32 - 1.
+      process_index: Index of this process, 0 to process_count - 1; `jax.process_index()`.
+      process_count: Number of processes, a divisor of batch_size; `jax.process_count()`.
+      threads: Number of reading threads; each reads whole batches. More than one helps if reading waits (a network
+        disk, large pictures); with small pictures the threads wait for the interpreter lock.
+      read_ahead: Number of batches read in advance, at most 10,000.
 
     Raises:
-      ValueError: where a number is out of range.
-      Unreadable: a ValueError; by `next`, if the batch holds an image that cannot be read.
+      ValueError: If a number is out of range.
+      Unreadable: A ValueError, raised by `next` if the batch holds an image that cannot be read.
     """
 
     def __init__(
@@ -57,18 +57,18 @@ class Batches:
         read_ahead: int = 16,
     ):
         total = source.shape[0]
-        batch_size, seed = whole("batch_size", batch_size), whole("seed", seed)
+        batch_size, seed = as_integer("batch_size", batch_size), as_integer("seed", seed)
         if not 1 <= batch_size <= total:
             raise ValueError(f"batch_size must be between 1 and the {total} training examples, got {batch_size}")
         if not 0 <= seed < 2**32:
             raise ValueError(f"seed must be between 0 and 2**32 - 1, got {seed}")
-        process_count = whole_number("process_count", process_count, 1, 2**31 - 1)
-        process_index = whole("process_index", process_index)
+        process_count = integer_between("process_count", process_count, 1, 2**31 - 1)
+        process_index = as_integer("process_index", process_index)
         if not 0 <= process_index < process_count:
             raise ValueError(f"process_index must be between 0 and {process_count - 1}, got {process_index}")
         if batch_size % process_count:
             raise ValueError(f"batch_size must be a multiple of the {process_count} processes, got {batch_size}")
-        threads, read_ahead = whole("threads", threads), whole("read_ahead", read_ahead)
+        threads, read_ahead = as_integer("threads", threads), as_integer("read_ahead", read_ahead)
         if not 1 <= threads <= read_ahead <= _MOST_AHEAD:
             raise ValueError(
                 f"threads must be at least 1, and read_ahead at least threads and at most {_MOST_AHEAD:,}, got "
@@ -84,15 +84,15 @@ class Batches:
 
         def read(batch: int) -> np.ndarray:
             epoch, step = divmod(batch, self.steps_per_epoch)
-            # A seed of its own for every seed and epoch: with seed + epoch, the next seed's epochs would be this one's.
+            # One shuffling seed per (seed, epoch): with seed + epoch, the epochs of two seeds would coincide.
             shuffling = int(np.random.SeedSequence((seed, epoch)).generate_state(1)[0])
             first = step * batch_size + process_index * share
-            # A pseudo-random permutation evaluated place by place: the order of 10^9 images takes no memory.
+            # A pseudo-random permutation evaluated index by index: the order of 10^9 images takes no memory.
             places = [index_shuffle(place, total - 1, shuffling, 4) for place in range(first, first + share)]
             return source.read(places)
 
         options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=read_ahead)
-        # Grain's elements are batches, not images: its cost of some 10 us an element is then paid once a batch.
+        # Grain's elements are batches, not images: its overhead of some 10 us per element is then paid once per batch.
         self._iterator = iter(grain.MapDataset.range(sys.maxsize).map(read).to_iter_dataset(options))
         self._position = partial(get_next_index, self._iterator)
         self._seek = partial(set_next_index, self._iterator)
@@ -107,26 +107,26 @@ class Batches:
             raise Unreadable(str(error)) from error
 
     def seek(self, batch: int) -> None:
-        """Makes batch number `batch`, from 0, the next one."""
-        self._seek(whole_number("batch", batch, 0, sys.maxsize - 1))
+        """Moves the iterator: the next batch is number `batch`, counted from 0."""
+        self._seek(integer_between("batch", batch, 0, sys.maxsize - 1))
 
     def state(self) -> dict[str, Any]:
-        """The position, and what it is a position in; JSON-like, the same in every process."""
+        """Position of the iterator with the settings that it depends on; JSON-like, equal in every process."""
         return {**self._identity, "batch": self._position()}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Goes on where `state()` was taken, with the same batches.
+        """Continues where `state()` was taken, with the same batches.
 
         Raises:
-          ValueError: where the state is of another number of images, batch size or seed.
+          ValueError: If the state has another number of images, batch size or seed.
         """
         for name, value in self._identity.items():
             if state[name] != value:
                 raise ValueError(
-                    f"the position is of a stream with {name} {state[name]}, and this one has {name} {value}"
+                    f"state must belong to a stream with {name} {value}, got a state with {name} {state[name]}"
                 )
         self.seek(state["batch"])
 
     def close(self) -> None:
-        """Ends the reading ahead."""
+        """Stops reading ahead."""
         self._iterator.close()

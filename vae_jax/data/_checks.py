@@ -1,4 +1,4 @@
-"""Checks of numbers that callers give; each error names the argument, what was given and what would be right."""
+"""Checks of numbers that callers give; each error names the argument, the given value and the accepted values."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy as np
 
-MOST_PIXELS = 178_956_970  # of one picture; as many as Pillow opens, half a gigabyte in color
+MOST_PIXELS = 178_956_970  # largest picture that Pillow opens: half a gigabyte in color
 
 
-def whole(name: str, value: Any) -> int:
-    """The value as an int of any size.
+def as_integer(name: str, value: Any) -> int:
+    """Returns the value as an int of any size.
 
     Raises:
-      TypeError: If it is no whole number.
-      ValueError: If it is NaN or infinite.
+      TypeError: If the value is not a whole number.
+      ValueError: If the value is NaN or infinite.
     """
     if isinstance(value, (float, np.floating)) and not np.isfinite(value):
         raise ValueError(f"{name} must be a whole number, got {value}")
@@ -29,14 +29,14 @@ def whole(name: str, value: Any) -> int:
         raise TypeError(f"{name} must be a whole number, got {value!r}") from None
 
 
-def whole_number(name: str, value: Any, least: int, most: int) -> int:
-    """The value as an int from least to most.
+def integer_between(name: str, value: Any, least: int, most: int) -> int:
+    """Returns the value as an int from least to most.
 
     Raises:
-      TypeError: If it is no whole number.
-      ValueError: If it is NaN, infinite, or not between least and most.
+      TypeError: If the value is not a whole number.
+      ValueError: If the value is NaN, infinite, or not between least and most.
     """
-    number = whole(name, value)
+    number = as_integer(name, value)
     if number < least:
         raise ValueError(f"{name} must be at least {least}, got {number}")
     if number > most:
@@ -44,26 +44,26 @@ def whole_number(name: str, value: Any, least: int, most: int) -> int:
     return number
 
 
-def size_of(name: str, value: Any) -> tuple[int, int]:
-    """A height and a width.
+def height_and_width(name: str, value: Any) -> tuple[int, int]:
+    """Returns a height and a width as two ints.
 
     Raises:
-      TypeError: If they are not whole numbers.
-      ValueError: If they are not two, are below 1 or make more pixels than a picture may have.
+      TypeError: If a number is not whole.
+      ValueError: If there are not two numbers, one is below 1, or their product is above MOST_PIXELS.
     """
     if isinstance(value, str) or not isinstance(value, (Sequence, np.ndarray)) or len(value) != 2:
         raise ValueError(f"{name} must be two numbers, height and width, got {value!r}")
-    height, width = (whole_number(name, side, 1, MOST_PIXELS) for side in value)
+    height, width = (integer_between(name, side, 1, MOST_PIXELS) for side in value)
     if height * width > MOST_PIXELS:
         raise ValueError(f"{name} must make at most {MOST_PIXELS:,} pixels, got {height} x {width}")
     return height, width
 
 
 def require_memory(where: str, needed: int, remedy: str) -> None:
-    """Refuses what is larger than the memory that is free, before any of it is taken.
+    """Raises before an allocation that is larger than the free memory.
 
     Raises:
-      ValueError: If `needed` bytes are more than the machine has left; `where` names what they are for.
+      ValueError: If `needed` bytes are more than the machine has free; `where` names what the memory is for.
     """
     free = _free_memory()
     if free is not None and needed > free:
@@ -71,7 +71,7 @@ def require_memory(where: str, needed: int, remedy: str) -> None:
 
 
 def _free_memory() -> int | None:
-    """Bytes of memory that are free on this machine; None if it does not say."""
+    """Bytes of free memory on this machine, or None if they cannot be found out."""
     try:
         with open("/proc/meminfo") as file:
             lines = dict(line.split(":", 1) for line in file)

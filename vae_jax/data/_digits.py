@@ -17,24 +17,24 @@ SHUFFLE_SEED = 0
 
 
 def load_digits() -> Images:
-    """5,000 MNIST digits, 28 x 28: per class 400 train and 100 test, always the same ones.
+    """Loads 5,000 MNIST digits, 28 x 28: per class 400 train and 100 test, a fixed split.
 
     The file is sorted by class. Within a class the images 4, 9, 14, ... (every fifth) are test and the others train;
-    each split is then shuffled once by a fixed seed, so that any run of images holds every class.
+    each split is then shuffled once with a fixed seed, so that consecutive images are of all classes.
 
     Returns:
       `Images` with train `[4000, 28, 28, 1]` and test `[1000, 28, 28, 1]`, both labeled.
 
     Source: LeCun, Bottou, Bengio & Haffner 1998 [lecun1998gradient];
-    see the module's docstring for how the 5,000 were had. Numbers on them are not MNIST numbers: the training split is
-    a fifteenth of MNIST's, and the test images are from MNIST's training split.
+    the module's docstring says where the 5,000 digits come from. Results on them are not results on MNIST: the training
+    split is a fifteenth of MNIST's, and the test images are from MNIST's training split.
     """
     with (
         importlib.resources.files("vae_jax.data").joinpath("digits.npz").open("rb") as file,
         np.load(file, allow_pickle=False) as archive,
     ):
         images, labels = archive["images"][..., None], archive["labels"].astype(np.int32)
-    is_test = np.arange(len(images)) % 5 == 4  # 500 a class, so the fifths of the whole are the fifths of each class
+    is_test = np.arange(len(images)) % 5 == 4  # 500 per class, so every fifth image is every fifth of its class
     # RandomState: numpy promises that its stream never changes (NEP 19).
     rng = np.random.RandomState(SHUFFLE_SEED)
     train, test = rng.permutation(np.flatnonzero(~is_test)), rng.permutation(np.flatnonzero(is_test))

@@ -1,4 +1,4 @@
-"""The original dSprites, if TFDS holds it: its images bit by bit in one array of 377 MB."""
+"""The original dSprites from TFDS, packed into one array of 377 MB, a bit per pixel."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from vae_jax.data._records import Records
 from vae_jax.data._tfds_images import open_tfds
 
 _LABELS = ("label_shape", "label_scale", "label_orientation", "label_x_position", "label_y_position")
-_BLOCK = 4096  # images that are read at once
+_BLOCK = 4096  # images read at once
 
 
 def load_dsprites(data_dir: str | None = None) -> FactorData:
-    """dSprites (Matthey et al. 2017) of TFDS, in the order of its factors.
+    """Loads dSprites (Matthey et al. 2017) from TFDS, sorted by its factors.
 
     Raises:
-      ValueError: where TFDS does not hold it and cannot prepare it, or it does not hold every image once.
+      ValueError: If TFDS does not hold the data set and cannot prepare it, or an image is missing or there twice.
 
     Source: Matthey et al. 2017 [matthey2017dsprites].
     """
@@ -39,15 +39,15 @@ def _unpacked(table: jax.Array, key: jax.Array, index: jax.Array) -> jax.Array:
 
 
 def packed_by_factors(records: Records, labels: Sequence[str], factor_sizes: Sequence[int]) -> np.ndarray:
-    """Binary images as bits, uint8 `[prod(factor_sizes), H W / 8]`, each at the flat index of its factors.
+    """Packs binary images into bits, uint8 `[prod(factor_sizes), H W / 8]`, each at the flat index of its factors.
 
     Args:
-      records: of binary images, H W divisible by 8, in any order.
-      labels: the features that hold the factors, slowest first.
-      factor_sizes: how many values each has.
+      records: Binary images, H W divisible by 8, in any order.
+      labels: Names of the features that hold the factors, slowest first.
+      factor_sizes: Number of values of each factor.
 
     Raises:
-      ValueError: where an image is missing, or there twice.
+      ValueError: If an image is missing or there twice.
     """
     count, pixels = math.prod(factor_sizes), math.prod(records.shape[1:])
     table, seen = np.zeros((count, pixels // 8), np.uint8), np.zeros(count, int)
@@ -65,7 +65,7 @@ def packed_by_factors(records: Records, labels: Sequence[str], factor_sizes: Seq
 
 
 def agreement_with_sprites(data: FactorData, count: int = 10_000) -> str:
-    """How well `sprites` regenerates images of dSprites, in words; `count` of them, drawn by a fixed seed."""
+    """Sentence on how well `sprites` regenerates dSprites, measured on `count` images drawn with a fixed seed."""
     indices = np.random.RandomState(0).randint(0, data.num_images, count)
 
     @jax.jit
@@ -84,6 +84,6 @@ def agreement_with_sprites(data: FactorData, count: int = 10_000) -> str:
         if (by_shape == i).any()
     ]
     return (
-        f"sprites regenerates {100 * np.mean(wrong == 0):.1f} % of {count:,} dSprites images exactly; wrong pixels an "
-        f"image: {', '.join(parts)} of {sprites.SIDE**2:,}"
+        f"sprites regenerates {100 * np.mean(wrong == 0):.1f} % of {count:,} dSprites images exactly; mean number of "
+        f"wrong pixels per image of {sprites.SIDE**2:,}: {', '.join(parts)}"
     )

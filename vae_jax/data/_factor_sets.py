@@ -1,4 +1,4 @@
-"""The data sets with known factors, by name: `load_factor_data`; and each as a source of 8-bit images."""
+"""Data sets with known factors by name, `load_factor_data`, and each as a source of 8-bit images."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _sprite(index: jax.Array) -> jax.Array:
     return sprites.render(index)[..., None].astype(jnp.float32)
 
 
-# These sets are computed from the index alone and have no table to read from.
+# These data sets are computed from the index alone and have no table.
 def _plain(table: Any, key: jax.Array, index: jax.Array) -> jax.Array:
     return _sprite(index)
 
@@ -34,9 +34,9 @@ def _noisy(table: Any, key: jax.Array, index: jax.Array) -> jax.Array:
     return jnp.minimum(_sprite(index) + jax.random.uniform(key, (sprites.SIDE, sprites.SIDE, 3)), 1.0)
 
 
-def _sprites(name: str, channels: int, render: Render, what: str) -> FactorData:
-    shape = (sprites.SIDE, sprites.SIDE, channels)
-    return FactorData(name, sprites.FACTOR_NAMES, sprites.FACTOR_SIZES, shape, render, f"{name}: {_SPRITES}{what}")
+def _sprites(name: str, channels: int, render: Render, variation: str) -> FactorData:
+    shape, note = (sprites.SIDE, sprites.SIDE, channels), f"{name}: {_SPRITES}{variation}"
+    return FactorData(name, sprites.FACTOR_NAMES, sprites.FACTOR_SIZES, shape, render, note)
 
 
 # Color and noise as in disentanglement_lib (Locatello et al. 2019, arXiv:1811.12359, appendix H).
@@ -53,32 +53,32 @@ NAMES = (*RENDERED, "dsprites")
 
 
 def load_factor_data(name: str, data_dir: str | None = None) -> FactorData:
-    """The data set of that name.
+    """Loads a data set with known factors by its name.
 
     Args:
-      name: `sprites`, `sprites_color`, `sprites_noisy` (all rendered), `squares` (where the distance of pixels says
-        nothing about factors), or `dsprites`, the original, which TFDS must hold.
-      data_dir: of TFDS; the rendered sets do not use it.
+      name: `sprites`, `sprites_color` or `sprites_noisy` (rendered); `squares` (rendered; pixel distances say nothing
+        about its factors); or `dsprites`, the original, read from TFDS.
+      data_dir: The TFDS data directory; rendered data sets do not use it.
 
     Raises:
-      ValueError: for another name, or where `dsprites` is not to be had.
+      ValueError: If there is no data set of that name, or `dsprites` cannot be read or prepared.
     """
     if name in RENDERED:
         return RENDERED[name]
     if name == "dsprites":
         return load_dsprites(data_dir)
-    raise ValueError(f"data must be one of those with known factors, {', '.join(NAMES)}, got {name!r}")
+    raise ValueError(f"data must be a data set with known factors, one of {', '.join(NAMES)}, got {name!r}")
 
 
 class RenderedImages:
-    """The images of a `FactorData`, rendered when they are asked for: an `ImageSource`."""
+    """An `ImageSource` that renders the images of a `FactorData` on demand."""
 
     def __init__(self, data: FactorData):
         self.data = data
         self.shape = (data.num_images, *data.image_shape)
 
     def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
-        """The images at these places, uint8 `[n, H, W, C]`."""
+        """Images at these indices, uint8 `[n, H, W, C]`."""
         return np.array(_to_bytes(self.data, np.asarray(indices, np.int32)))
 
 

@@ -1,4 +1,4 @@
-"""Data sets with known factors: images as functions of a flat index, rendered where they are used."""
+"""Data sets with known factors: images as functions of a flat index, rendered on demand."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from vae_jax.data._checks import whole, whole_number
+from vae_jax.data._checks import as_integer, integer_between
 
-_IMAGES_AT_ONCE = 8  # of a batch, on a CPU
-_MOST_DRAWN = 2**24  # images of a batch
+_RENDERED_AT_ONCE = 8  # images of a batch, on a CPU
+_MOST_DRAWN = 2**24  # images per batch
 
 
 # (table, key, index) -> float32 [H, W, C] in [0, 1]
@@ -27,19 +27,19 @@ _STATIC = ("name", "factor_names", "factor_sizes", "image_shape", "render", "not
 @partial(jax.tree_util.register_dataclass, data_fields=("table",), meta_fields=_STATIC)
 @dataclasses.dataclass(frozen=True, eq=False)
 class FactorData:
-    """A data set that holds an image for every combination of its factors.
+    """A data set with one image for every combination of its factors.
 
-    A pytree whose only child is `table`. A program that takes the data set, or its table, as an argument holds no copy
-    of it: `jax.jit(FactorData.images)(data, key, indices)`.
+    It is a pytree whose only child is `table`. A jitted function should take the data set, or its table, as an
+    argument, so that the compiled program holds no copy of it: `jax.jit(FactorData.images)(data, key, indices)`.
 
     Attributes:
-      name: What was asked for, e.g. `sprites`.
+      name: Name of the data set, e.g. `sprites`.
       factor_names: Names of the K factors.
-      factor_sizes: The number of values of each.
+      factor_sizes: Number of values of each factor.
       image_shape: (H, W, C).
       render: `(table, key, index) -> float32 [H, W, C]` in [0, 1], pure: the image at a flat index, row-major, the last
-        factor fastest. The key is for what is no factor (color, noise).
-      note: Provenance in a sentence, to stand beside any number measured on the images.
+        factor fastest. The key is for variation outside the factors (color, noise).
+      note: Provenance in a sentence, to be printed beside any number measured on the images.
       table: A pytree of arrays that images are rendered from; () if none is needed.
     """
 
@@ -56,10 +56,10 @@ class FactorData:
         return math.prod(self.factor_sizes)
 
     def images(self, key: jax.Array, indices: ArrayLike) -> jax.Array:
-        """The images at `[B]` flat indices, float32 `[B, H, W, C]`; index by index, each with a key of its own.
+        """Images at flat indices `[B]`, float32 `[B, H, W, C]`; each index is folded into the key.
 
         Raises:
-          ValueError: if an index that is not traced is outside the data set.
+          ValueError: If an index that is not traced is outside the data set.
         """
         check_indices("indices", indices, self.num_images)
         indices = jnp.asarray(indices)
@@ -67,22 +67,22 @@ class FactorData:
         return _rendered(self.render, self.table, keys, indices)
 
     def draw(self, key: jax.Array, count: int) -> jax.Array:
-        """`count` images, all combinations equally likely, float32 `[count, H, W, C]`.
+        """Draws `count` images, all combinations equally likely, float32 `[count, H, W, C]`.
 
         Raises:
-          ValueError: If count is below 1 or no batch has so many.
-          TypeError: If it is no whole number.
+          ValueError: If count is below 1 or above 2^24.
+          TypeError: If count is not a whole number.
         """
         draw_key, render_key = jax.random.split(key)
         return render_images(self.render, self.table, render_key, self._drawn(draw_key, count))
 
     def draw_pairs(self, key: jax.Array, count: int, num_changed: int | None) -> jax.Array:
-        """Pairs of images that share all but a few factors, float32 `[count, 2, H, W, C]`.
+        """Draws pairs of images that share all but a few factors, float32 `[count, 2, H, W, C]`.
 
         Args:
           key: PRNG key, consumed.
           count: Number of pairs.
-          num_changed: as for `render_pairs`.
+          num_changed: Number of factors that may differ, as for `render_pairs`.
 
         Raises:
           ValueError: If count or num_changed is out of range.
@@ -93,13 +93,13 @@ class FactorData:
 
     def _drawn(self, key: jax.Array, count: int) -> jax.Array:
         """Flat indices `[count]`."""
-        return jax.random.randint(key, (whole_number("count", count, 1, _MOST_DRAWN),), 0, self.num_images)
+        return jax.random.randint(key, (integer_between("count", count, 1, _MOST_DRAWN),), 0, self.num_images)
 
 
 def render_images(render: Render, table: Any, key: jax.Array, indices: jax.Array) -> jax.Array:
-    """Images at `[B]` flat indices, each with a key split off from one, float32 `[B, H, W, C]`.
+    """Renders the images at flat indices `[B]`, each with its own key, float32 `[B, H, W, C]`.
 
-    With `functools.partial(render_images, data.render)`, a function from indices to a training batch.
+    `functools.partial(render_images, data.render)` is a function from indices to a training batch.
     """
     return _rendered(render, table, jax.random.split(key, len(indices)), indices)
 
@@ -107,16 +107,16 @@ def render_images(render: Render, table: Any, key: jax.Array, indices: jax.Array
 def render_pairs(
     render: Render, factor_sizes: Sequence[int], num_changed: int | None, table: Any, key: jax.Array, indices: jax.Array
 ) -> jax.Array:
-    """Images at flat indices, each beside one that shares all but a few of its factors, float32 `[B, 2, H, W, C]`.
+    """Renders pairs of images that share all but a few factors, float32 `[B, 2, H, W, C]`.
 
-    The factors that may differ are drawn without replacement, and given new values (by chance at times the old).
+    The factors that may differ are drawn without replacement and get new random values (at times equal to the old).
 
     Args:
-      render, table: of a `FactorData`.
-      factor_sizes: of its K factors.
-      num_changed: how many factors may differ, 1 to K - 1; None: a number between those, drawn for each pair.
+      render, table: Renderer and table of a `FactorData`.
+      factor_sizes: Number of values of each of its K factors.
+      num_changed: Number of factors that may differ, 1 to K - 1. Default: drawn uniformly for each pair.
       key: PRNG key, consumed.
-      indices: `[B]`, of the first images.
+      indices: `[B]`, flat indices of the first images.
 
     Raises:
       ValueError: If num_changed is out of range.
@@ -125,7 +125,7 @@ def render_pairs(
     """
     total, sizes = len(factor_sizes), tuple(factor_sizes)
     if num_changed is not None:
-        num_changed = whole("num_changed", num_changed)
+        num_changed = as_integer("num_changed", num_changed)
     if num_changed is not None and not 1 <= num_changed < total:
         raise ValueError(f"num_changed must be between 1 and {total - 1}, of {total} factors, got {num_changed}")
 
@@ -144,15 +144,15 @@ def render_pairs(
 
 
 def _rendered(render: Render, table: Any, keys: jax.Array, indices: jax.Array) -> jax.Array:
-    """`render` of every key and index. On a CPU in a loop, else XLA renders an image again wherever it is read."""
+    """Maps `render` over keys and indices; on a CPU in a loop, since XLA would render an image anew at every use."""
     if jax.default_backend() != "cpu":
         return jax.vmap(render, in_axes=(None, 0, 0))(table, keys, indices)
     one = lambda pair: render(table, *pair)
-    return jax.lax.map(one, (keys, indices), batch_size=min(_IMAGES_AT_ONCE, len(indices)))
+    return jax.lax.map(one, (keys, indices), batch_size=min(_RENDERED_AT_ONCE, len(indices)))
 
 
 def factors_of(index: ArrayLike, factor_sizes: Sequence[int]) -> jax.Array:
-    """The factors at flat indices `[...]`, int32 `[K, ...]`: row-major, the last factor fastest.
+    """Factors at flat indices `[...]`, int32 `[K, ...]`: row-major, the last factor fastest.
 
     Raises:
       ValueError: If an index that is not traced is outside the data set.
@@ -163,7 +163,7 @@ def factors_of(index: ArrayLike, factor_sizes: Sequence[int]) -> jax.Array:
 
 
 def index_of(factors: ArrayLike, factor_sizes: Sequence[int]) -> jax.Array:
-    """The flat index of factors `[K, ...]`, the inverse of `factors_of`.
+    """Flat index of factors `[K, ...]`, the inverse of `factors_of`.
 
     Raises:
       ValueError: If a factor that is not traced is outside its range.
@@ -183,7 +183,7 @@ def index_of(factors: ArrayLike, factor_sizes: Sequence[int]) -> jax.Array:
 
 
 def check_indices(name: str, indices: ArrayLike, count: int) -> None:
-    """Raises where flat indices are no whole numbers, or, where they are not traced, outside a data set of `count`."""
+    """Raises if flat indices are not integers or, unless they are traced, not between 0 and count - 1."""
     traced = isinstance(indices, jax.core.Tracer)
     values = np.zeros(0, jnp.result_type(indices)) if traced else np.asarray(indices)
     if not np.issubdtype(values.dtype, np.integer):

@@ -1,4 +1,4 @@
-"""Images of the user's own in an `.npz` or `.npy` file. Nothing is ever unpickled."""
+"""The user's own images in an `.npz` or `.npy` file. Nothing is ever unpickled."""
 
 from __future__ import annotations
 
@@ -23,32 +23,32 @@ TEST_LABEL_KEYS = ("test_labels", "y_test")
 VALIDATION_LABEL_KEYS = tuple(
     label for name in ("validation", "valid", "val") for label in (f"{name}_labels", f"y_{name}")
 )
-# Deflate makes at most 1,032 bytes of one, bzip2 and LZMA more: archives of numpy are deflated or stored.
+# Deflate expands one byte to at most 1,032 (bzip2 and LZMA to more); numpy's archives are deflated or stored.
 _MOST_EXPANSION = 1_100
 Split = tuple[np.ndarray, np.ndarray | None]  # uint8 [N, H, W, C], and labels int32 [N] or None
 
 
 def load_array_file(path: str | Path) -> Images:
-    """Images from an `.npz` or `.npy` file.
+    """Loads images from an `.npz` or `.npy` file.
 
-    An `.npy` file holds the images. In an `.npz` file they are under the first of `train`, `x_train`, `images`, `x`
-    that is there, or are its only array of 3 or 4 axes; test images under `test` or `x_test`, validation images under
-    `validation`, `valid`, `val`, `x_validation`, `x_valid` or `x_val`; labels under `train_labels`, `y_train`, `labels`
-    or `y`, `test_labels` or `y_test`, and so on. Without test images a fixed tenth of the images is held out
-    (`numpy.random.RandomState(0)`). The note names the arrays that are not used.
+    An `.npy` file holds the images. In an `.npz` file training images are under the first existing key of `train`,
+    `x_train`, `images`, `x`, or are the only array of 3 or 4 axes. Test images are under `test` or `x_test`, validation
+    images under `validation`, `valid`, `val`, `x_validation`, `x_valid` or `x_val`; labels under `train_labels`,
+    `y_train`, `labels` or `y`, `test_labels` or `y_test`, and so on. Without test images a fixed tenth of the images is
+    held out (`numpy.random.RandomState(0)`). The note names unused arrays.
 
     Args:
       path: The file. Images are `[N, H, W]` or `[N, H, W, C]` with C = 1 or 3, of dtype uint8 (0 to 255), bool, or
-        floating in [0, 1], which become round(255 x). uint8 whose only values are 0 and 1 is binary: 0 and 255.
+        floating in [0, 1]; floats x become round(255 x). uint8 images of 0 and 1 only are binary: 0 and 255.
 
     Returns:
       `Images`.
 
     Raises:
-      ValueError: for a file that is missing or unreadable, holds no images or too few, pixels that are not finite or
-        lie outside [0, 1], labels of another length, or Python objects (which would have to be unpickled), one whose
-        header claims more than the file holds, and one that does not fit into the memory that is free.
-      TypeError: for another dtype of pixels or labels.
+      ValueError: If the file is missing or unreadable, holds no images or too few, holds pixels that are not finite or
+        outside [0, 1], labels of another length or Python objects (which would have to be unpickled), claims more in
+        its header than it holds, or does not fit into free memory.
+      TypeError: If pixels or labels have another dtype.
     """
     splits = read_array_file(path)
     test, test_labels = splits.test or (None, None)
@@ -59,16 +59,16 @@ def load_array_file(path: str | Path) -> Images:
 
 
 class ArraySplits(NamedTuple):
-    """Images and labels of a file, as they lie there."""
+    """Images and labels of a file, in its own splits."""
 
     train: Split
     test: Split | None
     validation: Split | None
-    note: str  # which arrays are not used
+    note: str  # names of unused arrays
 
 
 def read_array_file(path: str | Path) -> ArraySplits:
-    """The splits that a file holds, none held out; with the errors of `load_array_file`."""
+    """Reads the splits of a file and holds none out; raises as `load_array_file`."""
     path = os.fspath(path)
     if not os.path.isfile(path):
         raise ValueError(f"{path}: expected an .npz or .npy file, got a path with no file there.")
@@ -91,15 +91,15 @@ def read_array_file(path: str | Path) -> ArraySplits:
         if key is None:
             if orphan := _first(label_keys, headers):
                 raise ValueError(
-                    f"{_where(path, orphan)}: expected {what} images under {' or '.join(keys)} beside {what} labels, "
-                    "got none."
+                    f"{_where(path, orphan)}: expected {what} images under the key {' or '.join(keys)} beside the "
+                    f"{what} labels, got none."
                 )
             return None
         images = as_pixels(read(key), _where(path, key))
         if images.shape[1:] != train.shape[1:]:
             raise ValueError(
-                f"{_where(path, key)}: expected {what} images of the shape of the train images, {train.shape[1:]}, "
-                f"got {images.shape[1:]}."
+                f"{_where(path, key)}: expected {what} images of the same shape as the train images, "
+                f"{train.shape[1:]}, got {images.shape[1:]}."
             )
         return images, read_labels(label_keys, len(images))
 
@@ -118,9 +118,9 @@ class Header(NamedTuple):
     shape: tuple[int, ...]
     dtype: np.dtype
     by_column: bool
-    start: int  # bytes before the array's own
-    stored: int  # bytes of the array that are there, or that an archive claims to hold
-    packed: int | None  # bytes that they take in an archive
+    start: int  # offset in bytes of the array's data
+    stored: int  # bytes of data in the file, or claimed by the archive
+    packed: int | None  # compressed bytes in an archive
 
 
 Headers = dict[str, Header]
@@ -143,17 +143,19 @@ def _train_key(path: str, headers: Headers) -> str:
         return candidates[0]
     given = ", ".join(f"'{key}' {header.dtype} {list(header.shape)}" for key, header in headers.items())
     raise ValueError(
-        f"{path}: expected images under one of the keys {', '.join(TRAIN_KEYS)}, or one single array of 3 or 4 axes, "
-        f"got {given or 'an empty file'}."
+        f"{path}: expected images under one of the keys {', '.join(TRAIN_KEYS)}, or a single array of 3 or 4 axes, "
+        f"got the arrays {given}."
+        if given
+        else f"{path}: expected images under one of the keys {', '.join(TRAIN_KEYS)}, got an empty file."
     )
 
 
 @contextmanager
 def _reporting(path: str) -> Iterator[None]:
-    """Turns what a damaged or foreign file makes numpy and zipfile raise into one sentence."""
+    """Turns errors of numpy and zipfile on a damaged or foreign file into a ValueError of one sentence."""
     try:
         yield
-    except Exception as error:  # numpy, zipfile and the decompressors raise whatever a damaged file leads them to
+    except Exception as error:  # numpy, zipfile and the decompressors raise errors of any type on a damaged file
         reason = str(error).split("\n")[0] or type(error).__name__
         raise ValueError(
             f"{path}: expected a file written by numpy.savez or numpy.save; cannot read it: {reason}"
@@ -162,7 +164,7 @@ def _reporting(path: str) -> Iterator[None]:
 
 @contextmanager
 def _open(path: str, key: str) -> Iterator[IO[bytes]]:
-    """The stream of one array; the key of an `.npy` file's only array is ''."""
+    """Opens the stream of one array; the only array of an `.npy` file has the key ''."""
     if not key:
         with open(path, "rb") as file:
             yield file
@@ -172,7 +174,7 @@ def _open(path: str, key: str) -> Iterator[IO[bytes]]:
 
 
 def _headers(path: str) -> Headers:
-    """The header of every array, without reading (let alone unpickling) its contents."""
+    """Reads the header of every array, without reading (let alone unpickling) its contents."""
     with _reporting(path):
         members: dict[str, zipfile.ZipInfo | None] = {"": None}
         if zipfile.is_zipfile(path):
@@ -190,29 +192,29 @@ def _headers(path: str) -> Headers:
 
 
 def _check(where: str, header: Header) -> None:
-    """Refuses an array that cannot be what its header says, before memory is taken for it."""
+    """Raises, before memory is allocated, if an array cannot be what its header says."""
     if header.dtype.hasobject:
         raise ValueError(_objects(where, header.dtype))
     needed = math.prod(header.shape) * header.dtype.itemsize
     if min(header.shape, default=0) < 0 or needed > header.stored:
         raise ValueError(
             f"{where}: expected a file written by numpy.savez or numpy.save; cannot read it: its header claims an "
-            f"array of shape {header.shape}, {needed:,} bytes, and there are {max(0, header.stored):,}: the file has "
+            f"array of shape {header.shape}, {needed:,} bytes, but the file holds {max(0, header.stored):,}: it has "
             "been cut short or is damaged."
         )
     if header.packed is not None and header.stored > _MOST_EXPANSION * (header.packed + 1):
         raise ValueError(
-            f"{where}: expected a file written by numpy.savez; cannot read it: it claims {header.stored:,} bytes in "
-            f"{header.packed:,} compressed ones, more than {_MOST_EXPANSION:,} times as many."
+            f"{where}: expected a file written by numpy.savez; cannot read it: it claims to expand {header.packed:,} "
+            f"bytes to {header.stored:,}, more than {_MOST_EXPANSION:,} times as many."
         )
     remedy = "save fewer or smaller images, or save them as an .npy file and --stream it"
     require_memory(f"{where}: an array of shape {header.shape}", needed, remedy)
 
 
 def _read_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
-    """Shape, whether in Fortran order, dtype."""
+    """Shape, True for Fortran order, and dtype."""
     version = np.lib.format.read_magic(file)
-    # Version 3 differs from 2 only in the encoding of the field names that structured dtypes have.
+    # Version 3 differs from 2 only in the encoding of the field names of structured dtypes.
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     return read(file)
 
@@ -228,7 +230,7 @@ def npy_layout(path: str) -> tuple[tuple[int, ...], np.dtype, int]:
     """Shape, dtype and offset in bytes of the array of an `.npy` file, from its header.
 
     Raises:
-      ValueError: for no such file, or one that holds Python objects, is stored column by column, or is shorter than its
+      ValueError: If there is no such file, or it holds Python objects, is in Fortran order, or is shorter than its
         header says.
     """
     if not os.path.isfile(path):

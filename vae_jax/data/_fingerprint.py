@@ -1,4 +1,4 @@
-"""A short fingerprint of a data set, by which a run recognizes the data that it was begun with."""
+"""A short fingerprint of a data set, with which a run recognizes the data that it was started with."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from vae_jax.data._sources import ImageSource, evenly_spaced
 from vae_jax.data._streaming import ImageStream
 
 _SAMPLED = 1_000  # training images of a stream whose pixels are read
-_BLOCK = 100  # of them that are read at once
-_RENDERED = 8  # images of a set that is rendered
+_BLOCK = 100  # images read at once
+_RENDERED = 8  # images of a rendered data set
 
 
 def fingerprint(source: Images | ImageStream | FactorData) -> str:
     """Fingerprint of a data set: 16 hexadecimal digits of a SHA-256.
 
-    It is the same in every process, Python and machine, and does not depend on where the data lie, on the name of their
-    folder or file, or on times. It covers
+    The fingerprint is equal in every process, Python and machine. It does not depend on where the data are stored, on
+    the name of their folder or file, or on times. It covers
 
-    * of `Images`, every pixel and label of every split;
-    * of an `ImageStream`, the shapes, every test and validation image, the test labels, 1,000 evenly spaced training
-      images, and what the source knows of all its images without reading them: the name below its folder and the size
-      of every picture file, the size of an `.npy` file, the name and version of a TFDS data set. It cannot see another
-      training image that is not one of the 1,000, if its file keeps its name and size;
-    * of `FactorData` (and of a stream that renders it), its name, factors and image shape, and 8 rendered images.
+    * for `Images`: every pixel and label of every split;
+    * for an `ImageStream`: the shapes, every test and validation image, the test labels, 1,000 evenly spaced training
+      images, and the source's identity: relative path and size of every picture file, the size of an `.npy` file, the
+      name and version of a TFDS data set. A change of any other training image is not noticed if its file keeps its
+      name and size;
+    * for `FactorData` (and a stream that renders it): its name, factors and image shape, and 8 rendered images.
 
     Args:
       source: The data set.
@@ -39,7 +39,7 @@ def fingerprint(source: Images | ImageStream | FactorData) -> str:
       16 hexadecimal digits.
 
     Raises:
-      TypeError: If source is none of the three.
+      TypeError: If source is not `Images`, an `ImageStream` or `FactorData`.
       ValueError: If an image of a stream cannot be read.
     """
     digest = _Digest()
@@ -56,7 +56,7 @@ def fingerprint(source: Images | ImageStream | FactorData) -> str:
         digest.add(["stream", source.train.shape, source.test.shape])
         digest.labels(source.test_labels)
         data = _factor_data(source.train)
-        if data is not None:  # another device may draw an edge elsewhere: few images, and those always by the CPU
+        if data is not None:  # devices may render an edge differently: few images, always rendered by the CPU
             _add_factor_data(digest, data)
         else:
             digest.pixels(source.test)
@@ -71,18 +71,18 @@ def fingerprint(source: Images | ImageStream | FactorData) -> str:
 
 
 class _Digest:
-    """SHA-256 of parts, each with its kind and length, so that no two lists of parts give the same bytes."""
+    """SHA-256 of a sequence of parts; kind and length of each are hashed too, so that the input is unambiguous."""
 
     def __init__(self) -> None:
         self._hash = hashlib.sha256(b"vae_jax data 1")
 
     def add(self, part: Any) -> None:
-        """A JSON-like value."""
+        """Adds a JSON-like value."""
         content = json.dumps(part, sort_keys=True).encode()
         self._hash.update(b"json %d " % len(content) + content)
 
     def pixels(self, images: np.ndarray | None) -> None:
-        """An array of pixels, a part of its bytes at a time."""
+        """Adds an array of pixels, block by block."""
         self.add(None if images is None else [str(images.dtype), images.shape])
         if images is None:
             return
@@ -90,6 +90,7 @@ class _Digest:
             self._hash.update(np.ascontiguousarray(images[start : start + 4096]).data)
 
     def labels(self, labels: np.ndarray | None) -> None:
+        """Adds labels."""
         self.add(None if labels is None else labels.shape)
         if labels is not None:
             self._hash.update(np.ascontiguousarray(labels, dtype="<i8").data)
@@ -106,7 +107,7 @@ def _add_source(digest: _Digest, source: ImageSource) -> None:
 
 
 def _factor_data(source: Any) -> FactorData | None:
-    """The data set that a source renders; None if it renders none."""
+    """Data set that a source renders, or None if it renders none."""
     while hasattr(source, "source"):
         source = source.source
     return getattr(source, "data", None)
@@ -116,7 +117,7 @@ def _add_factor_data(digest: _Digest, data: FactorData) -> None:
     digest.add([data.name, data.factor_names, data.factor_sizes, data.image_shape])
     try:
         device = jax.local_devices(backend="cpu")[0]
-    except RuntimeError:  # JAX_PLATFORMS names others alone
+    except RuntimeError:  # JAX_PLATFORMS excludes the CPU
         device = jax.local_devices()[0]
     with jax.default_device(device):
         for index in evenly_spaced(data.num_images, _RENDERED):

@@ -1,4 +1,4 @@
-"""Images of the user's own in a folder of picture files, read by Pillow."""
+"""The user's own images in a folder of picture files, read by Pillow."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from typing import NamedTuple
 import numpy as np
 
 from vae_jax.data._arrays import Images, from_splits
-from vae_jax.data._checks import require_memory, size_of
-from vae_jax.data._image_file import by, decode_file, header_of, without_bomb_warnings
+from vae_jax.data._checks import height_and_width, require_memory
+from vae_jax.data._image_file import decode_file, header_of, size_text, without_bomb_warnings
 from vae_jax.data._picture_paths import SUFFIXES, Pictures, find_pictures, is_ignored
 
 SPLITS = {
@@ -25,32 +25,32 @@ SPLITS = {
 
 
 def load_folder(path: str | Path, *, size: Sequence[int] | None = None) -> Images:
-    """Images from a folder: every picture file in it, at any depth, sorted by path.
+    """Loads every picture file in a folder, at any depth, sorted by path.
 
-    Picture files are .png, .jpg, .jpeg, .bmp, .webp, .gif, .tif, .tiff, .ppm, .pgm, .pbm and .tga. They are taken
-    upright, as viewers show them (EXIF). All must have one size, unless `size` is given. If any of them is in color all
+    Picture files are .png, .jpg, .jpeg, .bmp, .webp, .gif, .tif, .tiff, .ppm, .pgm, .pbm and .tga. They are rotated
+    upright, as viewers show them (EXIF). All must have one size, unless `size` is given. If any picture is in color all
     become RGB, else all become gray (C = 1).
 
     * Subfolders `train`, `test` and `validation` (`training`, `testing`, `valid`, `val`, ..., in any case) are the
       splits. The validation folder is the test split if there is no test folder; without both a fixed tenth of the
-      images is held out (`numpy.random.RandomState(0)`). Other pictures beside split folders are refused.
-    * If every image is in a subfolder (of the folder, or of its split) and there are at least two of them, these
-      first-level subfolders are classes, numbered from 0 in sorted order; the note says which is which.
+      images is held out (`numpy.random.RandomState(0)`). Pictures outside the split folders raise an error.
+    * If every image is in a subfolder (of the folder, or of its split) and there are at least two subfolders, these
+      first-level subfolders are classes, numbered from 0 in sorted order; the note lists the names.
 
-    Links are followed. Hidden files and folders, those of systems (`__MACOSX`) and files that are no pictures are
-    ignored; the note counts pictures of other formats, which are passed over, and says what was altered.
+    Links are followed. Hidden files and folders, those of operating systems (`__MACOSX`) and files other than pictures
+    are ignored; the note counts skipped pictures of other formats and lists alterations.
 
     Args:
       path: The folder.
-      size: (height, width): images of another size are brought to it, the shorter side resized (Lanczos), the middle
-        cropped.
+      size: (height, width) to which images of another size are resized: the shorter side is resized (Lanczos) and the
+        middle cropped. Default: all images must have one size.
 
     Returns:
       `Images`.
 
     Raises:
-      ValueError: for a missing folder, no images, an unreadable one, two sizes, transparency, 16 bits, animation, more
-        pixels than a picture may have, images that do not fit into memory, and pictures beside split folders.
+      ValueError: If the folder is missing or holds no images; an image is unreadable, transparent, animated, of 16
+        bits or too large; sizes differ; the images do not fit into memory; or pictures are outside the split folders.
     """
     folder = list_folder(path)
     files = PictureFiles(folder.files, size)
@@ -64,7 +64,7 @@ def load_folder(path: str | Path, *, size: Sequence[int] | None = None) -> Image
     def decode(place: int) -> None:
         pixels[place] = files.image(place)
 
-    with without_bomb_warnings(), ThreadPoolExecutor() as pool:  # Pillow lets go of the interpreter's lock to decode
+    with without_bomb_warnings(), ThreadPoolExecutor() as pool:  # Pillow releases the interpreter lock to decode
         list(pool.map(decode, range(len(pixels))))
 
     def split(places: slice) -> tuple[np.ndarray | None, np.ndarray | None]:
@@ -80,34 +80,34 @@ def load_folder(path: str | Path, *, size: Sequence[int] | None = None) -> Image
 
 
 class Folder(NamedTuple):
-    """What a folder of images holds, as far as the names in it tell."""
+    """Image files, splits and classes of a folder, from the names in it."""
 
     name: str
     files: tuple[str, ...]  # paths, split by split
-    train: slice  # of files
+    train: slice  # indices into files
     test: slice  # empty if the folder has no test split
     validation: slice
-    labels: np.ndarray | None  # int32, of files
-    note: str  # which class each label is of, and what was passed over
+    labels: np.ndarray | None  # int32, one per file
+    note: str  # class name of each label, and skipped files
 
 
 def list_folder(path: str | Path) -> Folder:
-    """Lists a folder's image files by split and class, by the rules of `load_folder`; opens none of them.
+    """Lists a folder's image files by split and class, by the rules of `load_folder`, without opening them.
 
     Raises:
-      ValueError: for a missing folder, a folder or split without an image file, pictures beside split folders, and
-        split folders without `train` or two of one split.
+      ValueError: If the folder is missing, it or a split holds no image file, pictures are outside the split folders,
+        the `train` folder is missing, or a split has two folders.
     """
     path = os.fspath(path)
     if not os.path.isdir(path):
         raise ValueError(f"{path}: expected a folder of images, got a path with no folder there.")
     pictures = find_pictures(path)
     names = _split_folders(path, pictures)
-    passed_over = [f"{count} {what}{'s' if count > 1 else ''}" for what, count in sorted(pictures.passed_over.items())]
-    note = f"; passed over: {', '.join(passed_over)}" if passed_over else ""
+    skipped = [f"{count} {what}{'s' if count > 1 else ''}" for what, count in sorted(pictures.skipped.items())]
+    note = f"; skipped: {', '.join(skipped)}" if skipped else ""
     if names and "test" not in names and "validation" in names:
         names["test"] = names.pop("validation")
-        note = f"; test is its folder {names['test']}{note}"
+        note = f"; the test split is the folder {names['test']}{note}"
 
     files: list[str] = []
     classes: list[str | None] = []
@@ -123,9 +123,9 @@ def list_folder(path: str | Path) -> Folder:
         ends.append(len(files))
         if ends[-1] == ends[-2] and (split in names or split == "train"):
             where = os.path.join(path, names[split]) if names else path
-            without = "".join(f"; passed over: {one}" for one in passed_over)
+            why = f"; skipped: {', '.join(skipped)}" if skipped else ""
             raise ValueError(
-                f"{where}: expected at least one image file ({', '.join(SUFFIXES)}), got a folder without one{without}."
+                f"{where}: expected at least one image file ({', '.join(SUFFIXES)}), got a folder without one{why}."
             )
     found = sorted({name for name in classes if name is not None})
     labels = None
@@ -137,7 +137,7 @@ def list_folder(path: str | Path) -> Folder:
 
 
 def _split_folders(path: str, pictures: Pictures) -> dict[str, str]:
-    """Folder names of the splits that exist; empty if the folders are classes."""
+    """Folder names of the existing splits; empty if the folders are classes."""
     folders = sorted(
         name for name in os.listdir(path) if os.path.isdir(os.path.join(path, name)) and not is_ignored(name)
     )
@@ -161,34 +161,34 @@ def _split_folders(path: str, pictures: Pictures) -> dict[str, str]:
         got = [f"pictures in {', '.join(others[:3])}{', ...' if len(others) > 3 else ''}"] if others else []
         got += [f"{loose} pictures outside of folders"] if loose else []
         raise ValueError(
-            f"{path}: expected all pictures in the split folders {', '.join(names.values())}, got also "
+            f"{path}: expected all pictures to be in the split folders {', '.join(names.values())}, also got "
             f"{' and '.join(got)}; move them, or {advice}."
         )
     return names
 
 
 class PictureFiles:
-    """Picture files of one size, decoded when they are asked for.
+    """Picture files of one size, decoded on demand.
 
-    If any of them is in color all become RGB, else all become gray (C = 1). Sizes and modes are checked on the
-    headers, which are all read when this is made; no pixel is decoded before `read`.
+    If any file is in color all become RGB, else all become gray (C = 1). The constructor reads all headers and checks
+    sizes and modes; pixels are decoded by `read`.
 
     Args:
-      paths: of the files, at least one.
-      size: (height, width) that all are brought to, as `load_folder` does; None: all must have one size.
+      paths: Paths of the files, at least one.
+      size: (height, width) to which all are resized, as by `load_folder`. Default: all must have one size.
 
     Attributes:
-      paths: of the files.
+      paths: Paths of the files.
       shape: (N, H, W, C).
-      note: what is altered, to stand in the note of the images.
+      note: Alterations of the images, for their note.
 
     Raises:
-      ValueError: for an unreadable file, two sizes, 16 bits, animation.
+      ValueError: If a file is unreadable, animated or of 16 bits, or sizes differ.
     """
 
     def __init__(self, paths: Sequence[str], size: Sequence[int] | None = None):
         self.paths = tuple(paths)
-        wanted = None if size is None else size_of("size (--size)", size)
+        wanted = None if size is None else height_and_width("size (--size)", size)
         with without_bomb_warnings(), ThreadPoolExecutor() as pool:
             headers = list(pool.map(header_of, self.paths))
         width, height = headers[0].size if wanted is None else wanted[::-1]
@@ -196,15 +196,15 @@ class PictureFiles:
         if others and wanted is None:
             first = next(i for i, header in enumerate(headers) if header.size != (width, height))
             raise ValueError(
-                f"{self.paths[first]}: expected all images to have one size, got {by(headers[first].size)} where "
-                f"{self.paths[0]} is {by(headers[0].size)}; give --size HEIGHT WIDTH to have all resized and cropped."
+                f"{self.paths[first]}: expected all images to have one size, got {size_text(headers[first].size)}, but "
+                f"{self.paths[0]} is {size_text(headers[0].size)}; give --size HEIGHT WIDTH to resize and crop all."
             )
         self._resize = wanted is not None
         self.shape = (len(self.paths), height, width, 3 if any(header.color for header in headers) else 1)
         alterations = {
             f"resized and cropped to {height} x {width} (height x width)": sum(others.values()),
-            "turned as their EXIF tag says": sum(header.turned for header in headers),
-            "taken without the further pictures in their files": sum(header.frames > 1 for header in headers),
+            "rotated as their EXIF tag says": sum(header.rotated for header in headers),
+            "read without the further pictures in their files": sum(header.frames > 1 for header in headers),
         }
         self.note = "".join(f"; {count:,} images {what}" for what, count in alterations.items() if count)
         root = os.path.commonpath([os.path.dirname(path) for path in self.paths])
@@ -212,15 +212,15 @@ class PictureFiles:
         self.identity = ["files", *zip(names, map(os.path.getsize, self.paths), strict=True)]
 
     def image(self, place: int) -> np.ndarray:
-        """One image, uint8 `[H, W, C]`.
+        """Decodes one image, uint8 `[H, W, C]`.
 
         Raises:
-          ValueError: for a file that cannot be decoded, is of another size by now, or shows transparency.
+          ValueError: If the file cannot be decoded, has changed its size, or shows transparency.
         """
         return decode_file(self.paths[place], self.shape[1:], self._resize)
 
     def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
-        """The images at these places, uint8 `[n, H, W, C]`, with the errors of `image`."""
+        """Images at these indices, uint8 `[n, H, W, C]`; raises as `image`."""
         pixels = np.empty((len(indices), *self.shape[1:]), np.uint8)
         for row, place in zip(pixels, indices, strict=True):
             row[...] = self.image(place)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from vae_jax.data._checks import MOST_PIXELS, size_of, whole_number
+from vae_jax.data._checks import MOST_PIXELS, height_and_width, integer_between
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -24,21 +24,21 @@ _KINDS = {stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket", stat.S_IFDIR:
 
 
 def read_image(path: str | Path, shape: tuple[int, ...], resize: bool = False) -> np.ndarray:
-    """The image of a file as uint8 of that shape (H, W, C), C = 1 (gray) or 3 (color), upright as viewers show it.
+    """Reads a picture file as uint8 `[H, W, C]`, C = 1 (gray) or 3 (color), upright as viewers show it.
 
     Args:
-      path: of a picture file.
-      shape: that the image must have.
-      resize: whether an image of another size is brought to it: the shorter side resized, the middle cropped.
+      path: Path of a picture file.
+      shape: (H, W, C) of the result.
+      resize: Resize an image of another size: the shorter side is resized and the middle cropped.
 
     Raises:
-      ValueError: If there is no such file, it is no still image of 8 bits, or it has another size and resize is
+      ValueError: If there is no such file, it is not a still image of 8 bits, or it has another size and resize is
         False.
     """
     if len(shape) != 3:
         raise ValueError(f"shape must be (height, width, channels), got {tuple(shape)}")
-    height, width = size_of("shape", tuple(shape[:2]))
-    channels = whole_number("shape's number of channels", shape[2], 1, 3)
+    height, width = height_and_width("shape", tuple(shape[:2]))
+    channels = integer_between("shape's number of channels", shape[2], 1, 3)
     if channels == 2:
         raise ValueError(f"shape must have 1 or 3 channels, got {tuple(shape)}")
     path = os.fspath(path)
@@ -46,19 +46,19 @@ def read_image(path: str | Path, shape: tuple[int, ...], resize: bool = False) -
         header = header_of(path)
     if header.size != (width, height) and not resize:
         raise ValueError(
-            f"{path} is {by(header.size)} pixels, and {by((width, height))} are needed: give --resize to "
-            "have it resized, or another image"
+            f"{path} must be of {size_text((width, height))} pixels, got {size_text(header.size)}: give --resize "
+            "(resize=True) to resize it, or another image"
         )
     return decode_file(path, (height, width, channels), resize)
 
 
 def decode_file(path: str, shape: tuple[int, ...], resize: bool = False) -> np.ndarray:
-    """The pixels of a file, upright, uint8 of the shape (H, W, C).
+    """Decodes the pixels of a file, upright, uint8 `[H, W, C]`.
 
     Args:
-      path: of a file that `header_of` has seen.
-      shape: of the result.
-      resize: whether an image of another size is brought to it: the shorter side resized (Lanczos), the middle cropped.
+      path: Path of a file that `header_of` accepts.
+      shape: (H, W, C) of the result.
+      resize: Resize an image of another size: the shorter side is resized (Lanczos) and the middle cropped.
 
     Raises:
       ValueError: If the file cannot be decoded, shows transparency, or has another size and resize is False.
@@ -69,38 +69,38 @@ def decode_file(path: str, shape: tuple[int, ...], resize: bool = False) -> np.n
     try:
         with Image.open(path) as opened:
             image = ImageOps.exif_transpose(opened)
-            # Palette images may be transparent, and converting would show the color hidden beneath.
+            # Palette images may be transparent, and converting would show the hidden color.
             if image.has_transparency_data and image.convert("RGBA").getchannel("A").getextrema() != (255, 255):
                 raise ValueError("expected an image without transparency; flatten it onto a background first")
             image = image.convert("RGB" if image.mode in ("P", "PA") else mode).convert(mode)
             if image.size != size:
                 if not resize:
-                    raise ValueError(f"expected {by(size)} pixels as its header said, got {by(image.size)}")
+                    raise ValueError(f"expected {size_text(size)} pixels as in its header, got {size_text(image.size)}")
                 image = ImageOps.fit(image, size, Image.Resampling.LANCZOS)
             return np.asarray(image).reshape(shape)
-    except Exception as error:  # on a damaged file Pillow raises whatever its parser stumbles over
+    except Exception as error:  # Pillow raises errors of any type on a damaged file
         raise ValueError(f"{path}: cannot be used as an image: {_reason(error)}.") from error
 
 
-def by(size: tuple[int, int]) -> str:
-    """Size in words."""
+def size_text(size: tuple[int, int]) -> str:
+    """Width and height, as text."""
     return f"{size[0]} x {size[1]}"
 
 
 class Header(NamedTuple):
-    """Properties of a picture file, known before it is decoded."""
+    """Properties of a picture file, from its header."""
 
     size: tuple[int, int]  # width, height, upright as viewers show it
     color: bool
-    turned: bool  # by its EXIF tag
-    frames: int  # more than 1 only of a photo with pictures of another kind behind it (MPO)
+    rotated: bool  # by the EXIF tag
+    frames: int  # more than 1 only for a photo followed by further pictures (MPO)
 
 
 @contextlib.contextmanager
 def without_bomb_warnings() -> Iterator[None]:
-    """Silences Pillow's warning of pictures above half of MOST_PIXELS, which `header_of` accepts.
+    """Silences Pillow's warning about pictures above half of MOST_PIXELS, which `header_of` accepts.
 
-    Filters of warnings are shared by threads: enter it before they start.
+    Warning filters are shared by threads: enter this context before threads start.
     """
     from PIL import Image
 
@@ -110,11 +110,11 @@ def without_bomb_warnings() -> Iterator[None]:
 
 
 def header_of(file: str) -> Header:
-    """Header of one picture file, without its pixels.
+    """Reads the header of a picture file, without its pixels.
 
     Raises:
-      ValueError: If it is no regular file, cannot be read, is no still image, has other than 8 bits a channel, is
-        neither gray nor RGB, or claims more than MOST_PIXELS pixels.
+      ValueError: If the path is not a regular file, or the file cannot be read, is not a still image, does not have 8
+        bits per channel, is neither gray nor RGB, or claims more than MOST_PIXELS pixels.
     """
     from PIL import Image, UnidentifiedImageError
 
@@ -122,17 +122,15 @@ def header_of(file: str) -> Header:
     try:
         with Image.open(file) as image:
             frames = getattr(image, "n_frames", 1)
-            # PngImageFile's own getexif decodes the picture, to find a tag behind the pixels.
+            # PngImageFile.getexif would decode the picture, to find a tag behind the pixels.
             orientation = Image.Image.getexif(image).get(_ORIENTATION, 1)
             size, mode, deep, format_ = _stored_size(image), image.mode, _is_deep(image), image.format
             color = mode in _MODES and _is_color(image)
     except UnidentifiedImageError as error:
         raise ValueError(f"{file}: expected an image file, got contents that Pillow does not recognize.") from error
     except Image.DecompressionBombError as error:
-        raise ValueError(
-            f"{file}: expected at most {MOST_PIXELS:,} pixels, got more; make it smaller first."
-        ) from error
-    except Exception as error:  # on a damaged file Pillow raises whatever its parser stumbles over
+        raise ValueError(f"{file}: expected at most {MOST_PIXELS:,} pixels, got more; resize it first.") from error
+    except Exception as error:  # Pillow raises errors of any type on a damaged file
         raise ValueError(f"{file}: expected an image file that can be read: {_reason(error)}.") from error
     if frames != 1 and format_ != "MPO":
         raise ValueError(f"{file}: expected a still image, got {frames} frames.")
@@ -142,12 +140,14 @@ def header_of(file: str) -> Header:
     if mode not in _MODES:
         raise ValueError(f"{file}: expected a gray or RGB image, got mode {mode}; convert it to RGB first.")
     if size[0] * size[1] > MOST_PIXELS:
-        raise ValueError(f"{file}: expected at most {MOST_PIXELS:,} pixels, got {by(size)}; make it smaller first.")
+        raise ValueError(
+            f"{file}: expected at most {MOST_PIXELS:,} pixels, got {size_text(size)}; resize it first."
+        )
     return Header(size[::-1] if orientation >= 5 else size, color, orientation != 1, frames)
 
 
 def _require_regular_file(path: str) -> None:
-    """Refuses anything but a regular file: opening a named pipe would wait forever."""
+    """Raises for anything but a regular file: opening a named pipe would wait forever."""
     try:
         kind = stat.S_IFMT(os.stat(path).st_mode)
     except OSError as error:
@@ -158,13 +158,13 @@ def _require_regular_file(path: str) -> None:
 
 
 def _stored_size(image: Image.Image) -> tuple[int, int]:
-    """Width and height before the image is turned; for TIFF Pillow's versions differ in what `size` says."""
+    """Width and height before rotation; for TIFF, versions of Pillow differ in the meaning of `size`."""
     tags = getattr(image, "tag_v2", None)
     return image.size if tags is None else (int(tags[256]), int(tags[257]))
 
 
 def _is_deep(image: Image.Image) -> bool:
-    """Returns whether Pillow would cut the channels to 8 bits, as it does with 16-bit RGB."""
+    """Returns whether Pillow would truncate the channels to 8 bits, as it does for 16-bit RGB."""
     for tile in getattr(image, "tile", ()):
         codec, arguments = tile[0], tile[3]
         arguments = arguments if isinstance(arguments, tuple) else (arguments,)
@@ -183,5 +183,5 @@ def _is_color(image: Image.Image) -> bool:
 
 
 def _reason(error: BaseException) -> str:
-    """An exception's message in one line, without its full stop; its type if it has none."""
+    """Message of an exception in one line, without its full stop; its type if it has no message."""
     return " ".join(str(error).split()).rstrip(".") or type(error).__name__

@@ -1,4 +1,4 @@
-"""One name in, images out: `load_images` picks the source that a `--data` argument means."""
+"""`load_images`, which chooses the source that a `--data` argument names."""
 
 from __future__ import annotations
 
@@ -25,18 +25,17 @@ def load_images(data: str | Path, data_dir: str | Path | None = None, *, size: S
         an existing directory, or any path ending in `/` (`load_folder`);
         a TFDS name such as `mnist`, `cifar10` or `cmaterdb/bangla` (`load_tfds`).
         A `pathlib.Path` is always a file or a folder.
-      data_dir: The TFDS data directory; without it the environment's TFDS_DATA_DIR, else TFDS's own default.
-        The other sources do not use it.
-      size: (height, width) that the pictures of a folder are brought to; None: as they are.
+      data_dir: The TFDS data directory. Default: the environment variable TFDS_DATA_DIR, else TFDS's default. The other
+        sources do not use it.
+      size: (height, width) to which the pictures of a folder are resized. Default: not resized.
 
     Returns:
       `Images`.
 
     Raises:
-      ValueError: for a name that is none of these (with the closest TFDS names), for a data set that is not there and
-        cannot be fetched, for contents that are not images of one shape, and for a size with another source than a
-        folder.
-      TypeError: for pixels or labels of a dtype that cannot be taken.
+      ValueError: If the name is unknown (the message has the closest TFDS names), the data set is missing and cannot be
+        downloaded, the contents are not images of one shape, or a size is given for a source other than a folder.
+      TypeError: If pixels or labels have an unsupported dtype.
     """
     kind = kind_of(data, size)
     if kind == "folder":
@@ -47,8 +46,8 @@ def load_images(data: str | Path, data_dir: str | Path | None = None, *, size: S
         return load_digits()
     if kind == "rendered":
         raise ValueError(
-            f"data {data!r} is {RENDERED[str(data)].num_images:,} images, rendered as they are needed and not held: "
-            "read it as a stream (--stream, or vae_jax.data.stream_images), or train on it with "
+            f"data {data!r} has {RENDERED[str(data)].num_images:,} images, which are rendered on demand and not stored "
+            "in memory: read it as a stream (--stream, or vae_jax.data.stream_images), or train on it with "
             "vae-jax train disentangle"
         )
     return load_tfds(str(data), None if data_dir is None else os.fspath(data_dir))

@@ -13,18 +13,19 @@ Kind = Literal["digits", "rendered", "array file", "folder", "tfds"]
 
 
 def kind_of(data: str | Path, size: Sequence[int] | None = None) -> Kind:
-    """The kind of source that `data` names, by the rules of `load_images`.
+    """Kind of source that `data` names, by the rules of `load_images`.
 
     Raises:
       TypeError: If data is neither a string nor a path.
-      ValueError: If a size is given and data is no folder.
+      ValueError: If a size is given and data is not a folder.
     """
     if not isinstance(data, (str, os.PathLike)):
         raise TypeError(f"data must be a name or a path, got {type(data).__name__}")
     kind = _kind_of(os.fspath(data), isinstance(data, os.PathLike))
     if size is not None and kind != "folder":
         raise ValueError(
-            f"size (--size) resizes the pictures of a folder, but data {os.fspath(data)!r} is no folder: leave it out"
+            f"size (--size) resizes the pictures of a folder, but data {os.fspath(data)!r} is not a folder: leave it "
+            "out"
         )
     return kind
 

@@ -1,4 +1,4 @@
-"""Whether a download can start at all, found out within seconds."""
+"""Quick check, within seconds, that the hosts of a download can be reached."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ PROBE_SECONDS = 4.0
 
 
 def unreachable_hosts(urls: Sequence[str], seconds: float = PROBE_SECONDS, most: int = 3) -> list[str]:
-    """The hosts among those of `urls` that do not answer; any HTTP answer counts, for it shows that there is a way.
+    """Hosts of `urls` that do not answer; any HTTP response counts as an answer.
 
-    Goes through `requests`, as TFDS's downloads do, so that proxies and certificates are found in the same places.
+    The requests are made with `requests`, as TFDS's downloads are, so that proxies and certificates are the same.
 
     Args:
-      urls: What is to be downloaded.
-      seconds: How long to wait, for all hosts together: they are asked at the same time, and once.
-      most: Ask no more than so many hosts.
+      urls: URLs of the download.
+      seconds: Timeout for all hosts together; each host is asked once, all at the same time.
+      most: Largest number of hosts to ask.
 
     Returns:
-      Host names, in the order of the urls. Empty where there are no http(s) urls to ask.
+      Host names, in the order of the urls. Empty if no url is http or https.
     """
     import requests
 
@@ -38,9 +38,9 @@ def unreachable_hosts(urls: Sequence[str], seconds: float = PROBE_SECONDS, most:
             with requests.head(url, timeout=seconds):
                 answered.add(host)
         except requests.RequestException:
-            return  # told by the host's absence from `answered`
+            return  # the host is then missing from `answered`
 
-    # Daemon threads: looking up a name has no timeout of its own and may outlast both this call and the program.
+    # Daemon threads: a name lookup has no timeout and may outlast both this call and the program.
     threads = [threading.Thread(target=ask, args=item, daemon=True) for item in asked.items()]
     for thread in threads:
         thread.start()

@@ -14,12 +14,12 @@ from vae_jax.data._arrays import as_labels, as_pixels
 
 
 class Records:
-    """A split's images, decoded when they are asked for; any number of threads may read at once.
+    """Images of a split, decoded on demand; any number of threads may read at once.
 
     Args:
-      builder: TFDS's, of a data set that is prepared as array_record.
-      split: one of the data set's.
-      shape: (H, W, C) of its images.
+      builder: TFDS builder of a data set that is prepared as array_record.
+      split: Name of a split.
+      shape: (H, W, C) of the images.
 
     Attributes:
       shape: (N, H, W, C).
@@ -31,8 +31,8 @@ class Records:
         feature = builder.info.features["image"]
         self._where = f"TFDS data set {builder.info.full_name}, split {split!r}"
         self._label_key = _label_key(builder)
-        # Encoded images are parsed and decoded here: TFDS's own way takes twice as long. Rare features (float or
-        # bool arrays) are left to it.
+        # Encoded images are parsed and decoded here, because TFDS takes twice as long. Rare features (float or bool
+        # arrays) are decoded by TFDS.
         self._encoded = (
             isinstance(feature, tfds.features.Image) and feature.np_dtype == np.uint8 and shape[-1] in (1, 3)
         )
@@ -47,22 +47,22 @@ class Records:
         self.identity = ["tfds", builder.info.full_name, split]
 
     def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
-        """The images at these places, uint8 `[n, H, W, C]`.
+        """Images at these indices, uint8 `[n, H, W, C]`.
 
         Raises:
-          ValueError: for an image that cannot be decoded; it names the data set, the split and the place.
+          ValueError: If an image cannot be decoded; the message names the data set, the split and the index.
         """
         return self.read_labeled(indices)[0]
 
     def read_labeled(self, indices: Sequence[int] | np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-        """The images at these places and their labels, int32 `[n]` or None where the data set has none."""
+        """Images at these indices and their labels, int32 `[n]`, or None if the data set has no labels."""
         if self._label_key is None:
             return self.read_with(indices, ())[0], None
         pixels, labels = self.read_with(indices, (self._label_key,))
         return pixels, as_labels(labels[:, 0], len(pixels), self._where)
 
     def read_with(self, indices: Sequence[int] | np.ndarray, features: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        """The images at these places, and `[n, len(features)]` features of them that are one integer each."""
+        """Images at these indices, and their values of the given features `[n, len(features)]`, one integer each."""
         places = [int(index) for index in indices]
         examples = self._source.__getitems__(places)
         if self._encoded:
@@ -77,7 +77,7 @@ class Records:
         return pixels, np.array(rows)
 
     def _decode(self, encoded: Sequence[bytes], places: Sequence[int]) -> np.ndarray:
-        """Encoded images (PNG, JPEG, ...) as uint8 `[n, H, W, C]`."""
+        """Decodes images (PNG, JPEG, ...) to uint8 `[n, H, W, C]`."""
         from PIL import Image
 
         shape = self.shape[1:]
@@ -101,7 +101,7 @@ def _label_key(builder: Any) -> str | None:
 
 @contextlib.contextmanager
 def quiet_absl() -> Iterator[None]:
-    """Silences TFDS's warnings about folders it looked into and about OpenCV, which it can do without."""
+    """Silences TFDS's warnings about searched folders and about OpenCV, which is optional."""
     logger = logging.getLogger("absl")
     level = logger.level
     logger.setLevel(logging.ERROR)

@@ -1,7 +1,7 @@
-"""Three squares on a grid: a data set where the distance of two images' pixels says nothing about their factors.
+"""Three squares on a grid: a data set whose pixel distances say nothing about its factors.
 
-Each square moves by its own width, so that two of its places never overlap: all pairs of places are equally far apart.
-A VAE orders its code by how far apart images are, so here it has nothing to go by.
+Each square moves in steps of its own width, so that its positions never overlap and all pairs of positions have the
+same pixel distance. A VAE orders its latent code by pixel distances, which carry no information here.
 
 Source: Michlo, Klein & James 2023, "Overlooked implications of the reconstruction loss for VAE disentanglement"
 (arXiv:2202.13341).
@@ -23,8 +23,8 @@ FACTOR_SIZES = (PLACES,) * len(FACTOR_NAMES)
 
 
 def _render(table: Any, key: jax.Array, index: jax.Array) -> jax.Array:
-    del table, key  # there is none, and nothing is random
-    places = factors_of(index, FACTOR_SIZES).reshape(3, 2)  # a channel's x, y
+    del table, key  # there is no table, and nothing is random
+    places = factors_of(index, FACTOR_SIZES).reshape(3, 2)  # x and y of each channel
     cell = jnp.arange(PLACES * WIDTH) // WIDTH
     columns, rows = (cell[:, None] == places[None, :, axis] for axis in (0, 1))
     return (rows[:, None] & columns[None, :]).astype(jnp.float32)

@@ -1,4 +1,4 @@
-"""Data sets larger than memory: training images that stay on disk, and the few that are held out in memory."""
+"""Data sets larger than memory: training images stay on disk, test and validation images are in memory."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from vae_jax.data._arrays import HOLD_OUT_NOTE, held_out_tenth, sizes_of
-from vae_jax.data._checks import whole_number
+from vae_jax.data._arrays import HOLD_OUT_NOTE, held_out_tenth, split_sizes
+from vae_jax.data._checks import integer_between
 from vae_jax.data._digits import load_digits
 from vae_jax.data._factor_sets import RENDERED, RenderedImages
 from vae_jax.data._factors import FactorData, factors_of
@@ -25,15 +25,15 @@ _BLOCK = 512  # images decoded and written at once
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ImageStream:
-    """A data set as `Images`, but for its training images, which are read when they are asked for.
+    """A data set as `Images`, but with training images that are read on demand.
 
     Attributes:
-      name: What was asked for.
+      name: Name of the data set.
       train: N >= 1 images of one shape; `hold_out` takes a validation set from it, `Batches` reads it.
       test: uint8 `[M, H, W, C]`, in memory.
       test_labels: int32 `[M]`, or None.
-      note: Provenance and protocol in a sentence, to stand beside any number measured on the images.
-      validation: uint8 `[K, H, W, C]`, in memory, if the source has a split to choose the best epoch by; else None.
+      note: Provenance and protocol in a sentence, to be printed beside any number measured on the images.
+      validation: uint8 `[K, H, W, C]`, in memory, or None if the source has no validation split.
     """
 
     name: str
@@ -51,23 +51,24 @@ def stream_images(
     size: Sequence[int] | None = None,
     most_test: int = 10_000,
 ) -> ImageStream:
-    """Opens the images that `data` names, as `load_images` would load them, without reading the training images.
+    """Opens the images that `data` names without reading the training images.
 
-    Splits, order and pixels are those of `load_images`. What grows with the data set is a few bytes an image, or its
-    path: a folder's header check opens every file once. Whether pixels are binary (0 and 1, which become 0 and 255) is
-    judged by the test images and 1,000 of the training images.
+    Splits, order and pixels are those of `load_images`. Memory grows by a few bytes or a path per image. The headers of
+    all files of a folder are read once. The data set counts as binary (0 and 1 become 0 and 255) if the test images and
+    1,000 of the training images are.
 
     Args:
-      data: `digits`, a set that is rendered (`sprites`, ...), a path ending in `.npy`, a folder or a TFDS name; an
-        `.npz` file has to be read whole.
+      data: `digits`, a rendered data set (`sprites`, ...), a path ending in `.npy`, a folder or a TFDS name; an `.npz`
+        file cannot be streamed.
       data_dir: The TFDS data directory, as for `load_images`.
-      size: (height, width) that the pictures of a folder are brought to; None: as they are.
-      most_test: Of a larger test or validation split only so many images, evenly spaced, are taken; the note says so.
+      size: (height, width) to which the pictures of a folder are resized. Default: not resized.
+      most_test: Largest number of test and of validation images; of larger splits evenly spaced images are used, and
+        the note says so.
 
     Raises:
-      ValueError, TypeError: as `load_images`; for an `.npz` file.
+      ValueError, TypeError: As `load_images`; and if data is an `.npz` file.
     """
-    most_test = whole_number("most_test", most_test, 1, 2**31 - 1)
+    most_test = integer_between("most_test", most_test, 1, 2**31 - 1)
     kind, path = kind_of(data, size), os.fspath(data)
     if kind == "digits":
         digits = load_digits()
@@ -93,14 +94,14 @@ def stream_images(
         return _stream(
             folder.name, files, places, folder.labels, protocol + folder.note + files.note, most_test, validation
         )
-    return _of_tfds(path, None if data_dir is None else os.fspath(data_dir), most_test)
+    return _stream_tfds(path, None if data_dir is None else os.fspath(data_dir), most_test)
 
 
 def _places(part: slice) -> np.ndarray:
     return np.arange(part.start, part.stop)
 
 
-def _of_tfds(data: str, data_dir: str | None, most_test: int) -> ImageStream:
+def _stream_tfds(data: str, data_dir: str | None, most_test: int) -> ImageStream:
     opened = open_tfds(data, data_dir)
     train: ImageSource = opened.train
     if opened.test is None:
@@ -110,12 +111,12 @@ def _of_tfds(data: str, data_dir: str | None, most_test: int) -> ImageStream:
         places, test_source = np.arange(opened.test.shape[0]), opened.test
     kept = places[evenly_spaced(len(places), most_test)]
     test, test_labels = test_source.read_labeled(kept)
-    note = opened.note(train.shape[0], len(places)) + _of_test(len(kept), len(places))
-    return _spread(ImageStream(data, train, test, test_labels, note))
+    note = opened.note(train.shape[0], len(places)) + _used_note(len(kept), len(places))
+    return _expand_binary(ImageStream(data, train, test, test_labels, note))
 
 
 def _rendered(data: FactorData, most_test: int) -> ImageStream:
-    """Labeled by the first factor: of sprites, the shape."""
+    """Stream of a rendered data set; the label is the first factor (for sprites, the shape)."""
     labels = np.asarray(factors_of(np.arange(data.num_images), data.factor_sizes)[0])
     places = held_out_tenth(data.num_images, data.name)
     return _stream(data.name, RenderedImages(data), places, labels, f"{HOLD_OUT_NOTE}; {data.note}", most_test)
@@ -130,34 +131,34 @@ def _stream(
     most_test: int,
     validation: np.ndarray | None = None,
 ) -> ImageStream:
-    """The stream of a source whose images at `places` are the test images, and at `validation` the validation images.
+    """Stream of a source whose images at `places` are test images and at `validation` validation images.
 
-    The places of each split are in ascending order.
+    Both index arrays are in ascending order.
     """
     validation = np.arange(0) if validation is None else validation
     kept = places[evenly_spaced(len(places), most_test)]
     train = Excluding(source, np.sort(np.concatenate([places, validation])))
-    note = f"{name}: {sizes_of(train.shape[0], len(places), len(validation) or None)}, {protocol}"
-    note += _of_test(len(kept), len(places))
-    held = None
+    note = f"{name}: {split_sizes(train.shape[0], len(places), len(validation) or None)}, {protocol}"
+    note += _used_note(len(kept), len(places))
+    validation_images = None
     if len(validation):
-        held_places = validation[evenly_spaced(len(validation), most_test)]
-        held = source.read(held_places)
-        if len(held) < len(validation):
-            note += f"; of the validation images {len(held):,} are used"
-    own_labels = None if labels is None else labels[kept]
-    return _spread(ImageStream(name, train, source.read(kept), own_labels, note, held))
+        validation_images = source.read(validation[evenly_spaced(len(validation), most_test)])
+        if len(validation_images) < len(validation):
+            note += f"; of the validation images {len(validation_images):,} are used"
+    test_labels = None if labels is None else labels[kept]
+    return _expand_binary(ImageStream(name, train, source.read(kept), test_labels, note, validation_images))
 
 
-def _of_test(kept: int, total: int) -> str:
+def _used_note(kept: int, total: int) -> str:
     return f", of which {kept:,} are used" if kept < total else ""
 
 
-def _spread(stream: ImageStream) -> ImageStream:
-    held = stream.test[:0] if stream.validation is None else stream.validation
-    if max(stream.test.max(), held.max(initial=0)) > 1 or _sample(stream.train, 1_000).max() > 1:
+def _expand_binary(stream: ImageStream) -> ImageStream:
+    splits = [split for split in (stream.test, stream.validation) if split is not None]
+    if max(split.max() for split in splits) > 1 or _sample(stream.train, 1_000).max() > 1:
         return stream
-    test, validation = stream.test * np.uint8(255), None if stream.validation is None else held * np.uint8(255)
+    test = stream.test * np.uint8(255)
+    validation = None if stream.validation is None else stream.validation * np.uint8(255)
     return dataclasses.replace(stream, train=BlackAndWhite(stream.train, stream.name), test=test, validation=validation)
 
 
@@ -166,18 +167,19 @@ def _sample(source: ImageSource, most: int) -> np.ndarray:
 
 
 def decoded(stream: ImageStream, path: str | Path) -> ImageStream:
-    """The same stream, its training images read from an `.npy` file of their pixels, written first where there is none.
+    """Stream whose training images are read from an `.npy` file of decoded pixels, which is written if it is missing.
 
-    Decoding a small picture takes longer than a small model's whole training step takes for it
-    (`experiments.streaming_speed`); done once, it costs only disk: N H W C bytes. The file appears when it is whole,
-    and is used again as long as its shape and 64 of its images are the stream's.
+    Decoding a small picture takes longer than a training step of a small model takes per image
+    (`experiments.streaming_speed`). The file takes N H W C bytes of disk. It appears when it is complete, and an
+    existing file is used if its shape and 64 of its images equal those of the stream.
 
     Args:
-      stream: of `stream_images`.
-      path: ending in `.npy`.
+      stream: Stream made by `stream_images`.
+      path: Path of the file, ending in `.npy`.
 
     Raises:
-      ValueError: for another ending, a folder that is not there, too small a disk, and a file of other images.
+      ValueError: If the path has another ending, its folder is missing, the disk is too small, or the file holds other
+        images.
     """
     train, path = stream.train, os.fspath(path)
     if not path.lower().endswith(".npy"):
@@ -188,7 +190,7 @@ def decoded(stream: ImageStream, path: str | Path) -> ImageStream:
     if pixels.shape != train.shape or not np.array_equal(_sample(pixels, 64), _sample(train, 64)):
         raise ValueError(
             f"{path}: expected the {train.shape[0]:,} training images of {stream.name}, decoded, got other images; "
-            "remove the file, or name another."
+            "remove the file, or give another path."
         )
     return dataclasses.replace(stream, train=pixels)
 
@@ -196,10 +198,10 @@ def decoded(stream: ImageStream, path: str | Path) -> ImageStream:
 def _write(source: ImageSource, path: str) -> None:
     folder = os.path.dirname(os.path.abspath(path))
     if not os.path.isdir(folder):
-        raise ValueError(f"{path}: expected a path in a folder that is there, got none at {folder}.")
+        raise ValueError(f"{path}: expected a path in an existing folder, got none at {folder}.")
     needed, free = int(np.prod(source.shape)), shutil.disk_usage(folder).free
     if needed > free:
-        raise ValueError(f"{path}: the decoded images take {needed:,} bytes, and the disk has {free:,} left.")
+        raise ValueError(f"{path}: the decoded images take {needed:,} bytes, but the disk has {free:,} bytes free.")
     unfinished = f"{path}.{os.getpid()}.part"
     try:
         with open(unfinished, "wb") as file:

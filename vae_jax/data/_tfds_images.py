@@ -1,6 +1,6 @@
-"""Any image data set of TensorFlow Datasets (TFDS) by its name, read without TensorFlow.
+"""Image data sets of TensorFlow Datasets (TFDS) by name, read without TensorFlow.
 
-TFDS is imported inside the functions: it takes about a second, and most runs do not need it.
+TFDS is imported inside the functions: the import takes about a second, and most runs do not need it.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ import textwrap
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from vae_jax.data._arrays import HOLD_OUT_SEED, Images, hold_out_tenth, spread_binary
+from vae_jax.data._arrays import HOLD_OUT_SEED, Images, expand_binary, hold_out_tenth
 from vae_jax.data._network import unreachable_hosts
 from vae_jax.data._records import Records, quiet_absl
 
-# What the data sets' papers publish, where a prepared copy may hold less: (train, test).
+# Published numbers of (train, test) images, of data sets whose prepared copy may hold fewer.
 PUBLISHED_SIZES = {
     "binarized_mnist": (50_000, 10_000),
     "cifar10": (50_000, 10_000),
@@ -33,25 +33,25 @@ INSTALL = "pip install tensorflow, or this project with its extra [tensorflow]"
 
 
 def load_tfds(name: str, data_dir: str | None = None) -> Images:
-    """A TFDS image data set, downloaded and prepared first where it is not there yet.
+    """Loads a TFDS image data set, which is downloaded and prepared first if necessary.
 
-    Reading needs no TensorFlow; downloading and preparing does (the extra `tensorflow`).
+    Reading does not need TensorFlow; downloading and preparing does (the extra `tensorflow`).
 
     The test split is TFDS's `test`, else its `validation`, else a fixed tenth of `train`, held out. Pixels whose only
     values are 0 and 1 become 0 and 255. Labels are the feature that TFDS names as the supervised target, else `label`,
-    where that is one integer an image.
+    if that is one integer per image.
 
     Args:
-      name: A TFDS name, with a config or version where wanted: `mnist`, `cmaterdb/bangla`, `mnist:3.0.1`.
-      data_dir: The TFDS data directory; without it the environment's TFDS_DATA_DIR, else TFDS's own default.
+      name: A TFDS name, optionally with a config or version: `mnist`, `cmaterdb/bangla`, `mnist:3.0.1`.
+      data_dir: The TFDS data directory. Default: the environment variable TFDS_DATA_DIR, else TFDS's default.
 
     Returns:
-      `Images`; images come in the order in which TFDS stored them, which is a fixed shuffle.
+      `Images`, in the order in which TFDS stores them, which is a fixed shuffle.
 
     Raises:
-      ValueError: for an unknown name (with the closest ones), a data set that is neither prepared nor can be downloaded
-        (said within seconds, not after TFDS's minutes of retries), one that is prepared in a format that only
-        TensorFlow reads, and one whose images are not of one shape.
+      ValueError: If the name is unknown (the message has the closest ones), the data set is neither prepared nor can be
+        downloaded (reported within seconds, not after minutes of retries by TFDS), it is prepared in a format that only
+        TensorFlow reads, or its images are not of one shape.
     """
     opened = open_tfds(name, data_dir)
     train, train_labels = opened.train.read_labeled(range(opened.train.shape[0]))
@@ -59,20 +59,20 @@ def load_tfds(name: str, data_dir: str | None = None) -> Images:
         test, test_labels = opened.test.read_labeled(range(opened.test.shape[0]))
     else:
         train, train_labels, test, test_labels = hold_out_tenth(train, train_labels, f"TFDS data set {name!r}")
-    train, test = spread_binary(train, test)
+    train, test = expand_binary(train, test)
     return Images(name, train, train_labels, test, test_labels, opened.note(len(train), len(test)))
 
 
-class Opened(NamedTuple):
-    """A TFDS data set that is prepared and can be read."""
+class TfdsSplits(NamedTuple):
+    """Training and test split of a prepared TFDS data set."""
 
     train: Records
-    test: Records | None  # None: the data set has no split for it
-    note: Callable[[int, int], str]  # of the numbers of training and test images
+    test: Records | None  # None if the data set has no split for it
+    note: Callable[[int, int], str]  # (number of training images, number of test images) -> note
 
 
-def open_tfds(name: str, data_dir: str | None = None) -> Opened:
-    """A TFDS data set, prepared first where it is not there yet, with nothing of it read yet; as `load_tfds`."""
+def open_tfds(name: str, data_dir: str | None = None) -> TfdsSplits:
+    """Opens a TFDS data set by the rules of `load_tfds`, prepared first if necessary, without reading images."""
     builder, shape = _open(name, data_dir)
     with quiet_absl():
         splits = [split for split in ("train", "test", "validation") if split in builder.info.splits]
@@ -91,24 +91,25 @@ def open_tfds(name: str, data_dir: str | None = None) -> Opened:
         not_used = f"; not used: {', '.join(unused)}" if unused else ""
         return f"{builder.info.full_name} by TFDS: {sizes} images; test is {protocol}{not_used}"
 
-    return Opened(train, test, note)
+    return TfdsSplits(train, test, note)
 
 
 def open_splits(name: str, data_dir: str | None = None) -> dict[str, Records]:
-    """All splits of a TFDS data set, by their names, in the order of the data set; as `open_tfds`."""
+    """Opens all splits of a TFDS data set, by name, in the order of the data set; raises as `open_tfds`."""
     builder, shape = _open(name, data_dir)
     with quiet_absl():
-        return {split: Records(builder, split, shape) for split, of in builder.info.splits.items() if of.num_examples}
+        splits = [split for split, info in builder.info.splits.items() if info.num_examples]
+        return {split: Records(builder, split, shape) for split in splits}
 
 
 def _open(name: str, data_dir: str | None) -> tuple[Any, tuple[int, int, int]]:
-    """TFDS's builder of a data set, which is prepared first if it is not there yet, and the shape of its images."""
+    """TFDS builder of a data set, prepared first if necessary, and the shape of its images."""
     with quiet_absl():
         builder = _builder(name, data_dir)
         shape = _image_shape(name, builder)
         if not builder.is_prepared():
             _prepare(name, builder)
-            builder = _builder(name, data_dir)  # a builder caches what it knew before
+            builder = _builder(name, data_dir)  # a builder caches the state from before the preparation
         _require_array_record(name, builder)
     return builder, shape
 
@@ -122,26 +123,26 @@ def _sizes(name: str, train: int, test: int) -> str:
 
 
 def _builder(name: str, data_dir: str | None) -> Any:
-    """TFDS's builder for the name. Looking one up stays on this machine, as names of other registries are refused."""
+    """TFDS builder of that name; names of other registries are rejected, so that the lookup needs no network."""
     try:
         import tensorflow_datasets as tfds
-        from tensorflow_datasets import builder as make_builder  # fails where TFDS has swallowed a failed import
+        from tensorflow_datasets import builder as make_builder  # fails if TFDS has swallowed a failed import
     except ImportError as error:
         raise ValueError(
-            f"{name!r} is not a file or folder; to look it up among the TFDS data sets, tensorflow-datasets must be "
-            f"importable, and importing it failed: {error}."
+            f"{name!r} is not a file or folder, and cannot be looked up among the TFDS data sets, because importing "
+            f"tensorflow-datasets failed: {error}."
         ) from error
-    # 'huggingface:x' and the like would go to the network at once.
+    # Names such as 'huggingface:x' would access the network at once.
     well_formed = re.fullmatch(r"[A-Za-z]\w*(/[\w.+-]+)?(:[\d.*]+)?", name)
     data_dir = data_dir or os.environ.get("TFDS_DATA_DIR") or None
     if well_formed:
         try:
-            # Where a builder's code needs a package that is missing, TFDS prints a banner: on stdout, which is ours.
+            # If a builder's code needs a missing package, TFDS prints a banner on stdout, which is for results only.
             with contextlib.redirect_stdout(io.StringIO()):
                 return make_builder(name, data_dir=data_dir)
         except tfds.core.registered.DatasetNotFoundError:
-            pass  # told below, in one line and with suggestions
-        except Exception as error:  # AssertionError, ValueError, ... for a config or version that there is not
+            pass  # reported below, in one line and with suggestions
+        except Exception as error:  # AssertionError, ValueError, ... for a config or version that does not exist
             raise ValueError(f"TFDS data set {name!r} cannot be set up: {_reason(error)}") from error
     known = tfds.list_builders(with_community_datasets=False)
     close = difflib.get_close_matches(re.split("[/:]", name)[0], known, n=3, cutoff=0.6)
@@ -153,7 +154,7 @@ def _builder(name: str, data_dir: str | None) -> Any:
 
 
 def _reason(error: BaseException) -> str:
-    """The first cause's message in one line of bounded length; TFDS wraps errors in several, and pages of advice."""
+    """Message of the first cause in one line of bounded length; TFDS wraps errors in others, with pages of advice."""
     while error.__cause__ is not None:
         error = error.__cause__
     message = textwrap.shorten(str(error) or type(error).__name__, 240)
@@ -168,21 +169,21 @@ def _image_shape(name: str, builder: Any) -> tuple[int, int, int]:
     shape = features["image"].shape
     if len(shape) != 3 or None in shape:
         raise ValueError(
-            f"TFDS data set {name!r}: expected images of one shape (H, W, C), got {shape} (None: it varies); "
-            "resize them into a folder or an .npz file first."
+            f"TFDS data set {name!r}: expected images of one shape (H, W, C), got {shape} (None: varying size); "
+            "resize the images first, into a folder or an .npz file."
         )
     height, width, channels = shape
     return int(height), int(width), int(channels)
 
 
 def _prepare(name: str, builder: Any) -> None:
-    """Downloads and prepares as array_record, once everything that it needs has been seen to be there."""
+    """Downloads a data set and prepares it as array_record, after a check that all requirements are met."""
     reasons, remedies = [], []
     if importlib.util.find_spec("tensorflow") is None:
         reasons.append("preparing it needs TensorFlow, which is not installed")
         remedies.append(f"install it ({INSTALL})")
     if hosts := unreachable_hosts(list(builder.url_infos or ())):
-        reasons.append(f"it cannot be downloaded, for {' and '.join(hosts)} cannot be reached")
+        reasons.append(f"it cannot be downloaded, because {' and '.join(hosts)} cannot be reached")
         remedies.append("connect to the network")
     where = f"in the data dir {builder.data_dir}"
     use = "use --data digits, which needs neither, or --data-dir with a TFDS data dir that holds it as array_record"
@@ -194,7 +195,7 @@ def _prepare(name: str, builder: Any) -> None:
 
     try:
         builder.download_and_prepare(file_format=tfds.core.FileFormat.ARRAY_RECORD)
-    except Exception as error:  # a builder runs code of its own: whatever stops it is told in one line
+    except Exception as error:  # a builder runs its own code, which may raise anything
         raise ValueError(
             f"TFDS data set {name!r} is not {where}, and preparing it failed: {_reason(error)}; {use}."
         ) from error
@@ -207,5 +208,5 @@ def _require_array_record(name: str, builder: Any) -> None:
             f"TFDS data set {name!r} is prepared in {builder.data_dir} as {' and '.join(formats)}, which cannot be "
             f"read without TensorFlow: prepare it again into another data dir with "
             f"tfds.builder({name!r}, data_dir=...).download_and_prepare(file_format='array_record') "
-            f"(that needs TensorFlow once: {INSTALL}), and pass that as --data-dir."
+            f"(this needs TensorFlow once: {INSTALL}), and pass that data dir as --data-dir."
         )

@@ -1,8 +1,8 @@
-"""Random words for every pixel of a batch, by Threefry written out as elementwise arithmetic.
+"""Random 32-bit words for every pixel of a batch, by Threefry written out as elementwise arithmetic.
 
-`jax.random.bits` is Threefry too, but on a CPU a loop of passes over memory, and it keeps one of the two words that
-each block gives: in the training step of an MLP it took as long as a tenth of the matrix products. Written out, the
-rounds are one pass in registers, on all cores.
+`jax.random.bits` is Threefry too, but on a CPU it loops over memory and keeps only one of the two words of each block:
+in the training step of an MLP it took a tenth of the time of the matrix products. Written out, the rounds are one pass
+in registers, on all cores.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _PARITY = 0x1BD11BDA
 
 
 def threefry_2x32(seed: jax.Array, first: jax.Array, second: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """The blocks (first[i], second[i]) enciphered under the seed by 20 rounds of Threefry.
+    """Enciphers the blocks (first[i], second[i]) under the seed by 20 rounds of Threefry.
 
     Args:
       seed: uint32 `[2]`.
@@ -39,14 +39,14 @@ def threefry_2x32(seed: jax.Array, first: jax.Array, second: jax.Array) -> tuple
 
 
 def random_words(key: jax.Array, count: int) -> jax.Array:
-    """uint32 `[count]`, independent and uniform: the blocks (0, 0), (1, 0), (2, 0), ... under the key.
+    """Independent uniform uint32 `[count]`: the blocks (0, 0), (1, 0), (2, 0), ... enciphered under the key.
 
     Args:
-      key: PRNG key, consumed; of JAX's other implementations than Threefry too, whose first two words are as random.
-      count: of words, at most 2^33.
+      key: PRNG key of any JAX implementation, consumed; its first two words are used.
+      count: Number of words, at most 2^33.
     """
     counter = jax.lax.iota(jnp.uint32, (count + 1) // 2)
     blocks = threefry_2x32(jax.random.key_data(key)[:2], counter, jnp.zeros_like(counter))
-    # Behind the barrier: fused into each of their readers, the rounds would be computed again for each. A block's words
-    # lie side by side, so that a device that has a part of the batch draws the words of that part, and asks no other.
+    # Without the barrier XLA would fuse the rounds into each of their consumers and compute them again for each. The
+    # two words of a block are adjacent, so that a device with a part of the batch draws only the words of that part.
     return jnp.stack(jax.lax.optimization_barrier(blocks), axis=-1).ravel()[:count]

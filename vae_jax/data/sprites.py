@@ -1,8 +1,8 @@
-"""Sprites: an image as a pure function of its factors, regenerated after dSprites, so that no file is needed.
+"""Sprites: images as a pure function of their factors, regenerated after dSprites, so that no file is needed.
 
-dSprites (Matthey et al. 2017) shows a square, an ellipse or a heart at 6 scales, 40 orientations and 32 x 32 places:
-737,280 binary images of 64 x 64. The outlines here were fitted to frames of it: of 12 labeled images 11 came out
-exact and one a pixel off. Say "regenerated after dSprites" beside a number that was measured on them.
+dSprites (Matthey et al. 2017) shows a square, an ellipse or a heart at 6 scales, 40 orientations and 32 x 32 positions:
+737,280 binary images of 64 x 64. The outlines here were fitted to images of dSprites: of 12 labeled images 11 were
+exact and one differed in one pixel. Report numbers measured on them as "regenerated after dSprites".
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ _HEART = 9.6, 0.6625, 1.45  # half width, height of a unit of the curve, shift
 
 
 def render(index: ArrayLike) -> jax.Array:
-    """The image at a flat index, uint8 `[64, 64]` of 0 and 1.
+    """Renders the image at a flat index, uint8 `[64, 64]` of 0 and 1.
 
     Args:
-      index: a whole number, 0 to 737,279, row-major over `FACTOR_SIZES`, position_y fastest.
+      index: A whole number, 0 to 737,279, row-major over `FACTOR_SIZES`, position_y fastest.
 
     Raises:
-      ValueError: where an index that is not traced is outside.
-      TypeError: where it is no whole number.
+      ValueError: If an index that is not traced is out of range.
+      TypeError: If the index is not a whole number.
 
-    Source: Matthey et al. 2017 [matthey2017dsprites], whose images these follow.
+    Source: Matthey et al. 2017 [matthey2017dsprites].
     """
     check_indices("index", index, NUM_IMAGES)
     return _render_index(index)
@@ -46,21 +46,21 @@ def render(index: ArrayLike) -> jax.Array:
 def render_factors(
     shape: ArrayLike, scale: ArrayLike, orientation: ArrayLike, position_x: ArrayLike, position_y: ArrayLike
 ) -> jax.Array:
-    """The image of continuous factors, uint8 `[64, 64]` of 0 and 1: a pixel is 1 where its center is inside.
+    """Renders the image of continuous factors, uint8 `[64, 64]`: 1 for pixels whose center is inside the shape, else 0.
 
-    With (u, v) the pixel's center from the shape's, turned by the orientation and divided by the scale, the square is
-    max(|u|, |v|) <= 9.6, the ellipse (u / 12.76)^2 + (v / 7.22)^2 <= 1, and the heart the inside of the curve
+    With (u, v) the pixel's center relative to the shape's, rotated by the orientation and divided by the scale, the
+    square is max(|u|, |v|) <= 9.6, the ellipse (u / 12.76)^2 + (v / 7.22)^2 <= 1, and the heart the inside of the curve
     u = 9.6 sin^3 a, v = -0.6625 (13 cos a - 5 cos 2a - 2 cos 3a - cos 4a) - 1.45.
 
     Args:
-      shape: 0, 1 or 2: square, ellipse, heart.
-      scale: above 0; dSprites has 0.5 to 1.
-      orientation: in radians.
-      position_x: 0 (the center 16 pixels from the left) to 1 (16 from the right).
-      position_y: the same, from the top.
+      shape: 0 (square), 1 (ellipse) or 2 (heart).
+      scale: Scale above 0; dSprites has 0.5 to 1.
+      orientation: Angle in radians.
+      position_x: 0 (the center is 16 pixels from the left) to 1 (16 pixels from the right).
+      position_y: 0 (the center is 16 pixels from the top) to 1 (16 pixels from the bottom).
 
     Raises:
-      ValueError: If a factor that is not traced is outside its range or not finite, or the shape no whole number.
+      ValueError: If a factor that is not traced is out of range or not finite, or the shape is not a whole number.
     """
     ranges = {
         "shape": (shape, 0, 2),
@@ -93,10 +93,13 @@ def _render(shape: jax.Array, scale: jax.Array, orientation: jax.Array, x: jax.A
 
 
 def _in_heart(u: jax.Array, v: jax.Array) -> jax.Array:
-    """Two points of the curve lie above u, with cos a = c and -c: 13 cos a - ... = even(c) + odd(c) or even - odd."""
+    """Mask of points (u, v) inside the heart.
+
+    Two points of the curve have the abscissa u, cos a = c and -c: 13 cos a - ... = even(c) + odd(c) or even - odd.
+    """
     half_width, unit, shift = _HEART
     share = jnp.abs(u) / half_width  # |sin a|^3
-    # A floor for the logarithm: sin^2 a is then 5e-21, and c is 1 as it is at 0.
+    # A floor for the logarithm: sin^2 a is then 5e-21, and c is 1, its value at 0.
     sin2 = jnp.exp(jnp.log(jnp.maximum(share, 1e-30)) * (2.0 / 3.0))
     c2 = jnp.maximum(1.0 - sin2, 0.0)
     even, odd = 4.0 - 2.0 * c2 - 8.0 * c2**2, jnp.sqrt(c2) * (19.0 - 8.0 * c2)
@@ -106,6 +109,6 @@ def _in_heart(u: jax.Array, v: jax.Array) -> jax.Array:
 @jax.jit
 def _render_index(index: jax.Array) -> jax.Array:
     shape, scale, orientation, x, y = factors_of(index, FACTOR_SIZES)
-    # 40 angles with both ends: the last is the first.
+    # 40 angles from 0 to 2 pi, both included: the last equals the first.
     angle = (orientation % 39) * (2 * math.pi / 39)
     return _render(shape, 0.5 + 0.1 * scale, angle, x / 31, y / 31)

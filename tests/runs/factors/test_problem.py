@@ -50,7 +50,7 @@ DEFAULT_WEIGHTS = {
         ({"betas": (-1.0,)}, "--betas must be at least 0 each, got (-1.0,)"),
         ({"lambdas": (1.0,)}, "--lambdas are weights of --objective dip_i, dip_ii, info, wae, and --objective is beta"),
         ({"seeds": 0}, "--seeds must be at least 1, got 0"),
-        ({"data": "mnist"}, "data must be one of those with known factors"),
+        ({"data": "mnist"}, "data must be a data set with known factors"),
         ({"points": 10}, "--points must be at least 100, got 10"),
         ({"objective": "gamma"}, "--objective gamma does not go with disentangle: give one of beta, capacity, beta_tc"),
         ({"objective": "iwae"}, "--objective iwae does not go with disentangle: give one of beta, capacity, beta_tc"),

@@ -1,4 +1,4 @@
-"""Every example of each kind of source: pixels, names and labels, none held out."""
+"""All examples of each kind of source: pixels, names and labels, none held out."""
 
 import os
 
@@ -19,7 +19,7 @@ def save(path, image):
 
 
 def check(images, pixels, names, labels=None):
-    """The images are these, whole and in any order of reading."""
+    """Asserts pixels, names and labels of the images, read in several orders."""
     assert images.shape == pixels.shape
     order = np.random.RandomState(0).permutation(len(pixels))
     for places in (np.arange(len(pixels)), order, order[:1]):
@@ -56,7 +56,7 @@ def test_array_files_have_rows_and_no_tenth_is_held_out(tmp_path):
     np.savez(tmp_path / "some.npz", **splits, train_labels=np.arange(5))
     images = every_example(tmp_path / "some.npz")
     check(images, GRAY, names)
-    assert images.note == "labels are left out, for split validation and test has none"
+    assert images.note == "labels are left out, because validation and test have none"
     np.savez(tmp_path / "all.npz", **splits, y_train=range(5), y_val=[5, 6], y_test=[7, 8])
     check(every_example(tmp_path / "all.npz"), GRAY, names, range(9))
 
@@ -76,7 +76,7 @@ def test_a_folder_names_each_file(tmp_path):
     images = every_example(str(folder))
     check(images, GRAY[order], names, [i % 2 for i in order])
     assert images.note == "labels: 0 a, 1 b"
-    check(every_example(folder / "a"), GRAY[::2], names[:5])  # one class is none
+    check(every_example(folder / "a"), GRAY[::2], names[:5])  # a single folder is not a class
 
 
 def test_split_folders_come_one_after_another(tmp_path):
@@ -93,13 +93,13 @@ def test_one_picture_is_one_example_and_is_not_taken_for_binary(tmp_path):
     check(every_example(str(path), shape=(5, 4, 3)), np.ones((1, 5, 4, 3), np.uint8), [str(path)])
 
 
-def test_pictures_of_another_size_are_named_or_resized_and_color_is_told(tmp_path):
+def test_pictures_of_another_size_are_refused_or_resized_and_the_note_reports_it(tmp_path):
     save(tmp_path / "0.png", GRAY[0])
     save(tmp_path / "1.png", np.repeat(np.repeat(COLOR[0], 2, 0), 2, 1))
     save(tmp_path / "2.png", COLOR[1])
-    with pytest.raises(ValueError, match=r"1\.png is 8 x 10 pixels, and 4 x 5 are needed: give --resize"):
+    with pytest.raises(ValueError, match=r"1\.png must be of 4 x 5 pixels, got 8 x 10: give --resize"):
         every_example(tmp_path, shape=(5, 4, 1))
-    with pytest.raises(ValueError, match=r"0\.png is 4 x 5 pixels, and 1 x 1 are needed \(as for 2 more pictures\)"):
+    with pytest.raises(ValueError, match=r"0\.png must be of 1 x 1 pixels, got 4 x 5 \(2 more pictures have another"):
         every_example(tmp_path, shape=(1, 1, 1))
     images = every_example(tmp_path, shape=(5, 4, 1), resize=True)
     assert images.note == "1 images resized and cropped to 5 x 4 (height x width); 2 images made gray"
@@ -113,7 +113,7 @@ def test_pictures_of_another_size_are_named_or_resized_and_color_is_told(tmp_pat
 
 def test_arrays_of_another_size_are_named_or_resized(tmp_path):
     np.save(tmp_path / "a.npy", np.full((3, 8, 6), 77, np.uint8))
-    with pytest.raises(ValueError, match=r"a\.npy holds images of 8 x 6 x 1, and 5 x 4 x 3 \(height x width"):
+    with pytest.raises(ValueError, match=r"a\.npy must hold images of 5 x 4 x 3 \(height x width .*, got 8 x 6 x 1"):
         every_example(tmp_path / "a.npy", shape=(5, 4, 3))
     images = every_example(tmp_path / "a.npy", shape=(5, 4, 3), resize=True)
     check(images, np.full((3, 5, 4, 3), 77, np.uint8), ["0", "1", "2"])

@@ -1,4 +1,4 @@
-"""Every example of a data set with its name, for what is computed of each example by itself."""
+"""All examples of a data set with their names, for results per example (scores, codes)."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from vae_jax.data._factor_sets import RENDERED, RenderedImages
 from vae_jax.data._factors import FactorData, factors_of
 from vae_jax.data._files import Split, read_array_file
 from vae_jax.data._folder import list_folder
-from vae_jax.data._image_file import by, decode_file, header_of, without_bomb_warnings
+from vae_jax.data._image_file import decode_file, header_of, size_text, without_bomb_warnings
 from vae_jax.data._kinds import Kind, kind_of
 from vae_jax.data._picture_paths import SUFFIXES
 from vae_jax.data._sources import NpyImages, black_and_white, evenly_spaced
 from vae_jax.data._tfds_images import open_splits
 
-_LOOKED_AT = 1_000  # images that tell whether a data set is binary
-Read = Callable[[np.ndarray], Split]  # places -> pixels, labels
+_SAMPLED = 1_000  # images that are inspected to find out if a data set is binary
+Read = Callable[[np.ndarray], Split]  # indices -> pixels, labels
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class NamedImages:
-    """Every example of a data set, read when it is asked for.
+    """All examples of a data set, each read on demand.
 
     Attributes:
       shape: (N, H, W, C).
-      name: (place) -> name of the example: the path of its file; `split:row` in data of several splits and of TFDS;
+      name: (index) -> name of the example: the path of its file; `split:row` in data of several splits and of TFDS;
         else its row.
-      labeled: whether every example has a label.
-      note: which class each label is of, and what was altered; empty if there is nothing to say.
+      labeled: True if every example has a label.
+      note: Class name of each label and alterations of the images; empty if there are none.
     """
 
     shape: tuple[int, ...]
@@ -46,13 +46,13 @@ class NamedImages:
     _read: Read
 
     def read(self, places: Sequence[int] | np.ndarray) -> Split:
-        """Images and labels at these places (0 to N - 1).
+        """Images and labels at these indices (0 to N - 1).
 
         Returns:
           uint8 `[n, H, W, C]`, and int32 `[n]`, or None if the data set has no labels.
 
         Raises:
-          Unreadable: a ValueError; for an image that cannot be read.
+          Unreadable: A ValueError, if an image cannot be read.
         """
         try:
             pixels, labels = self._read(np.asarray(places))
@@ -68,24 +68,24 @@ def every_example(
     shape: Sequence[int] | None = None,
     resize: bool = False,
 ) -> NamedImages:
-    """Every example that `data` names, with all splits one after another and none held out.
+    """Opens every example of a data set: its splits concatenated, none held out.
 
     Only an `.npz` file and the digits are held in memory. Pixels that are all 0 or 1 become 0 and 255, as in
     `load_images`, judged by 1,000 evenly spaced images.
 
     Args:
-      data: as for `load_images`; a set that is rendered (`sprites`, ...); or one picture file.
+      data: A name or path as for `load_images`, a rendered data set (`sprites`, ...), or one picture file.
       data_dir: The TFDS data directory, as for `load_images`.
       shape: (H, W, C) that images must have; picture files in color are made gray for C = 1, and the note says so.
-        None: that of the data; of picture files the size of the first, in color if any is.
-      resize: Whether images of another size are brought to it: the shorter side resized (Lanczos), the middle cropped.
+        Default: the shape in the data; for picture files the size of the first, in color if any file is.
+      resize: Resize images of another size: the shorter side is resized (Lanczos) and the middle cropped.
 
     Returns:
-      `NamedImages`. The order is that of the source: of a folder its splits, each sorted by path.
+      `NamedImages`, in the order of the source; a folder is sorted by split and then by path.
 
     Raises:
-      ValueError, TypeError: as `load_images`; for images of another size (or, if they are not picture files, of another
-        number of channels) than `shape`, unless they are resized.
+      ValueError, TypeError: As `load_images`; and if images have another size (or, if they are not picture files,
+        another number of channels) than `shape` and resize is False.
     """
     kind, path = kind_of(data), os.fspath(data)
     wanted = None if shape is None else tuple(shape)
@@ -94,14 +94,14 @@ def every_example(
     if kind == "folder":
         folder = list_folder(path)
         found = _pictures(folder.files, folder.labels, folder.note, wanted, resize)
-        return _spread(found, path)
-    found = _spread(_joined(*_parts(kind, path, data_dir)), path)
+        return _expand_binary(found, path)
+    found = _expand_binary(_joined(*_parts(kind, path, data_dir)), path)
     if wanted is None or found.shape[1:] == wanted:
         return found
     if not resize:
         raise ValueError(
-            f"{path} holds images of {_shape_text(found.shape[1:])}, and {_shape_text(wanted)} (height x width x "
-            "channels) are needed: give --resize (resize=True) to have them brought to that, or other data"
+            f"{path} must hold images of {_shape_text(wanted)} (height x width x channels), got "
+            f"{_shape_text(found.shape[1:])}: give --resize (resize=True) to resize them, or other data"
         )
 
     def read(places: np.ndarray) -> Split:
@@ -117,50 +117,50 @@ def _shape_text(shape: Sequence[int]) -> str:
 
 
 class _Part(NamedTuple):
-    """One split."""
+    """A split, or a whole source without splits."""
 
-    name: str  # empty if the data has no splits
+    name: str  # empty for a source without splits
     shape: tuple[int, ...]
     labeled: bool
     read: Read
 
 
 def _parts(kind: Kind, path: str, data_dir: str | Path | None) -> tuple[list[_Part], str]:
-    """The splits of a source that is no folder, and a note."""
+    """Splits of a source other than a folder, and a note."""
     if kind == "digits":
         digits = load_digits()
         train, test = (digits.train, digits.train_labels), (digits.test, digits.test_labels)
-        return [_held("train", train), _held("test", test)], ""
+        return [_in_memory("train", train), _in_memory("test", test)], ""
     if kind == "rendered":
         rendered = RENDERED[path]
         return [_Part("", (rendered.num_images, *rendered.image_shape), True, _read_rendered(rendered))], ""
     if kind == "tfds":
-        splits = open_splits(path, None if data_dir is None else os.fspath(data_dir))
+        opened = open_splits(path, None if data_dir is None else os.fspath(data_dir))
         labeled = lambda records: records.read_labeled([0])[1] is not None
-        return [_Part(name, own.shape, labeled(own), own.read_labeled) for name, own in splits.items()], ""
+        return [_Part(name, split.shape, labeled(split), split.read_labeled) for name, split in opened.items()], ""
     if path.lower().endswith(".npy"):
         source = NpyImages(path)
         return [_Part("", source.shape, False, lambda places: (source.read(places), None))], ""
     file = read_array_file(path)
-    held = {"train": file.train, "validation": file.validation, "test": file.test}
-    there = {name: split for name, split in held.items() if split is not None}
-    return [_held(name if len(there) > 1 else "", split) for name, split in there.items()], file.note
+    optional = {"train": file.train, "validation": file.validation, "test": file.test}
+    splits = {name: split for name, split in optional.items() if split is not None}
+    return [_in_memory(name if len(splits) > 1 else "", split) for name, split in splits.items()], file.note
 
 
-def _held(name: str, split: Split) -> _Part:
+def _in_memory(name: str, split: Split) -> _Part:
     pixels, labels = split
     at = lambda places: (pixels[places], None if labels is None else labels[places])
     return _Part(name, pixels.shape, labels is not None, at)
 
 
 def _read_rendered(data: FactorData) -> Read:
-    """Reader of a rendered set, whose label is its first factor."""
+    """Reader of a rendered data set; the label is the first factor."""
     source = RenderedImages(data)
     return lambda places: (source.read(places), np.asarray(factors_of(places, data.factor_sizes)[0], np.int32))
 
 
 def _joined(splits: Sequence[_Part], note: str) -> NamedImages:
-    """The examples of all splits, one split after another."""
+    """Concatenates the examples of all splits."""
     ends = np.cumsum([split.shape[0] for split in splits])
     labeled = all(split.labeled for split in splits)
 
@@ -182,14 +182,14 @@ def _joined(splits: Sequence[_Part], note: str) -> NamedImages:
 
     without = [split.name for split in splits if not split.labeled]
     if 0 < len(without) < len(splits):
-        note += f"; labels are left out, for split {' and '.join(without)} has none"
+        note += f"; labels are left out, because {' and '.join(without)} {'have' if len(without) > 1 else 'has'} none"
     return NamedImages((int(ends[-1]), *splits[0].shape[1:]), name, labeled, note.lstrip("; "), read)
 
 
 def _pictures(
     paths: Sequence[str], labels: np.ndarray | None, note: str, shape: tuple[int, ...] | None, resize: bool
 ) -> NamedImages:
-    """Picture files, whose headers are all read here: what cannot be used is named before any is decoded."""
+    """Opens picture files and reads all headers, so that unusable files are reported before any is decoded."""
     with without_bomb_warnings(), ThreadPoolExecutor() as pool:
         headers = list(pool.map(header_of, paths))
     if shape is None:
@@ -199,15 +199,15 @@ def _pictures(
     others = [path for path, header in zip(paths, headers, strict=True) if header.size != size]
     if others and not resize:
         first = headers[paths.index(others[0])].size
-        more = f" (as for {len(others) - 1:,} more pictures)" if len(others) > 1 else ""
+        more = f" ({len(others) - 1:,} more pictures have another size, too)" if len(others) > 1 else ""
         raise ValueError(
-            f"{others[0]} is {by(first)} pixels, and {by(size)} are needed{more}: give --resize (resize=True) to have "
-            "it resized, or another image"
+            f"{others[0]} must be of {size_text(size)} pixels, got {size_text(first)}{more}: give --resize "
+            "(resize=True) to resize it, or another image"
         )
     altered = {
         f"resized and cropped to {shape[0]} x {shape[1]} (height x width)": len(others),
-        "turned as their EXIF tag says": sum(header.turned for header in headers),
-        "taken without the further pictures in their files": sum(header.frames > 1 for header in headers),
+        "rotated as their EXIF tag says": sum(header.rotated for header in headers),
+        "read without the further pictures in their files": sum(header.frames > 1 for header in headers),
         "made gray": sum(header.color for header in headers) if shape[2] == 1 else 0,
     }
     note += "".join(f"; {count:,} images {what}" for what, count in altered.items() if count)
@@ -218,13 +218,12 @@ def _pictures(
             pixels = np.stack(list(pool.map(decode, places)))
         return pixels, None if labels is None else labels[places]
 
-    whole = (len(paths), *shape)
-    return NamedImages(whole, lambda place: paths[place], labels is not None, note.lstrip("; "), read)
+    return NamedImages((len(paths), *shape), lambda place: paths[place], labels is not None, note.lstrip("; "), read)
 
 
-def _spread(images: NamedImages, where: str) -> NamedImages:
-    """Pixels of 0 and 1 as 0 and 255, if there are no others."""
-    if any(images.read([place])[0].max() > 1 for place in evenly_spaced(images.shape[0], _LOOKED_AT)):
+def _expand_binary(images: NamedImages, where: str) -> NamedImages:
+    """Maps pixels of 0 and 1 to 0 and 255 if no sampled image has other values."""
+    if any(images.read([place])[0].max() > 1 for place in evenly_spaced(images.shape[0], _SAMPLED)):
         return images
 
     def read(places: np.ndarray) -> Split:
