@@ -25,7 +25,7 @@ import tyro
 from experiments.lib.benchmark.peers import importable
 from experiments.lib.benchmark.record import claims, table
 from experiments.lib.benchmark.run import PACKAGES, measure_work
-from experiments.lib.benchmark.sweep import measure_sweep
+from experiments.lib.benchmark.sweep import measure_sweep, sweep_claims
 from experiments.lib.benchmark.work import Setup
 from experiments.lib.benchmark.works import WORKS, check
 from experiments.lib.records import Record, write_record
@@ -72,14 +72,14 @@ def docs_record(options: Options, records: list[dict[str, Any]], sweep: dict[str
     # Machines of one name differ by a factor of two: what they do in matrix products alone tells them apart.
     machine = f"{device_name()}, {records[0]['instructions']}, {products / 1e9:.0f} GFLOP/s in matrix products"
     protocol = (
-        f"{precision}, {options.devices} device(s), contestants in turns in one run, medians of {options.rounds} "
+        f"{precision}, {options.devices} device(s), contestants take turns in one run, medians of {options.rounds} "
     )
-    protocol += "rounds; peers from the same first weights, with the same shuffling, bits, loss and Adam; "
+    protocol += "rounds; peers start from the same weights, with the same shuffling, binarization, loss and Adam; "
     return Record(
-        title=f"Speed, {machine}",
+        title=f"Training and inference steps, {machine}",
         protocol=protocol + "; ".join(f"{record['work']}: {record['protocol']}" for record in records) + ".",
         command=shlex.join(["python", "-m", "experiments.benchmark", *sys.argv[1:]]),
-        claims=claims(records),
+        claims=claims(records) + (sweep_claims(sweep) if sweep else []),
         seeds=[],
         wall_seconds=[round(time.monotonic() - start, 1)],
         device=machine,

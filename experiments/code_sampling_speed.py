@@ -1,10 +1,10 @@
-"""What the cache of keys and values saves when codes are drawn from a transformer.
+"""Time that the cache of keys and values saves when codes are drawn from a transformer.
 
     python -m experiments.code_sampling_speed
 
-16 grids of 8 x 8 codes, K = 512, the default transformer (4 layers of 256), one jitted program: with its cache, one
-position is computed at a time; without, all 64 anew for each. The same keys must give the same codes. The two take
-turns; medians of --rounds. Under a minute on two quiet cores.
+16 grids of 8 x 8 codes, K = 512, the default transformer (4 layers of width 256), one jitted program each. With the
+cache, one position is computed at a time; without it, all 64 are computed again for each position. The same keys must
+give the same codes. The programs take turns, and medians over --rounds are compared. Under a minute on two idle cores.
 """
 
 import dataclasses
@@ -29,12 +29,12 @@ GRIDS, LENGTH, NUM_CODES, PAUSE = 16, 64, 512, 0.5
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    rounds: int = 7  # that count
-    record: Path = Path("docs/results/code_sampling_speed.json")  # the numbers
+    rounds: int = 7  # number of timings of each program
+    record: Path = Path("docs/results/code_sampling_speed.json")  # path of the JSON record to write
 
 
 def contestant(prior: CodePrior, params: dict, drawn: dict[str, np.ndarray], name: str) -> Contestant:
-    """One round draws the grids; the codes of the last are kept under the name."""
+    """Contestant that draws the grids in each round, and stores its last codes in `drawn[name]`."""
     draw: Callable = jax.jit(jax.vmap(lambda key: prior.sample(params, key, None, Sampling())))
     keys = jax.random.split(jax.random.key(1), GRIDS)
 
@@ -60,18 +60,18 @@ def main() -> None:
     seconds = {name: turn.seconds for name, turn in turns.items()}
     different = 100 * float(np.mean(drawn["cached"] != drawn["uncached"]))
     claims = [
-        Claim("time with the cache by that without", "", [seconds["cached"] / seconds["uncached"]], at_most=0.2),
+        Claim("time with the cache relative to without", "", [seconds["cached"] / seconds["uncached"]], at_most=0.2),
         *(Claim(f"time of {GRIDS} grids, {name}", "ms", [1e3 * value]) for name, value in seconds.items()),
         Claim("codes that differ for the same keys", "%", [different], at_most=0),
     ]
     protocol = (
         f"{GRIDS} grids of 8 x 8 codes, K = {NUM_CODES}, 4 layers of width 256, fresh weights, a jitted program each; "
-        f"medians of {options.rounds} rounds in turns."
+        f"contestants take turns, medians of {options.rounds} rounds."
     )
     walls = [round(time.monotonic() - started, 1)]
     command = "python -m experiments.code_sampling_speed"
-    record = Record("Sampling codes", protocol, command, claims, [], walls, device_name(), versions())
-    write_record(options.record, record)
+    title = "Sampling codes from a transformer prior"
+    write_record(options.record, Record(title, protocol, command, claims, [], walls, device_name(), versions()))
     print(json.dumps({claim.claim: claim.values[0] for claim in claims}))
 
 

@@ -1,10 +1,11 @@
-"""Scores against training steps of the beta-VAE family on sprites, over seeds.
+"""Disentanglement scores of the beta-VAE family on sprites against training steps, over seeds.
 
     python -m experiments.disentangle_curves
     python -m experiments.disentangle_curves --only factor --steps 200 --score-every 100 --runs runs/x --record x.json
 
-Every objective is a run of experiments.disentangle in a folder of its own, RUNS/OBJECTIVE; the same command continues
-what stopped, and trains and scores nothing twice. Record and picture (RUNS/scores.png) are written anew after each.
+Every objective is a run of experiments.disentangle in its own folder, RUNS/OBJECTIVE. The same command continues an
+interrupted run and trains and scores nothing twice. The record and the figure RUNS/scores.png are rewritten after each
+objective.
 """
 
 import dataclasses
@@ -32,7 +33,7 @@ WEIGHTS |= {"ada_gvae": {"betas": (1,)}}
 NAMES = {"beta": "beta-VAE", "beta_tc": "beta-TCVAE", "factor": "FactorVAE", "ada_gvae": "Ada-GVAE"}
 SCORES = {"factor_vae_score": "FactorVAE score", "mig": "MIG", "beta_vae_score": "BetaVAE score"}
 SCORES |= {"dci_disentanglement": "DCI disentanglement", "sap": "SAP", "modularity": "modularity"}
-# Medians after 300,000 steps (Locatello et al. 2019 and 2020), as recalled; beta-VAE's over all its weights.
+# Medians after 300,000 steps (Locatello et al. 2019 and 2020), as recalled; for beta-VAE over all of its weights.
 ANCHORS = {
     ("beta", "factor_vae_score"): 0.66,
     ("beta", "mig"): 0.10,
@@ -40,71 +41,72 @@ ANCHORS = {
     ("ada_gvae", "factor_vae_score"): 0.85,
     ("ada_gvae", "mig"): 0.27,
     ("ada_gvae", "dci_disentanglement"): 0.48,
-    ("factor", "factor_vae_score"): 0.82,  # at best
+    ("factor", "factor_vae_score"): 0.82,  # the best, not the median
 }
 
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """What the curves can be told."""
+    """Options of the experiment."""
 
     only: tuple[Literal["beta", "beta_tc", "factor", "ada_gvae"], ...] = ("beta", "beta_tc", "factor", "ada_gvae")
-    """objectives"""
+    """objectives to train"""
     steps: int = 2000
-    """of each model"""
+    """training steps of each model"""
     score_every: int = 1000
-    """steps between two points of a curve"""
+    """training steps between two points of a curve"""
     seeds: int = 3
-    """models of each weight"""
+    """number of models of each weight"""
     dci_points: int = 1000
-    """images that DCI is fitted to; 10,000 in disentanglement_lib"""
+    """number of images that DCI is fitted to; disentanglement_lib uses 10,000"""
     whole_table: bool = False
-    """as for experiments.disentangle"""
+    """compute the scores from all images, as for experiments.disentangle"""
     runs: Path = Path("runs/disentangle_curves")
-    """where each objective has its run folder"""
+    """folder of the objectives' run folders"""
     record: Path = Path("docs/results/disentangle.json")
-    """where the numbers go"""
+    """path of the JSON record to write"""
 
 
-def summary_of(options: Options, objective: str) -> dict[str, Any]:
-    """Of a run that is begun, continued, or found finished."""
+def train_objective(options: Options, objective: str) -> dict[str, Any]:
+    """Begins or continues a run, unless it has finished; returns its summary."""
     path = options.runs / objective
     names = ("seeds", "steps", "score_every", "dci_points", "whole_table")
-    same: dict[str, Any] = {name: getattr(options, name) for name in names} | WEIGHTS[objective]
-    settings = FactorSettings(objective=objective, run_dir=path, resume=RunFolder(path).exists(), **same)
+    chosen: dict[str, Any] = {name: getattr(options, name) for name in names} | WEIGHTS[objective]
+    settings = FactorSettings(objective=objective, run_dir=path, resume=RunFolder(path).exists(), **chosen)
     with exit_on_bad_input():
         prepared = prepare(DISENTANGLE, settings)
     return prepared.folder.summary() or run(prepared)
 
 
-def settings_of(summary: dict[str, Any]) -> dict[float, str]:
-    """The name of each weight's models."""
+def model_names(summary: dict[str, Any]) -> dict[float, str]:
+    """Name of the models of each weight."""
     name = NAMES[summary["objective"]]
     return {weight: f"{name} {weight:g}" for weight in dict.fromkeys(map(weight_in, summary["models"]))}
 
 
 def make_record(options: Options, summaries: dict[str, dict[str, Any]]) -> Record:
-    """Of the objectives that are done."""
+    """Record of the objectives that have finished."""
     claims, details = [], {}
     for objective, summary in summaries.items():
-        for weight, name in settings_of(summary).items():
+        for weight, name in model_names(summary).items():
             records = [r for r in summary["models"] if weight_in(r) == weight and "diverged" not in r]
-            for score, words in SCORES.items():
+            for score, title in SCORES.items():
                 values = [record[score] for record in records]
                 spread = f"(median {statistics.median(values):.3f}, {min(values):.3f} to {max(values):.3f})"
-                claims.append(Claim(f"{name}: {words} {spread}", "", values, ANCHORS.get((objective, score))))
+                claims.append(Claim(f"{name}: {title} {spread}", "", values, ANCHORS.get((objective, score))))
         details[objective] = {name: summary[name] for name in ("models", "by_steps")}
     first = next(iter(summaries.values()))
-    limits = "; ".join(f"{w} {first['floor'][s]:.2f} to {first['ceiling'][s]:.2f}" for s, w in SCORES.items())
+    limits = "; ".join(f"{t} {first['floor'][s]:.2f} to {first['ceiling'][s]:.2f}" for s, t in SCORES.items())
     return Record(
         title="Disentanglement on sprites, regenerated after dSprites",
         protocol=f"{first['data_note']}, of which every step draws 64; disentanglement_lib's convolutional network, "
-        f"latent 10, Adam 5e-4, {options.steps:,} steps (the papers' medians, as recalled, are of 300,000, "
-        f"beta-VAE's of all weights: no bar here); weights as named, pairs of Ada-GVAE differ in one factor; "
-        f"{options.seeds} seeds; scores with disentanglement_lib's definitions and {first['points']:,} points, DCI "
-        f"with {first['dci_points']:,}. From noise to a latent for each factor: {limits}. FactorVAE and BetaVAE scores "
-        f"are on {'every image' if options.whole_table else '8 values of each factor'}, the others on images drawn of "
-        "all, the curves on 8 values.",
+        f"10 latent dimensions, Adam 5e-4, {options.steps:,} steps (the papers' medians, as recalled, are after "
+        "300,000 steps and for beta-VAE over all weights, and are therefore no bar here); weights as named, pairs of "
+        f"Ada-GVAE differ in one factor; {options.seeds} seeds; scores with disentanglement_lib's definitions and "
+        f"{first['points']:,} points, DCI with {first['dci_points']:,}. Range of each score, from noise to one latent "
+        f"for each factor: {limits}. FactorVAE and BetaVAE scores are computed on "
+        f"{'every image' if options.whole_table else '8 values of each factor'}, the other scores on images drawn from "
+        "all, the curves on 8 values of each factor.",
         command=shlex.join(["python", "-m", "experiments.disentangle_curves", *sys.argv[1:]]),
         claims=claims,
         seeds=first["seeds"],
@@ -116,10 +118,10 @@ def make_record(options: Options, summaries: dict[str, dict[str, Any]]) -> Recor
 
 
 def curves_of(summaries: dict[str, dict[str, Any]], score: str) -> dict[str, dict[int, list[float]]]:
-    """{setting: {steps: the values of its seeds}}."""
+    """Values of the seeds, by model name and number of training steps."""
     curves: dict[str, dict[int, list[float]]] = {}
     for summary in summaries.values():
-        names = settings_of(summary)
+        names = model_names(summary)
         for row in summary["by_steps"]:
             curves.setdefault(names[weight_in(row)], {}).setdefault(row["steps"], []).append(row[score])
     return curves
@@ -130,10 +132,11 @@ def main(options: Options) -> None:
     with exit_on_bad_input():
         unknown = [name for name in options.only if name not in WEIGHTS]
         if unknown or not options.only:
-            raise ValueError(f"--only must be of {', '.join(WEIGHTS)}, got {' '.join(unknown) or 'none'}")
+            given = " ".join(unknown) or "none"
+            raise ValueError(f"--only must name one or more of the objectives {', '.join(WEIGHTS)}, got {given}")
     summaries: dict[str, dict[str, Any]] = {}
     for objective in options.only:
-        summaries[objective] = summary_of(options, objective)
+        summaries[objective] = train_objective(options, objective)
         write_record(options.record, make_record(options, summaries))
         panels = {SCORES[score]: curves_of(summaries, score) for score in ("factor_vae_score", "mig")}
         save_figure(scores_by_step(panels), options.runs / "scores.png")

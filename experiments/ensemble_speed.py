@@ -1,10 +1,10 @@
-"""Eight VAEs trained as one program against eight runs one after another, as commands, with all that a run leaves.
+"""Eight VAEs trained as one program against eight separate runs, measured as whole commands.
 
     python -m experiments.ensemble_speed
 
-Each round is `python -m experiments.vae --seeds 8` and then the same command for each seed alone, start, checkpoint,
-evaluation and report included, with compiled programs at hand; the first round, which compiles, does not count. About
-eight minutes on two quiet cores.
+Each round runs `python -m experiments.vae --seeds 8` and then the same command for each seed alone. Start, checkpoints,
+evaluation and report are included. Programs are compiled in a first round, which is not counted. About eight minutes on
+two idle cores.
 """
 
 import dataclasses
@@ -27,23 +27,24 @@ from vae_jax.runs import device_name, versions
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """What the experiment can be told."""
+    """Options of the experiment."""
 
     models: int = 8
-    """trained at once, and one after another"""
+    """number of models, trained at once and one after another"""
     epochs: int = 30
-    """of 3,600 digits, for each model"""
+    """training epochs of each model, of 3,600 digits each"""
     rounds: int = 2
-    """that count"""
+    """number of timings of each contestant"""
     record: Path = Path("docs/results/ensemble_speed.json")
-    """where the numbers go"""
+    """path of the JSON record to write"""
 
 
-def run(words: list[str], cache: Path) -> np.ndarray:
-    """Seconds of one experiment: from the command to its end, and of all epochs but the first."""
+def run(arguments: list[str], cache: Path) -> np.ndarray:
+    """Runs experiments.vae; returns the seconds of the whole command, and of all epochs after the first."""
     begun = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "experiments.vae", "--patience", "None", "--run-dir", f"{folder}/run", *words]
+        command = [sys.executable, "-m", "experiments.vae", "--patience", "None", "--run-dir", f"{folder}/run"]
+        command += arguments
         environment = os.environ | {"XDG_CACHE_HOME": str(cache)}
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         seconds = time.perf_counter() - begun
@@ -62,22 +63,28 @@ def main(options: Options) -> None:
     together, separate = [], []
     with tempfile.TemporaryDirectory() as cache:
         for number in range(options.rounds + 1):
-            words = ["--epochs", str(options.epochs)]
-            seeds = range(options.models) if number else range(1)  # one compiles what all of them run
-            together.append(run([*words, "--seeds", str(options.models)], Path(cache)))
-            separate.append(np.sum([run([*words, "--seed", str(seed)], Path(cache)) for seed in seeds], axis=0))
+            common = ["--epochs", str(options.epochs)]
+            seeds = range(options.models) if number else range(1)  # the first run compiles the program of all
+            together.append(run([*common, "--seeds", str(options.models)], Path(cache)))
+            separate.append(np.sum([run([*common, "--seed", str(seed)], Path(cache)) for seed in seeds], axis=0))
             print(f"round {number}: together {together[-1]}, separate {separate[-1]} s", file=sys.stderr)
     (one, one_trains), (many, many_train) = (np.median(turns[1:], axis=0).tolist() for turns in (together, separate))
     record = Record(
         title=f"{options.models} VAEs as one program, {device_name()}",
         protocol=f"784-400-20 on the embedded digits, {options.epochs} epochs, batch 128; whole commands with start, "
-        f"checkpoints, evaluation and report, programs compiled before; medians of {options.rounds} rounds in turns.",
+        f"checkpoints, evaluation and report, programs already compiled; contestants take turns, medians of "
+        f"{options.rounds} rounds.",
         command=shlex.join(["python", "-m", "experiments.ensemble_speed", *sys.argv[1:]]),
         claims=[
-            Claim(f"--seeds {options.models}", "s", [one]),
+            Claim(f"one program, --seeds {options.models}", "s", [one]),
             Claim(f"{options.models} runs one after another", "s", [many]),
-            Claim("the first by the second", "", [one / many], at_most=1 / 0.95),
-            Claim("the same of their epochs alone, after the first", "", [one_trains / many_train], at_most=1 / 0.95),
+            Claim("time relative to separate runs, whole commands", "", [one / many], at_most=1 / 0.95),
+            Claim(
+                "time relative to separate runs, epochs after the first",
+                "",
+                [one_trains / many_train],
+                at_most=1 / 0.95,
+            ),
         ],
         seeds=[],
         wall_seconds=[round(time.monotonic() - start, 1)],

@@ -1,8 +1,8 @@
-"""How soon the explorer's page starts, and how smoothly its picture follows the pointer, for models of several kinds.
+"""Starting time and frame rate of the explorer's page for models of several kinds.
 
     python -m experiments.explorer_speed
 
-Needs `pip install "vae_jax[test]"` and Chromium (Debian: apt-get install chromium). About two minutes on two cores.
+Requires `pip install "vae_jax[test]"` and Chromium (Debian: apt-get install chromium). About two minutes on two cores.
 """
 
 import dataclasses
@@ -30,24 +30,24 @@ from vae_jax.networks import residual_decoder, residual_encoder
 from vae_jax.quantizers import ema_vector_quantizer
 from vae_jax.runs import device_name, versions
 
-FRAME = 1000 / 30  # ms: the bar for the models of 28 x 28 digits
+FRAME = 1000 / 30  # ms: the bar for models of 28 x 28 digits
 LOADS, GRAY, COLOR = 3, (28, 28, 1), (32, 32, 3)
 
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """What the experiment can be told."""
+    """Options of the experiment."""
 
     seconds: float = 4.0
-    """of dragging, or of playing, a model"""
+    """seconds of dragging or playing for each model"""
     images: int = 1000
-    """inside each page"""
+    """number of images inside each page"""
     record: Path = Path("docs/results/explorer_speed.json")
-    """where the numbers go"""
+    """path of the JSON record to write"""
 
 
 def quantized(shape: tuple[int, int, int], num_codes: int, likelihood: likelihoods.Likelihood) -> VAE:
-    """The VQ-VAE of experiments.vq_vae: channels 32 and 64, two residual layers, a grid of a quarter of the sides."""
+    """VQ-VAE of experiments.vq_vae: channels 32 and 64, two residual layers, a code grid of a quarter of each side."""
     encoder = residual_encoder(shape, 32, (32, 64), num_outputs=1)
     decoder = residual_decoder(32, likelihood.output_shape(shape), (32, 64))
     return vq_vae(encoder, decoder, ema_vector_quantizer(num_codes, 32), (shape[0] // 4, shape[1] // 4), likelihood)
@@ -64,7 +64,7 @@ MODELS = {
 
 
 def write(path: Path, shape: tuple[int, int, int], model: VAE, count: int) -> float:
-    """Writes the page of the model, untrained; its size in MB."""
+    """Writes the page of the untrained model, and returns its size in MB."""
     params = jax.jit(model.init)(jax.random.key(0))
     xs = np.random.default_rng(0).random((count, *shape), np.float32)
     payload = explorer.payload_of(model, params, xs, title="Model", data="noise", key=jax.random.key(1))
@@ -72,7 +72,7 @@ def write(path: Path, shape: tuple[int, int, int], model: VAE, count: int) -> fl
 
 
 def measure(browser: Any, path: Path, seconds: float) -> dict[str, Any]:
-    """Seconds until the page can be used, and milliseconds between pictures while something moves."""
+    """Measures the seconds until the page can be used, and the milliseconds between frames during an interaction."""
     loads = []
     for _ in range(LOADS):
         page = browser.new_page(viewport={"width": 1280, "height": 800})
@@ -96,7 +96,7 @@ def measure(browser: Any, path: Path, seconds: float) -> dict[str, Any]:
 
 
 def drag(page: Any, box: dict[str, float], seconds: float) -> None:
-    """Round and round the middle of the pad, two turns a second."""
+    """Drags the pointer in circles around the middle of the pad, two turns per second."""
     half = box["width"] / 2
     page.mouse.move(box["x"] + 2, box["y"] + 2)
     page.mouse.down()
@@ -111,7 +111,9 @@ def main(options: Options) -> None:
     start = time.monotonic()
     with exit_on_bad_input():
         if options.seconds <= 0 or options.images < 2:
-            raise ValueError(f"--seconds and --images must be above 0 and 1, got {options.seconds}, {options.images}")
+            raise ValueError(
+                f"--seconds must be above 0 and --images at least 2, got {options.seconds} and {options.images}"
+            )
         if (chromium := shutil.which("chromium")) is None:
             raise ValueError("chromium is missing (Debian: apt-get install chromium)")
     claims, details, loads = [], {}, []  # type: list[Claim], dict[str, Any], list[Claim]
@@ -123,17 +125,19 @@ def main(options: Options) -> None:
             found = measure(browser, path, options.seconds)
             frame, load = statistics.median(found["frames"]), statistics.median(found["load"])
             print(f"{name}: frame {frame:.1f} ms, {size:.1f} MB, load {load:.2f} s", file=sys.stderr)
-            claims.append(Claim(f"a frame: {name}", "ms", [frame], at_most=FRAME if shape == GRAY else None))
-            loads += [Claim(f"the page: {name}", "MB", [size]), Claim(f"until it can be used: {name}", "s", [load])]
+            claims.append(Claim(f"time per frame: {name}", "ms", [frame], at_most=FRAME if shape == GRAY else None))
+            loads += [Claim(f"size of the page: {name}", "MB", [size])]
+            loads += [Claim(f"time until the page can be used: {name}", "s", [load])]
             decode, slowest = statistics.median(found["decodes"]), float(np.percentile(found["frames"], 95))
             details[name] = {"frames": len(found["frames"]), "frame_95_percent": slowest, "decode": decode}
         chromium_version = browser.version
     record = Record(
         title=f"The explorer's page, {device_name()}",
         protocol=f"pages with {options.images:,} images of noise, which compress less than digits do, opened from disk "
-        "in headless Chromium without a GPU; a frame is the time from one picture to the next (16.7 ms at best), the "
-        f"median over {options.seconds:g} s of dragging in the plane, for codes of playing from A to B place by place; "
-        f"until it can be used: the median of {LOADS} fresh loads; models not trained, which changes no time.",
+        "in headless Chromium without a GPU; time per frame: from one picture to the next (16.7 ms at best), median "
+        f"over {options.seconds:g} s of dragging in the plane, for codes of playing from A to B place by place; "
+        f"time until the page can be used: median of {LOADS} fresh loads; the models are untrained, which changes no "
+        "time.",
         command=shlex.join(["python", "-m", "experiments.explorer_speed", *sys.argv[1:]]),
         claims=[*claims, *loads],
         seeds=[],

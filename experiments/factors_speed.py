@@ -1,10 +1,10 @@
-"""What known factors cost: rendering and encoding every sprite, the scores, and the rendering of a training batch.
+"""Cost of known factors: rendering and encoding every sprite, the scores, and rendering a training batch.
 
     python -m experiments.factors_speed
 
-The whole data set, 737,280 images, is rendered; then rendered and encoded by disentanglement_lib's network into the
-table of codes; then every score but those that scikit-learn fits to each factor is measured on it. The training step is
-the beta-VAE's with a batch of 64, on images that it renders and on images in memory, taken in turns.
+The whole data set, 737,280 images, is rendered, and then rendered and encoded by disentanglement_lib's network into a
+table of codes. All scores are measured on the table, except those that scikit-learn fits to each factor. The training
+step is the beta-VAE's with a batch of 64, on images that it renders and, in turns, on images in memory.
 """
 
 import dataclasses
@@ -36,26 +36,26 @@ from vae_jax.training import init_train_state, make_train_epoch, make_train_step
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """What the measurement can be told."""
+    """Options of the measurement."""
 
     images: int | None = None
-    """that are rendered and encoded, of the first shapes; None: all 737,280"""
+    """number of images to render and encode, of the first shapes; default: all 737,280"""
     rounds: int = 7
-    """of training, with images that are rendered and images in memory taken in turns"""
+    """number of timings of the training step on rendered images and on images in memory"""
     steps: int = 20
-    """of a round"""
+    """training steps per timing"""
     record: Path = Path("docs/results/factors_speed.json")
-    """where the numbers go"""
+    """path of the JSON record to write"""
 
 
-def seconds_of(work: Callable[[], Any]) -> tuple[Any, float]:
+def timed(work: Callable[[], Any]) -> tuple[Any, float]:
     started = time.monotonic()
     result = jax.block_until_ready(work())
     return result, time.monotonic() - started
 
 
 def step_seconds(options: Options) -> dict[str, list[float]]:
-    """Of a training step: "rendered" and "in memory", and of a batch alone: "batch", each round's mean."""
+    """Mean seconds in each round: of a training step, "rendered" and "in memory", and of rendering a "batch" alone."""
     data, settings = load_factor_data("sprites"), FactorSettings(betas=(4.0,))
     problem = make_problem(settings, data)
     model, optimizer = make_model(settings, problem), optax.adam(5e-4)
@@ -68,14 +68,14 @@ def step_seconds(options: Options) -> dict[str, list[float]]:
         ("in memory", with_preprocessing(loss, lambda key, batch: batch.astype(jnp.float32)), images),
     ):
         epoch = make_train_epoch(make_train_step(model, objective, optimizer), 64, num_steps=options.steps)
-        program = jax.jit(lambda state, train, epoch=epoch: epoch(state, key, train)[0])  # which keeps the state
+        program = jax.jit(lambda state, train, epoch=epoch: epoch(state, key, train)[0])  # does not advance the state
         work[name] = partial(program, state, train)
     draw = jax.jit(lambda key: jax.lax.map(lambda k: data.draw(k, 64), jax.random.split(key, options.steps)))
     work["batch"] = partial(draw, key)
     seconds: dict[str, list[float]] = {name: [] for name in work}
     for _ in range(options.rounds + 1):
-        for name, one in work.items():
-            seconds[name].append(seconds_of(one)[1] / options.steps)
+        for name, program in work.items():
+            seconds[name].append(timed(program)[1] / options.steps)
     return {name: values[1:] for name, values in seconds.items()}  # the first compiles
 
 
@@ -96,34 +96,38 @@ def main(options: Options) -> None:
     render = lambda table, index: data.render(table, jax.random.key(0), index)
     area = jax.jit(lambda i: jnp.sum(jax.lax.map(lambda j: jnp.sum(render(data.table, j)), i, batch_size=64)))
     say("rendering")
-    _, rendering = seconds_of(lambda: area(jnp.arange(count)))
+    _, rendering = timed(lambda: area(jnp.arange(count)))
     say("rendering and encoding")
-    table, encoding = seconds_of(lambda: encode_table(model, params, render, sizes, source=data.table))
+    table, encoding = timed(lambda: encode_table(model, params, render, sizes, source=data.table))
     say("scoring")
-    scores, scoring = seconds_of(lambda: measure_disentanglement(table, jax.random.key(0), fast=True))
+    scores, scoring = timed(lambda: measure_disentanglement(table, jax.random.key(0), fast=True))
     say("training")
     seconds = step_seconds(options)
     median = {name: statistics.median(values) for name, values in seconds.items()}
     minutes = (rendering + encoding + scoring) / 60
     record = Record(
-        title=f"Known factors, {device_name()}",
+        title=f"Rendering and scoring images with known factors, {device_name()}",
         protocol=f"{count:,} images of sprites; disentanglement_lib's convolutional network; compilation included; the "
         f"scores {', '.join(scores)}. Training: batch 64, medians of {options.rounds} rounds of {options.steps} steps, "
-        "taken in turns.",
+        "which take turns.",
         command=shlex.join(["python", "-m", "experiments.factors_speed", *sys.argv[1:]]),
         claims=[
-            Claim("rendering, encoding and scoring all of it", "minutes", [minutes], at_most=5.0),
+            Claim("rendering, encoding and scoring all images", "minutes", [minutes], at_most=5.0),
             Claim("rendering alone", "s", [rendering]),
             Claim("rendering and encoding", "s", [encoding]),
-            Claim("all scores but SAP, explicitness and DCI", "s", [scoring]),
+            Claim("all scores except SAP, explicitness and DCI", "s", [scoring]),
             Claim(
-                "rendering a batch by the training step on images in memory",
+                "rendering a batch, relative to a training step on images in memory",
                 "%",
                 [100 * median["batch"] / median["in memory"]],
                 at_most=5.0,
             ),
-            Claim("a training step on images in memory", "ms", [1e3 * median["in memory"]]),
-            Claim("a training step that renders its images, by that", "", [median["rendered"] / median["in memory"]]),
+            Claim("training step on images in memory", "ms", [1e3 * median["in memory"]]),
+            Claim(
+                "training step that renders its images, relative to images in memory",
+                "",
+                [median["rendered"] / median["in memory"]],
+            ),
         ],
         seeds=[0],
         wall_seconds=[round(rendering + encoding + scoring, 1)],

@@ -1,13 +1,13 @@
-"""The setting of flax's own VAE example, whose test curve is published: 784-500-20-500-784 on binary MNIST.
+"""Setting of flax's own VAE example, with its published test curve: 784-500-20-500-784 on binary MNIST.
 
     python -m experiments.flax_example
 
-ReLU, batch 128, Adam 1e-3, 50,000 training images (as many as the binarized MNIST of TFDS has); test negative ELBO,
-one z an image, after every epoch. The published curve is 119.7 after epoch 1, 103.6 after 10 and about 101.5 after 30,
-on Larochelle's static bits; the bits here are an own draw with stated seeds. Each seed is trained twice: with the
-output bias at zero, as flax has it, which must agree with the published curve; and with the bias at the mean training
-image, as the other scripts here have it. The time it took is in docs/results.md; the record is written anew after
-each seed, and printed at the end.
+ReLU, batch 128, Adam 1e-3, 50,000 training images (as many as the binarized MNIST of TFDS has); test negative ELBO with
+one z per image after every epoch. The published curve is 119.7 after epoch 1, 103.6 after 10 and about 101.5 after 30,
+on Larochelle's static binarization; here the pixels are binarized with stated seeds. Each seed is trained twice: with
+the output bias at zero, as in flax, which must agree with the published curve; and with the bias at the mean training
+image, as in the other scripts here. Its wall time is in docs/results.md; the record is rewritten after each seed, and
+printed at the end.
 
 Source of the setting and of the curve: github.com/google/flax, examples/vae (README).
 """
@@ -36,24 +36,24 @@ PUBLISHED = {1: 119.7, 10: 103.6, 30: 101.5}
 TRAINING_IMAGES = 50_000
 BITS_SEED = 0
 PROTOCOL = (
-    "MNIST from TFDS, 50,000 of its training images and the 10,000 test images; static binarization, own draw (seed 0 "
-    "for train, 1 for test), not Larochelle's file; ReLU, batch 128, Adam 1e-3; one z an image; the parameters after "
-    "the named epoch, nothing chosen on the test images."
+    "MNIST from TFDS, 50,000 of its training images and the 10,000 test images; static binarization drawn with seed 0 "
+    "for training and 1 for test images, not Larochelle's file; ReLU, batch 128, Adam 1e-3; one z per image; "
+    "parameters after the named epoch, nothing is selected on the test images."
 )
 
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """What the experiment can be told."""
+    """Options of the experiment."""
 
     seeds: tuple[int, ...] = (0, 1, 2)
-    """two training runs each"""
+    """random seeds; two models are trained for each"""
     epochs: int = 30
     """passes over the training images"""
     data_dir: str | None = None
-    """folder of TFDS datasets; by default the environment's TFDS_DATA_DIR, else TFDS's own"""
+    """folder of TFDS datasets; default: the environment's TFDS_DATA_DIR, else TFDS's own"""
     record: Path = Path("docs/results/flax_example.json")
-    """where the numbers go"""
+    """path of the JSON record to write"""
 
 
 def test_curve(
@@ -66,7 +66,7 @@ def test_curve(
         row = history[-1]
         print(f"seed {seed}, epoch {row['epoch']}: {row['validation/loss']:.2f}", file=sys.stderr)
 
-    # fit chooses a best epoch by its validation images; here the curve on the test images is wanted, and no choice.
+    # The test images are passed as validation images, for their curve; the best epoch that fit selects is not used.
     progress = fit(
         model,
         with_preprocessing(negative_elbo, data.scale),
@@ -98,7 +98,10 @@ def main(options: Options) -> None:
     with exit_on_bad_input():
         images = data.load_images("mnist", options.data_dir)
         if not options.seeds or options.epochs < 1:
-            raise ValueError("--seeds must name at least one seed, and --epochs be at least 1")
+            raise ValueError(
+                "--seeds must name at least one seed and --epochs must be at least 1, got "
+                f"{len(options.seeds)} seeds and {options.epochs} epochs"
+            )
     train = data.static_binarization(images.train[:TRAINING_IMAGES], BITS_SEED)
     test = data.static_binarization(images.test, BITS_SEED + 1)
     biases = {"output bias at zero": None, "output bias at the data mean": train.mean(axis=0) / 255}
@@ -110,7 +113,7 @@ def main(options: Options) -> None:
             curves[variant].append(test_curve(seed, options.epochs, train, test, data_mean))
         seconds.append(round(time.monotonic() - start, 1))
         record = Record(
-            title="The flax VAE example's setting, 784-500-20-500-784 on MNIST",
+            title="Setting of flax's VAE example, 784-500-20-500-784 on MNIST",
             protocol=PROTOCOL,
             command=shlex.join(["python", "-m", "experiments.flax_example", *sys.argv[1:]]),
             claims=[claim for variant in biases for claim in claims(curves[variant], variant)],

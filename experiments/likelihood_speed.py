@@ -1,12 +1,12 @@
-"""How fast importance sampling is: beside PyTorch and pythae in one run, and K = 5000 on all of MNIST's test images.
+"""Speed of importance sampling: against PyTorch and pythae in one run, and at K = 5000 on all MNIST test images.
 
     python -m venv peers && peers/bin/pip install torch==2.13.0 pythae==0.1.2
     python -m experiments.likelihood_speed --peer-python peers/bin/python
 
-The contestants take turns at K = 1000 on 200 test images, on the same weights of a 784-400-20 VAE after one epoch:
-vae_jax and pythae's `get_nll` with their defaults, and a PyTorch loop, written by hand, that encodes once and takes one
-image and its samples at a time. Medians of --rounds; the estimates must agree. Then vae_jax alone measures once a
-784-200-200-50 VAE of tanh, compilation included. Two to eight minutes on two quiet cores.
+The contestants take turns at K = 1000 on 200 test images, with the same weights of a 784-400-20 VAE after one epoch:
+vae_jax and pythae's `get_nll` with their defaults, and a hand-written PyTorch loop that encodes once and processes one
+image and its samples at a time. Medians over --rounds are compared, and the estimates must agree. Then vae_jax alone
+measures a 784-200-200-50 tanh VAE once, compilation included. Two to eight minutes on two idle cores.
 """
 
 import dataclasses
@@ -46,25 +46,25 @@ Turns = dict[str, dict[str, list[float]]]
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """What the experiment can be told."""
+    """Options of the experiment."""
 
     peer_python: Path
-    """the Python of an environment that holds torch and pythae"""
+    """Python interpreter of an environment that has torch and pythae"""
     rounds: int = 7
-    """timings of each contestant"""
+    """number of timings of each contestant"""
     record: Path = Path("docs/results/likelihood_speed.json")
-    """where the numbers go"""
+    """path of the JSON record to write"""
 
 
 def train_model(model: VAE, images: np.ndarray) -> Params:
-    """After one epoch: weights of a usual size, not a good model."""
+    """Parameters after one epoch: weights of a usual size, not a good model."""
     optimizer, objective = optax.adam(1e-3), with_preprocessing(negative_elbo, data.binarize)
     step, state = make_train_step(model, objective, optimizer), init_train_state(model, optimizer, jax.random.key(0))
     return make_train_epoch(step, 100)(state, jax.random.key(1), jnp.asarray(images))[0].params
 
 
 def timed_nll(model: VAE, params: Params, xs: jax.Array, num_samples: int) -> tuple[float, float]:
-    """Seconds, and the mean nll in nats."""
+    """Seconds of one measurement, and its mean nll in nats."""
     start = time.perf_counter()
     estimates = importance_sampling(model, params, jax.random.key(2), xs, num_samples)
     nll = -float(jnp.mean(estimates.log_likelihood))
@@ -72,7 +72,7 @@ def timed_nll(model: VAE, params: Params, xs: jax.Array, num_samples: int) -> tu
 
 
 def take_turns(contestants: Mapping[str, Contestant], rounds: int) -> Turns:
-    """The seconds and the nll of every round, after one that is not counted."""
+    """Seconds and nll of every round, after a first round that is not counted."""
     results: Turns = {name: {"seconds": [], "nll": []} for name in contestants}
     for turn in range(rounds + 1):
         for name, measure in contestants.items():
@@ -84,7 +84,7 @@ def take_turns(contestants: Mapping[str, Contestant], rounds: int) -> Turns:
 
 
 def compare(options: Options, train: np.ndarray, test: jax.Array) -> tuple[Turns, dict[str, Any]]:
-    """vae_jax, PyTorch and pythae in turns, on the same weights and images; and what the peers say of themselves."""
+    """Timings of all contestants on the same weights and images, and the peers' versions and instructions."""
     model, num_samples = mlp_vae(IMAGE, 20, (400,)), 1000
     params, xs = train_model(model, train), test[:200]
     arrays = {f"{network}/{layer}": params[network][layer] for network in params for layer in params[network]}
@@ -115,7 +115,9 @@ def main(options: Options) -> None:
             raise ValueError(f"--rounds must be at least 1, got {options.rounds}")
         command = [str(options.peer_python), "-c", "import torch, pythae"]
         if not shutil.which(command[0]) or subprocess.run(command, stderr=subprocess.DEVNULL, check=False).returncode:
-            raise ValueError(f"--peer-python must be a Python with torch and pythae, got {options.peer_python}")
+            raise ValueError(
+                f"--peer-python must be a Python interpreter that has torch and pythae, got {options.peer_python}"
+            )
         images = data.load_images("mnist")
     test = data.scale(jax.random.key(0), data.static_binarization(images.test, TEST_BITS_SEED))
     turns, peers = compare(options, images.train, test)
@@ -126,15 +128,15 @@ def main(options: Options) -> None:
     seconds = timed_nll(model, train_model(model, images.train), test, 5000)[0]
     record = Record(
         title=f"Speed of importance sampling, {peers['instructions']}",
-        protocol="784-400-20 ReLU, K = 1000 on 200 test images: contestants in turns on the same weights, medians of "
+        protocol="784-400-20 ReLU, K = 1000 on 200 test images: contestants take turns on the same weights, medians of "
         f"{options.rounds} rounds; 784-200-200-50 tanh, K = 5000 on 10,000 test images: once, with compilation.",
         command=shlex.join(["python", "-m", "experiments.likelihood_speed", *sys.argv[1:]]),
         claims=[
             Claim("time of K = 5000 on 10,000 images", "s", [seconds], at_most=360),
             *(Claim(f"time of K = 1000 on 200 images, {name}", "s", [value]) for name, value in median.items()),
-            Claim("the same, vae_jax by pythae", "", [median["vae_jax"] / median["pythae"]], at_most=1 / 4),
-            Claim("the same, vae_jax by PyTorch", "", [median["vae_jax"] / median["pytorch"]], at_most=1 / 1.2),
-            Claim("largest difference of their nll", "nats", [max(nlls) - min(nlls)], at_most=0.1),
+            Claim("time relative to pythae", "", [median["vae_jax"] / median["pythae"]], at_most=1 / 4),
+            Claim("time relative to PyTorch", "", [median["vae_jax"] / median["pytorch"]], at_most=1 / 1.2),
+            Claim("largest difference between the estimates of the nll", "nats", [max(nlls) - min(nlls)], at_most=0.1),
         ],
         seeds=[],
         wall_seconds=[round(time.monotonic() - start, 1)],

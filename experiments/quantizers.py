@@ -1,12 +1,12 @@
-"""Many quantizers in one network, at equal steps: how many codes they use, what they cost, and what they keep.
+"""Comparison of quantizers in one network at equal steps: codebook use, cost of the codes, and reconstruction.
 
     python -m experiments.quantizers
     python -m experiments.quantizers --only finite_scalar residual --epochs 1 --runs runs/short --record runs/short.json
 
-Every quantizer is a run of experiments.vq_vae in a folder of its own, RUNS/NAME, its prior included; the same command
-continues what stopped, and trains nothing twice. The record is written anew after each. The network is that of the
-VQ-VAE on CIFAR-10 (van den Oord et al. 2017) with half its channels, D = 64, and 512 codes a place; 512 x 512 of
-residual, which has two codes a place. About five minutes a quantizer on one core.
+Every quantizer is a run of experiments.vq_vae in its own folder, RUNS/NAME, prior included. The same command continues
+an interrupted comparison and trains nothing twice; the record is rewritten after each quantizer. The network is the
+VQ-VAE's on CIFAR-10 (van den Oord et al. 2017) with half of its channels, D = 64, and 512 codes at each place of the
+grid; `residual` has two codes at each place, of 512 each. About five minutes per quantizer on one core.
 """
 
 import dataclasses
@@ -35,39 +35,39 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "rotation": {"quantizer": "rotation"},
 }
 MEASURES = {
-    "codebook_usage": ("share of the codes in use", ""),
+    "codebook_usage": ("share of the codes that are used", ""),
     "perplexity": ("perplexity", "codes"),
     "psnr": ("PSNR", "dB"),
-    "bits_per_code": ("a code under the prior", "bits"),
-    "unigram_bits_per_code": ("a code on its own", "bits"),
+    "bits_per_code": ("cost of a code under the prior", "bits"),
+    "unigram_bits_per_code": ("entropy of a single code", "bits"),
     "bits_per_dim": ("bits per dimension", "bits"),
 }
 
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """What the table can be told."""
+    """Options of the comparison."""
 
     only: tuple[str, ...] = tuple(VARIANTS)
-    """rows of the table"""
+    """quantizers to compare"""
     data: str = "cifar10"
-    """as for experiments.vq_vae"""
+    """data set, as for experiments.vq_vae"""
     data_dir: str | None = None
-    """folder of TFDS datasets; None: the environment's TFDS_DATA_DIR, else TFDS's own"""
+    """folder of TFDS datasets; default: the environment's TFDS_DATA_DIR, else TFDS's own"""
     channels: tuple[int, ...] = (32, 64)
-    """of the convolutions that halve the image"""
+    """channels of the convolutions that halve the image"""
     epochs: int = 2
-    """passes of the model over the training images"""
+    """epochs of the model"""
     prior_epochs: int = 1
-    """passes of the prior over their codes"""
+    """epochs of the prior over the codes"""
     batch_size: int = 64
-    """images a step"""
+    """images per training step"""
     seed: int = 0
-    """of everything random"""
+    """random seed"""
     runs: Path = Path("runs/quantizers")
-    """where each quantizer has its run folder"""
+    """folder of the quantizers' run folders"""
     record: Path = Path("docs/results/quantizers.json")
-    """where the numbers go"""
+    """path of the JSON record to write"""
 
 
 def settings_of(options: Options, name: str) -> CodeSettings:
@@ -89,27 +89,27 @@ def settings_of(options: Options, name: str) -> CodeSettings:
 
 
 def train_model(settings: CodeSettings) -> dict[str, Any]:
-    """The summary of a run: begun, continued, or found finished."""
+    """Begins or continues a run, unless it has finished; returns its summary."""
     with exit_on_bad_input():
         prepared = prepare(VQ_VAE, settings)
     return prepared.folder.summary() or run(prepared)
 
 
 def make_record(options: Options, summaries: dict[str, dict[str, Any]]) -> Record:
-    """Of the quantizers that are done."""
+    """Record of the quantizers that have finished."""
     claims = [
-        Claim(f"{name}: {words}", unit, [summary[key]])
+        Claim(f"{name}: {measure}", unit, [summary[key]])
         for name, summary in summaries.items()
-        for key, (words, unit) in MEASURES.items()
+        for key, (measure, unit) in MEASURES.items()
         if summary.get(key) is not None
     ]
     first = next(iter(summaries.values()))
     protocol = (
         f"{options.data}; one network (channels {' '.join(map(str, options.channels))}, D = 64), {first['steps']} "
-        f"steps of batch {options.batch_size}, Adam 1e-3; 512 codes a place (residual 512 x 512, two indices a place); "
-        "codebooks fitted to the first 256 images by k-means, but for sim, finite_scalar and lookup_free; the prior a "
-        f"transformer of 2 layers of 128 (passes over the codes: {options.prior_epochs}); bits of one index; "
-        f"{first['test_images']:,} test images."
+        f"steps of batch {options.batch_size}, Adam 1e-3; 512 codes at each place (residual 512 x 512, two indices at "
+        "each place); codebooks fitted to the first 256 images by k-means, except for sim, finite_scalar and "
+        f"lookup_free; prior: a transformer with 2 layers of width 128 (epochs: {options.prior_epochs}); bits are per "
+        f"index; {first['test_images']:,} test images."
     )
     return Record(
         title="Quantizers on " + options.data,
@@ -127,7 +127,8 @@ def main(options: Options) -> None:
     with exit_on_bad_input():
         unknown = [name for name in options.only if name not in VARIANTS]
         if unknown or not options.only:
-            raise ValueError(f"--only must be of {', '.join(VARIANTS)}, got {' '.join(unknown) or 'none'}")
+            given = " ".join(unknown) or "none"
+            raise ValueError(f"--only must name one or more of the quantizers {', '.join(VARIANTS)}, got {given}")
     summaries: dict[str, dict[str, Any]] = {}
     for name in options.only:
         summaries[name] = train_model(settings_of(options, name))

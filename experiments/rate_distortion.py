@@ -1,11 +1,11 @@
-"""The rate-distortion curve of the VAE: one model for each beta, and what it pays in rate for how well it reconstructs.
+"""Rate-distortion curve of the VAE: one model for each beta, with its rate and its distortion.
 
     python -m experiments.rate_distortion
     python -m experiments.rate_distortion --betas 0.5 1 2 --epochs 20 --runs runs/short --record runs/short/record.json
 
-Every model is a run of experiments.beta_vae in a folder of its own, RUNS/beta-B-seedS; the same command continues what
-stopped, and trains nothing twice. The record and the figure are written anew after each seed. What must come out: the
-rate falls and the distortion rises with beta, and their sum, the negative ELBO, is lowest near beta = 1.
+Every model is a run of experiments.beta_vae in its own folder, RUNS/beta-B-seedS. The same command continues an
+interrupted sweep and trains nothing twice. The record and the figure are rewritten after each seed. Expected: the rate
+falls and the distortion rises with beta, and their sum, the negative ELBO, is lowest near beta = 1.
 
 Source: Alemi et al. 2018, "Fixing a broken ELBO" (arXiv:1711.00464), section 2 and figure 2.
 """
@@ -26,33 +26,33 @@ from vae_jax.runs import BETA_VAE, Settings, device_name, prepare, run, versions
 from vae_jax.runs.folder import RunFolder
 from vae_jax.visualization import rate_distortion, save_figure
 
-TOLERANCE = 0.25  # nats that two neighboring models may be out of order by
+TOLERANCE = 0.25  # nats: neighboring models may be out of order by this much
 
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """What the sweep can be told."""
+    """Options of the sweep."""
 
     betas: tuple[float, ...] = (0.1, 0.2, 0.5, 0.7, 1.0, 1.4, 2.0, 5.0, 10.0, 30.0, 100.0)
-    """weights of the rate in the loss, each a model; 1 must be among them"""
+    """weights of the rate in the loss, with one model for each; 1 must be among them"""
     seeds: tuple[int, ...] = (0,)
-    """each a whole sweep"""
+    """random seeds; each trains a whole sweep"""
     data: str = "digits"
-    """as for experiments.vae"""
+    """data set, as for experiments.vae"""
     data_dir: str | None = None
-    """folder of TFDS datasets; None: the environment's TFDS_DATA_DIR, else TFDS's own"""
+    """folder of TFDS datasets; default: the environment's TFDS_DATA_DIR, else TFDS's own"""
     latent_dim: int = 20
-    """length of the code z"""
+    """number of latent dimensions"""
     hidden: tuple[int, ...] = (400,)
     """widths of the hidden layers"""
     epochs: int = 100
-    """passes over the training images, at most"""
+    """maximum number of passes over the training images"""
     runs: Path = Path("runs/rate_distortion")
-    """where each model has its run folder"""
+    """folder of the models' run folders"""
     record: Path = Path("docs/results/rate_distortion.json")
-    """where the numbers go"""
+    """path of the JSON record to write"""
     figure: Path | None = None
-    """where the picture goes; None: rate_distortion.png beside the run folders"""
+    """path of the figure to write; default: rate_distortion.png in --runs"""
 
 
 def settings_of(options: Options, beta: float, seed: int) -> Settings:
@@ -73,19 +73,19 @@ def settings_of(options: Options, beta: float, seed: int) -> Settings:
 
 
 def train_model(settings: Settings) -> dict[str, Any]:
-    """The summary of a run: begun, continued, or found finished."""
+    """Begins or continues a run, unless it has finished; returns its summary."""
     with exit_on_bad_input():
         prepared = prepare(BETA_VAE, settings)
     return prepared.folder.summary() or run(prepared)
 
 
 def out_of_order(values: np.ndarray) -> int:
-    """How many neighbors of values that ought to rise fall by more than the tolerance."""
+    """Number of neighbors in increasing values that fall by more than the tolerance."""
     return int(np.sum(np.diff(values) < -TOLERANCE))
 
 
 def make_record(options: Options, sweeps: list[list[dict[str, Any]]]) -> Record:
-    """Of the sweeps that are done, each in the order of beta."""
+    """Record of the sweeps that have finished, each in the order of beta."""
     betas = sorted(options.betas)
     rate, distortion = (np.array([[s[name] for s in sweep] for sweep in sweeps]) for name in ("rate", "distortion"))
     total = rate + distortion
@@ -94,15 +94,20 @@ def make_record(options: Options, sweeps: list[list[dict[str, Any]]]) -> Record:
     claims = [
         Claim("beta of the lowest test negative ELBO", "", [betas[i] for i in total.argmin(axis=1)]),
         Claim("test negative ELBO at beta = 1", "nats", total[:, one].tolist()),
-        Claim("the same, less that of the best beta", "nats", cost.tolist(), at_most=1.0),
+        Claim("test negative ELBO at beta = 1 minus that of the best beta", "nats", cost.tolist(), at_most=1.0),
         Claim("neighboring betas whose rates are out of order", "", [out_of_order(-row) for row in rate], at_most=0),
-        Claim("the same of their distortions", "", [out_of_order(row) for row in distortion], at_most=0),
+        Claim(
+            "neighboring betas whose distortions are out of order",
+            "",
+            [out_of_order(row) for row in distortion],
+            at_most=0,
+        ),
     ]
     return Record(
-        title="The rate-distortion curve of a VAE on " + options.data,
+        title="Rate-distortion curve of a VAE on " + options.data,
         protocol=f"{len(betas)} models of one kind, beta {', '.join(f'{b:g}' for b in betas)}; {options.data}, hidden "
-        f"{' '.join(map(str, options.hidden))}, latent_dim {options.latent_dim}, at most {options.epochs} epochs, the "
-        f"best by the validation loss; {sweeps[0][0]['test_images']:,} test images. Out of order: by more than "
+        f"{' '.join(map(str, options.hidden))}, latent_dim {options.latent_dim}, at most {options.epochs} epochs, best "
+        f"epoch by the validation loss; {sweeps[0][0]['test_images']:,} test images. Out of order: by more than "
         f"{TOLERANCE} nats.",
         command=shlex.join(["python", "-m", "experiments.rate_distortion", *sys.argv[1:]]),
         claims=claims,
@@ -117,9 +122,11 @@ def make_record(options: Options, sweeps: list[list[dict[str, Any]]]) -> Record:
 def main(options: Options) -> None:
     with exit_on_bad_input():
         if 1.0 not in options.betas or len(set(options.betas)) < len(options.betas):
-            raise ValueError(f"--betas must be different numbers, 1 among them, got {options.betas}")
+            given = " ".join(f"{beta:g}" for beta in options.betas)
+            raise ValueError(f"--betas must be different numbers, 1 among them, got {given}")
         if not options.seeds or len(set(options.seeds)) < len(options.seeds):
-            raise ValueError(f"--seeds must be one or more different numbers, got {options.seeds}")
+            given = " ".join(map(str, options.seeds)) or "none"
+            raise ValueError(f"--seeds must be one or more different numbers, got {given}")
     sweeps = []
     for seed in options.seeds:
         sweeps.append([train_model(settings_of(options, beta, seed)) for beta in sorted(options.betas)])

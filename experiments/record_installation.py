@@ -1,10 +1,10 @@
-"""The record of what the wheel installs: time, packages and disk space, on each of several Pythons.
+"""Writes the record of an installation of the wheel: time, packages and disk space, on several Python versions.
 
 .ci/build dist && python -m experiments.record_installation --record docs/results/installation.json \
     --wheel dist/vae_jax-*.whl --device DEVICE --pythons python3.11 python3.13
 
-Each Python gets an empty environment with the wheel alone; there a VAE is trained with the default settings, and
-`.ci/use` trains, measures, explores, exports and loads.
+For each Python, the wheel alone is installed into an empty environment. There a VAE is trained with the default
+settings, and `.ci/use` trains, measures, explores, exports and loads.
 """
 
 import dataclasses
@@ -27,24 +27,24 @@ TOOLS = {"pip", "setuptools", "vae-jax"}
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """Which wheel is installed where."""
+    """Options of the command."""
 
-    record: Path  # the JSON file to write, in docs/results
-    wheel: Path
-    device: str  # what it ran on
-    pythons: list[str]  # commands or paths of interpreters, each of another version
+    record: Path  # path of the JSON record to write, in docs/results
+    wheel: Path  # path of the wheel to install
+    device: str  # machine that it runs on
+    pythons: list[str]  # commands or paths of Python interpreters of different versions
 
 
 @dataclasses.dataclass(frozen=True)
 class Installation:
-    """What one Python needed."""
+    """Measurements of an installation on one Python."""
 
-    python: str  # 3.11.7
-    seconds: float  # of pip install
+    python: str  # version, as 3.11.7
+    seconds: float  # time of pip install
     first_run: float  # seconds of `vae-jax train vae`
-    elbo: float  # that it reached
-    megabytes: dict[str, float]  # of each package
-    brought: dict[str, list[str]]  # for each of our requirements, the packages that it alone needs
+    elbo: float  # test ELBO of that run
+    megabytes: dict[str, float]  # size of each package
+    brought: dict[str, list[str]]  # for each requirement of vae_jax, the packages that it alone needs
 
 
 def canonical(name: str) -> str:
@@ -56,43 +56,44 @@ def megabytes(package: Distribution) -> float:
     return sum(path.stat().st_size for path in paths if path.is_file()) / 1e6
 
 
-def needed(
+def installed_requirements(
     packages: dict[str, Distribution], name: str, extras: tuple[str, ...] = ()
 ) -> set[tuple[str, tuple[str, ...]]]:
-    """What a package requires of those that are installed, each with its extras."""
+    """Installed packages that a package requires, each with its extras."""
     found = set()
     for line in packages[name].requires or []:
-        one = Requirement(line)
-        wanted = one.marker is None or any(one.marker.evaluate({"extra": extra}) for extra in ("", *extras))
-        if wanted and canonical(one.name) in packages:
-            found.add((canonical(one.name), tuple(sorted(one.extras))))
+        requirement = Requirement(line)
+        marker = requirement.marker
+        applies = marker is None or any(marker.evaluate({"extra": extra}) for extra in ("", *extras))
+        if applies and canonical(requirement.name) in packages:
+            found.add((canonical(requirement.name), tuple(sorted(requirement.extras))))
     return found
 
 
 def brought_by(packages: dict[str, Distribution]) -> dict[str, list[str]]:
-    """For each requirement of vae_jax, the packages that no other one needs."""
+    """Packages that each requirement of vae_jax alone needs, by the requirement."""
 
     def closure(start: set[tuple[str, tuple[str, ...]]]) -> set[str]:
         seen, waiting = set(start), list(start)
         while waiting:
-            new = needed(packages, *waiting.pop()) - seen
+            new = installed_requirements(packages, *waiting.pop()) - seen
             seen |= new
             waiting += new
         return {name for name, _ in seen}
 
-    ours = needed(packages, "vae-jax")
-    return {one[0]: sorted(closure(ours) - closure(ours - {one})) for one in sorted(ours)}
+    direct = installed_requirements(packages, "vae-jax")
+    return {package[0]: sorted(closure(direct) - closure(direct - {package})) for package in sorted(direct)}
 
 
 def install(python: str, wheel: Path, folder: Path) -> Installation:
-    """Installs the wheel into an empty environment and uses it."""
+    """Installs the wheel into an empty environment, uses it, and returns the measurements."""
     subprocess.run([python, "-m", "venv", folder], check=True)
     binaries = folder / "bin"
     begun = time.monotonic()
     subprocess.run([binaries / "python", "-m", "pip", "install", "--quiet", wheel.absolute()], check=True)
     seconds = time.monotonic() - begun
     (site,) = folder.glob("lib/python*/site-packages")
-    packages = {canonical(one.metadata["Name"]): one for one in distributions(path=[str(site)])}
+    packages = {canonical(package.metadata["Name"]): package for package in distributions(path=[str(site)])}
     sizes = {name: megabytes(package) for name, package in packages.items() if name not in TOOLS}
     begun = time.monotonic()
     command = [str(binaries / "vae-jax"), "train", "vae", "--run-dir", "run"]
@@ -104,14 +105,14 @@ def install(python: str, wheel: Path, folder: Path) -> Installation:
     return Installation(version, seconds, first_run, -summary["negative_elbo"], sizes, brought_by(packages))
 
 
-def claims_of(one: Installation) -> list[Claim]:
-    where = f"Python {one.python.rpartition('.')[0]}"
+def claims_of(installation: Installation) -> list[Claim]:
+    python, sizes = f"Python {installation.python.rpartition('.')[0]}", installation.megabytes
     return [
-        Claim(f"{where}: time of pip install", "s", [one.seconds]),
-        Claim(f"{where}: packages beside vae_jax", "", [len(one.megabytes)]),
-        Claim(f"{where}: disk space of these", "MB", [sum(one.megabytes.values())]),
-        Claim(f"{where}: time of the first training, with the default settings", "s", [one.first_run]),
-        Claim(f"{where}: test ELBO that it reached", "nats", [one.elbo]),
+        Claim(f"{python}: time of pip install", "s", [installation.seconds]),
+        Claim(f"{python}: packages besides vae_jax", "", [len(sizes)]),
+        Claim(f"{python}: disk space of these packages", "MB", [sum(sizes.values())]),
+        Claim(f"{python}: time of the first training with the default settings", "s", [installation.first_run]),
+        Claim(f"{python}: test ELBO of the first training", "nats", [installation.elbo]),
     ]
 
 
@@ -121,25 +122,25 @@ def main(options: Options) -> None:
             install(python, options.wheel, Path(folder) / str(place)) for place, python in enumerate(options.pythons)
         ]
     size = Claim("size of the wheel", "MB", [options.wheel.stat().st_size / 1e6])
-    claims = [size, *(claim for one in found for claim in claims_of(one))]
+    claims = [size, *(claim for installation in found for claim in claims_of(installation))]
     protocol = (
         "the wheel alone in an empty environment, with pip's cache filled by an earlier installation; then training "
         "with the default settings, evaluation, the explorer's page, export and `vae_jax.load`, all without an extra"
     )
     command = "python -m experiments.record_installation --wheel dist/vae_jax-*.whl --pythons python3.11 python3.13"
     details = {
-        one.python: {
+        installation.python: {
             requirement: {
-                "own megabytes": round(one.megabytes[requirement], 1),
-                "megabytes of what it alone needs": round(sum(one.megabytes[name] for name in names), 1),
+                "own megabytes": round(installation.megabytes[requirement], 1),
+                "megabytes of what it alone needs": round(sum(installation.megabytes[name] for name in names), 1),
                 "what it alone needs": [name for name in names if name != requirement],
             }
-            for requirement, names in one.brought.items()
+            for requirement, names in installation.brought.items()
         }
-        for one in found
+        for installation in found
     }
-    seconds = [sum(one.seconds + one.first_run for one in found)]
-    versions = {"python": ", ".join(one.python for one in found)}
+    seconds = [sum(installation.seconds + installation.first_run for installation in found)]
+    versions = {"python": ", ".join(installation.python for installation in found)}
     record = Record("Installation", protocol, command, claims, [], seconds, options.device, versions, details)
     write_record(options.record, record)
 

@@ -1,10 +1,10 @@
-"""Where the time of a training step goes: the step of the MLP VAE without each of its parts, and native convolutions.
+"""Time of the parts of a training step: the MLP VAE's step without each of its parts, and XLA's own convolutions.
 
     python -m experiments.step_parts
 
-The whole step and its variants take turns, in rounds of 40 steps as one program: pixels as they are (no binarization),
-SGD for Adam, a backward pass of the Bernoulli likelihood written by hand; and the matrix products alone. Then the
-convolutional VAE against the same network by XLA's own convolutions. About three minutes on two quiet cores.
+The full step and its variants take turns, in rounds of 40 steps as one program: without binarization, with SGD instead
+of Adam, with a hand-written backward pass of the Bernoulli likelihood, and the matrix products alone. Then the
+convolutional VAE is compared with the same network on XLA's own convolutions. About three minutes on two idle cores.
 """
 
 import dataclasses
@@ -40,24 +40,24 @@ STEPS, BATCH, CONV_BATCH = 40, 128, 64
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """What the experiment can be told."""
+    """Options of the experiment."""
 
     rounds: int = 9
-    """timings of each variant of the MLP's step"""
+    """number of timings of each variant of the MLP's step"""
     native_steps: int = 2
-    """of the convolutional network; XLA's convolutions take seconds a step on a CPU"""
+    """steps of the convolutional network per timing; XLA's convolutions take seconds per step on a CPU"""
     record: Path = Path("docs/results/step_parts.json")
-    """where the numbers go"""
+    """path of the JSON record to write"""
 
 
-def rounds_of(
+def make_round(
     model: VAE,
     images: np.ndarray,
     batch: int,
     prepare: Callable[[jax.Array, Any], jax.Array] = data.binarize,
     optimizer: optax.GradientTransformation | None = None,
 ) -> Callable[[], float]:
-    """A round: an epoch of the images as one program, its state carried on; gives the loss."""
+    """Returns a function that trains one more epoch on the images, as one program, and returns the loss."""
     optimizer = optax.adam(1e-3) if optimizer is None else optimizer
     epoch = make_train_epoch(make_train_step(model, with_preprocessing(negative_elbo, prepare), optimizer), batch)
     state, examples = init_train_state(model, optimizer, jax.random.key(0)), jnp.asarray(images)
@@ -71,22 +71,22 @@ def rounds_of(
 
 
 @jax.custom_vjp
-def log_prob_by_hand(x: jax.Array, logits: jax.Array) -> jax.Array:
+def hand_written_log_prob(x: jax.Array, logits: jax.Array) -> jax.Array:
     return jnp.sum(x * logits - jnp.maximum(logits, 0.0) - jnp.log1p(jnp.exp(-jnp.abs(logits))))
 
 
-forward = lambda x, logits: (log_prob_by_hand(x, logits), (x, logits))
-log_prob_by_hand.defvjp(forward, lambda saved, g: (None, g * (saved[0] - jax.nn.sigmoid(saved[1]))))
+forward = lambda x, logits: (hand_written_log_prob(x, logits), (x, logits))
+hand_written_log_prob.defvjp(forward, lambda saved, g: (None, g * (saved[0] - jax.nn.sigmoid(saved[1]))))
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=["logits"], meta_fields=[])
-class ByHand(Bernoulli):
+class HandWrittenBernoulli(Bernoulli):
     def log_prob(self, value: Any) -> jax.Array:
-        return log_prob_by_hand(jnp.ravel(value), jnp.ravel(self.logits))
+        return hand_written_log_prob(jnp.ravel(value), jnp.ravel(self.logits))
 
 
 def lower_to_native_convolutions() -> None:
-    """From here on this process compiles convolutions for the CPU as for other devices: to XLA's own."""
+    """Makes this process compile convolutions on the CPU to XLA's own, as on other devices."""
     on_images, on_models = primitives.map_over_images, primitives.map_over_models
     native = native_convolutions.output, native_convolutions.image, native_convolutions.kernel
     primitives.complete(primitives.output_p, primitives.output_aval, on_images, native[0], native[0])
@@ -98,27 +98,32 @@ def main(options: Options) -> None:
     start = time.monotonic()
     with exit_on_bad_input():
         if options.rounds < 1 or options.native_steps < 2:
-            raise ValueError(f"--rounds must be at least 1 and --native-steps, of a loop, 2, got {options}")
+            raise ValueError(
+                "--rounds must be at least 1 and --native-steps at least 2, got "
+                f"{options.rounds} and {options.native_steps}"
+            )
     say = partial(print, file=sys.stderr, flush=True)
     mlp = models.mlp(jnp.dtype("float32"))
-    by_hand = mlp._replace(decode=lambda params, z: ByHand(cast(Bernoulli, mlp.decode(params, z)).logits))
-    images, of = models.digits(BATCH * STEPS), partial(rounds_of, mlp, models.digits(BATCH * STEPS), BATCH)
+    decode = lambda params, z: HandWrittenBernoulli(cast(Bernoulli, mlp.decode(params, z)).logits)
+    by_hand = mlp._replace(decode=decode)
+    images = models.digits(BATCH * STEPS)
+    make = partial(make_round, mlp, images, BATCH)
     variants = {
-        "the whole step": of(),
-        "no binarization": of(prepare=data.scale),
-        "SGD for Adam": of(optimizer=optax.sgd(1e-4)),
-        "Bernoulli backward by hand": rounds_of(by_hand, images, BATCH),
+        "full step": make(),
+        "without binarization": make(prepare=data.scale),
+        "SGD instead of Adam": make(optimizer=optax.sgd(1e-4)),
+        "hand-written backward pass of the Bernoulli likelihood": make_round(by_hand, images, BATCH),
         "matrix products alone": make_floor(models.mlp_products(BATCH), STEPS),
     }
     turns = take_turns({name: timed(run) for name, run in variants.items()}, options.rounds, say)
-    of_mlp, ms = f"784-400-20-400-784, batch {BATCH}", {name: 1e3 * t.seconds / STEPS for name, t in turns.items()}
-    claims = [Claim(f"{of_mlp}: {name}", "ms a step", [value]) for name, value in ms.items()]
+    network, ms = f"784-400-20-400-784, batch {BATCH}", {name: 1e3 * t.seconds / STEPS for name, t in turns.items()}
+    claims = [Claim(f"{network}: {name}", "ms per step", [value]) for name, value in ms.items()]
     claims += conv_claims(options.native_steps, say)
     record = Record(
-        title=f"The parts of a training step, {device_name()}",
-        protocol=f"variants in turns in one run, {STEPS} steps as one program, medians of {options.rounds} rounds; "
-        f"64 x 64 x 1 network of experiments.benchmark's conv_vae, batch {CONV_BATCH}, in lax.scan: median round of 3, "
-        f"XLA's convolutions once, {options.native_steps} steps.",
+        title=f"Parts of a training step, {device_name()}",
+        protocol=f"variants take turns in one run, {STEPS} steps as one program, medians of {options.rounds} rounds; "
+        f"64 x 64 x 1 network of experiments.benchmark's conv_vae, batch {CONV_BATCH}, in lax.scan: median of 3 "
+        f"rounds, for XLA's convolutions one round, of {options.native_steps} steps.",
         command=shlex.join(["python", "-m", "experiments.step_parts", *sys.argv[1:]]),
         claims=claims,
         seeds=[],
@@ -131,18 +136,18 @@ def main(options: Options) -> None:
 
 
 def conv_claims(steps: int, say: Callable[[str], None]) -> list[Claim]:
-    """The network by matrix products and by XLA's convolutions, from the same parameters on the same batches."""
+    """Claims on the network by matrix products and by XLA's convolutions, with the same parameters and batches."""
     images, model = models.sprites(CONV_BATCH * steps), models.conv(jnp.dtype("float32"))
-    turns = take_turns({"ours": timed(rounds_of(model, images, CONV_BATCH))}, 3, say)
+    turns = take_turns({"ours": timed(make_round(model, images, CONV_BATCH))}, 3, say)
     lower_to_native_convolutions()
-    slow = take_turns({"XLA's": timed(rounds_of(model, images, CONV_BATCH))}, 1, say)["XLA's"]
+    slow = take_turns({"XLA's": timed(make_round(model, images, CONV_BATCH))}, 1, say)["XLA's"]
     if not np.isclose(*(losses := (turns["ours"].first.loss, slow.first.loss)), rtol=1e-4):
-        raise AssertionError(f"the two must be one network: losses {losses}")
+        raise AssertionError(f"both must compute the same network, but their losses are {losses[0]} and {losses[1]}")
     seconds = turns["ours"].seconds / steps, slow.seconds / steps
     return [
-        Claim("conv_vae in scan, as matrix products", "ms a step", [1e3 * seconds[0]]),
-        Claim("conv_vae in scan, XLA's convolutions", "ms a step", [1e3 * seconds[1]]),
-        Claim("the first by the second", "", [seconds[0] / seconds[1]], at_most=1 / 25),
+        Claim("conv_vae in lax.scan, convolutions as matrix products", "ms per step", [1e3 * seconds[0]]),
+        Claim("conv_vae in lax.scan, XLA's convolutions", "ms per step", [1e3 * seconds[1]]),
+        Claim("conv_vae in lax.scan: time relative to XLA's convolutions", "", [seconds[0] / seconds[1]], at_most=0.04),
     ]
 
 

@@ -1,11 +1,11 @@
-"""What training on images that stay on disk costs: reading alone, and a VAE's step, beside one on images in memory.
+"""Cost of training on images that stay on disk: reading alone, and a VAE's training step against images in memory.
 
     python -m experiments.streaming_speed
 
-Contestants take turns; medians of --rounds. Reading alone: batches of 128 from MNIST and CIFAR-10 as TFDS stores them
-(PNG in array_record), by one and two threads, from the same pixels decoded once into an .npy file, and from a folder of
-64 x 64 PNG files (MNIST's, each pixel a square). Training: the 784-400-20 VAE, Adam, batch 128, dynamic binarization,
-resident and on each of MNIST's two streams; the time includes the reading. Five minutes on two quiet cores.
+Contestants take turns, and medians over --rounds are compared. Reading alone: batches of 128 from MNIST and CIFAR-10 as
+stored by TFDS (PNG in array_record), with one and two threads; from the same pixels decoded once into an .npy file; and
+from a folder of 64 x 64 PNG files (MNIST's, each pixel a 2 x 2 square). Training: the 784-400-20 VAE, Adam, batch 128,
+dynamic binarization, on images in memory and on MNIST's two streams, reading included. Five minutes on two idle cores.
 """
 
 import dataclasses
@@ -38,20 +38,20 @@ Contestant = Callable[[], float]  # () -> microseconds an image
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """What the experiment can be told."""
+    """Options of the experiment."""
 
     rounds: int = 9
-    """timings of each contestant"""
+    """number of timings of each contestant"""
     steps: int = 160
-    """batches in each timing"""
+    """batches per timing"""
     data_dir: str | None = None
-    """folder of TFDS datasets; None: the environment's TFDS_DATA_DIR, else TFDS's own"""
+    """folder of TFDS datasets; default: the environment's TFDS_DATA_DIR, else TFDS's own"""
     record: Path = Path("docs/results/streaming_speed.json")
-    """where the numbers go"""
+    """path of the JSON record to write"""
 
 
 def reading(source: data.ImageSource, steps: int, threads: int) -> float:
-    """Microseconds an image of `steps` batches, what Grain reads ahead of them included."""
+    """Microseconds per image over `steps` batches, including the batches that Grain reads ahead."""
     batches = data.Batches(source, BATCH_SIZE, 0, threads=threads, read_ahead=threads)
     start = time.perf_counter()
     for _ in islice(batches, steps):
@@ -62,7 +62,7 @@ def reading(source: data.ImageSource, steps: int, threads: int) -> float:
 
 
 def training(sources: dict[str, data.ImageSource], images: np.ndarray, steps: int) -> dict[str, Contestant]:
-    """An epoch of `steps` steps of the MLP VAE, on resident images and on each of the sources."""
+    """Contestants that train the MLP VAE for an epoch of `steps` steps, on images in memory and on each source."""
     model, optimizer = mlp_vae(images.shape[1:], 20, (400,)), optax.adam(1e-3)
     step = make_train_step(model, with_preprocessing(negative_elbo, data.binarize), optimizer)
     resident, streamed = make_train_epoch(step, BATCH_SIZE), make_train_stream_epoch(step, steps)
@@ -76,13 +76,13 @@ def training(sources: dict[str, data.ImageSource], images: np.ndarray, steps: in
 
     contestants: dict[str, Contestant] = {"training, in memory": partial(timed, resident, on_device)}
     for name, source in sources.items():
-        # What is read ahead between the turns is not timed: two batches.
+        # The two batches that are read ahead between the turns are not timed.
         contestants[f"training, {name}"] = partial(timed, streamed, data.Batches(source, BATCH_SIZE, 0, read_ahead=2))
     return contestants
 
 
 def folder_of_squares(images: np.ndarray, folder: Path) -> data.ImageSource:
-    """Images of 28 x 28 as PNG files of 64 x 64: padded to 32 x 32, each pixel two by two."""
+    """Writes 28 x 28 images as 64 x 64 PNG files: padded to 32 x 32, each pixel repeated two by two."""
     from PIL import Image
 
     folder.mkdir()
@@ -108,27 +108,27 @@ def main(options: Options) -> None:
         squares = folder_of_squares(images[:3_000], Path(scratch) / "squares")
         contestants["reading 64 x 64 PNG files"] = partial(reading, squares, min(options.steps, 40), 1)
         turns: dict[str, list[float]] = {name: [] for name in contestants}
-        for turn in range(options.rounds + 1):  # the first compiles, and is not counted
+        for turn in range(options.rounds + 1):  # the first round compiles and is not counted
             for name, measure in contestants.items():
                 value = measure()
-                print(f"round {turn}: {name} {value:.2f} us an image", file=sys.stderr)
+                print(f"round {turn}: {name} {value:.2f} us per image", file=sys.stderr)
                 turns[name] += [value] if turn else []
     median = {name: statistics.median(values) for name, values in turns.items()}
 
-    def by(name: str) -> float:
-        return median[name] / median["training, in memory"]
+    relative = {name: [value / median["training, in memory"]] for name, value in median.items()}
 
+    of_training, of_memory = "files relative to training on them", "files relative to images in memory"
     record = Record(
         title="Images on disk against images in memory",
-        protocol=f"{options.steps} batches of {BATCH_SIZE} a timing, contestants in turns, medians of {options.rounds} "
-        "rounds; the 784-400-20 VAE; files in the page cache.",
+        protocol=f"{options.steps} batches of {BATCH_SIZE} per timing, contestants take turns, medians of "
+        f"{options.rounds} rounds; the 784-400-20 VAE; files in the page cache.",
         command=shlex.join(["python", "-m", "experiments.streaming_speed", *sys.argv[1:]]),
         claims=[
-            Claim("time to read pixels by that to train on them", "", [by("reading mnist, pixels")], at_most=1),
-            Claim("the same, PNG", "", [by("reading mnist, PNG")]),
-            Claim("time of a step that reads its pixels from disk by one in memory", "", [by("training, pixels")]),
-            Claim("the same, PNG", "", [by("training, PNG")]),
-            *(Claim(f"{name}, time an image", "us", [value]) for name, value in median.items()),
+            Claim(f"time to read decoded {of_training}", "", relative["reading mnist, pixels"], at_most=1),
+            Claim(f"time to read PNG {of_training}", "", relative["reading mnist, PNG"]),
+            Claim(f"training step on decoded {of_memory}", "", relative["training, pixels"]),
+            Claim(f"training step on PNG {of_memory}", "", relative["training, PNG"]),
+            *(Claim(f"{name}, time per image", "us", [value]) for name, value in median.items()),
         ],
         seeds=[],
         wall_seconds=[round(time.monotonic() - start, 1)],

@@ -1,13 +1,14 @@
-"""The training curve of the VQ-VAE on CIFAR-10 that DeepMind published with Sonnet (`vqvae_example_cifar.ipynb`).
+"""Training curve of the VQ-VAE on CIFAR-10 that DeepMind published with Sonnet (`vqvae_example_cifar.ipynb`).
 
     python -m experiments.vq_curve --seeds 0 1
 
-Its recipe: 40,000 training images, batch 32, 128 channels, 2 residual layers of 32, K = 512 codes of D = 64, moving
-averages with decay 0.99, beta 0.25, Adam 3e-4, x in [-0.5, 0.5]; loss = MSE / variance + the quantizer's,
+Published recipe: 40,000 training images, batch 32, 128 channels, 2 residual layers of 32, K = 512 codes of D = 64,
+moving averages with decay 0.99, beta 0.25, Adam 3e-4, x in [-0.5, 0.5]; loss = MSE / variance + the quantizer's loss,
 a mean over components. In nats, summed, that is a Normal of this variance with beta * 3072 / (2 * 4096): the same loss
-times 3072 / 2, which Adam does not see. Published: normalized MSE and perplexity of a batch, means of 100 steps.
-Where the codebook begins is ours: fitted by k-means to the first images, and codes that nearly nothing uses are moved
-(`--k-means-images 0 --revival 0` leaves out both). About ten minutes a seed on two cores, each trained once.
+times 3072 / 2, a factor that Adam cancels. Published are the normalized MSE and the perplexity of a batch, as means
+over 100 steps. The codebook's initialization differs from the published one: it is fitted by k-means to the first
+images, and codes that are hardly used are moved (`--k-means-images 0 --revival 0` turns off both). About ten minutes
+per seed on two cores; each seed is trained once.
 """
 
 import dataclasses
@@ -46,17 +47,17 @@ PUBLISHED = {500: (0.147, 34), 1000: (0.105, 72), 2000: (0.081, 154), 5000: (0.0
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    seeds: tuple[int, ...] = (0, 1)  # a training each
-    steps: int = 10_000  # of each
-    k_means_images: int = 256  # training images to whose first vectors the codes are fitted; 0: random codes
-    revival: float = 0.01  # share of an average code's use below which a code is moved; 0: never
-    data_dir: str | None = None  # folder of TFDS datasets; None: the environment's TFDS_DATA_DIR
-    runs: Path = Path("runs/vq_curve")  # gets a JSON file for each seed
-    record: Path = Path("docs/results/vq_curve.json")  # the numbers of all seeds
+    seeds: tuple[int, ...] = (0, 1)  # random seeds; one model is trained for each
+    steps: int = 10_000  # training steps of each model
+    k_means_images: int = 256  # number of training images whose encodings the codes are fitted to; 0: random codes
+    revival: float = 0.01  # codes used less than this share of the average code's use are moved; 0: never
+    data_dir: str | None = None  # folder of TFDS datasets; default: the environment's TFDS_DATA_DIR
+    runs: Path = Path("runs/vq_curve")  # folder of a JSON file for each seed
+    record: Path = Path("docs/results/vq_curve.json")  # path of the JSON record to write
 
 
 def initialized_as_published(decoder: Network) -> Network:
-    """With half of our deviation: Sonnet divides by all 4 x 4 C inputs, we by the 2 x 2 C that meet in one pixel."""
+    """Halves the initial standard deviation: Sonnet divides by all 4 x 4 C inputs, vae_jax by 2 x 2 C per pixel."""
 
     def init(key: jax.Array) -> Params:
         params = decoder.init(key)
@@ -67,7 +68,7 @@ def initialized_as_published(decoder: Network) -> Network:
 
 
 def train(seed: int, options: Options, images: np.ndarray) -> dict:
-    """The curve of one seed: its normalized MSE and batch perplexity, means of 100 steps each."""
+    """Trains one seed; returns its curve of normalized MSE and batch perplexity, means over 100 steps each."""
     steps, quantizer = options.steps, ema_vector_quantizer(512, DIM, COMMITMENT, revival=options.revival)
     encoder = residual_encoder(IMAGE, DIM, num_outputs=1)
     decoder = initialized_as_published(residual_decoder(DIM, (*IMAGE, 1)))
@@ -86,7 +87,7 @@ def train(seed: int, options: Options, images: np.ndarray) -> dict:
         return state, jax.tree.map(jnp.mean, metrics)
 
     state = jax.jit(lambda key: init_train_state(model, optimizer, key))(init_key)
-    # Epoch after epoch in new orders, as one long list of examples.
+    # Each epoch in a new order, all epochs as one long list of examples.
     orders = np.concatenate([rng.permutation(len(images)) for _ in range(steps * 32 // len(images) + 1)])
     curve, started = [], time.monotonic()
     constant = 0.5 * PIXELS * math.log(2 * math.pi * VARIANCE)
@@ -100,7 +101,7 @@ def train(seed: int, options: Options, images: np.ndarray) -> dict:
 
 
 def claims_of(results: list[dict]) -> list[Claim]:
-    """Ours at the published steps; a perplexity is at least the published one where published / ours is at most 1."""
+    """Claims at the published steps; our perplexity is at least the published one if their ratio is at most 1."""
     claims = []
     for step, (mse, perplexity) in PUBLISHED.items():
         rows = [row for result in results for row in result["curve"] if row["step"] == step]
@@ -110,7 +111,7 @@ def claims_of(results: list[dict]) -> list[Claim]:
             claims += [
                 Claim(f"MSE / variance after {step} steps", "%", percent, 100 * mse, 100 * mse),
                 Claim(f"batch perplexity after {step} steps (published: {perplexity})", "", perplexities),
-                Claim(f"published perplexity by ours, after {step} steps", "", ratios, at_most=1.0),
+                Claim(f"published perplexity relative to ours, after {step} steps", "", ratios, at_most=1.0),
             ]
     return claims
 
@@ -124,16 +125,17 @@ def main() -> None:
     options.runs.mkdir(parents=True, exist_ok=True)
     results = []
     for seed in options.seeds:
-        told = {"seed": seed, "steps": options.steps, "k_means": options.k_means_images, "revival": options.revival}
-        file = options.runs / ("_".join(f"{name}_{value:g}" for name, value in told.items()) + ".json")
+        settings = {"seed": seed, "steps": options.steps, "k_means": options.k_means_images, "revival": options.revival}
+        file = options.runs / ("_".join(f"{name}_{value:g}" for name, value in settings.items()) + ".json")
         if not file.exists():
             write_atomically(file, json.dumps(train(seed, options, images)))
         results.append(json.loads(file.read_text()))
     record = Record(
-        title="VQ-VAE on CIFAR-10, the training curve",
+        title="VQ-VAE on CIFAR-10, training curve",
         protocol=f"CIFAR-10, {len(images):,} images, batch 32; 128 channels, K = 512, D = 64, moving averages of "
-        "decay 0.99, beta 0.25, Adam 3e-4; means of 100 steps, as published. The codebook's start is ours: k-means on "
-        f"{options.k_means_images} images, and codes used less than {options.revival:g} of the average are moved.",
+        "decay 0.99, beta 0.25, Adam 3e-4; means over 100 steps, as published. Unlike the published one, the codebook "
+        f"is initialized by k-means on {options.k_means_images} images, and codes used less than "
+        f"{options.revival:g} of the average are moved.",
         command=shlex.join(["python", "-m", "experiments.vq_curve", *sys.argv[1:]]),
         claims=claims_of(results),
         seeds=list(options.seeds),

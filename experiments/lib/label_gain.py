@@ -1,4 +1,4 @@
-"""Gain of a model that is given labels: log-likelihoods and Bayes' rule, image by image."""
+"""Gain of a model that is given labels: log-likelihoods and Bayes' rule for each image."""
 
 import jax
 import jax.numpy as jnp
@@ -9,16 +9,17 @@ from vae_jax.models import Conditional, Example
 from vae_jax.runs.progress import CountDisplay, say
 from vae_jax.runs.recipe import PreparedRun, TrainedModel
 
-# Words of a record for the numbers that it claims.
+# Claim of each number in the record.
 CLAIMS = {
     "nll_given_label": "-log p(x | y)",
     "nll_marginal": "-log sum_y p(y) p(x | y)",
-    "nll_unconditional": "-log p(x) of a twin that is given no label",
-    "nll_gain": "gain by the label: -log p(x) less -log p(x | y)",
-    "label_information": "what the label tells, log p(x | y) - log sum_y p(y) p(x | y), a part of the gain",
-    "twin_excess": "what the twin lacks, log sum_y p(y) p(x | y) - log p(x) of the twin, the rest of the gain",
-    "annealed_nll_gain": "gain by the label on the annealed images, annealed",
-    "inference_gain": "importance-sampled less annealed gain: what the twin loses more than the family by inference",
+    "nll_unconditional": "-log p(x) of a model without labels",
+    "nll_gain": "gain from the label: -log p(x) minus -log p(x | y)",
+    "label_information": "information in the label: log p(x | y) - log sum_y p(y) p(x | y), a part of the gain",
+    "twin_excess": "excess of the model without labels: log sum_y p(y) p(x | y) - log p(x) of that model, the rest of "
+    "the gain",
+    "annealed_nll_gain": "gain from the label, annealed, on the annealed images",
+    "inference_gain": "importance-sampled minus annealed gain: inference loss of the model without labels",
 }
 
 
@@ -31,23 +32,22 @@ def label_gain(
     nll_samples: int,
     ais_images: int,
 ) -> dict[str, list[float]]:
-    """Returns each number of every test image; log-likelihoods in nats.
+    """Returns each measure for every test image; log-likelihoods in nats.
 
     Args:
       prepared: the run of the family, with its data.
       family: a model that is given labels.
-      twin: one that is given none, of the same networks and data.
+      twin: a model with the same networks and data that is given no labels.
       key: PRNG key, consumed.
-      test_images: the first so many are measured, or all if there are fewer.
+      test_images: number of test images to measure, from the first; all if there are fewer.
       nll_samples: importance samples for each image and label.
-      ais_images: of them, the first so many that are annealed too.
+      ais_images: number of test images, from the first, that are also measured by annealed importance sampling.
     """
     assert isinstance(family.model, Conditional)
-    some = slice(test_images)
-    problem = prepared.problem
-    xs, labels, num_classes = problem.test[some], np.asarray(problem.test_examples.context[some]), problem.num_classes
+    problem, num_classes = prepared.problem, prepared.problem.num_classes
+    xs, labels = problem.test[:test_images], np.asarray(problem.test_examples.context[:test_images])
     counts = np.bincount(problem.train_examples.context, minlength=num_classes)
-    with np.errstate(divide="ignore"):  # a label that no training image has: log 0
+    with np.errstate(divide="ignore"):  # log 0 for a label that no training image has
         log_prior = np.log(counts / counts.sum())
     keys = jax.random.split(key, 3)
     with CountDisplay("importance sampling", 2 * len(xs)) as display:
@@ -77,18 +77,18 @@ def label_gain(
     }
     if ais_images:
         say(f"annealing of {ais_images} test images")
-        some = slice(ais_images)
-        for name, own, examples in (
-            ("annealed_nll_given_label", family, Example(xs[some], jnp.asarray(labels[some]))),
-            ("annealed_nll_unconditional", twin, xs[some]),
+        first = slice(ais_images)
+        for name, trained, examples in (
+            ("annealed_nll_given_label", family, Example(xs[first], jnp.asarray(labels[first]))),
+            ("annealed_nll_unconditional", twin, xs[first]),
         ):
-            annealed = evaluation.annealed_importance_sampling(own.model, own.params, keys[2], examples)
+            annealed = evaluation.annealed_importance_sampling(trained.model, trained.params, keys[2], examples)
             numbers[name] = -np.asarray(annealed.log_likelihood)
     return {name: np.asarray(values, float).tolist() for name, values in numbers.items()}
 
 
 def with_differences(numbers: dict[str, list[float]]) -> dict[str, np.ndarray]:
-    """The numbers of `label_gain`, and what follows from them, image by image."""
+    """Numbers of `label_gain` and the differences between them, for each image."""
     found = {name: np.asarray(values) for name, values in numbers.items()}
     found["nll_gain"] = found["nll_unconditional"] - found["nll_given_label"]
     found["label_information"] = found["nll_marginal"] - found["nll_given_label"]

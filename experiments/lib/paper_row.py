@@ -1,4 +1,4 @@
-"""One row of a published table: what is trained and measured, and what is claimed of the numbers."""
+"""One row of a published table: the models to train and measure, and the claims on their numbers."""
 
 from __future__ import annotations
 
@@ -15,74 +15,74 @@ from vae_jax.objectives import Objective
 from vae_jax.params import Params
 from vae_jax.training import Progress
 
-Summaries = Mapping[str, Sequence[Mapping[str, Any]]]  # by variant: what each seed's summary.json says
+Summaries = Mapping[str, Sequence[Mapping[str, Any]]]  # by variant, the summary.json of each seed
 
 
 class Variant(NamedTuple):
     """One model of a row."""
 
-    name: str  # of its run folders
-    claim: str  # in words
+    name: str  # prefix of its run folders
+    claim: str  # description in the claims
     model: VAE
-    objective: Objective  # of images as the model sees them
-    paper: float | None = None  # the published nll
-    bar: float | None = None  # the nll that is to be reached
+    objective: Objective  # of preprocessed images
+    paper: float | None = None  # published nll
+    bar: float | None = None  # highest accepted nll
     paper_active_units: int | None = None
 
 
 class Recipe(NamedTuple):
-    """How every variant of a row is trained."""
+    """Training settings of all variants of a row."""
 
-    protocol: str  # in words
+    protocol: str  # description in the record
     optimizer: optax.GradientTransformation
     epochs: int
     batch_size: int
-    params: Callable[[Progress], Params]  # those that are measured
+    params: Callable[[Progress], Params]  # returns the parameters to measure
     patience: int | None = None
 
 
 class Row(NamedTuple):
-    """What `prepare_row` checks, and what it returns trains, measures and records."""
+    """Models of one row, and their recipe."""
 
     title: str
     variants: Sequence[Variant]
     recipe: Recipe
-    difference_bar: float | None = None  # of two variants: how high the second's nll less the first's may be
+    difference_bar: float | None = None  # with two variants: highest accepted difference of nll, second minus first
 
 
 class Images(NamedTuple):
-    """What a row is trained and measured on."""
+    """Images for training and measuring a row."""
 
     train: np.ndarray  # uint8 [N, H, W, C]
     validation: np.ndarray
-    test: jax.Array  # [L, H, W, C], as the models see them
+    test: jax.Array  # [L, H, W, C], preprocessed
 
 
 class Measuring(NamedTuple):
-    """How a trained model is measured."""
+    """Settings for measuring a trained model."""
 
-    nll_samples: int  # K, importance samples a test image
-    ais_images: int = 0  # test images, the first so many, for annealing; and as many that the model draws
+    nll_samples: int  # K, importance samples per test image
+    ais_images: int = 0  # number of test images, from the first, and of images drawn from the model, for annealing
     ais_chains: int = 16
     ais_temperatures: int = 1000
 
 
 def protocol_of(row: Row, images: Images, measuring: Measuring) -> str:
-    """What one must know to measure the row again, in words."""
+    """Description of training and measuring, for the record."""
     protocol = (
-        f"{row.recipe.protocol}; {len(images.train)} training images, their pixels drawn anew at every read; nll of "
+        f"{row.recipe.protocol}; {len(images.train)} training images, binarized again at every read; nll of "
         f"{len(images.test)} test images by K = {measuring.nll_samples} importance samples each"
     )
     if measuring.ais_images:
         protocol += (
             f"; annealing from q(z | x), {measuring.ais_chains} chains each over {measuring.ais_temperatures} "
-            "temperatures, the gap that of its two bounds on images that the model draws"
+            "temperatures; the gap is between its two bounds on images that the model draws"
         )
     return f"{protocol}."
 
 
 def claims_of(row: Row, summaries: Summaries, measuring: Measuring) -> list[Claim]:
-    """The numbers of every variant, those of annealing where it was asked for, and the difference of two nlls."""
+    """Claims on every variant, on annealing if it was requested, and on the difference between two nlls."""
     claims = [claim for variant in row.variants for claim in _claims(variant, summaries[variant.name])]
     if measuring.ais_images:
         claims += [claim for variant in row.variants for claim in _annealing(variant, summaries[variant.name])]
@@ -106,9 +106,10 @@ def _claims(variant: Variant, results: Sequence[Mapping[str, Any]]) -> list[Clai
 
 
 def _annealing(variant: Variant, results: Sequence[Mapping[str, Any]]) -> list[Claim]:
+    nll = f"nll of the first {results[0]['ais_images']} test images"
     claims = {
-        f"nll of the first {results[0]['ais_images']} test images, importance sampling": "ais_images_nll",
-        "the same, annealed importance sampling": "ais_nll",
+        f"{nll}, importance sampling": "ais_images_nll",
+        f"{nll}, annealed importance sampling": "ais_nll",
         "gap between the two bounds of annealing": "bdmc_gap",
     }
     return [Claim(f"{claim}, {variant.claim}", "nats", [r[name] for r in results]) for claim, name in claims.items()]
@@ -120,6 +121,6 @@ def _difference(row: Row, summaries: Summaries) -> list[Claim]:
     first, second = row.variants
     differences = [b["nll"] - a["nll"] for a, b in zip(summaries[first.name], summaries[second.name], strict=True)]
     return [
-        Claim(f"nll, {second.claim} less {first.claim}", "nats", differences, at_most=row.difference_bar),
-        Claim("the same, the highest of the seeds", "nats", [max(differences)], at_most=row.difference_bar),
+        Claim(f"nll, {second.claim} minus {first.claim}", "nats", differences, at_most=row.difference_bar),
+        Claim("the difference: maximum over the seeds", "nats", [max(differences)], at_most=row.difference_bar),
     ]

@@ -1,4 +1,4 @@
-"""`docs/results.md` from the records in `docs/results/`: nobody types a number."""
+"""Renders `docs/results.md`, and the numbers in other pages, from the records in `docs/results/`."""
 
 from __future__ import annotations
 
@@ -7,97 +7,149 @@ import math
 import re
 import statistics
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from experiments.lib.records import Claim, Record, read_record
+from experiments.lib.results_layout import LAYOUT, Headline, Layout
 from vae_jax.atomic import write_atomically
 
 HEADER = """# Results
 
-This page holds the results that the project has measured. Every number comes from a JSON record beside it
-(`results/*.json`) that the named command wrote; `python -m experiments.render_results` writes the page from them.
-Likelihoods are in nats per image, lower is better; "spread" is the standard deviation over the seeds. A wall time is
-that of the run, whatever else the machine did: the flax example's, the rate-distortion sweep's, the Burda rows' and
-those of the VQ-VAE's curve, of the quantizers and of disentanglement shared two cores with other work, and say
-nothing of speed. The scores of disentanglement are of a version that drew the images of each step in another order:
-the same command now gives those of other draws. Where the weights of an image have a Pareto k above its limit,
-importance sampling says its likelihood too low, by an amount that no standard error shows: the nll is an upper bound.
-The papers measure so too. Where the first images were annealed as well, the two numbers for them show by how much, and
-the gap between the two bounds of annealing, on images that the model itself drew, how far annealing can be trusted in
-turn.
+This page shows how close vae_jax comes to published numbers, what its methods gain, and how fast they train. Each row
+below is one result; its link leads to the protocol, the command, the seeds and all other numbers of the same record.
+
+"""
+NOTES = """
+The spread is the standard deviation over the seeds. Negative log-likelihoods (nll) and ELBOs are in nats per image:
+lower is better. A relative time below 1 means that vae_jax is faster. The VAE and IWAE rows train with one cosine
+schedule of the learning rate instead of the paper's eight stages; "Likelihood" also has the VAE with these stages.
+
+## How to read the numbers
+
+- Every number comes from a JSON record in `docs/results/` that the named command wrote, and
+  `python -m experiments.render_results` writes this page from the records. "Bar" is the limit that the project has set
+  itself, and "reached" says whether the mean over the seeds keeps it.
+- An nll is estimated by importance sampling. If the weights of an image have a Pareto k above its limit, its
+  log-likelihood is underestimated by an amount that no standard error shows: the nll is an upper bound. The papers
+  measure in the same way. If the first images were also measured by annealed importance sampling, the two estimates
+  show the size of the error. The gap between the two bounds of annealing, on images that the model itself draws, shows
+  how far annealing can be trusted in turn.
+- A wall time is the time of the run, with everything else that the machine did. These runs shared two cores with other
+  work, so that their wall times say nothing about speed: Burda et al.'s rows, the flax example, the rate-distortion
+  sweep, the training curve of the VQ-VAE, the quantizers and disentanglement. Section "Speed" has the times that were
+  measured for their own sake.
+- The disentanglement scores were measured with a version that drew the training images in another order: the same
+  command now trains on other draws.
 """
 TABLE_BEGINS, TABLE_ENDS = "<!-- results: written by experiments.render_results -->", "<!-- end of results -->"
 
 
-def render(folder: Path, page: Path, readme: Path) -> None:
-    """Writes the page, the table in the README, and those of other pages, from the records in the folder.
+def render(folder: Path, page: Path, readme: Path, layout: Layout = LAYOUT) -> None:
+    """Writes the results page, the README's table, and the numbers in the pages beside the results page.
 
-    The other pages beside it show claims as `with_claims` says. The picture images/NAME.png, beside the page, is shown
-    with the record NAME.json, where there is one.
+    Other pages show numbers as described in `with_records`. If images/NAME.png is beside the page, it is shown with the
+    record NAME.json.
+
+    Raises:
+      ValueError: the layout and the folder disagree on the records, a headline's claim does not exist, or the README
+        has no place for the table.
     """
-    paths = sorted(folder.glob("*.json"))
-    records = disambiguated([read_record(path) for path in paths])
-    pictures = [f"images/{path.stem}.png" for path in paths]
-    write_atomically(page, render_page(records, [p if (page.parent / p).exists() else None for p in pictures]))
+    records = {path.stem: read_record(path) for path in sorted(folder.glob("*.json"))}
+    images = {name: f"images/{name}.png" for name in records if (page.parent / f"images/{name}.png").exists()}
+    write_atomically(page, render_page(records, layout, images))
     for other in page.parent.glob("*.md"):
-        if (filled := with_claims(text := other.read_text(), folder)) != text:
+        if (filled := with_records(text := other.read_text(), folder)) != text:
             write_atomically(other, filled)
     before, _, rest = readme.read_text().partition(TABLE_BEGINS)
     _, _, after = rest.partition(TABLE_ENDS)
     if not after:
         raise ValueError(f"{readme} must hold the lines {TABLE_BEGINS} and {TABLE_ENDS}, between which the table goes")
-    write_atomically(readme, f"{before}{TABLE_BEGINS}\n{render_table(records)}{TABLE_ENDS}{after}")
+    write_atomically(readme, f"{before}{TABLE_BEGINS}\n{render_table(records, layout)}{TABLE_ENDS}{after}")
 
 
-def with_claims(text: str, folder: Path) -> str:
-    """A page with the claims of the records that it shows, and nothing where the folder has no such record.
+def with_records(text: str, folder: Path) -> str:
+    """Fills a page's placeholders from the records in the folder.
 
-    They stand between the lines `<!-- record: NAME.json -->` and `<!-- end of record -->`.
+    A number stands between `<!-- number: NAME.json: CLAIM -->` and `<!-- end -->`, within a line. A table of all claims
+    of a record stands between the lines `<!-- record: NAME.json -->` and `<!-- end of record -->`. A placeholder is
+    left empty if the folder does not have its record.
+
+    Raises:
+      ValueError: a record has no such claim.
     """
 
-    def filled(match: re.Match[str]) -> str:
+    def table(match: re.Match[str]) -> str:
         path = folder / match[2]
-        table = "\n".join(_claims_table(read_record(path))) + "\n" if path.exists() else ""
-        return f"{match[1]}{table}{match[3]}"
+        rows = "\n".join(_claims_table(read_record(path))) + "\n" if path.exists() else ""
+        return f"{match[1]}{rows}{match[3]}"
 
-    return re.sub(r"(<!-- record: (\w+\.json) -->\n).*?(<!-- end of record -->)", filled, text, flags=re.DOTALL)
+    def number(match: re.Match[str]) -> str:
+        path = folder / match[2]
+        value = _here(_find_claim(read_record(path), path.stem, match[3])) if path.exists() else ""
+        return f"{match[1]}{value}{match[4]}"
+
+    text = re.sub(r"(<!-- record: (\w+\.json) -->\n).*?(<!-- end of record -->)", table, text, flags=re.DOTALL)
+    return re.sub(r"(<!-- number: (\w+\.json): (.*?) -->).*?(<!-- end -->)", number, text)
 
 
-def disambiguated(records: Sequence[Record]) -> list[Record]:
-    """The records, those that share a title with the first part of their protocol in it."""
-    count = Counter(record.title for record in records)
-    return [
-        dataclasses.replace(record, title=f"{record.title}: {record.protocol.split(';')[0]}")
+def disambiguated(records: Mapping[str, Record]) -> dict[str, Record]:
+    """Appends the first part of the protocol to titles that several records share."""
+    count = Counter(record.title for record in records.values())
+    return {
+        name: dataclasses.replace(record, title=f"{record.title}: {record.protocol.split(';')[0]}")
         if count[record.title] > 1
         else record
-        for record in records
-    ]
+        for name, record in records.items()
+    }
 
 
-def render_table(records: Sequence[Record]) -> str:
-    """The first claim of each record, and those that a paper has a number for, as one Markdown table."""
-    lines = ["| experiment | claim | paper | here |", "|---|---|---|---|"]
-    for record in records:
-        for claim in record.claims:
-            if claim is record.claims[0] or claim.paper is not None:
-                lines.append(f"| {_cell(record.title)} | {_cell(claim.claim)} | {_paper(claim)} | {_here(claim)} |")
+def render_table(records: Mapping[str, Record], layout: Layout) -> str:
+    """The headline rows as a short Markdown table, for the README."""
+    lines = ["| experiment | paper | here |", "|---|---|---|"]
+    for row in layout.headlines:
+        claim = _headline_claim(records, row)
+        lines.append(f"| {_cell(row.experiment)} | {_paper(claim)} | {_here(claim)} |")
     return "\n".join(lines) + "\n"
 
 
-def render_page(records: Sequence[Record], pictures: Sequence[str | None] | None = None) -> str:
-    """The page as Markdown, with the picture of each record, or None, by its path from the page."""
-    return HEADER + "".join(_section(*pair) for pair in zip(records, pictures or [None] * len(records), strict=True))
+def render_page(records: Mapping[str, Record], layout: Layout, images: Mapping[str, str]) -> str:
+    """The results page as Markdown.
+
+    Args:
+      records: the records by name.
+      layout: its sections must hold every record once.
+      images: paths from the page to the figures of records, by name.
+    """
+    placed = [name for names in layout.sections.values() for name in names]
+    if sorted(placed) != sorted(records):
+        differing = ", ".join(sorted(set(placed) ^ set(records)) or [n for n, c in Counter(placed).items() if c > 1])
+        raise ValueError(
+            "experiments/lib/results_layout.py must place every record of docs/results in one section, and no other; "
+            f"this does not hold for: {differing}"
+        )
+    records = disambiguated(records)
+    lines = ["| result | paper | here | spread | seeds |", "|---|---|---|---|---|"]
+    for row in layout.headlines:
+        claim, seeds = _headline_claim(records, row), len(records[row.record].seeds)
+        paper = f"{_paper(claim)} ({row.source})" if row.source else _paper(claim)
+        name = f"[{_cell(row.experiment)}](#{row.record})"
+        lines.append(f"| {name} | {paper} | {_here(claim)} | {_spread(claim)} | {seeds or ''} |")
+    sections = [
+        f"\n## {title}\n" + "".join(_section(name, records[name], images.get(name)) for name in names)
+        for title, names in layout.sections.items()
+    ]
+    return HEADER + "\n".join(lines) + "\n" + NOTES + "".join(sections)
 
 
-def _section(record: Record, picture: str | None) -> str:
-    lines = [f"\n## {record.title}\n", *_claims_table(record)]
+def _section(name: str, record: Record, image: str | None) -> str:
+    lines = [f'\n<a id="{name}"></a>\n', f"### {record.title}\n", *_claims_table(record)]
     seeds = f"Seeds: {', '.join(map(str, record.seeds))}. " if record.seeds else ""
     each = " a seed" if len(record.wall_seconds) == len(record.seeds) > 1 else ""
     wall = f"{_number(statistics.fmean(record.wall_seconds))} s{each}"
-    packages = "".join(f"; {name} {number}" for name, number in record.versions.items())
-    if picture is not None:
-        lines.append(f"\n![{record.title}, as a figure]({picture})")
+    packages = "".join(f"; {package} {version}" for package, version in record.versions.items())
+    if image is not None:
+        lines.append(f"\n![Figure: {record.title}]({image})")
     lines += [
         f"\nProtocol: {record.protocol}\n",
         f"Command: `{record.command}`\n",
@@ -107,18 +159,36 @@ def _section(record: Record, picture: str | None) -> str:
 
 
 def _claims_table(record: Record) -> list[str]:
-    """The lines of a table of all claims."""
-    lines = ["| claim | paper | here | spread | bar | reached |", "|---|---|---|---|---|---|"]
-    for claim in record.claims:
-        spread = _number(statistics.stdev(claim.values)) if len(claim.values) > 1 else ""
-        bar = "" if claim.at_most is None else f"<= {_number(claim.at_most)}"
-        reached = {None: "", True: "yes", False: "**no**"}[claim.reached]
-        lines.append(f"| {_cell(claim.claim)} | {_paper(claim)} | {_here(claim)} | {spread} | {bar} | {reached} |")
-    return lines
+    """Markdown lines of a table of all claims, with the columns that at least one claim fills."""
+    columns = {
+        "claim": [_cell(claim.claim) for claim in record.claims],
+        "paper": [_paper(claim) for claim in record.claims],
+        "here": [_here(claim) for claim in record.claims],
+        "spread": [_spread(claim) for claim in record.claims],
+        "bar": ["" if claim.at_most is None else f"<= {_number(claim.at_most)}" for claim in record.claims],
+        "reached": [{None: "", True: "yes", False: "**no**"}[claim.reached] for claim in record.claims],
+    }
+    filled = {name: cells for name, cells in columns.items() if any(cells)}
+    rows = [f"| {' | '.join(cells)} |" for cells in zip(*filled.values(), strict=True)]
+    return [f"| {' | '.join(filled)} |", "|---" * len(filled) + "|", *rows]
+
+
+def _headline_claim(records: Mapping[str, Record], row: Headline) -> Claim:
+    if row.record not in records:
+        raise ValueError(f"a headline of experiments/lib/results_layout.py names {row.record}.json, which is missing")
+    return _find_claim(records[row.record], row.record, row.claim)
+
+
+def _find_claim(record: Record, name: str, text: str) -> Claim:
+    """The claim whose text, without a note in parentheses at its end, is `text`."""
+    found = [claim for claim in record.claims if text in (claim.claim, re.sub(r" \([^()]*\)$", "", claim.claim))]
+    if len(found) != 1:
+        raise ValueError(f"{name}.json must have one claim {text!r}, but has {len(found)}")
+    return found[0]
 
 
 def _cell(text: str) -> str:
-    """The text in a table of Markdown, where a bar would end the cell."""
+    """Text in a cell of a Markdown table, its bars escaped."""
     return text.replace("|", r"\|")
 
 
@@ -130,6 +200,11 @@ def _here(claim: Claim) -> str:
     return f"{_number(claim.mean)} {claim.unit}".rstrip()
 
 
+def _spread(claim: Claim) -> str:
+    return _number(statistics.stdev(claim.values)) if len(claim.values) > 1 else ""
+
+
 def _number(value: float) -> str:
-    """Two decimals, and no sign of a zero; none for a whole number."""
-    return str(round(value)) if math.isclose(value, round(value), abs_tol=1e-9) else f"{round(value, 2) + 0.0:.2f}"
+    """Two decimals, or none if the number is whole or at least 1,000; zero has no sign."""
+    whole = abs(value) >= 1000 or math.isclose(value, round(value), abs_tol=1e-9)
+    return f"{round(value):,}" if whole else f"{round(value, 2) + 0.0:.2f}"

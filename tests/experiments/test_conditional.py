@@ -1,4 +1,4 @@
-"""experiments.conditional: what it prints and records, and that a second call uses no numbers of another run."""
+"""Tests of experiments.conditional: its summary and record, its reuse of finished runs, and bad options."""
 
 import json
 from pathlib import Path
@@ -10,12 +10,12 @@ from experiments.lib.records import read_record
 from vae_jax.runs.folder import RunFolder
 
 NAMES = ["nll_given_label", "nll_marginal", "nll_unconditional", "nll_gain", "classification_accuracy"]
-PARTS = ["label_information", "twin_excess"]
+PARTS_OF_GAIN = ["label_information", "twin_excess"]
 ANNEALED = ["annealed_nll_given_label", "annealed_nll_unconditional", "annealed_nll_gain", "inference_gain"]
 
 
 class Trains(Exception):
-    """Says that a run would train, and for how many epochs."""
+    """Signals that a run would train; its argument is the number of epochs."""
 
 
 def options(folder: Path, **changes) -> conditional.Options:
@@ -30,7 +30,7 @@ def test_a_second_call_trains_nothing_and_other_epochs_train_on(tmp_path, monkey
         return json.loads(capsys.readouterr().out.splitlines()[-1])
 
     summary = summary_of()
-    assert set(summary) == {name + end for name in NAMES + PARTS + ANNEALED for end in ("", "_standard_error")}
+    assert set(summary) == {name + end for name in NAMES + PARTS_OF_GAIN + ANNEALED for end in ("", "_standard_error")}
     assert summary["nll_gain"] == pytest.approx(summary["nll_unconditional"] - summary["nll_given_label"], abs=1e-3)
     assert summary["nll_gain"] == pytest.approx(summary["label_information"] + summary["twin_excess"], abs=1e-3)
     assert summary["label_information"] == pytest.approx(summary["nll_marginal"] - summary["nll_given_label"], abs=1e-3)
@@ -40,10 +40,10 @@ def test_a_second_call_trains_nothing_and_other_epochs_train_on(tmp_path, monkey
     assert json.loads((tmp_path / "summary.json").read_text()) == summary
     claims = [claim.claim for claim in read_record(tmp_path / "record.json").claims]
     error = summary["nll_gain_standard_error"]
-    assert f"gain by the label: -log p(x) less -log p(x | y) (standard error over the images {error:.2f})" in claims
-    assert claims[-1].startswith("wrong labels by Bayes' rule (95 % interval ")
+    assert f"gain from the label: -log p(x) minus -log p(x | y) (standard error over the images {error:.2f})" in claims
+    assert claims[-1].startswith("error rate of classification by Bayes' rule (95 % interval ")
 
-    def trains(prepared):  # in the place of the training itself, which has been seen above
+    def trains(prepared):  # replaces the training
         prepared.folder.unlock()
         raise Trains(prepared.settings.epochs)
 
@@ -66,11 +66,11 @@ def test_a_second_call_trains_nothing_and_other_epochs_train_on(tmp_path, monkey
         ({"nll_samples": 0}, "--nll-samples must be at least 1, got 0"),
         ({"ais_images": 1}, "--ais-images must be at least 2, or 0, got 1"),
         ({"ais_images": -1}, "--ais-images must be at least 2, or 0, got -1"),
-        ({"seeds": ()}, "--seeds must be one or more different numbers, got ()"),
+        ({"seeds": ()}, "--seeds must be one or more different numbers, got none"),
         ({"epochs": 0}, "epochs"),
     ],
 )
-def test_what_is_out_of_range_is_one_line_before_anything_is_written(wrong, message, tmp_path, capsys):
+def test_an_option_out_of_range_is_one_line_of_error_and_nothing_is_written(wrong, message, tmp_path, capsys):
     with pytest.raises(SystemExit) as left:
         conditional.main(options(tmp_path / "run", **wrong))
     said = capsys.readouterr().err

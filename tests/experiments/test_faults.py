@@ -122,9 +122,9 @@ def test_a_log_is_read_without_its_cut_line_and_counted_for_the_record(tmp_path)
     assert counted(lines) == {"kill": {"bit-identical": 1, "ended before it": 1}, "damage": {"SILENT": 1}}
     assert failure(lines[-1]) == "FAILED b: SILENT: file f"
     claims = {claim.claim: claim for claim in claims_of(lines)}
-    assert claims["kills, each followed by --resume: as promised"].values == [1.0]
-    assert claims["kills, each followed by --resume: not as promised"].reached
-    assert not claims["damages: silently other numbers"].reached
+    assert claims["kills, each followed by --resume: promise kept"].values == [1.0]
+    assert claims["kills, each followed by --resume: promise broken"].reached
+    assert not claims["damages: different numbers without a message"].reached
 
 
 PROGRAM = """

@@ -1,4 +1,4 @@
-"""experiments.likelihood_speed: the turns and the timing; the peers themselves need an environment of their own."""
+"""Tests of experiments.likelihood_speed: turns, timing and bad input; the peers need an environment of their own."""
 
 import sys
 from pathlib import Path
@@ -36,7 +36,7 @@ def test_contestants_take_turns_and_the_first_round_is_not_counted(script):
     assert turns == {"a": {"seconds": [3, 5], "nll": [-3, -5]}, "b": {"seconds": [4, 6], "nll": [-4, -6]}}
 
 
-def test_what_is_timed_is_the_importance_sampled_nll(script):
+def test_the_timed_function_returns_the_importance_sampled_nll(script):
     model = mlp_vae((2, 2, 1), 2, (4,))
     params = some_params(model)
     xs = jax.random.bernoulli(jax.random.key(1), 0.5, (5, 2, 2, 1)).astype(np.float32)
@@ -47,18 +47,18 @@ def test_what_is_timed_is_the_importance_sampled_nll(script):
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("arguments", "message"),
     [
         (["--rounds", "0", "--peer-python", "false"], "--rounds must be at least 1, got 0"),
         (
             ["--peer-python", "nowhere/python"],
-            "--peer-python must be a Python with torch and pythae, got nowhere/python",
+            "--peer-python must be a Python interpreter that has torch and pythae, got nowhere/python",
         ),
-        (["--peer-python", "false"], "--peer-python must be a Python with torch and pythae, got false"),
+        (["--peer-python", "false"], "--peer-python must be a Python interpreter that has torch and pythae, got false"),
     ],
 )
-def test_bad_input_is_refused_before_anything_is_measured(script, monkeypatch, capsys, words, message):
-    monkeypatch.setattr(sys, "argv", ["x", *words])
+def test_bad_input_is_refused_before_anything_is_measured(script, monkeypatch, capsys, arguments, message):
+    monkeypatch.setattr(sys, "argv", ["x", *arguments])
     with pytest.raises(SystemExit, match="2"):
         script.main(script.tyro.cli(script.Options))
     assert f"error: {message}" in capsys.readouterr().err

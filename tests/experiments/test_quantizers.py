@@ -37,5 +37,5 @@ def test_a_row_that_is_none_is_refused(capsys):
     with pytest.raises(SystemExit) as stop:
         module.main(module.Options(only=("vector", "vqgan")))
     assert stop.value.code == 2
-    assert "--only must be of vector, ema, ema_revival," in capsys.readouterr().err
+    assert "--only must name one or more of the quantizers vector, ema, ema_revival," in capsys.readouterr().err
     assert set(module.VARIANTS) == set(module.Options().only)

@@ -1,6 +1,6 @@
-"""The record of an installation: which package is needed by which requirement alone."""
+"""Tests of experiments.record_installation: the packages that one requirement alone needs, and the claims."""
 
-from experiments.record_installation import Installation, brought_by, claims_of, needed
+from experiments.record_installation import Installation, brought_by, claims_of, installed_requirements
 
 
 class Package:
@@ -21,16 +21,16 @@ PACKAGES = {
 
 
 def test_a_requirement_brings_what_no_other_one_needs():
-    assert needed(PACKAGES, "tensor-store", ("fast",)) == {("numpy", ()), ("fsspec", ())}
+    assert installed_requirements(PACKAGES, "tensor-store", ("fast",)) == {("numpy", ()), ("fsspec", ())}
     assert brought_by(PACKAGES) == {"jax": ["jax"], "tensor-store": ["fsspec", "tensor-store"]}
 
 
 def test_the_claims_count_packages_and_add_their_sizes():
-    one = Installation("3.11.7", 60.0, 30.0, -108.0, {"jax": 20.5, "numpy": 70.0}, {})
-    assert {claim.claim: claim.mean for claim in claims_of(one)} == {
+    installation = Installation("3.11.7", 60.0, 30.0, -108.0, {"jax": 20.5, "numpy": 70.0}, {})
+    assert {claim.claim: claim.mean for claim in claims_of(installation)} == {
         "Python 3.11: time of pip install": 60.0,
-        "Python 3.11: packages beside vae_jax": 2,
-        "Python 3.11: disk space of these": 90.5,
-        "Python 3.11: time of the first training, with the default settings": 30.0,
-        "Python 3.11: test ELBO that it reached": -108.0,
+        "Python 3.11: packages besides vae_jax": 2,
+        "Python 3.11: disk space of these packages": 90.5,
+        "Python 3.11: time of the first training with the default settings": 30.0,
+        "Python 3.11: test ELBO of the first training": -108.0,
     }

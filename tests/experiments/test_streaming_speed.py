@@ -1,4 +1,4 @@
-"""experiments.streaming_speed: what is timed, on a few images."""
+"""Tests of experiments.streaming_speed: the timed functions on a few images, and the record."""
 
 import json
 import statistics
@@ -29,23 +29,23 @@ class Counting:
         return np.zeros((len(indices), *self.shape[1:]), np.uint8)
 
 
-def test_what_is_timed_reads_every_batch(script):
+def test_the_timed_function_reads_every_batch(script):
     source = Counting((300, 2, 2, 1))
     assert script.reading(source, 5, 1) > 0
-    assert 5 * 128 <= source.read_images <= 7 * 128  # and what is read ahead
+    assert 5 * 128 <= source.read_images <= 7 * 128  # up to two batches are read ahead
 
 
 def test_the_folder_holds_each_pixel_two_by_two(script, tmp_path):
     images = np.random.RandomState(0).randint(0, 256, (11, 28, 28, 1)).astype(np.uint8)
     source = script.folder_of_squares(images, tmp_path / "squares")
-    assert source.shape == (10, 64, 64, 1)  # one is held out
+    assert source.shape == (10, 64, 64, 1)  # one image is held out
     found = {image[4:60:2, 5:60:2].tobytes() for image in source.read(range(10))}
     assert found < {image.tobytes() for image in images}
     assert len(found) == 10
 
 
 @pytest.mark.slow
-def test_the_record_says_the_medians_of_what_was_timed(script, tmp_path, monkeypatch):
+def test_the_record_holds_the_medians_of_the_timings(script, tmp_path, monkeypatch):
     digits = data.stream_images("digits")
     known = data.stream_images
     monkeypatch.setattr(data, "stream_images", lambda name, *rest: digits if "/" not in name else known(name))
@@ -54,6 +54,6 @@ def test_the_record_says_the_medians_of_what_was_timed(script, tmp_path, monkeyp
     assert {len(values) for values in record["details"].values()} == {2}
     claims = {claim["claim"]: claim["values"][0] for claim in record["claims"]}
     for name, values in record["details"].items():
-        assert claims[f"{name}, time an image"] == statistics.median(values) > 0
-    by = claims["reading mnist, pixels, time an image"] / claims["training, in memory, time an image"]
-    np.testing.assert_allclose(claims["time to read pixels by that to train on them"], by)
+        assert claims[f"{name}, time per image"] == statistics.median(values) > 0
+    ratio = claims["reading mnist, pixels, time per image"] / claims["training, in memory, time per image"]
+    np.testing.assert_allclose(claims["time to read decoded files relative to training on them"], ratio)

@@ -140,9 +140,7 @@ def header_of(file: str) -> Header:
     if mode not in _MODES:
         raise ValueError(f"{file}: expected a gray or RGB image, got mode {mode}; convert it to RGB first.")
     if size[0] * size[1] > MOST_PIXELS:
-        raise ValueError(
-            f"{file}: expected at most {MOST_PIXELS:,} pixels, got {size_text(size)}; resize it first."
-        )
+        raise ValueError(f"{file}: expected at most {MOST_PIXELS:,} pixels, got {size_text(size)}; resize it first.")
     return Header(size[::-1] if orientation >= 5 else size, color, orientation != 1, frames)
 
 
