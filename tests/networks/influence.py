@@ -1,4 +1,4 @@
-"""Which inputs each output of a code network depends on: shared by the tests of causality."""
+"""Dependence of each output of a code network on each input, for the tests of causality."""
 
 import jax
 import jax.numpy as jnp
@@ -8,23 +8,23 @@ from models.code_priors.tiny_priors import rough
 
 
 def influence(network, length, num_codes, num_seeds=4):
-    """Bools `[T, T]`: whether row t of the logits moves when codes[s] does, for some of the drawn parameters."""
+    """Bools `[T, T]`: entry (t, s) is true if row t of the logits depends on codes[s] for any drawn parameters."""
 
     @jax.jit
     def logits(params, codes):
         return jax.vmap(network.logits, (None, 0, None))(params, codes, jnp.int32(0))
 
     found = np.zeros((length, length), bool)
-    for seed in range(num_seeds):  # a ReLU that is off hides what it reads
+    for seed in range(num_seeds):  # several, because an inactive ReLU hides a dependence
         codes = np.random.default_rng(seed).integers(0, num_codes, length).astype(np.int32)
         changed = np.tile(codes, (length + 1, 1))
         changed[np.arange(length), np.arange(length)] = (codes + 1) % num_codes
         *after, before = np.asarray(logits(rough(network.init, seed), changed))
-        # One program for all: what does not depend on a code is the same to the last bit.
+        # One program computes all logits, so that rows that do not depend on a code are equal to the last bit.
         found |= np.array([np.any(rows != before, axis=-1) for rows in after]).T
     return found
 
 
 def earlier(length):
-    """What a causal network must give: every earlier place, and nothing else."""
+    """Expected influence of a causal network: every earlier place, and nothing else."""
     return np.tri(length, k=-1, dtype=bool)

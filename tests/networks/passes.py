@@ -1,3 +1,5 @@
+"""Passes of a convolution (output and both gradients) by matrix products and by XLA's convolution."""
+
 from functools import partial
 
 import jax
@@ -9,7 +11,7 @@ from vae_jax.networks import _native_convolutions as native_convolutions
 
 
 def operands(geometry, channels, features, pass_):
-    """Two arrays of noise for one pass of a convolution of two images."""
+    """Random operands for one pass of a convolution of two images."""
     rng = np.random.default_rng(0)
     x, kernel, y = (
         jnp.asarray(rng.normal(size=shape), jnp.float32)
@@ -23,6 +25,6 @@ def operands(geometry, channels, features, pass_):
 
 
 @partial(jax.jit, static_argnames=("geometry", "pass_"))
-def by_products_and_by_xla(*arrays, geometry, pass_):
-    """One pass as matrix products and as XLA's own convolution, compiled together."""
+def matrix_and_native(*arrays, geometry, pass_):
+    """Results of one pass by matrix products and by XLA's convolution, compiled together."""
     return [getattr(module, pass_)(*arrays, geometry=geometry) for module in (matrix_convolutions, native_convolutions)]

@@ -1,13 +1,13 @@
-"""What a traced program is made of."""
+"""Equations of traced programs."""
 
 import jax
 
-# To compile a program that is read and never run: what XLA plans is the same, the machine code is not optimized.
+# Compiler options for programs that are inspected and never run: unoptimized machine code.
 UNRUN = {"xla_backend_optimization_level": "0", "xla_llvm_disable_expensive_passes": True}
 
 
 def equations(jaxpr):
-    """All equations of a jaxpr, those of the programs inside it too (a loop's body once)."""
+    """All equations of a jaxpr and of the jaxprs inside it (the body of a loop once)."""
     for equation in jaxpr.eqns:
         yield equation
         for value in equation.params.values():

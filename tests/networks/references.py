@@ -1,4 +1,4 @@
-"""Layers by XLA's own convolutions, references for the networks made of them."""
+"""Reference layers by XLA's convolutions."""
 
 import jax
 import numpy as np
@@ -7,7 +7,7 @@ LAYOUT = ("NHWC", "HWIO", "NHWC")
 
 
 def convolution(x, layer, stride=1):
-    """SAME is padding 1 for a 4x4 kernel of stride 2 and a 3x3 one of stride 1, and 0 for a 2x2 of stride 2."""
+    """Convolution with padding SAME: 1 for 4x4 kernels of stride 2 and 3x3 of stride 1, 0 for 2x2 of stride 2."""
     image = jax.lax.conv_general_dilated(x[None], layer["kernel"], (stride, stride), "SAME", dimension_numbers=LAYOUT)
     return image[0] + layer["bias"][None, None]
 
@@ -31,7 +31,7 @@ def dense(x, layer):
 
 
 def perturbed(params):
-    """With biases that are not zero, so that a forgotten one shows."""
+    """Parameters with non-zero biases, so that a missing bias is detected."""
     return jax.tree.map(
         lambda p: np.asarray(p) + 0.05 * np.cos(np.arange(p.size, dtype=p.dtype)).reshape(p.shape), params
     )

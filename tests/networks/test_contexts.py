@@ -1,4 +1,4 @@
-"""Networks that take a context: concatenated by perceptrons, a scale and shift of channels by convolutions."""
+"""Networks with a context, which MLPs concatenate to the input and convolutions turn into scales and shifts."""
 
 import jax
 import jax.numpy as jnp
@@ -44,7 +44,7 @@ def given(params, context=CONTEXT):
     ],
     ids=["mlp", "gated_mlp"],
 )
-def test_perceptrons_are_those_of_the_input_with_the_context_behind_it(encoder, decoder):
+def test_perceptrons_take_the_input_concatenated_with_the_context(encoder, decoder):
     plain = {"mlp": mlp_encoder, "gated_mlp": gated_mlp_encoder}[
         "gated_mlp" if "gate_0" in some_params(encoder) else "mlp"
     ]
@@ -67,18 +67,18 @@ CONVOLUTIONAL = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("build", "arguments", "x"), CONVOLUTIONAL.values(), ids=CONVOLUTIONAL.keys())
-def test_convolutions_start_without_the_context_and_then_scale_and_shift_channels_by_it(build, arguments, x):
+def test_convolutions_initially_ignore_the_context_and_scale_and_shift_channels_by_it(build, arguments, x):
     plain, network = build(*arguments), build(*arguments, context_size=3)
     params = jax.jit(network.init)(jax.random.key(0))
     names = sorted(name for name in params if name.endswith("_context"))
     assert names and set(params) - set(names) == set(plain.init(jax.random.key(0)))
-    own = {name: leaf for name, leaf in params.items() if name not in names}
-    apply, of_context = jax.jit(network.apply), jax.jit(jax.grad(lambda p: jnp.sum(network.apply(p, x) ** 2)))
-    np.testing.assert_allclose(apply(given(params), x), plain.apply(own, x), rtol=1e-5, atol=1e-6)
-    # The gradient reaches every scale and shift from the start, so that the context is learnt.
-    gradients = of_context(given(params))
+    without = {name: leaf for name, leaf in params.items() if name not in names}
+    apply, gradient = jax.jit(network.apply), jax.jit(jax.grad(lambda p: jnp.sum(network.apply(p, x) ** 2)))
+    np.testing.assert_allclose(apply(given(params), x), plain.apply(without, x), rtol=1e-5, atol=1e-6)
+    # The initial gradients of all scales and shifts are not zero, so that the context is learned.
+    gradients = gradient(given(params))
     assert all(np.abs(gradients[name]["kernel"]).max() > 0 for name in names)
-    # Constant scales and shifts of the layers' channels: those of scaled kernels and shifted biases.
+    # Constant scales and shifts of the channels are equivalent to scaled kernels and shifted biases.
     rng = np.random.default_rng(0)
     for name in names:
         layer, dense = name.removesuffix("_context"), params[name]
@@ -87,18 +87,18 @@ def test_convolutions_start_without_the_context_and_then_scale_and_shift_channel
             "bias": jnp.asarray(rng.normal(size=dense["bias"].shape), "f"),
         }
         scale, shift = np.split(np.asarray(dense["bias"]), 2)
-        folded, channels = own[layer], len(scale)
+        folded, channels = without[layer], len(scale)
         per_output = np.tile(1 + scale, folded["bias"].size // channels)
-        # A transposed convolution has its outputs in the kernel's last axis but one.
+        # The second to last axis of the kernel of a transposed convolution is the output axis.
         outputs = folded["kernel"].ndim - (1 if folded["kernel"].shape[-1] == per_output.size else 2)
         axes = [axis for axis in range(folded["kernel"].ndim) if axis != outputs]
-        own[layer] = {
+        without[layer] = {
             "kernel": folded["kernel"] * jnp.expand_dims(per_output, axes),
             "bias": folded["bias"] * per_output + np.tile(shift, folded["bias"].size // channels),
         }
         params[name] = dense
-    np.testing.assert_allclose(apply(given(params), x), plain.apply(own, x), rtol=1e-4, atol=1e-5)
-    # And they are linear in the context.
+    np.testing.assert_allclose(apply(given(params), x), plain.apply(without, x), rtol=1e-4, atol=1e-5)
+    # Scales and shifts are linear in the context.
     params[names[0]]["kernel"] = jnp.ones_like(params[names[0]]["kernel"])
     moved = {**params, names[0]: {**params[names[0]], "bias": params[names[0]]["bias"] + jnp.sum(CONTEXT)}}
     moved[names[0]]["kernel"] = jnp.zeros_like(moved[names[0]]["kernel"])
@@ -132,13 +132,13 @@ class Nnx(nnx.Module):
     ],
     ids=["linen", "nnx", "own"],
 )
-def test_a_users_own_network_is_called_with_the_context(network):
+def test_a_network_of_the_user_is_called_with_the_context(network):
     params = network.init(jax.random.key(0))
     (layer,) = params.values()
     expected = (np.asarray(CODE) @ np.asarray(layer["kernel"]) + np.asarray(layer["bias"])) * 0.5
-    for same in (network, rematerialized(network)):
-        assert same.context_size == 3
-        np.testing.assert_allclose(same.apply(given(params), CODE), expected, rtol=1e-5)
+    for equal in (network, rematerialized(network)):
+        assert equal.context_size == 3
+        np.testing.assert_allclose(equal.apply(given(params), CODE), expected, rtol=1e-5)
     np.testing.assert_allclose(in_precision(network, jnp.bfloat16).apply(given(params), CODE), expected, rtol=0.05)
 
 
@@ -148,7 +148,7 @@ class Named(linen.Module):
         return x + self.param("context", linen.initializers.zeros, (2,))
 
 
-def test_a_context_that_is_missing_too_long_not_taken_or_a_parameter_is_refused():
+def test_a_context_that_is_missing_too_long_unexpected_or_a_parameter_is_refused():
     takes, takes_none = mlp_encoder((2,), 2, (), context_size=3), mlp_encoder((2,), 2, ())
     params, others = some_params(takes), some_params(takes_none)
     for call, message in (

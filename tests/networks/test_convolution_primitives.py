@@ -24,7 +24,7 @@ MODELS = {
 
 
 def training_step(name):
-    """A step of the model and arguments for it."""
+    """Training step of the model, and its arguments."""
     model, optimizer = MODELS[name](), optax.adam(1e-3)
     state = some_state(model, optimizer)
     batch = jnp.zeros((2, 8, 8, 1 if name == "conv_vae" else 3))
@@ -47,7 +47,8 @@ def test_on_a_cpu_no_convolution_is_left_in_a_training_step(name, make):
     assert not re.search(r"\bconvolution\(", program)
 
 
-# A layer's output, its gradient in the image and in the kernel; the first layer of each network has no image gradient.
+# Each layer has an output, a gradient in the image and a gradient in the kernel, except for the image gradient of the
+# first layer.
 CONVOLUTIONS = {"conv_vae": (2 + 2) * 3 - 1, "residual": (6 + 5) * 3 - 1}
 
 
@@ -55,7 +56,7 @@ CONVOLUTIONS = {"conv_vae": (2 + 2) * 3 - 1, "residual": (6 + 5) * 3 - 1}
 @pytest.mark.parametrize("make", [training_step, ensemble_step])
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("platform", ["tpu", "cuda"])
-def test_elsewhere_every_pass_is_one_native_convolution(platform, name, make):
+def test_on_an_accelerator_every_pass_is_one_native_convolution(platform, name, make):
     step, args = make(name)
     program = jax.jit(step).trace(*args).lower(lowering_platforms=(platform,)).as_text()
     assert program.count("stablehlo.convolution") == CONVOLUTIONS[name]

@@ -13,7 +13,7 @@ def paths_and_shapes(params):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kernel_sizes", [None, (4, 2)])
-def test_the_encoder_is_its_layers_by_xlas_own_convolutions(kernel_sizes):
+def test_the_encoder_agrees_with_layers_by_xlas_convolutions(kernel_sizes):
     network = conv_encoder((8, 12, 3), 6, channels=(4, 5), hidden=7, kernel_sizes=kernel_sizes)
     params = perturbed(jax.jit(network.init)(jax.random.key(0)))
     x = jax.random.normal(jax.random.key(1), (8, 12, 3))
@@ -25,7 +25,7 @@ def test_the_encoder_is_its_layers_by_xlas_own_convolutions(kernel_sizes):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kernel_sizes", [None, (4, 2)])
-def test_the_decoder_is_its_layers_by_xlas_own_transposed_convolutions(kernel_sizes):
+def test_the_decoder_agrees_with_layers_by_xlas_transposed_convolutions(kernel_sizes):
     network = conv_decoder(3, (8, 12, 3, 2), channels=(4, 5), hidden=7, kernel_sizes=kernel_sizes)
     params = perturbed(jax.jit(network.init)(jax.random.key(0)))
     z = jax.random.normal(jax.random.key(1), (3,))
@@ -61,7 +61,7 @@ def test_parameter_paths_are_stable():
 
 
 @pytest.mark.slow
-def test_with_no_weight_on_its_inputs_the_decoder_gives_the_bias_of_each_channel_meaned_over_the_places():
+def test_with_output_weights_of_zero_the_decoder_gives_the_output_bias_averaged_over_the_places():
     bias = np.random.default_rng(0).normal(size=(4, 8, 3, 2)).astype(np.float32)
     network = conv_decoder(5, (4, 8, 3, 2), channels=(4, 6), hidden=7, output_bias=bias)
     params = jax.jit(network.init)(jax.random.key(0))
@@ -75,7 +75,7 @@ def test_with_no_weight_on_its_inputs_the_decoder_gives_the_bias_of_each_channel
 @pytest.mark.parametrize(
     ("size", "channels", "least"), [((28, 4), (8, 8, 8), 4), ((1, 8), (8,), 1), ((8, 2), (8, 8), 2)]
 )
-def test_a_size_that_cannot_be_halved_so_often_is_refused(size, channels, least):
+def test_an_image_too_small_for_the_number_of_halvings_is_refused(size, channels, least):
     message = (
         rf"image_shape \({size[0]}, {size[1]}, 1.* cannot be halved {len(channels)} times: height and width must be "
         rf"above {least}; give fewer channels"
@@ -87,25 +87,27 @@ def test_a_size_that_cannot_be_halved_so_often_is_refused(size, channels, least)
 
 
 @pytest.mark.slow
-def test_sides_that_the_halvings_do_not_divide_are_padded_and_cropped():
-    encoder, whole = (conv_encoder((*size, 1), 6, channels=(4, 5), hidden=7) for size in ((7, 9), (8, 12)))
+def test_sizes_that_are_not_multiples_of_the_halvings_are_padded_and_cropped():
+    encoder, padded_encoder = (conv_encoder((*size, 1), 6, channels=(4, 5), hidden=7) for size in ((7, 9), (8, 12)))
     params = perturbed(jax.jit(encoder.init)(jax.random.key(0)))
     x = jax.random.normal(jax.random.key(1), (7, 9, 1))
     padded = np.pad(x, ((0, 1), (0, 3), (0, 0)))
-    np.testing.assert_array_equal(jax.jit(encoder.apply)(params, x), jax.jit(whole.apply)(params, padded))
-    decoder, whole = (conv_decoder(3, (*size, 1, 2), channels=(4, 5), hidden=7) for size in ((7, 9), (8, 12)))
+    np.testing.assert_array_equal(jax.jit(encoder.apply)(params, x), jax.jit(padded_encoder.apply)(params, padded))
+    decoder, uncropped_decoder = (
+        conv_decoder(3, (*size, 1, 2), channels=(4, 5), hidden=7) for size in ((7, 9), (8, 12))
+    )
     params = perturbed(jax.jit(decoder.init)(jax.random.key(0)))
     z = jnp.asarray([1.0, -2.0, 0.5])
     outputs = jax.jit(decoder.apply)(params, z)
-    np.testing.assert_array_equal(outputs, jax.jit(whole.apply)(params, z)[:7, :9])
+    np.testing.assert_array_equal(outputs, jax.jit(uncropped_decoder.apply)(params, z)[:7, :9])
 
 
-def test_no_convolutions_at_all_are_refused():
-    with pytest.raises(ValueError, match="channels must name at least one layer"):
+def test_empty_channels_are_refused():
+    with pytest.raises(ValueError, match="channels must have an entry for at least one layer"):
         conv_encoder((8, 8, 1), 4, channels=())
 
 
-def test_kernel_sizes_are_of_the_encoders_layers_in_both_networks():
+def test_kernel_sizes_are_in_the_order_of_the_encoder_in_both_networks():
     encoder = jax.eval_shape(conv_encoder((8, 8, 1), 6, (4, 5), 7, kernel_sizes=(4, 2)).init, jax.random.key(0))
     decoder = jax.eval_shape(conv_decoder(3, (8, 8, 1, 2), (4, 5), 7, kernel_sizes=(4, 2)).init, jax.random.key(0))
     assert encoder["conv_0"]["kernel"].shape == (4, 4, 1, 4)
@@ -114,8 +116,11 @@ def test_kernel_sizes_are_of_the_encoders_layers_in_both_networks():
     assert decoder["output"]["kernel"].shape == (4, 4, 2, 4)
 
 
-def test_kernel_sizes_that_do_not_suit_are_refused():
-    with pytest.raises(ValueError, match=r"kernel_sizes \(4,\) must name one size for each layer"):
+def test_wrong_kernel_sizes_are_refused():
+    message = r"kernel_sizes must have one entry per layer, 2 as channels \(4, 5\), got \(4,\)"
+    with pytest.raises(ValueError, match=message):
         conv_encoder((8, 8, 1), 4, (4, 5), kernel_sizes=(4,))
-    with pytest.raises(ValueError, match="kernel size 3 does not suit stride 2"):
+    with pytest.raises(
+        ValueError, match=r"the kernel size of a layer of stride 2 must be 2 plus an even number.*got 3"
+    ):
         conv_decoder(4, (8, 8, 1, 1), (4, 5), kernel_sizes=(4, 3))

@@ -7,7 +7,7 @@ from vae_jax.networks import gated_mlp_decoder, gated_mlp_encoder
 
 
 def numpy_forward(params, x):
-    """The same network in float64: (W x + b) * sigmoid(V x + c) layer by layer, the last one linear."""
+    """Reference network in float64: layers (W x + b) * sigmoid(V x + c), then a linear layer."""
     dense = lambda layer, x: x @ np.asarray(layer["kernel"], np.float64) + np.asarray(layer["bias"], np.float64)
     x = np.asarray(x, np.float64).ravel()
     for i in range((len(params) - 1) // 2):
@@ -16,7 +16,7 @@ def numpy_forward(params, x):
 
 
 def perturbed(params):
-    """With biases that are not zero, so that a forgotten one shows."""
+    """Parameters with non-zero biases, so that a missing bias is detected."""
     return jax.tree.map(
         lambda p: np.asarray(p) + 0.1 * np.cos(np.arange(p.size, dtype=p.dtype)).reshape(p.shape), params
     )
@@ -49,7 +49,7 @@ def test_parameter_paths_are_stable():
     }
 
 
-def test_with_no_weight_on_its_inputs_the_decoder_gives_exactly_its_output_bias():
+def test_with_output_weights_of_zero_the_decoder_gives_exactly_its_output_bias():
     bias = np.random.default_rng(0).normal(size=(3, 2, 1, 2)).astype(np.float32)
     network = gated_mlp_decoder(4, (3, 2, 1, 2), hidden=(5,), output_bias=bias)
     params = jax.jit(network.init)(jax.random.key(0))
@@ -57,7 +57,7 @@ def test_with_no_weight_on_its_inputs_the_decoder_gives_exactly_its_output_bias(
     np.testing.assert_array_equal(jax.jit(network.apply)(params, jnp.ones(4)), bias)
 
 
-def test_the_initial_weights_are_the_given_initializers_with_a_key_for_each_layer():
+def test_the_initial_weights_are_drawn_by_the_given_initializer_with_a_key_for_each_layer():
     he = jax.nn.initializers.he_normal()
     for network in (
         gated_mlp_encoder((20, 30), 40, hidden=(50,), kernel_init=he),
@@ -65,7 +65,7 @@ def test_the_initial_weights_are_the_given_initializers_with_a_key_for_each_laye
     ):
         params = jax.jit(network.init)(jax.random.key(0))
         for layer in ("hidden_0", "gate_0"):
-            # Variance 2 / inputs; the estimate from 30,000 draws has an error below a per cent.
+            # Variance 2 / inputs; an estimate from 30,000 draws has a standard error below one percent.
             np.testing.assert_allclose(np.var(params[layer]["kernel"]), 2 / 600, rtol=0.05)
         correlation = np.corrcoef(*(np.ravel(params[layer]["kernel"]) for layer in ("hidden_0", "gate_0")))[0, 1]
         assert abs(correlation) < 5 / np.sqrt(30_000)

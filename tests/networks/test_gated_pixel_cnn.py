@@ -21,12 +21,12 @@ def influence_on(grid, layers, kernel_size):
     ("grid", "layers", "kernel_size"), [((4, 5), 4, 3), ((5, 4), 2, 5), ((1, 4), 3, 3), ((4, 1), 2, 3)]
 )
 def test_each_place_reads_every_earlier_place_and_nothing_else(grid, layers, kernel_size):
-    # Every earlier place: there is no blind spot.
+    # No earlier place is missing: there is no blind spot.
     np.testing.assert_array_equal(influence_on(grid, layers, kernel_size), earlier(grid[0] * grid[1]))
 
 
 @pytest.mark.parametrize(("layers", "kernel_size"), [(2, 3), (1, 5)])
-def test_each_place_reads_as_far_as_the_docstring_says(layers, kernel_size):
+def test_each_place_reads_the_range_in_the_docstring(layers, kernel_size):
     rows, columns, reach = 5, 8, layers * (kernel_size // 2)
     expected = np.zeros((rows, columns, rows, columns), bool)
     for i, j, a, b in np.ndindex(expected.shape):
@@ -73,7 +73,7 @@ def test_every_place_reads_the_label_and_a_label_that_does_not_exist_is_nan():
     assert np.isnan(logits[3]).all() and np.isfinite(logits[:3]).all()
 
 
-def test_parameters_are_a_plain_dict_of_stable_names():
+def test_parameters_are_a_plain_dict_with_stable_names():
     network = gated_pixel_cnn(K, (2, 3), 2, layers=2, channels=6, kernel_size=5)
     params = jax.eval_shape(network.init, jax.random.key(0))
     assert type(params["layer_1"]) is dict
@@ -105,8 +105,8 @@ def test_bfloat16_parameters_give_float32_logits():
     ("arguments", "message"),
     [
         ({"num_codes": 0}, "num_codes must be at least 1, got 0"),
-        ({"grid": (0, 4)}, r"grid must be \(rows, columns\), each at least 1, got \(0, 4\)"),
-        ({"grid": (4,)}, r"grid must be \(rows, columns\), each at least 1, got \(4,\)"),
+        ({"grid": (0, 4)}, r"grid must be \(rows, columns\), both at least 1, got \(0, 4\)"),
+        ({"grid": (4,)}, r"grid must be \(rows, columns\), both at least 1, got \(4,\)"),
         ({"num_classes": -1}, "num_classes must be at least 0, got -1"),
         ({"layers": 0}, "layers must be at least 1, got 0"),
         ({"channels": 0}, "channels must be at least 1, got 0"),

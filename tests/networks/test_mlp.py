@@ -11,7 +11,7 @@ def paths_and_shapes(params):
 
 
 def numpy_forward(params, x, activation):
-    """The same network in float64: activation(x W + b) layer by layer, the last one linear."""
+    """Reference network in float64: layers activation(x W + b), then a linear layer."""
     x = np.asarray(x, np.float64).ravel()
     for i in range(len(params) - 1):
         layer = params[f"hidden_{i}"]
@@ -20,7 +20,7 @@ def numpy_forward(params, x, activation):
 
 
 def perturbed(params):
-    """With biases that are not zero, so that a forgotten one shows."""
+    """Parameters with non-zero biases, so that a missing bias is detected."""
     return jax.tree.map(
         lambda p: np.asarray(p) + 0.1 * np.cos(np.arange(p.size, dtype=p.dtype)).reshape(p.shape), params
     )
@@ -34,7 +34,7 @@ def test_the_encoder_is_the_numpy_forward_pass():
     np.testing.assert_allclose(jax.jit(network.apply)(params, x), expected, rtol=1e-5, atol=1e-6)
 
 
-def test_the_decoder_is_the_numpy_forward_pass_with_the_activation_that_was_given():
+def test_the_decoder_is_the_numpy_forward_pass_with_the_given_activation():
     network = mlp_decoder(3, (2, 4, 1, 2), hidden=(6,), activation=jnp.tanh)
     params = perturbed(jax.jit(network.init)(jax.random.key(0)))
     z = jax.random.normal(jax.random.key(1), (3,))
@@ -55,7 +55,7 @@ def test_parameter_paths_are_stable():
 
 
 @pytest.mark.parametrize("hidden", [(), (5,)])
-def test_with_no_weight_on_its_inputs_the_decoder_gives_exactly_its_output_bias(hidden):
+def test_with_output_weights_of_zero_the_decoder_gives_exactly_its_output_bias(hidden):
     bias = np.random.default_rng(0).normal(size=(3, 2, 1, 2)).astype(np.float32)
     network = mlp_decoder(4, (3, 2, 1, 2), hidden=hidden, output_bias=bias)
     params = jax.jit(network.init)(jax.random.key(0))
@@ -70,7 +70,7 @@ def test_without_output_bias_the_decoder_starts_at_zero():
     )
 
 
-def test_the_initial_weights_are_the_given_initializers_and_biases_start_at_zero():
+def test_the_initial_weights_are_drawn_by_the_given_initializer_and_biases_are_zero():
     glorot = jax.nn.initializers.glorot_uniform()
     for network in (
         mlp_encoder((20, 30), 40, hidden=(50,), kernel_init=glorot),
@@ -78,15 +78,15 @@ def test_the_initial_weights_are_the_given_initializers_and_biases_start_at_zero
     ):
         params = jax.jit(network.init)(jax.random.key(0))
         for layer, (inputs, outputs) in (("hidden_0", (600, 50)), ("output", (50, 40))):
-            # Uniform within +-sqrt(6 / (inputs + outputs)): the largest of thousands of draws is close to it.
+            # Uniform within +-sqrt(6 / (inputs + outputs)); the largest of thousands of draws is close to the bound.
             bound = np.sqrt(6 / (inputs + outputs))
             assert 0.99 * bound < np.abs(params[layer]["kernel"]).max() <= bound
             np.testing.assert_array_equal(params[layer]["bias"], np.zeros(outputs))
 
 
-def test_by_default_a_weight_has_the_variance_of_one_over_the_inputs_and_ends_at_two_deviations():
+def test_default_weights_have_variance_1_over_inputs_and_are_truncated_at_two_deviations():
     params = jax.jit(mlp_encoder((20, 30), 40, hidden=(50,)).init)(jax.random.key(0))
     kernel = np.asarray(params["hidden_0"]["kernel"], np.float64)
-    # Cut off at two deviations of a Normal whose variance is 1 / 600 after the cut.
+    # A Normal truncated at two deviations, whose variance after truncation is 1 / 600.
     assert np.abs(kernel).max() <= 2 * np.sqrt(1 / 600) / 0.87962566103423978 + 1e-6
     np.testing.assert_allclose(kernel.var(), 1 / 600, rtol=0.03)

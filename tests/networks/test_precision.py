@@ -1,4 +1,4 @@
-"""`in_precision`: networks in bfloat16, everything else in float32."""
+"""Tests of `in_precision`: networks in bfloat16, everything else in float32."""
 
 import jax
 import jax.numpy as jnp
@@ -57,7 +57,7 @@ def dtypes(tree):
 
 @pytest.mark.slow
 @network_rows
-def test_every_matrix_product_forward_and_back_is_of_bfloat16(network, shape):
+def test_every_matrix_product_of_both_passes_is_in_bfloat16(network, shape):
     low = bfloat16(network)
     params, x = jax.eval_shape(low.init, jax.random.key(0)), jax.ShapeDtypeStruct((4, *shape), jnp.float32)
     batched = lambda network, params, x: jnp.sum(jax.vmap(lambda x: network.apply(params, x))(x) ** 2)
@@ -67,28 +67,28 @@ def test_every_matrix_product_forward_and_back_is_of_bfloat16(network, shape):
 
 
 @network_rows
-def test_values_are_those_of_float32_to_the_eight_bits_of_bfloat16(network, shape):
+def test_values_agree_with_float32_to_the_eight_bits_of_bfloat16(network, shape):
     params, x = some_params(network), jax.random.normal(jax.random.key(1), shape)
     full, low = (jax.jit(n.apply)(params, x) for n in (network, bfloat16(network)))
     assert dtypes((params, low)) == {jnp.dtype(jnp.float32)}
-    # Rounded, but not more than a few times: half a unit of the last of eight bits is 2^-9.
+    # There is a rounding error, of a few roundings at most; one rounding to eight bits has an error of 2^-9.
     error = np.abs(low - full).max() / np.abs(full).max()
     assert 1e-5 < error < 4 * 2**-8
 
 
-def test_integers_go_in_as_they_are():
+def test_integer_inputs_are_not_cast():
     embedding = Network(lambda key: {"table": jnp.arange(1000.0)}, lambda params, code: params["table"][code])
-    # 257 has nine bits: it is the table that is rounded, not the place in it.
+    # 257 has nine bits: the entries of the table are rounded, the index is not.
     assert bfloat16(embedding).apply(embedding.init(None), jnp.asarray(257)) == 256
     assert bfloat16(embedding).apply(embedding.init(None), jnp.asarray(513)) == 512
 
 
-def test_a_type_that_is_not_of_floating_point_is_refused():
+def test_a_type_that_is_not_floating_point_is_refused():
     with pytest.raises(ValueError, match=r"dtype must be a floating-point type, for example jnp.bfloat16, got int8"):
         in_precision(NETWORKS["mlp_encoder"][0], jnp.int8)
 
 
-def test_no_density_sees_bfloat16():
+def test_no_density_is_computed_in_bfloat16():
     params, xs = jax.eval_shape(HALF.init, jax.random.key(0)), jnp.zeros((2, *IMAGE))
     step = jax.value_and_grad(lambda params: negative_elbo(HALF, params, jax.random.key(0), xs)[0])
     low = {
@@ -96,7 +96,7 @@ def test_no_density_sees_bfloat16():
         for equation in equations_of(step, params)
         if any(getattr(var.aval, "dtype", None) == jnp.bfloat16 for var in [*equation.invars, *equation.outvars])
     }
-    # The two networks with ReLU and nothing else: products, biases, their gradients. No exponential, no logarithm.
+    # Only the two networks with ReLU: products, biases and their gradients, but no exponentials or logarithms.
     assert {"dot_general", "max", "add", "convert_element_type"} <= low
     assert not low & {"exp", "exp2", "log", "log1p", "expm1", "logistic", "div", "square", "erf_inv", "integer_pow"}
     posterior, likelihood = jax.eval_shape(
@@ -106,8 +106,8 @@ def test_no_density_sees_bfloat16():
 
 
 @pytest.mark.slow
-def test_the_gradient_of_a_large_batch_loses_nothing_to_its_size():
-    # A sum of 4,096 numbers of one size that is kept in eight bits stops growing after some 256 of them.
+def test_the_gradient_of_a_large_batch_is_precise():
+    # A sum of 4,096 numbers of similar size in eight bits would stop growing after about 256 terms.
     params, keys = some_params(FULL), jax.random.key(1)
     xs = data.scale(None, np.tile(data.load_images("digits").train[:512], (8, 1, 1, 1)))
     full, low = (
@@ -121,7 +121,7 @@ def test_the_gradient_of_a_large_batch_loses_nothing_to_its_size():
 
 @pytest.fixture(scope="module")
 def trained():
-    """Ten epochs on the digits in each precision: the state, and the mean loss of the last epoch."""
+    """State and mean loss of the last epoch after ten epochs on the digits, in each precision."""
     digits = data.load_images("digits")
 
     def train(model):
@@ -136,9 +136,9 @@ def trained():
 
 
 @pytest.mark.slow
-def test_a_model_trains_in_bfloat16_to_the_loss_of_float32_with_its_state_in_float32(trained):
+def test_training_in_bfloat16_reaches_the_loss_of_float32_with_a_float32_state(trained):
     (_, full_loss), (state, low_loss) = trained
-    assert full_loss < 170  # from 543 nats: it has been trained
+    assert full_loss < 170  # 543 nats before training
     assert abs(low_loss - full_loss) < 0.01 * full_loss
     assert dtypes(state) == {jnp.dtype(jnp.float32), jnp.dtype(jnp.int32)}
     assert dtypes(state.params) == {jnp.dtype(jnp.float32)}
@@ -146,18 +146,18 @@ def test_a_model_trains_in_bfloat16_to_the_loss_of_float32_with_its_state_in_flo
 
 @pytest.mark.slow
 def test_the_elbo_of_the_two_precisions_agrees_within_its_standard_error(trained):
-    # 1,000 test images, four draws of z each, the same ones in both precisions.
+    # 1,000 test images with four draws of z each, shared by both precisions.
     params = trained[0][0].params
     xs = data.static_binarization(data.load_images("digits").test, 1) / np.float32(255)
 
     def elbos(model):
-        of_image = lambda key, x: jnp.mean(jax.vmap(lambda k: elbo(model, params, k, x))(jax.random.split(key, 4)))
-        return np.asarray(jax.jit(jax.vmap(of_image))(jax.random.split(jax.random.key(5), len(xs)), xs), np.float64)
+        image_elbo = lambda key, x: jnp.mean(jax.vmap(lambda k: elbo(model, params, k, x))(jax.random.split(key, 4)))
+        return np.asarray(jax.jit(jax.vmap(image_elbo))(jax.random.split(jax.random.key(5), len(xs)), xs), np.float64)
 
     full, low = elbos(FULL), elbos(HALF)
     standard_error = full.std() / np.sqrt(len(full))
     assert 0 < abs(full.mean() - low.mean()) < standard_error
-    # With the same draws the two can be told apart much better than that: no bias beyond a tenth of it.
+    # With shared draws the difference is measured much more precisely: it is below a tenth of the standard error.
     assert abs(full.mean() - low.mean()) < 0.1 * standard_error
 
 
@@ -177,7 +177,7 @@ def test_loss_and_gradient_are_finite_at_extreme_parameters(log_variance, logit)
 
 @pytest.mark.slow
 @pytest.mark.parametrize("size", [1e-30, 1e30])
-def test_outputs_are_finite_for_inputs_that_half_precision_with_a_smaller_range_would_lose(size):
+def test_outputs_are_finite_for_inputs_beyond_the_range_of_float16(size):
     network = bfloat16(mlp_encoder((4,), 3, (5,)))
     params = some_params(network)
     outputs = network.apply(params, jnp.full(4, size, jnp.float32))

@@ -1,4 +1,4 @@
-"""`rematerialized`: the same numbers in less memory."""
+"""Tests of `rematerialized`: equal values and gradients in less memory."""
 
 import jax
 import jax.numpy as jnp
@@ -45,31 +45,31 @@ def test_values_and_gradients_are_equal(make):
     xs = (np.random.default_rng(0).random((4, *IMAGE)) < 0.5).astype(np.float32)
     expected, actual = (jax.jit(value_and_gradient(make(wrap)))(params, xs) for wrap in (plain, rematerialized))
     assert_trees_close(actual, expected, rtol=1e-6, atol=1e-7)
-    assert 30 < expected[0] < 60  # 64 pixels of noise, 44 nats
+    assert 30 < expected[0] < 60  # 64 random pixels have an entropy of 44 nats
 
 
-def test_a_gradient_costs_one_more_pass_forward_and_a_value_none():
+def test_a_gradient_costs_a_second_forward_pass_and_a_value_does_not():
     params, xs = jax.eval_shape(mlp(plain).init, jax.random.key(0)), np.zeros((4, *IMAGE), np.float32)
 
     def count(function):
         return len(products_of(function, params, xs))
 
-    # Each network has DEPTH + 1 layers, of which the last one's outputs are not needed on the way back.
+    # Each network has DEPTH + 1 layers; the backward pass does not need the outputs of the last.
     extra = count(value_and_gradient(mlp(rematerialized))) - count(value_and_gradient(mlp(plain)))
     assert extra == 2 * DEPTH
     assert count(loss_of(mlp(rematerialized))) == count(loss_of(mlp(plain))) == 2 * (DEPTH + 1)
 
 
-def test_a_program_holds_the_activations_of_one_network_at_a_time():
+def test_a_program_holds_the_activations_one_network_at_a_time():
     params, xs = jax.eval_shape(mlp(plain).init, jax.random.key(0)), jax.ShapeDtypeStruct((2048, *IMAGE), jnp.float32)
-    # XLA for the CPU takes out what keeps the two passes forward apart, and then makes them one again; GPU and TPU
-    # keep it. Without that pass the CPU's compiler tells what they have.
+    # On a CPU, XLA removes the barriers between the two forward passes and then merges them; on GPUs and TPUs it does
+    # not. Without this compiler pass, the memory on a CPU is that on an accelerator.
     options = {**UNRUN, "xla_disable_hlo_passes": "cse_barrier_expander"}
     memory = {
         wrap: jax.jit(value_and_gradient(mlp(wrap))).lower(params, xs).compile(options).memory_analysis()
         for wrap in (plain, rematerialized)
     }
     megabytes = {wrap: analysis.temp_size_in_bytes / 2**20 for wrap, analysis in memory.items()}
-    of_one_network = DEPTH * 2048 * 256 * 4 / 2**20  # 16
-    assert megabytes[plain] > 2 * of_one_network
-    assert megabytes[rematerialized] < 1.25 * of_one_network
+    one_network = DEPTH * 2048 * 256 * 4 / 2**20  # 16
+    assert megabytes[plain] > 2 * one_network
+    assert megabytes[rematerialized] < 1.25 * one_network

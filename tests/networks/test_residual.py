@@ -8,7 +8,7 @@ from vae_jax.networks import residual_decoder, residual_encoder
 
 
 @pytest.mark.slow
-def test_the_encoder_is_its_layers_by_xlas_own_convolutions_and_gives_part_by_part():
+def test_the_encoder_agrees_with_layers_by_xlas_convolutions_and_gives_all_means_first():
     network = residual_encoder((8, 12, 3), 2, channels=(4, 6), residual_hidden=3)
     params = perturbed(jax.jit(network.init)(jax.random.key(0)))
     x = jax.random.normal(jax.random.key(1), (8, 12, 3))
@@ -23,7 +23,7 @@ def test_the_encoder_is_its_layers_by_xlas_own_convolutions_and_gives_part_by_pa
 
 
 @pytest.mark.slow
-def test_the_decoder_is_its_layers_by_xlas_own_convolutions():
+def test_the_decoder_agrees_with_layers_by_xlas_convolutions():
     network = residual_decoder(2, (8, 12, 3, 2), channels=(4, 6), residual_hidden=3)
     params = perturbed(jax.jit(network.init)(jax.random.key(0)))
     z = jax.random.normal(jax.random.key(1), (12,))
@@ -34,7 +34,7 @@ def test_the_decoder_is_its_layers_by_xlas_own_convolutions():
 
 
 @pytest.mark.slow
-def test_the_output_bias_starts_at_the_mean_over_the_places():
+def test_the_initial_output_bias_is_the_mean_over_the_places():
     bias = np.random.default_rng(0).normal(size=(4, 8, 3, 2)).astype(np.float32)
     network = residual_decoder(2, (4, 8, 3, 2), channels=(4, 6), residual_hidden=3, output_bias=bias)
     params = jax.jit(network.init)(jax.random.key(0))
@@ -65,16 +65,16 @@ def test_a_size_that_cannot_be_halved_is_refused():
 
 
 @pytest.mark.slow
-def test_sides_that_the_halvings_do_not_divide_are_padded_and_cropped():
+def test_sizes_that_are_not_multiples_of_the_halvings_are_padded_and_cropped():
     options = {"channels": (4, 6), "residual_hidden": 3, "residual_layers": 1}
-    encoder, whole = (residual_encoder((*size, 1), 2, **options) for size in ((7, 9), (8, 12)))
+    encoder, padded_encoder = (residual_encoder((*size, 1), 2, **options) for size in ((7, 9), (8, 12)))
     params = perturbed(jax.jit(encoder.init)(jax.random.key(0)))
     x = jax.random.normal(jax.random.key(1), (7, 9, 1))
     padded = np.pad(x, ((0, 1), (0, 3), (0, 0)))
     codes = jax.jit(encoder.apply)(params, x)
-    np.testing.assert_array_equal(codes, jax.jit(whole.apply)(params, padded))
-    decoder, whole = (residual_decoder(4, (*size, 1, 2), **options) for size in ((7, 9), (8, 12)))
+    np.testing.assert_array_equal(codes, jax.jit(padded_encoder.apply)(params, padded))
+    decoder, uncropped_decoder = (residual_decoder(4, (*size, 1, 2), **options) for size in ((7, 9), (8, 12)))
     params = perturbed(jax.jit(decoder.init)(jax.random.key(0)))
     outputs = jax.jit(decoder.apply)(params, codes)
     assert outputs.shape == (7, 9, 1, 2)
-    np.testing.assert_array_equal(outputs, jax.jit(whole.apply)(params, codes)[:7, :9])
+    np.testing.assert_array_equal(outputs, jax.jit(uncropped_decoder.apply)(params, codes)[:7, :9])

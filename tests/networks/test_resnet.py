@@ -1,4 +1,4 @@
-"""Residual networks with a vector as the code, against their layers by XLA's own convolutions."""
+"""Residual networks with a vector as latent code, against layers by XLA's convolutions."""
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +22,7 @@ def paths_and_shapes(network):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("layers", [0, 2])
-def test_both_networks_are_their_layers(layers):
+def test_both_networks_agree_with_layers_by_xlas_convolutions(layers):
     encoder = resnet_encoder((8, 12, 3), 5, **OPTIONS, residual_layers=layers)
     params, x = perturbed(some_params(encoder)), jax.random.normal(jax.random.key(1), (8, 12, 3))
     h = jax.nn.relu(convolution(x, params["conv_0"], 2))
@@ -67,20 +67,20 @@ def test_parameter_paths_are_stable():
 
 
 @pytest.mark.slow
-def test_sides_that_the_halvings_do_not_divide_are_padded_and_cropped():
-    encoder, whole = (resnet_encoder((*size, 1), 3, **OPTIONS) for size in ((7, 9), (8, 12)))
+def test_sizes_that_are_not_multiples_of_the_halvings_are_padded_and_cropped():
+    encoder, padded_encoder = (resnet_encoder((*size, 1), 3, **OPTIONS) for size in ((7, 9), (8, 12)))
     params, x = perturbed(some_params(encoder)), jax.random.normal(jax.random.key(1), (7, 9, 1))
     codes = jax.jit(encoder.apply)(params, x)
-    np.testing.assert_array_equal(codes, jax.jit(whole.apply)(params, np.pad(x, ((0, 1), (0, 3), (0, 0)))))
-    decoder, whole = (resnet_decoder(3, (*size, 1, 2), **OPTIONS) for size in ((7, 9), (8, 12)))
+    np.testing.assert_array_equal(codes, jax.jit(padded_encoder.apply)(params, np.pad(x, ((0, 1), (0, 3), (0, 0)))))
+    decoder, uncropped_decoder = (resnet_decoder(3, (*size, 1, 2), **OPTIONS) for size in ((7, 9), (8, 12)))
     params = perturbed(some_params(decoder))
     outputs = jax.jit(decoder.apply)(params, codes)
     assert outputs.shape == (7, 9, 1, 2)
-    np.testing.assert_array_equal(outputs, jax.jit(whole.apply)(params, codes)[:7, :9])
+    np.testing.assert_array_equal(outputs, jax.jit(uncropped_decoder.apply)(params, codes)[:7, :9])
 
 
 @pytest.mark.slow
-def test_the_output_bias_starts_at_the_mean_over_the_places():
+def test_the_initial_output_bias_is_the_mean_over_the_places():
     bias = np.random.default_rng(0).normal(size=(4, 8, 3, 2)).astype(np.float32)
     params = jax.jit(resnet_decoder(2, (4, 8, 3, 2), **OPTIONS, output_bias=bias).init)(jax.random.key(0))
     expected = bias.astype(np.float64).mean(axis=(0, 1)).ravel()
@@ -95,7 +95,7 @@ def test_bad_sizes_are_refused_by_name():
         (lambda: resnet_decoder(4, (8, 8, 0)), r"output_shape\[2\] must be at least 1, got 0"),
         (lambda: resnet_encoder((8, 8, 1), 0), "num_outputs must be at least 1, got 0"),
         (lambda: resnet_decoder(0, (8, 8, 1)), "latent_dim must be at least 1, got 0"),
-        (lambda: resnet_encoder((8, 8, 1), 4, ()), "channels must name at least one layer"),
+        (lambda: resnet_encoder((8, 8, 1), 4, ()), "channels must have an entry for at least one layer"),
         (lambda: resnet_decoder(4, (8, 8, 1), (8, 0)), r"channels\[1\] must be at least 1, got 0"),
         (lambda: resnet_encoder((8, 8, 1), 4, residual_hidden=0), "residual_hidden must be at least 1, got 0"),
         (lambda: resnet_decoder(4, (8, 8, 1), residual_layers=-1), "residual_layers must be at least 0, got -1"),
@@ -106,10 +106,11 @@ def test_bad_sizes_are_refused_by_name():
 
 
 @pytest.mark.slow
-def test_a_vae_of_them_learns_to_use_its_code():
-    # Four images with one quadrant each: a decoder that ignores z pays the entropy of 64 pixels of probability 1/4.
+def test_a_vae_with_residual_networks_learns_to_use_its_latent_code():
+    # Four images with one quadrant each: the loss of a decoder that ignores z is the entropy of 64 pixels with
+    # probability 1/4.
     images = np.kron(np.eye(4, dtype=np.float32).reshape(4, 2, 2), np.ones((4, 4), np.float32))[..., None]
-    blind = -64 * (0.25 * np.log(0.25) + 0.75 * np.log(0.75))
+    entropy = -64 * (0.25 * np.log(0.25) + 0.75 * np.log(0.75))
     options = {"channels": (4, 8), "residual_hidden": 4, "residual_layers": 1}
     model = gaussian_vae(resnet_encoder((8, 8, 1), 4, **options), resnet_decoder(2, (8, 8, 1, 1), **options), 2)
     optimizer = optax.adam(1e-2)
@@ -125,4 +126,4 @@ def test_a_vae_of_them_learns_to_use_its_code():
         return jax.lax.scan(step, (params, optimizer.init(params)), jax.random.split(jax.random.key(0), 200))[1]
 
     losses = trained(some_params(model))
-    assert losses[0] > blind > 2 * jnp.mean(losses[-20:])
+    assert losses[0] > entropy > 2 * jnp.mean(losses[-20:])

@@ -21,15 +21,15 @@ builders = pytest.mark.parametrize("build", [causal_transformer, bidirectional_t
 
 
 def step_by_step(network, params, codes, label):
-    """Logits `[T, K]` by the cache."""
+    """Logits `[T, K]`, computed one position at a time with the cache."""
 
-    def one(cache, inputs):
+    def step(cache, inputs):
         position, previous = inputs
         logits, cache = network.step(params, cache, position, previous, label)
         return cache, logits
 
     inputs = (jnp.arange(len(codes)), jnp.concatenate([jnp.zeros(1, codes.dtype), codes[:-1]]))
-    return jax.lax.scan(one, network.start(params), inputs)[1]
+    return jax.lax.scan(step, network.start(params), inputs)[1]
 
 
 STEPPED = functools.partial(step_by_step, CAUSAL)
@@ -51,8 +51,8 @@ def test_attention_agrees_with_numpy_head_by_head():
     np.testing.assert_allclose(attention(queries, keys, values, visible), expected, rtol=1e-5, atol=1e-6)
 
 
-def test_logits_of_attention_keep_float32s_digits_in_bfloat16():
-    # Logits 200.5 and 200; near 200 bfloat16 has whole numbers only, and would give both keys a weight of 1/2.
+def test_attention_in_bfloat16_has_float32_logits():
+    # Logits 200.5 and 200: bfloat16 has only whole numbers near 200, and would give both keys a weight of 1/2.
     queries = jnp.asarray([[[2.0, 2.0, 0.0, 0.0]]], jnp.bfloat16)
     keys = jnp.asarray([[[200.0, 0.5, 0.0, 0.0]], [[200.0, 0.0, 0.0, 0.0]]], jnp.bfloat16)
     values = jnp.asarray([[[1.0] * 4], [[0.0] * 4]], jnp.bfloat16)
@@ -77,7 +77,7 @@ def test_each_row_of_the_causal_logits_reads_exactly_the_codes_before_it():
 
 
 def test_no_gradient_flows_from_a_row_to_the_key_or_value_of_a_later_code():
-    # Through the table of tokens: that of a code that stands at places 4 and later only.
+    # The gradient in the embedding of a code that occurs only at places 4 and later.
     params, codes = rough(CAUSAL.init), jnp.asarray([0, 1, 2, 0, 4, 1, 4], jnp.int32)
     row_sums = lambda params: jnp.sum(CAUSAL.logits(params, codes, jnp.int32(0)) ** 2, axis=1)
     gradient = np.asarray(jax.jit(jax.jacrev(row_sums))(params)["token"])[:, 4]
@@ -106,12 +106,12 @@ def test_the_cache_gives_the_logits_of_all_positions_at_once():
     params = rough(CAUSAL.init)
     inputs = (None, None, 0), params, CODES, jnp.arange(CLASSES + 1)
     once = call_each(CAUSAL.logits, *inputs)
-    assert np.std(once) > 0.3  # else the comparison says nothing
+    assert np.std(once) > 0.3  # nearly constant logits would make the comparison meaningless
     stepped = call_each(STEPPED, *inputs)
     np.testing.assert_allclose(stepped, once, rtol=1e-5, atol=1e-5)
 
 
-def test_the_cache_serves_a_sequence_of_one_code():
+def test_the_cache_works_for_a_sequence_of_one_code():
     network = causal_transformer(K, 1, 0, **SIZES)
     params = rough(network.init)
     codes = jnp.zeros(1, jnp.int32)
@@ -125,7 +125,7 @@ def test_the_cache_serves_a_sequence_of_one_code():
 
 
 @builders
-def test_parameters_are_a_plain_dict_of_stable_names(build):
+def test_parameters_are_a_plain_dict_with_stable_names(build):
     network = build(K, T, CLASSES, **SIZES)
     shapes = jax.tree.map(jnp.shape, jax.eval_shape(network.init, jax.random.key(0)))
     bidirectional = build is bidirectional_transformer

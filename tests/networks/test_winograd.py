@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from networks.passes import by_products_and_by_xla, operands
+from networks.passes import matrix_and_native, operands
 from vae_jax.networks import _matrix_convolutions as matrix_convolutions
 from vae_jax.networks import _native_convolutions as native_convolutions
 from vae_jax.networks import _winograd as winograd
@@ -20,7 +20,7 @@ def test_the_filters_convolve_two_neighbors_exactly(size, products):
     np.testing.assert_array_equal(a @ ((g @ k) * (b @ x)), np.correlate(x, k))
 
 
-# Odd sizes leave half a tile; blocks of a 4x4 kernel of stride 2 meet a kernel of 2; padding 3 reads zeros alone.
+# Odd sizes leave half a tile; a 4x4 kernel of stride 2 is a kernel of 2x2 blocks; padding 3 has windows of zeros only.
 GEOMETRIES = [
     (Geometry((8, 8), (3, 3), 1, 1), 128, 128),
     (Geometry((5, 7), (3, 3), 1, 1), 32, 40),
@@ -35,12 +35,12 @@ GEOMETRIES = [
 @pytest.mark.slow
 @pytest.mark.parametrize("pass_", ["output", "image", "kernel"])
 @pytest.mark.parametrize(("geometry", "channels", "features"), GEOMETRIES)
-def test_each_pass_of_a_wide_convolution_is_xlas_own_to_a_few_roundings(geometry, channels, features, pass_):
+def test_each_pass_of_a_wide_convolution_agrees_with_xla_up_to_rounding(geometry, channels, features, pass_):
     blocks = matrix_convolutions.blocks_of(geometry)
     assert winograd.is_faster(blocks.kernel, channels * geometry.stride**2, features)
     arrays = operands(geometry, channels, features, pass_)
-    actual, expected = by_products_and_by_xla(*arrays, geometry=geometry, pass_=pass_)
-    # Measured: at most 9e-7 of the largest entry.
+    actual, expected = matrix_and_native(*arrays, geometry=geometry, pass_=pass_)
+    # The largest measured difference is 9e-7 of the largest entry.
     np.testing.assert_allclose(actual, expected, rtol=0, atol=3e-6 * np.abs(expected).max())
 
 
@@ -56,12 +56,12 @@ def test_bfloat16_is_summed_in_float32_and_rounded_once(pass_):
     rounded = function(*operands, geometry=geometry)
     expected = function(*(a.astype(jnp.float32) for a in operands), geometry=geometry)
     assert rounded.dtype == jnp.bfloat16
-    # Half a unit in the last of 8 bits.
+    # The tolerance is half a unit in the last of 8 bits.
     np.testing.assert_allclose(rounded.astype(jnp.float32), expected, rtol=2**-8, atol=1e-5)
 
 
 @pytest.mark.slow
-def test_an_ensemble_of_wide_convolutions_is_each_alone_in_its_gradients():
+def test_the_gradients_of_an_ensemble_of_wide_convolutions_are_those_of_its_members():
     rng = np.random.default_rng(0)
     images = jnp.asarray(rng.normal(size=(3, 2, 5, 4, 32)), jnp.float32)
     kernels = jnp.asarray(rng.normal(size=(3, 3, 3, 32, 32)), jnp.float32)
@@ -77,12 +77,12 @@ def test_an_ensemble_of_wide_convolutions_is_each_alone_in_its_gradients():
     for i in range(3):
         expected_pair = native(kernels[i], images[i])
         for gradient, expected in zip(gradients, expected_pair, strict=True):
-            # The cosine of outputs of order 17 takes their rounding errors into the gradients.
+            # The cosine of outputs of order 17 carries their rounding errors into the gradients.
             np.testing.assert_allclose(gradient[i], expected, rtol=0, atol=1e-5 * np.abs(expected).max())
 
 
 @pytest.mark.parametrize(
     ("kernel", "channels", "features"), [((3, 3), 31, 128), ((2, 2), 256, 63), ((1, 1), 128, 128), ((2, 3), 128, 128)]
 )
-def test_narrow_and_other_kernels_keep_to_windows(kernel, channels, features):
+def test_narrow_and_other_kernels_do_not_use_winograd(kernel, channels, features):
     assert not winograd.is_faster(kernel, channels, features)

@@ -55,7 +55,7 @@ def vq_vae_2(
     check_sizes("image_shape", image_shape)
     check_sizes("channels", channels)
     if not channels:
-        raise ValueError("channels must name at least one layer, for example (64, 128)")
+        raise ValueError("channels must have an entry for at least one layer, for example (64, 128), got none")
     width, top_grid = channels[-1], halved(image_shape, len(channels) + 1)
     height, breadth = halved(image_shape, len(channels))
     layers = {"residual_hidden": residual_hidden, "residual_layers": residual_layers}

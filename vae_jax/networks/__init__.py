@@ -1,4 +1,4 @@
-"""Networks as two pure functions; the only folder that knows a network library."""
+"""Networks as pairs of pure functions; the only package that imports a network library."""
 
 from vae_jax.networks._code_network import CodeNetwork as CodeNetwork
 from vae_jax.networks._convolutional import conv_decoder as conv_decoder

@@ -1,4 +1,4 @@
-"""Layout passes: a convolution of any stride as one of stride 1, of blocks of stride x stride pixels."""
+"""Layout changes that turn a convolution of any stride into one of stride 1 over blocks of stride x stride pixels."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ import jax.numpy as jnp
 
 from vae_jax.networks._convolution_geometry import Geometry
 
-Pads = tuple[tuple[int, int], tuple[int, int]]  # before and after, of rows and of columns
+Pads = tuple[tuple[int, int], tuple[int, int]]  # (before, after) for rows, (before, after) for columns
 
 
 class Blocks(NamedTuple):
-    """A convolution of stride 1 that is the given one, of blocks."""
+    """Geometry of the equivalent convolution of stride 1 over blocks."""
 
-    size: tuple[int, int]  # H', W'
-    kernel: tuple[int, int]  # in blocks
-    pads: Pads  # of the blocks, in blocks: before and after, for rows and columns
-    offset: int  # zeros before the first pixel of the first block
+    size: tuple[int, int]  # H', W': the image in blocks
+    kernel: tuple[int, int]  # the kernel in blocks
+    pads: Pads  # padding in blocks
+    offset: int  # number of zeros before the first pixel in the first block
 
 
 def blocks_of(geometry: Geometry) -> Blocks:
     stride, padding = geometry.stride, geometry.padding
     before, offset = divmod(padding, stride)
     rows, columns = (-(-k // stride) for k in geometry.kernel)
-    # Of the last window's end; pixels behind it are read by nobody, and their blocks left out.
+    # The last window ends here; no output reads later pixels, and their blocks are left out.
     ends = [m + k - 1 - before for m, k in zip(geometry.output, (rows, columns), strict=True)]
     height, width = (min(-(-(n + offset) // stride), end) for n, end in zip(geometry.image, ends, strict=True))
     pads = (before, ends[0] - height), (before, ends[1] - width)
@@ -35,7 +35,7 @@ def blocks_of(geometry: Geometry) -> Blocks:
 
 
 def to_blocks(x: jax.Array, geometry: Geometry) -> jax.Array:
-    """`[N, H, W, C]` -> `[N, H', W', stride^2 C]`, each block laid out row, column, channel."""
+    """`[N, H, W, C]` -> `[N, H', W', stride^2 C]`, the order in a block being row, column, channel."""
     s = geometry.stride
     if s == 1:
         return x
@@ -48,7 +48,7 @@ def to_blocks(x: jax.Array, geometry: Geometry) -> jax.Array:
 
 
 def from_blocks(x: jax.Array, geometry: Geometry) -> jax.Array:
-    """The transpose of `to_blocks`."""
+    """Transpose of `to_blocks`."""
     s = geometry.stride
     if s == 1:
         return x
@@ -61,7 +61,7 @@ def from_blocks(x: jax.Array, geometry: Geometry) -> jax.Array:
 
 
 def kernel_to_blocks(kernel: jax.Array, geometry: Geometry) -> jax.Array:
-    """`[kh, kw, C, O]` -> `[kh', kw', stride^2 C, O]`, zeros where a block is not wholly under the kernel."""
+    """`[kh, kw, C, O]` -> `[kh', kw', stride^2 C, O]`, padded with zeros to whole blocks."""
     s = geometry.stride
     if s == 1:
         return kernel
@@ -72,7 +72,7 @@ def kernel_to_blocks(kernel: jax.Array, geometry: Geometry) -> jax.Array:
 
 
 def kernel_from_blocks(kernel: jax.Array, geometry: Geometry) -> jax.Array:
-    """The transpose of `kernel_to_blocks`."""
+    """Transpose of `kernel_to_blocks`."""
     s = geometry.stride
     if s == 1:
         return kernel
@@ -82,7 +82,7 @@ def kernel_from_blocks(kernel: jax.Array, geometry: Geometry) -> jax.Array:
 
 
 def pad(x: jax.Array, pads: Pads, axis: int = 1) -> jax.Array:
-    """Zeros around rows and columns, which are `axis` and the next; a negative number cuts off."""
+    """Pads rows (`axis`) and columns (the next axis) with zeros; a negative number crops."""
     if not any(itertools.chain(*pads)):
         return x
     config = [(0, 0, 0)] * x.ndim
@@ -91,5 +91,5 @@ def pad(x: jax.Array, pads: Pads, axis: int = 1) -> jax.Array:
 
 
 def barrier(x: jax.Array) -> jax.Array:
-    """What keeps XLA from fusing a layout pass into each of its readers, which would repeat it there."""
+    """Keeps XLA from fusing a layout change into each of its consumers, which would repeat it."""
     return jax.lax.optimization_barrier(x)

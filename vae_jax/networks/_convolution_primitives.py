@@ -1,14 +1,14 @@
-"""Convolution as three JAX primitives, fast in training on a CPU and native elsewhere, under any nesting of transforms.
+"""Convolution as three JAX primitives: matrix products on a CPU, native convolutions elsewhere, under all transforms.
 
 With image x, kernel k and output y, T(x, k, y) = sum(y * convolution(x, k)) is linear in each of the three. Its
-gradient in any one of them is a primitive here: `output` (the convolution), `image` (the transposed convolution, which
-is the convolution's gradient in its image) and `kernel` (the gradient of both in their kernel). Each is linear in its
-two operands and its derivatives are the other two, so that jvp and grad compose in any order; and each takes a batch,
-so that vmap does. (`jax.custom_vjp` cannot give a batch-level gradient to functions that are written for one image:
-under vmap it makes one kernel gradient per image, and `custom_vmap` has no reverse mode.)
+gradients are the three primitives: `output` (the convolution), `image` (the transposed convolution, the gradient of the
+convolution in its image) and `kernel` (the gradient of both in the kernel). Each primitive is linear in both operands,
+and its derivatives are the other two primitives, so that jvp and grad compose in any order. Each takes a batch, so that
+vmap composes too. (`jax.custom_vjp` does not give a gradient of the whole batch for functions of one image: under vmap
+it computes one kernel gradient per image, and `custom_vmap` has no reverse mode.)
 
-Shapes, G models of N images each: x `[G, N, H, W, C]`, k `[G, kh, kw, C, O]`, y `[G, N, h, w, O]`. vmap over images
-alone goes into N, over kernels too into G.
+Shapes for G models of N images each: x `[G, N, H, W, C]`, k `[G, kh, kw, C, O]`, y `[G, N, h, w, O]`. vmap over images
+only is folded into N, vmap over kernels into G.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ ad.defbilinear(
 
 
 def map_over_models(primitive: Primitive, operands: Any, dims: Any, *, geometry: Geometry) -> tuple[jax.Array, int]:
-    """The mapped axis of either operand folded into G."""
+    """Batching rule that folds the mapped axis of both operands into G."""
     size = next(a.shape[d] for a, d in zip(operands, dims, strict=True) if d is not None)
 
     def folded(a: jax.Array, d: int | None) -> jax.Array:
@@ -74,7 +74,7 @@ def map_over_models(primitive: Primitive, operands: Any, dims: Any, *, geometry:
 
 
 def map_over_images(primitive: Primitive, operands: Any, dims: Any, *, geometry: Geometry) -> tuple[jax.Array, int]:
-    """The mapped axis of the images folded into N; of the kernels, if they are mapped, with it into G."""
+    """Batching rule that folds the mapped axis of the images into N, or into G if the kernels are mapped too."""
     images, kernel = operands
     if dims[1] is not None:
         return map_over_models(primitive, operands, dims, geometry=geometry)
@@ -84,10 +84,10 @@ def map_over_images(primitive: Primitive, operands: Any, dims: Any, *, geometry:
     return result.reshape(models, size, -1, *result.shape[2:]), 1
 
 
-def complete(
+def register(
     primitive: Primitive, aval: Any, batcher: Any, native: Callable[..., Any], matrix: Callable[..., Any]
 ) -> None:
-    """Shapes, vmap and one lowering for each kind of device."""
+    """Registers the shape rule, the batching rule and the lowerings of a primitive."""
     primitive.def_abstract_eval(aval)
     primitive.def_impl(jax.jit(primitive.bind, static_argnames="geometry"))
     batching.primitive_batchers[primitive] = partial(batcher, primitive)
@@ -96,15 +96,15 @@ def complete(
 
 
 def over_models(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A function of one model's arrays, mapped over G; one model alone is not mapped, which XLA would not undo."""
+    """Maps a function of one model's arrays over G; for G = 1 without a vmap, which XLA would not remove."""
 
     def mapped(a: jax.Array, b: jax.Array, *, geometry: Geometry) -> jax.Array:
-        one = partial(function, geometry=geometry)
-        return one(a[0], b[0])[None] if a.shape[0] == 1 else jax.vmap(one)(a, b)
+        for_one_model = partial(function, geometry=geometry)
+        return for_one_model(a[0], b[0])[None] if a.shape[0] == 1 else jax.vmap(for_one_model)(a, b)
 
     return mapped
 
 
-complete(output_p, output_aval, map_over_images, native_convolutions.output, matrix_convolutions.output)
-complete(image_p, image_aval, map_over_images, native_convolutions.image, matrix_convolutions.image)
-complete(kernel_p, kernel_aval, map_over_models, native_convolutions.kernel, matrix_convolutions.kernel)
+register(output_p, output_aval, map_over_images, native_convolutions.output, matrix_convolutions.output)
+register(image_p, image_aval, map_over_images, native_convolutions.image, matrix_convolutions.image)
+register(kernel_p, kernel_aval, map_over_models, native_convolutions.kernel, matrix_convolutions.kernel)

@@ -1,4 +1,4 @@
-"""Convolutional encoders and decoders that halve the image per layer, as in Burgess et al. 2018 (arXiv:1804.03599)."""
+"""Convolutional encoders and decoders whose layers halve or double the image, as in Burgess et al. 2018."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from vae_jax.networks._odd_sizes import cropped, halved, padded
 
 
 class ConvEncoder(nn.Module):
-    """Layers `conv_0`, `conv_1`, ... that halve the padded image, a dense layer `hidden`, then `output`."""
+    """Convolutions `conv_0`, `conv_1`, ... that halve the padded image, a dense layer `hidden`, then `output`."""
 
     channels: Sequence[int]
     kernel_sizes: Sequence[int]
@@ -38,7 +38,7 @@ class ConvEncoder(nn.Module):
 
 
 class ConvDecoder(nn.Module):
-    """The encoder mirrored: dense layers `hidden` and `grid`, then layers `conv_0`, ... that double the image."""
+    """Mirrored encoder: dense layers `hidden` and `grid`, then `conv_0`, ... and `output`, which double the image."""
 
     channels: Sequence[int]
     kernel_sizes: Sequence[int]
@@ -65,16 +65,18 @@ class ConvDecoder(nn.Module):
 
 
 def check_halvings(image_shape: Sequence[int], channels: Sequence[int]) -> None:
-    """Refuses an image that is too small for as many halvings as there are channels."""
+    """Raises ValueError if channels is empty or the image is too small to be halved by every layer."""
     if not channels:
-        raise ValueError("channels must name at least one layer, for example (32, 64)")
+        raise ValueError("channels must have an entry for at least one layer, for example (32, 64), got none")
     halved(image_shape, len(channels))
 
 
 def _kernel_sizes(channels: Sequence[int], kernel_sizes: Sequence[int] | None) -> tuple[int, ...]:
     sizes = (4,) * len(channels) if kernel_sizes is None else tuple(kernel_sizes)
     if len(sizes) != len(channels):
-        raise ValueError(f"kernel_sizes {sizes} must name one size for each layer of channels {tuple(channels)}")
+        raise ValueError(
+            f"kernel_sizes must have one entry per layer, {len(channels)} as channels {tuple(channels)}, got {sizes}"
+        )
     for size in sizes:
         padding_of(size, 2)
     return sizes
@@ -89,22 +91,23 @@ def conv_encoder(
     kernel_sizes: Sequence[int] | None = None,
     context_size: int = 0,
 ) -> Network:
-    """Image `[H, W, C]` -> vector `[num_outputs]`.
+    """Convolutional encoder: image `[H, W, C]` -> vector `[num_outputs]`.
 
-    An image whose sides the halvings do not divide is padded with zeros below and on the right.
+    The image is padded with zeros at the bottom and on the right if its height or width is not a multiple of
+    2^len(channels).
 
     Args:
-      image_shape: of one example.
-      num_outputs: length of the result.
-      channels: of the layers of stride 2, from the image to the code.
-      hidden: the width of the dense layer next to the code.
-      activation: of the hidden layers.
-      kernel_sizes: of the same layers, each even; 4 where None.
+      image_shape: shape of one example.
+      num_outputs: length of the output.
+      channels: numbers of channels of the layers of stride 2, from the image to the latent code.
+      hidden: width of the dense layer next to the latent code.
+      activation: activation of the hidden layers.
+      kernel_sizes: kernel sizes of the layers of stride 2, even numbers. Default: 4 for every layer.
       context_size: length of the context, which scales and shifts the channels after each convolution (Perez et
-        al. 2018, arXiv:1709.07871); 0: the network takes none.
+        al. 2018, arXiv:1709.07871); 0 for a network without a context.
 
     Raises:
-      ValueError: If H or W is 1 before the last halving, or a kernel size does not suit.
+      ValueError: if H or W is 1 before the last halving, or a kernel size is odd or below 2.
 
     Source: Burgess et al. 2018 (arXiv:1804.03599).
     """
@@ -127,23 +130,24 @@ def conv_decoder(
     kernel_sizes: Sequence[int] | None = None,
     context_size: int = 0,
 ) -> Network:
-    """Code `[latent_dim]` -> array `[H, W, ...]`; the encoder's channels in reverse.
+    """Convolutional decoder: latent code `[latent_dim]` -> array `[H, W, ...]`, the mirrored `conv_encoder`.
 
-    If the halvings do not divide H or W, the last layer gives a larger array, of which `[H, W]` are kept.
+    The output of the last layer is cropped to `[H, W]` if H or W is not a multiple of 2^len(channels).
 
     Args:
-      latent_dim: D, the length of the code.
-      output_shape: `[H, W, ...]`, for example `[H, W, C, 1]` for one parameter a pixel.
-      channels: of the encoder's layers, from the image to the code.
-      hidden: the width of the dense layer next to the code.
-      output_bias: initial values of the outputs, of shape `output_shape`; the last layer shares its bias between
-        places, so that their mean over the places is taken. Zeros where None.
-      activation: of the hidden layers.
-      kernel_sizes: of the encoder's layers, from the image to the code, each even; 4 where None.
-      context_size: as in `conv_encoder`; the channels are those of the first grid and of each hidden convolution.
+      latent_dim: D, the length of the latent code.
+      output_shape: `[H, W, ...]`, for example `[H, W, C, 1]` for one parameter per pixel value.
+      channels: channels of the encoder, from the image to the latent code; used in reverse.
+      hidden: width of the dense layer next to the latent code.
+      output_bias: initial values of the outputs, with shape `output_shape`; averaged over the places, which share the
+        bias of the last layer. Default: zeros.
+      activation: activation of the hidden layers.
+      kernel_sizes: kernel sizes of the encoder, from the image to the latent code, even numbers. Default: 4 for every
+        layer.
+      context_size: as in `conv_encoder`; the context scales and shifts the first grid and each hidden convolution.
 
     Raises:
-      ValueError: If H or W is 1 before the last halving, or a kernel size does not suit.
+      ValueError: if H or W is 1 before the last halving, or a kernel size is odd or below 2.
 
     Source: Burgess et al. 2018 (arXiv:1804.03599).
     """

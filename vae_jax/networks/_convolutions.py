@@ -1,7 +1,7 @@
-"""Convolutions of one image, and the layers made of them.
+"""Convolutions of one image, and convolutional layers.
 
-On a CPU they run as matrix products, elsewhere as XLA's own convolutions, with the same values and parameters: XLA's
-are slow to differentiate on a CPU, and inside `lax.scan`, where a whole epoch runs, tens of times slower still.
+On a CPU they run as matrix products, elsewhere as XLA's convolutions, with the same values and parameters. XLA's
+convolutions are slow to differentiate on a CPU, and tens of times slower still inside the `lax.scan` of an epoch.
 """
 
 from __future__ import annotations
@@ -19,42 +19,42 @@ def convolution(x: jax.Array, kernel: jax.Array, stride: int = 1, padding: int =
     """y[i, j] = sum over (a, b) of x[stride i + a - padding, stride j + b - padding] @ kernel[a, b].
 
     Args:
-      x: `[H, W, C]`, zero outside.
-      kernel: `[kh, kw, C, O]`, not flipped (a cross-correlation, as networks have it).
-      stride: the step from place to place in both directions.
-      padding: zeros that are read at each of the four sides.
+      x: `[H, W, C]`, taken as zero outside.
+      kernel: `[kh, kw, C, O]`, not flipped (a cross-correlation, as usual in networks).
+      stride: step between outputs, in pixels of x, in both directions.
+      padding: number of zeros at each of the four sides.
 
     Returns:
-      `[h, w, O]`, h = (H + 2 padding - kh) // stride + 1.
+      `[h, w, O]` with h = (H + 2 padding - kh) // stride + 1, and w alike.
 
     Raises:
-      ValueError: where stride is below 1, padding below 0, or the kernel larger than the image with its padding.
+      ValueError: if stride is below 1, padding below 0, or the kernel larger than the image with its padding.
     """
     chex.assert_rank([x, kernel], [3, 4])
     chex.assert_shape(kernel, (None, None, x.shape[-1], None))
-    x, kernel = _of_one_type(x, kernel)
+    x, kernel = _promoted(x, kernel)
     geometry = _checked((x.shape[0], x.shape[1]), kernel, stride, padding)
     return output_p.bind(x[None, None], kernel[None], geometry=geometry)[0, 0]
 
 
 def transposed_convolution(y: jax.Array, kernel: jax.Array, stride: int = 1, padding: int = 0) -> jax.Array:
-    """The transpose (adjoint) of `convolution` in its image: sum(x * transposed(y)) = sum(y * convolution(x)).
+    """Transpose (adjoint) of `convolution` in its image: sum(x * transposed(y)) = sum(y * convolution(x)).
 
     Args:
       y: `[h, w, O]`.
-      kernel: `[kh, kw, C, O]`, the kernel of the convolution that this is the adjoint of.
-      stride: of that convolution.
-      padding: of that convolution.
+      kernel: `[kh, kw, C, O]`, the kernel of the convolution.
+      stride: stride of the convolution.
+      padding: padding of the convolution.
 
     Returns:
-      `[H, W, C]`, H = stride (h - 1) + kh - 2 padding: of the images that give this y, the smallest.
+      `[H, W, C]` with H = stride (h - 1) + kh - 2 padding, the smallest image size with an output of height h; W alike.
 
     Raises:
-      ValueError: where stride is below 1, padding below 0, or no image would be left by the padding.
+      ValueError: if stride is below 1, padding below 0, or the image size would be below 1.
     """
     chex.assert_rank([y, kernel], [3, 4])
     chex.assert_shape(kernel, (None, None, None, y.shape[-1]))
-    y, kernel = _of_one_type(y, kernel)
+    y, kernel = _promoted(y, kernel)
     size = [stride * (n - 1) + k - 2 * padding for n, k in zip(y.shape[:2], kernel.shape[:2], strict=True)]
     geometry = _checked((size[0], size[1]), kernel, stride, padding)
     return image_p.bind(y[None, None], kernel[None], geometry=geometry)[0, 0]
@@ -66,28 +66,28 @@ def _checked(image: tuple[int, int], kernel: jax.Array, stride: int, padding: in
     rows, columns = kernel.shape[:2]
     if min(image) < 1 or rows > image[0] + 2 * padding or columns > image[1] + 2 * padding:
         raise ValueError(
-            f"kernel of {rows} x {columns} must fit in an image of at least 1 x 1 with its padding, got an image of "
-            f"{image[0]} x {image[1]} and a padding of {padding}"
+            f"a kernel of {rows} x {columns} must fit in the padded image of at least 1 x 1, got an image of "
+            f"{image[0]} x {image[1]} with a padding of {padding}"
         )
     return Geometry(image, (rows, columns), stride, padding)
 
 
-def _of_one_type(a: jax.Array, b: jax.Array) -> tuple[jax.Array, jax.Array]:
+def _promoted(a: jax.Array, b: jax.Array) -> tuple[jax.Array, jax.Array]:
     dtype = jnp.promote_types(a.dtype, b.dtype)
     return a.astype(dtype), b.astype(dtype)
 
 
 def padding_of(kernel_size: int, stride: int) -> int:
-    """(kernel_size - stride) / 2, with which a convolution divides an image's sides by its stride.
+    """(kernel_size - stride) / 2, the padding with which a convolution divides the image size by its stride.
 
     Raises:
-      ValueError: where that is no whole number from 0 on.
+      ValueError: if this is not a whole number of at least 0.
     """
     padding, rest = divmod(kernel_size - stride, 2)
     if padding < 0 or rest:
         raise ValueError(
-            f"kernel size {kernel_size} does not suit stride {stride}: it must be the stride or exceed it by an even "
-            "number (4 or 2 for a layer that halves, 3 or 1 for one that keeps the size)"
+            f"the kernel size of a layer of stride {stride} must be {stride} plus an even number of at least 0 (4 or 2 "
+            f"for a layer that halves the image, 3 or 1 for a layer that keeps its size), got {kernel_size}"
         )
     return padding
 
@@ -117,7 +117,7 @@ class ConvTranspose(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        # Each output pixel meets one place in stride^2 of the kernel: fan-in kernel_size^2 C / stride^2.
+        # Each output pixel is a sum over kernel_size^2 / stride^2 places of the kernel, with C channels each.
         scale = float(self.stride**2)
         kernel_init = nn.initializers.variance_scaling(scale, "fan_out", "truncated_normal", in_axis=-2, out_axis=-1)
         shape = (self.kernel_size, self.kernel_size, self.features, x.shape[-1])

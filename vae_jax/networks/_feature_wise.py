@@ -1,4 +1,4 @@
-"""A context that scales and shifts the channels of a convolutional layer."""
+"""Feature-wise modulation: a context scales and shifts the channels of a convolutional layer."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from flax import linen as nn
 
 
 def modulated(x: jax.Array, context: jax.Array | None, name: str) -> jax.Array:
-    """x (1 + scale) + shift, channel by channel, (scale, shift) = A context + b; x itself if there is no context.
+    """x (1 + scale) + shift per channel, with (scale, shift) = A context + b; x itself if there is no context.
 
-    Called inside a compact module, which then owns A and b as a dense layer. They start at zero: the layer is at first
-    that of a network without a context.
+    Call it inside a compact module, which then owns A and b as a dense layer. Both are initially zero, so that an
+    untrained layer equals that of a network without a context.
 
     Args:
       x: `[..., C]`.
       context: `[context_size]`, or None.
-      name: of the dense layer.
+      name: name of the dense layer.
 
     Source: Perez et al. 2018 (arXiv:1709.07871), eq. 1 and 2, with gamma = 1 + scale.
     """

@@ -1,4 +1,4 @@
-"""Perceptrons of gated layers, h = (W1 x + b1) * sigmoid(W2 x + b2): the networks of Tomczak & Welling 2018."""
+"""Multilayer perceptrons of gated layers, h = (W1 x + b1) * sigmoid(W2 x + b2), as in Tomczak & Welling 2018."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from vae_jax.networks._network import Network, from_linen
 
 
 class GatedMLP(nn.Module):
-    """h = hidden_i(x) * sigmoid(gate_i(x)) for i = 0, 1, ... on the flattened input and context, then `output`.
+    """Layers hidden_i(x) * sigmoid(gate_i(x)), i = 0, 1, ..., on the flattened input and context, then `output`.
 
-    Source: Tomczak & Welling 2018 (arXiv:1705.07120), the experiments; the gate is that of Dauphin et al. 2016
+    Source: Tomczak & Welling 2018 (arXiv:1705.07120), experiments; the gate is that of Dauphin et al. 2016
     (arXiv:1612.08083), eq. 1.
     """
 
@@ -50,9 +50,9 @@ def gated_mlp_encoder(
     kernel_init: Initializer = LECUN_NORMAL,
     context_size: int = 0,
 ) -> Network:
-    """Image `[H, W, C]` (or a code `[D]`) -> vector `[num_outputs]`; arguments as in `mlp_encoder`.
+    """Gated MLP encoder: image `[H, W, C]` (or code `[D]`) -> vector `[num_outputs]`; arguments as in `mlp_encoder`.
 
-    Source: Tomczak & Welling 2018 (arXiv:1705.07120), the experiments.
+    Source: Tomczak & Welling 2018 (arXiv:1705.07120), experiments.
     """
     check_count("num_outputs", num_outputs, most=LARGEST_SIZE)
     check_sizes("image_shape", image_shape)
@@ -69,9 +69,9 @@ def gated_mlp_decoder(
     kernel_init: Initializer = LECUN_NORMAL,
     context_size: int = 0,
 ) -> Network:
-    """Code `[latent_dim]` -> array `[*output_shape]`; arguments as in `mlp_decoder`.
+    """Gated MLP decoder: latent code `[latent_dim]` -> array `[*output_shape]`; arguments as in `mlp_decoder`.
 
-    Source: Tomczak & Welling 2018 (arXiv:1705.07120), the experiments.
+    Source: Tomczak & Welling 2018 (arXiv:1705.07120), experiments.
     """
     check_count("latent_dim", latent_dim, most=LARGEST_SIZE)
     check_sizes("output_shape", output_shape)

@@ -1,9 +1,9 @@
-"""The convolution and its two transposes as matrix products over the whole batch: what a CPU runs.
+"""Convolution and its two transposes as matrix products over the whole batch, for CPUs.
 
-Of N images: x `[N, H, W, C]`, k `[kh, kw, C, O]`, y `[N, h, w, O]`. Cut into blocks of stride x stride pixels, every
-convolution is one of stride 1, of blocks X `[N, H', W', D]`, D = stride^2 C. With many channels on both sides it goes
-by Winograd's products; else it is one matrix product on the windows of whichever side has fewer channels: on the
-windows of X where D <= O, else a product of X that gives every window's share, added up where they overlap.
+Shapes for N images: x `[N, H, W, C]`, k `[kh, kw, C, O]`, y `[N, h, w, O]`. In blocks of stride x stride pixels, every
+convolution has stride 1, with an image X `[N, H', W', D]`, D = stride^2 C. With many channels on both sides, it is
+computed by Winograd's products. Otherwise it is one matrix product: of the windows of X if D <= O, else of X itself,
+which gives the contributions of every pixel, summed where they overlap.
 """
 
 from __future__ import annotations
@@ -35,19 +35,19 @@ def output(x: jax.Array, kernel: jax.Array, *, geometry: Geometry) -> jax.Array:
 
 
 def image(y: jax.Array, kernel: jax.Array, *, geometry: Geometry) -> jax.Array:
-    """The x of sum(x * image(y, k)) = sum(y * convolution(x, k))."""
+    """Transpose of `convolution` in x: sum(x * image(y, k)) = sum(y * convolution(x, k))."""
     blocks = blocks_of(geometry)
     kernel = kernel_to_blocks(kernel, geometry)
     if winograd.is_faster(blocks.kernel, *kernel.shape[2:]) and tiles(geometry.output) < tiles(blocks.size):
         x = winograd.transposed_correlate(y, kernel, blocks.pads, blocks.size)
     else:
-        # The transpose of a correlation of stride 1 is one with the kernel turned round.
-        x = correlate(y, kernel[::-1, ::-1].swapaxes(2, 3), turned_pads(blocks))
+        # The transpose of a correlation of stride 1 is a correlation with the rotated kernel.
+        x = correlate(y, kernel[::-1, ::-1].swapaxes(2, 3), transposed_pads(blocks))
     return from_blocks(x.astype(y.dtype), geometry)
 
 
 def kernel(x: jax.Array, y: jax.Array, *, geometry: Geometry) -> jax.Array:
-    """The k of sum(k * kernel(x, y)) = sum(y * convolution(x, k))."""
+    """Transpose of `convolution` in k: sum(k * kernel(x, y)) = sum(y * convolution(x, k))."""
     blocks = blocks_of(geometry)
     x = to_blocks(x, geometry)
     if winograd.is_faster(blocks.kernel, x.shape[-1], y.shape[-1]):
@@ -55,13 +55,13 @@ def kernel(x: jax.Array, y: jax.Array, *, geometry: Geometry) -> jax.Array:
     elif x.shape[-1] <= y.shape[-1]:
         k = correlate_batch(x, y, blocks)
     else:
-        turned = correlate_batch(y, x, blocks._replace(pads=turned_pads(blocks)))
-        k = turned[::-1, ::-1].swapaxes(2, 3)
+        rotated = correlate_batch(y, x, blocks._replace(pads=transposed_pads(blocks)))
+        k = rotated[::-1, ::-1].swapaxes(2, 3)
     return kernel_from_blocks(k, geometry).astype(x.dtype)
 
 
-def turned_pads(blocks: Blocks) -> Pads:
-    """Those of the outputs with which the transposed convolution gives the blocks."""
+def transposed_pads(blocks: Blocks) -> Pads:
+    """Padding of the outputs with which the transposed convolution has the size of the blocks."""
     rows, columns = (
         (k - 1 - before, k - 1 - after) for k, (before, after) in zip(blocks.kernel, blocks.pads, strict=True)
     )
@@ -69,10 +69,10 @@ def turned_pads(blocks: Blocks) -> Pads:
 
 
 def correlate_batch(a: jax.Array, b: jax.Array, blocks: Blocks) -> jax.Array:
-    """`[N, h, w, C]`, `[N, ., ., O]` -> `[kh, kw, C, O]`: the sum over all places of a's window times b."""
+    """`[N, h, w, C]`, `[N, ., ., O]` -> `[kh, kw, C, O]`: the sum over all places of the window of a times b."""
     rows, columns = blocks.kernel
-    # XLA runs a product over the rows of both at half speed and transposes slowly: a alone is transposed, before its
-    # windows are taken, and behind a barrier, for XLA would fold it into the product.
+    # XLA runs a product that sums over the rows of both factors at half speed, and transposes slowly. So only a is
+    # transposed, before its windows are taken; the barrier keeps XLA from moving the transpose into the product.
     a = barrier(pad(a.transpose(3, 0, 1, 2), blocks.pads, axis=2))
     height, width = b.shape[1:3]
     places = itertools.product(range(rows), range(columns))
@@ -82,7 +82,7 @@ def correlate_batch(a: jax.Array, b: jax.Array, blocks: Blocks) -> jax.Array:
 
 
 def correlate(x: jax.Array, kernel: jax.Array, pads: Pads) -> jax.Array:
-    """Of stride 1: `[N, h, w, C]`, `[kh, kw, C, O]` -> `[N, ., ., O]`."""
+    """Convolution of stride 1: `[N, h, w, C]`, `[kh, kw, C, O]` -> `[N, ., ., O]`."""
     rows, columns, channels, features = kernel.shape
     if winograd.is_faster((rows, columns), channels, features):
         return winograd.correlate(x, kernel, pads)
@@ -93,12 +93,12 @@ def correlate(x: jax.Array, kernel: jax.Array, pads: Pads) -> jax.Array:
 
 
 def tiles(size: tuple[int, int]) -> int:
-    """Of 2x2 places, that cover an array of the given size."""
+    """Number of 2x2 tiles that cover an array of the given size."""
     return -(-size[0] // 2) * -(-size[1] // 2)
 
 
 def windows(x: jax.Array, kernel: tuple[int, int], pads: Pads) -> jax.Array:
-    """`[N, h, w, C]` -> `[N, ., ., kh kw C]`: at each place its window, laid out row, column, channel."""
+    """Windows of all places, `[N, h, w, C]` -> `[N, ., ., kh kw C]`, in the order row, column, channel."""
     if kernel == (1, 1):
         return x
     x = barrier(pad(x, pads))
@@ -115,10 +115,10 @@ def overlap_add(shares: jax.Array, pads: Pads) -> jax.Array:
     shares = barrier(pad(shares.reshape(*shares.shape[:3], -1), pads))
     height, width = shares.shape[1] - rows + 1, shares.shape[2] - columns + 1
     places = itertools.product(range(rows), range(columns))
-    parts = [
+    shifted = [
         shares[:, i : i + height, j : j + width, n * features : (n + 1) * features] for n, (i, j) in enumerate(places)
     ]
-    return sum(parts[1:], parts[0])
+    return sum(shifted[1:], shifted[0])
 
 
 def product(a: jax.Array, b: jax.Array) -> jax.Array:

@@ -1,4 +1,4 @@
-"""Multilayer perceptrons: the encoder and decoder of Kingma & Welling 2014."""
+"""Multilayer perceptrons: encoder and decoder of Kingma & Welling 2014."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from vae_jax.networks._network import Network, from_linen
 
 Activation = Callable[[jax.Array], jax.Array]
 
-# N(0, 1 / inputs), cut off at two standard deviations: flax's own.
+# N(0, 1 / inputs), truncated at two standard deviations: the default of flax.
 LECUN_NORMAL: Initializer = nn.initializers.lecun_normal()
 
 
 class MLP(nn.Module):
     """Dense layers `hidden_0`, `hidden_1`, ..., each with an activation, then `output`.
 
-    Their input is x, flattened, with the context (if there is one) after it.
+    The input is the flattened x, concatenated with the context if there is one.
     """
 
     hidden: Sequence[int]
@@ -54,15 +54,17 @@ def mlp_encoder(
     kernel_init: Initializer = LECUN_NORMAL,
     context_size: int = 0,
 ) -> Network:
-    """Image `[H, W, C]` (or a code `[D]`) -> vector `[num_outputs]`.
+    """MLP encoder: image `[H, W, C]` (or code `[D]`) -> vector `[num_outputs]`.
 
     Args:
-      image_shape: of one example.
-      num_outputs: length of the result.
+      image_shape: shape of one example.
+      num_outputs: length of the output.
       hidden: widths of the hidden layers.
-      activation: of the hidden layers.
-      kernel_init: of every layer's weights `[inputs, outputs]`, one of `jax.nn.initializers`; biases start at zero.
-      context_size: length of the context, which is concatenated to the flattened input; 0: the network takes none.
+      activation: activation of the hidden layers.
+      kernel_init: initializer of the weights `[inputs, outputs]` of every layer, from `jax.nn.initializers`; biases are
+        initially zero.
+      context_size: length of the context, which is concatenated to the flattened input; 0 for a network without a
+        context.
 
     Source: Kingma & Welling 2014 (arXiv:1312.6114), appendix C.
     """
@@ -82,16 +84,16 @@ def mlp_decoder(
     kernel_init: Initializer = LECUN_NORMAL,
     context_size: int = 0,
 ) -> Network:
-    """Code `[latent_dim]` -> array `[*output_shape]`.
+    """MLP decoder: latent code `[latent_dim]` -> array `[*output_shape]`.
 
     Args:
-      latent_dim: D, the length of the code.
-      output_shape: of the outputs, for example `[H, W, C, 1]` for one parameter a pixel.
-      hidden: widths of the hidden layers, from the code to the image.
-      output_bias: the output layer's initial bias, of shape `output_shape`; zeros where None.
-      activation: of the hidden layers.
-      kernel_init: of every layer's weights `[inputs, outputs]`, one of `jax.nn.initializers`.
-      context_size: length of the context, which is concatenated to the code; 0: the network takes none.
+      latent_dim: D, the length of the latent code.
+      output_shape: shape of the output, for example `[H, W, C, 1]` for one parameter per pixel value.
+      hidden: widths of the hidden layers, from the latent code to the image.
+      output_bias: initial bias of the output layer, with shape `output_shape`. Default: zeros.
+      activation: activation of the hidden layers.
+      kernel_init: initializer of the weights `[inputs, outputs]` of every layer, from `jax.nn.initializers`.
+      context_size: length of the context, which is concatenated to the latent code; 0 for a network without a context.
 
     Source: Kingma & Welling 2014 (arXiv:1312.6114), appendix C.
     """
@@ -103,10 +105,10 @@ def mlp_decoder(
 
 
 def flattened(x: jax.Array, context: jax.Array | None) -> jax.Array:
-    """x as a vector, with the context after it if there is one."""
+    """Flattens x and concatenates the context if there is one."""
     return x.ravel() if context is None else jnp.concatenate([x.ravel(), context])
 
 
 def bias_init(output_bias: ArrayLike | None) -> Initializer:
-    """Of an output layer: the given biases, flattened; zeros where None."""
+    """Initializer of the bias of an output layer: the given values, flattened, or zeros if None."""
     return nn.initializers.constant(0.0 if output_bias is None else jnp.ravel(jnp.asarray(output_bias)))

@@ -1,6 +1,6 @@
-"""The convolution and its two transposes by XLA's own convolution: what GPUs and TPUs run.
+"""Convolution and its two transposes by XLA's convolution, for GPUs and TPUs.
 
-Of N images: x `[N, H, W, C]`, k `[kh, kw, C, O]`, y `[N, h, w, O]`.
+Shapes for N images: x `[N, H, W, C]`, k `[kh, kw, C, O]`, y `[N, h, w, O]`.
 """
 
 from __future__ import annotations

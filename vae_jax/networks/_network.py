@@ -1,4 +1,4 @@
-"""The seam between models and network libraries: a network is two pure functions."""
+"""Interface between models and network libraries: a network is two pure functions."""
 
 from __future__ import annotations
 
@@ -17,56 +17,58 @@ class Network(NamedTuple):
 
     init: Callable[[jax.Array], Any]  # (key) -> params, a plain dict of arrays
     apply: Callable[[Any, jax.Array], jax.Array]  # (params, x) -> outputs
-    context_size: int = 0  # C, if apply reads a context [C] from params["context"]; 0: it takes none
+    context_size: int = 0  # C, if apply reads a context [C] from params["context"]; 0 without a context
 
 
 def with_context(
     init: Callable[[jax.Array], Any], apply: Callable[[Any, Any, jax.Array], Any], context_size: int
 ) -> Network:
-    """Returns the `Network` of a function that takes a context beside its input.
+    """Makes a `Network` of a function that takes a context beside its input.
 
-    The context is no parameter: `init` makes none. `models.conditional` puts it under `params["context"]`.
+    The context is not a parameter, and `init` does not create it: `models.conditional` puts it under
+    `params["context"]`.
 
     Args:
       init: (key) -> params, a dict without the key "context".
       apply: (params, x, context `[context_size]`) -> outputs.
-      context_size: length of the context; at least 1.
+      context_size: length of the context, at least 1.
 
     Raises:
-      ValueError: if context_size is below 1; by `init`, if params have a key "context"; by `apply`, if
-        `params["context"]` is missing or of another shape.
+      ValueError: if context_size is below 1; by `init`, if params have the key "context"; by `apply`, if
+        `params["context"]` is missing or has another shape.
     """
     check_count("context_size", context_size, most=LARGEST_SIZE)
 
-    def init_without(key: jax.Array) -> Any:
+    def checked_init(key: jax.Array) -> Any:
         return _without_context_parameter(init(key))
 
-    def apply_with(params: Any, x: Any) -> Any:
+    def apply_with_context(params: Any, x: Any) -> Any:
         if "context" not in params:
             raise ValueError(
-                f"this network takes a context of {context_size} numbers, and params have none: make the model a "
-                "Conditional by models.conditional(model, contexts, to=...), with this network's name in `to`"
+                f"this network takes a context of {context_size} numbers, and params have none: make the model "
+                "conditional by models.conditional(model, contexts, to=...), with this network's name in `to`"
             )
-        own, context = {name: leaf for name, leaf in params.items() if name != "context"}, params["context"]
+        parameters, context = {name: leaf for name, leaf in params.items() if name != "context"}, params["context"]
         if jnp.shape(context) != (context_size,):
             raise ValueError(wrong_shape("context", (context_size,), jnp.shape(context)))
-        return apply(own, x, context)
+        return apply(parameters, x, context)
 
-    return Network(init_without, apply_with, context_size)
+    return Network(checked_init, apply_with_context, context_size)
 
 
 def from_linen(module: linen.Module, input_shape: Sequence[int], context_size: int = 0) -> Network:
-    """A flax Linen module as a `Network`.
+    """Makes a `Network` of a flax Linen module.
 
     Args:
-      module: called with one array, and with the context `[context_size]` if it takes one; may own parameters only (no
-        batch statistics, no dropout).
-      input_shape: the shape of one example, without a batch axis.
-      context_size: length of the context, as in `with_context`; 0: the module takes none.
+      module: called with one array, and with the context `[context_size]` if context_size is not 0; may own parameters
+        only (no batch statistics, no dropout).
+      input_shape: shape of one example, without a batch axis.
+      context_size: length of the context, as in `with_context`; 0 for a module without a context.
 
     Raises:
-      ValueError: at `init`, if the module owns collections other than "params"; by `apply`, for an input of another
-        shape than input_shape, or for a context that is missing, of another length, or not taken.
+      ValueError: by `init`, if the module owns collections other than "params"; by `apply`, if the shape of the input
+        is not input_shape, if the context is missing or has another length, or if there is a context and context_size
+        is 0.
     """
     check_count("context_size", context_size, 0, LARGEST_SIZE)
     shape = tuple(input_shape)
@@ -77,8 +79,9 @@ def from_linen(module: linen.Module, input_shape: Sequence[int], context_size: i
         others = sorted(set(variables) - {"params"})
         if others:
             raise ValueError(
-                f"module {type(module).__name__} owns the collections {others}; a Network is a pure function of its "
-                "parameters, so use layers without state (LayerNorm or GroupNorm for BatchNorm)"
+                f"module {type(module).__name__} owns collections other than params: {', '.join(others)}; a Network is "
+                "a pure function of its parameters, so use layers without state (LayerNorm or GroupNorm instead of "
+                "BatchNorm)"
             )
         return variables["params"]
 
@@ -88,8 +91,8 @@ def from_linen(module: linen.Module, input_shape: Sequence[int], context_size: i
         outputs = module.apply({"params": params}, x, *context)
         if not isinstance(outputs, jax.Array):
             raise TypeError(
-                f"module {type(module).__name__} must return one array, got {type(outputs).__name__}; concatenate what "
-                "it returns (gaussian_vae takes the mean and then the log-variance, in one vector)"
+                f"module {type(module).__name__} must return one array, got {type(outputs).__name__}; concatenate its "
+                "outputs (gaussian_vae takes one vector, the mean followed by the log-variance)"
             )
         return outputs
 
@@ -97,26 +100,27 @@ def from_linen(module: linen.Module, input_shape: Sequence[int], context_size: i
 
 
 def from_nnx(make_module: Callable[[nnx.Rngs], nnx.Module], context_size: int = 0) -> Network:
-    """A flax NNX module as a `Network`.
+    """Makes a `Network` of a flax NNX module.
 
     Args:
       make_module: builds the module from its random streams, `lambda rngs: MyModule(rngs=rngs)`; the module is called
-        with one array, and with the context `[context_size]` if it takes one, and may own `nnx.Param`s only (no batch
-        statistics, no dropout).
-      context_size: length of the context, as in `with_context`; 0: the module takes none.
+        with one array, and with the context `[context_size]` if context_size is not 0, and may own `nnx.Param`s only
+        (no batch statistics, no dropout).
+      context_size: length of the context, as in `with_context`; 0 for a module without a context.
 
     Raises:
-      ValueError: if the module owns variables other than `nnx.Param`; by `apply`, for a context that is missing, of
-        another length, or not taken.
+      ValueError: if the module owns variables other than `nnx.Param`; by `apply`, if the context is missing or has
+        another length, or if there is a context and context_size is 0.
     """
     check_count("context_size", context_size, 0, LARGEST_SIZE)
-    # The structure without the arrays; eval_shape allocates nothing.
+    # The structure of the module; eval_shape allocates no arrays.
     graph, state = nnx.split(nnx.eval_shape(lambda: make_module(nnx.Rngs(0))))
     others = sorted({type(v).__name__ for _, v in nnx.to_flat_state(state) if not isinstance(v, nnx.Param)})
     if others:
         raise ValueError(
-            f"make_module makes a module that owns {others}; a Network is a pure function of its nnx.Param variables, "
-            "so use layers without state (LayerNorm or GroupNorm for BatchNorm, no Dropout)"
+            f"make_module makes a module with variables other than nnx.Param: {', '.join(others)}; a Network is a pure "
+            "function of its parameters, so use layers without state (LayerNorm or GroupNorm instead of BatchNorm, no "
+            "Dropout)"
         )
 
     def init(key: jax.Array) -> Any:
@@ -129,9 +133,9 @@ def from_nnx(make_module: Callable[[nnx.Rngs], nnx.Module], context_size: int = 
 
 
 def _without_context(init: Callable[[jax.Array], Any], apply: Callable[..., jax.Array]) -> Network:
-    """The `Network` of a module that takes no context, and refuses one rather than computing without it."""
+    """Makes a `Network` without a context, whose `apply` raises ValueError if params hold a context."""
 
-    def apply_without(params: Any, x: jax.Array) -> jax.Array:
+    def apply_without_context(params: Any, x: jax.Array) -> jax.Array:
         if isinstance(params, dict) and "context" in params and not isinstance(params["context"], dict):
             raise ValueError(
                 "this network takes no context, and params have one: build it with context_size, or leave its name out "
@@ -139,11 +143,11 @@ def _without_context(init: Callable[[jax.Array], Any], apply: Callable[..., jax.
             )
         return apply(params, x)
 
-    return Network(lambda key: _without_context_parameter(init(key)), apply_without)
+    return Network(lambda key: _without_context_parameter(init(key)), apply_without_context)
 
 
 def _without_context_parameter(params: Any) -> Any:
-    """The parameters; refuses an array of the name that belongs to the context."""
+    """Returns params; raises ValueError if one of them has the name "context"."""
     if isinstance(params, dict) and "context" in params and not isinstance(params["context"], dict):
-        raise ValueError('a parameter of this network has the name "context", which is that of the context; rename it')
+        raise ValueError('a parameter of this network has the name "context", which is reserved; rename it')
     return params

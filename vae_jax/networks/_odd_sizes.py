@@ -1,4 +1,4 @@
-"""Sides that halvings do not divide: padded before a network halves them, cropped after one has doubled them."""
+"""Images with sizes that are not multiples of 2^halvings: padded before an encoder, cropped after a decoder."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from vae_jax.networks._blocks import pad
 
 
 def halved(image_shape: Sequence[int], halvings: int) -> tuple[int, int]:
-    """Height and width of an image's grid after so many halvings, each of which rounds up.
+    """Height and width of an image after the given number of halvings, each rounded up.
 
     Raises:
-      ValueError: If a side is 1 before the last of them.
+      ValueError: if the height or width is 1 before the last halving.
     """
     height, width = image_shape[:2]
     if min(height, width) <= 2 ** (halvings - 1):
@@ -25,10 +25,10 @@ def halved(image_shape: Sequence[int], halvings: int) -> tuple[int, int]:
 
 
 def padded(x: jax.Array, halvings: int) -> jax.Array:
-    """`[H, W, C]` with zeros below and on the right, up to sides that so many halvings divide."""
+    """Pads `[H, W, C]` with zeros at the bottom and on the right, to multiples of 2^halvings."""
     return pad(x, ((0, -x.shape[0] % 2**halvings), (0, -x.shape[1] % 2**halvings)), axis=0)
 
 
 def cropped(x: jax.Array, height: int, width: int) -> jax.Array:
-    """The part of `[H, W, C]` that `padded` has kept."""
+    """Crops `[H, W, C]` to height and width, the inverse of `padded`."""
     return x if x.shape[:2] == (height, width) else x[:height, :width]

@@ -1,4 +1,4 @@
-"""A network computed in fewer bits than its parameters are kept in."""
+"""Mixed precision: a network computed in a type with fewer bits than that of its parameters."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from vae_jax.networks._network import Network
 
 
 def in_precision(network: Network, dtype: DTypeLike) -> Network:
-    """The network computed in `dtype`, with parameters, inputs and outputs as they were: mixed precision.
+    """Returns the network computed in `dtype` (mixed precision), with float32 parameters and outputs.
 
-    Parameters stay what `network.init` makes them (float32), and so do gradients, the optimizer's state and all
-    densities: the cast is inside, on the way in and out. Only the network's own arithmetic, and the rounding of its
-    outputs and of its parameters' gradients, is of `dtype`. An array of integers is passed on as it is.
+    Parameters, gradients, the optimizer state and all densities keep their types: parameters and inputs are cast to
+    `dtype` inside `apply`, and outputs back to float32. Outputs and the gradients of the parameters are rounded to
+    `dtype`. Integer arrays are not cast.
 
     Args:
-      network: any that computes in the type of what it is given, as the networks of this package do; in a flax module
-        of your own leave `dtype` at None.
-      dtype: a floating-point type, for example `jnp.bfloat16`: float32's range with 8 bits of precision, so that no
-        loss needs to be scaled.
+      network: a network that computes in the type of its parameters and inputs, as the networks of this package do; in
+        your own flax module leave `dtype` at None.
+      dtype: a floating-point type, for example `jnp.bfloat16`, which has the range of float32 with 8 bits of precision,
+        so that no loss scaling is needed.
 
     Raises:
-      ValueError: where dtype is not a floating-point type.
+      ValueError: if dtype is not a floating-point type.
 
     Source: Micikevicius et al. 2018 (arXiv:1710.03740); Kalamkar et al. 2019 (arXiv:1905.12322), for bfloat16.
     """

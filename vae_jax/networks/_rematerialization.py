@@ -1,4 +1,4 @@
-"""Memory for time: what a network computed on the way forward is computed again on the way back."""
+"""Rematerialization: activations are recomputed in the backward pass instead of stored."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from vae_jax.networks._network import Network
 
 
 def rematerialized(network: Network) -> Network:
-    """The network with the same values and gradients, of which only inputs and outputs are kept for the gradient.
+    """Returns the network with equal values and gradients that stores only its inputs for the backward pass.
 
-    A model holds the activations of one of its networks at a time instead of all, for one more pass forward in each
-    step (a third more arithmetic). That is on GPU and TPU: XLA for the CPU finds the two passes forward to be the same
-    and makes them one again, so that it saves nothing there.
+    The training step then holds the activations of one network at a time, at the cost of a second forward pass (a third
+    more arithmetic). This saves memory on GPUs and TPUs only: on a CPU, XLA merges the two equal forward passes.
 
     Source: Chen et al. 2016 (arXiv:1604.06174).
     """

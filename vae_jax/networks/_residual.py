@@ -1,4 +1,4 @@
-"""Residual networks with a code for each place of a small grid: those of the VQ-VAE, van den Oord et al. 2017."""
+"""Residual networks of the VQ-VAE (van den Oord et al. 2017), with a code for each place of a small grid."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from vae_jax.networks._odd_sizes import cropped, halved, padded
 
 
 class ResidualLayers(nn.Module):
-    """x + expand_i(relu(reduce_i(relu(x)))) for i = 0, 1, ..., a 3x3 and a 1x1 convolution; then a ReLU."""
+    """Layers x + expand_i(relu(reduce_i(relu(x)))), with 3x3 convolutions reduce_i and 1x1 expand_i; then a ReLU."""
 
     hidden: int
     layers: int
@@ -35,10 +35,10 @@ class ResidualLayers(nn.Module):
 def downsampled(
     x: jax.Array, channels: Sequence[int], residual_hidden: int, residual_layers: int, context: jax.Array | None
 ) -> jax.Array:
-    """Image `[H, W, C]` -> features `[h, w, channels[-1]]`, whose last layer is a ReLU.
+    """Image `[H, W, C]` -> features `[h, w, channels[-1]]` after a ReLU.
 
-    Called inside a compact module, which then owns 4x4 convolutions `conv_0`, ... that halve the padded image, a 3x3
-    one `features`, and the `residual` layers.
+    Call it inside a compact module, which then owns 4x4 convolutions `conv_0`, ... that halve the padded image, a 3x3
+    convolution `features`, and the `residual` layers.
     """
     x = padded(x, len(channels))
     for i, features in enumerate(channels):
@@ -57,10 +57,10 @@ def upsampled(
     output_bias_init: nn.initializers.Initializer,
     context: jax.Array | None,
 ) -> jax.Array:
-    """Features `[h, w, channels[-1]]` -> outputs `[H, W, ...]`: `downsampled` mirrored.
+    """Features `[h, w, channels[-1]]` -> outputs `[H, W, ...]`: the mirrored `downsampled`.
 
-    Called inside a compact module, which then owns the `residual` layers, and transposed 4x4 convolutions `conv_0`, ...
-    and `output`.
+    Call it inside a compact module, which then owns the `residual` layers, and transposed 4x4 convolutions `conv_0`,
+    ... and `output`.
     """
     height, width, *pixel = output_shape
     x = ResidualLayers(residual_hidden, residual_layers, name="residual")(x)
@@ -83,12 +83,12 @@ class ResidualEncoder(nn.Module):
     def __call__(self, x: jax.Array, context: jax.Array | None = None) -> jax.Array:
         x = downsampled(x, self.channels, self.residual_hidden, self.residual_layers, context)
         x = Conv(self.num_outputs * self.code_channels, kernel_size=1, stride=1, name="output")(x)
-        # Part by part, that a Gaussian's vector splits into the means of all places and their log-variances.
+        # num_outputs becomes the first axis: the vector of a Gaussian is all means, then all log-variances.
         return jnp.moveaxis(x.reshape(*x.shape[:2], self.num_outputs, self.code_channels), 2, 0).ravel()
 
 
 class ResidualDecoder(nn.Module):
-    """A 3x3 convolution `features` of the codes, then the layers of `upsampled`."""
+    """3x3 convolution `features` of the codes, then the layers of `upsampled`."""
 
     channels: Sequence[int]
     residual_hidden: int
@@ -116,7 +116,7 @@ class ResidualDecoder(nn.Module):
 def check_layers(
     image_shape: Sequence[int], channels: Sequence[int], residual_hidden: int, residual_layers: int
 ) -> None:
-    """Refuses sizes below 1, a negative number of layers, and an image that is too small for the halvings."""
+    """Raises ValueError if a size is below 1, residual_layers below 0, or the image too small for the halvings."""
     check_sizes("channels", channels)
     check_counts(residual_hidden=residual_hidden)
     check_count("residual_layers", residual_layers, 0)
@@ -132,25 +132,25 @@ def residual_encoder(
     num_outputs: int = 2,
     context_size: int = 0,
 ) -> Network:
-    """Image `[H, W, C]` -> vector `[num_outputs * h * w * D]`, h = H / 2^len(channels), rounded up.
+    """Residual encoder: image `[H, W, C]` -> vector `[num_outputs * h * w * D]`, h = H / 2^len(channels), rounded up.
 
-    With num_outputs = 2 it is the encoder of `gaussian_vae(encoder, decoder, latent_dim=h * w * D)`.
+    With num_outputs = 2, this is the encoder of `gaussian_vae(encoder, decoder, latent_dim=h * w * D)`.
 
     Args:
-      image_shape: of one example.
+      image_shape: shape of one example.
       code_channels: D, the length of the code of one place.
-      channels: of the layers that halve the image; the last is kept by the layers after them.
-      residual_hidden: channels inside a residual layer.
-      residual_layers: how many.
-      num_outputs: number of arrays `[h, w, D]` in the output: 2 for a mean and a log-variance, 1 for a code alone.
-      context_size: length of the context, which scales and shifts the channels after each convolution
-        before the residual layers (Perez et al. 2018, arXiv:1709.07871); 0: the network takes none.
+      channels: numbers of channels of the layers that halve the image; the following layers have the last of them.
+      residual_hidden: number of channels inside a residual layer.
+      residual_layers: number of residual layers, at least 0.
+      num_outputs: number of arrays `[h, w, D]` in the output: 2 for a mean and a log-variance, 1 for a code.
+      context_size: length of the context, which scales and shifts the channels after each convolution before the
+        residual layers (Perez et al. 2018, arXiv:1709.07871); 0 for a network without a context.
 
     Raises:
-      ValueError: If H or W is 1 before the last halving.
+      ValueError: if H or W is 1 before the last halving, or a size is below 1.
 
-    Source: van den Oord et al. 2017 (arXiv:1711.00937), section 4.1, with the channels and the ReLU
-    after the 3x3 convolution of DeepMind's published example (Sonnet 2, `vqvae_example.ipynb`).
+    Source: van den Oord et al. 2017 (arXiv:1711.00937), section 4.1. The channels, and the ReLU after the 3x3
+    convolution, are those of DeepMind's published example (Sonnet 2, `vqvae_example.ipynb`).
     """
     check_sizes("image_shape", image_shape)
     check_counts(code_channels=code_channels, num_outputs=num_outputs)
@@ -168,7 +168,9 @@ def residual_decoder(
     output_bias: ArrayLike | None = None,
     context_size: int = 0,
 ) -> Network:
-    """Code `[h * w * D]` -> array `[H, W, ...]`; arguments as in `residual_encoder` and `conv_decoder`.
+    """Residual decoder: code `[h * w * D]` -> array `[H, W, ...]`.
+
+    Arguments are those of `residual_encoder` and `conv_decoder`.
 
     Source: van den Oord et al. 2017 (arXiv:1711.00937), section 4.1.
     """
@@ -189,7 +191,7 @@ def residual_decoder(
 
 
 class Pointwise(nn.Module):
-    """One 1x1 convolution, `output`."""
+    """1x1 convolution `output`."""
 
     features: int
 
@@ -199,7 +201,7 @@ class Pointwise(nn.Module):
 
 
 def pointwise(grid_shape: Sequence[int], features: int) -> Network:
-    """Grid `[h, w, C]` -> vector `[h * w * features]`: the same linear map at every place."""
+    """1x1 convolution: grid `[h, w, C]` -> vector `[h * w * features]`."""
     check_sizes("grid_shape", grid_shape)
     check_counts(features=features)
     return from_linen(Pointwise(features), grid_shape)

@@ -1,4 +1,4 @@
-"""Residual networks whose code is one vector: a dense layer between the code and the grid of features."""
+"""Residual networks whose latent code is one vector, with a dense layer between it and the grid of features."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class ResnetEncoder(nn.Module):
 
 
 class ResnetDecoder(nn.Module):
-    """A dense layer `grid`, then the layers of `upsampled`."""
+    """Dense layer `grid`, then the layers of `upsampled`."""
 
     channels: Sequence[int]
     residual_hidden: int
@@ -63,17 +63,18 @@ def resnet_encoder(
     residual_layers: int = 2,
     context_size: int = 0,
 ) -> Network:
-    """Image `[H, W, C]` -> vector `[num_outputs]`: the layers of `residual_encoder`, then a dense one.
+    """ResNet encoder: image `[H, W, C]` -> vector `[num_outputs]`.
 
-    An image whose sides the halvings do not divide is padded with zeros below and on the right.
+    The layers are those of `residual_encoder`, followed by a dense layer. The image is padded with zeros at the bottom
+    and on the right if its height or width is not a multiple of 2^len(channels).
 
     Args:
-      image_shape: of one example.
-      num_outputs: length of the result; 2 * latent_dim for the mean and log-variance of a Gaussian.
-      channels: of the layers that halve the image; the last is kept by the layers after them.
-      residual_hidden: channels inside a residual layer.
+      image_shape: shape of one example.
+      num_outputs: length of the output; 2 * latent_dim for the mean and log-variance of a Gaussian.
+      channels: numbers of channels of the layers that halve the image; the following layers have the last of them.
+      residual_hidden: number of channels inside a residual layer.
       residual_layers: number of residual layers, at least 0.
-      context_size: length of the context, as in `residual_encoder`; 0: the network takes none.
+      context_size: length of the context, as in `residual_encoder`; 0 for a network without a context.
 
     Raises:
       ValueError: if H or W is 1 before the last halving, or a size is below 1.
@@ -96,19 +97,20 @@ def resnet_decoder(
     output_bias: ArrayLike | None = None,
     context_size: int = 0,
 ) -> Network:
-    """Code `[latent_dim]` -> array `[H, W, ...]`: a dense layer, then those of `residual_decoder`.
+    """ResNet decoder: latent code `[latent_dim]` -> array `[H, W, ...]`.
 
-    If the halvings do not divide H or W, the last layer gives a larger array, of which `[H, W]` are kept.
+    The layers are a dense layer, followed by those of `residual_decoder`. The output of the last layer is cropped to
+    `[H, W]` if H or W is not a multiple of 2^len(channels).
 
     Args:
-      latent_dim: D, the length of the code.
-      output_shape: `[H, W, ...]`, for example `[H, W, C, 1]` for one parameter a pixel.
-      channels: of the encoder's layers, from the image to the code.
-      residual_hidden: channels inside a residual layer.
+      latent_dim: D, the length of the latent code.
+      output_shape: `[H, W, ...]`, for example `[H, W, C, 1]` for one parameter per pixel value.
+      channels: channels of the encoder, from the image to the latent code; used in reverse.
+      residual_hidden: number of channels inside a residual layer.
       residual_layers: number of residual layers, at least 0.
-      output_bias: initial values of the outputs, of shape `output_shape`; the last layer shares its bias between
-        places, so that their mean over the places is taken. Zeros if None.
-      context_size: as in `resnet_encoder`; the channels are those of the first grid and of each hidden convolution.
+      output_bias: initial values of the outputs, with shape `output_shape`; averaged over the places, which share the
+        bias of the last layer. Default: zeros.
+      context_size: as in `resnet_encoder`; the context scales and shifts the first grid and each hidden convolution.
 
     Raises:
       ValueError: if H or W is 1 before the last halving, or a size is below 1.

@@ -1,7 +1,7 @@
 """Transformers over sequences of discrete codes: all positions at once, or one position with a cache.
 
-The blocks are those of GPT-2: layer normalization before attention and before the perceptron (Xiong et al. 2020,
-arXiv:2002.04745), GELU, learned positions. A token that stands for the label comes first: the begin token where there
+The blocks are those of GPT-2: layer normalization before the attention and before the perceptron (Xiong et al. 2020,
+arXiv:2002.04745), GELU, learned positions. The first token represents the label, and the start of the sequence if there
 are no classes.
 """
 
@@ -14,41 +14,41 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from vae_jax.networks._code_network import CodeNetwork, applied, check_at_least, in_full_precision, rows_of
+from vae_jax.networks._code_network import CodeNetwork, check_at_least, in_full_precision, pure_method, rows_of
 
-MLP_FACTOR = 4  # hidden units of the perceptron for each unit of width
+MLP_FACTOR = 4  # width of the perceptron's hidden layer, as a multiple of the width
 EMBEDDING_INIT = nn.initializers.normal(0.02)
 
-# For each layer the keys and values `[T, heads, width / heads]` of the positions so far, zeros behind them.
+# For each layer, the keys and values `[T, heads, width / heads]` of the positions so far, followed by zeros.
 Cache = tuple[tuple[jax.Array, jax.Array], ...]
 
 
 class CausalTransformer(NamedTuple):
-    """p(code_t | codes before t, label) as pure functions on one example: `logits` all at once, `step` one at a time.
+    """p(code_t | codes[:t], label) as pure functions on one example: `logits` for all t, `step` for one t.
 
-    For every t, `step(params, cache, t, codes[t - 1], label)` with the cache of the steps before gives
+    For every t, `step(params, cache, t, codes[t - 1], label)` with the cache of the previous steps gives
     `logits(params, codes, label)[t]`.
     """
 
     init: Callable[[jax.Array], Any]  # (key) -> params, a plain dict of arrays
     logits: Callable[[Any, jax.Array, jax.Array], jax.Array]  # (params, codes [T], label) -> [T, K]
     start: Callable[[Any], Cache]  # (params) -> the cache before position 0
-    # (params, cache, position, previous code, label) -> logits [K], cache; position 0 reads the label alone, the
-    # others the previous code alone.
+    # (params, cache, position, previous code, label) -> logits [K], cache; position 0 reads only the label, the other
+    # positions only the previous code.
     step: Callable[[Any, Cache, jax.Array, jax.Array, jax.Array], tuple[jax.Array, Cache]]
 
 
 def attention(queries: jax.Array, keys: jax.Array, values: jax.Array, visible: jax.Array) -> jax.Array:
-    """softmax(queries keys^T / sqrt(D)) values, head by head, over the visible keys: logits and softmax in float32.
+    """softmax(queries keys^T / sqrt(D)) values for each head, over the visible keys; logits and softmax in float32.
 
     Args:
       queries: `[Q, heads, D]`.
       keys: `[S, heads, D]`.
       values: `[S, heads, D]`.
-      visible: `[Q, S]`, True where a query reads a key; in every row at least once.
+      visible: `[Q, S]`, True if a query attends to a key; every row has at least one True.
 
     Returns:
-      `[Q, heads, D]`, of the type of values.
+      `[Q, heads, D]`, in the type of values.
 
     Source: Vaswani et al. 2017 (arXiv:1706.03762), eq. 1.
     """
@@ -64,7 +64,8 @@ def attention(queries: jax.Array, keys: jax.Array, values: jax.Array, visible: j
 class Block(nn.Module):
     """x + attention(norm(x)), then x + perceptron(norm(x)).
 
-    The two layers that add to x start 1 / sqrt(2 layers) smaller, so that x does not grow with depth (GPT-2).
+    The initial weights of the two layers that add to x are scaled by 1 / sqrt(2 layers), as in GPT-2, so that x does
+    not grow with depth.
     """
 
     width: int
@@ -87,7 +88,7 @@ class Block(nn.Module):
     def step(
         self, x: jax.Array, cache: tuple[jax.Array, jax.Array], position: jax.Array
     ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-        """Of the one row x `[1, width]` at the position."""
+        """Output for a single row x `[1, width]` at the given position, and the updated cache."""
         queries, key, value = self._projections(x)
         keys = jax.lax.dynamic_update_slice_in_dim(cache[0], key, position, axis=0)
         values = jax.lax.dynamic_update_slice_in_dim(cache[1], value, position, axis=0)
@@ -104,11 +105,11 @@ class Block(nn.Module):
 
 
 class Transformer(nn.Module):
-    """Tables `token`, `label` and `position`, blocks `blocks_0`, ..., then `norm` and `output`."""
+    """Embeddings `token`, `label` and `position`, blocks `blocks_0`, ..., then `norm` and `output`."""
 
-    num_tokens: int  # that are read
-    num_codes: int  # K, that are predicted
-    length: int  # of what the blocks see
+    num_tokens: int  # size of the input vocabulary
+    num_codes: int  # K, size of the output vocabulary
+    length: int  # length of the sequence in the blocks, with the label
     num_classes: int
     layers: int
     width: int
@@ -120,21 +121,21 @@ class Transformer(nn.Module):
         self.position = self.param("position", EMBEDDING_INIT, (self.length, self.width))
         self.blocks = [Block(self.width, self.heads, self.layers) for _ in range(self.layers)]
         self.norm = nn.LayerNorm()
-        # Small, that training starts near the uniform distribution.
+        # Small weights, so that training starts near the uniform distribution.
         self.output = nn.Dense(self.num_codes, kernel_init=EMBEDDING_INIT)
 
     def causal(self, codes: jax.Array, label: jax.Array) -> jax.Array:
-        """Row t reads the label and codes[:t]."""
+        """Logits `[T, K]`; row t depends on the label and codes[:t]."""
         visible = jnp.tril(jnp.ones((self.length, self.length), bool))
         return self._logits(self._inputs(codes[:-1], label), visible)
 
     def bidirectional(self, tokens: jax.Array, label: jax.Array) -> jax.Array:
-        """Every row reads the label and all tokens."""
+        """Logits `[T, K]`; every row depends on the label and all tokens."""
         visible = jnp.ones((self.length, self.length), bool)
         return self._logits(self._inputs(tokens, label), visible)[1:]
 
     def step(self, cache: Cache, position: jax.Array, previous: jax.Array, label: jax.Array) -> tuple[jax.Array, Cache]:
-        """Row `position` of `causal`."""
+        """Row `position` of `causal`, and the updated cache."""
         first = rows_of(self.label, label)
         x = jnp.where(position == 0, first, rows_of(self.token, previous)) + self.position[position]
         x, after = x[None], []
@@ -156,21 +157,23 @@ class Transformer(nn.Module):
 def causal_transformer(
     num_codes: int, length: int, num_classes: int = 0, layers: int = 4, width: int = 256, heads: int = 4
 ) -> CausalTransformer:
-    """Codes `[T]` in [0, K) and a label -> logits `[T, K]`, row t of which depends on the label and codes[:t] alone.
+    """Causal transformer: codes `[T]` in [0, K) and a label -> logits `[T, K]`.
+
+    Row t of the logits depends on the label and codes[:t] only.
 
     Args:
       num_codes: K, at least 1.
       length: T, at least 1.
-      num_classes: how many labels there are beside "no label", which is the label num_classes.
-      layers: how many blocks, at least 1.
-      width: of every position's vector, a multiple of heads.
-      heads: of attention, at least 1.
+      num_classes: number of labels; the label num_classes means "no label".
+      layers: number of blocks, at least 1.
+      width: length of the vector of every position, a multiple of heads.
+      heads: number of attention heads, at least 1.
 
     Raises:
-      ValueError: where a number is too small, or heads does not divide width.
+      ValueError: if a number is too small, or heads does not divide width.
 
-    Source: Vaswani et al. 2017 (arXiv:1706.03762), the decoder alone, normalized before each part as in GPT-2 (Radford
-    et al. 2019 [radford2019language]).
+    Source: Vaswani et al. 2017 (arXiv:1706.03762), the decoder, with normalization before each part as in GPT-2
+    (Radford et al. 2019 [radford2019language]).
     """
     _check(num_codes, length, num_classes, layers, width, heads)
     module = Transformer(num_codes, num_codes, length, num_classes, layers, width, heads)
@@ -185,18 +188,18 @@ def causal_transformer(
 
     return CausalTransformer(
         init=init,
-        logits=applied(module, Transformer.causal),
+        logits=pure_method(module, Transformer.causal),
         start=start,
-        step=applied(module, Transformer.step),
+        step=pure_method(module, Transformer.step),
     )
 
 
 def bidirectional_transformer(
     num_codes: int, length: int, num_classes: int = 0, layers: int = 4, width: int = 256, heads: int = 4
 ) -> CodeNetwork:
-    """Tokens `[T]` in [0, K], K being the mask, and a label -> logits `[T, K]`, each row of which reads all of them.
+    """Bidirectional transformer: tokens `[T]` in [0, K], where K is the mask, and a label -> logits `[T, K]`.
 
-    Arguments and errors as in `causal_transformer`.
+    Every row of the logits depends on the label and all tokens. Arguments and errors are those of `causal_transformer`.
 
     Source: Devlin et al. 2019 (arXiv:1810.04805), with the blocks of `causal_transformer`.
     """
@@ -209,7 +212,7 @@ def bidirectional_transformer(
 
     return CodeNetwork(
         init=init,
-        logits=applied(module, Transformer.bidirectional),
+        logits=pure_method(module, Transformer.bidirectional),
     )
 
 

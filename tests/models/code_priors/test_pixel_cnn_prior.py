@@ -17,7 +17,7 @@ def test_the_grid_gives_the_length():
 def test_bad_sizes_are_refused():
     for arguments, message in [
         ({"num_codes": 0, "grid": (2, 2)}, "num_codes must be at least 1, got 0"),
-        ({"num_codes": 4, "grid": (2, 0)}, r"grid must be \(rows, columns\), each at least 1, got \(2, 0\)"),
+        ({"num_codes": 4, "grid": (2, 0)}, r"grid must be \(rows, columns\), both at least 1, got \(2, 0\)"),
         ({"num_codes": 4, "grid": (2, 2), "kernel_size": 2}, "kernel_size must be odd and at least 3, got 2"),
     ]:
         with pytest.raises(ValueError, match=message):
