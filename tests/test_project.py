@@ -28,6 +28,8 @@ def test_the_citation_file_has_what_its_format_needs_and_says_what_the_package_s
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert (text["cff-version"], text["type"]) == ("1.2.0", "software")
     assert (text["version"], text["license"]) == (vae_jax.__version__, project["license"])
+    released = f"## [{text['version']}] - {text['date-released']}\n"
+    assert released in (ROOT / "CHANGELOG.md").read_text()
     assert text["title"] == f"{project['name']}: {project['description'][0].lower()}{project['description'][1:]}"
     entry = references()["vae_jax"]
     assert [author["name"] for author in text["authors"]] == [re.sub(r"[{}\\]", "", field_of(entry, "author"))]
