@@ -36,7 +36,7 @@ export function createSaving(app, vendored, interpolation) {
       const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
       // All grays are one palette, given once for all frames; of colors each frame has its own 256.
       const gray = image.channels === 1;
-      const palette = gray ? (frame === 0 ? GREYS : undefined) : quantize(data, 256);
+      const palette = gray ? (frame === 0 ? GRAYS : undefined) : quantize(data, 256);
       const index = gray ? Uint8Array.from(data.filter((_, i) => i % 4 === 0)) : applyPalette(data, palette);
       encoder.writeFrame(index, canvas.width, canvas.height, { palette, delay: DELAY });
     }
@@ -60,4 +60,4 @@ export function createSaving(app, vendored, interpolation) {
   });
 }
 
-const GREYS = Array.from({ length: 256 }, (_, i) => [i, i, i]);
+const GRAYS = Array.from({ length: 256 }, (_, i) => [i, i, i]);
