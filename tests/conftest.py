@@ -6,6 +6,7 @@ which is told to optimize little (`training.subprocesses`); the commands of user
 compiled as everywhere. With VAE_JAX_ORDINARY_COMPILATION=1 in the environment everything is compiled as users have it.
 """
 
+import gc
 import logging
 import os
 import sys
@@ -32,6 +33,13 @@ jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 def pytest_collection_modifyitems(items):
     """Tests that share a fixture of a minute come first, for idle workers take tests from the end of others' lines."""
     items.sort(key=lambda item: item.path.name != "test_many_devices.py")
+
+
+def pytest_collection_finish():
+    """The modules and tests live to the end: the garbage collector, which tracing wakes often, passes over them."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 @pytest.fixture(autouse=True, scope="module")

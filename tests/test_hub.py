@@ -17,6 +17,7 @@ from safetensors.numpy import load_file, save_file
 
 from fresh import some_params
 from hub_stand_in import serving
+from quick import quick
 from vae_jax import mlp_vae
 from vae_jax.export import _manifest as manifest
 from vae_jax.hub import load_from_hub, model_card, push_to_hub
@@ -176,6 +177,7 @@ def test_the_card_has_a_header_for_the_hub_before_its_text():
     assert card() == header + tags
 
 
+@pytest.mark.slow
 def test_a_license_is_stated_only_where_one_was_given(hub, run):
     push(hub, run)
     first = hub[0].resolve("ada/blobs", "main")
@@ -185,6 +187,7 @@ def test_a_license_is_stated_only_where_one_was_given(hub, run):
     assert lines == [[], ['license: "cc-by-4.0"']]
 
 
+@pytest.mark.slow
 def test_a_new_version_leaves_the_old_one_there(hub, run):
     push(hub, run)
     first = hub[0].resolve("ada/blobs", "main")
@@ -229,7 +232,7 @@ def test_what_cannot_be_is_said_in_one_line_and_soon(hub, run, attempt, message)
     assert not (hub[0].folder / "ada/blobs").exists() or "v9" in message
 
 
-@pytest.mark.parametrize("answers", [False, True])
+@pytest.mark.parametrize("answers", quick([False, True], False))
 def test_a_hub_that_is_not_there_or_never_answers_is_given_up_soon(hub, run, monkeypatch, answers):
     push(hub, run)
     kept = pull(hub)

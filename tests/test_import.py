@@ -155,6 +155,7 @@ print(json.dumps([code, heavy, time.process_time() - start]), file=sys.stderr)
 """
 
 
+@pytest.mark.slow
 def test_what_only_reads_files_needs_no_jax(tmp_path):
     (run := RunFolder(tmp_path / "run")).create({"experiment": "vae", "data": "digits"})
     run.write_summary({"negative_elbo": 100.25})
@@ -179,6 +180,7 @@ def test_what_only_reads_files_needs_no_jax(tmp_path):
     assert statistics.median(times) < 0.5  # of processor time, so that a busy machine does not count
 
 
+@pytest.mark.slow
 def test_seconds_are_counted_from_the_import_and_not_from_what_ran_before():
     # As a shell that installs first and then becomes Python.
     program = (

@@ -70,6 +70,7 @@ def orders_of(total, epochs, seed):
     return np.concatenate(list(batches)).reshape(-1, 2).view(">u2").reshape(epochs, total).astype(int)
 
 
+@pytest.mark.slow
 def test_the_order_is_a_new_one_each_epoch_and_spread_over_the_whole_data_set():
     total, epochs = 1000, 40
     orders = orders_of(total, epochs, seed=0)

@@ -70,6 +70,7 @@ def test_pairs_share_all_but_so_many_factors(num_changed):
         DATA.draw_pairs(jax.random.key(0), 2, 4)
 
 
+@pytest.mark.slow
 def test_a_batch_and_pairs_begin_with_the_images_at_their_indices():
     indices = jnp.array([7, 3, 119, 7])
     batch = np.asarray(render_images(DATA.render, DATA.table, jax.random.key(0), indices))[:, 0, :, 0]
@@ -91,6 +92,7 @@ def test_a_data_set_is_a_pytree_of_its_table_alone():
     assert not jax.tree.leaves(load_factor_data("sprites"))
 
 
+@pytest.mark.slow
 def test_color_and_noise_are_the_same_shapes_in_other_colors():
     plain, color, noisy = (load_factor_data(f"sprites{name}") for name in ("", "_color", "_noisy"))
     index = np.array([123_456, 654_321])

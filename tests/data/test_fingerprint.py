@@ -58,6 +58,7 @@ def test_the_fingerprint_depends_on_file_sizes_but_not_on_paths_or_times(tmp_pat
     assert fingerprint(stream_images(f"{tmp_path}/one.npy")) != fingerprint(stream_images(f"{tmp_path}/two.npy"))
 
 
+@pytest.mark.slow
 def test_the_fingerprint_of_a_rendered_stream_depends_on_its_data_set():
     assert fingerprint(stream_images("squares", most_test=5)) == fingerprint(stream_images("squares", most_test=5))
     assert fingerprint(stream_images("squares", most_test=5)) != fingerprint(stream_images("sprites", most_test=5))

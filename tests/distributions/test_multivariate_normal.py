@@ -109,6 +109,7 @@ def test_kl_keeps_its_digits_at_a_collapsed_posterior(entry):
     assert MultivariateNormal(jnp.zeros(3), jnp.eye(3)).kl(standard_normal(3)) == 0
 
 
+@pytest.mark.slow
 def test_the_gradients_are_those_of_finite_differences():
     x = jnp.array([1.0, -1.0, 2.0])
     q, p = (jax.tree.map(jnp.asarray, distribution) for distribution in (Q, P))

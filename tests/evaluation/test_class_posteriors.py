@@ -38,6 +38,7 @@ def test_with_the_exact_posterior_it_is_bayes_rule():
     assert importance_warning(results.of_class(1), 30) is None
 
 
+@pytest.mark.slow
 def test_with_a_wrong_posterior_it_is_bayes_rule_within_its_errors():
     batch, num_samples = examples(40), 2000
     results = class_posteriors(FAMILY, WRONG, KEY, batch.x, LABELS, None, num_samples)
@@ -56,6 +57,7 @@ def test_with_a_wrong_posterior_it_is_bayes_rule_within_its_errors():
     assert 0.6 < np.mean(best == batch.context) <= 1.0
 
 
+@pytest.mark.slow
 def test_a_column_is_importance_sampling_of_its_class_whatever_the_batches_and_the_other_candidates():
     xs, seen = examples(5).x, []
     results = class_posteriors(FAMILY, WRONG, KEY, xs, LABELS, LOG_PRIOR, 60, batch_size=2, on_batch=seen.append)

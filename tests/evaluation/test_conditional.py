@@ -14,6 +14,7 @@ from models.linear_gaussian_family import (
     log_likelihood,
     wrong_params,
 )
+from quick import quick
 from vae_jax import VAE, Conditional, evaluation
 from vae_jax.distributions import UndefinedError
 from vae_jax.evaluation import (
@@ -66,6 +67,7 @@ def test_importance_sampling_meets_log_p_given_the_label_within_its_own_error(co
     assert np.median(error) < 0.05
 
 
+@pytest.mark.slow
 def test_nothing_depends_on_how_examples_and_samples_are_chunked():
     batch = examples(5)
     expected = importance_sampling(FAMILY, WRONG, KEY, batch, 60)
@@ -76,6 +78,7 @@ def test_nothing_depends_on_how_examples_and_samples_are_chunked():
     np.testing.assert_allclose(parts, whole, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_with_the_exact_posterior_every_weight_and_every_sampled_elbo_is_log_p():
     batch = examples(7)
     estimates = importance_sampling(FAMILY, EXACT, KEY, batch, 30)
@@ -84,6 +87,7 @@ def test_with_the_exact_posterior_every_weight_and_every_sampled_elbo_is_log_p()
     np.testing.assert_allclose(terms.log_likelihood - terms.kl, truth(EXACT, batch), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_elbo_is_the_analytic_one_given_the_label():
     batch, num_samples = examples(6), 4000
     terms = mean_over_samples(elbo_terms, FAMILY, WRONG, KEY, batch, num_samples)
@@ -94,6 +98,7 @@ def test_the_elbo_is_the_analytic_one_given_the_label():
     assert (np.abs(difference) < 5 * error + 1e-4).all()
 
 
+@pytest.mark.slow
 def test_annealing_meets_log_p_given_the_label_within_its_own_error():
     batch = examples(30)
     annealed = annealed_importance_sampling(
@@ -120,6 +125,7 @@ def test_the_sandwich_of_given_labels_holds_log_p():
     assert abs(np.mean(sandwich.gap)) < 0.25
 
 
+@pytest.mark.slow
 def test_the_surgery_is_that_of_labels_as_a_part_of_the_example():
     params, batch = wrong_params(common=True), examples(40, common=True)
     parts = elbo_surgery(COMMON_PRIOR_FAMILY, params, KEY, batch)
@@ -149,6 +155,7 @@ def test_codes_and_their_kl_are_those_of_the_label():
     np.testing.assert_allclose(kl_per_dimension(FAMILY, WRONG, batch, 4), expected, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_the_summary_of_a_family_is_that_of_its_examples():
     batch = examples(12)
     measures = measure_vae(FAMILY, EXACT, KEY, batch, 200, 30)
@@ -191,14 +198,14 @@ EVALUATORS = {
 }
 
 
-@pytest.mark.parametrize("name", EVALUATORS)
+@pytest.mark.parametrize("name", quick(EVALUATORS, "elbo", "kl"))
 def test_a_common_prior_is_computed_once_a_program(name):
     calls = []
     jax.block_until_ready(EVALUATORS[name](counting(COMMON_PRIOR_FAMILY, calls), examples(5)))
     assert len(calls) == 1
 
 
-@pytest.mark.parametrize("name", [name for name in EVALUATORS if name != "surgery"])
+@pytest.mark.parametrize("name", quick([name for name in EVALUATORS if name != "surgery"], "elbo", "kl"))
 def test_a_prior_of_the_label_is_computed_once_an_example(name):
     calls = []
     jax.block_until_ready(EVALUATORS[name](counting(FAMILY, calls), examples(5)))

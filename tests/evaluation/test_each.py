@@ -64,6 +64,7 @@ def test_scores_are_near_the_closed_forms():
     np.testing.assert_allclose(scores.distortion, expected, atol=0.1)
 
 
+@pytest.mark.slow
 def test_draws_follow_from_the_key_and_the_place_of_an_example_alone():
     whole = score_examples(MODEL, WRONG, KEY, EXAMPLES, nll_samples=30)
     parts = score_examples(MODEL, WRONG, KEY, EXAMPLES, nll_samples=30, batch_size=2)
@@ -78,6 +79,7 @@ def test_draws_follow_from_the_key_and_the_place_of_an_example_alone():
     assert len(set(np.asarray(score_examples(MODEL, WRONG, KEY, same).elbo).tolist())) == 5
 
 
+@pytest.mark.slow
 def test_a_family_is_given_the_label_of_each_example():
     examples = Example(XS, YS)
     codes, scores = encode_examples(FAMILY, PARAMS, examples), score_examples(FAMILY, PARAMS, KEY, examples)
@@ -89,6 +91,7 @@ def test_a_family_is_given_the_label_of_each_example():
     assert (np.abs(np.asarray(scores.elbo - other.elbo)) > 1e-3).all()
 
 
+@pytest.mark.slow
 def test_codes_of_a_quantized_model_are_its_indices_and_its_elbo_the_bound_of_its_evaluation():
     model = code_model()
     params = some_params(model)

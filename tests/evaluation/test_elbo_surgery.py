@@ -183,6 +183,7 @@ def quadrature():
     return information, np.trapezoid(aggregate * np.log(aggregate / scipy.stats.norm.pdf(z)), z)
 
 
+@pytest.mark.slow
 def test_the_parts_are_the_integrals():
     information, divergence = quadrature()
     parts = elbo_surgery(normal_model(1), {}, KEY, OVERLAPPING, 30_000)
@@ -225,6 +226,7 @@ def test_any_posterior_of_independent_dimensions_has_a_total_correlation():
     np.testing.assert_allclose(actual, [averaged(each.sum(axis=2)), *averaged(each).T], rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_posterior_whose_dimensions_are_not_independent_has_no_total_correlation():
     rng = np.random.default_rng(3)
     xs = rng.normal(0, 2, (40, 3)).astype(np.float32)
@@ -283,6 +285,7 @@ def test_of_several_layers_the_information_is_that_of_all_together():
     assert 0.5 < information.mean() < np.log(70)
 
 
+@pytest.mark.slow
 def test_a_code_of_several_axes_is_one_long_vector():
     rng = np.random.default_rng(6)
     means, log_variances = rng.normal(0, 1, (20, 2, 3)), rng.normal(-1, 0.3, (20, 2, 3))

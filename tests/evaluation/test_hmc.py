@@ -58,6 +58,7 @@ def test_exact_draws_stay_exact_draws_though_many_proposals_are_refused():
     np.testing.assert_allclose(points.log_probs[:5, 0], jax.vmap(logistic)(points.position[:5]), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_same_steps_with_every_proposal_accepted_do_not(monkeypatch):
     # The test above has the power to see an error in the acceptance.
     monkeypatch.setattr(jax.random, "uniform", lambda key, shape: jnp.array([0.5, 0.0]))

@@ -36,6 +36,7 @@ def test_contestants_take_turns_and_the_first_round_is_not_counted(script):
     assert turns == {"a": {"seconds": [3, 5], "nll": [-3, -5]}, "b": {"seconds": [4, 6], "nll": [-4, -6]}}
 
 
+@pytest.mark.slow
 def test_the_timed_function_returns_the_importance_sampled_nll(script):
     model = mlp_vae((2, 2, 1), 2, (4,))
     params = some_params(model)

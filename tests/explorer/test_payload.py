@@ -98,6 +98,7 @@ def test_a_prior_that_is_no_normal_comes_as_draws(small):
     assert (np.abs(payload.space.draws.mean(axis=0) - payload.space.prior_mean) < 5 * error).all()
 
 
+@pytest.mark.slow
 def test_a_full_covariance_has_its_standard_deviations_and_as_a_prior_comes_as_draws():
     posterior = posteriors.full_covariance(2)
     model = vae(mlp_encoder((4, 4, 1), 5, (8,)), mlp_decoder(2, (4, 4, 1, 1), (8,)), posterior)

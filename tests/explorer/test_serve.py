@@ -76,6 +76,7 @@ def sent(port, data, wait=10.0):
     return b""
 
 
+@pytest.mark.slow
 def test_a_connection_that_says_nothing_or_never_ends_is_closed(monkeypatch):
     monkeypatch.setattr(serve, "SECONDS_IDLE", 0.3)
     with running() as port:

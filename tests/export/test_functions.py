@@ -51,6 +51,7 @@ def test_each_sequence_of_codes_has_just_the_uniform_numbers_that_its_probabilit
         np.testing.assert_array_equal(draw(uniforms), codes)
 
 
+@pytest.mark.slow
 def test_codes_of_probability_0_are_never_drawn_and_those_of_no_probability_are_marked():
     logits = jnp.array([-jnp.inf, 1.0, -jnp.inf, 0.5, -jnp.inf])
     uniforms = np.array([1e-30, 0.3, 0.62, 0.63, 0.99999994], np.float32)  # p of code 1 is 0.6225
@@ -84,6 +85,7 @@ def test_the_sampler_of_a_chain_draws_the_last_part_first():
     np.testing.assert_allclose(sampler("hierarchical").call(*noise)["images"], jax.vmap(one)(*noise), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_sampler_of_uniform_codes_cuts_the_interval_in_equal_parts():
     model, params, _ = made("ema")
     middles = ((np.arange(7) + 0.5) / 7).astype(np.float32)

@@ -73,6 +73,7 @@ def test_the_runtime_computes_what_the_model_does(name):
         check(name, function, session(onnx.load_from_string(onnx_bytes(function))))
 
 
+@pytest.mark.slow
 def test_a_network_in_bfloat16_is_written_as_it_is_in_float32():
     _, params, functions = made("bfloat16")
     precise = functions_of(of_convolutions(), params, (8, 8, 1))
@@ -98,6 +99,7 @@ def test_a_file_says_what_it_needs_and_holds_each_parameter_once():
     assert size <= numbers <= size + 8
 
 
+@pytest.mark.slow
 def test_a_large_batch_runs_in_the_same_file():
     function = made("transformer")[2].written[2]
     inputs = inputs_of(function, 300)

@@ -89,6 +89,7 @@ def test_the_bottom_of_two_levels_knows_of_the_top_and_the_decoder_of_both():
         assert (TWO_LEVELS.decode(params, tuple(other)).logits != TWO_LEVELS.decode(params, z).logits).any()
 
 
+@pytest.mark.slow
 def test_the_gradient_reaches_the_encoder_through_the_codes():
     def distortion(params):
         return -MODEL.decode(params, MODEL.encode(params, X).sample(jax.random.key(0))).log_prob(X)

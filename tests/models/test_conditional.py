@@ -51,6 +51,7 @@ def test_the_conditional_vae_is_two_perceptrons_of_input_and_one_hot_label():
         np.testing.assert_allclose(vae.prior(PARAMS).log_prob(z), scipy.stats.norm.logpdf(z).sum(), rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_learnt_prior_reads_the_context_and_an_embedding_is_trained_with_the_rest():
     family = conditional_vae(IMAGE, contexts.embedded_labels(3, 4), 2, (5,), prior_hidden=(7,))
     params = some_params(family)
@@ -127,6 +128,7 @@ def test_a_hierarchys_networks_that_take_a_context_are_still_checked_against_eac
         jax.eval_shape(conditional(model, LABELS, EVERYWHERE[:3]).init, KEY)
 
 
+@pytest.mark.slow
 def test_a_quantized_model_has_one_prior_over_codes_for_all_contexts():
     encoder = mlp_encoder(IMAGE, 12, (5,), context_size=3)
     decoder = mlp_decoder(12, (*IMAGE, 1), (5,), context_size=3)
@@ -144,6 +146,7 @@ def test_a_quantized_model_has_one_prior_over_codes_for_all_contexts():
     assert np.isfinite(value) and jax.tree.structure(aux.buffers) == jax.tree.structure(params["buffers"])
 
 
+@pytest.mark.slow
 def test_a_hierarchy_of_codes_takes_the_context_at_both_ends():
     image = (8, 8, 1)
     model = vq_vae_2(image, q.vector_quantizer(6, 3), q.vector_quantizer(5, 2), (4,), 2, 1, context_size=3)
@@ -159,6 +162,7 @@ def test_a_hierarchy_of_codes_takes_the_context_at_both_ends():
         jax.eval_shape(lambda: conditional(model, LABELS, to=("features",)).given(1).decode(params, z))
 
 
+@pytest.mark.slow
 def test_a_trained_prior_over_codes_is_one_for_all_contexts_or_that_of_the_contexts_own_class():
     encoder = mlp_encoder(IMAGE, 12, (5,), context_size=3)
     decoder = mlp_decoder(12, (*IMAGE, 1), (5,), context_size=3)
@@ -188,6 +192,7 @@ def test_a_trained_prior_over_codes_is_one_for_all_contexts_or_that_of_the_conte
         code_sizes(family)
 
 
+@pytest.mark.slow
 def test_the_codes_of_a_family_are_fitted_to_vectors_of_examples_with_their_contexts():
     encoder = mlp_encoder(IMAGE, 12, (5,), context_size=3)
     decoder = mlp_decoder(12, (*IMAGE, 1), (5,), context_size=3)

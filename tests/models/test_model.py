@@ -18,6 +18,7 @@ from vae_jax.models._model import common_prior
 from vae_jax.objectives import elbo, negative_elbo, sampled_elbo
 
 
+@pytest.mark.slow
 def test_a_batch_of_a_family_is_the_mean_over_each_examples_own_model():
     params, (xs, ys) = lg.wrong_params(), lg.examples(7)
     value = loss(negative_elbo, lg.FAMILY, params, xs, ys)

@@ -37,6 +37,7 @@ def vamp(**choices):
     return model, params, z, each
 
 
+@pytest.mark.slow
 def test_a_vamp_prior_of_contexts_is_over_all_pseudo_inputs_each_with_its_own():
     model, params, z, each = vamp()
     prior = common_prior(model, params, jnp.asarray(YS))  # one for all examples
@@ -94,6 +95,7 @@ def test_a_batch_encodes_the_pseudo_inputs_of_a_family_once(of_same_context):
     assert not [shape for shape in shapes if 4 in shape and 11 in shape and 7 in shape]
 
 
+@pytest.mark.slow
 def test_pseudo_contexts_are_no_parameters():
     model, params, _, _ = vamp()
     trained = {name: leaf for name, leaf in params.items() if name != "buffers"}

@@ -84,6 +84,7 @@ def test_parameters_are_a_plain_dict_with_stable_names():
     assert shapes["layer_0"]["vertical_label"] == shapes["layer_0"]["horizontal_label"] == (3, 12)
 
 
+@pytest.mark.slow
 def test_a_new_network_predicts_almost_uniformly():
     network = gated_pixel_cnn(512, (4, 4), layers=1, channels=64)
     params = jax.jit(network.init)(jax.random.key(0))
@@ -92,6 +93,7 @@ def test_a_new_network_predicts_almost_uniformly():
     assert np.std(log_probs) < 0.5
 
 
+@pytest.mark.slow
 def test_bfloat16_parameters_give_float32_logits():
     network = gated_pixel_cnn(K, (2, 3), layers=2, channels=6)
     params, codes = rough(network.init), jnp.arange(6) % K

@@ -143,6 +143,7 @@ def test_parameters_are_a_plain_dict_with_stable_names(build):
     assert type(jax.eval_shape(network.init, jax.random.key(0))["blocks_0"]) is dict
 
 
+@pytest.mark.slow
 def test_a_new_network_predicts_almost_uniformly():
     network = causal_transformer(512, 16, layers=1, width=64)
     params = jax.jit(network.init)(jax.random.key(0))
@@ -151,6 +152,7 @@ def test_a_new_network_predicts_almost_uniformly():
     assert np.std(log_probs) < 0.5
 
 
+@pytest.mark.slow
 def test_bfloat16_parameters_compute_in_bfloat16_with_float32_softmax_and_logits():
     params = rough(CAUSAL.init, deviation=0.3)
     cast = jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), params)

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from models.linear_gaussian_family import (
     COMMON_PRIOR_FAMILY,
@@ -38,6 +39,7 @@ def test_the_elbo_is_log_p_of_x_given_its_label_less_the_divergence_from_the_tru
             assert standard_error(values) < 0.02
 
 
+@pytest.mark.slow
 def test_the_mean_weight_is_p_of_x_given_its_label_and_iwae_closes_in_on_its_logarithm():
     params, (xs, labels) = wrong_params(), BATCH
     expected = log_likelihood(params, xs, labels)

@@ -154,6 +154,7 @@ def test_the_noise_vanishes_as_the_posterior_becomes_exact():
     np.testing.assert_allclose(deviations[1] / deviations[2], 10.0, rtol=0.3)
 
 
+@pytest.mark.slow
 def test_the_gradient_has_the_elbos_analytic_mean():
     params, x = wrong_params(), XS[0]
     expected, _ = ravel_pytree(jax.grad(lambda p: -elbo_value(p, x, jnp))(params))

@@ -23,6 +23,7 @@ def largest_difference(a, b):
     return max(float(np.abs(x - y).max()) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True))
 
 
+@pytest.mark.slow
 def test_gamma_does_not_reach_the_discriminator_nor_the_discriminator_s_loss_the_vae():
     none, some = gradients(0.0), gradients(5.0)
     assert largest_difference(none["discriminator"], some["discriminator"]) == 0

@@ -50,6 +50,7 @@ def assert_close(actual, expected):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-4), actual, expected)
 
 
+@pytest.mark.slow
 def test_the_value_is_the_same_to_the_bit_whatever_is_stopped(results):
     assert len({float(value) for value, _ in results.values()}) == 1
 

@@ -58,6 +58,7 @@ def test_info_vae_is_the_vae_at_alpha_0_and_weight_1_and_has_no_rate_at_alpha_1(
         objectives.info_vae_loss(0.0, 0.5, gaussian_kernel(2.0))
 
 
+@pytest.mark.slow
 def test_wae_takes_a_posterior_without_a_density():
     loss, aux = objectives.wae_mmd_loss(10.0, KERNELS["multiquadratic"][0])(*CODES[:2], jax.random.key(0), CODES.batch)
     np.testing.assert_allclose(loss, aux.metrics["distortion"] + 10.0 * aux.metrics["mmd"], rtol=1e-6)

@@ -82,6 +82,7 @@ def test_a_training_step_moves_buffers_by_the_batch_and_weights_by_the_gradient(
     assert "buffers" not in str(jax.tree.structure(after.opt_state))
 
 
+@pytest.mark.slow
 def test_the_encoder_learns_codes_by_which_images_are_told_apart():
     model = model_of(ema_vector_quantizer(8, 3, revival=0.1))
     optimizer = optax.adam(1e-2)
@@ -93,6 +94,7 @@ def test_the_encoder_learns_codes_by_which_images_are_told_apart():
     assert metrics["distortion"][-1] < 0.5
 
 
+@pytest.mark.slow
 def test_the_entropy_of_a_batch_counts_for_every_place_as_the_commitment_does():
     quantizer = lookup_free_quantizer(3, entropy_weight=0.2)
     losses = {}

@@ -64,11 +64,12 @@ def loss_of_capacity(value, log_likelihood, kl):
     ("objective", "loss_of", "terms_of", "schedule"),
     [
         (kl_warm_up(linear(10)), beta_loss, elbo_terms, linear(10)),
-        (
+        pytest.param(
             kl_warm_up(cyclical(2, 8, 0.5, 0.25, 4.0)),
             beta_loss,
             elbo_terms,
             cyclical(2, 8, 0.5, 0.25, 4.0),
+            marks=pytest.mark.slow,
         ),
         (scheduled(sampled_beta_vae_loss, linear(10)), beta_loss, sampled_elbo_terms, linear(10)),
         (

@@ -116,6 +116,7 @@ def expected_losses(beta):
     return {name: loss.mean() for name, loss in losses.items()}
 
 
+@pytest.mark.slow
 def test_at_every_step_the_loss_is_the_references_the_metrics_are_the_bounds_and_one_trace_suffices():
     warm_ups = {name: scheduled(make, linear(4)) for name, make in MAKERS.items()}
     usual = jax.jit(lambda: {name: make(1.0)(MODEL, PARAMS, KEY, XS) for name, make in MAKERS.items()})()
@@ -139,6 +140,7 @@ def test_at_every_step_the_loss_is_the_references_the_metrics_are_the_bounds_and
         assert abs(expected[0][name] - expected[1][name]) > 0.01 < abs(expected[1][name] - expected[-1][name])
 
 
+@pytest.mark.slow
 def test_the_derivative_with_respect_to_beta_is_that_of_the_loss():
     derivatives = jax.jit(
         lambda beta: {

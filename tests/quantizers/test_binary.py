@@ -52,6 +52,7 @@ def test_groups_of_bits_bound_the_entropy_of_the_mean_from_above():
     )
 
 
+@pytest.mark.slow
 def test_the_gradient_of_the_entropies_is_finite_where_the_bits_are_sure():
     grads = jax.grad(lambda logits: sum(batch_bit_entropies(logits, 2)))(jnp.asarray([[200.0, -200.0], [200.0, 1.0]]))
     assert np.isfinite(grads).all()

@@ -57,6 +57,7 @@ def test_an_unused_code_never_moves():
     np.testing.assert_allclose(again["codebook"][1], [4.0, 4.0], rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_sums_of_bfloat16_vectors_are_float32():
     codebook = fresh_codebook(jnp.zeros((1, 1)))
     # 512.5, the sum of 512 ones and a half, is not representable in bfloat16.
@@ -84,6 +85,7 @@ def test_only_dead_codes_are_revived_with_all_their_state():
         np.testing.assert_array_equal(after["sums"][dead], 8.0 * after["codebook"][dead])
 
 
+@pytest.mark.slow
 def test_codes_fitted_to_the_vectors_are_not_revived_away_by_the_first_batch():
     # 32 clusters of 98 vectors, as in a batch of 64 grids of 7 x 7; the counts begin far below 98.
     rng = np.random.default_rng(0)
@@ -104,6 +106,7 @@ def test_codes_fitted_to_the_vectors_are_not_revived_away_by_the_first_batch():
     assert (params["buffers"]["codebook"][5] != 99.0).all()
 
 
+@pytest.mark.slow
 def test_revival_brings_a_collapsed_codebook_back():
     rng = np.random.default_rng(0)
     used = {}

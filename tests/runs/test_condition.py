@@ -159,6 +159,7 @@ def drawn(monkeypatch):
     return given
 
 
+@pytest.mark.slow
 def test_commands_draw_with_the_label_that_is_asked_for_and_each_test_image_with_its_own(here, drawn, capsys):
     model, params, _ = vae_jax.load("labels")
     sample = jax.jit(lambda key, label: vae_jax.sample(given(model, label), params, key))
@@ -192,6 +193,7 @@ def test_commands_draw_with_the_label_that_is_asked_for_and_each_test_image_with
     assert moved.shape == (3, 3, 6, 6, 1) and kl.shape == (3,) and (kl > 0).all()
 
 
+@pytest.mark.slow
 def test_exported_functions_and_the_page_take_the_label_too(here):
     assert call("export", "labels", "--output", "onnx") == 0
     functions = json.loads(Path("onnx/manifest.json").read_text())["functions"]

@@ -81,6 +81,7 @@ def test_what_is_loaded_is_what_was_saved(tmp_path, name):
     jax.tree.map(np.testing.assert_array_equal, vae_jax.load(path)[1], params)
 
 
+@pytest.mark.slow
 def test_codes_without_their_prior_are_saved_as_uniform_ones(tmp_path):
     params = some_params(model_of(CONFIGS["codes"]))
     del params["prior"]

@@ -10,10 +10,12 @@ from pathlib import Path
 TESTS = Path(__file__).parents[1]
 # True if programs are compiled as users compile them: by XLA's ordinary emitters, with all optimizations.
 ORDINARY = os.environ.get("VAE_JAX_ORDINARY_COMPILATION") == "1"
-# XLA's former emitters of fused operations: LLVM compiles what they write in half of the time. A process stops at a
-# flag that its XLA does not know, so this is for the versions that have been seen to know it.
+# XLA's former emitters of fused operations: LLVM compiles what they write in half of the time. One module of LLVM for
+# each program, where XLA splits it for many cores: a tenth less. A process stops at a flag that its XLA does not know,
+# so these are for the versions that have been seen to know them.
 _KNOWN = version("jaxlib").startswith(("0.8.", "0.10."))
-SOON_COMPILED = "--xla_cpu_use_fusion_emitters=false" if _KNOWN and not ORDINARY else ""
+_FLAGS = "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
+SOON_COMPILED = _FLAGS if _KNOWN and not ORDINARY else ""
 
 
 def environment(devices=1):

@@ -40,6 +40,7 @@ def test_before_the_first_step_the_average_is_the_parameters_and_a_copy_of_them(
     np.testing.assert_array_equal(state.mean["w"], [0.0, 1.0, 2.0])
 
 
+@pytest.mark.slow
 def test_the_rounding_of_many_steps_does_not_add_up():
     path = (1.2345 + 0.01 * np.random.default_rng(0).normal(size=(20_000, 30))).astype(np.float32)
     found, path = means(averaged(optax.sgd(1.0), 0.9999), path[0], -np.diff(path, axis=0))

@@ -167,6 +167,7 @@ def options_of(case):
     return {name: options.pop(name) for name in ("model", "objective", "train", "validation")}, options
 
 
+@pytest.mark.slow
 def test_each_is_refused_with_the_path_of_its_leaf():
     for name, (case, message) in BAD.items():
         given, options = options_of(case)

@@ -44,6 +44,7 @@ def test_a_coordinator_that_does_not_answer_is_refused_in_time():
         start(f"localhost:{port}", 2, 1, answer_seconds=0.1)
 
 
+@pytest.mark.slow
 def test_where_no_cluster_is_detected_the_message_says_what_to_do():
     program = "from vae_jax.training.distributed import start_detected; start_detected()"
     clean = {n: v for n, v in environment().items() if not n.startswith(("SLURM", "OMPI", "KUBERNETES", "JAX_COORD"))}

@@ -11,6 +11,7 @@ import pytest
 from optax import contrib
 
 from fresh import soon_started
+from quick import quick
 from training.quadratic import (
     EPOCHS,
     HELD_OUT,
@@ -112,6 +113,7 @@ def test_the_models_of_an_ensemble_may_differ_in_their_decay():
     np.testing.assert_allclose(last["critic"][:, 0, 0], expected, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_schedule_free_parameters_are_those_of_optax_in_a_loop_of_its_own():
     optimizer = contrib.schedule_free_adamw(0.05, warmup_steps=3)
     evaluated = contrib.schedule_free_eval_params
@@ -137,7 +139,7 @@ class Stopped(Exception):
     pass
 
 
-@pytest.mark.parametrize("way", ["fit", "fit_stream", "fit_ensemble"])
+@pytest.mark.parametrize("way", quick(["fit", "fit_stream", "fit_ensemble"], "fit"))
 def test_a_run_that_was_stopped_goes_on_to_the_same_bits(tmp_path, way):
     optimizer = lambda decay: averaged(partitioned(optax.adam(0.05), {"critic": optax.sgd(0.03)}), decay)
     run = {
@@ -160,6 +162,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bits(tmp_path, way):
     chex.assert_trees_all_equal(resumed.best_params, whole.best_params)
 
 
+@pytest.mark.slow
 def test_buffers_are_not_averaged():
     encoder, decoder = mlp_encoder((4, 4, 1), 12, (8,)), mlp_decoder(12, (4, 4, 1, 1), (8,))
     model = soon_started(vq_vae(encoder, decoder, ema_vector_quantizer(8, 3, decay=0.5), (2, 2)))

@@ -68,6 +68,7 @@ def test_an_epoch_takes_the_leaves_of_an_example_together_in_the_order_of_permut
     chex.assert_trees_all_equal(state, wrapped)
 
 
+@pytest.mark.slow
 def test_drawn_examples_come_with_replacement_for_as_many_steps_as_are_asked_for():
     step = make_train_step(recorder(300), objective, optax.sgd(0.1))
     epoch = make_train_epoch(step, BATCH_SIZE, num_steps=300)

@@ -295,6 +295,7 @@ def test_numbers_out_of_range_are_refused_before_anything_is_computed(options, m
     assert checkpoints.saved == []
 
 
+@pytest.mark.slow
 def test_an_objective_may_take_examples_that_hold_more_than_what_the_model_decodes():
     """A label beside the vector; an objective that does not take it gives the message of the wrong shape."""
     init = lambda key: {"kernel": 0.1 * jax.random.normal(key, (5, 4)), "decoder": jnp.zeros((2, 3))}

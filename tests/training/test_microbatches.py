@@ -98,6 +98,7 @@ def test_no_pass_forward_is_done_twice():
         assert len(products_of(lambda p, m=m: value_and_gradient(o.negative_elbo, m, params=p), PARAMS)) == 4 + 3 + 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("microbatches", [4, pytest.param(16, marks=pytest.mark.slow)])
 def test_the_memory_of_a_large_batch_falls_with_the_number_of_microbatches(microbatches):
     model = mlp_vae((8, 8, 1), 4, (256, 256))

@@ -170,6 +170,7 @@ def test_an_nnx_network_trains_through_the_same_step():
     assert np.log(2.0) < np.mean(losses[-10:]) < 4.0
 
 
+@pytest.mark.slow
 def test_a_model_trains_again_where_its_parameters_began_at_an_array_of_its_own():
     # The whole state is donated to an epoch: an output bias that the model keeps must not go with it.
     model = mlp_vae((2, 2, 1), 2, hidden=(5,), data_mean=jnp.full((2, 2, 1), 0.3))

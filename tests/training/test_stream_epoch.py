@@ -111,6 +111,7 @@ def test_chunks_are_compiled_once_and_the_remainder_once_and_the_state_is_donate
     assert before.step.is_deleted()
 
 
+@pytest.mark.slow
 def test_batches_go_to_the_device_by_the_callers_own_way():
     shapes = []
 

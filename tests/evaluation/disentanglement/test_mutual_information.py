@@ -27,6 +27,7 @@ def test_the_matrix_is_scikit_learn_s_of_numpy_s_bins():
             assert found[d, k] == pytest.approx(mutual_info_score(bins, labels[:, k]), abs=2e-3)
 
 
+@pytest.mark.slow
 def test_mig_of_known_codes_on_the_factors_of_dsprites():
     # A latent for each factor loses by its 20 bins alone: 40 angles fall in twos, 32 places in 12 twos and 8 ones.
     shares = [1, 1, np.log(20) / np.log(40), *[1 - 24 / 32 * np.log(2) / np.log(32)] * 2]
@@ -37,6 +38,7 @@ def test_mig_of_known_codes_on_the_factors_of_dsprites():
     assert mutual_information_gap(*sampled(noise(10))) == pytest.approx(0, abs=0.002)
 
 
+@pytest.mark.slow
 def test_scatter_of_the_means_lowers_the_ceiling():
     # 0.87 and 0.48 have been reported for these two codes, whose scatter is not known: between none and 5 % of a
     # latent's deviation, as places then share bins.

@@ -139,6 +139,7 @@ def test_the_noise_of_the_confidence_is_gumbels_and_falls_to_half_at_the_first_o
     assert scipy.stats.chisquare(np.asarray(first).sum(axis=0), expected).pvalue > 1e-4
 
 
+@pytest.mark.slow
 def test_one_step_draws_every_code_from_the_logits_of_masks_alone():
     network, prior = bidirectional_transformer(3, 2, 0, **SIZES), masked_prior(3, 2, 0, **SIZES, steps=1)
     params = rough(prior.init, deviation=0.3)
@@ -179,6 +180,7 @@ def test_bad_sizes_are_refused(arguments, message):
         masked_prior(**{"num_codes": 4, "length": 4, "steps": 2, **arguments})
 
 
+@pytest.mark.slow
 def test_places_of_different_numbers_of_codes_are_decoded_to_their_own():
     sizes = (1, 4, 2, 4)
     prior = masked_prior(sizes, 4, layers=1, width=8, heads=2, steps=2)

@@ -172,6 +172,7 @@ def test_what_was_written_by_a_process_that_was_killed_before_it_noted_it_is_pur
     assert as_float32(tensorboard_events("run/tensorboard")) == numbers_of(lines_of("run/metrics.jsonl"))
 
 
+@pytest.mark.slow
 def test_a_run_that_was_begun_without_a_logger_is_logged_whole(monkeypatch):
     trained(monkeypatch, "none", interrupted_at=2, every_seconds=0.0)
     assert not Path("run/tensorboard").exists()

@@ -121,6 +121,7 @@ def test_the_table_that_images_are_rendered_from_is_an_argument_of_every_program
         assert not any("constant" in line for line in holding), name
 
 
+@pytest.mark.slow
 def test_the_loss_of_a_member_has_the_weight_of_that_member():
     settings = FactorSettings(objective="beta", latent_dim=3)
     problem = without_data(settings, (16, 16, 1))

@@ -3,6 +3,7 @@ import re
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from experiments.lib.benchmark.floor import _make_run, _passes, make_floor
 from experiments.lib.benchmark.flops import AND_WEIGHTS, FORWARD, Product
@@ -31,6 +32,7 @@ def loop_of(program):
     return "\n".join(computations[name] for name in reached)
 
 
+@pytest.mark.slow
 def test_all_products_are_in_the_loop():
     products = [Product(128, 256, 250), Product(64, 96, 80, FORWARD)]
     shapes = [(128, 256), (64, 96)], [(256, 250), (96, 80)]
