@@ -40,6 +40,7 @@ def path(request):
 
 
 @pytest.mark.slow
+@pytest.mark.notebook
 def test_a_fresh_kernel_comes_to_what_is_stored(path, tmp_path):
     stored = nbformat.read(path, as_version=4)
     copy = shutil.copy(path, tmp_path)
