@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from vae_jax.visualization._code_usage import code_usage_curves
+from vae_jax.visualization import code_usage_curves
 
 
 def test_a_line_has_the_shares_from_the_largest_down():

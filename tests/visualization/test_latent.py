@@ -84,6 +84,18 @@ def test_without_labels_there_is_one_color_and_a_unit_is_as_long_on_both_axes():
     assert box.width / x == pytest.approx(box.height / y, rel=1e-9)
 
 
+def test_marked_places_are_numbered_where_they_are_and_inside_the_frame():
+    places = np.array([[30.0, -2.0], [0.5, 9.0]])
+    figure = latent_scatter(POINTS, marked=places, side=3.0)
+    axes = figure.axes[0]
+    assert [text.get_text() for text in axes.texts] == ["1", "2"]
+    np.testing.assert_allclose([text.get_position() for text in axes.texts], places)
+    (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+    assert left < POINTS[:, 0].min() < 30 < right
+    assert bottom < POINTS[:, 1].min() < 9 < top
+    assert axes.get_window_extent().width / figure.dpi == pytest.approx(3.0)
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -91,6 +103,7 @@ def test_without_labels_there_is_one_color_and_a_unit_is_as_long_on_both_axes():
         (lambda: latent_scatter(np.full((3, 2), np.inf)), "points must be finite"),
         (lambda: latent_scatter(POINTS, np.zeros(2)), r"labels must have shape \[N\] = \(300,\)"),
         (lambda: latent_scatter(POINTS, np.full(300, np.nan)), "labels must be finite"),
+        (lambda: latent_scatter(POINTS, marked=np.zeros(2)), r"marked must be finite, of shape \[M, 2\]"),
         (lambda: latent_scatter(POINTS, None, ("z1",)), "axis_labels must be two"),
         (lambda: principal_components(np.zeros((5, 1))), r"points must be finite, of shape \[N, D\]"),
     ],

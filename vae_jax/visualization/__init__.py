@@ -1,6 +1,7 @@
 """Figures from NumPy arrays, and those of a trained model, as PNG; no metrics."""
 
 from vae_jax.visualization._bounds import bounds_by_epoch as bounds_by_epoch
+from vae_jax.visualization._code_usage import code_usage_curves as code_usage_curves
 from vae_jax.visualization._comparison import compared_curves as compared_curves
 from vae_jax.visualization._curves import training_curves as training_curves
 from vae_jax.visualization._grids import image_grid as image_grid
@@ -17,4 +18,5 @@ from vae_jax.visualization._latent import principal_components as principal_comp
 from vae_jax.visualization._picture_files import save_images as save_images
 from vae_jax.visualization._rate_distortion import rate_distortion as rate_distortion
 from vae_jax.visualization._save import save_figure as save_figure
+from vae_jax.visualization._side_by_side import side_by_side as side_by_side
 from vae_jax.visualization._throughput import throughput as throughput

@@ -14,7 +14,7 @@ from matplotlib.patheffects import withStroke
 from matplotlib.text import Text
 from numpy.typing import ArrayLike, NDArray
 
-from vae_jax.visualization._style import DPI, TRAIN, fit_canvas, signed, styled
+from vae_jax.visualization._style import DPI, INK, TRAIN, fit_canvas, signed, styled
 
 # Ten colors chosen for color-blind readers by a model of perceived difference: Petroff 2021, "Accessible Color
 # Sequences for Data Visualization" (arXiv:2107.02270), the sequence of ten.
@@ -66,7 +66,11 @@ def principal_components(points: ArrayLike) -> tuple[NDArray[np.float64], NDArra
 
 @styled
 def latent_scatter(
-    points: ArrayLike, labels: ArrayLike | None = None, axis_labels: Sequence[str] = ("z1", "z2")
+    points: ArrayLike,
+    labels: ArrayLike | None = None,
+    axis_labels: Sequence[str] = ("z1", "z2"),
+    marked: ArrayLike | None = None,
+    side: float = SIDE,
 ) -> Figure:
     """The posterior means of a data set in a plane, colored by label.
 
@@ -77,6 +81,8 @@ def latent_scatter(
       points: `[N, 2]`.
       labels: `[N]`, classes (integers, booleans or strings) or real numbers, or None.
       axis_labels: two.
+      marked: `[M, 2]`, places to point out, each with its number from 1 in a ring.
+      side: inches, the longer side of the frame.
 
     Raises:
       ValueError: wrong shape, or values that are not finite.
@@ -84,6 +90,9 @@ def latent_scatter(
     array = np.asarray(points, np.float64)
     if array.ndim != 2 or array.shape[1] != 2 or not len(array) or not np.isfinite(array).all():
         raise ValueError(f"points must be finite, of shape [N, 2] with N >= 1, got shape {array.shape}")
+    rings = np.zeros((0, 2)) if marked is None else np.asarray(marked, np.float64)
+    if rings.ndim != 2 or rings.shape[1] != 2 or not np.isfinite(rings).all():
+        raise ValueError(f"marked must be finite, of shape [M, 2], got shape {rings.shape}")
     if isinstance(axis_labels, str) or len(axis_labels) != 2:
         raise ValueError(f"axis_labels must be two strings, got {axis_labels!r}")
     kinds = None if labels is None else np.asarray(labels)
@@ -98,7 +107,7 @@ def latent_scatter(
     axes.set_ylabel(axis_labels[1])
     axes.axhline(0, color="#d9d9d9", linewidth=0.8, zorder=0)
     axes.axvline(0, color="#d9d9d9", linewidth=0.8, zorder=0)
-    width, height = _frame(axes, array)
+    width, height = _frame(axes, np.concatenate([array, rings]), side)
     fit_canvas(figure, axes, width, height)
 
     # Points in a fixed random order: otherwise the class that is drawn last hides the others.
@@ -127,15 +136,22 @@ def latent_scatter(
             if named:
                 shown = np.unique(np.linspace(0, len(classes) - 1, min(len(classes), 20)).astype(int))
                 bar.set_ticks(list(shown), labels=[_name(classes[index]) for index in shown])
+    _number_places(axes, rings)
     fit_canvas(figure, axes, width, height)
     return figure
+
+
+def _number_places(axes: Axes, places: NDArray[np.float64]) -> None:
+    ring = {"boxstyle": "circle,pad=0.15", "facecolor": "white", "edgecolor": INK, "linewidth": 1.0, "alpha": 0.9}
+    for number, (x, y) in enumerate(places, start=1):
+        axes.text(x, y, str(number), ha="center", va="center", fontsize=8, color=INK, bbox=ring, zorder=4)
 
 
 def _name(value: Any) -> str:
     return signed(float(value), 0) if isinstance(value, np.number) else str(value)
 
 
-def _frame(axes: Axes, array: NDArray[np.float64]) -> tuple[float, float]:
+def _frame(axes: Axes, array: NDArray[np.float64], side: float) -> tuple[float, float]:
     """Sets the limits, and returns the size in inches at which a unit is as long on both axes, within reason."""
     low, high = array.min(axis=0), array.max(axis=0)
     span = high - low
@@ -143,7 +159,7 @@ def _frame(axes: Axes, array: NDArray[np.float64]) -> tuple[float, float]:
     center, span = (low + high) / 2, 1.08 * span
     axes.set_xlim(center[0] - span[0] / 2, center[0] + span[0] / 2)
     axes.set_ylim(center[1] - span[1] / 2, center[1] + span[1] / 2)
-    width, height = SIDE * np.clip(span / span.max(), 1 / 3, 1)
+    width, height = side * np.clip(span / span.max(), 1 / 3, 1)
     return float(width), float(height)
 
 
