@@ -1,4 +1,4 @@
-"""The notebooks in docs/: `python tests/notebooks.py` runs them and writes their outputs anew."""
+"""The notebooks in docs/: `python tests/notebooks.py [NOTEBOOK ...]` runs them and writes their outputs anew."""
 
 import base64
 import io
@@ -51,8 +51,8 @@ def smaller(png):
     return base64.b64encode(stream.getvalue()).decode()
 
 
-def main():
-    for path in NOTEBOOKS:
+def main(paths):
+    for path in paths:
         notebook = execute(nbformat.read(path, as_version=4), path.parent)
         for cell in notebook.cells:
             for output in cell.get("outputs", []):
@@ -67,4 +67,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    main([Path(argument).resolve() for argument in sys.argv[1:]] or NOTEBOOKS)
