@@ -4,6 +4,7 @@ import re
 import shutil
 
 import nbformat
+import numpy as np
 import pytest
 
 import notebooks
@@ -34,6 +35,58 @@ def agree(stored, fresh):
     return abs(one - other) <= 0.05 + 0.1 * abs(one)
 
 
+def numbers(printed):
+    return [float(number.rstrip("%")) for number in printed]
+
+
+def autoencoder_to_vq_vae(printed):
+    plain, variational = numbers(printed["codes-figure"])
+    assert variational < 0.2 < plain  # standard deviations to the nearest code
+    of_test, of_plain, of_variational = numbers(printed["decoded-gaps-figure"])
+    assert of_variational < of_test < of_plain
+    log_p, *rows = numbers(printed["elbo-check"])
+    bounds, missing, divergences = np.reshape(rows, (4, 3)).T
+    np.testing.assert_allclose([log_p - bounds, missing], [divergences, divergences], atol=2e-3)
+    assert list(bounds) == sorted(bounds)
+    assert missing[-1] == 0 < missing[-2]
+    dimensions, reparameterized, score, with_baseline = np.reshape(numbers(printed["gradient-figure"]), (4, 4)).T
+    assert np.all(reparameterized == 0.25)  # the variance of q
+    others = dimensions - 1  # moments of the Normal in f(z) (z_d - 0.5) / 0.25, by hand
+    np.testing.assert_allclose(score, 0.25 * others**2 + 1.375 * others + 1.875, rtol=0.05)
+    assert np.all(with_baseline < score)
+    beta, distortion, rate, total = np.reshape(numbers(printed["rate-distortion"]), (8, 4)).T
+    np.testing.assert_allclose(distortion + rate, total, atol=0.11)
+    assert list(rate) == sorted(rate, reverse=True)
+    assert 0.5 <= beta[total.argmin()] <= 2
+    assert rate[-1] < 0.2
+    assert rate[0] > 45
+    varied, collapsed = numbers(printed["collapse-reconstructions"])[1::2]
+    assert collapsed < 0.02 < 0.1 < varied
+    alone, in_pairs = numbers(printed["sprites-figure"])
+    assert alone < 0.4 < 0.55 < in_pairs
+    uniform, _, unigram, _, learned, nats, *_ = numbers(printed["prior-samples"])
+    assert learned < 3.1 < 4.2 < unigram < uniform == 5
+    assert nats == pytest.approx(49 * learned * np.log(2), rel=0.01)
+
+
+def latent_space(printed):
+    (accuracy,) = printed["plane-vote"]
+    assert 50 < float(accuracy.rstrip("%")) < 75  # two numbers do not hold all of a digit's class
+    # In nats: log p(x) by the ELBO and by importance sampling are too low, most where the diagnosis says so.
+    by_elbo, by_sampling, reliable, warned = map(float, printed["quadrature-compare"])
+    assert 0 < reliable < 0.2 < by_sampling < warned < by_elbo
+
+
+def loss_from_scratch(printed):
+    reached, best = map(float, printed["linear-fit-check"][:2])
+    assert best - 0.02 < reached <= best
+
+
+# Of each notebook: what the numbers that its cells print must say, and how many pictures it has.
+CHECKS = {check.__name__: check for check in (autoencoder_to_vq_vae, latent_space, loss_from_scratch)}
+PICTURES = {"autoencoder_to_vq_vae": 10, "latent_space": 8, "loss_from_scratch": 1}
+
+
 @pytest.fixture(scope="module", params=notebooks.NOTEBOOKS, ids=lambda path: path.stem)
 def path(request):
     return request.param
@@ -49,16 +102,7 @@ def test_a_fresh_kernel_comes_to_what_is_stored(path, tmp_path):
         assert "stderr" not in [output.get("name") for output in after.outputs], after
         assert differences(notebooks.text(before), notebooks.text(after)) == [], before.id
         assert len(notebooks.pictures(after)) == len(notebooks.pictures(before)), before.id
-    printed = {cell.id: NUMBER.findall(notebooks.text(cell)) for cell in code_cells(fresh)}
-    if path.stem == "latent_space":
-        (accuracy,) = printed["plane-vote"]
-        assert 50 < float(accuracy.rstrip("%")) < 75  # two numbers do not hold all of a digit's class
-        # In nats: log p(x) by the ELBO and by importance sampling are too low, most where the diagnosis says so.
-        by_elbo, by_sampling, reliable, warned = map(float, printed["quadrature-compare"])
-        assert 0 < reliable < 0.2 < by_sampling < warned < by_elbo
-    else:
-        reached, best = map(float, printed["linear-fit-check"][:2])
-        assert best - 0.02 < reached <= best
+    CHECKS[path.stem]({cell.id: NUMBER.findall(notebooks.text(cell)) for cell in code_cells(fresh)})
 
 
 def test_what_is_stored_is_clean(path):
@@ -75,9 +119,7 @@ def test_what_is_stored_is_clean(path):
         assert output.output_type != "error" and output.get("name") != "stderr", output
     texts = [cell.source for cell in notebook.cells] + [notebooks.text(cell) for cell in cells]
     assert not [text for text in texts if re.search(r"(?:^|[\s\"'(])(?:/\w+){2}|\w:\\|ipykernel_\d+", text)]
-    assert (
-        sum(len(notebooks.pictures(cell)) for cell in cells) == {"latent_space": 8, "loss_from_scratch": 1}[path.stem]
-    )
+    assert sum(len(notebooks.pictures(cell)) for cell in cells) == PICTURES[path.stem]
 
 
 @pytest.mark.parametrize(

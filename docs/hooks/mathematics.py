@@ -19,6 +19,7 @@ def on_page_content(content, page, config, files):
 
 def _typeset(match):
     tag, latex = match[1], html.unescape(match[2]).strip()
+    latex = latex.replace("{aligned}", "{align*}")  # one alignment, of which the translation knows the second name only
     formula = convert(latex, display="block" if tag == "div" else "inline")
     formula = AFTER_FUNCTION.sub(rf"\1{THIN}", BEFORE_FUNCTION.sub(rf"\1{THIN}", formula))
     formula = formula.replace("<mi>&#x0007E;</mi>", "<mo>&#x0223C;</mo>")
