@@ -38,11 +38,14 @@ def test_strips_show_every_model_its_median_and_the_band_from_floor_to_ceiling()
         score_strips({"mig": {str(i): [0.1] for i in range(7)}}, {}, {})
 
 
-def test_curves_are_medians_in_a_band_of_the_range():
+def test_curves_are_medians_with_bars_of_the_range():
     panels = {"MIG": {"beta 4": {200: [0.1, 0.5, 0.2], 100: [0.0, 0.1, 0.3]}}}
     (axes,) = scores_by_step(panels).axes[0].child_axes
     np.testing.assert_array_equal(axes.lines[0].get_xydata(), [[100, 0.1], [200, 0.2]])
-    band = axes.collections[0].get_paths()[0].vertices
-    assert {(100, 0.0), (100, 0.3), (200, 0.1), (200, 0.5)} <= {tuple(vertex) for vertex in band}
+    bars = [path.vertices.tolist() for path in axes.collections[0].get_paths()]
+    assert bars == [[[100, 0.0], [100, 0.3]], [[200, 0.1], [200, 0.5]]]
+    panels["MIG"]["beta 1"] = {100: [0.2], 200: [0.3]}
+    (axes,) = scores_by_step(panels).axes[0].child_axes
+    np.testing.assert_allclose([line.get_xdata() for line in axes.lines], [[99.25, 199.25], [100.75, 200.75]])
     with pytest.raises(ValueError, match="panels must be of 1 to 6 settings, got 0"):
         scores_by_step({})

@@ -138,7 +138,7 @@ def score_strips(
 
 @styled
 def scores_by_step(panels: Mapping[str, Mapping[str, Mapping[int, Sequence[float]]]]) -> Figure:
-    """Scores against training steps, a panel each: the median over seeds as a line, their range as a band.
+    """Scores against training steps, a panel each: medians over seeds as lines, ranges over seeds as vertical bars.
 
     Args:
       panels: of each score, by its name, of each setting, by its name, the values of its seeds at each number of steps.
@@ -157,11 +157,14 @@ def scores_by_step(panels: Mapping[str, Mapping[str, Mapping[int, Sequence[float
     drawn: dict[str, Line2D] = {}
     for place, (name, curves) in enumerate(panels.items()):
         axes = frame.inset_axes((place * (side + gap) / width, 0.0, side / width, 1.0))
+        every_step = [step for by_step in curves.values() for step in by_step]
+        shift = 0.015 * (max(every_step) - min(every_step))  # side by side, so that no bar hides another
         for setting, by_step in curves.items():
             color, steps = COLORS[settings.index(setting)], sorted(by_step)
             low, middle, high = ([float(f(by_step[step])) for step in steps] for f in (np.min, np.median, np.max))
-            axes.fill_between(steps, low, high, color=color, alpha=0.12, linewidth=0)
-            (drawn[setting],) = axes.plot(steps, middle, color=color, marker="o", markersize=4, linewidth=1.8)
+            x = np.add(steps, shift * (settings.index(setting) - (len(settings) - 1) / 2))
+            axes.vlines(x, low, high, color=color, alpha=0.5, linewidth=1.5)
+            (drawn[setting],) = axes.plot(x, middle, color=color, marker="o", markersize=4, linewidth=1.5)
         axes.set_ylim(bottom=0)
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         axes.grid(axis="y")
