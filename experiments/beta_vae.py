@@ -1,4 +1,4 @@
-"""beta-VAE (Higgins et al. 2017): the rate weighed by beta in the loss; beta above 1 buys simpler codes with detail.
+"""beta-VAE (Higgins et al. 2017): beta weights the rate in the loss; beta above 1 trades detail for simpler codes.
 
     python -m experiments.beta_vae --beta 4
     python -m experiments.beta_vae --data mnist --beta 0.5 --epochs 30

@@ -1,4 +1,4 @@
-"""docs/results.md, and the tables of other pages, from the records in docs/results.
+"""Writes docs/results.md, the README's table, and the numbers in the pages of docs/ from the records in docs/results.
 
 python -m experiments.render_results
 """
@@ -13,11 +13,11 @@ from experiments.lib.results_page import render
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """Where the records and the pages lie."""
+    """Options of the command."""
 
-    folder: Path = Path("docs/results")  # of the records
-    page: Path = Path("docs/results.md")
-    readme: Path = Path("README.md")
+    folder: Path = Path("docs/results")  # folder of the records
+    page: Path = Path("docs/results.md")  # results page; numbers in the pages beside it are updated too
+    readme: Path = Path("README.md")  # README with the table of headline results
 
 
 def main(options: Options) -> None:

@@ -1,4 +1,4 @@
-"""A row of a published table: its models trained for every seed, each in a folder of its own, measured and recorded."""
+"""Training, measuring and recording of a published table's row, for every seed and each in its own run folder."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from vae_jax.runs.progress import ProgressDisplay
 from vae_jax.training import Progress, fit, steps_per_epoch
 from vae_jax.visualization import bounds_by_epoch, save_figure
 
-# Epochs whose validation loss a record keeps: enough for a curve on a logarithmic axis.
+# Epochs whose validation loss is recorded: enough for a curve on a logarithmic axis.
 _CURVE_POINTS = 60
 _ELBO_SAMPLES = 16
-# The same draws for every model: no training seed reaches it.
+# All models are measured with the same draws, of a seed that no training uses.
 _MEASURING_SEED = 2**32 - 1
 
 
@@ -44,29 +44,32 @@ def prepare_row(
     name: str,
     command: str,
 ) -> Callable[[], Record]:
-    """Checks all that can be, and returns what trains and measures every variant for every seed.
+    """Checks the settings, and returns a function that trains and measures every variant for every seed.
 
-    After each seed that writes docs/results/NAME.json anew, and docs/images/NAME.png: the bound on the validation
-    images against epochs. What has been trained or measured before in `runs` is not done again.
+    After each seed, that function rewrites docs/results/NAME.json and docs/images/NAME.png, a figure of the bound on
+    the validation images against epochs. Models that were trained or measured before in `runs` are not trained or
+    measured again.
 
     Args:
-      row: what to do.
-      images: what to do it on.
-      prepare: (key, uint8 batch) -> what the models see, at every read of a training image.
-      measuring: how the trained models are measured.
-      seeds: one run of every variant each.
-      runs: the folder of the run folders, VARIANT-seedN.
-      docs: the folder of results/ and images/, which are made where they are not there.
-      name: of the record and the picture, without a suffix.
-      command: what the record says it was made by.
+      row: models and recipe.
+      images: images for training and measuring.
+      prepare: preprocessing (key, uint8 batch) -> batch, applied at every read of a training image.
+      measuring: settings for measuring the trained models.
+      seeds: random seeds; every variant is trained for each.
+      runs: folder of the run folders, VARIANT-seedN.
+      docs: folder of results/ and images/, which are created if they do not exist.
+      name: name of the record and the figure, without a suffix.
+      command: command to name in the record.
 
     Raises:
-      ValueError: where there is no seed, a number of measuring is out of range, there is no test image, the recipe's
+      ValueError: if there is no seed, a setting of measuring is out of range, there is no test image, the recipe's
         batch does not fit the training images, or a run folder holds a run of another recipe.
-      FloatingPointError: by what is returned, where the nll of a model is not finite; its summary.json has the rest.
+      FloatingPointError: by the returned function, if the nll of a model is not finite; its summary.json has its other
+        numbers.
     """
     if not seeds or len(set(seeds)) != len(seeds):
-        raise ValueError(f"seeds must be one or more different numbers, got {tuple(seeds)}")
+        given = " ".join(map(str, seeds)) or "none"
+        raise ValueError(f"seeds must be one or more different numbers, got {given}")
     for field in ("nll_samples", "ais_chains", "ais_temperatures"):
         if (value := getattr(measuring, field)) < 1:
             raise ValueError(f"{field} must be at least 1, got {value}")
@@ -107,7 +110,7 @@ def prepare_row(
 
 
 def _folder_of(variant: Variant, recipe: Recipe, seed: int, runs: Path) -> tuple[RunFolder, dict[str, Any]]:
-    """The folder of a run, and the configuration that it has or is given."""
+    """Folder of a run, and its configuration."""
     config = {"variant": variant.name, "recipe": recipe.protocol, "seed": seed}
     return RunFolder(runs / f"{variant.name}-seed{seed}", "--runs"), config
 
@@ -121,7 +124,7 @@ def _run(
     seed: int,
     runs: Path,
 ) -> dict[str, Any]:
-    """One variant and seed: trained or continued, and measured unless the folder has the same measurement."""
+    """Trains or continues one variant and seed, and measures it unless its folder has the same measurement."""
     folder, config = _folder_of(variant, recipe, seed, runs)
     if folder.exists():
         restore_if_damaged(folder)
@@ -170,18 +173,18 @@ def _run_in(
     model, params = variant.model, recipe.params(training.progress)
     elbo_key, nll_key, ais_key = jax.random.split(jax.random.key(_MEASURING_SEED), 3)
     summary = folder.summary() or {}
-    as_wanted = {"nll_samples": measuring.nll_samples, "test_images": len(images.test)}
-    if not as_wanted.items() <= summary.items():
+    wanted = {"nll_samples": measuring.nll_samples, "test_images": len(images.test)}
+    if not wanted.items() <= summary.items():
         measures = measure_vae(model, params, elbo_key, images.test, _ELBO_SAMPLES, 0)
         nll = nll_with_progress(model, params, nll_key, images.test, measuring.nll_samples)
-        course = _course(training.progress) | {"wall_seconds": training.seconds()}
-        summary = defined({**config, **measures.summary, **nll, **as_wanted, **course})
+        history = _history(training.progress) | {"wall_seconds": training.seconds()}
+        summary = defined({**config, **measures.summary, **nll, **wanted, **history})
         folder.write_summary(summary)
     if summary["nll"] is None:
         raise FloatingPointError(f"{folder.path}: {summary['nll_warning']}")
     xs, chains, temperatures = images.test[: measuring.ais_images], measuring.ais_chains, measuring.ais_temperatures
-    annealed_as_wanted = {"ais_images": len(xs), "ais_chains": chains, "ais_temperatures": temperatures}
-    if len(xs) and not annealed_as_wanted.items() <= summary.items():
+    wanted = {"ais_images": len(xs), "ais_chains": chains, "ais_temperatures": temperatures}
+    if len(xs) and not wanted.items() <= summary.items():
         measured = time.monotonic()
         numbers = annealing_with_progress(
             model, params, ais_key, xs, chains, temperatures, nll_key, measuring.nll_samples
@@ -191,8 +194,8 @@ def _run_in(
     return summary
 
 
-def _course(progress: Progress) -> dict[str, Any]:
-    """How the training went, its validation loss at enough epochs for a curve; JSON has words for the epochs."""
+def _history(progress: Progress) -> dict[str, Any]:
+    """Number of epochs, best epoch, and the validation loss at enough epochs for a curve, by the epoch as text."""
     last = len(progress.history)
     epochs = np.unique(np.geomspace(1, last, min(last, _CURVE_POINTS)).round().astype(int)).tolist()
     losses = {str(epoch): round(progress.history[epoch - 1]["validation/loss"], 3) for epoch in epochs}

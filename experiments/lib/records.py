@@ -1,4 +1,4 @@
-"""Records: what one script measured for one or more claims, as JSON."""
+"""Records of measurements, with one or more claims, as JSON."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from vae_jax.atomic import write_atomically
 
 @dataclasses.dataclass(frozen=True)
 class Claim:
-    """One number that can be wrong."""
+    """A statement of one number: its measured values, the published number, and the project's limit."""
 
     claim: str
     unit: str
-    values: Sequence[float]  # one a seed
-    paper: float | None = None  # the published number
-    at_most: float | None = None  # the bar that the project has set itself
+    values: Sequence[float]  # one for each seed
+    paper: float | None = None  # published number
+    at_most: float | None = None  # limit that the project has set itself
 
     @property
     def mean(self) -> float:
@@ -33,21 +33,21 @@ class Claim:
 
 @dataclasses.dataclass(frozen=True)
 class Record:
-    """Record of what one command measured, for the results page."""
+    """Record of the measurements of one command, for the results page."""
 
     title: str
-    protocol: str  # data, model, training, evaluation: what one must know to measure it again
+    protocol: str  # data, model, training and evaluation, as needed to repeat the measurement
     command: str
     claims: Sequence[Claim]
     seeds: Sequence[int]
-    wall_seconds: Sequence[float]  # one a seed, or one of all that were trained at once
+    wall_seconds: Sequence[float]  # one for each seed, or one for all models that were trained at once
     device: str
     versions: dict[str, str]
-    details: dict[str, Any] = dataclasses.field(default_factory=dict)  # curves and the like; not rendered
+    details: dict[str, Any] = dataclasses.field(default_factory=dict)  # other numbers, as curves; not rendered
 
 
 def write_record(path: Path, record: Record) -> None:
-    """Writes the record as JSON, whole or not at all."""
+    """Writes the record as JSON, completely or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, json.dumps(dataclasses.asdict(record), indent=2) + "\n")
 

@@ -1,4 +1,4 @@
-"""The table of quantizers: a run for each, and none twice."""
+"""Tests of experiments.quantizers: one run for each quantizer, its record, and the reuse of finished runs."""
 
 import json
 import sys
@@ -16,23 +16,23 @@ pytestmark = pytest.mark.usefixtures("in_an_empty_folder", "without_figures")
 @pytest.mark.slow
 def test_every_row_is_a_run_and_the_record_has_its_numbers(capsys, monkeypatch):
     module = script("quantizers")
-    words = "--data blobs.npz --channels 4 --epochs 1 --prior-epochs 1 --batch-size 20 --runs runs --record record.json"
+    flags = "--data blobs.npz --channels 4 --epochs 1 --prior-epochs 1 --batch-size 20 --runs runs --record record.json"
     monkeypatch.setattr(sys, "argv", ["quantizers.py"])
-    options = tyro.cli(module.Options, args=[*words.split(), "--only", "finite_scalar", "ema_revival"])
+    options = tyro.cli(module.Options, args=[*flags.split(), "--only", "finite_scalar", "ema_revival"])
     module.main(options)
     printed = json.loads(capsys.readouterr().out.splitlines()[-1])
     record = read_record(Path("record.json"))
     values = {claim.claim: claim.values[0] for claim in record.claims}
     for name in ("finite_scalar", "ema_revival"):
         summary = json.loads(Path(f"runs/{name}/summary.json").read_text())
-        for key, (wording, _) in module.MEASURES.items():
-            assert values[f"{name}: {wording}"] == printed[name][key] == summary[key]
+        for key, (measure, _) in module.MEASURES.items():
+            assert values[f"{name}: {measure}"] == printed[name][key] == summary[key]
     before = contents("runs")
     module.main(options)
     assert contents("runs") == before
 
 
-def test_a_row_that_is_none_is_refused(capsys):
+def test_an_unknown_quantizer_is_refused(capsys):
     module = script("quantizers")
     with pytest.raises(SystemExit) as stop:
         module.main(module.Options(only=("vector", "vqgan")))

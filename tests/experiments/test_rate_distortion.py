@@ -1,4 +1,4 @@
-"""The sweep over beta: what it says of trained models, and that it trains none twice."""
+"""Tests of experiments.rate_distortion: its claims on trained models, and its reuse of finished runs."""
 
 import json
 import sys
@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent.parent
 
 @pytest.fixture
 def script(monkeypatch, tmp_path):
-    """The module, in a folder of small images; no figures of the single models."""
+    """Module experiments.rate_distortion in a folder of small images, without figures of the single models."""
     monkeypatch.syspath_prepend(str(ROOT))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(run_images, "model_figures", lambda subject, key: [])
@@ -29,9 +29,9 @@ def script(monkeypatch, tmp_path):
     return experiments.rate_distortion
 
 
-def options(script, *words):
+def options(script, *arguments):
     fixed = ["--data", "blobs.npz", "--hidden", "32", "--latent-dim", "4", "--runs", "runs", "--record", "record.json"]
-    return tyro.cli(script.Options, args=[*fixed, *words])
+    return tyro.cli(script.Options, args=[*fixed, *arguments])
 
 
 @pytest.mark.slow
@@ -42,27 +42,27 @@ def test_rate_falls_and_distortion_rises_with_beta_and_the_bound_is_best_near_1(
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["claims"][0]["values"] == [1.0]
     assert record.details["beta"] == [0.05, 1.0, 4.0, 20.0]
     (rate,), (distortion,) = record.details["rate"], record.details["distortion"]
-    # Six bits are log 64 = 4.2 nats of rate; at 20 nothing is left of it.
+    # Six bits are log 64 = 4.2 nats of rate; at beta = 20 no rate is left.
     assert rate[0] > rate[1] + 1 > rate[2] + 1 and rate[2] > rate[3]
     assert distortion[0] < distortion[1] < distortion[2] < distortion[3]
     assert rate[3] < 0.05
     assert {claim.claim: list(claim.values) for claim in record.claims[2:]} == {
-        "the same, less that of the best beta": [0.0],
+        "test negative ELBO at beta = 1 minus that of the best beta": [0.0],
         "neighboring betas whose rates are out of order": [0],
-        "the same of their distortions": [0],
+        "neighboring betas whose distortions are out of order": [0],
     }
     assert all(claim.reached for claim in record.claims[2:])
     assert Path("runs/rate_distortion.png").exists()
-    # A model of the sweep is a run like any other.
+    # Each model of the sweep is a run folder.
     assert open_run(Path("runs/beta-4-seed0"))[0].settings.beta == 4.0
 
-    # The same command trains nothing again, and one with a beta more only that one.
+    # The same command trains nothing again; a command with one more beta trains only its model.
     ran = []
     monkeypatch.setattr(script, "run", lambda prepared: ran.append(prepared.settings.beta) or {})
     script.main(sweep)
     assert ran == []
     assert read_record(Path("record.json")).details == record.details
-    with pytest.raises(KeyError):  # of what was not trained here there is no number
+    with pytest.raises(KeyError):  # the replaced `run` returns no numbers
         script.main(options(script, "--betas", "0.05", "1", "2", "4", "--epochs", "60"))
     assert ran == [2.0]
 
@@ -74,7 +74,7 @@ def summaries(rate, distortion):
     ]
 
 
-def test_the_record_counts_what_is_out_of_order(script, monkeypatch):
+def test_the_record_counts_neighbors_that_are_out_of_order(script, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["x", "--seeds", "0", "1"])
     sweep = options(script, "--betas", "4", "0.5", "1", "--seeds", "0", "1")
     good, bad = summaries([30, 25, 10], [80, 83, 105]), summaries([30, 30.2, 31], [80, 75, 105])
@@ -86,7 +86,7 @@ def test_the_record_counts_what_is_out_of_order(script, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("arguments", "message"),
     [
         (["--betas", "0.5", "2"], "--betas must be different numbers, 1 among them"),
         (["--betas", "1", "1"], "--betas must be different numbers, 1 among them"),
@@ -95,9 +95,9 @@ def test_the_record_counts_what_is_out_of_order(script, monkeypatch):
         (["--epochs", "0"], "--epochs must be at least 1, got 0"),
     ],
 )
-def test_what_cannot_be_is_refused_before_anything_is_written(script, capsys, words, message):
+def test_bad_options_are_refused_before_anything_is_written(script, capsys, arguments, message):
     with pytest.raises(SystemExit) as stop:
-        script.main(options(script, *words))
+        script.main(options(script, *arguments))
     assert stop.value.code == 2
     assert message in capsys.readouterr().err
     assert not Path("runs").exists()

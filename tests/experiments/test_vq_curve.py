@@ -1,4 +1,4 @@
-"""The recipe of the published VQ-VAE in this library's terms."""
+"""Tests of experiments.vq_curve: the published recipe in this library's terms, and the claims."""
 
 import jax
 import numpy as np
@@ -27,14 +27,14 @@ def test_the_loss_is_the_published_one_times_half_the_pixels():
         return posterior.grids[0].inputs, posterior.mean[0].vectors, model.decode(params, posterior.mean).mean
 
     inputs, vectors, means = (np.asarray(part, np.float64) for part in jax.jit(jax.vmap(parts))(xs))
-    # MSE / variance + 0.25 E(z - e)^2, means over everything, as the notebook has it.
+    # MSE / variance + 0.25 E(z - e)^2, means over all components, as in the notebook.
     published = np.mean((means - xs) ** 2) / curve.VARIANCE + 0.25 * np.mean((inputs - vectors) ** 2)
     constant = 0.5 * curve.PIXELS * np.log(2 * np.pi * curve.VARIANCE)
     np.testing.assert_allclose(loss - constant, published * curve.PIXELS / 2, rtol=1e-5)
 
 
 @pytest.mark.slow
-def test_the_decoder_begins_with_half_the_deviation_where_it_doubles_the_grid():
+def test_layers_that_double_the_grid_start_with_half_the_standard_deviation():
     decoder = residual_decoder(2, (8, 8, 1), (2, 3), 2, 1)
     ours, published = (jax.jit(d.init)(jax.random.key(0)) for d in (decoder, curve.initialized_as_published(decoder)))
     for name in ("conv_0", "output"):
@@ -42,7 +42,7 @@ def test_the_decoder_begins_with_half_the_deviation_where_it_doubles_the_grid():
     jax.tree.map(np.testing.assert_array_equal, published, ours)
 
 
-def test_claims_are_of_the_published_steps_and_the_mean_over_seeds():
+def test_claims_are_made_at_the_published_steps_for_every_seed():
     rows = lambda mse, perplexity: [
         {"step": step, "normalized_mse": mse, "perplexity": perplexity} for step in (400, 500)
     ]
@@ -51,7 +51,7 @@ def test_claims_are_of_the_published_steps_and_the_mean_over_seeds():
     assert [claim.reached for claim in claims] == [True, None, False]
 
 
-def test_steps_that_are_no_whole_windows_are_refused(monkeypatch, capsys, tmp_path):
+def test_a_number_of_steps_that_is_no_multiple_of_the_window_is_refused(monkeypatch, capsys, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.argv", ["vq_curve", "--steps", "150"])
     with pytest.raises(SystemExit) as stop:

@@ -1,4 +1,4 @@
-"""Rows of a published table: trained, measured, recorded, continued."""
+"""Tests of a published table's rows: training, measuring, recording and continuing."""
 
 import json
 from functools import partial
@@ -21,7 +21,7 @@ SHAPE = (4, 4, 1)
 
 
 def images():
-    # Two bits an image, 0.69 nats each; a uniform model of 16 pixels needs 11.1.
+    # Two bits per image, 0.69 nats each; a uniform model of 16 pixels needs 11.1 nats.
     rng = np.random.default_rng(0)
     pixels = np.kron(rng.integers(0, 2, (60, 1, 2)), np.full((4, 2), 255)).astype(np.uint8)[..., None]
     return Images(pixels[:40], pixels[40:50], data.scale(jax.random.key(0), pixels[50:]))
@@ -50,7 +50,7 @@ def run(tmp_path, row, seeds=(0, 1), nll_samples=40, ais_images=0, ais_chains=4,
 
 
 @pytest.mark.slow
-def test_a_row_is_trained_measured_and_recorded_and_not_done_twice(tmp_path, monkeypatch):
+def test_a_row_is_trained_measured_and_recorded_once(tmp_path, monkeypatch):
     record = run(tmp_path, row())
     assert (record.seeds, len(record.wall_seconds)) == ([0, 1], 2)
     claims = {claim.claim: claim for claim in read_record(tmp_path / "docs/results/nothing.json").claims}
@@ -58,7 +58,7 @@ def test_a_row_is_trained_measured_and_recorded_and_not_done_twice(tmp_path, mon
     assert (one.paper, one.at_most, one.reached) == (5.0, 20.0, True)
     assert all(value < 15 for value in (*one.values, *two.values))
     differences = [b - a for a, b in zip(one.values, two.values, strict=True)]
-    np.testing.assert_allclose(claims["nll, IWAE less ELBO"].values, differences)
+    np.testing.assert_allclose(claims["nll, IWAE minus ELBO"].values, differences)
     assert claims["the difference: maximum over the seeds"].values == [max(differences)]
     assert claims["active units, ELBO"].paper == 1
     assert (tmp_path / "docs/images/nothing.png").read_bytes().startswith(b"\x89PNG")
@@ -83,7 +83,7 @@ def test_a_row_is_trained_measured_and_recorded_and_not_done_twice(tmp_path, mon
 
 
 @pytest.mark.slow
-def test_annealing_is_added_to_what_has_been_measured_and_nothing_else_is_done_again(tmp_path, monkeypatch):
+def test_annealing_is_added_to_earlier_measurements_which_are_not_repeated(tmp_path, monkeypatch):
     before = run(tmp_path, row(), seeds=(0,))
 
     def measured_again(*args):
@@ -98,15 +98,15 @@ def test_annealing_is_added_to_what_has_been_measured_and_nothing_else_is_done_a
     added = {claim: claims.pop(claim) for claim in list(claims) if "anneal" in claim or "of the first 10" in claim}
     assert claims == {claim.claim: claim.values for claim in before.claims}
     assert record.wall_seconds[0] > before.wall_seconds[0]
-    for name, words in (("one", "ELBO"), ("two", "IWAE")):
+    for name, variant in (("one", "ELBO"), ("two", "IWAE")):
         summary = json.loads((tmp_path / f"runs/{name}-seed0/summary.json").read_text())
-        sampled = added[f"nll of the first 10 test images, importance sampling, {words}"]
-        annealed = added[f"the same, annealed importance sampling, {words}"]
-        gap = added[f"gap between the two bounds of annealing, {words}"]
+        sampled = added[f"nll of the first 10 test images, importance sampling, {variant}"]
+        annealed = added[f"nll of the first 10 test images, annealed importance sampling, {variant}"]
+        gap = added[f"gap between the two bounds of annealing, {variant}"]
         assert [[summary[key]] for key in ("ais_images_nll", "ais_nll", "bdmc_gap")] == [sampled, annealed, gap]
-        # They are all the test images, and the draws are those of the nll above.
-        np.testing.assert_allclose(sampled, claims[f"nll, {words}"], rtol=1e-6)
-        # Of two latent dimensions both are close to the truth, and so to one another.
+        # The first 10 are all test images, measured with the draws of the nll above.
+        np.testing.assert_allclose(sampled, claims[f"nll, {variant}"], rtol=1e-6)
+        # With two latent dimensions both estimates are close to the true value, and therefore to each other.
         assert abs(sampled[0] - annealed[0]) < 0.3
         assert abs(gap[0]) < 0.3
 
@@ -128,8 +128,8 @@ def test_an_nll_that_is_not_finite_is_an_error_every_time_and_never_a_record(tmp
 
 
 @pytest.mark.slow
-def test_an_interrupted_row_goes_on_to_the_same_numbers(tmp_path, monkeypatch):
-    whole = run(tmp_path / "whole", row(epochs=3), seeds=(0,))
+def test_an_interrupted_row_continues_to_the_same_numbers(tmp_path, monkeypatch):
+    uninterrupted = run(tmp_path / "uninterrupted", row(epochs=3), seeds=(0,))
     shown = []
 
     def show(self, rows):
@@ -140,14 +140,14 @@ def test_an_interrupted_row_goes_on_to_the_same_numbers(tmp_path, monkeypatch):
     monkeypatch.setattr(ProgressDisplay, "show", show)
     monkeypatch.setattr(in_folder, "OrbaxCheckpoints", partial(OrbaxCheckpoints, every_seconds=0))
     with pytest.raises(KeyboardInterrupt):
-        run(tmp_path / "part", row(epochs=3), seeds=(0,))
-    assert not (tmp_path / "part/docs").exists()
-    part = run(tmp_path / "part", row(epochs=3), seeds=(0,))
+        run(tmp_path / "interrupted", row(epochs=3), seeds=(0,))
+    assert not (tmp_path / "interrupted/docs").exists()
+    continued = run(tmp_path / "interrupted", row(epochs=3), seeds=(0,))
     assert shown == [1, 2, 3, 1, 2, 3]  # no epoch twice
-    assert part.claims == whole.claims
+    assert continued.claims == uninterrupted.claims
 
 
-def test_what_cannot_be_measured_is_refused_before_anything_is_trained(tmp_path):
+def test_impossible_settings_are_refused_before_anything_is_trained(tmp_path):
     with pytest.raises(ValueError, match="seeds must be one or more different numbers"):
         run(tmp_path, row(), seeds=())
     with pytest.raises(ValueError, match="seeds must be one or more different numbers"):
