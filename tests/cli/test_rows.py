@@ -237,7 +237,7 @@ def test_what_cannot_be_is_told_in_a_line_and_leaves_nothing(here, capsys, monke
         (["encode", "runs/vae", "gone.png"], "DATA gone.png: expected an image file that can be read"),
         (["encode", "runs/vae", "half"], "half/b.png: cannot be used as an image"),
         (["encode", "runs/vae", "--num-processes", 2], "--coordinator, --num-processes, --process-id go together"),
-        (["sample", "runs/vae", "--files", "photos"], "--files must be a new folder, got photos"),
+        (["sample", "runs/vae", "--files", "photos"], "--files must be a new or empty folder, got photos"),
         (["sample", "runs/vae", "--files", "a", "--output", "a.png"], "give one of the two"),
     ):
         capsys.readouterr()

@@ -152,9 +152,7 @@ def test_files_that_lie_about_their_size_are_refused_before_memory_is_taken(tmp_
     at = content.rindex(b"PK\x01\x02") + 24
     content[at : at + 4] = (2**31).to_bytes(4, "little")
     (tmp_path / "liar.npz").write_bytes(bytes(content))
-    with pytest.raises(
-        ValueError, match=r"liar\.npz, key 'train': .*claims 2,147,483,520 bytes in 228 compressed ones"
-    ):
+    with pytest.raises(ValueError, match=r"liar\.npz, key 'train': .*claims to expand 228 bytes to 2,147,483,520"):
         load_array_file(tmp_path / "liar.npz")
     # A true one that is larger than the memory.
     np.savez_compressed(tmp_path / "true.npz", train=np.zeros((1000, 10, 10), np.uint8))

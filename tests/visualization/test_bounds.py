@@ -27,11 +27,11 @@ def test_the_first_epochs_do_not_flatten_the_rest():
 
 @pytest.mark.parametrize("runs", [{"VAE": []}, {"VAE": [{}]}, {"VAE": [{1: np.nan}]}, {"a": [CURVE], "b": []}])
 def test_models_without_curves_are_refused(runs):
-    with pytest.raises(ValueError, match="runs must have one curve or more for each model"):
+    with pytest.raises(ValueError, match="runs must hold one curve or more for each model"):
         bounds_by_epoch(runs)
 
 
 def test_no_models_or_more_than_colors_are_refused():
     for count in (0, 5):
-        with pytest.raises(ValueError, match=f"runs must be of 1 to 4 models, got {count}"):
+        with pytest.raises(ValueError, match=f"runs must hold 1 to 4 models, got {count}"):
             bounds_by_epoch({str(index): [CURVE] for index in range(count)})

@@ -15,6 +15,6 @@ def test_a_line_has_the_shares_from_the_largest_down():
 
 
 @pytest.mark.parametrize("counts", [[], [[0, 0]], [[1, -1]], [[[1]]]])
-def test_counts_that_are_none_are_refused(counts):
-    with pytest.raises(ValueError, match="counts must be one or more lists of counts of at least 0"):
+def test_missing_zero_and_negative_counts_are_refused(counts):
+    with pytest.raises(ValueError, match="counts must hold one or more lists of counts, none negative"):
         code_usage_curves(counts)

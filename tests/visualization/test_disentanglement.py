@@ -1,4 +1,4 @@
-"""The figures of disentanglement: what is drawn where, and what is refused."""
+"""Figures of disentanglement: the positions of values, and refused arguments."""
 
 import numpy as np
 import pytest
@@ -34,7 +34,7 @@ def test_strips_show_every_model_its_median_and_the_band_from_floor_to_ceiling()
     assert [0.0, 0.9] in drawn and [0.01, 0.24] in drawn
     assert [0.1, 0.2, 0.4] in drawn and [0.2, 0.2] in drawn
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["beta 1", "beta 4"]
-    with pytest.raises(ValueError, match="scores must be of 1 to 6 settings, got 7"):
+    with pytest.raises(ValueError, match="scores must hold 1 to 6 settings, got 7"):
         score_strips({"mig": {str(i): [0.1] for i in range(7)}}, {}, {})
 
 
@@ -47,5 +47,5 @@ def test_curves_are_medians_with_bars_of_the_range():
     panels["MIG"]["beta 1"] = {100: [0.2], 200: [0.3]}
     (axes,) = scores_by_step(panels).axes[0].child_axes
     np.testing.assert_allclose([line.get_xdata() for line in axes.lines], [[99.25, 199.25], [100.75, 200.75]])
-    with pytest.raises(ValueError, match="panels must be of 1 to 6 settings, got 0"):
+    with pytest.raises(ValueError, match="panels must hold 1 to 6 settings, got 0"):
         scores_by_step({})

@@ -7,13 +7,13 @@ SIZE = 14  # pixels a side: gaps of one pixel, wide gaps of three
 
 
 def levels(*shape):
-    """Images of one gray level each, all different: `[*shape, 14, 14, 1]`."""
+    """Uniform images with distinct gray levels, `[*shape, 14, 14, 1]`."""
     gray = (np.arange(np.prod(shape)) + 1) / (np.prod(shape) + 1)
     return np.broadcast_to(gray.reshape(*shape, 1, 1, 1), (*shape, SIZE, SIZE, 1)).astype(np.float32)
 
 
 def tiles_of(figure, tops, lefts):
-    """The gray level of the tile at each corner, `[R, C]`, after checking that each tile is uniform."""
+    """Gray level of the tile at each corner, `[R, C]`, after a check that each tile is uniform."""
     picture = np.asarray(figure.axes[0].images[0].get_array())
     tiles = np.array([[picture[top : top + SIZE, left : left + SIZE] for left in lefts] for top in tops])
     assert (np.ptp(tiles, axis=(2, 3, 4)) == 0).all()
@@ -39,7 +39,7 @@ def test_grid_reads_row_by_row():
     )
 
 
-def test_labels_have_a_row_each():
+def test_each_label_has_a_row():
     images = levels(3, 2)
     figure = images_by_label(images, np.array([4, 0, 7]))
     np.testing.assert_array_equal(tiles_of(figure, corners(1, 1), corners(1)), images[:, :, 0, 0, 0])

@@ -49,5 +49,5 @@ def test_wrong_nats_are_refused(kl):
 
 @pytest.mark.parametrize("parts", [[], [Part("a", np.nan)]])
 def test_wrong_parts_are_refused(parts):
-    with pytest.raises(ValueError, match="parts must be one or more finite values"):
+    with pytest.raises(ValueError, match="total and parts must be finite, with at least one part"):
         parts_of_a_sum(Part("total", 1.0), parts)

@@ -52,7 +52,7 @@ def test_each_point_has_the_color_of_its_class_and_each_class_its_name_at_the_me
 
 
 def test_ten_class_colors_differ_from_one_another():
-    # The smallest distance in RGB of the published sequence; a typing error would come closer or repeat one.
+    # The smallest RGB distance in the published sequence; a typing error would give a smaller one.
     rgb = np.array([to_rgba(color)[:3] for color in CLASS_COLORS])
     distances = np.linalg.norm(rgb[:, None] - rgb[None], axis=-1)[~np.eye(10, dtype=bool)]
     assert distances.min() > 0.2
@@ -64,7 +64,7 @@ def test_names_are_text_and_not_mathematics():
 
 
 @pytest.mark.parametrize("labels", [np.arange(300) % 11, POINTS[:, 0]])
-def test_many_classes_and_real_labels_go_by_a_color_bar(labels):
+def test_many_classes_and_real_labels_have_a_color_bar(labels):
     axes = latent_scatter(POINTS, labels).axes[0]
     (dots,) = axes.collections
     assert dots.get_cmap().name == "viridis"

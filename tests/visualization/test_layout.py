@@ -1,4 +1,4 @@
-"""One table of hard figures, and what must hold for the text of each of them."""
+"""Layout of text in a table of difficult figures."""
 
 import io
 
@@ -95,7 +95,7 @@ FIGURES = {
 
 
 def drawn_texts(monkeypatch, figure):
-    """The texts that really are drawn (an axis keeps labels of ticks outside its range as well), and their boxes."""
+    """Texts that are drawn, and their boxes; labels of ticks outside an axis's range are not."""
     texts = []
     draw = Text.draw
 
@@ -124,7 +124,7 @@ def test_every_text_is_inside_the_canvas_apart_from_the_others_and_readable(monk
         for other in boxes[:index]:
             width = min(one.x1, other.x1) - max(one.x0, other.x0)
             height = min(one.y1, other.y1) - max(one.y0, other.y0)
-            # A box holds the line spacing too: two pixels at 192 dpi are within it.
+            # Boxes include line spacing, so that an overlap of two pixels at 192 dpi is allowed.
             assert min(width, height) <= 2, (name, texts[index], texts[boxes.index(other)])
 
 

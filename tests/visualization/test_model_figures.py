@@ -1,4 +1,4 @@
-"""Which figures a model gets: none that it has no meaning for, and none missing that it has."""
+"""Figures that are drawn for each kind of model, and their captions."""
 
 import jax
 import jax.numpy as jnp
@@ -40,7 +40,7 @@ def two_layers():
 
 
 def categorical_model():
-    """Of a code that is one of four letters: no mean stands for an image, and there is no path between codes."""
+    """VAE with a code of four categories, which has neither a mean nor paths between codes."""
     return VAE(
         lambda key: {},
         lambda params, x: Categorical(jnp.zeros((1, 4))),
@@ -74,7 +74,7 @@ USUAL = ["reconstructions", "samples", "interpolations"]
     ],
     ids=["plane", "vector", "vamp prior", "two layers", "letters"],
 )
-def test_a_model_gets_the_figures_that_it_has_a_meaning_for(model, means, kl, expected):
+def test_a_model_gets_the_figures_that_are_defined_for_it(model, means, kl, expected):
     assert names(model, means, kl) == ["training_curves", *expected]
 
 
@@ -111,14 +111,14 @@ def surgery(**changes):
     return widths, captioned.caption
 
 
-def test_the_surgery_is_drawn_of_the_parts_that_are_defined():
+def test_the_surgery_shows_the_parts_that_are_defined():
     assert surgery()[0] == [10.0, 4.0, 5.0, 1.0]
     assert surgery(dimension_wise_kl=None)[0] == [10.0, 4.0, 6.0]
     assert surgery(dimension_wise_kl=None, total_correlation=None)[0] == [10.0, 4.0, 6.0]
     assert list(surgery_figures({"rate": 10.0})) == []
 
 
-def test_a_mutual_information_at_its_limit_is_called_so():
+def test_the_caption_reports_a_mutual_information_near_its_limit():
     assert "near its limit" not in surgery()[1]
     assert "near its limit" in surgery(mutual_information=6.8)[1]
 
@@ -130,7 +130,7 @@ def conditional_model(num_classes):
 
 
 @pytest.mark.slow
-def test_a_conditional_model_sees_each_image_with_its_label_and_the_same_z_with_every_label(monkeypatch):
+def test_a_conditional_model_gets_each_image_with_its_label_and_the_same_z_with_every_label(monkeypatch):
     drawn = {}
     for name in ("images_by_label", "reconstructions", "image_grid", "interpolations"):
         draw = getattr(figures, name)
@@ -139,7 +139,7 @@ def test_a_conditional_model_sees_each_image_with_its_label_and_the_same_z_with_
     model, labels = conditional_model(23), np.arange(30) % 3 + 20
     params = some_params(model)
     subject = Subject(model, params, XS, labels, np.zeros((30, 2)), np.ones(2), HISTORY, 23)
-    captions = {each.name: each.caption for each in model_figures(subject, jax.random.key(1))}
+    captions = {figure.name: figure.caption for figure in model_figures(subject, jax.random.key(1))}
     expected = [*USUAL, "traversal", "kl_per_dimension", "posterior_means", "manifold"]
     expected.insert(2, "labels")
     assert list(captions) == ["training_curves", *expected]

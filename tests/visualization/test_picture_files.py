@@ -24,14 +24,14 @@ def test_each_image_is_a_file_of_its_pixels(tmp_path):
 def test_what_cannot_be_written_leaves_nothing(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     images = np.zeros((2, 3, 3, 1))
-    for change, words in (
+    for change, message in (
         ({"images": np.zeros((3, 3, 1))}, "images must have shape"),
         ({"images": images * np.nan}, "images must be finite"),
-        ({"names": ["a"]}, "names must be one for each of the 2 images, got 1"),
-        ({"folder": tmp_path}, "folder must be a new folder"),
-        ({"folder": tmp_path / "file"}, "folder must be a new folder"),
+        ({"names": ["a"]}, "names must hold one name for each of the 2 images, got 1 names"),
+        ({"folder": tmp_path}, "folder must be a new or empty folder"),
+        ({"folder": tmp_path / "file"}, "folder must be a new or empty folder"),
     ):
-        with pytest.raises(ValueError, match=words):
+        with pytest.raises(ValueError, match=message):
             save_images(**{"images": images, "folder": tmp_path / "new"} | change)
 
     def die(*_):

@@ -19,5 +19,5 @@ def test_the_lines_are_the_numbers_and_the_axes_start_at_zero():
 
 @pytest.mark.parametrize("examples", [[1.0, 2.0], [1.0, np.nan, 3.0], [1.0, 0.0, 3.0]])
 def test_wrong_values_are_refused(examples):
-    with pytest.raises(ValueError, match="throughput takes finite numbers above 0 of one shape"):
+    with pytest.raises(ValueError, match="arguments of throughput must be finite numbers above 0 of equal shapes"):
         throughput(BATCHES, examples, MODELS, TOGETHER, SEPARATE)

@@ -1,4 +1,4 @@
-"""Figures from NumPy arrays, and those of a trained model, as PNG; no metrics."""
+"""Figures of NumPy arrays and of trained models, saved as PNG; no metrics."""
 
 from vae_jax.visualization._bounds import bounds_by_epoch as bounds_by_epoch
 from vae_jax.visualization._code_usage import code_usage_curves as code_usage_curves

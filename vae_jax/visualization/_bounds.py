@@ -1,4 +1,4 @@
-"""How a bound came down over a long training: the curves of a row of a published table."""
+"""Curves of a bound over a long training, for comparison with a published table."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ COLORS = (TRAIN, VALIDATION, "#009E73", "#CC79A7")  # Okabe & Ito's, as in style
 
 @styled
 def bounds_by_epoch(runs: Mapping[str, Sequence[Mapping[int, float]]]) -> Figure:
-    """The bound on validation images against epochs, on a logarithmic axis; the first few may lie above the frame.
+    """Draws the bound on validation images against epochs, on a logarithmic axis; early values may exceed the frame.
 
     Args:
-      runs: of each model, by its name, for each seed {epoch: negative bound, nats per image}; seeds share a color. The
-        last values, averaged over the seeds, stand in the legend.
+      runs: For each model name, one curve {epoch: negative bound, nats per image} per seed; the seeds of a model share
+        a color. The legend shows the last value, averaged over seeds.
 
     Raises:
-      ValueError: no models, more of them than there are colors, no epochs, or values that are not finite.
+      ValueError: If there are no models, more models than colors, no epochs, or values that are not finite.
     """
     if not 1 <= len(runs) <= len(COLORS):
-        raise ValueError(f"runs must be of 1 to {len(COLORS)} models, got {len(runs)}")
+        raise ValueError(f"runs must hold 1 to {len(COLORS)} models, got {len(runs)}")
     values = np.array([value for curves in runs.values() for curve in curves for value in curve.values()])
     if not all(curves and all(curves) for curves in runs.values()) or not np.isfinite(values).all():
         raise ValueError(
-            "runs must have one curve or more for each model, each with finite values of one or more epochs"
+            "runs must hold one curve or more for each model, each with finite values at one or more epochs"
         )
     figure = Figure(dpi=DPI)
     axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
@@ -43,7 +43,7 @@ def bounds_by_epoch(runs: Mapping[str, Sequence[Mapping[int, float]]]) -> Figure
     axes.set_xscale("log")
     axes.set_xlim(0.95 * min(epochs), 1.05 * max(epochs))
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    # The first epochs come from hundreds of nats, which would leave no room for the last.
+    # The first epochs are hundreds of nats worse, which would leave no room for the last.
     low, high = values.min(), np.quantile(values, 0.95)
     span = max(high - low, 0.1)
     axes.set_ylim(low - 0.08 * span, high + 0.08 * span)

@@ -1,4 +1,4 @@
-"""Which codes a quantized model uses, and how evenly."""
+"""Usage of the codes of a quantized model."""
 
 from __future__ import annotations
 
@@ -10,22 +10,23 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from vae_jax.visualization._style import DPI, FAINT, TRAIN, fit_canvas, styled
 
-WIDTH, MOST_CODEBOOKS = 7.0, 8  # inches of the drawing itself; lines that can still be told apart
+WIDTH = 7.0  # inches of the axes
+MOST_CODEBOOKS = 8  # lines that can be distinguished
 
 
 @styled
 def code_usage_curves(counts: Sequence[Sequence[int]]) -> Figure:
-    """The share of each code of a codebook, the most used first, one line a codebook; even use is the dashed line.
+    """Draws the share of each code, the most used first, one line per codebook; the dashed line is uniform use.
 
     Args:
-      counts: of each codebook, how often each of its codes occurs.
+      counts: For each codebook, the number of occurrences of each code.
 
     Raises:
-      ValueError: no codebook, or one with no counts or negative ones.
+      ValueError: If there is no codebook, or a codebook has no counts above 0 or negative ones.
     """
-    books = [np.asarray(each, np.float64) for each in counts]
+    books = [np.asarray(book, np.float64) for book in counts]
     if not books or any(book.ndim != 1 or not book.sum() > 0 or (book < 0).any() for book in books):
-        raise ValueError("counts must be one or more lists of counts of at least 0, each with some above it")
+        raise ValueError("counts must hold one or more lists of counts, none negative and not all 0")
     figure = Figure(dpi=DPI)
     axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
     for index, book in enumerate(books[:MOST_CODEBOOKS]):
@@ -36,7 +37,7 @@ def code_usage_curves(counts: Sequence[Sequence[int]]) -> Figure:
     largest = max(len(book) for book in books)
     axes.axhline(1.0 / largest, color=FAINT, linestyle="--", linewidth=0.9)
     axes.annotate(
-        "even use", (largest, 1.0 / largest), xytext=(0, 3), textcoords="offset points", ha="right", color=FAINT
+        "uniform use", (largest, 1.0 / largest), xytext=(0, 3), textcoords="offset points", ha="right", color=FAINT
     )
     axes.set_xlim(0.5, largest + 0.5)
     axes.set_ylim(bottom=0.0)

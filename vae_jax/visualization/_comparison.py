@@ -1,4 +1,4 @@
-"""Several runs in the same axes."""
+"""Training curves of several runs in the same axes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from vae_jax.visualization._curves import OBJECTIVES, PARTS, Metric
 from vae_jax.visualization._style import DPI, styled
 
-# Okabe & Ito 2008, told apart with any color vision; more runs than colors change the line's style.
+# Okabe & Ito 2008, distinguishable with any color vision; more runs than colors change the line style.
 _COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _STYLES = ("-", "--", ":", "-.")
 MOST_RUNS = len(_COLORS) * len(_STYLES)
@@ -19,20 +19,20 @@ MOST_RUNS = len(_COLORS) * len(_STYLES)
 
 @styled
 def compared_curves(histories: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:
-    """The validation metrics of several runs, a panel each: the negative ELBO, the rate and the distortion.
+    """Draws the validation metrics of several runs in a panel each: negative ELBO, rate and distortion.
 
-    A panel is drawn where two runs or more have its metric, or all that have any; of several models in one run (rows
-    with a "seed") each is a thin line.
+    A panel is drawn if any run has its metric; the loss is drawn if no run has any of the three. Several models of one
+    run (rows with a "seed") are one line each.
 
     Args:
-      histories: by the name of a run its rows: "epoch", and any of "validation/elbo", "validation/rate",
+      histories: For each run name, its rows: "epoch", and any of "validation/elbo", "validation/rate",
         "validation/distortion", "validation/loss", in nats per image.
 
     Raises:
-      ValueError: where there is no run, more than 28, or none that has a metric.
+      ValueError: If there are no runs, more than 28, or no run has a metric.
     """
     if not 1 <= len(histories) <= MOST_RUNS:
-        raise ValueError(f"histories must be of 1 to {MOST_RUNS} runs, got {len(histories)}")
+        raise ValueError(f"histories must hold 1 to {MOST_RUNS} runs, got {len(histories)}")
     metrics = [metric for metric in (OBJECTIVES[0], *PARTS) if any(_lines(rows, metric) for rows in histories.values())]
     metrics = metrics or [OBJECTIVES[1]]
     if not any(_lines(rows, metric) for rows in histories.values() for metric in metrics):
@@ -50,7 +50,7 @@ def compared_curves(histories: Mapping[str, Sequence[Mapping[str, Any]]]) -> Fig
         axes.set_xlabel("epoch")
         axes.grid(axis="y")
         if ends:
-            # The first few epochs of a run lie far above the rest, which is what one wants to compare.
+            # The first few epochs of a run lie far above the others, which matter for the comparison.
             low, high = min(ends), max(ends)
             margin = 0.05 * (high - low or 1.0)
             axes.set_ylim(low - margin, high + margin)
@@ -61,7 +61,7 @@ def compared_curves(histories: Mapping[str, Sequence[Mapping[str, Any]]]) -> Fig
 
 
 def _lines(rows: Sequence[Mapping[str, Any]], metric: Metric) -> list[tuple[list[float], list[float]]]:
-    """Epochs and values of each model in the run that has the metric."""
+    """Epochs and values of a metric for each model of a run that has it."""
     key, lines = f"validation/{metric.key}", []
     for seed in dict.fromkeys(row.get("seed") for row in rows):
         of_model = [row for row in rows if row.get("seed") == seed and row.get(key) is not None]

@@ -1,4 +1,4 @@
-"""How training went: the curves of one run."""
+"""Training curves of one run."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from vae_jax.visualization._style import DPI, FAINT, TRAIN, VALIDATION, signed, styled
 
 COLORS = {"train": TRAIN, "validation": VALIDATION}
-MARKED = 40  # with fewer epochs each one is a dot as well
-FOCUSED = 20  # from here on, the first few epochs may lie above the frame
+MARKED = 40  # with fewer epochs, each is marked with a dot
+FOCUSED = 20  # from this number of epochs, the first few may lie above the frame
 
 
 class Metric(NamedTuple):
-    """A metric of the history: its key after "train/" or "validation/", and how it is drawn."""
+    """A metric of the history: its key after "train/" or "validation/", and its title, unit and sign in the figure."""
 
     key: str
     title: str
@@ -29,7 +29,7 @@ class Metric(NamedTuple):
     sign: int = 1
 
 
-# The first of these that a history has is what it optimizes.
+# The first of these metrics in a history is shown as its objective.
 OBJECTIVES = (
     Metric("elbo", "Negative ELBO", "nats per image", -1),
     Metric("loss", "Loss", "per image"),
@@ -45,7 +45,7 @@ class Curve(NamedTuple):
 
 
 def _curves(history: Sequence[Mapping[str, float]], metric: Metric) -> list[Curve]:
-    """The curves of a metric, of the splits that have it; an epoch without it, or with None for it, is left out."""
+    """Curves of a metric for the splits that have it; epochs without a value are left out."""
     found = []
     for split in COLORS:
         key = f"{split}/{metric.key}"
@@ -75,7 +75,7 @@ def _draw(axes: Axes, metric: Metric, curves: Sequence[Curve]) -> None:
 
 
 def _focus(axes: Axes, curves: Sequence[Curve]) -> None:
-    """Cuts the frame above the first few epochs of a long run, where they would flatten all the rest, and says so."""
+    """Limits the frame to the later values of a long run, and writes the largest value above it."""
     values = np.concatenate([curve.values for curve in curves])
     values = values[np.isfinite(values)]
     if max(len(curve.epochs) for curve in curves) < FOCUSED or not values.size:
@@ -89,7 +89,7 @@ def _focus(axes: Axes, curves: Sequence[Curve]) -> None:
 
 
 def _mark_best(axes: Axes, curves: Sequence[Curve]) -> None:
-    """A ring at the validation epoch with the smallest value."""
+    """Marks the validation epoch with the smallest value by a ring."""
     for curve in curves:
         if curve.split == "validation" and np.isfinite(curve.values).any():
             best = int(np.nanargmin(np.where(np.isfinite(curve.values), curve.values, np.nan)))
@@ -110,30 +110,30 @@ def _mark_best(axes: Axes, curves: Sequence[Curve]) -> None:
 
 @styled
 def training_curves(history: Sequence[Mapping[str, float]]) -> Figure:
-    """The negative ELBO of both splits with the best validation epoch, and beside it the rate and the distortion.
+    """Draws the negative ELBO of both splits with the best validation epoch, and beside it rate and distortion.
 
-    What a history does not have is not drawn: without an ELBO the first panel shows the loss, without a loss the
-    distortion; without a validation split the parts are those of the training split. In runs of 20 epochs and more, a
-    first few values far above the rest lie outside the frame, and the largest of them is written above it.
+    Missing metrics are not drawn: without an ELBO the first panel shows the loss, without a loss the distortion. Rate
+    and distortion are those of the validation split, if there is one. In runs of 20 epochs or more, early values far
+    above the others lie outside the frame, and the largest is written above it.
 
     Args:
-      history: one row an epoch (or whenever it was logged): "epoch", and any of "train/elbo", "train/rate",
-        "train/distortion", "train/loss", and the same under "validation/"; in nats per image. Rows may lack keys.
+      history: One row per epoch (or per logging step): "epoch", and any of "train/elbo", "train/rate",
+        "train/distortion", "train/loss", and the same keys under "validation/"; in nats per image. Rows may lack keys.
 
     Raises:
-      ValueError: an empty history, a row without "epoch", or none of these metrics.
+      ValueError: If the history is empty, a row has no "epoch", or there are none of these metrics.
     """
     if not history:
         raise ValueError("history must have at least one row, got none")
     for index, row in enumerate(history):
         if "epoch" not in row:
-            raise ValueError(f'history[{index}] must have the key "epoch", got {sorted(row)}')
+            raise ValueError(f'history[{index}] must have the key "epoch", got the keys {", ".join(sorted(row))}')
     objective = next((metric for metric in OBJECTIVES if _curves(history, metric)), None)
     parts = [metric for metric in PARTS if metric != objective and _curves(history, metric)]
     if objective is None and not parts:
-        known = sorted({metric.key for metric in (*OBJECTIVES, *PARTS)})
+        known = ", ".join(sorted({metric.key for metric in (*OBJECTIVES, *PARTS)}))
         raise ValueError(
-            f'history must have "train/<m>" or "validation/<m>" with m in {known}, got {sorted(history[0])}'
+            f"history must have train/ or validation/ metrics ({known}), got the keys {', '.join(sorted(history[0]))}"
         )
 
     figure = Figure(figsize=(8.0, 4.0), dpi=DPI, layout=ConstrainedLayoutEngine(w_pad=0.08))
@@ -153,7 +153,7 @@ def training_curves(history: Sequence[Mapping[str, float]]) -> Figure:
         inner = outer[0, -1].subgridspec(len(parts), 1)
         for row_index, metric in enumerate(parts):
             axes = figure.add_subplot(inner[row_index, 0])
-            curve = _curves(history, metric)[-1]  # validation, where there is one
+            curve = _curves(history, metric)[-1]  # validation, if there is one
             _draw(axes, metric, [curve])
             axes.set_title(metric.title)
             if row_index == len(parts) - 1:
@@ -166,10 +166,10 @@ def training_curves(history: Sequence[Mapping[str, float]]) -> Figure:
         handles, labels = axes.get_legend_handles_labels()
         for handle, label in zip(handles, labels, strict=True):
             named.setdefault(label, handle)
-    # Outside, as it speaks of all panels, and as no place inside is free of data in every run.
+    # Outside, because the legend is for all panels, and no place inside is free of data in every run.
     figure.legend(list(named.values()), list(named), loc="outside upper left", ncols=3, frameon=False)
     figure.align_ylabels(figure.axes[-len(parts) :])
-    # The layout depends on the ticks and these on the layout: settle it here, so that each save is the same picture.
+    # Layout and ticks depend on each other: iterate until they are stable, so that every save gives the same picture.
     for _ in range(3):
         figure.draw_without_rendering()
     figure.set_layout_engine("none")

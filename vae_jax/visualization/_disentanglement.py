@@ -1,4 +1,4 @@
-"""What each latent of a code tells of each factor, and how scores spread over models."""
+"""Information of each latent about each factor, and distributions of scores over models."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from numpy.typing import ArrayLike
 
 from vae_jax.visualization._style import DPI, FAINT, INK, TRAIN, VALIDATION, fit_canvas, fixed, styled
 
-CELL = 0.55  # inches of a cell of the heat map
+CELL = 0.55  # inches per cell of the heat map
 COLORS = (TRAIN, VALIDATION, "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # Okabe & Ito's, as in style.py
 
 
 @styled
 def information_map(shares: ArrayLike, factor_names: Sequence[str]) -> Figure:
-    """The mutual information of each latent (a column) and each factor (a row), as a share of the factor's entropy.
+    """Draws the mutual information of each latent (column) and factor (row), as a share of the factor's entropy.
 
     A disentangled code has at most one dark cell in each column, and one in each row.
 
     Args:
       shares: `[D, K]`, 0 to 1. Latents are counted from 1, as in "z1".
-      factor_names: of the K factors.
+      factor_names: Names of the K factors.
 
     Raises:
-      ValueError: another shape, or values that are not finite.
+      ValueError: If the shape is wrong or a value is not finite.
     """
     shares = np.asarray(shares, np.float64)
     if shares.ndim != 2 or shares.shape[1] != len(factor_names) or not np.isfinite(shares).all():
@@ -59,16 +59,16 @@ def information_map(shares: ArrayLike, factor_names: Sequence[str]) -> Figure:
 
 @styled
 def response_maps(responses: ArrayLike, names: Sequence[str], row_name: str, column_name: str) -> Figure:
-    """The mean of each latent over two factors, one small map a latent, each on its own scale from low to high.
+    """Draws the mean of each latent over two factors, one map per latent, each on its own color scale.
 
     Args:
-      responses: `[D, rows, columns]`.
-      names: of the D latents, shown above their maps.
-      row_name: the factor that grows downwards.
-      column_name: the factor that grows to the right.
+      responses: `[D, rows, columns]`, mean of each latent.
+      names: Names of the D latents, shown above their maps.
+      row_name: Name of the factor that increases downwards.
+      column_name: Name of the factor that increases to the right.
 
     Raises:
-      ValueError: another shape, or values that are not finite.
+      ValueError: If the shape is wrong or a value is not finite.
     """
     responses = np.asarray(responses, np.float64)
     if responses.ndim != 3 or len(responses) != len(names) or not np.isfinite(responses).all():
@@ -99,19 +99,19 @@ def response_maps(responses: ArrayLike, names: Sequence[str], row_name: str, col
 def score_strips(
     scores: Mapping[str, Mapping[str, Sequence[float]]], ceiling: Mapping[str, float], floor: Mapping[str, float]
 ) -> Figure:
-    """Every score of every model as a dot, its median as a bar, between the floor and the ceiling of that score.
+    """Draws each model's score as a dot and the median of each setting as a bar, over the range from floor to ceiling.
 
     Args:
-      scores: of each score, by its name, the values of each setting's seeds, by its name.
-      ceiling: of each score, what a code of one latent for each factor has.
-      floor: the same of noise.
+      scores: For each score name and setting name, the values of the seeds.
+      ceiling: For each score name, the value of a code with one latent per factor.
+      floor: For each score name, the value of noise.
 
     Raises:
-      ValueError: no scores, or more settings than there are colors.
+      ValueError: If there are no scores, or more settings than colors.
     """
     settings = list(dict.fromkeys(name for by_setting in scores.values() for name in by_setting))
     if not scores or not 1 <= len(settings) <= len(COLORS):
-        raise ValueError(f"scores must be of 1 to {len(COLORS)} settings, got {len(settings)}")
+        raise ValueError(f"scores must hold 1 to {len(COLORS)} settings, got {len(settings)}")
     figure = Figure(dpi=DPI)
     axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
     rows, step = len(scores), 0.8 / len(settings)
@@ -130,7 +130,7 @@ def score_strips(
     axes.set_xlim(-0.02, 1.02)
     axes.grid(axis="x")
     axes.tick_params(axis="y", length=0)
-    axes.set_xlabel("score; gray: from noise to a latent for each factor")
+    axes.set_xlabel("score; gray: from noise to one latent per factor")
     axes.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=3, borderaxespad=0.2)
     fit_canvas(figure, axes, 6.0, max(0.5, 0.16 * len(settings) + 0.16) * rows)
     return figure
@@ -138,17 +138,17 @@ def score_strips(
 
 @styled
 def scores_by_step(panels: Mapping[str, Mapping[str, Mapping[int, Sequence[float]]]]) -> Figure:
-    """Scores against training steps, a panel each: medians over seeds as lines, ranges over seeds as vertical bars.
+    """Draws scores against training steps, a panel per score: medians over seeds as lines, ranges as vertical bars.
 
     Args:
-      panels: of each score, by its name, of each setting, by its name, the values of its seeds at each number of steps.
+      panels: For each score name, setting name and number of steps, the values of the seeds.
 
     Raises:
-      ValueError: no scores, no settings, or more of them than there are colors.
+      ValueError: If there are no scores, no settings, or more settings than colors.
     """
     settings = list(dict.fromkeys(name for curves in panels.values() for name in curves))
     if not 1 <= len(settings) <= len(COLORS):
-        raise ValueError(f"panels must be of 1 to {len(COLORS)} settings, got {len(settings)}")
+        raise ValueError(f"panels must hold 1 to {len(COLORS)} settings, got {len(settings)}")
     side, gap, height = 3.4, 0.7, 2.8
     width = len(panels) * (side + gap) - gap
     figure = Figure(dpi=DPI)

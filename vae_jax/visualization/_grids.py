@@ -1,4 +1,4 @@
-"""Pictures of images: samples, reconstructions, paths through latent space, and its two-dimensional map."""
+"""Grids of images: samples, reconstructions, interpolations, traversals, and the manifold of a 2-d latent space."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from numpy.typing import ArrayLike
 from vae_jax.visualization._mosaic import as_rgb, draw_mosaic, finish, label_columns, label_rows, thin_gap
 from vae_jax.visualization._style import FAINT, fixed, signed, styled
 
-MOST_COLUMNS = 10  # of a row of reconstructions
+MOST_COLUMNS = 10  # reconstructions per row
 MOST_DIMENSIONS = 16  # rows of a traversal
 
 
 def _columns(count: int) -> int:
-    """The number of columns of a grid: nearest to a square, but without a ragged last row where there is a choice."""
+    """Number of columns of a grid: near a square, and with a full last row if possible."""
     square = math.ceil(math.sqrt(count))
     return next((c for c in range(square, 2 * square + 1) if count % c == 0), square)
 
 
 @styled
 def image_grid(images: ArrayLike) -> Figure:
-    """Images side by side, row by row from the upper left, such as draws from a model.
+    """Draws images in a grid, row by row from the upper left, such as samples of a model.
 
     Args:
       images: `[N, H, W, C]`, C in {1, 3}; floats in [0, 1] (clipped), or uint8.
 
     Raises:
-      ValueError: wrong shape or range.
+      ValueError: If the shape or range is wrong.
     """
     tiles = as_rgb("images", images, "N")
     count, columns = len(tiles), _columns(len(tiles))
@@ -44,14 +44,14 @@ def image_grid(images: ArrayLike) -> Figure:
 
 @styled
 def images_by_label(images: ArrayLike, labels: ArrayLike) -> Figure:
-    """One row of images for each label, with the label at its left, such as draws from a conditional model.
+    """Draws one row of images for each label, with the label at its left, such as samples of a conditional model.
 
     Args:
       images: `[L, N, H, W, C]`, C in {1, 3}; floats in [0, 1] (clipped), or uint8.
       labels: `[L]`, whole numbers or names.
 
     Raises:
-      ValueError: wrong shape or range, or labels of another number than rows.
+      ValueError: If the shape or range is wrong, or there is not one label per row.
     """
     tiles, names = as_rgb("images", images, "L, N"), np.asarray(labels)
     rows, columns = tiles.shape[:2]
@@ -65,19 +65,19 @@ def images_by_label(images: ArrayLike, labels: ArrayLike) -> Figure:
 
 @styled
 def reconstructions(originals: ArrayLike, reconstructions: ArrayLike) -> Figure:
-    """Each original over its reconstruction; more than ten go on in further pairs of rows.
+    """Draws each original above its reconstruction, in pairs of rows of at most ten images.
 
     Args:
       originals: `[N, H, W, C]`, C in {1, 3}; floats in [0, 1] (clipped), or uint8.
-      reconstructions: the same shape, in the same order.
+      reconstructions: Same shape, in the same order.
 
     Raises:
-      ValueError: wrong shape or range, or two shapes.
+      ValueError: If a shape or range is wrong, or the shapes differ.
     """
     above, below = as_rgb("originals", originals, "N"), as_rgb("reconstructions", reconstructions, "N")
     if above.shape != below.shape:
         raise ValueError(f"reconstructions must have the shape of originals, {above.shape}, got {below.shape}")
-    # The fewest pairs of rows, then as even as can be: 12 are 6 + 6, not 10 + 2.
+    # The fewest pairs of rows, of equal length: 12 images are 6 + 6, not 10 + 2.
     pairs = -(-len(above) // MOST_COLUMNS)
     columns = -(-len(above) // pairs)
     cells = np.ones((2, pairs * columns, *above.shape[1:]), np.float32)
@@ -91,17 +91,17 @@ def reconstructions(originals: ArrayLike, reconstructions: ArrayLike) -> Figure:
 
 @styled
 def interpolations(linear: ArrayLike, great_circle: ArrayLike) -> Figure:
-    """Two ways from one code to another, one above the other: the straight line and the great circle.
+    """Draws two paths between latent codes, one above the other: the straight line and the great circle.
 
-    Both begin and end at the same two codes; these columns stand apart and are labeled.
+    Both paths have the same endpoints, whose columns are set apart and labeled.
 
     Args:
-      linear: `[P, S, H, W, C]`, P pairs of endpoints and S >= 2 steps that include both; C in {1, 3}; floats in [0, 1]
+      linear: `[P, S, H, W, C]`, P pairs of endpoints and S >= 2 steps including both; C in {1, 3}; floats in [0, 1]
         (clipped), or uint8.
-      great_circle: the same shape.
+      great_circle: Same shape.
 
     Raises:
-      ValueError: wrong shape or range, two shapes, or fewer than two steps.
+      ValueError: If a shape or range is wrong, the shapes differ, or there are fewer than two steps.
     """
     above, below = as_rgb("linear", linear, "P, S"), as_rgb("great_circle", great_circle, "P, S")
     if above.shape != below.shape:
@@ -123,20 +123,20 @@ def interpolations(linear: ArrayLike, great_circle: ArrayLike) -> Figure:
 
 @styled
 def traversal(images: ArrayLike, kl: ArrayLike | None, values: ArrayLike) -> Figure:
-    """One latent dimension moved at a time, the dimensions that carry most information first.
+    """Draws a latent traversal, one row per latent dimension, the dimensions with the largest KL divergence first.
 
-    Rows are sorted by `kl`, the largest first; of more than 16 dimensions the first 16 are drawn and the picture says
-    how many are left out. Dimensions are counted from 1, as in "z1".
+    Rows are sorted by `kl`; at most 16 dimensions are drawn, and the figure says how many are left out. Dimensions are
+    counted from 1, as in "z1".
 
     Args:
-      images: `[D, V, H, W, C]`: dimension d set to values[v], the others held; C in {1, 3}; floats in [0, 1] (clipped),
-        or uint8.
-      kl: `[D]`, nats per image that each dimension carries, or None where there is no such thing (an autoencoder): rows
+      images: `[D, V, H, W, C]`: dimension d set to values[v], the others fixed; C in {1, 3}; floats in [0, 1]
+        (clipped), or uint8.
+      kl: `[D]`, KL divergence of each dimension in nats per image, or None if it is not defined (an autoencoder); rows
         then keep their order.
       values: `[V]`, in standard deviations of the prior.
 
     Raises:
-      ValueError: wrong shape or range.
+      ValueError: If a shape or range is wrong.
     """
     tiles = as_rgb("images", images, "D, V")
     dimensions, steps = tiles.shape[:2]
@@ -167,25 +167,25 @@ def traversal(images: ArrayLike, kl: ArrayLike | None, values: ArrayLike) -> Fig
 
 @styled
 def manifold(images: ArrayLike) -> Figure:
-    """The map of a two-dimensional latent space: what is decoded at equally probable places of a standard normal prior.
+    """Draws the decoded manifold of a 2-d latent space, on a grid of quantiles of a standard normal prior.
 
-    The grid is regular over the unit square, u = (1/2, 3/2, ..., G - 1/2) / G, and goes through the inverse Gaussian
-    distribution function, so that each tile stands for the same share of the prior (Kingma & Welling 2014,
-    arXiv:1312.6114, figure 4). z1 grows to the right and z2 upwards, as in `latent_scatter`.
+    The grid is regular in the unit square, u = (1/2, 3/2, ..., G - 1/2) / G, and is mapped by the inverse normal CDF,
+    so that each tile stands for the same probability of the prior (Kingma & Welling 2014, arXiv:1312.6114, figure 4).
+    z1 increases to the right and z2 upwards, as in `latent_scatter`.
 
     Args:
       images: `[G, G, H, W, C]`: images[i, j] is decoded at z1 = Phi^-1(u[j]), z2 = Phi^-1(u[i]); C in {1, 3}; floats in
         [0, 1] (clipped), or uint8.
 
     Raises:
-      ValueError: wrong shape or range, or a grid that is not square.
+      ValueError: If the shape or range is wrong, or the grid is not square.
     """
     tiles = as_rgb("images", images, "G, G")
     size = len(tiles)
     if tiles.shape[1] != size:
         raise ValueError(f"images must be a square grid, [G, G, H, W, C], got shape {tiles.shape}")
     mosaic = draw_mosaic(tiles[::-1], [0] * (size - 1), [0] * (size - 1))
-    # Five ticks at most, symmetric about the middle, which is a tile only where G is odd.
+    # At most five ticks, symmetric about the middle, which is a tile only if G is odd.
     lower = {0, size // 4} if size > 4 else {0}
     middle = {size // 2} if size % 2 else set()
     shown = np.array(sorted(lower | middle | {size - 1 - index for index in lower}))
@@ -202,7 +202,7 @@ def manifold(images: ArrayLike) -> Figure:
     top.set_xticks(across, percent)
     top.set_xlabel("quantile of the prior", fontsize=9, color=FAINT)
     right.set_yticks(up, percent)
-    for each in (axes, top, right):
-        each.spines[:].set_visible(False)
-        each.tick_params(length=3, color=FAINT)
+    for frame in (axes, top, right):
+        frame.spines[:].set_visible(False)
+        frame.tick_params(length=3, color=FAINT)
     return finish(mosaic)

@@ -1,4 +1,4 @@
-"""What the code carries: nats of each latent dimension, and the parts of the average KL divergence."""
+"""Information in the latent code: the KL divergence of each dimension, and the parts of the average KL divergence."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from numpy.typing import ArrayLike
 
 from vae_jax.visualization._style import DPI, FAINT, INK, TRAIN, VALIDATION, fit_canvas, fixed, signed, styled
 
-WIDTH = 7.0  # inches of the drawing itself
+WIDTH = 7.0  # inches of the axes
 UNUSED = "#b5b5b5"
 UNUSED_NATS = 0.01
-MOST_NAMED = 24  # bars with the name of their dimension below
+MOST_NAMED = 24  # bars with the name of the dimension below
 
 
 @styled
 def kl_bars(kl: ArrayLike, threshold: float = UNUSED_NATS) -> Figure:
-    """The nats that each dimension carries, the largest first; what lies under the threshold is gray.
+    """Draws the KL divergence of each latent dimension as a bar, the largest first; unused dimensions are gray.
 
     Args:
       kl: `[D]`, nats per image. Dimensions are counted from 1, as in "z1".
-      threshold: nats under which a dimension counts as unused.
+      threshold: Dimensions with fewer nats count as unused.
 
     Raises:
-      ValueError: wrong shape, or values that are not finite.
+      ValueError: If the shape is wrong or a value is not finite.
     """
     nats = np.asarray(kl, np.float64)
     if nats.ndim != 1 or not nats.size or not np.isfinite(nats).all():
@@ -49,7 +49,7 @@ def kl_bars(kl: ArrayLike, threshold: float = UNUSED_NATS) -> Figure:
             label.label1.set_color(FAINT if nats[index] < threshold else INK)
     else:
         axes.set_xticks([])
-        axes.set_xlabel(f"{len(nats)} latent dimensions, by what they carry", color=FAINT)
+        axes.set_xlabel(f"{len(nats)} latent dimensions, sorted", color=FAINT)
     unused = int(np.sum(nats < threshold))
     if unused:
         note = f"{unused} of {len(nats)} under {threshold:g} nats"
@@ -59,7 +59,7 @@ def kl_bars(kl: ArrayLike, threshold: float = UNUSED_NATS) -> Figure:
 
 
 class Part(NamedTuple):
-    """A summand: its name, its value in nats, and the standard error of that, if it is known."""
+    """Summand with its name, its value in nats, and its standard error, if known."""
 
     name: str
     value: float
@@ -68,26 +68,27 @@ class Part(NamedTuple):
 
 @styled
 def parts_of_a_sum(total: Part, parts: Sequence[Part], limits: Sequence[float | None] | None = None) -> Figure:
-    """The total as a bar, and below it its parts, each beginning where the one before ends.
+    """Draws the total as a bar and its parts as bars below, each starting at the end of the previous one.
 
     Args:
-      total: the sum, in nats.
-      parts: at least one, in order.
-      limits: the largest value that each part could have, or None; written beside it, marked where the frame has it.
+      total: The sum, in nats.
+      parts: At least one part, in order.
+      limits: Upper limit of each part, or None; written beside the bar, and marked if it is within the frame.
 
     Raises:
-      ValueError: no parts, or values that are not finite.
+      ValueError: If there are no parts or a value is not finite.
     """
     values = np.array([total.value, *(part.value for part in parts)], np.float64)
     if not parts or not np.isfinite(values).all():
-        raise ValueError(f"parts must be one or more finite values, as total, got {values[1:]} and {values[0]}")
+        given = ", ".join(f"{value:g}" for value in values[1:]) or "no parts"
+        raise ValueError(f"total and parts must be finite, with at least one part, got {values[0]:g} and {given}")
     starts = np.concatenate([[0.0, 0.0], np.cumsum(values[1:-1])])
     ends = starts + values
     figure = Figure(dpi=DPI)
     axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
     rows = np.arange(len(values))
     axes.barh(rows, values, left=starts, height=0.62, color=[UNUSED, *(TRAIN for _ in parts)])
-    for row in rows[1:-1]:  # from the end of a bar down to where the next begins
+    for row in rows[1:-1]:  # a line from the end of each bar to the start of the next
         axes.plot([ends[row]] * 2, [row + 0.31, row + 0.69], color=FAINT, linewidth=0.8)
     low, high = min(ends.min(), 0.0), max(ends.max(), 1e-6)
     for row, part, limit in zip(rows, (total, *parts), (None, *(limits or [None] * len(parts))), strict=True):
@@ -97,7 +98,7 @@ def parts_of_a_sum(total: Part, parts: Sequence[Part], limits: Sequence[float | 
         right = max(starts[row], ends[row])
         if limit is not None:
             text += f"   (at most {signed(limit)})"
-            if starts[row] + limit <= high:  # further out it would only flatten all the rest
+            if starts[row] + limit <= high:  # a mark outside would compress the bars
                 right = max(right, starts[row] + limit)
                 axes.plot([starts[row] + limit] * 2, [row - 0.4, row + 0.4], color=VALIDATION, linewidth=1.4)
         axes.text(right + 0.012 * (high - low), float(row), text, va="center", fontsize=9)

@@ -1,4 +1,4 @@
-"""Where the data lie in latent space."""
+"""Scatter plots of data in latent space."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from vae_jax.visualization._style import DPI, INK, TRAIN, fit_canvas, signed, styled
 
-# Ten colors chosen for color-blind readers by a model of perceived difference: Petroff 2021, "Accessible Color
-# Sequences for Data Visualization" (arXiv:2107.02270), the sequence of ten.
+# Sequence of ten colors that color-blind readers can distinguish: Petroff 2021, "Accessible Color Sequences for Data
+# Visualization" (arXiv:2107.02270).
 CLASS_COLORS = (
     "#3f90da",
     "#ffa90e",
@@ -34,21 +34,20 @@ SIDE = 5.6  # inches, the longer side of the scatter
 
 
 def principal_components(points: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The points in the plane of their two directions of largest variance.
+    """Projects points onto their first two principal components.
 
     With X the centered points and X = U S V^T, the projection is X V[:, :2] and the explained fraction S^2 / sum(S^2).
-    The sign of each direction is the one that makes its largest loading positive, so that the picture does not flip
-    between machines.
+    The sign of each direction makes its largest loading positive, so that the picture does not flip between machines.
 
     Args:
       points: `[N, D]`, N >= 2 and D >= 2.
 
     Returns:
-      The projection `[N, 2]`, and the fraction of the variance `[2]` that each direction explains, 0 where the points
-      do not vary at all.
+      The projection `[N, 2]`, and the fraction of the variance `[2]` that each direction explains, 0 if the points do
+      not vary.
 
     Raises:
-      ValueError: wrong shape, or values that are not finite.
+      ValueError: If the shape is wrong or a value is not finite.
     """
     array = np.asarray(points, np.float64)
     if array.ndim != 2 or min(array.shape) < 2 or not np.isfinite(array).all():
@@ -72,20 +71,20 @@ def latent_scatter(
     marked: ArrayLike | None = None,
     side: float = SIDE,
 ) -> Figure:
-    """The posterior means of a data set in a plane, colored by label.
+    """Draws the posterior means of a data set in a plane, colored by label.
 
-    Up to ten classes have a color each and their name at their median; more classes, and labels that are not whole
-    numbers, go by a color bar. One unit is as long on both axes, unless one axis is more than three times the other.
+    Up to ten classes have a color each, and their name at their median; more classes, and labels that are not whole
+    numbers, have a color bar. Both axes have the same scale, unless one is more than three times as long as the other.
 
     Args:
       points: `[N, 2]`.
       labels: `[N]`, classes (integers, booleans or strings) or real numbers, or None.
-      axis_labels: two.
-      marked: `[M, 2]`, places to point out, each with its number from 1 in a ring.
-      side: inches, the longer side of the frame.
+      axis_labels: Labels of the two axes.
+      marked: `[M, 2]`, points that are marked by a ring with their number, counted from 1.
+      side: Length of the longer side of the frame, in inches.
 
     Raises:
-      ValueError: wrong shape, or values that are not finite.
+      ValueError: If a shape is wrong or a value is not finite.
     """
     array = np.asarray(points, np.float64)
     if array.ndim != 2 or array.shape[1] != 2 or not len(array) or not np.isfinite(array).all():
@@ -97,9 +96,9 @@ def latent_scatter(
         raise ValueError(f"axis_labels must be two strings, got {axis_labels!r}")
     kinds = None if labels is None else np.asarray(labels)
     if kinds is not None and kinds.shape != (len(array),):
-        raise ValueError(f"labels must have shape [N] = ({len(array)},) as points, got shape {kinds.shape}")
+        raise ValueError(f"labels must have shape [N] = ({len(array)},) as in points, got shape {kinds.shape}")
     if kinds is not None and kinds.dtype.kind == "f" and not np.isfinite(kinds).all():
-        raise ValueError("labels must be finite, or classes")
+        raise ValueError("labels must be finite numbers or classes, got numbers that are not finite")
 
     figure = Figure(dpi=DPI)
     axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
@@ -110,7 +109,7 @@ def latent_scatter(
     width, height = _frame(axes, np.concatenate([array, rings]), side)
     fit_canvas(figure, axes, width, height)
 
-    # Points in a fixed random order: otherwise the class that is drawn last hides the others.
+    # Points in a fixed random order, so that the class drawn last does not hide the others.
     order = np.random.default_rng(0).permutation(len(array))
     dots: dict[str, Any] = {"s": float(np.clip(16_000 / len(array), 5, 36)), "alpha": 0.75, "linewidths": 0}
     x, y = array[order].T
@@ -132,7 +131,7 @@ def latent_scatter(
             bar = figure.colorbar(drawn, cax=axes.inset_axes((1.04, 0.0, 0.035, 1.0)))
             bar.outline.set_visible(False)
             if bar.solids is not None:
-                bar.solids.set_alpha(1)  # the dots let others shine through, their key does not
+                bar.solids.set_alpha(1)  # unlike the dots, the color bar is opaque
             if named:
                 shown = np.unique(np.linspace(0, len(classes) - 1, min(len(classes), 20)).astype(int))
                 bar.set_ticks(list(shown), labels=[_name(classes[index]) for index in shown])
@@ -152,10 +151,10 @@ def _name(value: Any) -> str:
 
 
 def _frame(axes: Axes, array: NDArray[np.float64], side: float) -> tuple[float, float]:
-    """Sets the limits, and returns the size in inches at which a unit is as long on both axes, within reason."""
+    """Sets the limits, and returns the size in inches with equal scales, or with a ratio of sides of at most 3."""
     low, high = array.min(axis=0), array.max(axis=0)
     span = high - low
-    span = np.where(span > 0, span, span.max() or 1.0)  # a collapsed direction: as wide as the other one
+    span = np.where(span > 0, span, span.max() or 1.0)  # a collapsed direction gets the span of the other
     center, span = (low + high) / 2, 1.08 * span
     axes.set_xlim(center[0] - span[0] / 2, center[0] + span[0] / 2)
     axes.set_ylim(center[1] - span[1] / 2, center[1] + span[1] / 2)
@@ -164,7 +163,7 @@ def _frame(axes: Axes, array: NDArray[np.float64], side: float) -> tuple[float, 
 
 
 def _name_classes(axes: Axes, names: Sequence[str], medians: NDArray[np.float64]) -> None:
-    """Writes each class at its median, in its color darkened, with a white halo; names that would touch move apart."""
+    """Writes the name of each class at its median, darker and with a white halo; overlapping names move apart."""
     texts: list[Text] = []
     for index, name in enumerate(names):
         color = tuple(0.5 * channel for channel in to_rgb(CLASS_COLORS[index]))
@@ -193,7 +192,7 @@ def _name_classes(axes: Axes, names: Sequence[str], medians: NDArray[np.float64]
                 overlap = (sizes[i] + sizes[j]) / 2 - np.abs(centers[i] - centers[j])
                 if (overlap > 0).all():
                     axis = int(overlap.argmin())
-                    # At one and the same place the later class goes up.
+                    # If both are at the same place, the later class moves up.
                     side = 1.0 if centers[i, axis] >= centers[j, axis] else -1.0
                     centers[i, axis] += side * (overlap[axis] / 2 + 0.5)
                     centers[j, axis] -= side * (overlap[axis] / 2 + 0.5)

@@ -1,4 +1,4 @@
-"""The figures of one trained model: what goes into its report, in reading order."""
+"""Figures of one trained model for its report, in reading order."""
 
 from __future__ import annotations
 
@@ -46,25 +46,25 @@ MANIFOLD_SIDE = 20
 
 
 class Subject(NamedTuple):
-    """A trained model and what it is shown with."""
+    """A trained model with the test images and results that its figures show."""
 
     model: Model
     params: Params
-    xs: jax.Array  # [N, H, W, C], test images as the model sees them
+    xs: jax.Array  # [N, H, W, C], preprocessed test images
     labels: np.ndarray | None  # [N]
-    posterior_means: jax.Array | None  # [N, D]; None where z is no vector, or has no mean
-    kl_per_dimension: jax.Array | None  # [D]; None where a dimension has none of its own
+    posterior_means: jax.Array | None  # [N, D]; None if z is not a vector or its posterior has no mean
+    kl_per_dimension: jax.Array | None  # [D]; None if the KL divergence is not a sum over dimensions
     history: Sequence[Mapping[str, float]]
-    num_classes: int | None = None  # of a Conditional, whose contexts are the labels; None of a VAE
+    num_classes: int | None = None  # number of labels, the contexts of a Conditional; None for a VAE
 
     @property
     def contexts(self) -> jax.Array | None:
-        """Labels `[N]` that the model is given with xs; None for a VAE."""
+        """Labels `[N]`, the contexts of xs; None for a VAE."""
         return None if self.num_classes is None else jnp.asarray(self.labels)
 
     @property
     def prior(self) -> Distribution | None:
-        """p(z), if it is one for all images."""
+        """Prior p(z), or None if it depends on the context."""
         return common_prior(self.model, self.params, self.contexts)
 
     @property
@@ -73,28 +73,30 @@ class Subject(NamedTuple):
         return None if self.contexts is None else self.contexts[0]
 
     def given(self, context: jax.Array | None) -> VAE:
-        """The VAE of a context, for use inside a traced function."""
+        """VAE of a context, for use inside a traced function."""
         return given(self.model, context)
 
 
 class Captioned(NamedTuple):
-    name: str  # the file's stem
+    """A figure with its file name, title and caption."""
+
+    name: str  # file name without suffix
     title: str
     caption: str
     figure: Figure
 
 
 def model_figures(subject: Subject, key: jax.Array) -> Iterator[Captioned]:
-    """Every figure that applies to the model, one after the other.
+    """Yields every figure that is defined for the model.
 
-    Reconstructions need a code that stands for an image, interpolations one of real numbers; the traversal needs a
-    prior of one vector with a standard deviation, the scatter a vector with a mean; the manifold is of two dimensions
-    with a Normal prior. A `Conditional` is given the label of each image; its figures show the other labels too.
+    Reconstructions need a latent code for each image, interpolations a code of real numbers; the traversal needs a
+    prior over vectors with a standard deviation, the scatter posterior means that are vectors, the manifold two
+    dimensions and a Normal prior. A `Conditional` gets the label of each image; its figures show the other labels too.
     """
     yield Captioned(
         "training_curves",
         "Training",
-        "Per epoch, on the training images and on the validation images held out of them, in nats per image.",
+        "Metrics per epoch on the training images and on held-out validation images, in nats per image.",
         training_curves(subject.history),
     )
     code_parts = _code_parts(subject)
@@ -112,9 +114,9 @@ def model_figures(subject: Subject, key: jax.Array) -> Iterator[Captioned]:
     if subject.kl_per_dimension is not None and np.isfinite(subject.kl_per_dimension).all():
         yield Captioned(
             "kl_per_dimension",
-            "What each dimension carries",
-            "The KL divergence of posterior and prior in each latent dimension, a mean over the test images; together "
-            "they are the rate.",
+            "KL divergence of each dimension",
+            "The KL divergence of posterior and prior in each latent dimension, a mean over the test images; the sum "
+            "of all dimensions is the rate.",
             kl_bars(subject.kl_per_dimension),
         )
     if subject.posterior_means is not None and len(subject.posterior_means) > 1:  # a single point shows nothing
@@ -124,7 +126,7 @@ def model_figures(subject: Subject, key: jax.Array) -> Iterator[Captioned]:
 
 
 def reconstruction_and_traversal(subject: Subject) -> Iterator[Captioned]:
-    """Reconstructions and the effect of each latent on an image, if `traversed_values` of the prior are defined."""
+    """Yields reconstructions and the latent traversal of a model whose prior has `traversed_values`."""
     yield _reconstructions(subject)
     prior = subject.prior
     values = None if prior is None else traversed_values(prior, DEVIATIONS)
@@ -140,7 +142,7 @@ def traversed_values(prior: Distribution, deviations: ArrayLike) -> jax.Array | 
       deviations: `[n]`, in standard deviations of the prior.
 
     Returns:
-      `[D, n]`; None if z is no vector, or the prior has no mean and standard deviation in closed form.
+      `[D, n]`; None if z is not a vector, or the prior has no mean and standard deviation in closed form.
     """
     try:
         mean, scale = mean_of(prior), standard_deviation_of(prior)
@@ -152,48 +154,48 @@ def traversed_values(prior: Distribution, deviations: ArrayLike) -> jax.Array | 
 
 
 def surgery_figures(summary: Mapping[str, Any]) -> Iterator[Captioned]:
-    """The parts of the average KL divergence as a figure, where a summary has them."""
+    """Yields the decomposition of the average KL divergence (ELBO surgery), if a summary has it."""
     if summary.get("mutual_information") is None:
         return
-    words = (
-        "The average KL divergence of posterior and prior, taken apart by the aggregate posterior of all test images: "
-        "what the code tells of which image it came from, and "
+    caption = (
+        "The average KL divergence of posterior and prior, decomposed with the aggregate posterior of all test images "
+        "into the mutual information of image and code, and "
     )
     if summary.get("dimension_wise_kl") is None:
         names = {"marginal_kl": "aggregate posterior"}
-        words += "how far the aggregate is from the prior."
+        caption += "the KL divergence of the aggregate posterior and the prior."
     else:
         names = {"total_correlation": "total correlation", "dimension_wise_kl": "dimension-wise KL"}
-        words += (
-            "how far the aggregate is from the prior: by its dimensions' dependence on each other (total correlation), "
-            "and by each of them on its own."
+        caption += (
+            "the KL divergence of the aggregate posterior and the prior, which is the sum of the total correlation "
+            "(dependence between dimensions) and the dimension-wise KL divergence."
         )
     limit = summary["mutual_information_limit"]
     if summary["mutual_information"] > 0.95 * limit:
-        words += (
+        caption += (
             " The mutual information is near its limit, the logarithm of the number of images: their posteriors hardly "
-            "overlap. Of more images it would be larger, and the rest smaller."
+            "overlap. With more images it would be larger, and the other parts smaller."
         )
     total = Part("average KL", summary["average_kl"], summary.get("average_kl_standard_error"))
     names = {"mutual_information": "mutual information", **names}
     parts = [Part(name, summary[key], summary.get(f"{key}_standard_error")) for key, name in names.items()]
     figure = parts_of_a_sum(total, parts, [limit, *[None] * (len(parts) - 1)])
-    yield Captioned("elbo_surgery", "The rate, taken apart", words, figure)
+    yield Captioned("elbo_surgery", "Decomposition of the rate", caption, figure)
 
 
 def code_figures(summary: Mapping[str, Any]) -> Iterator[Captioned]:
-    """The use of the codes as a figure, where a summary has their counts."""
+    """Yields the usage of the codes, if a summary has their counts."""
     if not summary.get("code_counts"):
         return
-    words = (
-        f"How often each code occurs in the test images: {100 * summary['codebook_usage']:.0f}% of them do, and as "
-        f"many as {summary['perplexity']:.0f} equally used ones would have the same entropy (the perplexity)."
+    caption = (
+        f"Frequency of each code in the test images. {100 * summary['codebook_usage']:.0f}% of the codes occur; their "
+        f"perplexity is {summary['perplexity']:.0f}, the number of equally used codes with the same entropy."
     )
-    yield Captioned("code_usage", "The use of the codes", words, code_usage_curves(summary["code_counts"]))
+    yield Captioned("code_usage", "Code usage", caption, code_usage_curves(summary["code_counts"]))
 
 
 def _code_parts(subject: Subject) -> list[jax.ShapeDtypeStruct]:
-    """The arrays of the code that stands for one image; none where its posterior has no such code."""
+    """Shapes and dtypes of the arrays of one image's latent code; empty if the model defines no latent code."""
     try:
         one = lambda x, context: latent_code(subject.given(context), subject.params, x)
         return jax.tree.leaves(jax.eval_shape(one, subject.xs[0], subject.first_context))
@@ -209,9 +211,9 @@ def _reconstructions(subject: Subject) -> Captioned:
     return Captioned(
         "reconstructions",
         "Reconstructions",
-        "Test images, and below each the decoder's mean at its code, which is the mean of its posterior. With several "
-        "stochastic layers, each layer takes the mean of the one before it."
-        + ("" if contexts is None else " The model is given the label of each."),
+        "Test images, and below each the decoder's mean at its latent code, the mean of its posterior. With several "
+        "stochastic layers, each layer takes the mean of the previous one."
+        + ("" if contexts is None else " The model gets the label of each image."),
         reconstructions(shown, rebuilt),
     )
 
@@ -220,25 +222,26 @@ def _samples(subject: Subject, key: jax.Array) -> Captioned:
     keys = jax.random.split(key, NUM_SAMPLES)
     contexts = None if subject.num_classes is None else jnp.arange(NUM_SAMPLES) % subject.num_classes
     drawn = jax.jit(jax.vmap(lambda k, context: sample(subject.given(context), subject.params, k)))(keys, contexts)
-    words = "The decoder's mean at independent draws from the prior"
+    caption = "The decoder's mean at independent draws from the prior"
     if subject.num_classes is not None:
-        words += f", row by row with the labels 0 to {min(subject.num_classes, NUM_SAMPLES) - 1} in turn"
-    return Captioned("samples", "Samples from the prior", f"{words}.", image_grid(drawn))
+        caption += f", row by row with the labels 0 to {min(subject.num_classes, NUM_SAMPLES) - 1} in turn"
+    return Captioned("samples", "Samples from the prior", f"{caption}.", image_grid(drawn))
 
 
 def _labels(subject: Subject, key: jax.Array) -> Captioned:
-    """A row for each label, at most 20: the columns are draws of z, the same in every row."""
+    """Figure with a row for each of at most 20 labels; each column is one draw of z."""
     assert subject.num_classes is not None
     shown = jnp.arange(min(subject.num_classes, MOST_LABELS))
     keys = jax.random.split(jax.random.fold_in(key, 1), NUM_OF_A_LABEL)
     draw = lambda context, k: sample(subject.given(context), subject.params, k)
     drawn = jax.jit(jax.vmap(jax.vmap(draw, in_axes=(None, 0)), in_axes=(0, None)))(shown, keys)
-    words = (
-        "The decoder's mean with one label a row. Each column is one draw of z from the prior, decoded with every label"
+    caption = (
+        "The decoder's mean with one label per row. Each column is one draw of z from the prior, decoded with every "
+        "label"
     )
     if left_out := subject.num_classes - len(shown):
-        words += f"; {left_out} more {'label is' if left_out == 1 else 'labels are'} not shown"
-    return Captioned("labels", "The same z with other labels", f"{words}.", images_by_label(drawn, shown))
+        caption += f"; {left_out} more {'label is' if left_out == 1 else 'labels are'} not shown"
+    return Captioned("labels", "The same z with other labels", f"{caption}.", images_by_label(drawn, shown))
 
 
 def _interpolations(subject: Subject) -> Captioned:
@@ -248,12 +251,12 @@ def _interpolations(subject: Subject) -> Captioned:
         walk = lambda a, b, context: interpolate(subject.given(context), subject.params, a, b, NUM_STEPS, path)
         return jax.jit(jax.vmap(walk))(starts, ends, contexts)
 
-    words = "" if contexts is None else " The two images of a pair have one label, which the model is given."
+    label = "" if contexts is None else " The two images of a pair have the same label, which the model gets."
     return Captioned(
         "interpolations",
         "Interpolation between test images",
-        "Decoded along the straight line between two codes, and along the great circle, which keeps away from the "
-        "center that few codes of the prior lie near." + words,
+        "Images decoded along the straight line between two latent codes, and along the great circle, which avoids the "
+        "center, where the prior has few codes." + label,
         interpolations(along(straight_line), along(great_circle)),
     )
 
@@ -261,13 +264,12 @@ def _interpolations(subject: Subject) -> Captioned:
 def _traversal(subject: Subject, values: jax.Array) -> Captioned:
     move = lambda x, context: traverse(subject.given(context), subject.params, x, values)
     moved = jax.jit(move)(subject.xs[0], subject.first_context)
-    order = "" if subject.kl_per_dimension is None else " Rows by the KL divergence of their dimension."
+    order = "" if subject.kl_per_dimension is None else " Rows are sorted by the KL divergence of their dimension."
     return Captioned(
         "traversal",
         "Latent traversal",
-        "One dimension of the first test image's code at a time, moved over the prior's range, the others held."
-        + order
-        + _with_the_label(subject),
+        "One dimension of the first test image's latent code at a time is moved over the range of the prior, with the "
+        "others fixed." + order + _with_the_label(subject),
         traversal(moved, subject.kl_per_dimension, DEVIATIONS),
     )
 
@@ -282,20 +284,22 @@ def _manifold(subject: Subject, prior: Distribution) -> Captioned:
     return Captioned(
         "manifold",
         "The decoded manifold",
-        "The decoder's mean over the plane of z; the grid is regular in the quantiles of the prior, so every tile "
-        "stands for the same share of it." + _with_the_label(subject),
+        "The decoder's mean over the plane of z; the grid is regular in the quantiles of the prior, so that every tile "
+        "stands for the same probability." + _with_the_label(subject),
         manifold(tiles),
     )
 
 
 def _with_the_label(subject: Subject) -> str:
-    return "" if subject.first_context is None else f" With the label of the first test image, {subject.first_context}."
+    context = subject.first_context
+    return "" if context is None else f" The label is that of the first test image, {context}."
 
 
 def _pairs(subject: Subject) -> tuple[jax.Array, jax.Array, jax.Array | None]:
-    """The first test images, each with the next one of another label (of any, if there are none), and no contexts.
+    """Pairs of test images for interpolation, and their contexts.
 
-    For a `Conditional`, each with the next one of its own label, and that label.
+    Each of the first images is paired with the next image of another label (of any label if there are none). For a
+    `Conditional` both have the same label, which is their context.
     """
     one_label = subject.num_classes is not None
     count = min(NUM_PAIRS, len(subject.xs) // 2)
@@ -319,12 +323,12 @@ def _scatter(subject: Subject) -> Captioned:
         names = [
             f"principal component {i + 1} ({100 * share:.0f}% of the variance)" for i, share in enumerate(explained)
         ]
-        caption = f"The first two principal components of their {points.shape[1]} dimensions"
+        caption = f"The first two principal components of the {points.shape[1]} dimensions"
         figure = latent_scatter(projected, subject.labels, names)
     else:
-        # A one-dimensional code is drawn against nothing.
+        # A one-dimensional code is drawn along an axis.
         plane = points if points.shape[1] == 2 else np.column_stack([points[:, 0], np.zeros(len(points))])
-        caption = "Where the encoder puts them"
+        caption = "The posterior mean of each test image"
         figure = latent_scatter(plane, subject.labels, ("z1", "z2" if points.shape[1] == 2 else ""))
     caption += "." if subject.labels is None else ", colored by label."
     return Captioned("posterior_means", title, caption, figure)

@@ -1,4 +1,4 @@
-"""Many small images as one picture: checked, put side by side, and drawn at a whole number of pixels per pixel."""
+"""Tiled images in one figure, drawn at a whole number of screen pixels per image pixel."""
 
 from __future__ import annotations
 
@@ -13,35 +13,36 @@ from numpy.typing import ArrayLike, NDArray
 
 from vae_jax.visualization._style import DPI, FAINT, fit_canvas
 
-FULL_WIDTH = 7.0  # inches that a full row of tiles aims at
-LARGEST_TILE = 1.2  # inches, so that a few tiles do not become posters
-TALLEST_TILE = 3.0  # heights of a tile in widths of a full tile: taller images are drawn narrower
-CHARACTER = 0.64 / 72  # inches per point of font size: the width of a digit of DejaVu Sans
+FULL_WIDTH = 7.0  # target width of a full row of tiles, in inches
+LARGEST_TILE = 1.2  # largest width of a tile, in inches
+TALLEST_TILE = 3.0  # largest height of a tile, in widths of a full tile: taller images are drawn narrower
+CHARACTER = 0.64 / 72  # width of a digit of DejaVu Sans, in inches per point of font size
 
 
 class Mosaic(NamedTuple):
-    """One figure of tiles; the centers are in the coordinates of `axes` (source pixels, origin at the upper left)."""
+    """A figure of tiles; centers are in the coordinates of `axes` (source pixels, origin at the upper left)."""
 
     figure: Figure
     axes: Axes
     row_centers: NDArray[np.float64]
     column_centers: NDArray[np.float64]
-    width: float  # of the tiles together, in inches
+    width: float  # inches of all tiles together
     height: float
 
 
 def as_rgb(name: str, images: ArrayLike, leading: str) -> NDArray[np.float32]:
-    """Images as float32 RGB in [0, 1], `[..., H, W, 3]`.
+    """Converts images to float32 RGB in [0, 1], `[..., H, W, 3]`.
 
-    Floats are clipped, as the mean of a Gaussian decoder overshoots; uint8 is divided by 255.
+    Floats are clipped, because the mean of a Gaussian decoder may leave [0, 1]; uint8 is divided by 255.
 
     Args:
-      name: the argument's name, for the messages.
+      name: Name of the argument, for error messages.
       images: `[<leading>, H, W, C]`, C in {1, 3}.
-      leading: the leading axes as a word, such as "N" or "P, S".
+      leading: Names of the leading axes, such as "N" or "P, S".
 
     Raises:
-      ValueError: wrong rank, an empty axis, C not in {1, 3}, values that are not finite or plainly not in [0, 1].
+      ValueError: If the rank is wrong, an axis is empty, C is not 1 or 3, or values are not finite or have a mean
+        above 2.
     """
     array = np.asarray(images)
     wanted = f"[{leading}, H, W, C] with C in {{1, 3}}"
@@ -56,12 +57,12 @@ def as_rgb(name: str, images: ArrayLike, leading: str) -> NDArray[np.float32]:
 
 
 def starts(size: int, gaps: Sequence[int]) -> NDArray[np.int64]:
-    """Where each of `len(gaps) + 1` tiles of `size` pixels begins, with `gaps` pixels between them."""
+    """Start positions of `len(gaps) + 1` tiles of `size` pixels, with `gaps` pixels between them."""
     return np.concatenate([[0], np.cumsum(size + np.asarray(gaps, np.int64))]).astype(np.int64)
 
 
 def thin_gap(tiles: NDArray[np.float32]) -> int:
-    """The usual gap between tiles `[..., H, W, 3]`, in source pixels: it looks alike at any resolution."""
+    """Default gap between tiles `[..., H, W, 3]` in source pixels, in proportion to the width of a tile."""
     return max(1, round(int(tiles.shape[-2]) / 14))
 
 
@@ -98,12 +99,12 @@ def draw_mosaic(tiles: NDArray[np.float32], row_gaps: Sequence[int], column_gaps
 
 
 def label_rows(mosaic: Mosaic, labels: Sequence[str]) -> None:
-    """Writes one label left of each row; an empty string leaves its row without."""
+    """Writes a label left of each row."""
     mosaic.axes.set_yticks(mosaic.row_centers, labels)
 
 
 def label_columns(mosaic: Mosaic, labels: Sequence[str], caption: str = "") -> None:
-    """Writes one label above each column, or above every few columns where they would touch; the middle one stays."""
+    """Writes a label above each column, or, if labels would overlap, above every n-th, including the middle one."""
     pitch = mosaic.width / len(labels)
     step = math.ceil((max(map(len, labels)) + 1) * 9 * CHARACTER / pitch)
     middle = len(labels) // 2
@@ -116,6 +117,6 @@ def label_columns(mosaic: Mosaic, labels: Sequence[str], caption: str = "") -> N
 
 
 def finish(mosaic: Mosaic) -> Figure:
-    """Makes room for the labels."""
+    """Returns the figure with a canvas that has room for the labels."""
     fit_canvas(mosaic.figure, mosaic.axes, mosaic.width, mosaic.height)
     return mosaic.figure

@@ -14,18 +14,18 @@ from vae_jax.visualization._mosaic import as_rgb
 
 
 def save_images(images: ArrayLike, folder: Path, names: Sequence[str] | None = None) -> list[Path]:
-    """Writes each image as a PNG file of 8 bits into a new folder, which appears once all of them are written.
+    """Writes each image as an 8-bit PNG file into a new folder, which appears when all files are written.
 
     Args:
-      images: `[N, H, W, C]`, C in {1, 3}; floats in [0, 1] (clipped) become round(255 x); or uint8.
-      folder: one that is not there, or is empty; its parents are made.
-      names: `[N]` names of the files without `.png`; None: `0000`, `0001`, ...
+      images: `[N, H, W, C]`, C in {1, 3}; floats x in [0, 1] (clipped) become round(255 x); or uint8.
+      folder: Path of a missing or empty folder; parents are created.
+      names: `[N]` file names without `.png`. Default: `0000`, `0001`, ...
 
     Returns:
-      The files, in the order of the images.
+      Paths of the files, in the order of the images.
 
     Raises:
-      ValueError: for images of a wrong shape or range, another number of names, or a folder that holds something.
+      ValueError: If the shape or range of images is wrong, there is not one name per image, or the folder is not empty.
     """
     from PIL import Image
 
@@ -33,7 +33,7 @@ def save_images(images: ArrayLike, folder: Path, names: Sequence[str] | None = N
     gray = np.shape(images)[-1] == 1
     stems = [f"{i:04d}" for i in range(len(pixels))] if names is None else list(names)
     if len(stems) != len(pixels):
-        raise ValueError(f"names must be one for each of the {len(pixels)} images, got {len(stems)}")
+        raise ValueError(f"names must hold one name for each of the {len(pixels)} images, got {len(stems)} names")
     check_new_folder("folder", folder)
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -48,6 +48,6 @@ def save_images(images: ArrayLike, folder: Path, names: Sequence[str] | None = N
 
 
 def check_new_folder(argument: str, folder: Path) -> None:
-    """Raises ValueError, naming the argument, if something lies at the path, apart from an empty folder."""
+    """Raises ValueError, naming the argument, if the path exists and is not an empty folder."""
     if os.path.lexists(folder) and not (folder.is_dir() and not any(folder.iterdir())):
-        raise ValueError(f"{argument} must be a new folder, got {folder}, which is there and is not an empty folder")
+        raise ValueError(f"{argument} must be a new or empty folder, got {folder}, which exists and is not empty")

@@ -1,4 +1,4 @@
-"""The rate-distortion plane: what a family of trained models pays in rate for how well it reconstructs."""
+"""Rate-distortion plane of a family of trained models."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from vae_jax.visualization._style import DPI, FAINT, TRAIN, VALIDATION, fit_canv
 
 WIDTH, HEIGHT = 6.4, 4.6  # inches of the frame
 ISO = "#d5d5d5"
-# Where the name of a point may stand: offset in points, and how the text is aligned there.
+# Possible positions of a point's name: offset in points, and alignment of the text.
 _SIDES = (
     ((5, 4), "left", "bottom"),
     ((-5, -4), "right", "top"),
@@ -27,10 +27,11 @@ _SIDES = (
 
 @styled
 def rate_distortion(betas: Sequence[float], rates: ArrayLike, distortions: ArrayLike) -> Figure:
-    """One point for each beta, joined in the order of beta, over lines of equal ELBO; the best one has a ring.
+    """Draws a point for each beta, joined in the order of beta, over lines of equal ELBO; a ring marks the best ELBO.
 
-    On a light line D + R, the negative ELBO, is constant: nearer to the lower left is better. beta is the slope that a
-    model was trained for, beta = -dD/dR, so that the best possible curve is convex and meets such a line at beta = 1.
+    D + R, the negative ELBO, is constant on each light line; nearer to the lower left is better. A model trained with
+    beta minimizes D + beta R, so that beta = -dD/dR on the optimal curve, which is convex and touches one of these
+    lines at beta = 1.
 
     Args:
       betas: `[B]`, above 0, in any order.
@@ -38,7 +39,7 @@ def rate_distortion(betas: Sequence[float], rates: ArrayLike, distortions: Array
       distortions: `[B]` negative log-likelihoods, nats per image.
 
     Raises:
-      ValueError: no betas, another shape, or values that are not finite.
+      ValueError: If there are no betas, shapes differ, or a value is not finite.
 
     Source: Alemi et al. 2018 (arXiv:1711.00464), figures 1 and 2.
     """
@@ -86,7 +87,7 @@ def _limits(values: NDArray[np.float64], margin: float) -> tuple[float, float]:
 
 
 def _iso_lines(axes: Axes, best: float) -> None:
-    """D + R = c at round numbers, named where they leave the frame on the right; and at the best value, dashed."""
+    """Draws lines D + R = c at round numbers c, labeled at the right edge, and a dashed line at the best value."""
     (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
     levels = np.asarray(MaxNLocator(9, steps=[1, 2, 2.5, 5, 10]).tick_values(left + bottom, right + top))
     named = False
@@ -104,9 +105,9 @@ def _iso_lines(axes: Axes, best: float) -> None:
 
 
 def _name_points(axes: Axes, betas: NDArray[np.float64], points: NDArray[np.float64]) -> None:
-    """Writes each beta beside its point, up and to the right where that is free: the outer side of a convex curve.
+    """Writes each beta beside its point, if possible above and to the right: the outer side of a convex curve.
 
-    A name that finds no place (its point lies on another) is left out.
+    A name without a free place (its point lies on another) is left out.
     """
     taken: list[Bbox] = []
     for index in [len(betas) - 1, *range(len(betas) - 1)]:  # the longest first

@@ -14,12 +14,12 @@ from vae_jax.visualization._style import DPI, styled
 
 @styled
 def save_figure(figure: Figure, path: str | os.PathLike[str]) -> None:
-    """Writes a figure as PNG, cut to what is drawn; the same figure gives the same bytes (no time, no version inside).
+    """Writes a figure as PNG with tight margins; equal figures give equal bytes (the file holds no time or version).
 
-    The folder of the path is made if it is missing (copies of a run often leave out empty ones), but not its parents.
+    The folder of the path is created if it is missing (copies of a run often omit empty folders), but not its parents.
 
     Raises:
-      ValueError: a path that does not end in ".png".
+      ValueError: If the path does not end in ".png".
     """
     if Path(path).suffix.lower() != ".png":
         raise ValueError(f"path must end in .png, got {os.fspath(path)!r}")

@@ -1,4 +1,4 @@
-"""The one style of all figures, and the canvas that fits itself around what is drawn."""
+"""Style of all figures, and a canvas that fits the drawing and its text."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-# Two picture pixels for each CSS pixel (96 an inch): a report shows every picture at an integer scale.
+# Two picture pixels per CSS pixel (96 per inch), so that a report shows every picture at an integer scale.
 DPI = 192
 PADDING = 0.12  # inches of white around everything drawn
 INK = "#262626"
 FAINT = "#5f5f5f"  # contrast 6.4 : 1 on white, for notes
 
-# Blue and vermillion of Okabe & Ito 2008 ("Color Universal Design"): told apart with any color vision.
+# Blue and vermilion of Okabe & Ito 2008 ("Color Universal Design"): distinguishable with any color vision.
 TRAIN = "#0072B2"
 VALIDATION = "#D55E00"
 
-# Used as `@styled` on every function that draws: settings of the caller's own (a dark theme, LaTeX text) neither leak
-# in nor are changed, as they are restored on return. DejaVu Sans is the font that matplotlib ships.
+# Used as `@styled` on every function that draws: the caller's settings (a dark theme, LaTeX text) have no effect and
+# are restored on return. DejaVu Sans is the font that matplotlib ships.
 STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],
@@ -67,21 +67,21 @@ styled = matplotlib.rc_context(STYLE)
 
 
 def signed(value: float, digits: int = 2) -> str:
-    """A number with at most `digits` decimals, no trailing zeros, and a true minus sign."""
+    """Formats a number with at most `digits` decimals, no trailing zeros, and a minus sign (not a hyphen)."""
     text = f"{value:.{digits}f}"
     text = text.rstrip("0").rstrip(".") if "." in text else text
     return "0" if text in ("-0", "0") else text.replace("-", "\N{MINUS SIGN}")
 
 
 def fixed(value: float) -> str:
-    """Two decimals, so that the numbers of a column line up, and never a negative zero."""
+    """Formats a number with two decimals, so that columns of numbers are aligned, and without a negative zero."""
     return f"{value + 0.0:.2f}".replace("-0.00", "0.00").replace("-", "\N{MINUS SIGN}")
 
 
 def fit_canvas(figure: Figure, axes: Axes, width: float, height: float) -> None:
-    """Gives `axes` exactly `width` x `height` inches, and the canvas the size that holds all its text.
+    """Sets `axes` to exactly `width` x `height` inches, and the canvas to a size that holds all its text.
 
-    Labels of any length then fit, and nothing is squeezed to make room for them: a tile stays a whole number of pixels.
+    Labels of any length fit without shrinking the axes, so that the scale of tiles stays a whole number of pixels.
     """
     figure.set_size_inches(width, height)
     axes.set_position((0.0, 0.0, 1.0, 1.0))

@@ -1,4 +1,4 @@
-"""How much a machine does in a second: against the batch size, and against the number of models trained at once."""
+"""Training throughput against the batch size and against the number of models trained at once."""
 
 from __future__ import annotations
 
@@ -24,33 +24,35 @@ def throughput(
     together: ArrayLike,
     separate: ArrayLike,
 ) -> Figure:
-    """Two frames: one model at several batch sizes; and M models as one program, beside as many one after another.
+    """Draws two panels: one model at several batch sizes, and M models as one program or one after another.
 
     Args:
-      batch_sizes: `[B]`, rising.
+      batch_sizes: `[B]`, increasing.
       examples_per_second: `[B]`.
-      models: `[M]` numbers of models, rising.
-      together: `[M]` steps of models a second, as one program.
-      separate: `[M]` the same, each model by itself.
+      models: `[M]` numbers of models, increasing.
+      together: `[M]` training steps per second, summed over models, as one program.
+      separate: `[M]` training steps per second, one model after another.
 
     Raises:
-      ValueError: where the shapes differ, or a value is not a finite number above 0.
+      ValueError: If shapes differ, or a value is not a finite number above 0.
     """
     by_batch, by_models = (batch_sizes, examples_per_second), (models, together, separate)
     for group in (by_batch, by_models):
         arrays = [np.asarray(values, np.float64) for values in group]
         if any(a.shape != arrays[0].shape or a.ndim != 1 or not a.size or not _positive(a) for a in arrays):
             shapes = ", ".join(str(a.shape) for a in arrays)
-            raise ValueError(f"throughput takes finite numbers above 0 of one shape [B] and one [M], got {shapes}")
+            raise ValueError(
+                f"arguments of throughput must be finite numbers above 0 of equal shapes [B] and [M], got {shapes}"
+            )
     figure = Figure(figsize=(WIDTH, HEIGHT), dpi=DPI, layout=ConstrainedLayoutEngine(wspace=0.08))
     left, right = figure.subplots(1, 2)
     left.plot(*by_batch, color=TRAIN, linewidth=1.8, marker="o", markersize=5)
-    _frame(left, batch_sizes, "One model", "batch size", "examples a second")
+    _frame(left, batch_sizes, "One model", "batch size", "examples per second")
     right.plot(models, separate, color=FAINT, linewidth=1.4, linestyle="--", marker="s", markersize=4)
     right.plot(models, together, color=VALIDATION, linewidth=1.8, marker="o", markersize=5)
     right.get_lines()[0].set_label("one after another")
     right.get_lines()[1].set_label("as one program")
-    _frame(right, models, "Several models", "number of models M", "steps of models a second")
+    _frame(right, models, "Several models", "number of models M", "training steps per second")
     right.legend(loc="lower right")
     return figure
 
@@ -67,7 +69,7 @@ def _frame(axes: Axes, ticks: Sequence[int], title: str, x: str, y: str) -> None
     axes.xaxis.set_major_locator(FixedLocator(list(ticks)))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    # From zero, so that heights compare as the numbers do.
+    # From zero, so that heights are proportional to the numbers.
     axes.set_ylim(0.0, 1.12 * max(np.max(line.get_ydata()) for line in axes.get_lines()))
     axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))

@@ -187,7 +187,7 @@ BAD_COMMANDS: list[BadCommand] = [
     ),
     *_of(
         "sample {run}",
-        ("--files {run}", "--files must be a new folder"),
+        ("--files {run}", "--files must be a new or empty folder"),
         ("--count 0", "--count must be at least 1, got 0"),
         (f"--count {_HUGE}", f"--count must be at most 10,000, got {_HUGE}"),
         ("--random-seed -1", "--random-seed must be at least 0, got -1"),

@@ -53,7 +53,7 @@ def test_it_adds_its_numbers_to_the_summary_and_the_report_and_changes_nothing_e
     assert summary["evaluation_seconds"] > 0
     assert "importance sampling, 500 samples an image" in error
     report = (in_runs / "vae/report.html").read_text()
-    assert "The rate, taken apart" in report
+    assert "Decomposition of the rate" in report
     assert summary["posterior_collapse"] in report
     assert f"{summary['nll']:.2f}" in report
     after = contents("vae")
