@@ -146,12 +146,12 @@ def test_only_the_files_of_the_manifest_are_read_and_only_as_it_describes_them(h
     seen = load_from_hub("ada/blobs", endpoint=hub[1], load=lambda path: {p.name for p in path.iterdir()})
     assert seen == {"config.json", "manifest.json", "params.safetensors", "summary.json"}
     for message, files in {
-        "params.safetensors is not the file that manifest.json describes": {"params__safetensors": bytes(params)},
-        "summary.json is not the file that manifest.json": {"summary__json": b'{"negative_elbo": 0.5}'},
-        "must name files of its own folder alone, got '../x'": {"manifest__json": said(files=["../x"])},
-        "must name files of its own folder alone, got '..\\\\x'": {"manifest__json": said(checksums={"..\\x": {}})},
+        "params.safetensors does not match its checksum in manifest.json": {"params__safetensors": bytes(params)},
+        "summary.json does not match its checksum": {"summary__json": b'{"negative_elbo": 0.5}'},
+        "must only name files in its own folder, got '../x'": {"manifest__json": said(files=["../x"])},
+        "must only name files in its own folder, got '..\\\\x'": {"manifest__json": said(checksums={"..\\x": {}})},
         "manifest.json has no checksum of config.json": {"manifest__json": said(checksums={})},
-        "must hold files as a list, and checksums as an object": {"manifest__json": said(checksums=[])},
+        "must hold a list of files and an object of checksums": {"manifest__json": said(checksums=[])},
         "must be nested at most 64 deep": {"manifest__json": b'{"a":' + b"[" * 10_000 + b"]" * 10_000 + b"}"},
     }.items():
         commit(**files)

@@ -88,7 +88,7 @@ def check_listed(manifest: Mapping[str, Any], name: str, content: bytes) -> None
     listed = manifest.get("checksums", {name: None})
     known = listed.get(name) if isinstance(listed, dict) else ""
     if known not in (None, {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}):
-        raise Damaged(f"{name} is not the file that manifest.json describes: it is damaged or was changed")
+        raise Damaged(f"{name} does not match its checksum in manifest.json: it is damaged or was changed")
 
 
 def seal(folder: Path) -> None:

@@ -67,7 +67,7 @@ def test_an_exported_folder_is_loaded_as_its_run_is(here, capsys, run):
     for name, text in changed.items():
         Path("out", name).write_text(text.replace("1", "2", 1))
         assert call("show", "out") == 2
-        assert f"error: RUN out: {name} is not the file that manifest.json describes" in capsys.readouterr().err
+        assert f"error: RUN out: {name} does not match its checksum in manifest.json" in capsys.readouterr().err
         Path("out", name).write_text(text)
     assert f"| {text_of(summary, 'negative_elbo')} |" in card and "models" not in summary
 

@@ -1,4 +1,4 @@
-"""ONNX Runtime on a CPU, as the tests use it."""
+"""ONNX Runtime on a CPU, for tests."""
 
 import jax
 import numpy as np
@@ -17,6 +17,6 @@ def run(session, **inputs):
 
 
 def converted(function, *examples):
-    """The session of a function of batches, whose arguments have examples like these."""
+    """Session of a function of batches, with one example for each argument."""
     inputs = {f"input_{i}": jax.ShapeDtypeStruct(e.shape, e.dtype) for i, e in enumerate(map(np.asarray, examples))}
     return session(to_onnx(function, inputs, "tested"))

@@ -1,4 +1,4 @@
-"""Small models of every kind that is exported, with parameters that make no output trivial; made once a process."""
+"""Small models of every kind that can be exported, with parameters that make no output trivial; cached per process."""
 
 import functools
 
@@ -63,13 +63,13 @@ def in_bfloat16(network):
     return rematerialized(in_precision(network, jnp.bfloat16))
 
 
-def of_convolutions(change=lambda network: network):
-    """As the disentanglement papers have them: four-by-four kernels, 32 channels twice."""
+def convolutional(change=lambda network: network):
+    """Gaussian VAE with the convolutions of the disentanglement papers, with fewer channels."""
     encoder = conv_encoder(IMAGE_SHAPE, 6, (4, 6), 8)
     return gaussian_vae(change(encoder), change(conv_decoder(3, (*IMAGE_SHAPE, 1), (4, 6), 8)), 3)
 
 
-def of_full_covariance():
+def full_covariance():
     posterior = posteriors.full_covariance(3)
     return vae(mlp_encoder(IMAGE_SHAPE, 9, (8,)), mlp_decoder(3, (*IMAGE_SHAPE, 1), (8,)), posterior)
 
@@ -79,10 +79,10 @@ MODELS = {
         f"mlp-{name}": lambda name=name: mlp_vae(IMAGE_SHAPE, 3, (8,), getattr(likelihoods, name))
         for name in ("bernoulli", "continuous_bernoulli", "logistic", "normal", "laplace")
     },
-    "conv": of_convolutions,
+    "conv": convolutional,
     "conv of three channels": lambda: conv_vae((8, 8, 3), 3, (4,), 6, likelihoods.logistic, kernel_sizes=(2,)),
     "autoencoder": lambda: autoencoder(mlp_encoder(IMAGE_SHAPE, 3, (8,)), mlp_decoder(3, (*IMAGE_SHAPE, 1), (8,)), 3),
-    "full_covariance": of_full_covariance,
+    "full_covariance": full_covariance,
     "hierarchical": chain,
     "ema": vq,
     "cosine": lambda: vq(q.cosine_vector_quantizer(7, 4)),
@@ -98,7 +98,7 @@ MODELS = {
     "masked": lambda: with_prior(lambda sizes: masked_prior(sizes, 4, layers=1, width=8, heads=2, steps=2)),
     "conv of odd sides": lambda: conv_vae(ODD_SHAPE, 3, (3, 4), 6),
     "ema of odd sides": lambda: vq(image_shape=ODD_SHAPE),
-    "bfloat16": lambda: of_convolutions(in_bfloat16),
+    "bfloat16": lambda: convolutional(in_bfloat16),
 }
 
 
@@ -110,17 +110,17 @@ def shape_of(name):
 
 @functools.cache
 def made(name):
-    """The model of that name, its parameters, and what of it is exported."""
+    """Model of that name, its parameters, and its exported functions."""
     model = MODELS[name]()
     rng = np.random.default_rng(1)
-    # Biases, and an autoencoder's prior, are zeros at the start, and would hide that they are left out.
+    # Biases and an autoencoder's prior are initialized to zero, which would hide that they are left out.
     moved = lambda leaf: leaf + 0.1 * rng.normal(size=leaf.shape).astype(leaf.dtype)
     params = jax.tree.map(lambda leaf: moved(leaf) if leaf.dtype == jnp.float32 else leaf, some_params(model))
     return model, params, functions_of(model, params, shape_of(name))
 
 
 def inputs_of(function, size, seed=0):
-    """A batch for each input of a function: pixels and uniform numbers in (0, 1), codes below 3, noise."""
+    """Batch for each input of a function: pixels and uniform numbers in (0, 1), codes below 3, noise."""
     rng = np.random.default_rng(seed)
     draw = {
         "int32": lambda tensor, shape: rng.integers(0, 3, shape, np.int32),

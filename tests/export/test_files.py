@@ -1,4 +1,4 @@
-"""The folder of an export: its manifest, what may be replaced, and that nothing is left half written."""
+"""Folder of an export: its manifest, and replacement of earlier exports."""
 
 import hashlib
 import json
@@ -56,7 +56,7 @@ def test_an_export_is_replaced_and_nothing_else_is(tmp_path):
     exported(tmp_path / "empty")
     (tmp_path / "other").mkdir()
     (tmp_path / "other/manifest.json").write_text('{"name": "an app"}')
-    with pytest.raises(ValueError, match="which holds something else: give another"):
+    with pytest.raises(ValueError, match="which holds other files: give another"):
         exported(tmp_path / "other")
 
 
@@ -92,9 +92,9 @@ def test_a_format_that_is_not_there_is_refused(tmp_path):
 def test_a_folder_that_cannot_be_made_is_refused_before_anything_is_computed(tmp_path, place, reason):
     (tmp_path / "notes.txt").write_text("mine")
     for format in FORMATS:
-        with pytest.raises(ValueError, match=f"--output must be a folder that can be made, got .*: {reason}"):
+        with pytest.raises(ValueError, match=f"--output must be a folder that can be created, got .*: {reason}"):
             check_can_write(None, None, IMAGE_SHAPE, format, tmp_path / place, "--output")
-    with pytest.raises(ValueError, match="folder must be a folder that can be made, got"):
+    with pytest.raises(ValueError, match="folder must be a folder that can be created, got"):
         exported(tmp_path / place)
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
@@ -116,21 +116,21 @@ def test_the_parameters_are_a_file_that_is_loaded_and_says_who_wrote_it(tmp_path
 
 def test_an_export_is_compared_with_the_checksums_of_its_manifest(tmp_path):
     folder = tmp_path / "model"
-    beside = {"config.json": "{}", "summary.json": '{"a": 1}', "MODEL.md": "# A"}
-    exported(folder, beside=beside)
+    extra_files = {"config.json": "{}", "summary.json": '{"a": 1}', "MODEL.md": "# A"}
+    exported(folder, extra_files=extra_files)
     said = json.loads((folder / "manifest.json").read_text())
-    assert set(said["checksums"]) == set(said["files"]) == {*beside, "params.safetensors"}
+    assert set(said["checksums"]) == set(said["files"]) == {*extra_files, "params.safetensors"}
     digest = hashlib.sha256(b"{}").hexdigest()
     assert said["checksums"]["config.json"] == {"size": 2, "sha256": digest}
     assert verify(folder)
-    (folder / "MODEL.md").write_text("my own words")  # it is for people
+    (folder / "MODEL.md").write_text("my own words")  # not verified: no program reads it
     assert verify(folder)
     for name in ("params.safetensors", "config.json", "summary.json"):
         whole = (folder / name).read_bytes()
         changed = bytes([whole[0] ^ 1]) + whole[1:]
         for damage in (whole[:-1], whole + b" ", b"", changed):
             (folder / name).write_bytes(damage)
-            with pytest.raises(ValueError, match=f"{name} is not the file that manifest.json describes"):
+            with pytest.raises(ValueError, match=f"{name} does not match its checksum in manifest.json"):
                 verify(folder)
         (folder / name).unlink()
         with pytest.raises(ValueError, match=f"{name} cannot be read"):
@@ -142,6 +142,6 @@ def test_an_export_is_compared_with_the_checksums_of_its_manifest(tmp_path):
             verify(folder)
     del said["checksums"]
     (folder / "manifest.json").write_text(json.dumps(said))
-    assert not verify(folder)  # of an earlier version
+    assert not verify(folder)  # an export of an earlier version
     (folder / "manifest.json").unlink()
     assert not verify(folder)

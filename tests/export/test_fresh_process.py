@@ -1,4 +1,4 @@
-"""Files of each format, loaded by a process that has nothing but them and their runtime."""
+"""Files of each format, loaded by a process without this package."""
 
 import json
 import os
@@ -14,10 +14,11 @@ from export.small_models import inputs_of, made, shape_of
 from vae_jax.export import export
 
 ROOT = Path(__file__).parents[2]
-# One of every kind of z, a loop, and both kinds of convolution.
+# Models with every kind of z, a loop, and both kinds of convolution.
 NAMES = ["mlp-logistic", "conv", "hierarchical", "transformer"]
 
-# Each opens every file that the manifests beside it name, at N = 3 and N = 1, and prints how many it has compared.
+# Each program runs every file named in the manifests in its folder at N = 3 and N = 1, and prints the number of
+# comparisons.
 COMPARE = """
 import json, pathlib, sys
 import numpy as np
@@ -69,7 +70,7 @@ print(float(np.abs(params["buffers"]["prior_mean"] - arrays["prior_mean"]).max()
 
 @pytest.fixture(scope="module")
 def expected(tmp_path_factory):
-    """Inputs and outputs of the models' functions as `.npz`, under the names of the folders that are to be written."""
+    """Writes inputs and outputs of the models' functions as `.npz`, named after the folders of the exports."""
     folder = tmp_path_factory.mktemp("expected")
     for name in NAMES:
         for function in made(name)[2].written:
@@ -81,7 +82,7 @@ def expected(tmp_path_factory):
 
 
 def output_of(program, *words, isolated=True, **environment):
-    # Isolated: without the folder, the variables and the packages through which this process finds vae_jax.
+    # Isolated: without the working folder, variables and packages through which this process finds vae_jax.
     command = [sys.executable, *(["-I"] if isolated else []), "-c", program, *map(str, words)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=os.environ | environment)
     assert done.returncode == 0, done.stderr
@@ -96,7 +97,7 @@ def test_functions_compute_the_same_in_a_process_that_does_not_know_the_package(
     for name in NAMES:
         model, params, _ = made(name)
         export(model, params, shape_of(name), format, tmp_path / name, {})
-    # Three functions a model, and a second output of three encoders: a deviation, or z1.
+    # Three functions per model, and a second output of three encoders: a standard deviation, or z1.
     assert int(output_of(program + COMPARE, tmp_path, JAX_PLATFORMS="cpu")) == 2 * (3 * len(NAMES) + 3)
 
 

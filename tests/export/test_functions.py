@@ -1,4 +1,4 @@
-"""What is exported of a model: the sampler's distribution is the prior's, and what cannot be exported says why."""
+"""Exported functions of a model: the distribution of the sampler, and reasons why functions cannot be exported."""
 
 import dataclasses
 import itertools
@@ -31,17 +31,17 @@ PRIORS = {
 
 
 @pytest.mark.parametrize("name", PRIORS)
-def test_each_sequence_of_codes_has_just_the_uniform_numbers_that_its_probability_says(name):
-    """At either end of the box of uniform numbers that exp(log_prob) gives a sequence, that sequence is drawn."""
+def test_each_sequence_of_codes_is_drawn_from_a_box_of_uniform_numbers_with_its_probability(name):
+    """Checks that a sequence is drawn at both ends of the box whose side lengths are its conditional probabilities."""
     prior = PRIORS[name]()
     params, label = rough(prior.init, deviation=0.7), 1 if prior.num_classes else None
     codes = all_sequences(K, 3)
     probabilities = np.exp(np.asarray(jax.jit(jax.vmap(lambda c: prior.log_prob(params, c, label)))(codes), np.float64))
     joint = probabilities.reshape(K, K, K) / probabilities.sum()
-    # Of each place given those before: the probability of the codes below, and of the code itself.
+    # For each place given the previous ones: the probability of all smaller codes, and of the code itself.
     marginals = [joint.sum((1, 2)), joint.sum(2), joint]
     conditionals = [m / m.sum(-1, keepdims=True) for m in marginals]
-    # A code depends on those before, and no interval is too short for numbers of 24 bits.
+    # A code depends on the previous ones, and no interval is too short for 24-bit numbers.
     assert conditionals[2].std((0, 1)).max() > 0.02 and min(c.min() for c in conditionals) > 1e-3
     own = np.stack([c[tuple(codes[:, : t + 1].T)] for t, c in enumerate(conditionals)], axis=1)
     below = np.stack([(np.cumsum(c, -1) - c)[tuple(codes[:, : t + 1].T)] for t, c in enumerate(conditionals)], axis=1)
@@ -52,7 +52,7 @@ def test_each_sequence_of_codes_has_just_the_uniform_numbers_that_its_probabilit
 
 
 @pytest.mark.slow
-def test_codes_of_probability_0_are_never_drawn_and_those_of_no_probability_are_marked():
+def test_codes_of_probability_0_are_never_drawn_and_nan_probabilities_give_an_invalid_code():
     logits = jnp.array([-jnp.inf, 1.0, -jnp.inf, 0.5, -jnp.inf])
     uniforms = np.array([1e-30, 0.3, 0.62, 0.63, 0.99999994], np.float32)  # p of code 1 is 0.6225
     draw = lambda how: jax.vmap(lambda u: code_at(u, logits, how))(uniforms)
@@ -96,18 +96,18 @@ def test_the_sampler_of_uniform_codes_cuts_the_interval_in_equal_parts():
     np.testing.assert_allclose(jax.jit(sampler("ema").call)(uniforms)["images"], expected, atol=1e-6)
 
 
-def test_what_is_left_out_says_why():
+def test_functions_that_cannot_be_exported_have_a_reason():
     functions = made("masked")[2]
     assert [f.name for f in functions.written] == ["encoder", "decoder"]
-    assert "decodes many codes at once" in functions.left_out["sampler"]
+    assert "samples many codes at once" in functions.left_out["sampler"]
     mixture = CONTRACT_MODELS["with_mixture_prior"].model
     left_out = functions_of(mixture, mixture.init(jax.random.key(0)), (4, 4, 1)).left_out
-    assert left_out == {"sampler": "the prior is a Mixture; only a Normal prior is drawn from by noise alone"}
+    assert left_out == {"sampler": "the prior is a Mixture; only a Normal prior can be sampled by a function of noise"}
     model, params, _ = made("hierarchical")
     laplace = lambda params: dataclasses.replace(model.prior(params), first=Laplace(jnp.zeros(2), jnp.zeros(2)))
     left_out = functions_of(model._replace(prior=laplace), params, IMAGE_SHAPE).left_out
     assert left_out == {
-        "sampler": "a part of the prior cannot be drawn by noise alone: Laplace has no from_standard_normal"
+        "sampler": "a part of the prior cannot be sampled by a function of noise: Laplace has no from_standard_normal"
     }
 
 
@@ -127,11 +127,11 @@ def test_a_full_covariance_has_the_standard_deviations_of_its_diagonal_and_is_a_
 
 def test_another_z_is_refused():
     model = CONTRACT_MODELS["categorical_vae"].model
-    with pytest.raises(ValueError, match="model must have a z that is one vector, several of a Chain, or codes"):
+    with pytest.raises(ValueError, match="model must have a z that is a vector, several vectors of a Chain, or codes"):
         functions_of(model, model.init(jax.random.key(0)), (4, 4, 1))
 
 
-def test_every_tensor_is_described_as_it_is():
+def test_the_descriptions_of_all_tensors_match_their_values():
     for name in ("conv", "autoencoder", "hierarchical", "transformer"):
         for function in made(name)[2].written:
             found = jax.eval_shape(

@@ -1,4 +1,4 @@
-"""Every kind of model as ONNX: what the runtime computes is what the model does, for any number of examples."""
+"""ONNX export of every kind of model: the runtime computes the same as the model, for any number of examples."""
 
 import jax
 import jax.export
@@ -8,7 +8,7 @@ import onnx
 import pytest
 
 from export.onnx_runtime import run, session
-from export.small_models import MODELS, inputs_of, made, of_convolutions
+from export.small_models import MODELS, convolutional, inputs_of, made
 from fresh import some_params
 from vae_jax.distributions import MultivariateNormal, Normal, standard_normal
 from vae_jax.export import functions_of, to_stablehlo
@@ -19,7 +19,7 @@ from vae_jax.networks import mlp_decoder, mlp_encoder
 
 
 def of_the_model(model, params, function, inputs):
-    """The outputs of encoder and decoder by the model's own functions; of the sampler by the exported function."""
+    """Expected outputs: those of the model for encoder and decoder, of the exported function in JAX for the sampler."""
     if function.name == "encoder":
         posterior = jax.vmap(lambda x: model.encode(params, x))
         if function.outputs[0].name == "indices":
@@ -47,7 +47,7 @@ def of_the_model(model, params, function, inputs):
 
 
 def check(name, function, opened):
-    """Of three examples, and of the first of them alone."""
+    """Compares the runtime with JAX on three examples, and on the first of them alone."""
     model, params, _ = made(name)
     inputs = inputs_of(function, 3)
     expected = jax.jit(lambda inputs: of_the_model(model, params, function, inputs))(inputs)
@@ -59,7 +59,7 @@ def check(name, function, opened):
             np.testing.assert_allclose(found[tensor.name], expected[tensor.name][:size], rtol=1e-5, atol=1e-5)
 
 
-# The operations of all are tested one by one too: of the codes, whose sampler is a long program, one is quick enough.
+# All operations also have tests of their own, so that one model of codes, whose sampler is a long program, is enough.
 CODES = "cosine", "sim", "residual", "product", "finite_scalar", "lookup_free", "spherical", "vq_vae_2", "pixel_cnn"
 SLOW = (*CODES, "transformer", "ema of odd sides")
 
@@ -76,17 +76,17 @@ def test_the_runtime_computes_what_the_model_does(name):
 @pytest.mark.slow
 def test_a_network_in_bfloat16_is_written_as_it_is_in_float32():
     _, params, functions = made("bfloat16")
-    precise = functions_of(of_convolutions(), params, (8, 8, 1))
+    precise = functions_of(convolutional(), params, (8, 8, 1))
     for function, wide in zip(functions.written, precise.written, strict=True):
         inputs = inputs_of(function, 3)
         found = run(session(onnx.load_from_string(onnx_bytes(function))), **inputs)
         short, expected = (jax.jit(f.call)(*inputs.values()) for f in (function, wide))
         for output in found:
             np.testing.assert_allclose(found[output], expected[output], atol=1e-6)
-            assert np.abs(np.asarray(short[output]) - expected[output]).max() > 1e-4  # what rounding to 8 bits does
+            assert np.abs(np.asarray(short[output]) - expected[output]).max() > 1e-4  # the effect of rounding to 8 bits
 
 
-def test_a_file_says_what_it_needs_and_holds_each_parameter_once():
+def test_a_file_names_its_opset_and_holds_each_parameter_once():
     _, params, functions = made("conv")
     size = sum(leaf.size for leaf in jax.tree.leaves(params["decoder"]))
     decoder = next(f for f in functions.written if f.name == "decoder")
@@ -144,4 +144,4 @@ def test_a_conditional_model_takes_the_label_of_each_example():
     with pytest.raises(TypeError, match="model is a Conditional and needs a context"):
         functions_of(model, params, (8, 8, 1))
     with pytest.raises(TypeError, match="model takes no context"):
-        functions_of(of_convolutions(), params, (8, 8, 1), num_classes=4)
+        functions_of(convolutional(), params, (8, 8, 1), num_classes=4)

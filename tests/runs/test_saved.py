@@ -167,7 +167,7 @@ def test_nothing_but_an_earlier_save_is_written_over(tmp_path, params):
     for taken in ("run", "notes.txt", "."):
         with pytest.raises(ValueError, match="path must be new, empty or an earlier export, got"):
             vae_jax.save(tmp_path / taken, params, CONFIG)
-    with pytest.raises(ValueError, match="path must be a folder that can be made, got"):
+    with pytest.raises(ValueError, match="path must be a folder that can be created, got"):
         vae_jax.save(tmp_path / "notes.txt" / "tuned", params, CONFIG)
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 

@@ -1,4 +1,4 @@
-"""A trained model as files that other programs load: ONNX, StableHLO and safetensors."""
+"""Export of a trained model to files for other programs: ONNX, StableHLO and safetensors."""
 
 from vae_jax.export._files import FORMATS as FORMATS
 from vae_jax.export._files import check_can_write as check_can_write

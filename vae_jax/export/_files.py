@@ -1,4 +1,4 @@
-"""A trained model as files that other programs load."""
+"""Export of a trained model to a folder of files for other programs."""
 
 from __future__ import annotations
 
@@ -22,29 +22,29 @@ from vae_jax.params import Params
 from vae_jax.params_file import save_params
 
 
-class Exported(NamedTuple):
-    """What there is of a model to be written."""
+class ModelContents(NamedTuple):
+    """Functions and parameters of a model, for an export format to write."""
 
-    functions: Functions  # with the parameters inside
+    functions: Functions  # they hold the parameters
     params: Params
 
 
-# (what there is, folder) -> the names of the files by what they hold: a function, or "params"
-Writer = Callable[[Exported, Path], dict[str, str]]
+# (contents of the model, folder) -> {name of a function, or "params": file name}
+Writer = Callable[[ModelContents, Path], dict[str, str]]
 
 
 class Format(NamedTuple):
-    """A kind of file."""
+    """An export format."""
 
     write: Writer
-    packages: tuple[str, ...]  # that write it
+    packages: tuple[str, ...]  # packages that write it
 
 
 def function_files(suffix: str, to_bytes: Callable[[Function], bytes]) -> Writer:
-    """A writer of one file for each function."""
+    """Writer of one file for each function."""
 
-    def write(exported: Exported, folder: Path) -> dict[str, str]:
-        functions = exported.functions.written
+    def write(contents: ModelContents, folder: Path) -> dict[str, str]:
+        functions = contents.functions.written
         names = {function.name: f"{function.name}.{suffix}" for function in functions}
         for function in functions:
             (folder / names[function.name]).write_bytes(to_bytes(function))
@@ -54,24 +54,25 @@ def function_files(suffix: str, to_bytes: Callable[[Function], bytes]) -> Writer
 
 
 def onnx_bytes(function: Function) -> bytes:
-    """The file of an ONNX model that takes any number N of examples.
+    """Serialized ONNX model of a function of any number N of examples.
 
     Args:
-      function: of `functions_of`, with the parameters inside.
+      function: A function made by `functions_of`, which holds the parameters.
 
     Raises:
-      ValueError: as `to_onnx` does.
+      ValueError: As `to_onnx`.
     """
     inputs = {tensor.name: jax.ShapeDtypeStruct(tensor.shape, tensor.dtype) for tensor in function.inputs}
     return to_onnx(function.call, inputs, function.name).SerializeToString()
 
 
-def write_safetensors(exported: Exported, folder: Path) -> dict[str, str]:
-    save_params(folder / "params.safetensors", exported.params, {"producer": manifest.PRODUCER})
+def write_safetensors(contents: ModelContents, folder: Path) -> dict[str, str]:
+    """Writes the parameters to `params.safetensors`."""
+    save_params(folder / "params.safetensors", contents.params, {"producer": manifest.PRODUCER})
     return {"params": "params.safetensors"}
 
 
-# The formats by the names that `export` takes.
+# Formats by the names that `export` accepts.
 FORMATS = {
     "onnx": Format(function_files("onnx", onnx_bytes), ("vae_jax", "jax", "onnx")),
     "safetensors": Format(write_safetensors, ("vae_jax", "jax")),
@@ -86,36 +87,37 @@ def export(
     format: str,
     folder: str | Path,
     config: Mapping[str, Any],
-    beside: Mapping[str, str] | None = None,
+    extra_files: Mapping[str, str] | None = None,
     num_classes: int | None = None,
 ) -> list[Path]:
-    """Writes a model in a format to a folder, with a `manifest.json` that says what is in it.
+    """Exports a model to a folder, with a `manifest.json` that describes the files.
 
-    onnx and stablehlo: encoder, decoder and sampler, each a file that takes any number N of examples and holds the
-    parameters. safetensors: the parameters alone, for `vae_jax.load_params`.
+    onnx and stablehlo: encoder, decoder and sampler, each a file for any number N of examples that holds the
+    parameters. safetensors: only the parameters, for `vae_jax.load_params`.
 
     Args:
-      model: the model.
-      params: its parameters.
+      model: The model.
+      params: Its parameters.
       image_shape: `[H, W, C]` of one example.
-      format: a name in `FORMATS`.
-      folder: where to; it is made, or the export that it holds replaced, once all files are whole.
-      config: of the run, kept in the manifest as JSON.
-      beside: texts by file name, written to the folder too.
-      num_classes: of the labels of a `Conditional`, which encoder, decoder and sampler take too; None for a VAE.
+      format: A name in `FORMATS`.
+      folder: Target folder; it is created, or an earlier export in it replaced, when all files are complete.
+      config: Configuration of the run, stored in the manifest as JSON.
+      extra_files: Texts by file name, which are written to the folder too.
+      num_classes: Number of labels of a `Conditional`, whose encoder, decoder and sampler take a label too; None for
+        a VAE.
 
     Returns:
-      The files, the manifest last.
+      Paths of the files, the manifest last.
 
     Raises:
-      ValueError: if there is no such format, the folder cannot be made or holds anything but an export, or the model
-        cannot be written.
+      ValueError: If there is no such format, the folder cannot be created or holds anything but an export, or the model
+        cannot be exported.
     """
     folder, shape = Path(folder), tuple(image_shape)
     functions = check_can_write(model, params, shape, format, folder, num_classes=num_classes)
-    with whole(folder) as partial:
-        files = FORMATS[format].write(Exported(functions, params), partial)
-        for name, text in (beside or {}).items():
+    with replaced_folder(folder) as partial:
+        files = FORMATS[format].write(ModelContents(functions, params), partial)
+        for name, text in (extra_files or {}).items():
             (partial / name).write_text(text)
             files[name] = name
         record = manifest.manifest_of(format, functions, files, shape, config, FORMATS[format].packages)
@@ -133,18 +135,18 @@ def check_can_write(
     argument: str = "folder",
     num_classes: int | None = None,
 ) -> Functions:
-    """Stops where `export` would before it has begun to write.
+    """Raises the errors of `export` that can be found before anything is written.
 
     Args:
-      model, params, image_shape, format, folder: as `export` takes them.
-      argument: what the user named the folder by, for the message.
-      num_classes: as `export` takes it.
+      model, params, image_shape, format, folder: As for `export`.
+      argument: Name of the argument or flag that gave the folder, for the message.
+      num_classes: As for `export`.
 
     Returns:
-      The functions that there are to write.
+      The functions of the model that can be exported.
 
     Raises:
-      ValueError: as `export` does.
+      ValueError: As `export`.
     """
     if format not in FORMATS:
         raise ValueError(f"format must be one of {', '.join(FORMATS)}, got {format!r}")
@@ -153,27 +155,25 @@ def check_can_write(
 
 
 def check_folder(folder: Path, argument: str) -> None:
-    """Raises ValueError where the path is taken by anything but an export or an empty folder, or cannot be made."""
+    """Raises ValueError if the folder holds anything but an export, or cannot be created."""
     try:
-        taken = folder.exists() and not (
-            folder.is_dir() and (not any(folder.iterdir()) or manifest.written_here(folder))
-        )
-        # A folder is made, and removed, as near to its place as can be: the rights alone do not say all (/proc).
+        taken = folder.exists() and not (folder.is_dir() and (not any(folder.iterdir()) or manifest.is_export(folder)))
+        # Permissions alone do not tell (/proc): a temporary folder is created in the nearest existing parent.
         place = next((above for above in folder.absolute().parents if above.exists()), folder)
         with tempfile.TemporaryDirectory(dir=place):
             pass
     except OSError as error:
-        raise ValueError(f"{argument} must be a folder that can be made, got {folder}: {error.strerror}") from error
+        raise ValueError(f"{argument} must be a folder that can be created, got {folder}: {error.strerror}") from error
     if taken:
         raise ValueError(
-            f"{argument} must be new, empty or an earlier export, got {folder}, which holds something else: give "
-            "another"
+            f"{argument} must be new, empty or an earlier export, got {folder}, which holds other files: give another "
+            "folder"
         )
 
 
 @contextmanager
-def whole(folder: Path) -> Iterator[Path]:
-    """A new folder to write to, which takes the folder's place at the end of the block; nothing after an exception."""
+def replaced_folder(folder: Path) -> Iterator[Path]:
+    """Yields a temporary folder, which replaces `folder` at the end of the block, or is removed after an exception."""
     folder = folder.absolute()
     partial, former = (folder.with_name(f".{folder.name}.{os.getpid()}.{end}") for end in ("partial", "former"))
     folder.parent.mkdir(parents=True, exist_ok=True)

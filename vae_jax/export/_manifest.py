@@ -1,4 +1,4 @@
-"""`manifest.json`, beside the files of an export: what each of them holds, for programs and people who load them."""
+"""`manifest.json`, the description of an export's files for programs and people that load them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NAME = "manifest.json"
 PRODUCER = "vae_jax export"
 # Files that `vae_jax.load` reads from an export.
 LOADED = ("config.json", "summary.json", "params.safetensors")
-FORMAT_VERSION = 1  # goes up when a program that reads an older manifest would misread a newer one
+FORMAT_VERSION = 1  # increases if programs for older manifests would misread newer ones
 
 
 def manifest_of(
@@ -27,15 +27,15 @@ def manifest_of(
     config: Mapping[str, Any],
     packages: Iterable[str],
 ) -> dict[str, Any]:
-    """What `manifest.json` says.
+    """Content of `manifest.json`.
 
     Args:
-      format: of the files.
-      functions: of the model.
-      files: of each what it holds: the name of a function, or "params" -> the name of the file.
+      format: Export format of the files.
+      functions: Functions of the model.
+      files: {name of a function, or "params": file name}.
       image_shape: `[H, W, C]` of one example.
-      config: of the run that trained the model.
-      packages: whose versions the files depend on.
+      config: Configuration of the run that trained the model.
+      packages: Packages whose versions the files depend on.
     """
     return {
         "producer": PRODUCER,
@@ -61,15 +61,15 @@ def _tensor(tensor: Tensor) -> dict[str, Any]:
 
 
 def with_checksums(manifest: Mapping[str, Any], folder: Path, names: Iterable[str]) -> dict[str, Any]:
-    """The manifest with size and SHA-256 of the files of those names in the folder."""
+    """Adds size and SHA-256 of the named files in the folder to the manifest."""
     return {**manifest, "checksums": {name: _checksum(folder / name) for name in sorted(names)}}
 
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:
-    """Reads the manifest in a folder; None if there is none.
+    """Reads the manifest in a folder; returns None if there is none.
 
     Raises:
-      ValueError: it cannot be read, or names a file outside the folder.
+      ValueError: If the manifest cannot be read or names a file outside the folder.
     """
     path = folder / NAME
     if not path.exists():
@@ -80,27 +80,27 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
         raise ValueError(f"{path}: {error}") from None
     names, checksums = manifest.get("files", []), manifest.get("checksums", {})
     if not isinstance(names, list) or not isinstance(checksums, dict):
-        raise ValueError(f"{path} must hold files as a list, and checksums as an object")
+        raise ValueError(f"{path} must hold a list of files and an object of checksums")
     for name in (*names, *checksums):
-        # By the rules of POSIX and of Windows, whichever system this is.
+        # Plain names by the rules of both POSIX and Windows.
         plain = isinstance(name, str) and PurePosixPath(name).name == name == PureWindowsPath(name).name
         if not plain or name in ("", ".", "..") or "\0" in name:
-            raise ValueError(f"{path} must name files of its own folder alone, got {name!r}")
+            raise ValueError(f"{path} must only name files in its own folder, got {name!r}")
     return manifest
 
 
 def verify(folder: Path, names: Iterable[str] = LOADED) -> bool:
-    """Compares files of an export with what its manifest says of them.
+    """Verifies files of an export against the checksums in its manifest.
 
     Args:
-      folder: the export's folder.
-      names: the files that are to be read.
+      folder: Folder of the export.
+      names: Names of the files to verify.
 
     Returns:
-      Whether there was something to compare with: a manifest of an earlier version has no checksums.
+      True if the files were verified; False if there are no checksums (a manifest of an earlier version has none).
 
     Raises:
-      ValueError: a file is missing, not listed, or of another size or content.
+      ValueError: If a file is missing, not listed, or has another size or content.
     """
     manifest = read_manifest(folder)
     if manifest is None or "checksums" not in manifest:
@@ -116,7 +116,7 @@ def verify(folder: Path, names: Iterable[str] = LOADED) -> bool:
         except OSError as error:
             raise ValueError(f"{path} cannot be read ({error.strerror}): export it again") from None
         if found != known:
-            raise ValueError(f"{path} is not the file that {NAME} describes: it is damaged or was changed")
+            raise ValueError(f"{path} does not match its checksum in {NAME}: it is damaged or was changed")
     return True
 
 
@@ -125,8 +125,8 @@ def _checksum(path: Path) -> dict[str, Any]:
         return {"size": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
 
 
-def written_here(folder: Path) -> bool:
-    """Whether a folder holds an export and nothing else."""
+def is_export(folder: Path) -> bool:
+    """Returns True if a folder holds an export and nothing else."""
     try:
         manifest = read_manifest(folder)
     except ValueError:

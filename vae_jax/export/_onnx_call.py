@@ -1,4 +1,4 @@
-"""One equation of a jaxpr, as those see it who write its ONNX."""
+"""One equation of a jaxpr, as an argument of the handlers that write it as ONNX."""
 
 from __future__ import annotations
 
@@ -16,34 +16,35 @@ class Call(NamedTuple):
     graph: Graph
     inputs: list[Value]
     outputs: list[Spec]
-    params: dict[str, Any]  # the primitive's own
+    params: dict[str, Any]  # parameters of the primitive
     convert: Callable[[Graph, Any, list[Value]], list[Value]]  # (graph, closed jaxpr, its arguments) -> its outputs
 
     @property
     def shape(self) -> Shape:
-        """Of the one output."""
+        """Shape of the only output."""
         return self.outputs[0].shape
 
     @property
     def dtype(self) -> Any:
+        """Type of the only output."""
         return self.outputs[0].dtype
 
     def node(self, operator: str, inputs: Sequence[Value | None], **attributes: Any) -> Value:
-        """A node with the shape and type of the one output."""
+        """Adds a node with the shape and type of the only output."""
         return self.graph.node(operator, inputs, self.shape, self.dtype, **attributes)
 
     def boolean(self, operator: str, inputs: Sequence[Value | None]) -> Value:
-        """A node with the shape of the one output, and the type bool."""
+        """Adds a node with the shape of the only output and type bool."""
         return self.graph.node(operator, inputs, self.shape, np.dtype(bool))
 
-    def where(self, which: Value, these: Value, others: Value) -> Value:
-        """The one output, each element of it out of two. Of bools as integers: ONNX Runtime has no Where of bools."""
+    def where(self, condition: Value, x: Value, y: Value) -> Value:
+        """Adds a Where node for the only output. Bools are cast to integers: ONNX Runtime has no Where of bools."""
         if self.dtype != np.dtype(bool):
-            return self.node("Where", [which, these, others])
+            return self.node("Where", [condition, x, y])
         int32 = np.dtype(np.int32)
-        numbers = [self.graph.cast(value, int32) for value in (these, others)]
-        return self.graph.cast(self.graph.node("Where", [which, *numbers], self.shape, int32), self.dtype)
+        numbers = [self.graph.cast(value, int32) for value in (x, y)]
+        return self.graph.cast(self.graph.node("Where", [condition, *numbers], self.shape, int32), self.dtype)
 
 
-# What writes a primitive: its one output, or all of them.
+# Writes a primitive and returns its only output, or a list of all outputs.
 Handler = Callable[[Call], Value | list[Value]]

@@ -1,4 +1,4 @@
-"""ONNX for loops and branches: a graph inside the graph for the body, which sees the values outside it."""
+"""ONNX for loops and branches: the body is a graph inside the graph, and can read the values of the outer graph."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ BOOL, INT32, INT64 = np.dtype(bool), np.dtype(np.int32), np.dtype(np.int64)
 
 
 def variables(graph: Graph, specs: list[Spec], name: str) -> list[Value]:
-    """What a body is given each time."""
+    """Inputs of a body: new values with these shapes and types."""
     return [Value(spec.shape, spec.dtype, graph.weights.new_name(name)) for spec in specs]
 
 
-def closed(graph: Graph, inputs: list[Value], outputs: list[Value], name: str) -> Any:
-    """The graph as an attribute of a node. Its outputs are its own: each is copied to a name in it."""
+def body_attribute(graph: Graph, inputs: list[Value], outputs: list[Value], name: str) -> Any:
+    """Returns the graph as an attribute of a node. Outputs are copied, because they must be values of the body."""
     from onnx import helper
 
     copies = [graph.node("Identity", [value], value.shape, value.dtype) for value in outputs]
@@ -27,14 +27,14 @@ def closed(graph: Graph, inputs: list[Value], outputs: list[Value], name: str) -
 
 
 def scan(call: Call) -> list[Value]:
-    """ONNX's Scan: carried values, and sequences along axis 0 that are read and written row by row."""
+    """Writes a Scan: carried values, and sequences along axis 0 that are read and written row by row."""
     num_consts, num_carry = sizes_of_scan(call.params)
     jaxpr, length, backward = call.params["jaxpr"], call.params["length"], int(call.params["reverse"])
     consts, carry = call.inputs[:num_consts], call.inputs[num_consts : num_consts + num_carry]
     sequences, carried = call.inputs[num_consts + num_carry :], [spec_of(a) for a in jaxpr.out_avals[:num_carry]]
-    # Scan needs a sequence to know its length by.
+    # Scan takes its length from a sequence, so that there must be one.
     read = sequences or [constant(np.zeros(length, np.int32))]
-    body = call.graph.inside()
+    body = call.graph.subgraph()
     state = variables(body, carried, "carry")
     rows = variables(body, [Spec(x.shape[1:], x.dtype) for x in read], "row")
     results = call.convert(body, jaxpr, [*consts, *state, *rows[: len(sequences)]])
@@ -43,7 +43,7 @@ def scan(call: Call) -> list[Value]:
         "Scan",
         [*carry, *read],
         call.outputs,
-        body=closed(body, [*state, *rows], results, "scan_body"),
+        body=body_attribute(body, [*state, *rows], results, "scan_body"),
         num_scan_inputs=len(read),
         scan_input_directions=[backward] * len(read),
         **written,
@@ -51,7 +51,7 @@ def scan(call: Call) -> list[Value]:
 
 
 def sizes_of_scan(params: dict[str, Any]) -> tuple[int, int]:
-    """Numbers of the constants and of the carried values; behind them in its operands are the sequences."""
+    """Numbers of constants and of carried values, which precede the sequences among the operands."""
     if "num_consts" in params:
         return params["num_consts"], params["num_carry"]
     consts, carry, _ = params["ft_in"].unpack()  # since JAX 0.12
@@ -59,44 +59,45 @@ def sizes_of_scan(params: dict[str, Any]) -> tuple[int, int]:
 
 
 def while_loop(call: Call) -> list[Value]:
-    of_condition, of_body = call.params["cond_nconsts"], call.params["body_nconsts"]
-    condition_consts, body_consts = call.inputs[:of_condition], call.inputs[of_condition : of_condition + of_body]
-    carry = call.inputs[of_condition + of_body :]
-    goes_on = lambda graph, values: call.convert(graph, call.params["cond_jaxpr"], [*condition_consts, *values])
-    body = call.graph.inside()
+    num_condition, num_body = call.params["cond_nconsts"], call.params["body_nconsts"]
+    condition_consts, body_consts = call.inputs[:num_condition], call.inputs[num_condition : num_condition + num_body]
+    carry = call.inputs[num_condition + num_body :]
+    condition = lambda graph, values: call.convert(graph, call.params["cond_jaxpr"], [*condition_consts, *values])
+    body = call.graph.subgraph()
     state = variables(body, call.outputs, "carry")
-    (turn,), (before,) = variables(body, [Spec((), INT64)], "turn"), variables(body, [Spec((), BOOL)], "goes_on")
+    (step,), (proceed,) = variables(body, [Spec((), INT64)], "step"), variables(body, [Spec((), BOOL)], "proceed")
     results = call.convert(body, call.params["body_jaxpr"], [*body_consts, *state])
-    again = goes_on(body, results)
+    next_condition = condition(body, results)
     return call.graph.emit(
         "Loop",
-        [None, *goes_on(call.graph, carry), *carry],
+        [None, *condition(call.graph, carry), *carry],
         call.outputs,
-        body=closed(body, [turn, before, *state], [*again, *results], "loop_body"),
+        body=body_attribute(body, [step, proceed, *state], [*next_condition, *results], "loop_body"),
     )
 
 
 def branch(call: Call) -> list[Value]:
-    """The branch of an index, the first or last where it lies outside: an If for all but the last, one in another."""
+    """Writes the branch of an index, clipped to the existing branches, as nested Ifs."""
     index, *operands = call.inputs
-    return chosen(call, call.graph, index, operands, 0)
+    return branches_from(call, call.graph, index, operands, 0)
 
 
-def chosen(call: Call, graph: Graph, index: Value, operands: list[Value], number: int) -> list[Value]:
+def branches_from(call: Call, graph: Graph, index: Value, operands: list[Value], number: int) -> list[Value]:
+    """Writes the choice among the branches from `number` on."""
     branches = call.params["branches"]
     if number == len(branches) - 1:
         return call.convert(graph, branches[number], operands)
-    this, others = graph.inside(), graph.inside()
-    taken = call.convert(this, branches[number], operands)
-    left = chosen(call, others, index, operands, number + 1)
+    this, others = graph.subgraph(), graph.subgraph()
+    this_outputs = call.convert(this, branches[number], operands)
+    other_outputs = branches_from(call, others, index, operands, number + 1)
     limit = constant(np.asarray(number, np.int32))
     is_this = graph.node("LessOrEqual", [graph.cast(index, INT32), limit], (), BOOL)
     return graph.emit(
         "If",
         [is_this],
         call.outputs,
-        then_branch=closed(this, [], taken, "branch"),
-        else_branch=closed(others, [], left, "branch"),
+        then_branch=body_attribute(this, [], this_outputs, "branch"),
+        else_branch=body_attribute(others, [], other_outputs, "branch"),
     )
 
 

@@ -1,4 +1,4 @@
-"""Any function of JAX as an ONNX model, where each of its primitives has an entry in the table `HANDLERS`."""
+"""Conversion of JAX functions to ONNX models; the table `HANDLERS` has an entry for each supported primitive."""
 
 from __future__ import annotations
 
@@ -40,26 +40,26 @@ CALLS = {
     "remat2": "jaxpr",
 }
 
-# A constant of more numbers than this, and than twice those it is made of, is made in the graph.
+# Constants with more elements than this, and than twice their operands have, are computed in the graph.
 MAX_FOLDED = 1 << 16
 
 
 def to_onnx(function: Callable[..., Any], inputs: Mapping[str, jax.ShapeDtypeStruct], name: str) -> Any:
-    """A function of batches as an `onnx.ModelProto` that takes any number N of examples.
+    """Converts a function of batches to an `onnx.ModelProto` for any number N of examples.
 
     Args:
-      function: takes one array for each of the inputs, in their order, and returns a dict of arrays by name. What else
-        it needs, such as params, it holds.
-      inputs: shape and type of ONE example of each.
-      name: of the graph.
+      function: A function that takes one array for each input, in order, and returns a dict of arrays by name. It holds
+        everything else that it needs, such as params.
+      inputs: Shape and type of ONE example of each input, by name.
+      name: Name of the graph.
 
     Returns:
-      A model of float32, int32 and bool that `onnx.checker` has passed. bfloat16 in the function is float32 in it.
-      Where NaN is compared, in maxima, minima, their places and sorts, the result is the runtime's own, not JAX's.
+      A model of float32, int32 and bool that `onnx.checker` accepts. bfloat16 in the function becomes float32. If NaN
+      is compared (maximum, minimum, argmax, argmin, sort), the result is that of the runtime and may differ from JAX's.
 
     Raises:
-      ValueError: where the function uses a primitive that is not in `vae_jax.export._onnx_convert.HANDLERS`, or uses
-        one in a way that ONNX has no operator for.
+      ValueError: If the function uses a primitive that is not in `vae_jax.export._onnx_convert.HANDLERS`, or in a way
+        for which ONNX has no operator.
     """
     from onnx import checker, helper, numpy_helper, shape_inference
 
@@ -72,10 +72,10 @@ def to_onnx(function: Callable[..., Any], inputs: Mapping[str, jax.ShapeDtypeStr
         results = convert(graph, closed, values)
     except ValueError as error:
         raise ValueError(f"the function {name!r} cannot be written as ONNX: {error}") from error
-    # A dict comes out of JAX in the order of its names.
+    # JAX sorts the names of a dict.
     for output, value in zip(sorted(shapes), results, strict=True):
         graph.nodes.append(helper.make_node("Identity", [graph.name_of(value)], [output], output))
-    nodes = used(graph.nodes, set(shapes))
+    nodes = used_nodes(graph.nodes, set(shapes))
     written = helper.make_graph(
         nodes,
         name,
@@ -93,7 +93,7 @@ def to_onnx(function: Callable[..., Any], inputs: Mapping[str, jax.ShapeDtypeStr
 
 
 def read_by(nodes: list[Any]) -> set[str]:
-    """The names that nodes and the graphs inside them read."""
+    """Names of the values that nodes and their subgraphs read."""
     names = {name for node in nodes for name in node.input}
     for node in nodes:
         for attribute in node.attribute:
@@ -102,8 +102,8 @@ def read_by(nodes: list[Any]) -> set[str]:
     return names
 
 
-def used(nodes: list[Any], outputs: set[str]) -> list[Any]:
-    """The nodes that some output depends on."""
+def used_nodes(nodes: list[Any], outputs: set[str]) -> list[Any]:
+    """Nodes on which an output depends."""
     wanted, kept = set(outputs), []
     for node in reversed(nodes):
         if wanted & set(node.output):
@@ -113,7 +113,7 @@ def used(nodes: list[Any], outputs: set[str]) -> list[Any]:
 
 
 def convert(graph: Graph, closed: Any, arguments: list[Value]) -> list[Value]:
-    """The nodes of a closed jaxpr at the end of the graph; returns its outputs."""
+    """Adds the nodes of a closed jaxpr to the graph and returns its outputs."""
     jaxpr, consts = closed.jaxpr, [constant(c) for c in closed.consts]
     known: dict[Any, Value] = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*consts, *arguments], strict=True))
 
@@ -130,7 +130,7 @@ def convert(graph: Graph, closed: Any, arguments: list[Value]) -> list[Value]:
 
 
 def outputs_of(graph: Graph, equation: Any, operands: list[Value]) -> list[Value]:
-    """Of one equation: by its own jaxpr, as constants, or by its handler."""
+    """Outputs of an equation, by conversion of its inner jaxpr, as constants, or by its handler."""
     primitive, outputs = equation.primitive.name, [spec_of(variable.aval) for variable in equation.outvars]
     if primitive in CALLS:
         inner = equation.params[CALLS[primitive]]
@@ -139,7 +139,7 @@ def outputs_of(graph: Graph, equation: Any, operands: list[Value]) -> list[Value
         return folded(equation, operands)
     if primitive not in HANDLERS:
         table = "vae_jax.export._onnx_convert.HANDLERS"
-        raise ValueError(f"the primitive {primitive!r} is not supported; give it an entry in {table}")
+        raise ValueError(f"the primitive {primitive!r} is not supported; add an entry to {table}")
     result = HANDLERS[primitive](Call(graph, operands, outputs, equation.params, convert))
     return result if isinstance(result, list) else [result]
 
@@ -152,7 +152,7 @@ def can_fold(operands: list[Value], outputs: list[Spec]) -> bool:
 
 
 def folded(equation: Any, operands: list[Value]) -> list[Value]:
-    """An equation that no input reaches, computed now."""
+    """Outputs of an equation of constants, computed by JAX."""
     of_type = lambda value: exact_type(value) if isinstance(value, type | np.dtype) else value
     params = {name: of_type(value) for name, value in equation.params.items()}
     results = equation.primitive.bind(*[jnp.asarray(o.constant) for o in operands], **params)

@@ -9,7 +9,7 @@ from vae_jax.export._onnx_graph import Value, constant
 
 BOOL, INT32 = np.dtype(bool), np.dtype(np.int32)
 
-# Of the same number of operands and the same meaning. Both broadcast axes of length 1.
+# Operators with the same operands and meaning. Both JAX and ONNX broadcast axes of length 1.
 SAME = {
     "add": "Add", "add_any": "Add", "sub": "Sub", "mul": "Mul", "div": "Div", "pow": "Pow",
     "exp": "Exp", "log": "Log", "sqrt": "Sqrt", "tanh": "Tanh", "logistic": "Sigmoid", "erf": "Erf", "neg": "Neg",
@@ -25,12 +25,12 @@ def same(operator: str) -> Handler:
     return lambda call: call.node(operator, call.inputs)
 
 
-def of_bools_or_numbers(of_bools: str, of_numbers: str) -> Handler:
-    return lambda call: call.node(of_bools if call.dtype == BOOL else of_numbers, call.inputs)
+def by_type(bool_operator: str, number_operator: str) -> Handler:
+    return lambda call: call.node(bool_operator if call.dtype == BOOL else number_operator, call.inputs)
 
 
 def order(operator: str) -> Handler:
-    """Of numbers; False is 0 and True is 1, which ONNX does not order."""
+    """Comparison of numbers. Bools are cast to integers, because ONNX does not order them."""
     number = lambda call, value: call.graph.cast(value, INT32) if value.dtype == BOOL else value
     return lambda call: call.node(operator, [number(call, value) for value in call.inputs])
 
@@ -43,7 +43,7 @@ def maximum(call: Call) -> Value:
     if call.dtype == BOOL:
         return call.node("Or", call.inputs)
     for x, other in (call.inputs, call.inputs[::-1]):
-        # A convolution and its Relu become one in the runtime.
+        # The runtime fuses a convolution and its Relu.
         if x.dtype == np.float32 and x.shape == call.shape and other.constant is not None and not other.numbers().any():
             return call.node("Relu", [x])
     return call.node("Max", call.inputs)
@@ -86,7 +86,7 @@ def expm1(call: Call) -> Value:
     u = call.node("Exp", [x])
     less = call.node("Sub", [u, one])
     exact = call.node("Mul", [less, call.node("Div", [x, call.node("Log", [u])])])
-    # Far from 0 the difference is right as it is; there u may be infinite, or 0 and its logarithm not finite.
+    # Far from 0 the difference is accurate; u may then be infinite, or 0 with an infinite logarithm.
     near = call.boolean("Less", [call.node("Abs", [x]), one])
     tiny = call.boolean("Equal", [u, one])
     return call.node("Where", [tiny, x, call.node("Where", [near, exact, less])])
@@ -128,12 +128,12 @@ def logical_not(call: Call) -> Value:
 ELEMENTWISE: dict[str, Handler] = {
     **{primitive: same(operator) for primitive, operator in SAME.items()},
     **{primitive: order(operator) for primitive, operator in ORDERS.items()},
-    "and": of_bools_or_numbers("And", "BitwiseAnd"),
-    "or": of_bools_or_numbers("Or", "BitwiseOr"),
-    "xor": of_bools_or_numbers("Xor", "BitwiseXor"),
+    "and": by_type("And", "BitwiseAnd"),
+    "or": by_type("Or", "BitwiseOr"),
+    "xor": by_type("Xor", "BitwiseXor"),
     "not": logical_not,
     "max": maximum,
-    "min": of_bools_or_numbers("And", "Min"),
+    "min": by_type("And", "Min"),
     "ne": not_equal,
     "rsqrt": rsqrt,
     "square": square,

@@ -1,4 +1,4 @@
-"""An ONNX graph in the making: its values, nodes and weights.
+"""Builder of an ONNX graph: its values, nodes and weights.
 
 Shapes are those of JAX, with at most one symbol, N, the number of examples in a batch.
 """
@@ -13,12 +13,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-OPSET = 18  # ReduceMax and ReduceMin take their axes as an input from here on
-IR_VERSION = 8  # the one that came with ONNX 1.13, the first with that opset
+OPSET = 18  # the first in which ReduceMax and ReduceMin take their axes as an input
+IR_VERSION = 8  # version of ONNX 1.13, the first release with that opset
 
 _SHORT = (jnp.bfloat16, jnp.float16)
 
-Shape = tuple[Any, ...]  # of ints and symbolic dimensions
+Shape = tuple[Any, ...]  # ints and symbolic dimensions
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Spec:
 
 @dataclasses.dataclass(frozen=True)
 class Value:
-    """A tensor of the graph: known by its name or, where it depends on no input, by its numbers."""
+    """A tensor of the graph: its name or, if it depends on no input, its value as a constant."""
 
     shape: Shape
     dtype: Any
@@ -43,32 +43,32 @@ class Value:
         return len(self.shape)
 
     def numbers(self) -> np.ndarray:
-        """Of a constant, as an array."""
+        """Elements of a constant, as an array."""
         return np.asarray(self.constant)
 
 
 def constant(array: Any) -> Value:
-    """A value that depends on no input."""
+    """Makes a value that depends on no input."""
     array = array if isinstance(array, jax.Array) else np.asarray(array)
     array = array.astype(np.float32) if array.dtype in _SHORT else array
     return Value(tuple(array.shape), array.dtype, constant=array)
 
 
 def spec_of(aval: Any) -> Spec:
-    """Of a JAX abstract value."""
+    """Shape and type of a JAX abstract value."""
     return Spec(tuple(aval.shape), exact_type(aval.dtype))
 
 
 def exact_type(dtype: Any) -> Any:
-    """float32 in the place of a shorter one: a network in mixed precision is written as it is in full precision."""
+    """Replaces bfloat16 and float16 by float32: networks in mixed precision are exported in full precision."""
     return np.dtype(np.float32) if dtype in _SHORT else dtype
 
 
 def onnx_type(dtype: Any) -> int:
-    """The element type of ONNX.
+    """Element type of ONNX.
 
     Raises:
-      ValueError: for a type that ONNX Runtime does not compute in on every platform.
+      ValueError: If ONNX Runtime does not support the type on every platform.
     """
     from onnx import TensorProto
 
@@ -79,17 +79,17 @@ def onnx_type(dtype: Any) -> int:
         "bool": TensorProto.BOOL,
     }
     if str(dtype) not in types:
-        raise ValueError(f"the type {dtype} has no place in an exported ONNX graph, which holds {', '.join(types)}")
+        raise ValueError(f"an exported ONNX graph must have values of type {', '.join(types)}, got {dtype}")
     return types[str(dtype)]
 
 
 def is_static(shape: Sequence[Any]) -> bool:
-    """Whether no dimension depends on the batch."""
+    """Returns True if no dimension depends on the batch."""
     return all(isinstance(size, int | np.integer) for size in shape)
 
 
 class Weights:
-    """The constants of a graph and of all graphs inside it, each once."""
+    """Constants of a graph and all its subgraphs, without duplicates."""
 
     def __init__(self) -> None:
         self.arrays: dict[str, np.ndarray] = {}
@@ -109,24 +109,24 @@ class Weights:
 
 
 class Graph:
-    """Nodes in the order of execution; a graph inside another (the body of a loop) shares its weights."""
+    """Nodes in the order of execution; a subgraph (the body of a loop) shares the weights of the outer graph."""
 
     def __init__(self, batch: Any, batch_source: str, outer: Graph | None = None) -> None:
         self.batch, self.batch_source = batch, batch_source
         self.nodes: list[Any] = []
         self.weights: Weights = outer.weights if outer else Weights()
-        # A reshaped value by its name: what it was reshaped from.
+        # Name of a reshaped value -> the value before the reshape.
         self.reshaped: dict[str, Value] = dict(outer.reshaped) if outer else {}
 
-    def inside(self) -> Graph:
-        """An empty graph inside this one, which sees its values."""
+    def subgraph(self) -> Graph:
+        """Makes an empty graph inside this one, which can read its values."""
         return Graph(self.batch, self.batch_source, self)
 
     def name_of(self, value: Value) -> str:
         return value.name if value.name is not None else self.weights.name_of(value.numbers())
 
     def emit(self, operator: str, inputs: Sequence[Value | None], outputs: Sequence[Spec], **attributes: Any) -> list:
-        """The outputs of a new node."""
+        """Adds a node and returns its outputs."""
         from onnx import helper
 
         for spec in outputs:
@@ -139,11 +139,11 @@ class Graph:
         return values
 
     def node(self, operator: str, inputs: Sequence[Value | None], shape: Shape, dtype: Any, **attributes: Any) -> Value:
-        """The one output of a new node."""
+        """Adds a node with a single output and returns it."""
         return self.emit(operator, inputs, [Spec(tuple(shape), dtype)], **attributes)[0]
 
     def reshape(self, value: Value, shape: Shape) -> Value:
-        """The value in another shape; reshaping twice is reshaping once, and back is nothing."""
+        """Reshapes a value; consecutive reshapes are merged, and a reshape back to the original shape adds no node."""
         shape = tuple(shape)
         if value.shape == shape:
             return value
@@ -157,7 +157,7 @@ class Graph:
         return result
 
     def transpose(self, value: Value, permutation: Sequence[int]) -> Value:
-        """Axis i of the result is axis permutation[i] of the value."""
+        """Transposes a value: axis i of the result is axis permutation[i] of the value."""
         permutation = [int(axis) for axis in permutation]
         shape = tuple(value.shape[axis] for axis in permutation)
         if value.constant is not None:
@@ -175,16 +175,16 @@ class Graph:
         return self.node("Cast", [value], value.shape, dtype, to=onnx_type(dtype))
 
     def expand(self, value: Value, shape: Shape) -> Value:
-        """Axes of length 1 repeated."""
+        """Broadcasts axes of length 1 to the shape."""
         shape = tuple(shape)
         if value.shape == shape:
             return value
-        # Where the axis is there already, 1 leaves it as it is.
+        # A size of 1 leaves an axis unchanged.
         wanted = tuple(1 if own == size else size for own, size in zip(value.shape, shape, strict=True))
         return self.node("Expand", [value, self.shape_vector(wanted, reshape=False)], shape, value.dtype)
 
     def shape_vector(self, shape: Shape, reshape: bool = True) -> Value:
-        """The shape as int64 `[rank]`; -1, for Reshape, in the place of one symbolic dimension."""
+        """Shape as int64 `[rank]`; for Reshape, a single symbolic dimension is -1."""
         symbolic = [i for i, size in enumerate(shape) if not is_static([size])]
         if not symbolic:
             return constant(np.asarray(shape, np.int64))
@@ -194,10 +194,10 @@ class Graph:
         return self.node("Concat", parts, (len(shape),), np.dtype(np.int64), axis=0)
 
     def size(self, dimension: Any) -> Value:
-        """One dimension as int64 `[1]`.
+        """Length of one dimension as int64 `[1]`.
 
         Raises:
-          ValueError: where it is no multiple of the batch's.
+          ValueError: If it depends on the batch and is not a multiple of the batch size.
         """
         if is_static([dimension]):
             return constant(np.asarray([dimension], np.int64))
@@ -207,12 +207,12 @@ class Graph:
             return number
         times = dimension // self.batch
         if not is_static([times]) or times * self.batch != dimension:
-            raise ValueError(f"a dimension of the length {dimension} is no multiple of the batch's, {self.batch}")
+            raise ValueError(f"a dimension must be a multiple of the batch size {self.batch}, got length {dimension}")
         return self.node("Mul", [number, constant(np.asarray([times], np.int64))], (1,), np.dtype(np.int64))
 
 
 def tensor_info(name: str | None, shape: Shape, dtype: Any) -> Any:
-    """What a graph says of an input or output; the batch is called N."""
+    """Description of an input or output of a graph; the batch dimension is called N."""
     from onnx import helper
 
     return helper.make_tensor_value_info(str(name), onnx_type(dtype), [s if is_static([s]) else str(s) for s in shape])

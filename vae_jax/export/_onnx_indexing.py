@@ -1,4 +1,4 @@
-"""ONNX for the primitives of JAX that look up, place or order elements by indices."""
+"""ONNX for the primitives of JAX that gather, scatter or sort elements."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ BOOL, INT32, INT64 = np.dtype(bool), np.dtype(np.int32), np.dtype(np.int64)
 
 
 def fills(mode: Any) -> bool:
-    """Whether what lies outside is to be marked."""
+    """Returns True if elements at indices out of range get a fill value (or, in a scatter, are dropped)."""
     return "FILL" in str(mode)
 
 
 def clipped(graph: Graph, indices: Value, largest: Any) -> Value:
-    """Indices in [0, largest]; largest is a number, or one for each in the last axis.
+    """Clips indices to [0, largest]; largest is a number, or one for each element of the last axis.
 
     Raises:
-      ValueError: where largest depends on the batch.
+      ValueError: If largest depends on the batch.
     """
     if not isinstance(largest, np.ndarray) and not is_static([largest]):
         raise ValueError("an index along the batch is not supported")
@@ -37,17 +37,19 @@ def gather(call: Call) -> Value:
     numbers, sizes, graph = call.params["dimension_numbers"], call.params["slice_sizes"], call.graph
     operand, indices = call.inputs
     if indices.rank == 1 and not numbers.collapsed_slice_dims:
-        return sliced_at(call, operand, dict(zip(numbers.start_index_map, columns(graph, indices), strict=True)), sizes)
+        return slice_from(
+            call, operand, dict(zip(numbers.start_index_map, columns(graph, indices), strict=True)), sizes
+        )
     indexed, batched = list(numbers.start_index_map), list(numbers.operand_batching_dims)
     if sorted(indexed) != sorted(numbers.collapsed_slice_dims):
-        raise ValueError("a gather of slices at indices is only supported for one start of all its axes")
+        raise ValueError("a gather of slices is only supported for a single start index vector")
     rest = [axis for axis in range(operand.rank) if axis not in (*indexed, *batched)]
     largest = np.asarray([operand.shape[axis] - 1 for axis in indexed])
     inside = known = indices if "PROMISE" in str(call.params["mode"]) else clipped(graph, indices, largest)
     first = list(numbers.start_indices_batching_dims)
     places = [*first, *(axis for axis in range(indices.rank - 1) if axis not in first)]
     inside = graph.transpose(inside, [*places, indices.rank - 1])
-    # Of what is found: the axes of the indices, then those of the operand that are left.
+    # Shape of the gathered elements: the axes of the indices, then the remaining axes of the operand.
     shape = (*inside.shape[:-1], *(operand.shape[axis] for axis in rest))
     table = graph.transpose(operand, [*batched, *indexed, *rest])
     if len(indexed) == 1 and not batched:
@@ -60,10 +62,10 @@ def gather(call: Call) -> Value:
     if not fills(call.params["mode"]):
         return result
     same = graph.node("Equal", [indices, known], indices.shape, BOOL)
-    marked = all_true(graph, same, [indices.rank - 1])
+    in_range = all_true(graph, same, [indices.rank - 1])
     aligned = [1 if axis in numbers.offset_dims else size for axis, size in enumerate(call.shape)]
     missing = constant(np.asarray(call.params["fill_value"], call.dtype))
-    return call.where(graph.reshape(marked, tuple(aligned)), result, missing)
+    return call.where(graph.reshape(in_range, tuple(aligned)), result, missing)
 
 
 def all_true(graph: Graph, value: Value, axes: list[int]) -> Value:
@@ -76,7 +78,7 @@ def all_true(graph: Graph, value: Value, axes: list[int]) -> Value:
 
 
 def columns(graph: Graph, indices: Value) -> list[Value]:
-    """The numbers of a vector, each `[1]`."""
+    """Elements of a vector, each `[1]`."""
     if indices.constant is not None:
         return [constant(number) for number in indices.numbers()[:, None]]
     if indices.shape == (1,):
@@ -86,10 +88,10 @@ def columns(graph: Graph, indices: Value) -> list[Value]:
     return [take(i) for i in range(indices.shape[0])]
 
 
-def sliced_at(call: Call, operand: Value, starts: dict[int, Value], sizes: Any) -> Value:
-    """The slice of these sizes from the starts `[1]` on, as far forward as it fits."""
+def slice_from(call: Call, operand: Value, starts: dict[int, Value], sizes: Any) -> Value:
+    """Slice of these sizes from the starts `[1]`, which are clipped so that the slice fits."""
     if fills(call.params.get("mode")):
-        raise ValueError("a slice at an index that may lie outside is not supported; clip the index")
+        raise ValueError("a slice at an index that may be out of range is not supported; clip the index")
     graph = call.graph
     for axis, start in starts.items():
         size, length = sizes[axis], operand.shape[axis]
@@ -109,11 +111,11 @@ def sliced_at(call: Call, operand: Value, starts: dict[int, Value], sizes: Any) 
 def dynamic_slice(call: Call) -> Value:
     operand, *starts = call.inputs
     by_axis = {axis: call.graph.reshape(start, (1,)) for axis, start in enumerate(starts)}
-    return sliced_at(call, operand, by_axis, call.params["slice_sizes"])
+    return slice_from(call, operand, by_axis, call.params["slice_sizes"])
 
 
-def placed_at(call: Call, operand: Value, update: Value, starts: dict[int, Value]) -> Value:
-    """The operand with the update in it, from the starts `[1]` on, as far forward as it fits."""
+def update_from(call: Call, operand: Value, update: Value, starts: dict[int, Value]) -> Value:
+    """Operand with the update written from the starts `[1]`, which are clipped so that the update fits."""
     graph, masks = call.graph, []
     for axis, start in starts.items():
         size, length = update.shape[axis], operand.shape[axis]
@@ -128,7 +130,7 @@ def placed_at(call: Call, operand: Value, update: Value, starts: dict[int, Value
             shape = (*update.shape[:axis], length, *update.shape[axis + 1 :])
             update = graph.node("Gather", [update, inside], shape, call.dtype, axis=int(axis))
     for mask in masks:
-        # One axis after another: outside of any of them the operand is as it was.
+        # Combined over the axes: outside the update's range in any axis the operand is unchanged.
         masked = np.broadcast_shapes(*(m.shape for m in masks))
         masks[0] = mask if mask is masks[0] else graph.node("And", [masks[0], mask], masked, BOOL)
     return call.where(masks[0], update, operand) if masks else update
@@ -136,23 +138,23 @@ def placed_at(call: Call, operand: Value, update: Value, starts: dict[int, Value
 
 def dynamic_update_slice(call: Call) -> Value:
     operand, update, *starts = call.inputs
-    return placed_at(call, operand, update, {a: call.graph.reshape(s, (1,)) for a, s in enumerate(starts)})
+    return update_from(call, operand, update, {a: call.graph.reshape(s, (1,)) for a, s in enumerate(starts)})
 
 
 def scatter(call: Call) -> Value:
-    """Two forms: a whole window at one index (what a mapped dynamic_update_slice is), and places along one axis."""
+    """Writes a scatter of a window at one index (a mapped dynamic_update_slice), or of elements along one axis."""
     numbers, graph = call.params["dimension_numbers"], call.graph
     operand, indices, update = call.inputs
     axes = list(numbers.scatter_dims_to_operand_dims)
     if indices.rank == 1 and not numbers.inserted_window_dims and not fills(call.params["mode"]):
-        return placed_at(call, operand, update, dict(zip(axes, columns(graph, indices), strict=True)))
+        return update_from(call, operand, update, dict(zip(axes, columns(graph, indices), strict=True)))
     batched = list(numbers.operand_batching_dims)
     if numbers.update_window_dims or len(axes) != 1 or batched != [a for a in range(operand.rank) if a != axes[0]]:
-        raise ValueError("a scatter is only supported of single elements along one axis, or of one window")
+        raise ValueError("a scatter is only supported for single elements along one axis, or for one window")
     order = [*batched, *axes]
     if list(numbers.scatter_indices_batching_dims) != list(range(len(batched))):
         raise ValueError("a scatter whose indices have their batch axes behind others is not supported")
-    # ScatterElements wants one axis of places behind the batch's, however many there are.
+    # ScatterElements takes one axis of indices after the batch axes.
     along, length = len(batched), operand.shape[axes[0]]
     flat = (*update.shape[:along], math.prod(update.shape[along:]))
     places, update = graph.cast(graph.reshape(indices, flat), INT64), graph.reshape(update, flat)
@@ -161,7 +163,7 @@ def scatter(call: Call) -> Value:
         known = clipped(graph, places, length - 1)
         drops = fills(call.params["mode"]) and not same_constant(places, known)
         if drops:
-            # What lies outside goes to one more place behind the others, which is cut off again.
+            # Elements out of range are written to an additional place at the end, which is then removed.
             inside = graph.node("Equal", [places, known], flat, BOOL)
             places = graph.node("Where", [inside, places, constant(np.asarray(length, np.int64))], flat, INT64)
             table = padded(graph, table, along)
@@ -180,7 +182,7 @@ def same_constant(first: Value, second: Value) -> bool:
 
 
 def padded(graph: Graph, value: Value, axis: int) -> Value:
-    """With one more element at the end of the last axis, which is `axis`."""
+    """Appends an element to the last axis, which is `axis`."""
     widths = np.zeros(2 * value.rank, np.int64)
     widths[-1] = 1
     shape = (*value.shape[:axis], value.shape[axis] + 1)
@@ -192,7 +194,7 @@ def sort(call: Call) -> list[Value]:
         raise ValueError("a sort by more than one key is not supported")
     axis, (keys, *others) = call.params["dimension"], call.inputs
     count = constant(np.asarray([keys.shape[axis]], np.int64))
-    # Of equal keys TopK has the first first, as a stable sort.
+    # TopK keeps the order of equal keys, as a stable sort.
     specs = [Spec(keys.shape, keys.dtype), Spec(keys.shape, INT64)]
     values, places = call.graph.emit("TopK", [keys, count], specs, axis=axis, largest=0, sorted=1)
     arranged = lambda x: call.graph.node("GatherElements", [x, places], x.shape, x.dtype, axis=axis)

@@ -1,4 +1,4 @@
-"""ONNX for products of matrices and for convolutions."""
+"""ONNX for matrix products and convolutions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vae_jax.export._onnx_graph import Value
 
 
 def dot_general(call: Call) -> Value:
-    """A MatMul of `[batch, rows, summed]` and `[batch, summed, columns]`."""
+    """Writes a MatMul of `[batch, rows, summed]` and `[batch, summed, columns]`."""
     (left_sum, right_sum), (left_batch, right_batch) = call.params["dimension_numbers"]
     graph, (left, right) = call.graph, call.inputs
     left_free = [a for a in range(left.rank) if a not in (*left_sum, *left_batch)]
@@ -22,7 +22,7 @@ def dot_general(call: Call) -> Value:
     rows, columns = [left.shape[a] for a in left_free], [right.shape[a] for a in right_free]
     left = graph.transpose(left, [*left_batch, *left_free, *left_sum])
     right = graph.transpose(right, [*right_batch, *right_sum, *right_free])
-    # MatMul takes several axes of rows where the right side has no batch.
+    # MatMul accepts several axes of rows if the right side has no batch.
     kept = rows if not batch and rows else [math.prod(rows)]
     left = graph.reshape(left, (*batch, *kept, math.prod(sizes)))
     right = graph.reshape(right, (*batch, math.prod(sizes), math.prod(columns)))
@@ -30,29 +30,31 @@ def dot_general(call: Call) -> Value:
     return graph.reshape(product, call.shape)
 
 
-def one_model(call: Call) -> tuple[Value, Value]:
-    """The images and the kernel of one model of the project's own convolutions, `[1, ...]`.
+def single_model_operands(call: Call) -> tuple[Value, Value]:
+    """Images and kernel of this package's convolution primitives, without the axis of models, which has length 1.
 
     Raises:
-      ValueError: where there are several models.
+      ValueError: If there are several models.
     """
     images, kernel = call.inputs
     if kernel.shape[0] != 1:
-        raise ValueError(f"convolutions of {kernel.shape[0]} models at once are not supported; export one at a time")
+        raise ValueError(
+            f"convolutions of {kernel.shape[0]} models at once are not supported; export one model at a time"
+        )
     return call.graph.reshape(images, images.shape[1:]), call.graph.reshape(kernel, kernel.shape[1:])
 
 
 def convolution_output(call: Call) -> Value:
-    x, kernel = one_model(call)
+    x, kernel = single_model_operands(call)
     geometry = call.params["geometry"]
     result = convolve(call, "Conv", x, call.graph.transpose(kernel, (3, 2, 0, 1)), call.shape[1:], geometry)
     return call.graph.reshape(result, call.shape)
 
 
 def convolution_image(call: Call) -> Value:
-    y, kernel = one_model(call)
+    y, kernel = single_model_operands(call)
     geometry = call.params["geometry"]
-    # Pixels at the far end that no kernel reached.
+    # Number of pixels at the end of each axis that no kernel position covers.
     missing = [
         size - (geometry.stride * (count - 1) + k - 2 * geometry.padding)
         for size, count, k in zip(geometry.image, geometry.output, geometry.kernel, strict=True)
@@ -63,7 +65,7 @@ def convolution_image(call: Call) -> Value:
 
 
 def convolve(call: Call, operator: str, x: Value, weights: Value, shape: Any, geometry: Any, **more: Any) -> Value:
-    """`[N, H, W, C]` through an operator of ONNX, which has the channels first."""
+    """Applies a convolution operator of ONNX, which has channels first, to `[N, H, W, C]`."""
     graph = call.graph
     channels_first = (shape[0], shape[3], shape[1], shape[2])
     result = graph.node(

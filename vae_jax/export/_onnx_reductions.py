@@ -1,4 +1,4 @@
-"""ONNX for the primitives of JAX that reduce axes, or look along them."""
+"""ONNX for the primitives of JAX that reduce axes: sums, extrema and their indices."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def reduction(operator: str) -> Handler:
     return handler
 
 
-def place_of_extreme(operator: str) -> Handler:
+def arg_extremum(operator: str) -> Handler:
     def handler(call: Call) -> Value:
         (axis,) = call.params["axes"]
         places = call.graph.node(operator, call.inputs, call.shape, INT64, axis=axis, keepdims=0)
@@ -38,6 +38,6 @@ REDUCTIONS: dict[str, Handler] = {
     "reduce_prod": reduction("ReduceProd"),
     "reduce_and": reduction("ReduceMin"),
     "reduce_or": reduction("ReduceMax"),
-    "argmax": place_of_extreme("ArgMax"),
-    "argmin": place_of_extreme("ArgMin"),
+    "argmax": arg_extremum("ArgMax"),
+    "argmin": arg_extremum("ArgMin"),
 }

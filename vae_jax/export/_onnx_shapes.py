@@ -1,4 +1,4 @@
-"""ONNX for the primitives of JAX that move elements and leave them as they are."""
+"""ONNX for the primitives of JAX that rearrange elements without changing them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def iota(call: Call) -> Value:
 
 
 def size_of_dimension(call: Call) -> Value:
-    """A dimension of the batch as a number."""
+    """Length of a symbolic dimension, as a number."""
     number = call.graph.reshape(call.graph.size(call.params["dim"]), call.shape)
     return call.graph.cast(number, call.dtype)
 
@@ -71,7 +71,7 @@ def pad(call: Call) -> Value:
     x, value = call.inputs
     low, high, interior = zip(*call.params["padding_config"], strict=True)
     if any(interior):
-        raise ValueError("pad with numbers between the elements is not supported")
+        raise ValueError("pad with interior padding is not supported")
     return call.node("Pad", [x, constant(np.asarray([*low, *high], np.int64)), value], mode="constant")
 
 

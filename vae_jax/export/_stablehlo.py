@@ -1,4 +1,4 @@
-"""Functions as StableHLO, for any program with JAX, on every kind of device."""
+"""StableHLO export of functions, for any program with JAX, on CPU, GPU and TPU."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ PLATFORMS = ("cpu", "cuda", "tpu")
 
 
 def to_stablehlo(function: Function) -> bytes:
-    """What `jax.export.deserialize` reads: the function of any number N of examples, for CPU, CUDA and TPU.
+    """Serializes a function of any number N of examples for `jax.export.deserialize`, for CPU, CUDA and TPU.
 
     Args:
-      function: of `functions_of`, with the parameters inside.
+      function: A function made by `functions_of`, which holds the parameters.
 
     Returns:
-      The bytes of a file. What is read from it takes an array `[N, ...]` for each input, in order, and returns the
-      outputs by their names.
+      The content of the file. The deserialized function takes an array `[N, ...]` for each input, in order, and returns
+      a dict of outputs by name.
     """
     scope = export.SymbolicScope(["N >= 1"])
     (batch,) = export.symbolic_shape("N", scope=scope)
