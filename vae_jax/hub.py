@@ -1,4 +1,4 @@
-"""TrainedModel models on the Hugging Face Hub: a run's folder up, and a model with its params down."""
+"""Trained models on the Hugging Face Hub: upload of a run's model, and download of a model with its parameters."""
 
 from __future__ import annotations
 

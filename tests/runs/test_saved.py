@@ -218,7 +218,7 @@ def test_the_commands_that_need_a_model_alone_take_it_and_the_others_say_what_is
     assert call(cli.main, "export", path, "--format", "safetensors", "--output", str(tmp_path / "again")) == 0
     cards = [(tmp_path / folder / "MODEL.md").read_text() for folder in ("tuned", "again")]
     assert cards[0] == cards[1]
-    assert "Nothing was measured." in cards[0] and "TrainedModel on" not in cards[0]
+    assert "Nothing was measured." in cards[0] and "Trained on" not in cards[0]
     assert "**Parameters**: saved by a program after the training of the run, and not measured." in cards[0]
     assert "Train the run again, without what was changed later:" in cards[0]
     capsys.readouterr()

@@ -1,4 +1,4 @@
-"""TrainedModel models loaded from a run folder, or from an export of a run."""
+"""Trained models loaded from a run folder, or from an export of a run."""
 
 from __future__ import annotations
 

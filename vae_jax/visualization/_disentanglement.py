@@ -158,7 +158,7 @@ def scores_by_step(panels: Mapping[str, Mapping[str, Mapping[int, Sequence[float
     for place, (name, curves) in enumerate(panels.items()):
         axes = frame.inset_axes((place * (side + gap) / width, 0.0, side / width, 1.0))
         every_step = [step for by_step in curves.values() for step in by_step]
-        shift = 0.015 * (max(every_step) - min(every_step))  # side by side, so that no bar hides another
+        shift = 0.015 * (max(every_step) - min(every_step))  # settings side by side, so that no bar hides another
         for setting, by_step in curves.items():
             color, steps = COLORS[settings.index(setting)], sorted(by_step)
             low, middle, high = ([float(f(by_step[step])) for step in steps] for f in (np.min, np.median, np.max))

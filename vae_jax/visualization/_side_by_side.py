@@ -1,4 +1,4 @@
-"""Several figures as one, in a row."""
+"""Several figures in a row, as one figure."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ GAP, TITLE = 40, 56  # pixels between the pictures, and above them
 
 @styled
 def side_by_side(figures: Mapping[str, Figure]) -> Figure:
-    """Figures of this module in a row, each under its title, such as the same figure of two models.
+    """Draws figures in a row, each under its title, such as the same figure of two models.
 
-    Each figure is drawn as a picture at its own size, pixel for pixel; their upper edges are aligned.
+    Each figure is rendered at its own size, pixel for pixel; the upper edges are aligned.
 
     Args:
-      figures: from title to figure, from left to right.
+      figures: Figures by title, from left to right.
 
     Raises:
-      ValueError: no figures.
+      ValueError: If there are no figures.
     """
     if not figures:
         raise ValueError("figures must hold one or more figures, got none")

@@ -31,7 +31,7 @@ def model_card(
         facts.append(f"- **Parameters**: {as_markdown(params_note)}.")
     if versions := ", ".join(f"{name} {version}" for name, version in mapping(summary.get("versions")).items()):
         device = as_markdown(summary.get("device", "an unknown device"))
-        facts.append(f"- **TrainedModel on** {device}, with {as_markdown(versions)}.")
+        facts.append(f"- **Trained on** {device}, with {as_markdown(versions)}.")
     about = "\n".join(facts)
     again = "Train the run again, without what was changed later" if params_note else "Train it again"
     with_label = ", context=0" if config.get("condition") == "labels" else ""
