@@ -47,11 +47,8 @@ def test_what_cannot_be_is_refused_by_its_name_and_leaves_nothing(run, tmp_path,
         except Exception as error:
             code = f"a traceback: {error!r}"
         said, printed = capsys.readouterr()[::-1]
-        own = said.startswith("error: ") and said.count("\n") == 1
-        box = "------" in said or "\u2500" * 6 in said  # in which the parser says what it refuses itself
-        parsers = "Traceback" not in said and box
-        expected = bad.expected in " ".join(said.split()) and (own or parsers)
-        if code != 2 or not expected or printed or any(tmp_path.iterdir()):
+        one_line = said.startswith("error: ") and said.count("\n") == 1
+        if code != 2 or not one_line or bad.expected not in said or printed or any(tmp_path.iterdir()):
             wrong.append(f"{bad.words}: {code}, {said[:200]!r}, {printed[:80]!r}, {list(tmp_path.iterdir())}")
     assert not wrong, "\n".join(wrong)
     assert len(BAD_COMMANDS) >= 60
@@ -133,7 +130,7 @@ def test_numbers_of_a_config_that_cannot_be_are_refused_by_the_name_of_the_file(
     for name, value, wanted in (
         ("latent_dim", 10**12, "must be at most 1,000,000, got 1000000000000"),
         ("learning_rate", float("inf"), "must be a finite number, got inf"),
-        ("hidden", [2, -1], "must be at least 1 each, got (2, -1)"),
+        ("hidden", [2, -1], "must be at least 1 each, got 2 -1"),
     ):
         shutil.copytree(run, tmp_path / name)
         config = json.loads((tmp_path / name / "config.json").read_text()) | {name: value}

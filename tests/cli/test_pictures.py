@@ -115,8 +115,8 @@ def vae_jax_rate():
     ("words", "message"),
     [
         (["sample", "runs/vae", "--count", 0], "--count must be at least 1, got 0"),
-        (["sample", "runs/vae", "--seed", 9], "--seed must be one of the seeds of RUN runs/vae, 0, 1, got 9"),
-        (["sample", "runs/vae", "--weight", 4], "--weight chooses a model of a run with a grid of weights, which RUN"),
+        (["sample", "runs/vae", "--seed", 9], "--seed must be one of the seeds of RUN runs/vae (0, 1), got 9"),
+        (["sample", "runs/vae", "--weight", 4], "--weight chooses a model of a run with a grid of weights, and RUN"),
         (["sample", "runs/vae", "--output", "blobs.npz/a.png"], "--output blobs.npz/a.png cannot be written"),
         (["explore", "runs/vae", "--export", "blobs.npz/a.html"], "--export blobs.npz/a.html cannot be written"),
         (["compare", "runs/vae", "runs/codes", "--output", "blobs.npz/a.png"], "--output blobs.npz/a.png cannot be"),

@@ -202,7 +202,7 @@ def test_images_reach_the_model_as_in_its_training(here):
 def test_an_unfinished_run_is_used_and_said(here, capsys):
     RunFolder(Path("runs/vae")).remove_summary()
     assert call("encode", "runs/vae") == 0
-    assert "RUN runs/vae has not finished: this is its best epoch of 2 so far" in capsys.readouterr().err
+    assert "RUN runs/vae has not finished: its best epoch of the 2 so far is used" in capsys.readouterr().err
 
 
 def test_what_cannot_be_is_told_in_a_line_and_leaves_nothing(here, capsys, monkeypatch):
@@ -236,7 +236,10 @@ def test_what_cannot_be_is_told_in_a_line_and_leaves_nothing(here, capsys, monke
         (["encode", "runs/vae", "digits"], "DATA digits holds images of 28 x 28 x 1, and 8 x 8 x 1"),
         (["encode", "runs/vae", "gone.png"], "DATA gone.png: expected an image file that can be read"),
         (["encode", "runs/vae", "half"], "half/b.png: cannot be used as an image"),
-        (["encode", "runs/vae", "--num-processes", 2], "--coordinator, --num-processes, --process-id go together"),
+        (
+            ["encode", "runs/vae", "--num-processes", 2],
+            "--coordinator, --num-processes and --process-id must be given together",
+        ),
         (["sample", "runs/vae", "--files", "photos"], "--files must be a new or empty folder, got photos"),
         (["sample", "runs/vae", "--files", "a", "--output", "a.png"], "give one of the two"),
     ):
@@ -252,7 +255,7 @@ def test_what_cannot_be_is_told_in_a_line_and_leaves_nothing(here, capsys, monke
         assert "writing .parquet needs pyarrow" in capsys.readouterr().err
     Path("blobs.npz").rename("moved.npz")
     assert call("encode", "runs/vae") == 2
-    assert "RUN runs/vae was made with --data blobs.npz, not to be loaded from here" in capsys.readouterr().err
+    assert "RUN runs/vae was made with --data blobs.npz, which cannot be loaded here" in capsys.readouterr().err
     Path("moved.npz").rename("blobs.npz")
     assert sorted(path.as_posix() for path in here.rglob("*")) == before
     assert call("encode", "runs/vae", "photos", "--resize", "--output", "x.csv") == 0

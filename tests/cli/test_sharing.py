@@ -36,7 +36,7 @@ def test_a_model_is_loaded_without_its_data_and_is_the_one_that_was_trained(here
     assert config["experiment"] == prepared.recipe.name
     assert config["image_shape"] == [8, 8, 1] and "num_classes" not in config
     np.testing.assert_array_equal(vae_jax.reconstruct(model, params, X), vae_jax.reconstruct(trained.model, params, X))
-    with pytest.raises(ValueError, match=r"--data blobs\.npz, not to be loaded from here"):
+    with pytest.raises(ValueError, match=r"--data blobs\.npz, which cannot be loaded here"):
         open_run(Path(f"runs/{run}"))
 
 
@@ -159,7 +159,10 @@ def files_of(folder):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["sample", "onnx"], "RUN onnx: an export as onnx holds no parameters that vae_jax reads; give its run, or"),
+        (
+            ["sample", "onnx"],
+            "RUN onnx: an export as onnx holds no parameters that vae_jax can read; give the run folder, or",
+        ),
         (["train", "vae", "--resume", "--run-dir", "onnx"], "--run-dir must be the folder of a run itself, got onnx"),
         (["train", "vae", "--resume", "--run-dir", "st"], "holds one model of a run, exported as safetensors"),
         (["train", "vae", "--run-dir", "st"], "--run-dir st already holds an export: give another folder\n"),
@@ -196,7 +199,7 @@ def test_a_summary_whose_models_have_no_seeds_is_refused_by_whatever_needs_them(
     run.write_summary(run.summary() | {"models": [{}]})
     for words in (("export", "--format", "safetensors"), ("explore", "--export", "page.html"), ("report",)):
         assert call(words[0], "runs/vae", *words[1:]) == 2
-        assert "runs/vae: summary.json must hold the seed of each of its models" in capsys.readouterr().err
+        assert "runs/vae: summary.json must hold a list of models, each with its seed" in capsys.readouterr().err
 
 
 def test_the_path_of_a_file_that_was_written_is_printed_without_what_a_terminal_obeys(here, capsys):

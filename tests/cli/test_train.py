@@ -13,7 +13,7 @@ from runs.commands import ROOT, SCRIPTS, SMALL, command, contents, lines_of, num
 from vae_jax.cli.train import exit_if_training_ends_early, main
 from vae_jax.data import Unreadable
 from vae_jax.runs.fitting import in_folder
-from vae_jax.runs.fitting import members as train
+from vae_jax.runs.fitting import train_models as train
 from vae_jax.runs.folder import RunFolder
 from vae_jax.runs.progress import ProgressDisplay
 
@@ -116,7 +116,7 @@ def test_a_folder_that_holds_a_run_is_left_as_it_is(monkeypatch, capsys, without
         assert contents("run") == before
     code, _, error = command(monkeypatch, capsys, "beta_vae", "--run-dir run --resume")
     assert code == 2
-    assert "--run-dir run holds a run of experiments.vae, not of beta_vae" in error
+    assert "--run-dir run holds a run of vae, not of beta_vae" in error
     assert contents("run") == before
 
 
@@ -191,7 +191,7 @@ def test_a_run_that_was_killed_before_its_first_checkpoint_starts_again(monkeypa
 def test_resume_needs_a_folder_that_holds_a_run(monkeypatch, capsys):
     code, _, error = command(monkeypatch, capsys, "vae", "--resume")
     assert code == 2
-    assert "--resume needs --run-dir" in error
+    assert "--resume requires --run-dir" in error
     code, _, error = command(monkeypatch, capsys, "vae", "--resume --run-dir nowhere")
     assert code == 2
     assert "--run-dir must be the folder of a run, got nowhere: there is no such folder" in error
@@ -207,7 +207,11 @@ def test_resume_needs_a_folder_that_holds_a_run(monkeypatch, capsys):
         ("autoencoder", "--latent-dim 0", "--latent-dim must be at least 1, got 0"),
         ("vae", "--batch-size 71", "--batch-size 71 is larger than the 70 training images"),
         ("vae", "--binarization static --likelihood normal", "--binarization static"),
-        ("vae", "--network conv --channels 4 4 4 4", "(6, 6, 1) cannot be halved 4 times"),
+        (
+            "vae",
+            "--network conv --channels 4 4 4 4",
+            "need more than 8 pixels in height and width, got images of 6 x 6",
+        ),
         ("vae", "--learning-rate 0", "--learning-rate must be a number above 0"),
         ("beta_vae", "--beta -1", "beta must be at least 0, got -1"),
     ],

@@ -7,7 +7,7 @@ import pytest
 from vae_jax.cli.train import main
 from vae_jax.runs import AUTOENCODER, BETA_VAE, DISENTANGLE, RECIPES, VAE, VQ_VAE, CodeSettings, Settings
 from vae_jax.runs.checks import check_settings, with_defaults
-from vae_jax.runs.choices import OPTIMIZERS
+from vae_jax.runs.choices import OPTIMIZERS, alternatives
 
 SMALL = Settings(batch_size=8)
 
@@ -21,8 +21,8 @@ SMALL = Settings(batch_size=8)
         ({"microbatches": 0}, "--microbatches must be at least 1, got 0"),
         ({"elbo_samples": 0}, "--elbo-samples must be at least 1, got 0"),
         ({"nll_samples": -1}, "--nll-samples must be at least 0, got -1"),
-        ({"hidden": (4, 0)}, r"--hidden must be at least 1 each, got \(4, 0\)"),
-        ({"channels": (0,)}, r"--channels must be at least 1 each, got \(0,\)"),
+        ({"hidden": (4, 0)}, r"--hidden must be at least 1 each, got 4 0"),
+        ({"channels": (0,)}, r"--channels must be at least 1 each, got 0"),
         ({"patience": 0}, "--patience must be at least 1, got 0"),
         ({"learning_rate": 0.0}, "--learning-rate must be a number above 0, got 0.0"),
         ({"learning_rate": float("nan")}, "--learning-rate must be a finite number, got nan"),
@@ -50,10 +50,10 @@ def test_a_number_that_cannot_be_is_refused_by_the_name_of_its_flag(given, messa
         check_settings(VAE, dataclasses.replace(SMALL, **given))
 
 
-NO_AVERAGE = " or ".join(name for name in OPTIMIZERS.names if name != "schedule_free")
-ALL = ", ".join(OPTIMIZERS.names)
-WITH_DENSITY = "elbo or beta or iwae or miwae or piwae or ciwae or dreg or stl or renyi"
-DECAYING = "adamw, nadamw, ademamix, lamb, lion, muon, prodigy, schedule_free"
+NO_AVERAGE = alternatives([name for name in OPTIMIZERS.names if name != "schedule_free"])
+ALL = alternatives(OPTIMIZERS.names)
+WITH_DENSITY = "elbo, beta, iwae, miwae, piwae, ciwae, dreg, stl, renyi"
+DECAYING = "adamw, nadamw, ademamix, lamb, lion, muon, prodigy or schedule_free"
 REFUSED = [
     (
         "vae --objective dreg --posterior delta",
@@ -72,23 +72,23 @@ REFUSED = [
     ),
     (
         "vae --prior fitted",
-        "--prior fitted does not go with --posterior normal: give --posterior delta, or --prior normal or mixture or "
+        "--prior fitted does not go with --posterior normal: give --posterior delta, or --prior normal, mixture or "
         "vamp",
     ),
     (
         "vae --objective reconstruction",
         "--objective reconstruction does not go with --posterior normal: give --posterior delta, or --objective "
-        f"{WITH_DENSITY} or free_bits or capacity or beta_tc or factor or dip_i or dip_ii or info or wae",
+        f"{WITH_DENSITY}, free_bits, capacity, beta_tc, factor, dip_i, dip_ii, info or wae",
     ),
     (
         "vae --objective beta_tc --posterior full_covariance",
         "--objective beta_tc does not go with --posterior full_covariance: give --posterior normal, or --objective "
-        f"{WITH_DENSITY} or capacity or factor or info or wae",
+        f"{WITH_DENSITY}, capacity, factor, info or wae",
     ),
     (
         "vae --objective free_bits --prior vamp",
         "--objective free_bits does not go with --prior vamp: give --prior normal or fitted, or --objective "
-        f"{WITH_DENSITY} or wae or reconstruction",
+        f"{WITH_DENSITY}, wae or reconstruction",
     ),
     (
         "autoencoder --objective beta",
@@ -97,52 +97,53 @@ REFUSED = [
     ),
     (
         "autoencoder --kl-warm-up 3",
-        "--kl-warm-up 3 does not go with --objective reconstruction: give --objective elbo, beta, iwae, miwae, piwae, "
-        "ciwae, dreg, stl, renyi, free_bits, or leave --kl-warm-up out",
+        "--kl-warm-up 3 does not go with --objective reconstruction: leave it out, or give --objective "
+        f"{WITH_DENSITY} or free_bits",
     ),
-    ("vq_vae --prior vamp", "--prior vamp does not go with vq_vae: give one of transformer, pixel_cnn, masked"),
-    ("vae --prior masked", "--prior masked does not go with vae: give one of normal, mixture, vamp, fitted"),
-    ("vq_vae --condition labels", "--condition labels: the model of vq_vae takes no labels; that of vae does"),
+    ("vq_vae --prior vamp", "--prior must be transformer, pixel_cnn or masked for vq_vae, got vamp"),
+    ("vae --prior masked", "--prior must be normal, mixture, vamp or fitted for vae, got masked"),
+    ("vq_vae --condition labels", "--condition labels: the model of vq_vae takes no labels; give the recipe vae"),
     (
         "vae --channels 8",
-        "--channels is a flag of --network conv, residual, and --network is mlp: leave it out, or give one of those",
+        "--channels requires --network conv or residual, but --network is mlp: leave --channels out, or change "
+        "--network",
     ),
     (
         "vae --network residual --hidden 8",
-        "--hidden is a flag of --network mlp, conv, and --network is residual: leave it out, or give one of those",
+        "--hidden requires --network mlp or conv, but --network is residual: leave --hidden out, or change --network",
     ),
     (
         "vae --beta 3",
-        "--beta is a flag of --objective beta, beta_tc, and --objective is elbo: leave it out, or give one of those",
+        "--beta requires --objective beta or beta_tc, but --objective is elbo: leave --beta out, or change --objective",
     ),
     (
         "beta_vae --lambda 3",
-        "--lambda is a flag of --objective dip_i, dip_ii, info, wae, and --objective is beta: leave it out, or give "
-        "one of those",
+        "--lambda requires --objective dip_i, dip_ii, info or wae, but --objective is beta: leave --lambda out, or "
+        "change --objective",
     ),
     (
         "vae --prior mixture --pseudo-inputs 5",
-        "--pseudo-inputs is a flag of --prior vamp, and --prior is mixture: leave it out, or give one of those",
+        "--pseudo-inputs requires --prior vamp, but --prior is mixture: leave --pseudo-inputs out, or change --prior",
     ),
     (
         "vq_vae --prior pixel_cnn --prior-heads 2",
-        "--prior-heads is a flag of --prior transformer, masked, and --prior is pixel_cnn: leave it out, or give one "
-        "of those",
+        "--prior-heads requires --prior transformer or masked, but --prior is pixel_cnn: leave --prior-heads out, or "
+        "change --prior",
     ),
     (
         "vq_vae --quantizer sim --revival 0.2",
-        "--revival is a flag of --quantizer ema, rotation, residual, product, and --quantizer is sim: leave it out, or "
-        "give one of those",
+        "--revival requires --quantizer ema, rotation, residual or product, but --quantizer is sim: leave --revival "
+        "out, or change --quantizer",
     ),
     (
         "vae --optimizer sgd --weight-decay 0.1",
-        f"--weight-decay is a flag of --optimizer {DECAYING}, and --optimizer is sgd: leave it out, or give one of "
-        "those",
+        f"--weight-decay requires --optimizer {DECAYING}, but --optimizer is sgd: leave --weight-decay out, or change "
+        "--optimizer",
     ),
     (
         "vae --ema 0.9 --optimizer schedule_free",
-        "--ema averages the weights, and --optimizer schedule_free is evaluated at an average of its own: leave one "
-        "out",
+        "--ema averages the weights, and so does --optimizer schedule_free by itself: leave --ema out, or give another "
+        "--optimizer",
     ),
     (
         "vae --schedule cosine --optimizer schedule_free",
@@ -151,27 +152,34 @@ REFUSED = [
     ),
     (
         "disentangle --objective factor --optimizer schedule_free",
-        "--optimizer schedule_free does not go with --objective factor: give --objective beta or capacity or beta_tc "
-        f"or dip_i or dip_ii or info or wae or ada_gvae, or --optimizer {NO_AVERAGE}",
+        "--optimizer schedule_free does not go with --objective factor: give --objective beta, capacity, beta_tc, "
+        f"dip_i, dip_ii, info, wae or ada_gvae, or --optimizer {NO_AVERAGE}",
     ),
     (
         "vae --optimizer sam",
-        "--optimizer sam needs the gradient at a second point, and a training step gives it one: give one of " + ALL,
+        "--optimizer sam needs the gradient at a second point, and a training step gives it one: give " + ALL,
     ),
     (
         "disentangle --optimizer lbfgs",
-        "--optimizer lbfgs needs the loss along a line, and a training step gives it the loss at a point: give one of "
-        + ALL,
+        "--optimizer lbfgs needs the loss along a line, and a training step gives it the loss at a point: give " + ALL,
     ),
-    ("vq_vae --optimizer momentum", f"--optimizer momentum does not go with vq_vae: give one of {ALL}"),
+    ("vq_vae --optimizer momentum", f"--optimizer must be {ALL} for vq_vae, got momentum"),
     (
         "disentangle --objective factor --betas 3",
-        "--betas are weights of --objective beta, beta_tc, ada_gvae, and --objective is factor: give --gammas, or one "
-        "of those",
+        "--betas requires --objective beta, beta_tc or ada_gvae, but --objective is factor: give --gammas instead, or "
+        "change --objective",
     ),
     (
         "disentangle --max-capacity 3",
-        "--max-capacity is a flag of --objective capacity, and --objective is beta: leave it out, or give one of those",
+        "--max-capacity requires --objective capacity, but --objective is beta: leave --max-capacity out, or change "
+        "--objective",
+    ),
+    ("vae --accept-versions", "--accept-versions requires --resume: leave it out, or give --resume"),
+    ("disentangle --data-dir there", "--data-dir is for TFDS datasets, and sprites is not one: leave it out"),
+    ("vae --data-dir there", "--data-dir is for TFDS datasets, and digits is not one: leave it out"),
+    (
+        "vq_vae --data mine.npz --data-dir there",
+        "--data-dir is for TFDS datasets, and mine.npz is not one: leave it out",
     ),
 ]
 
@@ -206,7 +214,7 @@ def test_a_flag_that_has_its_default_is_no_flag_that_was_given():
 def test_the_flags_of_a_run_that_is_resumed_are_those_of_its_beginning():
     settings = Settings(objective="iwae", beta=4.0, resume=True)  # as an earlier version may have kept them
     check_settings(VAE, settings)
-    with pytest.raises(ValueError, match="--beta is a flag of"):
+    with pytest.raises(ValueError, match="--beta requires --objective"):
         check_settings(VAE, dataclasses.replace(settings, resume=False))
 
 

@@ -139,7 +139,7 @@ def test_a_run_is_continued_with_more_epochs_and_written_in_the_format_of_this_v
 def test_a_damaged_configuration_is_restored_with_the_settings_of_this_version(unpacked, capsys):
     run = unpacked("vae")
     (run / "config.json").write_text("{}")
-    with pytest.raises(ValueError, match=r"holds a run of experiments\.vae, not of beta_vae"):
+    with pytest.raises(ValueError, match=r"holds a run of vae, not of beta_vae"):
         train._settings_to_resume(BETA_VAE, Settings(run_dir=run, resume=True))
     settings = train._settings_to_resume(VAE, Settings(run_dir=run, resume=True))
     assert (settings.objective, settings.epochs, settings.latent_dim) == ("elbo", 2, 2)

@@ -13,9 +13,12 @@ from vae_jax.runs.processes import ending_together, join_processes, mesh_of
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"coordinator": "localhost:1234"}, "go together: --num-processes and --process-id missing"),
-        ({"num_processes": 2, "process_id": 0}, "go together: --coordinator missing"),
-        ({"distributed": True, "process_id": 0}, "--distributed finds out for itself what --coordinator, --num-proc"),
+        ({"coordinator": "localhost:1234"}, "must be given together, got no --num-processes and no --process-id"),
+        ({"num_processes": 2, "process_id": 0}, "must be given together, got no --coordinator"),
+        (
+            {"distributed": True, "process_id": 0},
+            "--distributed detects the processes itself: leave --coordinator, --num-proc",
+        ),
         ({"coordinator": "here", "num_processes": 2, "process_id": 0}, "coordinator must be HOST:PORT"),
     ],
 )
@@ -35,7 +38,7 @@ def test_without_flags_there_is_nothing_to_join_and_no_mesh():
     [
         ({"devices": 2}, "--devices 2: num_devices must be between 1 and the 1 that JAX finds, got 2"),
         ({"devices": 0}, "--devices 0: num_devices must be between 1 and the 1"),
-        ({"devices": 1, "seeds": 2}, "--seeds 2: several devices train one model at a time"),
+        ({"devices": 1, "seeds": 2}, "--seeds must be 1 on several devices, which train one model at a time, got 2"),
     ],
 )
 def test_devices_that_cannot_train_are_refused(given, message):

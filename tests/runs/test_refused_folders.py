@@ -38,7 +38,7 @@ def unfinished_without_rows():
     [
         (
             lambda: shutil.rmtree("vae/checkpoints"),
-            "RUN vae holds no checkpoint (in vae/checkpoints), so no parameters",
+            "RUN vae holds no checkpoint (in vae/checkpoints) and so no parameters",
         ),
         (lambda: os.remove("vae/summary.json"), "RUN vae: summary.json is missing; put back a copy of it, or resume"),
         (lambda: spoil("{"), "RUN vae: config.json is no valid JSON"),
@@ -52,38 +52,38 @@ def unfinished_without_rows():
         (empty_checkpoint, "is not whole"),
         (
             lambda: spoil(None, experiment="no_such"),
-            "RUN vae was made by experiment 'no_such', which is not a recipe of vae_jax (vae, beta_vae, autoencoder, "
-            "vq_vae, disentangle); a run of your own script is loaded with vae_jax.load(path, recipe=RECIPE)",
+            "RUN vae was made by no_such, which is not a recipe of vae_jax (vae, beta_vae, autoencoder, vq_vae, "
+            "disentangle); load a run of your own script with vae_jax.load(path, recipe=RECIPE)",
         ),
-        (lambda: spoil(None, experiment=None), "RUN vae was made by experiment None, which is not a recipe of vae_jax"),
-        (lambda: spoil(None, experiment="\x1b[31mred"), r"RUN vae was made by experiment '\x1b[31mred'"),
+        (lambda: spoil(None, experiment=None), "RUN vae: config.json must name the recipe of the run"),
+        (lambda: spoil(None, experiment="\x1b[31mred"), r"RUN vae was made by \x1b[31mred"),
         (
             lambda: spoil(None, latent_dim="x"),
-            "RUN vae: config.json must hold for latent_dim a value of the type int, got 'x'",
+            'RUN vae: config.json: latent_dim must be a whole number, got "x"',
         ),
         (
             lambda: spoil(None, epochs=True),
-            "RUN vae: config.json must hold for epochs a value of the type int, got True",
+            "RUN vae: config.json: epochs must be a whole number, got true",
         ),
         (
             lambda: spoil(None, hidden=[8, "y"]),
-            "config.json must hold for hidden a value of the type tuple[int, ...], got [8, 'y']",
+            'config.json: hidden must be a list of whole numbers, got [8, "y"]',
         ),
         (
             lambda: spoil(None, patience="z"),
-            "config.json must hold for patience a value of the type int | None, got 'z'",
+            'config.json: patience must be a whole number or null, got "z"',
         ),
         (
             lambda: spoil(None, network="rnn"),
-            "config.json: --network rnn does not go with vae: give one of mlp, conv, residual",
+            "config.json: network must be mlp, conv or residual for vae, got rnn",
         ),
         (
             lambda: spoil(None, likelihood="auto"),
-            "config.json: likelihood must be what the run was trained with, got 'auto'",
+            "config.json: likelihood must be the choice that the run was trained with, got auto",
         ),
         (
             lambda: spoil(None, batch_size=None),
-            "config.json: batch_size must be what the run was trained with, got None",
+            "config.json: batch_size must be the number that the run was trained with, got null",
         ),
         (
             lambda: spoil(None, image_shape=[8, 8]),
@@ -91,7 +91,7 @@ def unfinished_without_rows():
         ),
         (
             lambda: spoil(None, prior="transformer"),
-            "RUN vae: config.json: --prior transformer does not go with vae: give one of normal, mixture, vamp, fitted",
+            "RUN vae: config.json: prior must be normal, mixture, vamp or fitted for vae, got transformer",
         ),
         (lambda: spoil(None, weather=0.9), "RUN vae holds a run of another version of vae_jax"),
         (lambda: spoil(None, format=99), "RUN vae was made by a newer version of vae_jax (format 99"),

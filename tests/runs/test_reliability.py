@@ -254,7 +254,7 @@ def test_an_unfinished_run_is_opened_at_its_best_epoch_so_far_with_a_word(monkey
         shutil.rmtree("whole/checkpoints/3")
     RunFolder(Path("whole")).remove_summary()
     RunFolder(Path("whole")).write_metrics(map(json.dumps, lines_of("whole/metrics.jsonl")[:2]))
-    with pytest.warns(UserWarning, match="whole has not finished: this is its best epoch of 2 so far"):
+    with pytest.warns(UserWarning, match="whole has not finished: its best epoch of the 2 so far is used"):
         _, params, config = load("whole")
     assert config["epochs"] == 3
     assert params["decoder"]["output"]["bias"].shape == (36,)

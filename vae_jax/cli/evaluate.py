@@ -1,4 +1,4 @@
-"""`vae-jax evaluate`: a finished run measured further."""
+"""`vae-jax evaluate`: further measurements of a trained run."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ def prepare_evaluate(options: Evaluate) -> Callable[[], None]:
     of_grid = recipe_of(folder).kind.rescore is not None
     if of_grid and options.metrics == "likelihood":
         raise ValueError(
-            f"--metrics likelihood: {folder} has no test images, only images of known factors: leave it out"
+            f"--metrics likelihood needs test images, which {folder} does not have: it was trained on images of known "
+            "factors; leave it out"
         )
     scores = of_grid or options.metrics == "disentanglement"
     _check_used(options, scores)
@@ -33,7 +34,7 @@ def prepare_evaluate(options: Evaluate) -> Callable[[], None]:
     if finished:
         check_writable(folder.path, "RUN")
         folder.lock()  # before anything is read that is written back
-    kept = "nothing was written"
+    written = "nothing was written"
     try:
         if scores:
             evaluate = prepare_scoring(options)
@@ -41,31 +42,32 @@ def prepare_evaluate(options: Evaluate) -> Callable[[], None]:
             opened = prepare_evaluation(options)
             evaluate = lambda: run_evaluation(*opened, options, finished)
             if finished:
-                kept = f"the parts that were done are in {folder.path / 'summary.json'}"
+                written = f"what was measured until then is in {folder.path / 'summary.json'}"
     except BaseException:
         folder.unlock()
         raise
-    return lambda: _tell(folder, evaluate, kept)
+    return lambda: _evaluate(folder, evaluate, written)
 
 
 def _check_used(options: Evaluate, scores: bool) -> None:
-    """Refuses flags of the metrics that are not measured."""
+    """Raises ValueError for a flag of the metrics that are not measured."""
     defaults = {field.name: field.default for field in dataclasses.fields(options)}
     for name in _OF_LIKELIHOOD if scores else _OF_SCORES:
         if getattr(options, name) != defaults[name]:
+            flag = f"--{flag_of(name)}"
             raise ValueError(
-                f"--{flag_of(name)} is of the likelihood, and RUN {options.run} is scored against known factors: leave "
-                "it out"
+                f"{flag} belongs to the likelihood, but RUN {options.run} is scored against known factors: leave it out"
                 if scores
-                else f"--{flag_of(name)} is a flag of --metrics disentanglement: leave it out, or give that"
+                else f"{flag} requires --metrics disentanglement: leave {flag} out, or give both"
             )
 
 
-def _tell(folder: RunFolder, evaluate: Callable[[], dict[str, Any]], kept: str) -> None:
+def _evaluate(folder: RunFolder, evaluate: Callable[[], dict[str, Any]], written: str) -> None:
+    """Evaluates the run and prints the summary; after Ctrl-C, `written` tells what has been saved."""
     try:
         summary = evaluate()
     except KeyboardInterrupt:
-        say(f"interrupted; {kept}")
+        say(f"interrupted; {written}")
         raise SystemExit(130) from None
     finally:
         folder.unlock()

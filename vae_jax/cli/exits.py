@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import os
+import re
 import signal
 import sys
 import threading
@@ -17,9 +19,55 @@ from vae_jax.text import printable
 
 
 def end(text: str, code: int) -> NoReturn:
-    """Ends the process with a line on stderr, its unprintable characters escaped, and an exit code."""
+    """Ends the process with an exit code, after a line on stderr in which unprintable characters are escaped."""
     print(f"error: {printable(text)}", file=sys.stderr)
     sys.exit(code)
+
+
+# The parser's messages, and the same in the style of all other errors.
+_PARSER_MESSAGES = {
+    r"Error parsing (\S+): invalid literal for int\(\) .*?: '(.*)'": r"\1 must be a whole number, got \2",
+    r"Error parsing (\S+): could not convert string to float: '(.*)'": r"\1 must be a number, got \2",
+    r"Error parsing (\S+): no type matching .*? could be instantiated from \[(.*?)\].*": r"\1 cannot be \2",
+    r"Error parsing (\S+): ": r"\1: ",
+    r"[Ii]nvalid choice '(.*)' for argument '(.*)'\. Expected one of \((.*)\) ?\.": r"\2 must be one of \3, got \1",
+    r"Missing value for argument '(.*?)'\..*": r"\1 needs a value",
+    r"Unrecognized options: (.*)": r"unknown argument: \1",
+    r"Expected one of \{(.*)\}\.": r"give one of the commands \1",
+    r"Missing from .*?: (\S+) (.*?) \(required\).*": r"\1 is missing: \2",
+}
+
+
+@contextlib.contextmanager
+def exit_on_unknown_flags() -> Iterator[None]:
+    """Turns the box in which tyro prints that it cannot parse a command line into one line on stderr."""
+    printed = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(printed):
+            yield
+    except SystemExit as error:
+        if error.code:
+            end(_parser_error(printed.getvalue()), 2)
+        raise
+
+
+def _parser_error(box: str) -> str:
+    """One line for the box of an error: its first section, suggestions, and the command that prints the help."""
+    lines = [line[2:].rstrip(" \u2502") for line in box.splitlines()[1:-1]]  # the first line is a title
+    parts = re.split(r"(?:^|\n)\s*[\u2500-]{6,}(?:\n|$)", "\n".join(lines))
+    sections = [part.split("\n") for part in parts if part.strip()]
+    message = " ".join(" ".join(sections[0]).split())
+    for pattern, text in _PARSER_MESSAGES.items():
+        message = re.sub(f"^{pattern}", text, message)
+    message = message.replace("'", "")
+    for first, *others in sections[1:]:
+        if first.startswith("Available"):
+            message += f"; the commands are {' '.join([first.partition(': ')[2], *others])}"
+        elif first.startswith("Perhaps"):
+            flags = dict.fromkeys(re.findall(r"^ {4}(--[\w-]+)", "\n".join(others), re.MULTILINE))
+            message += f"; did you mean {' or '.join(flags)}?"
+    help = re.search(r"(?:see|run:?) (.* --help)$", " ".join(" ".join(sections[-1]).split()))
+    return f"{message} ({help[1]})" if help else message
 
 
 @contextlib.contextmanager
@@ -35,13 +83,13 @@ def exit_on_bad_input() -> Iterator[None]:
 def exit_in_a_line(advice: str = "") -> Iterator[None]:
     """Turns signals, damaged files and failing disks into a line on stderr and an exit code.
 
-    130 for Ctrl-C and 143 for SIGTERM; 2 for a file of a run that is not what was written; 1, after a line, for a disk
-    that is full or a folder that is gone, and 1 without a message for a pipe whose reader is gone.
+    The code is 130 for Ctrl-C and 143 for SIGTERM; 2 for a damaged file of a run; 1 for a full disk or a missing
+    folder; and 1 without a message for a pipe whose reader has closed it.
 
     Args:
-      advice: advice on how to go on, for the line.
+      advice: advice on how to continue, added to the line.
     """
-    behind = f"; {advice}" if advice else ""
+    ending = f"; {advice}" if advice else ""
     # If a process is started with a closed stdout or stderr, Python sets that stream to None.
     sys.stdout, sys.stderr = sys.stdout or _discarded(), sys.stderr or _discarded()
     try:
@@ -49,7 +97,7 @@ def exit_in_a_line(advice: str = "") -> Iterator[None]:
         sys.stdout.flush()
     except KeyboardInterrupt as error:
         number = error.number if isinstance(error, Interrupted) else signal.SIGINT
-        print(("terminated" if number == signal.SIGTERM else "interrupted") + behind, file=sys.stderr)
+        print(("terminated" if number == signal.SIGTERM else "interrupted") + ending, file=sys.stderr)
         sys.exit(128 + number)
     except BrokenPipeError:
         # Python flushes stdout when it exits, which would fail again.
@@ -60,16 +108,16 @@ def exit_in_a_line(advice: str = "") -> Iterator[None]:
     except OSError as error:
         _silence_threads()
         place = f"{error.filename}: " if error.filename else ""
-        end(f"{place}{error.strerror or error}{behind}", 1)
+        end(f"{place}{error.strerror or error}{ending}", 1)
 
 
 def _discarded() -> TextIO:
     """A stream that discards its text."""
-    return open(os.devnull, "w")  # it stays open until the process ends, as the one it stands for
+    return open(os.devnull, "w")  # stays open until the process ends, like the stream that it replaces
 
 
 def _silence_threads() -> None:
-    """Keeps the threads of a failed save from printing tracebacks after the last line of a process that is ending."""
+    """Keeps the threads of a failed save from printing tracebacks after the last line of an ending process."""
     sys.unraisablehook, threading.excepthook = lambda error: None, lambda error: None
     for name in ("absl", "asyncio"):
         logging.getLogger(name).setLevel(logging.CRITICAL)

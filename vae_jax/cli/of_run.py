@@ -9,7 +9,7 @@ import numpy as np
 
 from vae_jax.cli.options import OfRun, WithImages
 from vae_jax.data import read_image
-from vae_jax.runs.loading import Loaded, ShownImages, as_the_model_sees, images_of, load_run
+from vae_jax.runs.loading import Loaded, ShownImages, images_of, load_run, preprocessed
 from vae_jax.runs.progress import say
 
 
@@ -73,7 +73,7 @@ def images(
         pixels.append(test.pixels[int(name)])
         if test.labels is not None:
             labels.append(test.labels[int(name)])
-    xs = as_the_model_sees(loaded, np.stack(pixels))
+    xs = preprocessed(loaded, np.stack(pixels))
     if loaded.num_classes is None:
         return xs, None
     return xs, np.asarray(labels if options.label is None else [options.label] * len(pixels), np.int32)

@@ -1,4 +1,4 @@
-"""`vae-jax train RECIPE`, and the scripts in experiments/: from a command line to a finished run."""
+"""`vae-jax train RECIPE`, and the main function of the scripts in experiments/."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 import tyro
 
-from vae_jax.cli.exits import end, exit_in_a_line, exit_on_bad_input
+from vae_jax.cli.exits import end, exit_in_a_line, exit_on_bad_input, exit_on_unknown_flags
 from vae_jax.cli.flags import flags_of
 from vae_jax.cli.options import Train
 from vae_jax.data import Unreadable
@@ -37,48 +37,48 @@ from vae_jax.training.distributed import from_writer, is_writer
 
 
 def parse(recipe: Recipe, defaults: Any, description: str | None, prog: str, arguments: Sequence[str] | None) -> Any:
-    """Settings of a command line, as `main` takes it; those that it does not give are the defaults."""
+    """Parses a command line into settings; flags that it does not give have the defaults. Arguments as for `main`."""
     flags = flags_of(defaults)
-    parsed = tyro.cli(
-        type(flags),
-        default=flags,
-        description=description,
-        prog=prog,
-        args=arguments,
-        config=(tyro.conf.OmitArgPrefixes,),
-    )
-    values = [dataclasses.asdict(getattr(parsed, field.name)) for field in dataclasses.fields(parsed)]
-    return type(recipe.defaults)(**{name: value for part in values for name, value in part.items()})
+    with exit_on_unknown_flags():
+        parsed = tyro.cli(
+            type(flags),
+            default=flags,
+            description=description,
+            prog=prog,
+            args=arguments,
+            config=(tyro.conf.OmitArgPrefixes,),
+        )
+    groups = [dataclasses.asdict(getattr(parsed, field.name)) for field in dataclasses.fields(parsed)]
+    return type(recipe.defaults)(**{name: value for group in groups for name, value in group.items()})
 
 
 def main(
     recipe: Recipe, description: str | None, prog: str | None = None, arguments: Sequence[str] | None = None
 ) -> None:
-    """Runs a recipe, as `python -m experiments.NAME` or `vae-jax train NAME`.
+    """Runs a recipe, for `python -m experiments.NAME` and `vae-jax train NAME`.
 
-    Progress, messages and the place of the report go to stderr; on stdout comes the summary, one line of JSON, and
-    nothing else. Exit codes: 0; 1 if training diverged; 2 if a setting, the data or the run folder is not as it must
-    be, with one line that says what would be right; 130 after Ctrl-C and 143 after SIGTERM. Of several processes only
-    the first writes to stdout.
+    Progress, messages and the path of the report go to stderr; stdout gets one line, the summary as JSON. Exit codes:
+    0 for success; 1 if training diverged; 2 for a bad setting, data set or run folder, with one line that says what
+    would be right; 130 after Ctrl-C and 143 after SIGTERM. Of several processes only the first writes to stdout.
 
     Args:
       recipe: recipe to train.
-      description: for `--help`.
-      prog: the command, for `--help`; None: the recipe's script.
-      arguments: words of the command line; None: those of the process.
+      description: text of `--help`.
+      prog: command in the text of `--help`; None: the script of the recipe.
+      arguments: arguments of the command line; None: those of this process.
     """
     keep_compiled_programs()
-    words = description, prog or f"python -m experiments.{recipe.name}", arguments
-    settings = parse(recipe, recipe.defaults, *words)
-    advice = "the same command with --run-dir and --resume goes on from the last checkpoint"
+    command_line = description, prog or f"python -m experiments.{recipe.name}", arguments
+    settings = parse(recipe, recipe.defaults, *command_line)
+    advice = "the same command with --run-dir and --resume continues from the last checkpoint"
     with ending_together(advice), exit_in_a_line(), terminated_as_interrupted():
         with exit_on_bad_input():
-            if not settings.resume:  # those of the run are checked when it is prepared
+            if not settings.resume:  # the settings of a resumed run are checked when it is prepared
                 check_settings(recipe, settings)
             join_processes(settings)
             if settings.resume:
                 # Parsed again over the run's own settings, so that what differs now is what the user typed.
-                settings = parse(recipe, _settings_to_resume(recipe, settings), *words)
+                settings = parse(recipe, _settings_to_resume(recipe, settings), *command_line)
             prepared = prepare(recipe, settings)
         folder, members = prepared.folder, recipe.kind.members(prepared.settings)
         grid = "" if members[0].weight is None else f" and {len({member.weight for member in members})} weights"
@@ -88,7 +88,7 @@ def main(
             say(f"report: {folder.report}")
             measures = recipe.measure is not None and recipe.measure(prepared.settings) is measure_vae
             if measures and recipe.command is not None and summary.get("nll") is None:
-                say(f"likelihood: vae-jax evaluate {shlex.quote(str(folder.path))}")
+                say(f"to measure the likelihood: vae-jax evaluate {shlex.quote(str(folder.path))}")
             print(json.dumps(summary, allow_nan=False))
             if any_diverged(summary):
                 sys.exit(1)
@@ -96,7 +96,7 @@ def main(
 
 def _settings_to_resume(recipe: Recipe, settings: Any) -> Any:
     if settings.run_dir is None:
-        raise ValueError("--resume needs --run-dir, the folder of the run to continue")
+        raise ValueError("--resume requires --run-dir, the folder of the run to continue")
     folder = RunFolder(settings.run_dir)
 
     def upgrade(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -105,7 +105,7 @@ def _settings_to_resume(recipe: Recipe, settings: Any) -> Any:
 
     if is_writer():
         restore_if_damaged(folder, upgrade)
-    from_writer(None)  # the others read it after that
+    from_writer(None)  # the other processes wait, and read the restored file
     return settings_of_run(recipe, settings, folder)
 
 
@@ -113,13 +113,13 @@ def _settings_to_resume(recipe: Recipe, settings: Any) -> Any:
 def exit_if_training_ends_early(folder: RunFolder, flags: str, resumed: bool) -> Iterator[None]:
     """Turns an error that ends training early into a message on stderr and an exit code.
 
-    1 if it diverged; 2 if the models do not fit, the checkpoints are those of another run, or an image cannot be read;
-    else as `exit_in_a_line`.
+    The code is 1 if training diverged; 2 if the models do not fit into memory, the checkpoints belong to another run,
+    or an image cannot be read. Other errors are handled by `exit_in_a_line`.
 
     Args:
       folder: folder of the run; it is removed if the run could not begin.
-      flags: flags that decide the number of models, for the message that they do not fit.
-      resumed: whether the run was there before.
+      flags: flags that set the number of models, for the message that they do not fit.
+      resumed: whether the run existed before.
     """
     with exit_in_a_line(f"--run-dir {printable(folder.path)} --resume continues"):
         try:
@@ -138,11 +138,11 @@ def exit_if_training_ends_early(folder: RunFolder, flags: str, resumed: bool) ->
         except ValueError:
             if folder.path.is_dir():
                 raise
-            end(f"{folder.path} is gone: it was removed during the run", 1)
+            end(f"{folder.path} was removed during the run", 1)
 
 
 def train_options() -> type:
-    """Options of `vae-jax train` with the flags of every recipe; made only for help and completion, which need all."""
+    """Options of `vae-jax train` with the flags of every recipe, as help and completion need them."""
     recipe = tyro.extras.subcommand_type_from_defaults(
         {name: flags_of(recipe.defaults) for name, recipe in RECIPES.items()},
         {name: recipe.description for name, recipe in RECIPES.items()},
@@ -154,5 +154,5 @@ def train_options() -> type:
 
 
 def train(recipe: Recipe, arguments: Sequence[str]) -> None:
-    """Runs `vae-jax train RECIPE` with these further words."""
+    """Runs `vae-jax train RECIPE` with the arguments that follow it."""
     main(recipe, recipe.description, f"vae-jax train {recipe.name}", arguments)

@@ -1,11 +1,13 @@
-"""Checks of the choices of a run: those that go together, and the flags that they use."""
+"""Checks of settings: numbers, choices that do not go together, and flags that would not be used."""
 
 from __future__ import annotations
 
 import dataclasses
+import re
 from typing import Any
 
-from vae_jax.runs.choices import OBJECTIVES
+from vae_jax.data._kinds import kind_of
+from vae_jax.runs.choices import OBJECTIVES, alternatives
 from vae_jax.runs.choices.optimizers import check_optimizer
 from vae_jax.runs.limits import check_numbers, flag_of
 from vae_jax.runs.recipe import Recipe
@@ -16,7 +18,7 @@ def check_settings(recipe: Recipe, settings: Any) -> None:
     """Checks all settings that can be checked without data.
 
     Raises:
-      ValueError: a number is out of range, two choices do not go together, or a flag is of a choice that was not made.
+      ValueError: a number is out of range, two choices do not go together, or a flag would not be used.
     """
     check_numbers(settings)
     if settings.seed > 2**32 - 1 - settings.seeds:
@@ -24,39 +26,51 @@ def check_settings(recipe: Recipe, settings: Any) -> None:
     check_optimizer(settings)
     check_choices(recipe, settings)
     if not settings.resume:  # the settings of a run were checked when it was begun
+        if settings.accept_versions:
+            raise ValueError("--accept-versions requires --resume: leave it out, or give --resume")
         _check_used(recipe, settings)
     recipe.check(settings)
 
 
 def check_saved(recipe: Recipe, settings: Any, place: str) -> None:
-    """Checks the choices of settings out of a folder, which may be from elsewhere.
+    """Checks the choices of settings that were read from a file, which may come from anyone.
 
     Args:
-      settings: all of their fields have the right types.
+      settings: settings whose fields have the right types.
       place: file that holds the settings, for the message.
 
     Raises:
-      ValueError: a choice is not one of the recipe, or two do not go together, or one was left to the data.
+      ValueError: a choice is unknown to the recipe or is "auto", or two choices do not go together.
     """
-    open_ones = [axis.setting for axis in recipe.axes if getattr(settings, axis.setting) == "auto"]
-    if open_ones:
-        raise ValueError(f"{place}: {open_ones[0]} must be what the run was trained with, got 'auto'")
+    for axis in recipe.axes:
+        if getattr(settings, axis.setting) == "auto":
+            raise ValueError(f"{place}: {axis.setting} must be the choice that the run was trained with, got auto")
     try:
         check_optimizer(settings)
         check_choices(recipe, settings)
         recipe.check(settings)
     except ValueError as error:
-        raise ValueError(f"{place}: {error}") from error
+        raise ValueError(f"{place}: {_of_file(str(error))}") from error
+
+
+def _of_file(message: str) -> str:
+    """A message about flags, rewritten to name the fields of config.json."""
+    return re.sub(r"--([a-z][a-z-]*)", lambda flag: flag[1].replace("-", "_"), message)
+
+
+def check_data_dir(data: str, data_dir: str | None) -> None:
+    """Raises ValueError if a folder of TFDS datasets is given for data that is not a TFDS dataset."""
+    if data_dir is not None and kind_of(data) != "tfds":
+        raise ValueError(f"--data-dir is for TFDS datasets, and {data} is not one: leave it out")
 
 
 def check_choices(recipe: Recipe, settings: Any) -> None:
-    """Raises ValueError if a choice is not one of the recipe, or two do not go together; those of "auto" pass."""
+    """Raises ValueError if a choice is unknown to the recipe, or two do not go together; "auto" is accepted."""
     for axis in recipe.axes:
         value = getattr(settings, axis.setting)
         if value not in axis.names and value != "auto":
-            raise ValueError(
-                f"--{flag_of(axis.setting)} {value} does not go with {recipe.name}: give one of {', '.join(axis.names)}"
-            )
+            names = alternatives(axis.names)
+            raise ValueError(f"--{flag_of(axis.setting)} must be {names} for {recipe.name}, got {value}")
     _check_together(recipe, settings)
 
 
@@ -70,22 +84,22 @@ def _check_together(recipe: Recipe, settings: Any) -> None:
         if other in named and named[other].name in refused
     ]
     if conflicts:
-        # The user has to change what the user chose: the pair with the most of that is named.
+        # The pair is named in which the user chose most: that is what the user can change.
         chosen = lambda name: getattr(settings, name) != getattr(recipe.defaults, name)
         one, other = max(conflicts, key=lambda pair: sum(map(chosen, pair)))
         goes_with = lambda choice, value: value not in choice.not_with.get(other, ())
         own = [choice.name for choice in by_setting[one] if goes_with(choice, named[other].name)]
         others = [choice.name for choice in by_setting[other] if goes_with(named[one], choice.name)]
-        ways = [f"--{flag_of(name)} {' or '.join(names)}" for name, names in ((other, others), (one, own)) if names]
+        ways = [f"--{flag_of(name)} {alternatives(names)}" for name, names in ((other, others), (one, own)) if names]
         raise ValueError(
             f"--{flag_of(one)} {named[one].name} does not go with --{flag_of(other)} {named[other].name}: give "
             f"{', or '.join(ways)}"
         )
     if isinstance(settings, Loss) and settings.kl_warm_up and not OBJECTIVES.of(settings).warms_up:
-        names = ", ".join(choice.name for choice in OBJECTIVES if choice.warms_up)
+        names = alternatives([choice.name for choice in OBJECTIVES if choice.warms_up])
         raise ValueError(
-            f"--kl-warm-up {settings.kl_warm_up} does not go with --objective {settings.objective}: give --objective "
-            f"{names}, or leave --kl-warm-up out"
+            f"--kl-warm-up {settings.kl_warm_up} does not go with --objective {settings.objective}: leave it out, or "
+            f"give --objective {names}"
         )
 
 
@@ -96,15 +110,15 @@ def _check_used(recipe: Recipe, settings: Any) -> None:
         for name in dict.fromkeys(name for choice in axis for name in choice.flags):
             if name in used or getattr(settings, name, None) == getattr(recipe.defaults, name, None):
                 continue
-            users = [choice.name for choice in axis if name in choice.flags]
+            users, chooser = alternatives([choice.name for choice in axis if name in choice.flags]), axis.setting
             raise ValueError(
-                f"--{flag_of(name)} is a flag of --{flag_of(axis.setting)} {', '.join(users)}, and "
-                f"--{flag_of(axis.setting)} is {getattr(settings, axis.setting)}: leave it out, or give one of those"
+                f"--{flag_of(name)} requires --{flag_of(chooser)} {users}, but --{flag_of(chooser)} is "
+                f"{getattr(settings, chooser)}: leave --{flag_of(name)} out, or change --{flag_of(chooser)}"
             )
 
 
 def with_defaults(recipe: Recipe, settings: Any) -> Any:
-    """The settings with the defaults of their choices in place of flags that are None."""
+    """Settings whose flags of None are replaced by the defaults of their choices."""
     filled = {
         name: default
         for axis in recipe.axes

@@ -1,8 +1,9 @@
-"""Conversions of settings: to `config.json` and back, and to the command line that gives them."""
+"""Conversions of settings: to `config.json` and back, and to the command line that gives the same settings."""
 
 from __future__ import annotations
 
 import dataclasses
+import json
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +11,7 @@ from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from vae_jax.runs.checks import with_defaults
-from vae_jax.runs.choices import OBJECTIVES
+from vae_jax.runs.choices import OBJECTIVES, alternatives
 from vae_jax.runs.folder import RunFolder
 from vae_jax.runs.limits import check_numbers, flag_of
 from vae_jax.runs.recipe import Recipe
@@ -18,21 +19,21 @@ from vae_jax.runs.settings import PLACES
 
 
 def run_config(recipe: Recipe, settings: Any) -> dict[str, Any]:
-    """Content of `config.json`: all settings that decide the numbers, not where things lie."""
+    """Content of `config.json`: all settings that the results depend on, without the paths of data and run."""
     fields = dataclasses.asdict(settings)
     return {"experiment": recipe.name} | {name: fields[name] for name in fields if name not in PLACES}
 
 
 def settings_of_run(recipe: Recipe, places: Any, folder: RunFolder) -> Any:
-    """Settings of the run that the folder holds.
+    """Settings of the run in a folder.
 
     Args:
-      recipe: the one whose run it must be.
-      places: settings of that recipe's class; where data and run lie is taken from them.
+      recipe: recipe that the run must have.
+      places: settings of the recipe's class, from which the paths of data and run are taken.
 
     Raises:
-      ValueError: if the folder holds no run, one of another recipe, or one whose fields are not this version's or not
-        of their types.
+      ValueError: if the folder holds no run, a run of another recipe, or a configuration whose fields are not those of
+        this version or have wrong types.
     """
     config = folder.config()
     check_experiment(recipe, config, folder)
@@ -50,27 +51,27 @@ def settings_of_run(recipe: Recipe, places: Any, folder: RunFolder) -> Any:
 
 
 def check_experiment(recipe: Recipe, config: Mapping[str, Any], folder: RunFolder) -> None:
-    """Raises ValueError if the configuration of a run in the folder is of another recipe."""
+    """Raises ValueError if the configuration in the folder belongs to another recipe."""
     if (other := config.get("experiment")) != recipe.name:
-        raise ValueError(f"{folder} holds a run of experiments.{other}, not of {recipe.name}")
+        raise ValueError(f"{folder} holds a run of {other}, not of {recipe.name}: give the folder of another run")
 
 
-# (recipe, field) of configurations of earlier versions: fields that had no effect.
+# (recipe, field) of fields that earlier versions wrote and that had no effect.
 _DROPPED = {("vq_vae", "network"), ("vq_vae", "hidden")}
 _RENAMED_OBJECTIVES = {"tc": "beta_tc"}
-# The field of a weight's values, by the name of the weight.
+# Field that holds the values of a weight, by the name of the weight.
 GRIDS = {"beta": "betas", "gamma": "gammas", "lambda_": "lambdas"}
 
 
 def upgraded(recipe: Recipe, config: Mapping[str, Any]) -> dict[str, Any]:
     """Brings a configuration that this or an earlier version wrote to this version.
 
-    Fields that came later have the recipe's defaults, with which earlier versions ran.
+    Fields that were added later get the recipe's defaults, which are what earlier versions did.
     """
     known = {name: value for name, value in config.items() if (recipe.name, name) not in _DROPPED}
     objective = known.get("objective")
     if "betas" in known and "gammas" not in known and isinstance(objective, str):
-        # Every weight was called beta, whatever its objective calls it.
+        # Earlier versions called every weight beta.
         known["objective"] = _RENAMED_OBJECTIVES.get(objective, objective)
         known |= {grid: [] for grid in GRIDS.values()} | {GRIDS[_weight_name(known["objective"])]: known["betas"]}
     return run_config(recipe, recipe.defaults) | known
@@ -81,20 +82,32 @@ def _weight_name(objective: str) -> str:
 
 
 def _typed(folder: RunFolder, config: Mapping[str, Any], settings: type) -> dict[str, Any]:
-    """The fields of a settings dataclass out of JSON; raises ValueError if one holds what it cannot."""
+    """Fields of a settings dataclass, read from JSON; raises ValueError if one has another type than its field."""
     saved = {name: tuple(value) if isinstance(value, list) else value for name, value in config.items()}
     kinds = get_type_hints(settings)
     for name, value in saved.items():
         if not _fits(value, kinds[name]):
-            kind = kinds[name].__name__ if isinstance(kinds[name], type) else str(kinds[name]).replace("typing.", "")
-            raise ValueError(
-                f"{folder}: config.json must hold for {name} a value of the type {kind}, got {config[name]!r}"
-            )
+            given = json.dumps(config[name], ensure_ascii=False)
+            raise ValueError(f"{folder}: config.json: {name} must be {_described(kinds[name])}, got {given}")
     return saved
 
 
+def _described(kind: Any) -> str:
+    """Text for a type of JSON, such as "a whole number or null"."""
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin in (Union, UnionType):
+        return " or ".join(map(_described, arguments))
+    if origin is Literal:
+        return alternatives(arguments)
+    if origin is tuple:
+        count = "" if arguments[-1] is Ellipsis else f"{len(arguments)} "
+        return f"a list of {count}{_described(arguments[0]).split(' ', 1)[1]}s"
+    texts = {int: "a whole number", float: "a number", bool: "true or false", str: "a text", NoneType: "null"}
+    return texts.get(kind, kind.__name__)
+
+
 def _fits(value: Any, kind: Any) -> bool:
-    """Returns whether a value of JSON is of a field's type; every value is of a type that JSON does not have."""
+    """Returns whether a JSON value fits the type of a field; types that JSON does not have accept every value."""
     origin, arguments = get_origin(kind), get_args(kind)
     if origin in (Union, UnionType):
         return any(_fits(value, one) for one in arguments)
@@ -111,7 +124,7 @@ def _fits(value: Any, kind: Any) -> bool:
 
 
 def program_of(recipe: Recipe) -> list[str]:
-    """Words of the command that trains the recipe: the installed one, or its script."""
+    """Words of the command that trains the recipe: `vae-jax train`, or the script of the experiment."""
     return shlex.split(recipe.command or f"python -m experiments.{recipe.name}")
 
 
@@ -121,7 +134,7 @@ def to_finish(recipe: Recipe, path: Path) -> str:
 
 
 def as_command(recipe: Recipe, settings: Any) -> str:
-    """Command line that gives these settings again, in a folder of its own."""
+    """Command line that trains with these settings again, in a new folder."""
     words, defaults = program_of(recipe), with_defaults(recipe, recipe.defaults)
     for field in dataclasses.fields(settings):
         value, default = getattr(settings, field.name), getattr(defaults, field.name)

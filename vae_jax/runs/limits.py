@@ -1,4 +1,4 @@
-"""Limits of every number that a run or a command can be given, in one table. Nothing here imports JAX."""
+"""Limits of every number in settings and options, in one table. Nothing here imports JAX."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _TINY = 1e-30  # smaller numbers above 0 may be 0 in float32
 
 
 class Limit(NamedTuple):
-    """The least and the largest value of a number, which may be those themselves."""
+    """Closed interval of the values that a number may have."""
 
     least: float
     most: float = 1e30  # far from where float32 ends
@@ -22,8 +22,8 @@ class Above(NamedTuple):
     most: float = 1e30
 
 
-MOST_STEPS = 2**31 - 1  # a step's number is an int32
-MOST_ROWS = 500_000  # of metrics.jsonl: the history in a checkpoint is read up to a size
+MOST_STEPS = 2**31 - 1  # step numbers are int32
+MOST_ROWS = 500_000  # of metrics.jsonl: the history in a checkpoint is read up to a maximum size
 _SEED = Limit(0, 2**32 - 1)
 _COUNT = Limit(1, 1_000_000)
 # Limits by the name of the field that holds the number, or a tuple of numbers.
@@ -128,7 +128,7 @@ def check_numbers(settings: Any, file: str | None = None) -> None:
 
 
 def _wanted(number: float, limit: Limit | Above) -> str | None:
-    """Words for what the number must be; None if it is so."""
+    """Text of what the number must be; None if the number is within its limit."""
     least = _TINY if isinstance(limit, Above) else limit.least
     if isinstance(number, float) and not math.isfinite(number):
         return "a finite number"
@@ -138,6 +138,6 @@ def _wanted(number: float, limit: Limit | Above) -> str | None:
 
 
 def _shown(value: Any) -> str:
-    """The value as it was given; digits by the hundred are cut."""
-    text = str(value)
+    """Text of a number or of several numbers, as on the command line; hundreds of digits are cut."""
+    text = " ".join(map(str, value)) if isinstance(value, (tuple, list)) else str(value)
     return text if len(text) <= 80 else f"{text[:60]}... ({len(text)} characters)"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,36 +28,36 @@ from vae_jax.runs.recipes import RECIPES
 
 
 class Loaded(NamedTuple):
-    """One trained model."""
+    """A trained model with the settings and the summary of its run."""
 
     folder: RunFolder
     recipe: Recipe
     settings: Any  # settings of the whole run
-    alone: Any  # settings that make this model alone
+    alone: Any  # settings that train this model alone
     member: Member
     model: Any  # a VAE, or a Conditional of labels
     params: Params
     image_shape: tuple[int, ...]  # (H, W, C)
-    summary: Mapping[str, Any]  # of the run; with "unfinished", how far it has come, if it has not finished
-    num_classes: int | None = None  # of the labels of a Conditional; None: the model is given none
+    summary: Mapping[str, Any]  # of the run; an unfinished run has a text about its progress under "unfinished"
+    num_classes: int | None = None  # number of labels of a Conditional; None: the model takes no labels
 
     @property
     def config(self) -> dict[str, Any]:
-        """Configuration that makes this model alone."""
+        """Configuration that trains this model alone."""
         return run_config(self.recipe, self.alone)
 
     @property
     def about(self) -> dict[str, Any]:
-        """Facts beside the configuration that the model is built by without its data; JSON-like."""
+        """JSON-like facts that are needed, beside the configuration, to build the model without its data."""
         labels = {} if self.num_classes is None else {"num_classes": self.num_classes}
         return {"image_shape": list(self.image_shape), **labels}
 
 
 class ShownImages(NamedTuple):
-    """Test images, as they are and as the model sees them."""
+    """Test images before and after the preprocessing of the model."""
 
     pixels: np.ndarray  # uint8 [N, H, W, C]
-    xs: jax.Array  # float32 [N, H, W, C]
+    xs: jax.Array  # float32 [N, H, W, C], preprocessed
     labels: np.ndarray | None  # [N]
 
 
@@ -68,23 +68,23 @@ def load_run(
     argument: str = "RUN",
     recipe: Recipe | None = None,
 ) -> Loaded:
-    """The trained model in a run folder, or in a folder that was exported of one.
+    """Loads a trained model from a run folder, or from an export of a run.
 
     Args:
-      seed: seed of the model to load, of a run of several; None: the one that the report shows.
-      weight: weight of the model to load, of a run with a grid of weights; None: the first.
+      seed: seed of the model, if the run has several; None: the model that the report shows.
+      weight: weight of the model, if the run has a grid of weights; None: the first.
       argument: name of the argument that gave the folder, for messages.
-      recipe: RECIPE of a script of the user's own that made the run; None: the recipe of that name.
+      recipe: RECIPE of the user's own script that made the run; None: the recipe that config.json names.
 
     Raises:
-      ValueError: if the folder is not that of a run with a checkpoint, or holds no such model.
+      ValueError: if the folder holds no run with a checkpoint, or no such model.
     """
     folder = RunFolder(path, argument)
     recipe = recipe_of(folder, recipe)
     summary = summary_so_far(folder)
     if not folder.has_checkpoint() and not folder.params.exists():
         raise ValueError(
-            f"{argument} {path} holds no checkpoint (in {folder.checkpoints}), so no parameters; finish it with: "
+            f"{argument} {path} holds no checkpoint (in {folder.checkpoints}) and so no parameters; finish it with: "
             f"{to_finish(recipe, path)}"
         )
     settings, problem = without_data(recipe, folder)
@@ -95,13 +95,15 @@ def load_run(
     member = _chosen(folder, members, summary, seed, weight)
     own = recipe.kind.alone(settings, member)
     if folder.params.exists():
-        # A run that was exported before its second stage has no prior to read.
+        # A run that was exported before its second stage has no parameters of the prior.
         if recipe.second_stage is not None and summary.get("second_stage") is not False:
             model = recipe.second_stage.whole(own, model)
         params = exported_params(folder, model)
     else:
         if getattr(settings, "batch_size", 0) is None:
-            raise ValueError(f"{folder}: config.json: batch_size must be what the run was trained with, got None")
+            raise ValueError(
+                f"{folder}: config.json: batch_size must be the number that the run was trained with, got null"
+            )
         length = recipe.kind.length(settings)
         of_all = load_members(recipe, settings, model, folder, length, "unfinished" in summary)
         params = of_all[members.index(member)]
@@ -120,7 +122,7 @@ def load_run(
 
 
 def without_data(recipe: Recipe, folder: RunFolder) -> tuple[Any, Any]:
-    """Settings of the run in a folder, and its problem without data: enough to build the model.
+    """Settings of the run in a folder, and a problem without data from which its model can be built.
 
     Raises:
       ValueError: if config.json does not describe a run of the recipe.
@@ -138,11 +140,11 @@ def open_run(
     weight: float | None = None,
     recipe: Recipe | None = None,
 ) -> tuple[PreparedRun, TrainedModel]:
-    """A run with its data, as it was prepared, and one of its models, of its best epoch so far if it is unfinished.
+    """Opens a run with its data, and one of its models (with the parameters of its best epoch so far).
 
     Raises:
-      ValueError: if the folder is not that of a run with a checkpoint, or its recipe is not to be found, or its data
-        are not to be found or have changed.
+      ValueError: if the folder holds no run with a checkpoint, its recipe is unknown, or its data cannot be loaded or
+        have changed.
     """
     loaded = load_run(path, seed, weight, "RUN", recipe)
     folder, recipe, member = loaded.folder, loaded.recipe, loaded.member
@@ -151,7 +153,7 @@ def open_run(
     history = [row for row in folder.metrics() if is_own(row)]
     if not history:
         raise ValueError(
-            f"RUN {path} has no metrics.jsonl with rows of its model, which its report shows: give a whole run"
+            f"RUN {path} has no metrics.jsonl with rows of its model, which the report needs: give a whole run folder"
         )
     settings, data = data_of(loaded, data_dir)
     problem = recipe.kind.problem(settings, data)
@@ -163,54 +165,58 @@ def open_run(
         )
     if tuple(problem.image_shape) != loaded.image_shape:
         raise ValueError(
-            f"RUN {path} was made of images of the shape {loaded.image_shape}, but --data {settings.data} now has "
-            f"{tuple(problem.image_shape)}: give it the data that it was made with"
+            f"RUN {path} was made with images of {_shape(loaded.image_shape)}, but --data {settings.data} now has "
+            f"images of {_shape(problem.image_shape)}: give it the data that it was made with"
         )
     length: Length = recipe.kind.length(settings)
     prepared = PreparedRun(recipe, settings, folder, data, problem, loaded.model, length, 0, None, time.monotonic())
     return prepared, TrainedModel(member, loaded.model, loaded.params, tuple(history), {})
 
 
+def _shape(shape: Sequence[int]) -> str:
+    return " x ".join(map(str, shape))
+
+
 def data_of(loaded: Loaded, data_dir: str | None = None) -> tuple[Any, Any]:
-    """The settings of a run with the folder of its data, and that data.
+    """Settings of a run with this `data_dir`, and the data of the run.
 
     Raises:
-      ValueError: if the data cannot be loaded from here, or have changed.
+      ValueError: if the data cannot be loaded, or have changed since the run.
     """
     settings, folder = dataclasses.replace(loaded.settings, data_dir=data_dir), loaded.folder
     try:
         data = loaded.recipe.kind.load(settings)
     except ValueError as error:
         raise ValueError(
-            f"{folder} was made with --data {settings.data}, not to be loaded from here: {error}"
+            f"{folder} was made with --data {settings.data}, which cannot be loaded here: {error}"
         ) from error
     folder.check_data(fingerprint(data), settings.data)
     return settings, data
 
 
 def images_of(loaded: Loaded, data_dir: str | None = None) -> ShownImages:
-    """The test images of the run's data; of rendered data some of all images, with the first factor as their label.
+    """Test images of the run's data; for rendered data some of all images, labeled by their first factor.
 
     Raises:
-      ValueError: if the data cannot be loaded from here, or have changed.
+      ValueError: if the data cannot be loaded, or have changed since the run.
     """
     settings, data = data_of(loaded, data_dir)
     return ShownImages(*loaded.recipe.kind.show(settings, data))
 
 
 def preprocessing(loaded: Loaded) -> Callable[[jax.Array, ArrayLike], jax.Array]:
-    """Preprocessing of any images for the run's model, (key, uint8) -> float32; bits and noise are drawn by the key."""
+    """Preprocessing of images for the run's model, (key, uint8) -> float32; bits and noise are drawn with the key."""
     return loaded.recipe.kind.without_data(loaded.settings, loaded.image_shape, loaded.num_classes).prepare_raw
 
 
-def as_the_model_sees(loaded: Loaded, pixels: np.ndarray) -> jax.Array:
-    """uint8 pixels `[N, H, W, C]` as the run's model sees them, always by the same draw of bits or noise."""
+def preprocessed(loaded: Loaded, pixels: np.ndarray) -> jax.Array:
+    """Inputs of the run's model for uint8 pixels `[N, H, W, C]`, always with the same draw of bits or noise."""
     return preprocessing(loaded)(jax.random.key(0), jnp.asarray(pixels))
 
 
 def exported_params(folder: RunFolder, model: Model) -> Params:
-    """The parameters of a model that was exported to the folder as safetensors."""
-    from vae_jax.export import verify  # only here are its packages needed
+    """Parameters of a model that was exported to the folder as safetensors."""
+    from vae_jax.export import verify  # the only place where its packages are needed
 
     try:
         verify(folder.path)
@@ -222,28 +228,28 @@ def exported_params(folder: RunFolder, model: Model) -> Params:
 
 
 def summary_so_far(folder: RunFolder) -> dict[str, Any]:
-    """The summary of a run or an export; of a run that has not finished, how far it has come as "unfinished".
+    """Summary of a run or an export; for an unfinished run, a text about its progress under "unfinished".
 
     Raises:
       ValueError: the export is one that vae_jax does not read.
     """
     if (format := folder.export_format()) and not folder.params.exists():
         raise ValueError(
-            f"{folder}: an export as {format} holds no parameters that vae_jax reads; give its "
-            "run, or export it as safetensors"
+            f"{folder}: an export as {format} holds no parameters that vae_jax can read; give the run folder, or "
+            "export the run as safetensors"
         )
     summary = folder.summary()
     if summary is not None:
         models = summary.get("models", [])
         if not (isinstance(models, list) and all(isinstance(model, dict) and "seed" in model for model in models)):
-            raise ValueError(f"{folder}: summary.json must hold the seed of each of its models")
+            raise ValueError(f"{folder}: summary.json must hold a list of models, each with its seed")
         return summary
     epochs = max((row["epoch"] for row in folder.metrics()), default=0)
-    return {"unfinished": f"{folder} has not finished: this is its best epoch of {epochs} so far"}
+    return {"unfinished": f"{folder} has not finished: its best epoch of the {epochs} so far is used"}
 
 
 def checked_summary(folder: RunFolder) -> dict[str, Any]:
-    """The summary of a finished run, or of a model that was exported of one.
+    """Summary of a finished run, or of a model that was exported from a finished run.
 
     Raises:
       ValueError: if the run has not finished, or the export is one that vae_jax does not read.
@@ -260,10 +266,10 @@ def checked_summary(folder: RunFolder) -> dict[str, Any]:
 def _chosen(
     folder: RunFolder, members: list[Member], summary: Mapping[str, Any], seed: int | None, weight: float | None
 ) -> Member:
-    """The model of that seed and weight; the first of those that are left, or the one that the report shows."""
+    """First model with this seed and weight; without both, the model that the report shows."""
     if weight is not None and members[0].weight is None:
         raise ValueError(
-            f"--weight chooses a model of a run with a grid of weights, which {folder} is not: leave it out"
+            f"--weight chooses a model of a run with a grid of weights, and {folder} has no such grid: leave it out"
         )
     if seed is None and weight is None:
         return next((m for m in members if m.seed == summary.get("shown_seed")), members[0])
@@ -272,25 +278,27 @@ def _chosen(
         return fitting[0]
     if members[0].weight is None:
         raise ValueError(
-            f"--seed must be one of the seeds of {folder}, {', '.join(str(m.seed) for m in members)}, got {seed}"
+            f"--seed must be one of the seeds of {folder} ({', '.join(str(m.seed) for m in members)}), got {seed}"
         )
     have = ", ".join(f"weight {m.weight:g} seed {m.seed}" for m in members)
     asked = " and ".join(f"--{name} {v}" for name, v in (("seed", seed), ("weight", weight)) if v is not None)
-    raise ValueError(f"{asked} must be of a model of {folder} ({have})")
+    raise ValueError(f"{folder} has no model with {asked}: its models have {have}")
 
 
 def recipe_of(folder: RunFolder, recipe: Recipe | None = None) -> Recipe:
-    """The recipe that config.json names; or the given one, if it is that.
+    """Recipe that config.json names; if a recipe is given, it must be that one.
 
-    config.json only chooses among the recipes: nothing in a folder from elsewhere is executed.
+    config.json only chooses among known recipes: nothing in the folder is executed.
     """
     name = folder.config().get("experiment")
     if recipe is not None and recipe.name != name:
-        raise ValueError(f"{folder} was made by experiment {name!r}, not by {recipe.name!r}")
-    found = recipe or (RECIPES.get(name) if isinstance(name, str) else None)
+        raise ValueError(f"{folder} was made by the recipe {name}, not by {recipe.name}")
+    if not isinstance(name, str):
+        raise ValueError(f'{folder}: config.json must name the recipe of the run as its "experiment"')
+    found = recipe or RECIPES.get(name)
     if found is None:
         raise ValueError(
-            f"{folder} was made by experiment {name!r}, which is not a recipe of vae_jax "
-            f"({', '.join(RECIPES)}); a run of your own script is loaded with vae_jax.load(path, recipe=RECIPE)"
+            f"{folder} was made by {name}, which is not a recipe of vae_jax ({', '.join(RECIPES)}); load a run of your "
+            "own script with vae_jax.load(path, recipe=RECIPE)"
         )
     return found

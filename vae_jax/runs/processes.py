@@ -1,4 +1,4 @@
-"""Devices and processes of a run: they are given the same settings, and end together."""
+"""Devices and processes of a run: the processes are given the same settings, and end together."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from vae_jax.training.sharding import data_mesh, examples_per_device
 
 
 def check_same(config: Mapping[str, Any]) -> None:
-    """Checks that the processes of a run were started with the same settings, JSON-like. All must call it.
+    """Checks that all processes of a run were started with the same JSON-like settings. Every process must call it.
 
     Raises:
-      ValueError: in every process, naming the fields that differ and their values.
+      ValueError: raised in every process; the message names the fields that differ and their values.
     """
     first, *others = from_all(as_json(config))
     for process, other in enumerate(others, 1):
@@ -36,12 +36,13 @@ def check_same(config: Mapping[str, Any]) -> None:
 def ending_together(advice: str = "") -> Iterator[None]:
     """Ends this process at once if its work fails, and with it the other processes of the run.
 
-    Without this, a process that fails waits for the others at its exit, while they wait for it in their next sum. The
-    line on stderr says if another process has ended; any other error leaves its traceback. The exit code is 1, or that
-    of SystemExit, Ctrl-C or SIGTERM. A process that has joined no others just raises its error.
+    Without this, a failing process would wait for the others at its exit, while they wait for it in their next
+    collective operation. A line on stderr tells whether another process has ended; any other error leaves its
+    traceback. The exit code is 1, or that of SystemExit, Ctrl-C or SIGTERM. A process that has not joined others just
+    raises its error.
 
     Args:
-      advice: advice to the user, for that line.
+      advice: advice to the user, added to the line on stderr.
     """
     try:
         yield
@@ -62,24 +63,24 @@ def ending_together(advice: str = "") -> Iterator[None]:
 
 def _explain(error: BaseException, advice: str) -> None:
     text = (str(error).strip() or type(error).__name__).splitlines()[0]
-    # Words in the errors of the collectives and of the runtime if another process does not answer.
-    if any(word in str(error) for word in ("Gloo", "NCCL", "RCCL", "coordination service", "UNAVAILABLE")):
+    # Names that occur in the errors of the collectives and of the runtime if another process does not answer.
+    if any(name in str(error) for name in ("Gloo", "NCCL", "RCCL", "coordination service", "UNAVAILABLE")):
         process = f"process {jax.process_index()} of {jax.process_count()}"
-        words = f"another process of the run has ended, and {process} ends with it"
+        fault = f"another process of the run has ended, and {process} ends with it"
     else:
         traceback.print_exception(error)
-        words = "this process of the run has failed"
-    print(f"error: {words}{advice and '; '}{advice} ({text})", file=sys.stderr)
+        fault = "this process of the run has failed"
+    print(f"error: {fault}{advice and '; '}{advice} ({text})", file=sys.stderr)
 
 
 def join_processes(options: Any) -> None:
-    """Joins the other processes of the run, if the flags name any. It must be called before JAX is used.
+    """Joins the other processes of the run if the options say that there are others. Call it before JAX is used.
 
     Args:
-      options: settings or options; without those of `Processes` nothing is joined.
+      options: settings or options; nothing is joined if they have no fields of `Processes`.
 
     Raises:
-      ValueError: if the flags do not go together, or the processes do not meet.
+      ValueError: if the flags contradict one another, or the processes do not reach one another.
     """
     if not isinstance(options, Processes):
         return
@@ -91,12 +92,17 @@ def join_processes(options: Any) -> None:
     missing = [flag for flag, value in given.items() if value is None]
     if options.distributed:
         if len(missing) < len(given):
-            raise ValueError(f"--distributed finds out for itself what {', '.join(given)} say: leave those out")
+            raise ValueError(
+                "--distributed detects the processes itself: leave --coordinator, --num-processes and --process-id out"
+            )
         start_detected()
         _keep_stdout()
     elif len(missing) < len(given):
         if options.coordinator is None or options.num_processes is None or options.process_id is None:
-            raise ValueError(f"{', '.join(given)} go together: {' and '.join(missing)} missing")
+            raise ValueError(
+                "--coordinator, --num-processes and --process-id must be given together, got no "
+                f"{' and no '.join(missing)}"
+            )
         start(options.coordinator, options.num_processes, options.process_id)
         _keep_stdout()
 
@@ -111,16 +117,16 @@ def _keep_stdout() -> None:
 
 
 def mesh_of(settings: Any) -> Mesh | None:
-    """The mesh to train on; None for a single process on its first device.
+    """Mesh to train on, or None for a single process on its first device.
 
     Raises:
-      ValueError: if there are fewer devices, or they do not divide the batch, or several models are to be trained.
+      ValueError: if there are too few devices, they do not divide the batch, or several models are to be trained.
     """
     if not isinstance(settings, Machines) or (settings.devices is None and jax.process_count() == 1):
         return None
     assert isinstance(settings, Training)
     if settings.seeds > 1:
-        raise ValueError(f"--seeds {settings.seeds}: several devices train one model at a time, got --seeds above 1")
+        raise ValueError(f"--seeds must be 1 on several devices, which train one model at a time, got {settings.seeds}")
     try:
         mesh = data_mesh(settings.devices)
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""Recipes: runs that can be trained by their name, wherever the package is installed. Most are presets of `vae`."""
+"""Recipes: runs that are trained by name. Most are presets of `vae`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from vae_jax.runs.settings import CodeSettings, Settings
 
 
 def preset(name: str, title: str, description: str, **defaults: Any) -> Recipe:
-    """A recipe of a VAE on images, with defaults of its own."""
+    """Returns a recipe of a VAE on images with these defaults."""
     return Recipe(
         name,
         title,
@@ -42,13 +42,13 @@ VAE = preset("vae", "VAE", "The variational autoencoder of Kingma & Welling 2014
 BETA_VAE = preset(
     "beta_vae",
     "beta-VAE",
-    "The beta-VAE of Higgins et al. 2017: the VAE with a weight on its rate.",
+    "The beta-VAE of Higgins et al. 2017, a VAE with a weight on the KL divergence.",
     objective="beta",
 )
 AUTOENCODER = preset(
     "autoencoder",
     "Autoencoder",
-    "The deterministic autoencoder, and a Normal fitted to its codes (Ghosh et al. 2020, arXiv:1903.12436)",
+    "A deterministic autoencoder, with a Normal fitted to its codes (Ghosh et al. 2020, arXiv:1903.12436).",
     posterior="delta",
     prior="fitted",
     objective="reconstruction",
@@ -59,13 +59,13 @@ def _check_codes(settings: CodeSettings) -> None:
     images.check(settings)
     check_prior(settings)
     if settings.condition != "none":
-        raise ValueError(f"--condition {settings.condition}: the model of vq_vae takes no labels; that of vae does")
+        raise ValueError(f"--condition {settings.condition}: the model of vq_vae takes no labels; give the recipe vae")
 
 
 VQ_VAE = Recipe(
     "vq_vae",
     "VQ-VAE",
-    "The VQ-VAE of van den Oord et al. 2017 (arXiv:1711.00937), and a prior over its codes.",
+    "The VQ-VAE of van den Oord et al. 2017 (arXiv:1711.00937), with a prior over its codes.",
     IMAGES,
     CodeSettings(),
     codes.make_model,

@@ -26,7 +26,8 @@ from vae_jax.runs.factors.scoring import _renderer, draw_images
 from vae_jax.training import init_train_state, make_train_epoch, make_train_step
 from vae_jax.training._examples import batch_at
 
-# The weight that is trained if none is given: one of those that the objective's paper tries.
+WEIGHTED = "--objective must be beta, capacity, beta_tc, factor, dip_i, dip_ii, info, wae or ada_gvae for disentangle"
+# Weight that is used if none is given, one of the values in the paper of the objective.
 DEFAULT_WEIGHTS = {
     "beta": 4.0,
     "beta_tc": 6.0,
@@ -43,17 +44,17 @@ DEFAULT_WEIGHTS = {
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"steps": 1009}, "--steps must have a divisor between 10 and 100, as multiples of 100 do, got 1009"),
+        ({"steps": 1009}, "--steps must have a divisor between 10 and 100 (a multiple of 100 has one), got 1009"),
         ({"steps": 20_000_000}, "--steps must give at most 500,000 rows of metrics, got 20000000 with 800,000: give"),
         ({"steps": 400, "score_every": 150}, "--score-every must divide --steps 400, got 150"),
-        ({"betas": (1.0, 1.0)}, "--betas must be different numbers, got (1.0, 1.0)"),
-        ({"betas": (-1.0,)}, "--betas must be at least 0 each, got (-1.0,)"),
-        ({"lambdas": (1.0,)}, "--lambdas are weights of --objective dip_i, dip_ii, info, wae, and --objective is beta"),
+        ({"betas": (1.0, 1.0)}, "--betas must be different numbers, got 1.0 1.0"),
+        ({"betas": (-1.0,)}, "--betas must be at least 0 each, got -1.0"),
+        ({"lambdas": (1.0,)}, "--lambdas requires --objective dip_i, dip_ii, info or wae, but --objective is beta"),
         ({"seeds": 0}, "--seeds must be at least 1, got 0"),
         ({"data": "mnist"}, "data must be a data set with known factors"),
         ({"points": 10}, "--points must be at least 100, got 10"),
-        ({"objective": "gamma"}, "--objective gamma does not go with disentangle: give one of beta, capacity, beta_tc"),
-        ({"objective": "iwae"}, "--objective iwae does not go with disentangle: give one of beta, capacity, beta_tc"),
+        ({"objective": "gamma"}, f"{WEIGHTED}, got gamma"),
+        ({"objective": "iwae"}, f"{WEIGHTED}, got iwae"),
         ({"objective": "ada_gvae", "changed_factors": 5}, "--changed-factors must be between 1 and 4, got 5"),
     ],
 )

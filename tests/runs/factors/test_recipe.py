@@ -24,7 +24,7 @@ from vae_jax.runs.fitting.snapshots import load_members
 from vae_jax.runs.fitting.train_models import train_models
 from vae_jax.runs.folder import RunFolder
 from vae_jax.runs.keys import keys_of
-from vae_jax.runs.loading import as_the_model_sees, images_of, load_run
+from vae_jax.runs.loading import images_of, load_run, preprocessed
 from vae_jax.runs.progress import ProgressDisplay
 from vae_jax.runs.reporting.summaries import summary_of_model
 from vae_jax.runs.share import export_run
@@ -110,7 +110,7 @@ def test_each_model_of_a_run_is_loaded_by_its_weight_and_seed_and_exported(finis
     export_run(loaded, "safetensors", tmp_path / "out")
     again = load_run(tmp_path / "out")
     jax.tree.map(np.testing.assert_array_equal, again.params, expected)
-    with pytest.raises(ValueError, match=r"^--weight 3.0 must be of a model of .*\(weight 1 seed"):
+    with pytest.raises(ValueError, match=r"has no model with --weight 3.0: its models have weight 1 seed"):
         load_run(prepared.folder.path, weight=3.0)
     # An export that somebody has changed, from a hub that keeps no manifest.
     (tmp_path / "out" / "manifest.json").unlink()
@@ -122,7 +122,7 @@ def test_each_model_of_a_run_is_loaded_by_its_weight_and_seed_and_exported(finis
     images = images_of(loaded)
     assert images.pixels.shape == (384, 16, 16, 1) and set(images.labels) == {0, 1, 2}
     np.testing.assert_allclose(np.round(255 * np.asarray(images.xs)), images.pixels)
-    np.testing.assert_array_equal(as_the_model_sees(loaded, images.pixels), images.xs)
+    np.testing.assert_array_equal(preprocessed(loaded, images.pixels), images.xs)
 
 
 @pytest.mark.slow
@@ -199,4 +199,6 @@ def test_the_command_says_what_is_wrong_in_one_line(tmp_path, monkeypatch, capsy
         module.main(module.RECIPE, module.__doc__)
     captured = capsys.readouterr()
     assert stop.value.code == 2 and captured.out == ""
-    assert captured.err == "error: --steps must have a divisor between 10 and 100, as multiples of 100 do, got 1009\n"
+    assert (
+        captured.err == "error: --steps must have a divisor between 10 and 100 (a multiple of 100 has one), got 1009\n"
+    )

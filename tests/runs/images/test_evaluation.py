@@ -96,7 +96,7 @@ def test_an_interrupt_keeps_the_parts_that_were_done_and_the_report_as_it_was(in
     before = summary_of("vae")
     code, out, error = evaluate(capsys, "vae")
     assert (code, out) == (130, None)
-    assert "interrupted; the parts that were done are in vae/summary.json" in error
+    assert "interrupted; what was measured until then is in vae/summary.json" in error
     after = summary_of("vae")
     assert after["mutual_information"] is not None
     assert before.items() <= after.items()
@@ -209,7 +209,7 @@ def test_no_code_of_a_folder_runs_whatever_the_current_folder_is_and_a_recipe_is
     expected = vae_jax.load(runs / "vae")
     np.testing.assert_array_equal(code, vae_jax.encode(*expected[:2], np.zeros((6, 6, 1), np.float32)).mean)
     assert open_run(Path("vae"), recipe=mine)[0].recipe is mine
-    with pytest.raises(ValueError, match="path vae was made by experiment 'mine', not by 'vae'"):
+    with pytest.raises(ValueError, match="path vae was made by the recipe mine, not by vae"):
         vae_jax.load("vae", recipe=RECIPES["vae"])
     assert sys.path == before
 

@@ -172,11 +172,14 @@ def test_the_grid_of_images_of_odd_sides_is_rounded_up_and_has_a_prior(name):
     ("arguments", "named"),
     [
         ("--num-codes 0", "--num-codes must be at least 1, got 0"),
-        ("--quantizer product --latent-dim 5", "num_heads must divide the length of a code, dim = 5, got 2"),
+        (
+            "--quantizer product --latent-dim 5",
+            "--latent-dim must be even for --quantizer product, which halves the vectors, got 5",
+        ),
         ("--quantizer lookup_free --num-codes 5", "--num-codes must be a power of 2 for codes of signs, got 5"),
         ("--prior-heads 3", "--prior-heads must divide --prior-width 8, got 3"),
         ("--prior-epochs 0", "--prior-epochs must be at least 1, got 0"),
-        ("--channels 4 4 4 4", "(6, 6, 1) cannot be halved 4 times"),
+        ("--channels 4 4 4 4", "need more than 8 pixels in height and width, got images of 6 x 6"),
         ("--microbatches 2", "--microbatches 2: the objective needs its batch as a whole; leave it at 1"),
         ("--k-means-images -1", "--k-means-images must be at least 0, got -1"),
         ("--commitment -1", "--commitment must be at least 0, got -1"),

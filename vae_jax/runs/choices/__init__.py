@@ -1,11 +1,12 @@
-"""The axes that a user composes a run from, a table of named choices for each.
+"""Axes that a user composes a run from, each with a table of named choices.
 
-A new choice is a new row: its flags are the keyword-only arguments of its `build`, and its help, the refusal of flags
-that it does not use, its citations and its line in the documentation follow from the row.
+A new choice is a new row. Its flags are the keyword-only arguments of its `build`; its help, the refusal of flags that
+it does not use, its citations and its line in the documentation are derived from the row.
 """
 
 from vae_jax.runs.choices._choice import Axis as Axis
 from vae_jax.runs.choices._choice import Choice as Choice
+from vae_jax.runs.choices._choice import alternatives as alternatives
 from vae_jax.runs.choices.code_priors import CODE_PRIORS as CODE_PRIORS
 from vae_jax.runs.choices.likelihoods import BINARIZATIONS as BINARIZATIONS
 from vae_jax.runs.choices.likelihoods import LIKELIHOODS as LIKELIHOODS

@@ -1,10 +1,10 @@
-"""Named choices: one row for each, from which flags, help, checks, citations and tables of the docs are derived."""
+"""Named choices: one row for each. Flags, help, checks, citations and tables of the docs are derived from the rows."""
 
 from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Generic, Literal, TypeVar
 
 import tyro
@@ -16,14 +16,14 @@ from vae_jax.runs.limits import flag_of
 class Choice:
     """One member of an axis that a user can name, such as `--objective iwae`.
 
-    The keyword-only arguments of `build` are the flags that this choice uses, by the names of their settings, and the
-    defaults are this choice's own.
+    The keyword-only arguments of `build` are the flags that this choice uses, named as their settings are. Their
+    defaults are those of this choice.
     """
 
     name: str
     build: Callable[..., Any]
     help: str
-    cites: tuple[Any, ...] = ()  # public functions of vae_jax that it uses
+    cites: tuple[Any, ...] = ()  # public functions of vae_jax that this choice uses
     # Setting of another axis -> choices of that axis that do not go with this one.
     not_with: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
 
@@ -31,7 +31,7 @@ class Choice:
     def flags(self) -> dict[str, Any]:
         """Settings that `build` uses, with the defaults of this choice."""
         parameters = inspect.signature(self.build).parameters.values()
-        return {each.name: each.default for each in parameters if each.kind is inspect.Parameter.KEYWORD_ONLY}
+        return {one.name: one.default for one in parameters if one.kind is inspect.Parameter.KEYWORD_ONLY}
 
 
 ChoiceT = TypeVar("ChoiceT", bound=Choice)
@@ -41,8 +41,8 @@ class Axis(Generic[ChoiceT]):
     """The choices of one setting.
 
     Args:
-      setting: its name, such as "objective".
-      choices: in the order of the help.
+      setting: name of the setting, such as "objective".
+      choices: rows, in the order of the help.
     """
 
     def __init__(self, setting: str, *choices: ChoiceT):
@@ -68,12 +68,12 @@ class Axis(Generic[ChoiceT]):
         return self._choices[getattr(settings, self.setting)]
 
     def build(self, settings: Any, *arguments: Any, **instead: Any) -> Any:
-        """Calls `build` of the choice that the settings name, with their values of its flags.
+        """Calls `build` of the choice that the settings name, with the values of its flags.
 
         Args:
-          settings: a flag that is None in them has the choice's default.
+          settings: values of the flags; for None the default of the choice is used.
           arguments: positional arguments of `build`.
-          instead: values of flags in place of those of the settings.
+          instead: values of flags that replace those of the settings.
         """
         choice = self.of(settings)
         values = {name: getattr(settings, name) for name in choice.flags if name not in instead}
@@ -81,30 +81,29 @@ class Axis(Generic[ChoiceT]):
         return choice.build(*arguments, **given | instead)
 
     def help(self, text: str, /, any_name: bool = False, **others: str) -> Any:
-        """Annotation of the setting itself, a text: its help has a line for each choice.
+        """Annotation of the setting itself, whose help has a line for each choice.
 
         Args:
           text: description of the setting.
-          any_name: whether the command line takes other names too, which `checks` then refuse and say why.
-          others: values that are no choices, such as auto, with their help.
+          any_name: whether the parser accepts any name; `checks` then refuses a wrong one and says why.
+          others: further values, such as auto, with their help.
         """
         lines = others | {choice.name: choice.help for choice in self}
         names: Any = None if any_name else Literal[tuple(lines)]
-        words = "\n".join([text, *(f"{name}: {help}" for name, help in lines.items())])
         return tyro.conf.arg(
-            help=words,
-            help_behavior_hint=lambda default: "\n(default: " + default.strip("[']") + ")",  # tyro has it in a list
+            help="\n".join([text, *(f"{name}: {help}" for name, help in lines.items())]),
+            help_behavior_hint=lambda default: "\n(default: " + default.strip("[']") + ")",  # tyro passes "['x']"
             metavar=f"{{{','.join(lines)}}}",
             constructor=names,
         )
 
-    def flag(self, name: str, text: str | Mapping[str, str], /, **words: Any) -> Any:
-        """Annotation of a setting that some choices use: its help names them, with their defaults.
+    def flag(self, name: str, text: str | Mapping[str, str], /, **arguments: Any) -> Any:
+        """Annotation of a setting that only some choices use. Its help names these choices and their defaults.
 
         Args:
-          name: the setting, as the choices have it.
-          text: description of the flag, or one for each choice.
-          words: further arguments of `tyro.conf.arg`.
+          name: name of the setting.
+          text: description of the flag, or a description for each choice.
+          arguments: further arguments of `tyro.conf.arg`.
         """
         defaults = {choice.name: choice.flags[name] for choice in self if name in choice.flags}
         assert defaults, f"no choice of {self.setting} uses {name}"
@@ -117,14 +116,19 @@ class Axis(Generic[ChoiceT]):
         )
         return tyro.conf.arg(
             help=f"with --{flag_of(self.setting)} {used}",
-            # None, or no weights: each choice has its own.
+            # For None, or an empty list of weights, the default depends on the choice.
             help_behavior_hint=lambda default: f"(default: {of_choices if default in ('None', '') else default})",
-            **words,
+            **arguments,
         )
 
 
+def alternatives(names: Sequence[str]) -> str:
+    """Text of several names, such as "mlp, conv or residual"."""
+    return " or ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
+
+
 def _by_value(mapping: Mapping[str, str]) -> dict[str, list[str]]:
-    """The keys of each value."""
+    """Keys of each value."""
     result: dict[str, list[str]] = {}
     for key, value in mapping.items():
         result.setdefault(value, []).append(key)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from vae_jax.networks import (
@@ -17,7 +18,7 @@ from vae_jax.runs.choices._choice import Axis, Choice
 
 
 class Shapes(NamedTuple):
-    """Sizes that an encoder and its decoder must have, and where the decoder starts."""
+    """Sizes of an encoder and its decoder, and the initial bias of the decoder's outputs."""
 
     image: tuple[int, ...]  # (H, W, C)
     encoder_outputs: int
@@ -25,6 +26,16 @@ class Shapes(NamedTuple):
     decoder_outputs: tuple[int, ...]
     output_bias: Any
     context_size: int  # length of the vector of side information; 0: none
+
+
+def check_halvings(channels: Sequence[int], image_shape: Sequence[int]) -> None:
+    """Raises ValueError if an image is too small for convolutions that halve it once for each number of channels."""
+    height, width, *_ = image_shape
+    if min(height, width) <= (least := 2 ** (len(channels) - 1)):
+        raise ValueError(
+            f"--channels: {len(channels)} convolutions that halve the image need more than {least} pixels in height "
+            f"and width, got images of {height} x {width}: give fewer numbers"
+        )
 
 
 def _mlp(shapes: Shapes, *, hidden: tuple[int, ...]) -> tuple[Network, Network]:
@@ -35,7 +46,8 @@ def _mlp(shapes: Shapes, *, hidden: tuple[int, ...]) -> tuple[Network, Network]:
 
 def _conv(shapes: Shapes, *, hidden: tuple[int, ...], channels: tuple[int, ...]) -> tuple[Network, Network]:
     if len(hidden) != 1:
-        raise ValueError(f"--network conv has one dense layer: --hidden takes one width, got {hidden}")
+        raise ValueError(f"--network conv has one dense layer: give one width to --hidden, got {len(hidden)}")
+    check_halvings(channels, shapes.image)
     sizes, bias, context = (channels, hidden[0]), shapes.output_bias, shapes.context_size
     encoder = conv_encoder(shapes.image, shapes.encoder_outputs, *sizes, context_size=context)
     return encoder, conv_decoder(shapes.latent_dim, shapes.decoder_outputs, *sizes, bias, context_size=context)
@@ -44,6 +56,7 @@ def _conv(shapes: Shapes, *, hidden: tuple[int, ...], channels: tuple[int, ...])
 def _residual(
     shapes: Shapes, *, channels: tuple[int, ...], residual_hidden: int, residual_layers: int
 ) -> tuple[Network, Network]:
+    check_halvings(channels, shapes.image)
     layers = {
         "residual_hidden": residual_hidden,
         "residual_layers": residual_layers,

@@ -9,15 +9,15 @@ from typing import Any, NamedTuple
 import optax
 import optax.contrib
 
-from vae_jax.runs.choices._choice import Axis, Choice
+from vae_jax.runs.choices._choice import Axis, Choice, alternatives
 from vae_jax.runs.choices.objectives import OBJECTIVES
 from vae_jax.training import as_trained, averaged, averaged_params
 
-Evaluated = Callable[[Any, Any], Any]  # (opt_state, params) -> the parameters that are validated and kept
+Evaluated = Callable[[Any, Any], Any]  # (opt_state, params) -> the parameters that are validated and saved
 
 
 class Optimizer(NamedTuple):
-    """An optimizer, and the parameters that are kept of what it trains."""
+    """An optimizer, and the function that gives the parameters to validate and save."""
 
     transformation: optax.GradientTransformation
     evaluated: Evaluated = as_trained
@@ -25,9 +25,9 @@ class Optimizer(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class OptimizerChoice(Choice):
-    """An optimizer; `build` takes the learning rate by step."""
+    """An optimizer; `build` takes the learning rate as a function of the step."""
 
-    averages: bool = False  # whether it is evaluated at an average of the weights by itself
+    averages: bool = False  # whether the optimizer itself averages the weights for evaluation
 
 
 def _plain(make: Callable[..., optax.GradientTransformation]) -> Callable[..., Optimizer]:
@@ -72,12 +72,12 @@ OPTIMIZERS = Axis(
         "schedule_free",
         _schedule_free,
         "AdamW without a schedule, evaluated at an average of its iterates",
-        # The evaluated average is read from its own state, which a partition of the parameters would wrap.
+        # The average is read from the optimizer's own state, which a partition of the parameters would wrap.
         not_with={"schedule": _NOT_CONSTANT, "objective": ("factor",)},
         averages=True,
     ),
 )
-# Names of optax that are no optimizers of a training step, and why.
+# Names of optax that a training step cannot use as its optimizer, and why.
 _NOT_OF_A_STEP = {
     "sam": "needs the gradient at a second point, and a training step gives it one",
     "reduce_on_plateau": "scales the steps of another optimizer, and is none itself",
@@ -90,19 +90,20 @@ def check_optimizer(settings: Any) -> None:
     """Checks the optimizer that the settings name.
 
     Raises:
-      ValueError: it needs more than the gradient, or it averages the weights by itself and --ema does too.
+      ValueError: the optimizer needs more than the gradient, or both the optimizer and --ema average the weights.
     """
     name = settings.optimizer
     if name in _NOT_OF_A_STEP:
-        raise ValueError(f"--optimizer {name} {_NOT_OF_A_STEP[name]}: give one of {', '.join(OPTIMIZERS.names)}")
+        raise ValueError(f"--optimizer {name} {_NOT_OF_A_STEP[name]}: give {alternatives(OPTIMIZERS.names)}")
     if settings.ema is not None and name in OPTIMIZERS.names and OPTIMIZERS[name].averages:
         raise ValueError(
-            f"--ema averages the weights, and --optimizer {name} is evaluated at an average of its own: leave one out"
+            f"--ema averages the weights, and so does --optimizer {name} by itself: leave --ema out, or give another "
+            "--optimizer"
         )
 
 
 def _warmup_cosine(peak: float, steps: int) -> optax.Schedule:
-    # At least one step is left to the cosine: a run of a single step warms up in none.
+    # At least one step is left for the cosine: a run of a single step has no warm-up.
     return optax.warmup_cosine_decay_schedule(0.0, peak, min(max(1, steps // 20), steps - 1), steps)
 
 
@@ -123,11 +124,11 @@ SCHEDULES = Axis(
 def make_optimizer(
     settings: Any, num_steps: int, constant: Callable[[float], optax.ScalarOrSchedule] = optax.constant_schedule
 ) -> Optimizer:
-    """The optimizer that the settings name, with clipping of the gradient and an average of the weights if they say so.
+    """Optimizer that the settings describe, with gradient clipping and an average of the weights if they ask for them.
 
     Args:
       num_steps: training steps of the run, over which the learning rate follows its schedule.
-      constant: makes the constant learning rate. A number counts no steps, in the state of the optimizer too.
+      constant: makes a constant learning rate: a schedule, or a number (for which optax keeps no step count).
     """
     rate: Any = constant(settings.learning_rate)
     if settings.schedule != "constant":
@@ -135,8 +136,8 @@ def make_optimizer(
     optimizer, evaluated = OPTIMIZERS.build(settings, rate)
     if settings.clip_norm is not None:
         optimizer = optax.chain(optax.clip_by_global_norm(settings.clip_norm), optimizer)
-        of_last = evaluated
-        evaluated = lambda state, params: of_last(state[-1], params)
+        of_optimizer = evaluated
+        evaluated = lambda state, params: of_optimizer(state[-1], params)
     if hasattr(settings, "objective"):
         optimizer = OBJECTIVES.of(settings).optimizer(optimizer)
     if settings.ema is None:

@@ -1,4 +1,4 @@
-"""Quantizers of the VQ-VAE by name."""
+"""Quantizers of the VQ-VAE, by name."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from vae_jax.runs.choices._choice import Axis, Choice
 
 
 def levels_near(num_codes: int) -> tuple[int, ...]:
-    """Levels with a product near num_codes: those of Mentzer et al. 2023 (arXiv:2309.15505), table 1, and smaller."""
+    """Levels whose product is nearest to num_codes, from Mentzer et al. 2023 (arXiv:2309.15505, table 1) or smaller."""
     known = ((5, 3), (8, 5), (8, 6, 5), (8, 8, 8), (8, 5, 5, 5), (7, 5, 5, 5, 5), (8, 8, 8, 6, 5), (8, 8, 8, 5, 5, 5))
     return min(known, key=lambda levels: abs(math.log(math.prod(levels) / num_codes)))
 
 
 def _bits(num_codes: int) -> int:
     if num_codes < 2 or num_codes & (num_codes - 1):
-        raise ValueError(f"--num-codes must be a power of 2 for codes of signs, got {num_codes}")
+        raise ValueError(f"--num-codes must be a power of 2 for codes made of signs, got {num_codes}")
     return num_codes.bit_length() - 1
 
 
@@ -49,6 +49,8 @@ def _residual(dim: int, *, num_codes: int, commitment: float, revival: float) ->
 
 
 def _product(dim: int, *, num_codes: int, commitment: float, revival: float) -> Quantizer:
+    if dim % 2:
+        raise ValueError(f"--latent-dim must be even for --quantizer product, which halves the vectors, got {dim}")
     return product_quantizer(_ema(head_dim(dim, 2), num_codes=num_codes, commitment=commitment, revival=revival), 2)
 
 

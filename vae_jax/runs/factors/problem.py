@@ -1,4 +1,4 @@
-"""Images with known factors as models meet them: rendered where they are used, drawn anew at every step."""
+"""Training problem on images with known factors, which are rendered on the device and drawn anew at every step."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from vae_jax.models import Likelihood, gaussian_vae, likelihoods
 from vae_jax.models._model import Model
 from vae_jax.networks import conv_decoder, conv_encoder
 from vae_jax.objectives import Objective
-from vae_jax.runs.choices import OBJECTIVES, Facts, build_objective
+from vae_jax.runs.choices import OBJECTIVES, Facts, alternatives, build_objective
 from vae_jax.runs.config import GRIDS
 from vae_jax.runs.keys import keys_of
 from vae_jax.runs.limits import flag_of
@@ -22,7 +22,7 @@ from vae_jax.runs.recipe import Length, Member
 from vae_jax.runs.settings import FactorSettings
 from vae_jax.training import Examples, drawn
 
-STEPS_AT_ONCE = 100  # at most, between two lines of metrics
+STEPS_AT_ONCE = 100  # largest number of steps between two lines of metrics
 _CHANNELS, _HIDDEN = (32, 32, 64, 64), 256
 _VALIDATION_BATCHES = 4
 _VALIDATION = 1  # folded into a key
@@ -30,20 +30,20 @@ _MOST_SCORINGS = 1_000  # of all models, a minute or more each
 
 
 class FactorProblem(NamedTuple):
-    """Images with known factors, and how models meet them."""
+    """Images with known factors, with their preprocessing and likelihood."""
 
     train_examples: Examples
-    validation_examples: Any  # the same after every epoch, for all models
+    validation_examples: Any  # fixed images, used after every epoch and for all models
     image_shape: tuple[int, ...]
     num_examples: int
     likelihood: Likelihood = likelihoods.bernoulli
-    prepare: Callable[..., Any] | None = None  # rendered images are as the model sees them
+    prepare: Callable[..., Any] | None = None  # rendered images need no preprocessing
     prepare_raw: Callable[..., Any] = scale  # (key, uint8) -> float32
     num_classes: int | None = None
 
 
 def check(settings: FactorSettings) -> None:
-    """Raises ValueError if settings of a run on known factors contradict each other."""
+    """Raises ValueError if settings of a run on known factors contradict one another."""
     for name, least in {"batch_size": 2, "latent_dim": 2}.items():
         if getattr(settings, name) < least:
             raise ValueError(f"--{flag_of(name)} must be at least {least}, got {getattr(settings, name)}")
@@ -52,14 +52,14 @@ def check(settings: FactorSettings) -> None:
     own = grid_of(settings)
     for weight, grid in GRIDS.items():
         if grid != own and getattr(settings, grid):
-            users = [choice.name for choice in OBJECTIVES if choice.weight == weight]
+            users = alternatives([choice.name for choice in OBJECTIVES if choice.weight == weight])
             raise ValueError(
-                f"--{grid} are weights of --objective {', '.join(users)}, and --objective is {settings.objective}: "
-                f"give --{own}, or one of those"
+                f"--{grid} requires --objective {users}, but --objective is {settings.objective}: give --{own} "
+                "instead, or change --objective"
             )
     weights = getattr(settings, own)
     if len(set(weights)) < len(weights):
-        raise ValueError(f"--{own} must be different numbers, got {weights}")
+        raise ValueError(f"--{own} must be different numbers, got {' '.join(map(str, weights))}")
     every = settings.steps if settings.score_every is None else settings.score_every
     if every < 1 or settings.steps % every:
         raise ValueError(f"--score-every must divide --steps {settings.steps}, got {every}")
@@ -68,7 +68,7 @@ def check(settings: FactorSettings) -> None:
     if every > STEPS_AT_ONCE > 10 * steps_at_once(settings):
         flag = "--steps" if settings.score_every is None else "--score-every"
         raise ValueError(
-            f"{flag} must have a divisor between 10 and {STEPS_AT_ONCE}, as multiples of 100 do, got {every}"
+            f"{flag} must have a divisor between 10 and {STEPS_AT_ONCE} (a multiple of 100 has one), got {every}"
         )
 
 
@@ -78,10 +78,10 @@ def grid_of(settings: FactorSettings) -> str:
 
 
 def resolve(settings: FactorSettings, data: FactorData) -> FactorSettings:
-    """The settings with the weights of the objective filled in.
+    """Settings with the weights of the objective filled in.
 
     Raises:
-      ValueError: if the data has fewer factors than are to be changed.
+      ValueError: if --changed-factors is not below the number of factors of the data.
     """
     if settings.changed_factors is not None and not 1 <= settings.changed_factors < len(data.factor_sizes):
         raise ValueError(
@@ -94,13 +94,13 @@ def resolve(settings: FactorSettings, data: FactorData) -> FactorSettings:
 
 
 def steps_at_once(settings: FactorSettings) -> int:
-    """Steps that one program takes, an "epoch" of the loop: as many as fit between two scores without a rest."""
+    """Steps that one program takes (an "epoch" of the loop): the largest divisor of the steps between two scorings."""
     every = settings.score_every or settings.steps
     return max(steps for steps in range(1, min(every, STEPS_AT_ONCE) + 1) if every % steps == 0)
 
 
 def length_of(settings: FactorSettings) -> Length:
-    """Length of the training, with a mark after every number of steps at which the models are scored."""
+    """Length of the training, with a mark at each step at which the models are scored."""
     chunk, every = steps_at_once(settings), settings.score_every or settings.steps
     marks = tuple(steps // chunk for steps in range(every, settings.steps + 1, every))
     return Length(settings.steps // chunk, settings.batch_size, steps_per_epoch=chunk, marks=marks)
@@ -113,15 +113,15 @@ def members_of(settings: FactorSettings) -> list[Member]:
 
 
 def alone(settings: FactorSettings, member: Member) -> FactorSettings:
-    """The settings that make one model alone."""
+    """Settings that train one model of the run alone."""
     own: dict[str, Any] = {"seed": member.seed, "seeds": 1, grid_of(settings): (member.weight,)}
     return dataclasses.replace(settings, **own)
 
 
 def make_problem(settings: FactorSettings, data: FactorData) -> FactorProblem:
-    """Images of combinations of factors that are drawn anew at every step; for some objectives pairs of them.
+    """Problem whose images have factors that are drawn anew at every step; some objectives draw pairs of images.
 
-    It is to be made once for a run: each call makes a new function, and with it a new program.
+    Make it once for a run: each call makes a new function, for which a new program is compiled.
     """
     at = partial(render_images, data.render)
     if OBJECTIVES.of(settings).in_pairs:
@@ -135,14 +135,14 @@ def make_problem(settings: FactorSettings, data: FactorData) -> FactorProblem:
 
 
 def without_data(settings: FactorSettings, image_shape: tuple[int, ...], num_classes: None = None) -> FactorProblem:
-    """A problem that holds no images: enough to build the model."""
+    """Problem without images, from which the model can be built."""
     return FactorProblem(Examples((), 1, lambda *_: None, drawn), None, tuple(image_shape), 1)
 
 
 def make_model(settings: FactorSettings, problem: FactorProblem) -> Model:
-    """disentanglement_lib's convolutional network: 4x4 32, 4x4 32, 2x2 64, 2x2 64, each of stride 2, and dense 256.
+    """VAE of disentanglement_lib: convolutions 4x4 32, 4x4 32, 2x2 64, 2x2 64, each of stride 2, and dense 256.
 
-    The decoder is its mirror image, with kernels of 4x4 throughout. Bernoulli pixels, as there.
+    The decoder mirrors the encoder, with 4x4 kernels throughout. The likelihood of the pixels is Bernoulli.
 
     Source: Locatello et al. 2019 (arXiv:1811.12359), appendix B.
     """
@@ -156,6 +156,6 @@ def make_model(settings: FactorSettings, problem: FactorProblem) -> Model:
 def make_objective(
     settings: FactorSettings, problem: FactorProblem, model: Model, num_steps: int, weight: Any
 ) -> Objective:
-    """The objective with the weight of a member, which may be traced."""
+    """Objective with the weight of one member of the run; the weight may be traced."""
     facts = Facts(settings.latent_dim, problem.num_examples, num_steps, True)
     return build_objective(settings, facts, **{OBJECTIVES.of(settings).weight or "beta": weight})

@@ -1,4 +1,4 @@
-"""Disentanglement as a recipe: a grid of weights and seeds, rendered data, scores in place of test images."""
+"""The disentanglement recipe: a grid of weights and seeds on rendered data, scored against the known factors."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from vae_jax.evaluation.disentanglement import (
 )
 from vae_jax.models import gaussian_vae
 from vae_jax.networks import conv_encoder
+from vae_jax.runs.checks import check_data_dir
 from vae_jax.runs.choices import OPTIMIZERS, SCHEDULES, WEIGHTED, make_optimizer
 from vae_jax.runs.factors import problem
 from vae_jax.runs.factors.outcome import outcome
@@ -29,16 +30,22 @@ from vae_jax.runs.options import Evaluate
 from vae_jax.runs.recipe import Kind, Outcome, PreparedRun, Recipe, TrainedModel
 from vae_jax.runs.settings import FactorSettings
 
-_SHOWN = 1_000  # images to look at a model by, evenly spread over the factors
+_SHOWN = 1_000  # images shown by the explorer and others, evenly spread over the factors
+
+
+def _load(settings: FactorSettings) -> FactorData:
+    check_data_dir(settings.data, settings.data_dir)
+    return load_factor_data(settings.data, settings.data_dir)
 
 
 def _opening(prepared: PreparedRun) -> str:
     settings, data, length = prepared.settings, prepared.data, prepared.length
-    words = (
-        f"{settings.objective} on {data.name}: {len(problem.members_of(settings))} models at once, "
-        f"{settings.steps:,} steps, an epoch is {length.steps_per_epoch}; {device_name()}; in {prepared.folder.path}"
+    count = len(problem.members_of(settings))
+    text = (
+        f"{settings.objective} on {data.name}: {count} model{'s at once' * (count > 1)}, {settings.steps:,} steps "
+        f"(an epoch has {length.steps_per_epoch}); {device_name()}; in {prepared.folder.path}"
     )
-    return f"{words}\n{agreement_with_sprites(data)}" if data.name == "dsprites" else words
+    return f"{text}\n{agreement_with_sprites(data)}" if data.name == "dsprites" else text
 
 
 def _finish(prepared: PreparedRun, models: Sequence[TrainedModel], seconds: Callable[[], float]) -> Outcome:
@@ -50,16 +57,16 @@ def _finish(prepared: PreparedRun, models: Sequence[TrainedModel], seconds: Call
 
 
 def redraw(prepared: PreparedRun, trained: TrainedModel, summary: Mapping[str, Any]) -> Outcome:
-    """Draws the figures of a finished run again, by the numbers in its summary."""
+    """Draws the figures of a finished run again, from the numbers in its summary."""
     seconds = {name: summary[name] for name in ("training_seconds", "scoring_seconds")}
-    # `evaluate` may have scored it by other numbers of images than its settings say.
+    # `evaluate` may have scored the run with other numbers of images than its settings give.
     scored = _by_points(prepared, summary["points"], summary["dci_points"])
     new = outcome(scored, summary["models"], seconds)
     return new._replace(summary=dict(summary) | new.summary)
 
 
 def rescore(prepared: PreparedRun, options: Evaluate, before: Mapping[str, Any]) -> Outcome:
-    """Scores all models of a finished run again, by the numbers of images that the options ask for."""
+    """Scores all models of a finished run again, with the numbers of images in the options."""
     started, scored = time.monotonic(), _by_points(prepared, options.points, options.dci_points)
     records = score_again(scored, before["models"])
     seconds = {
@@ -75,7 +82,7 @@ def _by_points(prepared: PreparedRun, points: int, dci_points: int | None) -> Pr
 
 
 def _show(settings: FactorSettings, data: FactorData) -> tuple[np.ndarray, jax.Array, np.ndarray]:
-    """Images spread over all factors as pixels and as the model sees them, with the first factor as their label."""
+    """Images spread over all factors: pixels, inputs of the model, and the first factor as the label."""
     indices = np.linspace(0, data.num_images - 1, min(_SHOWN, data.num_images)).astype(np.int32)
     xs = jax.jit(FactorData.images)(data, jax.random.key(0), indices)
     pixels = np.asarray((255.0 * xs.clip(0.0, 1.0)).round()).astype(np.uint8)
@@ -83,7 +90,7 @@ def _show(settings: FactorSettings, data: FactorData) -> tuple[np.ndarray, jax.A
 
 
 FACTORS = Kind(
-    load=lambda settings: load_factor_data(settings.data, settings.data_dir),
+    load=_load,
     resolve=problem.resolve,
     problem=problem.make_problem,
     without_data=problem.without_data,
@@ -100,12 +107,12 @@ FACTORS = Kind(
 DISENTANGLE = Recipe(
     "disentangle",
     "Disentanglement",
-    "Many models at once on images whose factors are known, scored as the field scores them.",
+    "Many models at once on images with known factors, scored by the metrics of the disentanglement literature.",
     FACTORS,
     FactorSettings(),
     problem.make_model,
     problem.make_objective,
-    # A constant learning rate is a number in the checkpoints of earlier versions, which knew no schedule here.
+    # Earlier versions had no schedules here: in their checkpoints a constant learning rate is a number.
     partial(make_optimizer, constant=float),
     axes=(WEIGHTED, OPTIMIZERS, SCHEDULES),
     check=problem.check,

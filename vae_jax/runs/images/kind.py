@@ -12,6 +12,7 @@ import numpy as np
 
 from vae_jax.data import Images, ImageStream, load_images, stream_images
 from vae_jax.evaluation import Measures, bits_per_dimension
+from vae_jax.runs.checks import check_data_dir
 from vae_jax.runs.choices import OBJECTIVES
 from vae_jax.runs.images.problem import AnySettings, Problem, make_problem, without_data
 from vae_jax.runs.images.vae import describe_kl
@@ -30,6 +31,7 @@ from vae_jax.visualization._model_figures import Subject, code_figures, model_fi
 
 def load_data(settings: AnySettings) -> Images | ImageStream:
     """The images that the settings name."""
+    check_data_dir(settings.data, settings.data_dir)
     load = stream_images if settings.stream else load_images
     return load(settings.data, settings.data_dir, size=settings.size)
 

@@ -1,4 +1,4 @@
-"""The VQ-VAE on images: its networks, its quantizer, and the codes that it starts from."""
+"""VQ-VAE on images: networks, quantizer, and initial codebook."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 from vae_jax.models import VAE, output_bias, vq_vae, with_codes_fitted
 from vae_jax.networks import halved, residual_decoder, residual_encoder
 from vae_jax.runs.choices import BINARIZATIONS, CODE_PRIORS, LIKELIHOODS, OPTIMIZERS, QUANTIZERS, SCHEDULES
+from vae_jax.runs.choices.networks import check_halvings
 from vae_jax.runs.images.problem import BITS_SEED, Problem, train_images
 from vae_jax.runs.images.vae import configured
 from vae_jax.runs.settings import CodeSettings
@@ -16,11 +17,12 @@ AXES = (QUANTIZERS, CODE_PRIORS, LIKELIHOODS, BINARIZATIONS, OPTIMIZERS, SCHEDUL
 
 
 def make_model(settings: CodeSettings, problem: Problem) -> VAE:
-    """The VQ-VAE that the settings describe.
+    """Builds the VQ-VAE that the settings describe.
 
     Raises:
-      ValueError: if a number does not suit the quantizer, or the images are too small.
+      ValueError: if a number does not suit the quantizer, or the images are too small for the networks.
     """
+    check_halvings(settings.channels, problem.image_shape)
     layers = {"residual_hidden": settings.residual_hidden, "residual_layers": settings.residual_layers}
     encoder = residual_encoder(problem.image_shape, settings.latent_dim, settings.channels, num_outputs=1, **layers)
     outputs = problem.likelihood.output_shape(problem.image_shape)
