@@ -89,9 +89,9 @@ def lower_to_native_convolutions() -> None:
     """Makes this process compile convolutions on the CPU to XLA's own, as on other devices."""
     on_images, on_models = primitives.map_over_images, primitives.map_over_models
     native = native_convolutions.output, native_convolutions.image, native_convolutions.kernel
-    primitives.complete(primitives.output_p, primitives.output_aval, on_images, native[0], native[0])
-    primitives.complete(primitives.image_p, primitives.image_aval, on_images, native[1], native[1])
-    primitives.complete(primitives.kernel_p, primitives.kernel_aval, on_models, native[2], native[2])
+    primitives.register(primitives.output_p, primitives.output_aval, on_images, native[0], native[0])
+    primitives.register(primitives.image_p, primitives.image_aval, on_images, native[1], native[1])
+    primitives.register(primitives.kernel_p, primitives.kernel_aval, on_models, native[2], native[2])
 
 
 def main(options: Options) -> None:
