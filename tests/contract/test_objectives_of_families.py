@@ -96,8 +96,8 @@ def test_of_a_family_it_is_what_its_kind_says_whatever_the_batch_size_and_under_
         each = jnp.stack([contexts, contexts[::-1]] if is_mean(row) else jnp.broadcast_to(contexts[:2, None], (2, 4)))
         found = jax.vmap(lambda contexts: value(family, keys, Example(xs, contexts)))(each)
         if is_mean(row):
-            one_by_one = lambda contexts: jax.tree.map(jnp.mean, jax.lax.map(alone, (keys, xs, contexts)))
-            expected = (jax.lax.map(one_by_one, each), found[1])  # buffers pass through
+            loss_by_loop = lambda contexts: jax.tree.map(jnp.mean, jax.lax.map(alone, (keys, xs, contexts)))
+            expected = (jax.lax.map(loss_by_loop, each), found[1])  # buffers pass through
         else:
             expected = jax.lax.map(lambda context: value(family.given(context), keys, xs), contexts[:2])
         twice = jax.tree.map(lambda leaf: jnp.concatenate([leaf, leaf]), (keys, Example(xs, each[0])))

@@ -10,14 +10,14 @@ import pytest
 
 from contract.models_table import MODELS as CONTRACT_MODELS
 from export.small_models import IMAGE_SHAPE, made
-from models.code_priors.tiny_priors import all_sequences, rough
+from models.code_priors.tiny_priors import all_sequences, random_params
 from vae_jax.distributions import Laplace
 from vae_jax.export import functions_of
 from vae_jax.models import Sampling, pixel_cnn_prior, transformer_prior
-from vae_jax.models.code_priors._code_prior import code_at, drawn_from
+from vae_jax.models.code_priors._code_prior import code_from_uniform, sampling_logits
 
 K = 3
-AS_IT_IS = Sampling()
+DEFAULT_SAMPLING = Sampling()
 
 
 def sampler(name):
@@ -34,7 +34,7 @@ PRIORS = {
 def test_each_sequence_of_codes_is_drawn_from_a_box_of_uniform_numbers_with_its_probability(name):
     """Checks that a sequence is drawn at both ends of the box whose side lengths are its conditional probabilities."""
     prior = PRIORS[name]()
-    params, label = rough(prior.init, deviation=0.7), 1 if prior.num_classes else None
+    params, label = random_params(prior.init, deviation=0.7), 1 if prior.num_classes else None
     codes = all_sequences(K, 3)
     probabilities = np.exp(np.asarray(jax.jit(jax.vmap(lambda c: prior.log_prob(params, c, label)))(codes), np.float64))
     joint = probabilities.reshape(K, K, K) / probabilities.sum()
@@ -45,7 +45,7 @@ def test_each_sequence_of_codes_is_drawn_from_a_box_of_uniform_numbers_with_its_
     assert conditionals[2].std((0, 1)).max() > 0.02 and min(c.min() for c in conditionals) > 1e-3
     own = np.stack([c[tuple(codes[:, : t + 1].T)] for t, c in enumerate(conditionals)], axis=1)
     below = np.stack([(np.cumsum(c, -1) - c)[tuple(codes[:, : t + 1].T)] for t, c in enumerate(conditionals)], axis=1)
-    draw = jax.jit(jax.vmap(lambda u: prior.from_uniforms(params, u, label, AS_IT_IS)))
+    draw = jax.jit(jax.vmap(lambda u: prior.from_uniforms(params, u, label, DEFAULT_SAMPLING)))
     for ends in itertools.product((0.002, 0.998), repeat=3):
         uniforms = (below + own * np.array(ends)).astype(np.float32)
         np.testing.assert_array_equal(draw(uniforms), codes)
@@ -55,12 +55,12 @@ def test_each_sequence_of_codes_is_drawn_from_a_box_of_uniform_numbers_with_its_
 def test_codes_of_probability_0_are_never_drawn_and_nan_probabilities_give_an_invalid_code():
     logits = jnp.array([-jnp.inf, 1.0, -jnp.inf, 0.5, -jnp.inf])
     uniforms = np.array([1e-30, 0.3, 0.62, 0.63, 0.99999994], np.float32)  # p of code 1 is 0.6225
-    draw = lambda how: jax.vmap(lambda u: code_at(u, logits, how))(uniforms)
-    np.testing.assert_array_equal(draw(AS_IT_IS), [1, 1, 1, 3, 3])
+    draw = lambda sampling: jax.vmap(lambda u: code_from_uniform(u, logits, sampling))(uniforms)
+    np.testing.assert_array_equal(draw(DEFAULT_SAMPLING), [1, 1, 1, 3, 3])
     np.testing.assert_array_equal(draw(Sampling(temperature=0)), [1] * 5)
     np.testing.assert_array_equal(draw(Sampling(top_k=1)), [1] * 5)
-    assert code_at(jnp.float32(0.5), logits.at[2].set(jnp.nan), AS_IT_IS) == 5
-    np.testing.assert_allclose(drawn_from(logits, Sampling(temperature=2.0))[1], 0.5)
+    assert code_from_uniform(jnp.float32(0.5), logits.at[2].set(jnp.nan), DEFAULT_SAMPLING) == 5
+    np.testing.assert_allclose(sampling_logits(logits, Sampling(temperature=2.0))[1], 0.5)
 
 
 def test_the_sampler_of_a_vector_moves_noise_to_the_prior():

@@ -1,11 +1,12 @@
-"""A family of linear-Gaussian VAEs, one for each label, of which everything is known exactly.
+"""Conditional linear-Gaussian VAE with a known likelihood and posterior for each label.
 
-z ~ N(m_y, I) and x = W z + b_y + N(0, s^2 I) for a label y of 0, 1, 2, with W and s of `objectives.linear_gaussian`: so
-log p(x | y) = log N(x; W m_y + b_y, W W^T + s^2 I), and the true posterior is N(P^-1 (m_y + W^T (x - b_y) / s^2), P^-1)
-with a diagonal P = I + W^T W / s^2. The encoder is q(z | x, y) = N(A (x - b_y) + B m_y, diag exp(lv)).
+z ~ N(m_y, I) and x = W z + b_y + N(0, s^2 I) for a label y of 0, 1, 2, with W and s of `objectives.linear_gaussian`.
+Then log p(x | y) = log N(x; W m_y + b_y, W W^T + s^2 I), and the true posterior is
+N(P^-1 (m_y + W^T (x - b_y) / s^2), P^-1) with a diagonal P = I + W^T W / s^2. The encoder is
+q(z | x, y) = N(A (x - b_y) + B m_y, diag exp(lv)).
 
-`FAMILY` has a prior for each label; `COMMON_PRIOR_FAMILY` has N(0, I) for all (give it parameters with `common=True`).
-References in numpy float64.
+`FAMILY` has a prior for each label; `COMMON_PRIOR_FAMILY` has N(0, I) for all (use parameters with `common=True`).
+References are computed in numpy float64.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ COMMON_PRIOR_FAMILY = Conditional(
 
 
 def exact_params(common=False):
-    """The encoder is the true posterior."""
+    """Parameters for which the encoder is the true posterior."""
     precision = 1 + np.sum(WEIGHTS.astype(np.float64) ** 2, axis=0) / NOISE_VARIANCE
     arrays = {
         "weights": WEIGHTS,
@@ -64,13 +65,13 @@ def exact_params(common=False):
 
 
 def wrong_params(common=False):
-    """A posterior too wide (so that importance weights have a variance) and with a biased mean."""
+    """Parameters for which the posterior is too wide (importance weights vary) and has a biased mean."""
     exact = exact_params(common)
     return {**exact, "encoder": 0.7 * exact["encoder"], "log_variance": exact["log_variance"] + 0.8}
 
 
 def examples(num_examples, seed=0, common=False):
-    """Draws of the family with labels 0, 1, 2, 0, ...: an `Example` of xs `[N, 4]` and labels int32 `[N]`."""
+    """Draws from the family with labels 0, 1, 2, 0, ...: an `Example` of xs `[N, 4]` and labels int32 `[N]`."""
     rng, labels = np.random.default_rng(seed), np.arange(num_examples, dtype=np.int32) % NUM_LABELS
     z = rng.normal(size=(num_examples, LATENT_DIM)) + (0.0 if common else PRIOR_MEANS[labels])
     x = z @ WEIGHTS.T + OFFSETS[labels] + np.sqrt(NOISE_VARIANCE) * rng.normal(size=(num_examples, NUM_PIXELS))
@@ -78,7 +79,7 @@ def examples(num_examples, seed=0, common=False):
 
 
 def log_likelihood(params, xs, labels):
-    """log p(x | y) of `[N, 4]` examples with labels `[N]`, by scipy: `[N]`."""
+    """log p(x | y) by scipy, `[N]`, for examples `[N, 4]` with labels `[N]`."""
     p = float64(params)
     covariance = p["weights"] @ p["weights"].T + np.exp(p["noise_log_variance"]) * np.eye(NUM_PIXELS)
     means = p["prior_means"][labels] @ p["weights"].T + p["offsets"][labels]
@@ -95,7 +96,7 @@ def posterior(params, xs, labels):
 
 
 def elbo_value(params, xs, labels):
-    """log p(x | y) - KL(q || true posterior) of every example: `[N]`."""
+    """log p(x | y) - KL(q || true posterior) for every example, `[N]`."""
     p, (mean, variance) = float64(params), posterior(params, xs, labels)
     shift = p["shrinkage"] * p["prior_means"][labels]
     q_mean = (np.asarray(xs, np.float64) - p["offsets"][labels]) @ p["encoder"].T + shift
@@ -105,7 +106,7 @@ def elbo_value(params, xs, labels):
 
 
 def label_posteriors(params, xs, log_prior):
-    """log p(y | x) by Bayes' rule: `[N, 3]`."""
+    """log p(y | x) by Bayes' rule, `[N, 3]`."""
     log_joint = np.stack(
         [log_likelihood(params, xs, np.full(len(xs), y)) + log_prior[y] for y in range(NUM_LABELS)], axis=1
     )

@@ -1,10 +1,10 @@
-"""Matrix products of a program, to count how often a network is applied."""
+"""Matrix products of a program, to count the applications of a network."""
 
 import jax
 
 
 def matrix_products(jaxpr):
-    """The shapes of the results of all matrix products in a jaxpr, those of inner jaxprs included."""
+    """Yields the shapes of the results of all matrix products in a jaxpr and in its inner jaxprs."""
     for equation in jaxpr.eqns:
         if equation.primitive.name == "dot_general":
             yield equation.outvars[0].aval.shape

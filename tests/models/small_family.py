@@ -1,4 +1,4 @@
-"""A small conditional VAE with its data, and the loss of a batch with and without the binding of contexts."""
+"""A small conditional VAE with data, and the loss of a batch with and without the binding of contexts."""
 
 import jax
 import numpy as np
@@ -23,8 +23,8 @@ def loss(objective, model, params, xs, ys):
     return jax.jit(lambda p, xs, ys: objective(model, p, KEY, Example(xs, ys))[0])(params, xs, ys)
 
 
-def one_by_one(bound, given, params, xs, ys):
-    """Mean loss of a loop over the examples, each under the VAE of its context."""
+def loss_by_loop(bound, given, params, xs, ys):
+    """Mean loss by a loop over the examples, each with the VAE of its context."""
     keys = jax.random.split(KEY, len(ys))
     at = lambda i: jax.tree.map(lambda leaf: leaf[i], xs)
     return -np.mean([bound(given(y), params, key, at(i)) for i, (y, key) in enumerate(zip(ys, keys, strict=True))])

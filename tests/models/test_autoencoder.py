@@ -21,7 +21,7 @@ X = np.array([0.1, 0.4, 0.9, 0.2], np.float32).reshape(2, 2, 1)
 
 
 @pytest.mark.slow
-def test_the_code_is_the_encoders_output_whatever_the_key():
+def test_the_latent_code_is_the_encoders_output_for_any_key():
     params = init(MODEL, jax.random.key(0))
     code = ENCODER.apply(params["encoder"], X)
     posterior = MODEL.encode(params, X)
@@ -46,7 +46,7 @@ def test_fit_prior_takes_the_mean_and_variance_of_each_dimension():
     prior = MODEL.prior(fitted)
     np.testing.assert_allclose(prior.mean, codes.astype(np.float64).mean(axis=0), rtol=1e-5)
     np.testing.assert_allclose(np.exp(prior.log_variance), codes.astype(np.float64).var(axis=0), rtol=1e-4)
-    # The rest stays as it was, and so do the parameters that were given.
+    # The given parameters do not change, and neither do the other parameters of the result.
     np.testing.assert_array_equal(params["buffers"]["prior_mean"], np.zeros(3))
     for before, after in zip(*(jax.tree.leaves(split_buffers(p)[0]) for p in (params, fitted)), strict=True):
         np.testing.assert_array_equal(before, after)
@@ -59,7 +59,7 @@ def test_a_dimension_without_variance_has_a_prior_of_finite_density():
 
 
 @pytest.mark.slow
-def test_the_loss_sends_no_gradient_to_the_buffers_and_some_to_all_other_parameters():
+def test_the_loss_has_a_gradient_in_all_parameters_but_the_buffers():
     params = init(MODEL, jax.random.key(0))
     batch = jnp.stack([X, 1 - X, X**2])
     gradient = jax.grad(lambda p: reconstruction_loss(MODEL, p, jax.random.key(1), batch)[0])(params)

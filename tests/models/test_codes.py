@@ -27,13 +27,13 @@ TWO_LEVELS = vq_vae_2((8, 8, 1), vector_quantizer(6, 3), finite_scalar_quantizer
 
 
 @pytest.mark.slow
-def test_the_bound_is_the_likelihood_and_the_price_of_the_codes():
-    """log p(x) >= log p(x | z) + log p(z), with 8 codes of log 5 nats each under the uniform prior."""
+def test_the_bound_is_the_log_likelihood_less_the_cost_of_the_codes():
+    """log p(x) >= log p(x | z) + log p(z), with 8 codes of log 5 nats each for the uniform prior."""
     log_likelihood, kl = elbo_terms(MODEL, PARAMS, jax.random.key(0), X)
     np.testing.assert_allclose(kl, 8 * np.log(5), rtol=1e-6)
     z = MODEL.encode(PARAMS, X).mean
     np.testing.assert_allclose(log_likelihood, MODEL.decode(PARAMS, z).log_prob(X), rtol=1e-6)
-    # A posterior of one point: every bound is the same, and below log p(x), the sum over all codes.
+    # For a point mass, all bounds are equal.
     for bound in (elbo, sampled_elbo, lambda *args: iwae(*args, num_samples=3)):
         np.testing.assert_allclose(bound(MODEL, PARAMS, jax.random.key(1), X), log_likelihood - kl, rtol=1e-5)
 
@@ -51,12 +51,12 @@ def test_the_bound_is_below_the_sum_over_all_codes():
 
 
 @pytest.mark.slow
-def test_the_decoder_sees_the_same_from_indices_as_from_the_encoder_bit_for_bit():
+def test_looking_up_the_indices_gives_the_encoders_codes_bit_for_bit():
     for model, x in ((MODEL, X), (TWO_LEVELS, np.zeros((8, 8, 1), np.float32))):
         params = model.init(jax.random.key(0))
         z = model.encode(params, x).mean
-        again = model.prior(params).lookup(sequence_of(z))
-        jax.tree.map(np.testing.assert_array_equal, z, again)
+        looked_up = model.prior(params).lookup(sequence_of(z))
+        jax.tree.map(np.testing.assert_array_equal, z, looked_up)
 
 
 @pytest.mark.slow
@@ -72,7 +72,7 @@ def test_the_sequence_has_the_level_farthest_from_the_data_first():
 
 
 @pytest.mark.slow
-def test_the_bottom_of_two_levels_knows_of_the_top_and_the_decoder_of_both():
+def test_bottom_codes_depend_on_top_codes_and_the_decoder_on_both():
     params = init(TWO_LEVELS, jax.random.key(0))
     x = jax.random.uniform(jax.random.key(1), (8, 8, 1))
     fine, coarse = TWO_LEVELS.encode(params, x).grids
@@ -99,14 +99,14 @@ def test_the_gradient_reaches_the_encoder_through_the_codes():
     assert all((np.asarray(leaf) == 0).all() for leaf in jax.tree.leaves(grads["quantizers"]))
 
 
-def test_codes_that_are_not_there_are_refused_and_give_no_picture():
+def test_codes_out_of_range_are_refused_and_give_nan_under_jit():
     prior = MODEL.prior(PARAMS)
     for wrong in (5, -1):
         sequence = jnp.zeros(8, jnp.int32).at[3].set(wrong)
-        with pytest.raises(ValueError, match=f"indices must be from 0 to 4, one below K, got {wrong}"):
+        with pytest.raises(ValueError, match=f"indices must be between 0 and K - 1 = 4, got {wrong}"):
             prior.lookup(sequence)
-        picture = jax.jit(lambda s: MODEL.decode(PARAMS, prior.lookup(s)).mean)(sequence)
-        assert np.isnan(picture).all()
+        mean = jax.jit(lambda s: MODEL.decode(PARAMS, prior.lookup(s)).mean)(sequence)
+        assert np.isnan(mean).all()
     with pytest.raises(TypeError, match="indices must be integers, got float32"):
         prior.lookup(jnp.zeros(8))
 
@@ -115,7 +115,7 @@ CODE_PRIOR = transformer_prior(5, 8, layers=1, width=8, heads=2)
 
 
 @pytest.mark.slow
-def test_a_trained_priors_density_takes_the_place_of_the_uniform_one():
+def test_the_density_of_a_trained_prior_replaces_the_uniform_density():
     model = with_code_prior(MODEL, CODE_PRIOR)
     params = with_prior_params(PARAMS, CODE_PRIOR.init(jax.random.key(1)))
     z = model.encode(params, X).mean
@@ -129,13 +129,13 @@ def test_a_trained_priors_density_takes_the_place_of_the_uniform_one():
 @pytest.mark.parametrize(("num_codes", "length"), [(5, 7), (4, 8), (6, 8), ((4, 5, 5, 5, 5, 5, 5, 5), 8)])
 def test_a_prior_over_other_codes_is_refused(num_codes, length):
     with pytest.raises(
-        ValueError, match=r"prior must be over 8 places of 5 codes, as code_sizes\(model\) has them, got one"
+        ValueError, match=r"prior must be over 8 places of 5 codes \(code_sizes\(model\)\), got a prior over"
     ):
         with_code_prior(MODEL, transformer_prior(num_codes, length, layers=1, width=8, heads=2))
 
 
 @pytest.mark.slow
-def test_a_prior_of_two_levels_draws_no_code_that_its_level_has_not():
+def test_a_prior_of_two_levels_draws_only_codes_of_each_level():
     prior = transformer_prior(code_sizes(TWO_LEVELS), 20, layers=1, width=8, heads=2)
     model = with_code_prior(TWO_LEVELS, prior)
     params = init(model, jax.random.key(0))
@@ -146,21 +146,21 @@ def test_a_prior_of_two_levels_draws_no_code_that_its_level_has_not():
 
 
 @pytest.mark.parametrize("label", [3, -1])
-def test_a_prior_of_no_such_class_is_refused(label):
+def test_a_label_out_of_range_is_refused(label):
     prior = transformer_prior(5, 8, num_classes=2, layers=1, width=8, heads=2)
     with pytest.raises(ValueError, match=rf"label must be in \[0, num_classes\] = \[0, 2\], got {label}"):
         with_code_prior(MODEL, prior, label=label)
 
 
-def test_an_encoder_that_diverged_has_no_codes_and_no_picture():
+def test_an_encoder_that_diverged_gives_nan_and_indices_out_of_range():
     params = {**PARAMS, "encoder": jax.tree.map(lambda leaf: leaf * jnp.nan, PARAMS["encoder"])}
     posterior = MODEL.encode(params, X)
-    np.testing.assert_array_equal(posterior.mean[0].indices, np.full((2, 2, 2), 5))  # K, one behind the last
+    np.testing.assert_array_equal(posterior.mean[0].indices, np.full((2, 2, 2), 5))  # K, which is not a code
     assert np.isnan(MODEL.decode(params, posterior.mean).mean).all()
     assert MODEL.prior(params).log_prob(posterior.mean) == -np.inf
 
 
-def test_a_grid_that_the_encoder_does_not_fill_is_refused():
+def test_a_grid_that_does_not_match_the_encoder_is_refused():
     networks = mlp_encoder(IMAGE, 16, (8,)), mlp_decoder(16, (*IMAGE, 1), (8,))
     with pytest.raises(ValueError, match=r"grid must be \(h, w\), two numbers of at least 1, got \(2, 2, 1\)"):
         vq_vae(*networks, vector_quantizer(5, 4), (2, 2, 1))
@@ -174,14 +174,14 @@ def test_a_model_without_codes_is_refused():
         levels_of(mlp_vae(IMAGE, 2, (8,)))
 
 
-def test_an_image_that_cannot_be_halved_so_often_is_refused():
+def test_an_image_too_small_for_the_halvings_is_refused():
     with pytest.raises(
         ValueError, match=r"image_shape \(4, 12, 1\) cannot be halved 3 times: height and width must be a"
     ):
         vq_vae_2((4, 12, 1), vector_quantizer(6, 3), vector_quantizer(6, 3), (4, 4))
 
 
-def test_grids_of_an_image_of_odd_sides_are_rounded_up():
+def test_grids_of_an_image_of_odd_size_are_rounded_up():
     model = vq_vae_2((5, 7, 1), vector_quantizer(6, 3), vector_quantizer(5, 2), (4,), 3, 1)
     bottom, top = (level.grid for level in levels_of(model))
     assert (bottom, top) == ((3, 4), (2, 2))
@@ -191,7 +191,7 @@ def test_grids_of_an_image_of_odd_sides_are_rounded_up():
     assert decoded.shape == (5, 7, 1)
 
 
-def test_the_priors_of_a_model_are_of_its_class():
+def test_the_prior_of_a_quantized_model_is_a_codebook_prior():
     assert isinstance(MODEL.prior(PARAMS), CodebookPrior)
 
 
@@ -199,7 +199,7 @@ def test_the_priors_of_a_model_are_of_its_class():
 @pytest.mark.parametrize(
     "model", [small(product_quantizer(ema_vector_quantizer(5, 2), 2)), TWO_LEVELS], ids=["one level", "two levels"]
 )
-def test_fitted_codes_are_nearer_to_the_first_vectors_and_the_networks_are_the_same(model):
+def test_fitted_codes_are_nearer_to_the_initial_vectors_and_the_networks_are_equal(model):
     shape = IMAGE if model is not TWO_LEVELS else (8, 8, 1)
     xs = jax.random.bernoulli(jax.random.key(1), 0.5, (40, *shape)).astype(jnp.float32)
     fitted = with_codes_fitted(model, xs)
@@ -207,11 +207,11 @@ def test_fitted_codes_are_nearer_to_the_first_vectors_and_the_networks_are_the_s
     before = model.init(jax.random.split(jax.random.key(0), 1 + len(levels_of(model)))[0])
     assert jax.tree.map(jnp.shape, params) == jax.tree.map(jnp.shape, before)
     jax.tree.map(np.testing.assert_array_equal, params["decoder"], before["decoder"])
-    error = lambda params: jax.vmap(lambda x: model.encode(params, x).grids[0])(xs)
-    of = lambda params: ((error(params).inputs - error(params).codes.vectors) ** 2).sum((1, 2, 3)).mean()
-    assert of(params) < 0.5 * of(before)
+    grid = lambda params: jax.vmap(lambda x: model.encode(params, x).grids[0])(xs)
+    error = lambda params: ((grid(params).inputs - grid(params).codes.vectors) ** 2).sum((1, 2, 3)).mean()
+    assert error(params) < 0.5 * error(before)
 
 
-def test_a_model_without_codes_has_none_to_fit():
+def test_fitting_the_codes_of_a_model_without_codes_is_refused():
     with pytest.raises(TypeError, match="model must have a prior over codes"):
         with_codes_fitted(mlp_vae(IMAGE, 2, (8,)), X[None])

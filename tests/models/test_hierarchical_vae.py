@@ -1,9 +1,9 @@
-"""On a linear-Gaussian model of two layers, whose log p(x) and posterior are known: the ladder of Gaussians
+"""Tests on a linear-Gaussian model of two layers with known log p(x) and posterior.
 
 z_2 ~ N(0, I), z_1 | z_2 ~ N(A z_2 + a, V), x | z_1 ~ N(W z_1 + b, s^2 I), with V diagonal.
 
 A has orthogonal rows and columns and W orthogonal columns, so that both exact conditionals are diagonal Normals:
-q(z_1 | x) of precision P = (A A^T + V)^-1 + W^T W / s^2, and q(z_2 | z_1) of precision R = I + A^T V^-1 A.
+q(z_1 | x) has the precision (A A^T + V)^-1 + W^T W / s^2, and q(z_2 | z_1) the precision I + A^T V^-1 A.
 """
 
 import chex
@@ -40,7 +40,7 @@ NOISE = 0.5
 
 
 def linear(outputs_of):
-    """A network whose outputs are `outputs_of(weights @ x + bias, spread)`."""
+    """Network with the outputs `outputs_of(weights @ x + bias, log_variance)`."""
     return Network(
         lambda key: {}, lambda params, x: outputs_of(params["weights"] @ x + params["bias"], params["log_variance"])
     )
@@ -59,7 +59,7 @@ def layer(weights, bias, variance):
 
 
 def exact_params():
-    """The encoders are the exact posterior."""
+    """Parameters for which the encoders are the exact posterior."""
     prior_precision = 1 / (np.diag(A @ A.T) + V)
     precision = prior_precision + np.diag(W.T @ W) / NOISE
     gain = W.T / NOISE / precision[:, None]
@@ -74,7 +74,7 @@ def exact_params():
 
 
 def wrong_params():
-    """Both posterior conditionals too wide, and the first one's mean too close to its offset."""
+    """Parameters for which both posterior conditionals are too wide, and the mean of the first is biased."""
     exact = exact_params()
     wide = {name: {**exact[name], "log_variance": exact[name]["log_variance"] + 0.5} for name in exact if "enc" in name}
     wide["encoder_1"]["weights"] = 0.8 * wide["encoder_1"]["weights"]
@@ -90,7 +90,7 @@ def log_likelihood(xs):
 XS = np.random.default_rng(0).normal(0, 2, (5, 4)).astype(np.float32)
 
 
-def test_the_ladder_of_this_file_has_diagonal_posteriors():
+def test_the_model_of_this_file_has_diagonal_posteriors():
     for matrix in (A.T @ A, A @ A.T, W.T @ W):
         np.testing.assert_allclose(matrix, np.diag(np.diag(matrix)), atol=1e-12)
 
@@ -102,7 +102,7 @@ def test_with_the_exact_posterior_every_draw_of_every_bound_is_log_p(estimate):
 
 
 @pytest.mark.slow
-def test_objective_and_evaluator_take_it_unchanged():
+def test_objective_and_evaluation_agree_with_the_exact_likelihood():
     loss, aux = jax.jit(lambda p, k: negative_sampled_elbo(MODEL, p, k, XS))(exact_params(), jax.random.key(0))
     np.testing.assert_allclose(loss, -log_likelihood(XS).mean(), rtol=1e-5)
     np.testing.assert_allclose(aux.metrics["elbo"], -aux.metrics["rate"] - aux.metrics["distortion"], rtol=1e-5)
@@ -126,14 +126,14 @@ def test_annealing_bounds_log_p_from_both_sides_over_both_layers():
         MODEL, wrong_params(), jax.random.key(3), 200, temperatures=sigmoid_temperatures(60), num_chains=16
     )
     truth = log_likelihood(sandwich.xs)
-    # E w = p(x) there and E 1/w = 1/p(x) back, each within five standard errors; and the bounds are thin.
+    # E w = p(x) forward and E 1/w = 1/p(x) in reverse, each within five standard errors, with a small gap.
     for ratios in (np.exp(sandwich.lower - truth), np.exp(truth - sandwich.upper)):
         assert abs(ratios.mean() - 1) < 5 * ratios.std() / np.sqrt(200)
     assert 0 < np.mean(sandwich.gap) < 0.25
     assert 0.5 < np.mean(sandwich.forward.acceptance_rate) < 0.75
 
 
-def test_posterior_and_prior_speak_of_the_same_tuple():
+def test_posterior_and_prior_are_over_the_same_tuple():
     params, key = exact_params(), jax.random.key(0)
     posterior, prior = MODEL.encode(params, XS[0]), MODEL.prior(params)
     for chain in (posterior, prior):
@@ -149,14 +149,14 @@ def test_draws_of_the_prior_have_its_moments():
     z1, z2 = draws(lambda key: MODEL.prior(exact_params()).sample(key), 20_000)
     covariance = np.block([[A @ A.T + np.diag(V), A], [A.T, np.eye(2)]])
     both = np.concatenate([z1, z2], axis=1)
-    # Five standard errors of each entry: together they fail once in 50,000 seeds.
+    # Five standard errors for each entry: fails once in 50,000 seeds.
     scale = np.sqrt(np.outer(np.diag(covariance), np.diag(covariance)) + covariance**2) / np.sqrt(len(both))
     assert (np.abs(np.cov(both.T) - covariance) < 5 * scale).all()
     mean = np.append(A_OFFSET, np.zeros(2))
     assert (np.abs(both.mean(axis=0) - mean) < 5 * np.sqrt(np.diag(covariance) / len(both))).all()
 
 
-def test_the_closed_form_bound_is_refused_with_the_name_of_the_one_that_works():
+def test_the_message_for_the_closed_form_bound_names_the_sampled_bound():
     for bound in (elbo, elbo_terms):
         with pytest.raises(TypeError, match=r"from Chain to Chain; use the sampled estimate .*negative_sampled_elbo"):
             jax.eval_shape(lambda f=bound: f(MODEL, exact_params(), jax.random.key(0), XS[0]))
@@ -164,7 +164,7 @@ def test_the_closed_form_bound_is_refused_with_the_name_of_the_one_that_works():
         jax.eval_shape(lambda: negative_elbo(MODEL, exact_params(), jax.random.key(0), XS))
 
 
-def test_the_code_is_the_exact_posterior_mean_here_and_its_picture_the_reconstruction():
+def test_the_latent_code_is_the_exact_posterior_mean_and_decodes_to_the_reconstruction():
     params = exact_params()
     joint = np.block([[A @ A.T + np.diag(V)], [A.T]]) @ W.T
     covariance = W @ (A @ A.T + np.diag(V)) @ W.T + NOISE * np.eye(4)
@@ -186,7 +186,7 @@ def three_layers():
 def test_three_layers_train_in_a_step_that_is_compiled_once():
     model, optimizer = three_layers(), optax.adam(1e-2)
     xs = (np.random.default_rng(0).random((8, 1, 1, 1)) < 0.5) * np.ones((1, 2, 2, 1), np.float32)
-    xs = xs.astype(np.float32)  # all on or all off: one bit
+    xs = xs.astype(np.float32)  # images with all pixels on or all off
     state = some_state(model, optimizer)
     assert sorted(state.params) == ["decoder", "encoder_1", "encoder_2", "encoder_3", "prior_1", "prior_2"]
     step = jax.jit(chex.assert_max_traces(make_train_step(model, negative_sampled_elbo, optimizer), 1))
@@ -194,7 +194,7 @@ def test_three_layers_train_in_a_step_that_is_compiled_once():
     for _ in range(300):
         state, metrics = step(state, jax.random.key(1), xs)
         losses.append(float(metrics["loss"]))
-    # A decoder that ignores z pays for four coins at the least, one that is told for a single coin.
+    # The loss of a decoder that ignores z is at least the entropy of four bits; with z, one bit is enough.
     entropy = scipy.stats.bernoulli(xs.mean()).entropy()
     assert np.mean(losses[:5]) > 4 * entropy
     assert entropy < np.mean(losses[-50:]) < 4 * entropy - 0.7
@@ -210,7 +210,7 @@ def test_three_layers_train_in_a_step_that_is_compiled_once():
         ((2, 2), "priors must be 1 networks, one fewer than encoders, got 2"),
     ],
 )
-def test_numbers_of_networks_that_do_not_fit_are_refused(counts, message):
+def test_wrong_numbers_of_networks_are_refused(counts, message):
     encoders, priors = ([MEAN_AND_LOG_VARIANCE] * count for count in counts)
     with pytest.raises(ValueError, match=message):
         hierarchical_vae(encoders, priors, PER_PIXEL, 2)
@@ -225,15 +225,15 @@ def test_numbers_of_networks_that_do_not_fit_are_refused(counts, message):
         ({"decoder": 4}, "decoder must take z_1, of length 3, but fails on it"),
     ],
 )
-def test_networks_that_do_not_fit_the_code_are_named_before_any_training(lengths, message):
-    of = {"encoder": 4, "prior": 6, "decoder": 3} | lengths
-    encoders = [mlp_encoder((2, 2, 1), 6, (5,)), mlp_encoder((3,), of["encoder"], (5,))]
-    decoder = mlp_decoder(of["decoder"], (2, 2, 1, 1), (5,))
-    model = hierarchical_vae(encoders, [mlp_encoder((2,), of["prior"], (5,))], decoder, 2)
+def test_networks_of_wrong_lengths_are_named_by_init(lengths, message):
+    lengths = {"encoder": 4, "prior": 6, "decoder": 3} | lengths
+    encoders = [mlp_encoder((2, 2, 1), 6, (5,)), mlp_encoder((3,), lengths["encoder"], (5,))]
+    decoder = mlp_decoder(lengths["decoder"], (2, 2, 1, 1), (5,))
+    model = hierarchical_vae(encoders, [mlp_encoder((2,), lengths["prior"], (5,))], decoder, 2)
     with pytest.raises(ValueError, match=message):
         jax.eval_shape(model.init, jax.random.key(0))
 
 
-def test_a_code_of_no_length_is_refused():
+def test_a_latent_dim_of_0_is_refused():
     with pytest.raises(ValueError, match="latent_dim must be at least 1, got 0"):
         hierarchical_vae([MEAN_AND_LOG_VARIANCE] * 2, [MEAN_AND_LOG_VARIANCE], PER_PIXEL, 0)

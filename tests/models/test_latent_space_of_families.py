@@ -1,4 +1,4 @@
-"""Encoding, sampling, decoding and interpolating with a family of VAEs and with examples that are dicts; refusals."""
+"""Encoding, sampling, decoding and interpolation with conditional models and examples that are dicts; bad input."""
 
 import dataclasses
 
@@ -9,7 +9,7 @@ import pytest
 
 from fresh import some_params
 from models import linear_gaussian_family as lg
-from models.small_family import FAMILY, IMAGE, KEY, LABELS, PARAMS, XS, YS, one_by_one
+from models.small_family import FAMILY, IMAGE, KEY, LABELS, PARAMS, XS, YS, loss_by_loop
 from vae_jax.distributions import Bernoulli, Distribution, Normal
 from vae_jax.models import (
     VAE,
@@ -35,24 +35,24 @@ from vae_jax.networks import mlp_decoder, mlp_encoder
 from vae_jax.objectives import elbo, negative_elbo
 
 
-def test_encode_sample_decode_and_the_rest_take_a_context():
+def test_all_functions_of_a_trained_model_take_a_context():
     params, (xs, ys) = lg.exact_params(), lg.examples(4)
     model, x, y, vae = lg.FAMILY, xs[1], ys[1], lg.FAMILY.given(ys[1])
     mean = lg.posterior(params, xs[1:2], ys[1:2])[0][0]
-    picture = lambda z: lg.WEIGHTS @ z + lg.OFFSETS[y]
+    decoded_mean = lambda z: lg.WEIGHTS @ z + lg.OFFSETS[y]
     np.testing.assert_allclose(encode(model, params, x, context=y).mean, mean, rtol=1e-4)
     np.testing.assert_allclose(latent_code(model, params, x, context=y), mean, rtol=1e-4)
-    np.testing.assert_allclose(decode(model, params, mean, context=y).mean, picture(mean), rtol=1e-4)
-    np.testing.assert_allclose(reconstruct(model, params, x, context=y), picture(mean), rtol=1e-4)
+    np.testing.assert_allclose(decode(model, params, mean, context=y).mean, decoded_mean(mean), rtol=1e-4)
+    np.testing.assert_allclose(reconstruct(model, params, x, context=y), decoded_mean(mean), rtol=1e-4)
     z = vae.prior(params).sample(KEY)
-    np.testing.assert_allclose(sample(model, params, KEY, context=y), picture(z), rtol=1e-4)
+    np.testing.assert_allclose(sample(model, params, KEY, context=y), decoded_mean(z), rtol=1e-4)
     path = interpolate(model, params, xs[0], x, 3, context=y)
-    np.testing.assert_allclose(path[2], picture(mean), rtol=1e-4)
+    np.testing.assert_allclose(path[2], decoded_mean(mean), rtol=1e-4)
     grid = traverse(model, params, x, np.array([0.5], np.float32), context=y)
-    np.testing.assert_allclose(grid[1, 0], picture(np.array([mean[0], 0.5])), rtol=1e-4)
+    np.testing.assert_allclose(grid[1, 0], decoded_mean(np.array([mean[0], 0.5])), rtol=1e-4)
 
 
-def test_another_label_is_no_new_program():
+def test_another_label_does_not_compile_again():
     traces = []
 
     @jax.jit
@@ -73,7 +73,7 @@ def test_another_label_is_no_new_program():
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Columns(Distribution):
-    """A product of distributions over the columns of a dict."""
+    """Product of distributions over the columns of a dict."""
 
     columns: dict
 
@@ -92,7 +92,7 @@ class Columns(Distribution):
 
 
 def columns_of(label):
-    """x is a dict of a number and three bits; the label shifts the number."""
+    """VAE whose x is a dict of a number and three bits; the label shifts the number."""
     return VAE(
         init=lambda key: {"shift": jnp.ones(3)},
         encode=lambda params, x: Normal((x["age"] + x["bits"][0])[None], jnp.zeros(1)),
@@ -110,17 +110,17 @@ def test_an_example_may_be_a_dict_whose_leaves_are_checked_by_path(family):
     with_labels = lambda xs: Example(xs, YS[:2]) if family else xs
     prefix, params, context = (r"xs\.x" if family else "xs"), model.init(KEY), 1 if family else None
     check_examples(model, with_labels(xs), "xs")
-    one = {"age": xs["age"][0], "bits": xs["bits"][0]}
-    np.testing.assert_allclose(reconstruct(model, params, one, context)["age"], 2.5, rtol=1e-6)  # 0.5 + 1 + the shift
+    x = {"age": xs["age"][0], "bits": xs["bits"][0]}
+    np.testing.assert_allclose(reconstruct(model, params, x, context)["age"], 2.5, rtol=1e-6)  # 0.5 + 1 + the shift
     value = negative_elbo(model, params, KEY, with_labels(xs))[0]
     labels = YS[:2] if family else (0, 0)
-    np.testing.assert_allclose(value, one_by_one(elbo, columns_of, params, xs, labels), rtol=1e-5)
+    np.testing.assert_allclose(value, loss_by_loop(elbo, columns_of, params, xs, labels), rtol=1e-5)
     for bad, message in (
         (
             {**xs, "bits": np.zeros((2, 4), np.float32)},
             rf"{prefix}\['bits'\]: expected one vector of shape \(3,\), got \(4,\)",
         ),
-        ({**xs, "more": xs["age"]}, rf"{prefix} must hold the arrays that the model decodes, .*, got .*\['more'\]"),
+        ({**xs, "more": xs["age"]}, rf"{prefix} must hold the arrays that the model decodes, .*; got .*\['more'\]"),
         ({**xs, "bits": 2 * xs["bits"]}, rf"{prefix} holds values outside"),
         ({**xs, "age": np.float32([0.5, np.nan])}, rf"{prefix} holds 1 value that is not finite .* at example 1"),
         ({**xs, "age": xs["age"][:1]}, r"\['bits'\] has 2|\['age'\] has 1"),
@@ -128,10 +128,10 @@ def test_an_example_may_be_a_dict_whose_leaves_are_checked_by_path(family):
         with pytest.raises(ValueError, match=message):
             check_examples(model, with_labels(bad), "xs")
     with pytest.raises(TypeError, match=r"x\['bits'\] holds raw uint8 pixels"):
-        encode(model, params, {**one, "bits": np.zeros(3, np.uint8)}, context)
+        encode(model, params, {**x, "bits": np.zeros(3, np.uint8)}, context)
 
 
-def test_what_does_not_fit_is_refused_by_name():
+def test_arguments_that_do_not_match_are_refused_by_name():
     plain = mlp_vae(IMAGE, 2, (5,))
     plain_params = some_params(plain)
     takes = gaussian_vae(mlp_encoder(IMAGE, 4, (5,), context_size=3), mlp_decoder(2, (*IMAGE, 1), (5,)), 2)
@@ -158,9 +158,9 @@ def test_what_does_not_fit_is_refused_by_name():
         (
             lambda: encode(FAMILY, PARAMS, Example(XS[0], 1)),
             TypeError,
-            "x must be x alone, got an Example: give its context as context=",
+            "x must not be an Example: give the x of the Example, and its context as context=",
         ),
-        (lambda: encode(FAMILY, PARAMS, Example(XS[0], 1), context=1), TypeError, "x must be x alone"),
+        (lambda: encode(FAMILY, PARAMS, Example(XS[0], 1), context=1), TypeError, "x must not be an Example"),
         (lambda: encode(plain, plain_params, Example(XS[0], 1)), TypeError, none),
         (
             lambda: sample(FAMILY, PARAMS, KEY, context=3),
@@ -173,7 +173,7 @@ def test_what_does_not_fit_is_refused_by_name():
         (lambda: check_examples(FAMILY, Example(XS, YS + 1), "xs"), ValueError, r"xs\.context must be .* got 3"),
         (lambda: check_examples(FAMILY, Example(2 * XS, YS), "xs"), ValueError, r"xs\.x holds values outside"),
         (lambda: check_examples(plain, batch, "xs"), TypeError, none),
-        (lambda: conditional(FAMILY, LABELS), TypeError, "got a Conditional, which has a context already"),
+        (lambda: conditional(FAMILY, LABELS), TypeError, "got a Conditional, which already has a context"),
         (
             lambda: conditional(
                 takes._replace(init=lambda key: takes.init(key) | {"context": {"mine": jnp.ones(1)}}),
@@ -185,7 +185,7 @@ def test_what_does_not_fit_is_refused_by_name():
         (
             lambda: conditional(takes, LABELS, ("coder",)).init(KEY),
             ValueError,
-            r"to must name .*\['decoder', 'encoder'\], got 'coder'",
+            r"to must hold names of networks of the model \(decoder, encoder\), got 'coder'",
         ),
         (
             lambda: conditional(takes, LABELS).given(1).decode(PARAMS, np.zeros(2)),
@@ -203,11 +203,11 @@ def test_what_does_not_fit_is_refused_by_name():
         (
             lambda: with_vamp_prior(FAMILY, 2, IMAGE, contexts=YS),
             ValueError,
-            "contexts must be 2, one for each .*, got 6",
+            "contexts must have 2 entries, one for each .*, got 6",
         ),
         (lambda: with_vamp_prior(FAMILY, 2, IMAGE, contexts=YS[:2] + 2), ValueError, "contexts must be .* got 3"),
     ):
         with pytest.raises(error, match=message):
             call()
-    seen = model_input("xs", Example(XS, YS.astype(np.uint8)))  # labels may be bytes: they are no pixels
-    assert seen.context.dtype == jnp.uint8
+    checked = model_input("xs", Example(XS, YS.astype(np.uint8)))  # labels may be uint8, unlike pixels
+    assert checked.context.dtype == jnp.uint8

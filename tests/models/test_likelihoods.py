@@ -11,7 +11,7 @@ RNG = np.random.default_rng(0)
 FIRST = RNG.normal(size=SHAPE).astype(np.float32)
 SECOND = RNG.normal(size=SHAPE).astype(np.float32) - 1.0
 BITS = RNG.integers(0, 2, SHAPE).astype(np.float32)
-PIXELS = RNG.integers(1, 255, SHAPE).astype(np.float32) / 255  # no edge bins: those are open
+PIXELS = RNG.integers(1, 255, SHAPE).astype(np.float32) / 255  # without the first and last bins, which are open
 
 
 def log_prob(likelihood, x, *outputs):
@@ -31,17 +31,17 @@ def test_continuous_bernoulli_reads_logits():
     np.testing.assert_allclose(log_prob(likelihoods.continuous_bernoulli, PIXELS, FIRST), expected, rtol=1e-4)
 
 
-def test_normal_reads_the_mean_and_then_the_log_variance():
+def test_normal_reads_the_mean_and_the_log_variance():
     expected = scipy.stats.norm.logpdf(PIXELS, FIRST, np.exp(SECOND.astype(np.float64) / 2)).sum()
     np.testing.assert_allclose(log_prob(likelihoods.normal, PIXELS, FIRST, SECOND), expected, rtol=1e-5)
 
 
-def test_laplace_reads_the_mean_and_then_the_log_scale():
+def test_laplace_reads_the_mean_and_the_log_scale():
     expected = scipy.stats.laplace.logpdf(PIXELS, FIRST, np.exp(SECOND.astype(np.float64))).sum()
     np.testing.assert_allclose(log_prob(likelihoods.laplace, PIXELS, FIRST, SECOND), expected, rtol=1e-5)
 
 
-def test_logistic_reads_the_location_and_then_the_log_scale():
+def test_logistic_reads_the_location_and_the_log_scale():
     scale = np.exp(SECOND.astype(np.float64))
     edges = [scipy.stats.logistic.cdf(PIXELS + side / 510, FIRST, scale) for side in (1, -1)]
     expected = np.log(edges[0] - edges[1]).sum()
@@ -65,10 +65,10 @@ def test_locations_start_at_the_data_mean_and_scales_at_exp_minus_2(name, second
 
 def test_a_fixed_normal_is_a_squared_error_in_nats():
     outputs, x = jnp.asarray([[0.2], [0.7]]), jnp.asarray([0.5, 0.1])
-    of_half_pi = likelihoods.fixed_normal(0.5 / np.pi).distribution(outputs)
-    np.testing.assert_allclose(of_half_pi.log_prob(x), -np.pi * (0.3**2 + 0.6**2), rtol=1e-5)
-    of_4 = likelihoods.fixed_normal(4.0).distribution(outputs)
-    np.testing.assert_allclose(of_4.log_prob(x), scipy.stats.norm.logpdf([0.5, 0.1], [0.2, 0.7], 2.0).sum(), rtol=1e-5)
+    narrow = likelihoods.fixed_normal(0.5 / np.pi).distribution(outputs)
+    np.testing.assert_allclose(narrow.log_prob(x), -np.pi * (0.3**2 + 0.6**2), rtol=1e-5)
+    wide = likelihoods.fixed_normal(4.0).distribution(outputs)
+    np.testing.assert_allclose(wide.log_prob(x), scipy.stats.norm.logpdf([0.5, 0.1], [0.2, 0.7], 2.0).sum(), rtol=1e-5)
     np.testing.assert_array_equal(likelihoods.fixed_normal(4.0).initial_outputs(x), x[:, None])
     with pytest.raises(ValueError, match="variance must be above 0, got 0"):
         likelihoods.fixed_normal(0.0)

@@ -1,4 +1,4 @@
-"""Families of VAEs bound to a context, of known numbers; what is common to all contexts."""
+"""Conditional models bound to a context, with known values; priors common to all contexts."""
 
 import jax
 import jax.numpy as jnp
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from models import linear_gaussian_family as lg
-from models.small_family import KEY, loss, one_by_one
+from models.small_family import KEY, loss, loss_by_loop
 from vae_jax.distributions import Mixture
 from vae_jax.models import (
     Example,
@@ -19,10 +19,10 @@ from vae_jax.objectives import elbo, negative_elbo, sampled_elbo
 
 
 @pytest.mark.slow
-def test_a_batch_of_a_family_is_the_mean_over_each_examples_own_model():
+def test_the_loss_of_a_batch_is_the_mean_over_the_models_of_the_examples():
     params, (xs, ys) = lg.wrong_params(), lg.examples(7)
     value = loss(negative_elbo, lg.FAMILY, params, xs, ys)
-    np.testing.assert_allclose(value, one_by_one(elbo, lg.FAMILY.given, params, xs, ys), rtol=1e-5)
+    np.testing.assert_allclose(value, loss_by_loop(elbo, lg.FAMILY.given, params, xs, ys), rtol=1e-5)
     draws = jax.jit(jax.vmap(lambda key: negative_elbo(lg.FAMILY, params, key, Example(xs, ys))[0]))(
         jax.random.split(KEY, 4000)
     )
@@ -33,15 +33,15 @@ def test_a_batch_of_a_family_is_the_mean_over_each_examples_own_model():
     np.testing.assert_allclose(np.exp(posterior.log_variance), variance, rtol=1e-5)
 
 
-def test_the_prior_is_computed_once_if_it_is_one_and_none_is_given_if_it_depends_on_the_context():
+def test_common_prior_is_a_single_prior_or_none_if_it_depends_on_the_context():
     params, ys = lg.exact_params(), jnp.arange(3)
     assert common_prior(lg.FAMILY, params, ys) is None
-    one = common_prior(lg.COMMON_PRIOR_FAMILY, params, ys)
-    np.testing.assert_array_equal(one.mean, np.zeros(2))  # no axis of contexts
+    prior = common_prior(lg.COMMON_PRIOR_FAMILY, params, ys)
+    np.testing.assert_array_equal(prior.mean, np.zeros(2))  # without an axis of contexts
     np.testing.assert_array_equal(common_prior(lg.FAMILY.given(1), params, None).mean, lg.PRIOR_MEANS[1])
 
 
-def test_what_a_familys_own_prior_raises_is_no_sign_that_it_depends_on_the_context():
+def test_errors_of_the_prior_itself_are_raised_by_common_prior():
     def given(context):
         def prior(params):
             raise ValueError("my prior: out_axes")
@@ -54,10 +54,10 @@ def test_what_a_familys_own_prior_raises_is_no_sign_that_it_depends_on_the_conte
     with pytest.raises(ValueError, match="contexts must have a leading axis"):
         common_prior(lg.COMMON_PRIOR_FAMILY, params, 1)
     unknown = lg.FAMILY._replace(given=lambda y: lg.FAMILY.given(y)._replace(prior=lambda params: object()))
-    assert common_prior(unknown, params, np.arange(3)) is None  # no pytree
+    assert common_prior(unknown, params, np.arange(3)) is None  # not a pytree
 
 
-def test_a_transformation_of_each_member_has_the_parameters_and_the_numbers_of_the_transformed_one():
+def test_for_each_context_gives_the_parameters_and_values_of_the_transformed_models():
     family = for_each_context(lambda vae: with_mixture_prior(vae, 2, 4), lg.FAMILY)
     params = family.init(jax.random.key(0))
     assert set(params) == {*lg.exact_params(), "prior"}
@@ -70,5 +70,5 @@ def test_a_transformation_of_each_member_has_the_parameters_and_the_numbers_of_t
         )
     assert isinstance(common_prior(family, params, jnp.asarray(ys)), Mixture)
     encodes = lambda vae: vae._replace(init=lambda key: vae.encode(vae.init(key), xs[0]))
-    with pytest.raises(TypeError, match="transform: its init must not encode, decode or take the prior"):
+    with pytest.raises(TypeError, match=r"the init of transform\(vae\) must not call encode, prior or decode"):
         for_each_context(encodes, lg.FAMILY).init(KEY)

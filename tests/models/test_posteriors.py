@@ -1,4 +1,4 @@
-"""The members of the posterior axis against closed forms, and a flow as a user would add it."""
+"""Posteriors against closed forms, and a planar flow as a user would add it."""
 
 import dataclasses
 
@@ -24,7 +24,7 @@ def given(posterior, outputs):
     return posterior.distribution(posterior.init(jax.random.key(0)), jnp.asarray(outputs))
 
 
-def test_a_normal_vector_reads_the_means_and_then_the_log_variances():
+def test_a_normal_reads_the_means_followed_by_the_log_variances():
     posterior = posteriors.normal(3)
     assert posterior.output_shape == (6,)
     q = given(posterior, OUTPUTS[:6])
@@ -34,7 +34,7 @@ def test_a_normal_vector_reads_the_means_and_then_the_log_variances():
     np.testing.assert_array_equal(posterior.prior().log_variance, np.zeros(3))
 
 
-def test_a_normal_of_any_shape_is_that_of_a_vector_reshaped():
+def test_a_normal_of_any_shape_is_a_reshaped_vector():
     posterior = posteriors.normal((2, 3, 2))
     assert posterior.output_shape == (24,)
     q, p = given(posterior, OUTPUTS), posterior.prior()
@@ -44,8 +44,8 @@ def test_a_normal_of_any_shape_is_that_of_a_vector_reshaped():
     flat = scipy.stats.norm(OUTPUTS[:12].astype(np.float64), np.exp(OUTPUTS[12:].astype(np.float64) / 2))
     np.testing.assert_allclose(q.log_prob(z), flat.logpdf(z.ravel()).sum(), rtol=1e-5)
     np.testing.assert_allclose(p.log_prob(z), scipy.stats.norm.logpdf(z).sum(), rtol=1e-5)
-    of_vector = kl_divergence(given(posteriors.normal(12), OUTPUTS), standard_normal(12))
-    np.testing.assert_allclose(kl_divergence(q, p), of_vector, rtol=1e-6)
+    expected = kl_divergence(given(posteriors.normal(12), OUTPUTS), standard_normal(12))
+    np.testing.assert_allclose(kl_divergence(q, p), expected, rtol=1e-6)
 
 
 def test_a_full_covariance_agrees_with_scipy_and_has_the_kl_to_the_standard_normal_in_closed_form():
@@ -62,7 +62,7 @@ def test_a_full_covariance_agrees_with_scipy_and_has_the_kl_to_the_standard_norm
     np.testing.assert_allclose(kl_divergence(q, posterior.prior()), kl, rtol=1e-5)
 
 
-def test_a_full_covariance_of_no_correlations_is_the_diagonal_normal():
+def test_a_full_covariance_without_correlations_is_the_diagonal_normal():
     mean, log_variance = OUTPUTS[:3], OUTPUTS[3:6]
     full = given(posteriors.full_covariance(3), np.concatenate([mean, log_variance / 2, np.zeros(3, np.float32)]))
     diagonal = given(posteriors.normal(3), OUTPUTS[:6])
@@ -73,7 +73,7 @@ def test_a_full_covariance_of_no_correlations_is_the_diagonal_normal():
     assert posteriors.full_covariance(1).output_shape == (2,)
 
 
-def test_a_delta_is_the_outputs_themselves_of_any_shape():
+def test_a_delta_is_at_the_outputs_of_any_shape():
     posterior = posteriors.delta((3, 4, 2))
     assert posterior.output_shape == (3, 4, 2)
     q = given(posterior, OUTPUTS.reshape(3, 4, 2))
@@ -84,7 +84,7 @@ def test_a_delta_is_the_outputs_themselves_of_any_shape():
 
 
 @pytest.mark.parametrize("posterior", [posteriors.full_covariance(3), posteriors.normal((3,))], ids=["full", "normal"])
-def test_the_closed_form_bound_of_a_builders_model_is_the_mean_of_the_sampled_one(posterior):
+def test_the_closed_form_bound_is_the_mean_of_the_sampled_bound(posterior):
     model = vae(mlp_encoder((2, 2, 1), posterior.output_shape[0], (5,)), mlp_decoder(3, (2, 2, 1, 1), (5,)), posterior)
     params, x = some_params(model), jnp.ones((2, 2, 1))
     assert sorted(params) == ["decoder", "encoder"]
@@ -107,12 +107,12 @@ def test_the_closed_form_bound_of_a_builders_model_is_the_mean_of_the_sampled_on
         (lambda: posteriors.full_covariance(0), ValueError, "dim must be at least 1, got 0"),
     ],
 )
-def test_a_posterior_of_no_size_is_refused(build, error, message):
+def test_a_posterior_of_size_0_is_refused(build, error, message):
     with pytest.raises(error, match=message):
         build()
 
 
-def test_outputs_of_another_shape_than_the_posterior_reads_are_refused_by_name():
+def test_encoder_outputs_of_a_wrong_shape_are_refused_by_name():
     decoder = mlp_decoder(3, (2, 2, 1, 1), ())
     for posterior, wanted in ((posteriors.normal(3), r"\(6,\)"), (posteriors.delta(3), r"\(3,\)")):
         model = vae(mlp_encoder((2, 2, 1), 5, ()), decoder, posterior)
@@ -120,7 +120,7 @@ def test_outputs_of_another_shape_than_the_posterior_reads_are_refused_by_name()
             model.encode(some_params(model), jnp.ones((2, 2, 1)))
 
 
-def test_a_shape_of_outputs_may_be_a_list_alone_or_in_a_tree():
+def test_an_output_shape_may_be_a_list_or_a_tree_of_lists():
     head = lambda params, outputs: Normal(*jnp.split(jnp.ravel(jax.tree.leaves(outputs)[0]), 2))
     decoder, x = mlp_decoder(2, (2, 1), ()), jnp.array([0.5, 1.0])
     flat, tree = jnp.arange(4.0), {"pairs": [jnp.arange(4.0).reshape(2, 2)], "scale": jnp.zeros(())}
@@ -132,7 +132,7 @@ def test_a_shape_of_outputs_may_be_a_list_alone_or_in_a_tree():
             vae(Network(no_params, lambda p, x: jnp.zeros(3)), decoder, posterior).encode({"encoder": {}}, x)
 
 
-def test_a_posteriors_own_parameters_are_drawn_from_a_key_that_no_other_draw_has():
+def test_the_parameters_of_a_posterior_are_drawn_with_a_separate_key():
     keys = []
     posterior = posteriors.normal(2)._replace(init=lambda key: keys.append(key) or {"own": jnp.zeros(1)})
     assert "posterior" in vae(Network(no_params, None), Network(no_params, None), posterior).init(jax.random.key(0))
@@ -178,7 +178,7 @@ class Planar(Distribution):
 
 
 def planar(dim, steps):
-    """Encoder outputs (mean, log-variance and u of each example); w and b are the flow's own parameters."""
+    """Planar flow whose encoder outputs are mean, log-variance and u of each example, with parameters w and b."""
 
     def init(key):
         return {"w": 0.5 * jax.random.normal(key, (steps, dim)), "b": jnp.zeros(steps)}
@@ -190,7 +190,7 @@ def planar(dim, steps):
     return Posterior(((2 + steps) * dim,), init, distribution, lambda: standard_normal(dim))
 
 
-# Two dimensions of which the likelihood sees the product alone: the true posterior is not a Normal.
+# The likelihood depends on the product of two dimensions only, so that the true posterior is not a Normal.
 XS = np.random.default_rng(1).normal(size=(16, 2)).prod(axis=1, keepdims=True).astype(np.float32)
 MULTIPLIED = Network(lambda key: {}, lambda params, z: jnp.prod(z)[None, None])
 
@@ -209,16 +209,18 @@ def trained(posterior, steps=300):
 
 
 @pytest.mark.slow
-def test_a_users_planar_flow_trains_and_its_density_is_the_change_of_variables():
+def test_a_planar_flow_trains_and_its_density_is_the_change_of_variables():
     model, params, start = trained(planar(2, 2))
     assert sorted(params) == ["decoder", "encoder", "posterior"]
-    assert np.abs(params["posterior"]["w"] - start["posterior"]["w"]).max() > 0.05  # its own parameters train
+    assert (
+        np.abs(params["posterior"]["w"] - start["posterior"]["w"]).max() > 0.05
+    )  # the parameters of the flow are trained
     loss = lambda m, p: float(negative_sampled_elbo(m, p, jax.random.key(5), jnp.tile(XS, (256, 1)))[0])
     assert loss(model, params) < loss(model, start) - 1.0
-    # log q of a draw: the base's density less log |det dz / de|, the Jacobian by automatic differentiation.
+    # log q is the log-density of the base less log |det dz / de|, with the Jacobian by automatic differentiation.
     q = encode(model, params, XS[0])
 
-    def of_noise(e):
+    def transform(e):
         z = e
         for u, w, b in zip(q.u, q.w, q.b, strict=True):
             u = u + (jax.nn.softplus(w @ u) - 1 - w @ u) * w / (w @ w)
@@ -228,11 +230,11 @@ def test_a_users_planar_flow_trains_and_its_density_is_the_change_of_variables()
     keys = jax.random.split(jax.random.key(2), 50)
     z, log_q = jax.vmap(q.sample_and_log_prob)(keys)
     noise = jax.vmap(q.base.sample)(keys)
-    np.testing.assert_allclose(z, jax.vmap(of_noise)(noise), rtol=1e-4, atol=1e-5)
-    jacobians = np.asarray(jax.vmap(jax.jacfwd(of_noise))(noise), np.float64)
+    np.testing.assert_allclose(z, jax.vmap(transform)(noise), rtol=1e-4, atol=1e-5)
+    jacobians = np.asarray(jax.vmap(jax.jacfwd(transform))(noise), np.float64)
     expected = np.asarray(jax.vmap(q.base.log_prob)(noise)) - np.log(np.abs(np.linalg.det(jacobians)))
     np.testing.assert_allclose(log_q, expected, rtol=1e-3, atol=1e-3)
-    assert np.std(np.linalg.det(jacobians)) > 0.01  # the flow is no shift
+    assert np.std(np.linalg.det(jacobians)) > 0.01  # the flow is not only a shift
 
 
 @pytest.mark.slow

@@ -22,12 +22,12 @@ from vae_jax.training import init_train_state, make_train_step
 
 IMAGE = (3, 3, 1)
 BASE = mlp_vae(IMAGE, 2, hidden=(7,))
-EMPTY = BASE._replace(init=lambda key: {})  # where only the parameters of the prior matter
+EMPTY = BASE._replace(init=lambda key: {})  # for tests that need only the parameters of the prior
 WIDER = np.random.default_rng(0).uniform(-0.3, 1.3, (4, *IMAGE)).astype(np.float32)  # some pixels outside [0, 1]
 
 
 def fitted(model, steps, batch, learning_rate=1e-2):
-    """Parameters after so many steps on one batch, in one compiled loop; and what they started from."""
+    """Parameters after the given number of steps on one batch, in one compiled loop, and the initial parameters."""
     optimizer = optax.adam(learning_rate)
     step = make_train_step(model, negative_sampled_elbo, optimizer)
     start = jax.jit(lambda key: init_train_state(model, optimizer, key))(jax.random.key(0))
@@ -41,12 +41,12 @@ def mean_elbo(model, params, xs, num_samples=200):
 
 
 @pytest.mark.parametrize("add", [lambda m: with_mixture_prior(m, 2, 3), lambda m: with_vamp_prior(m, 3, IMAGE)])
-def test_a_prior_replaces_init_and_prior_and_nothing_else(add):
+def test_a_prior_replaces_init_and_prior_only(add):
     model = add(BASE)
     assert (model.encode, model.decode) == (BASE.encode, BASE.decode)
     params, base = (jax.eval_shape(m.init, jax.random.key(0)) for m in (model, BASE))
     assert jax.tree.map(jnp.shape, {k: v for k, v in params.items() if k != "prior"}) == jax.tree.map(jnp.shape, base)
-    # And elbo, which has no closed form with it, says what to use.
+    # The message of elbo, which has no closed form for a mixture, names the alternative.
     with pytest.raises(TypeError, match=r"from Normal to Mixture; use the sampled estimate .*negative_sampled_elbo"):
         jax.eval_shape(lambda p: elbo(model, p, jax.random.key(0), WIDER[0]), params)
 
@@ -62,13 +62,13 @@ def test_the_vamp_prior_is_the_mean_density_of_the_posteriors_of_the_clipped_pse
         lambda p: (model.prior(p).log_prob(z), jax.vmap(lambda u: BASE.encode(p, u))(np.clip(WIDER, 0.0, 1.0)))
     )(params)
     deviations = np.exp(np.asarray(q.log_variance, np.float64) / 2)
-    each = scipy.stats.norm.logpdf(z, np.asarray(q.mean, np.float64), deviations).sum(axis=1)
-    expected = scipy.special.logsumexp(each) - np.log(4)
+    log_probs = scipy.stats.norm.logpdf(z, np.asarray(q.mean, np.float64), deviations).sum(axis=1)
+    expected = scipy.special.logsumexp(log_probs) - np.log(4)
     np.testing.assert_allclose(log_prob, expected, rtol=1e-5)
     assert (WIDER < 0).any() and (WIDER > 1).any()
 
 
-def test_a_pixel_inside_the_clip_is_trained_and_one_outside_is_not():
+def test_only_pixels_inside_the_range_of_the_clip_have_a_gradient():
     model = with_vamp_prior(BASE, 4, IMAGE)
     params = {**jax.jit(model.init)(jax.random.key(0)), "prior": {"pseudo_inputs": jnp.asarray(WIDER)}}
     log_prob = lambda params: model.prior(params).log_prob(jnp.array([0.3, -1.0]))
@@ -76,10 +76,10 @@ def test_a_pixel_inside_the_clip_is_trained_and_one_outside_is_not():
     np.testing.assert_array_equal(gradient != 0, (WIDER > 0) & (WIDER < 1))
 
 
-def test_pseudo_inputs_start_from_a_narrow_normal_or_from_given_images_that_can_still_move():
+def test_initial_pseudo_inputs_are_narrow_normal_draws_or_clipped_images():
     params = jax.jit(with_vamp_prior(EMPTY, 2000, IMAGE).init)(jax.random.key(0))
     inputs = np.asarray(params["prior"]["pseudo_inputs"], np.float64)
-    # N(0.05, 0.01^2): five standard errors of a mean and of a deviation over 18,000 pixels.
+    # N(0.05, 0.01^2), within five standard errors of the mean and of the standard deviation of 18,000 pixels.
     assert abs(inputs.mean() - 0.05) < 5 * 0.01 / np.sqrt(inputs.size)
     assert abs(inputs.std() - 0.01) < 5 * 0.01 / np.sqrt(2 * inputs.size)
     images = np.zeros((2, *IMAGE), np.float32)
@@ -88,7 +88,7 @@ def test_pseudo_inputs_start_from_a_narrow_normal_or_from_given_images_that_can_
     np.testing.assert_allclose(params["prior"]["pseudo_inputs"], np.clip(images, 0.01, 0.99), rtol=1e-6)
 
 
-def test_given_images_outlive_a_training_that_donates_its_parameters():
+def test_given_images_are_copied_since_training_donates_its_parameters():
     model = with_vamp_prior(EMPTY, 4, IMAGE, np.clip(WIDER, 0.0, 1.0))
     jax.jit(lambda params: jax.tree.map(lambda a: a + 1.0, params), donate_argnums=0)(model.init(jax.random.key(0)))
     again = model.init(jax.random.key(1))["prior"]["pseudo_inputs"]
@@ -96,7 +96,7 @@ def test_given_images_outlive_a_training_that_donates_its_parameters():
 
 
 def test_a_batch_encodes_the_pseudo_inputs_once():
-    # Sizes that differ from one another: batch 11, 5 pseudo-inputs, hidden layer 7.
+    # Distinct sizes: batch 11, 5 pseudo-inputs, hidden layer 7.
     model = with_vamp_prior(BASE, 5, IMAGE)
     params = jax.eval_shape(model.init, jax.random.key(0))
     loss = lambda params, key, batch: negative_sampled_elbo(model, params, key, batch)[0]
@@ -108,7 +108,7 @@ def test_a_batch_encodes_the_pseudo_inputs_once():
 
 
 def prototypes():
-    """Eight different images, eight times each."""
+    """Batch of eight different images, each eight times."""
     return np.tile((np.random.default_rng(3).random((8, *IMAGE)) < 0.5).astype(np.float32), (8, 1, 1, 1))
 
 
@@ -117,20 +117,20 @@ def small_vae():
 
 
 @pytest.mark.slow
-def test_trained_pseudo_inputs_move_and_the_bound_rises_and_beats_the_standard_priors():
+def test_training_pseudo_inputs_raises_the_bound_above_that_of_the_standard_prior():
     xs = prototypes()
     standard = small_vae()
     networks, _ = fitted(standard, 800, xs)
     vamp = with_vamp_prior(standard, 8, IMAGE)
-    # First the pseudo-inputs alone, under the networks of the standard prior; then all together.
-    held = lambda params: {**jax.lax.stop_gradient(params), "prior": params["prior"]}
-    alone = vamp._replace(
+    # First only the pseudo-inputs are trained, with the networks of the standard prior; then all parameters.
+    frozen = lambda params: {**jax.lax.stop_gradient(params), "prior": params["prior"]}
+    prior_only = vamp._replace(
         init=lambda key: {**networks, "prior": vamp.init(key)["prior"]},
-        encode=lambda params, x: vamp.encode(held(params), x),
-        prior=lambda params: vamp.prior(held(params)),
-        decode=lambda params, z: vamp.decode(held(params), z),
+        encode=lambda params, x: vamp.encode(frozen(params), x),
+        prior=lambda params: vamp.prior(frozen(params)),
+        decode=lambda params, z: vamp.decode(frozen(params), z),
     )
-    params, start = fitted(alone, 800, xs)
+    params, start = fitted(prior_only, 800, xs)
     moved = np.abs(params["prior"]["pseudo_inputs"] - start["prior"]["pseudo_inputs"])
     assert np.median(moved) > 0.1
     jax.tree.map(np.testing.assert_array_equal, {**params, "prior": {}}, {**networks, "prior": {}})
@@ -140,8 +140,8 @@ def test_trained_pseudo_inputs_move_and_the_bound_rises_and_beats_the_standard_p
 
 
 @pytest.mark.slow
-def test_pseudo_inputs_at_the_data_make_the_prior_the_aggregated_posterior_which_is_the_best_there_is():
-    # E_x KL(q(z|x) || p(z)) is smallest at p(z) = mean_x q(z|x): no training is needed to beat the standard prior.
+def test_with_the_data_as_pseudo_inputs_the_prior_is_the_aggregate_posterior_and_optimal():
+    # p(z) = mean_x q(z|x) minimizes E_x KL(q(z|x) || p(z)), so that it is better than the standard prior untrained.
     xs = prototypes()
     networks, _ = fitted(small_vae(), 800, xs)
     vamp = with_vamp_prior(small_vae(), 8, IMAGE, xs[:8])
@@ -157,12 +157,12 @@ def test_over_two_layers_the_vamp_prior_is_a_mixture_of_chains():
     params = jax.jit(model.init)(jax.random.key(0))
 
     @jax.jit
-    def prior_and_each_posterior(params):
+    def prior_and_posteriors(params):
         z, log_prob = model.prior(params).sample_and_log_prob(jax.random.key(1))
         return log_prob, jax.vmap(lambda u: base.encode(params, u).log_prob(z))(np.clip(WIDER, 0.01, 0.99))
 
-    log_prob, each = prior_and_each_posterior(params)
-    np.testing.assert_allclose(log_prob, scipy.special.logsumexp(each) - np.log(4), rtol=1e-4)
+    log_prob, log_probs = prior_and_posteriors(params)
+    np.testing.assert_allclose(log_prob, scipy.special.logsumexp(log_probs) - np.log(4), rtol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -188,7 +188,7 @@ def test_over_two_layers_the_vamp_prior_is_a_mixture_of_chains():
         ),
     ],
 )
-def test_what_does_not_fit_is_refused(build, error, message):
+def test_bad_arguments_are_refused(build, error, message):
     with pytest.raises(error, match=message):
         build()
 
@@ -209,8 +209,8 @@ def test_the_mixture_prior_starts_with_equal_weights_unit_variances_and_normal_m
 
 
 @pytest.mark.slow
-def test_trained_on_fixed_codes_the_mixture_prior_becomes_their_density():
-    # An encoder that passes its input through almost without noise makes the bound the prior's log-density of the data.
+def test_a_mixture_prior_trained_on_fixed_codes_learns_their_density():
+    # The encoder is the identity almost without noise, and the bound the log-density of the data under the prior.
     identity = VAE(
         init=lambda key: {},
         encode=lambda params, x: Normal(x, jnp.full(1, -20.0)),
@@ -224,15 +224,15 @@ def test_trained_on_fixed_codes_the_mixture_prior_becomes_their_density():
     params, _ = fitted(model, 1500, xs, learning_rate=5e-2)
     truth = scipy.special.logsumexp(np.log([0.25, 0.75]) + scipy.stats.norm.logpdf(xs, [3.0, -1.0], [0.5, 1.0]), axis=1)
     log_probs = np.asarray(jax.vmap(model.prior(params).log_prob)(xs), np.float64)
-    # The fit of five parameters to 2,000 points is better than the truth by 5 / 2 / 2000 nats a point, or so.
+    # A fit of five parameters to 2,000 points is better than the truth by about 5 / 2 / 2000 nats per point.
     assert -0.005 < log_probs.mean() - truth.mean() < 0.01
     weights = np.sort(scipy.special.softmax(np.asarray(params["prior"]["logits"])))
     np.testing.assert_allclose(weights, [right.mean(), 1 - right.mean()], atol=0.02)
 
 
 @pytest.mark.slow
-def test_importance_sampling_and_annealing_meet_log_p_under_a_mixture_prior():
-    # x = W z + b + noise under a mixture of Normals is a mixture of Normals: N(W m_k + b, W S_k W^T + s^2 I).
+def test_importance_sampling_and_annealing_agree_with_log_p_for_a_mixture_prior():
+    # For a mixture of Normals, x = W z + b + noise is a mixture of Normals N(W m_k + b, W S_k W^T + s^2 I).
     model, exact = with_mixture_prior(model_of(2), 2, 3), wrong_params_of(2)
     means, variances = np.array([[1.0, 0.0], [-1.0, 1.5], [0.0, -2.0]]), np.array([[0.5, 1.0], [0.8, 0.3], [1.0, 1.0]])
     logits = np.array([0.3, -0.5, 0.0])
@@ -241,11 +241,11 @@ def test_importance_sampling_and_annealing_meet_log_p_under_a_mixture_prior():
     weights, offset = np.asarray(exact["weights"], np.float64), np.asarray(exact["offset"], np.float64)
     noise = np.exp(np.float64(exact["noise_log_variance"])) * np.eye(len(offset))
     xs = examples_of(2, 60)
-    each = [
+    log_probs = [
         scipy.stats.multivariate_normal.logpdf(xs, weights @ mean + offset, (weights * variance) @ weights.T + noise)
         for mean, variance in zip(means, variances, strict=True)
     ]
-    truth = scipy.special.logsumexp(np.log(scipy.special.softmax(logits))[:, None] + each, axis=0)
+    truth = scipy.special.logsumexp(np.log(scipy.special.softmax(logits))[:, None] + log_probs, axis=0)
     sampled = importance_sampling(model, params, jax.random.key(0), xs, 5000).log_likelihood
     np.testing.assert_allclose(np.mean(sampled), truth.mean(), atol=0.02)
     annealed = annealed_importance_sampling(

@@ -1,4 +1,4 @@
-"""The VampPrior of a family: pseudo-inputs with contexts of their own."""
+"""VampPrior of a conditional model, whose pseudo-inputs have contexts."""
 
 import jax
 import jax.numpy as jnp
@@ -21,39 +21,44 @@ from vae_jax.models._model import common_prior
 from vae_jax.objectives import negative_sampled_elbo
 
 PSEUDO = np.random.default_rng(3).uniform(0.1, 0.9, (5, *IMAGE)).astype(np.float32)
-OF_PSEUDO = np.array([0, 1, 2, 2, 0], np.int32)
+PSEUDO_CONTEXTS = np.array([0, 1, 2, 2, 0], np.int32)
 
 
 def vamp(**choices):
-    model = with_vamp_prior(FAMILY, 5, IMAGE, PSEUDO, contexts=OF_PSEUDO, **choices)
-    params = {**PARAMS, "prior": {"pseudo_inputs": jnp.asarray(PSEUDO)}, "buffers": {"pseudo_contexts": OF_PSEUDO}}
-    made = model.init(jax.random.key(0))
-    np.testing.assert_array_equal(made["buffers"]["pseudo_contexts"], OF_PSEUDO)
-    np.testing.assert_array_equal(made["prior"]["pseudo_inputs"], PSEUDO)
+    model = with_vamp_prior(FAMILY, 5, IMAGE, PSEUDO, contexts=PSEUDO_CONTEXTS, **choices)
+    params = {
+        **PARAMS,
+        "prior": {"pseudo_inputs": jnp.asarray(PSEUDO)},
+        "buffers": {"pseudo_contexts": PSEUDO_CONTEXTS},
+    }
+    initial = model.init(jax.random.key(0))
+    np.testing.assert_array_equal(initial["buffers"]["pseudo_contexts"], PSEUDO_CONTEXTS)
+    np.testing.assert_array_equal(initial["prior"]["pseudo_inputs"], PSEUDO)
     z = np.array([0.3, -1.0], np.float32)
-    each = np.array(
-        [float(FAMILY.given(y).encode(PARAMS, u).log_prob(z)) for u, y in zip(PSEUDO, OF_PSEUDO, strict=True)]
+    log_probs = np.array(
+        [float(FAMILY.given(y).encode(PARAMS, u).log_prob(z)) for u, y in zip(PSEUDO, PSEUDO_CONTEXTS, strict=True)]
     )
-    return model, params, z, each
+    return model, params, z, log_probs
 
 
 @pytest.mark.slow
-def test_a_vamp_prior_of_contexts_is_over_all_pseudo_inputs_each_with_its_own():
-    model, params, z, each = vamp()
-    prior = common_prior(model, params, jnp.asarray(YS))  # one for all examples
-    np.testing.assert_allclose(prior.log_prob(z), scipy.special.logsumexp(each) - np.log(5), rtol=1e-5)
+def test_by_default_the_prior_is_the_mean_over_all_pseudo_inputs_with_their_contexts():
+    model, params, z, log_probs = vamp()
+    prior = common_prior(model, params, jnp.asarray(YS))  # one prior for all examples
+    np.testing.assert_allclose(prior.log_prob(z), scipy.special.logsumexp(log_probs) - np.log(5), rtol=1e-5)
 
 
-def test_a_vamp_prior_of_the_same_context_is_over_the_pseudo_inputs_with_that_label():
-    model, params, z, each = vamp(of_same_context=True)
+def test_with_match_context_the_prior_is_the_mean_over_the_pseudo_inputs_with_that_label():
+    model, params, z, log_probs = vamp(match_context=True)
     assert common_prior(model, params, jnp.asarray(YS)) is None
-    log_probs = jax.jit(jax.vmap(lambda y: model.given(y).prior(params).log_prob(z)))(jnp.arange(3))
+    found = jax.jit(jax.vmap(lambda y: model.given(y).prior(params).log_prob(z)))(jnp.arange(3))
     for label in range(3):
-        own = each[label == OF_PSEUDO]
-        np.testing.assert_allclose(log_probs[label], scipy.special.logsumexp(own) - np.log(len(own)), rtol=1e-5)
+        matching = log_probs[label == PSEUDO_CONTEXTS]
+        expected = scipy.special.logsumexp(matching) - np.log(len(matching))
+        np.testing.assert_allclose(found[label], expected, rtol=1e-5)
     by_vector = conditional_vae(IMAGE, contexts.vector(2), 2, (5,))
     rows = np.array([[0.0, 1.0], [2.0, 1.0]], np.float32)
-    model = with_vamp_prior(by_vector, 2, IMAGE, contexts=rows, of_same_context=True)
+    model = with_vamp_prior(by_vector, 2, IMAGE, contexts=rows, match_context=True)
     logits = (
         model.given(jnp.array([2.0, 1.0])).prior(some_params(model) | {"buffers": {"pseudo_contexts": rows}}).logits
     )
@@ -64,8 +69,8 @@ def test_a_vamp_prior_of_the_same_context_is_over_the_pseudo_inputs_with_that_la
         model.check("ys", np.array([[2.0, 1.0], [2.0, 3.0]], np.float32))
 
 
-def test_the_prior_of_a_traced_label_that_no_pseudo_input_has_is_nan_and_so_are_its_draws():
-    model = with_vamp_prior(FAMILY, 2, IMAGE, PSEUDO[:2], contexts=np.array([0, 2], np.int32), of_same_context=True)
+def test_prior_and_draws_are_nan_for_a_traced_label_that_no_pseudo_input_has():
+    model = with_vamp_prior(FAMILY, 2, IMAGE, PSEUDO[:2], contexts=np.array([0, 2], np.int32), match_context=True)
     params = model.init(KEY)
 
     @jax.jit
@@ -82,11 +87,11 @@ def test_the_prior_of_a_traced_label_that_no_pseudo_input_has_is_nan_and_so_are_
         sample(model, params, KEY, context=1)
 
 
-@pytest.mark.parametrize("of_same_context", [False, True])
-def test_a_batch_encodes_the_pseudo_inputs_of_a_family_once(of_same_context):
-    # Sizes that differ from one another: batch 11, 4 pseudo-inputs, hidden layer 7.
+@pytest.mark.parametrize("match_context", [False, True])
+def test_a_batch_encodes_the_pseudo_inputs_of_a_family_once(match_context):
+    # Distinct sizes: batch 11, 4 pseudo-inputs, hidden layer 7.
     family = conditional_vae(IMAGE, LABELS, 2, (7,))
-    model = with_vamp_prior(family, 4, IMAGE, contexts=np.array([0, 1, 2, 0]), of_same_context=of_same_context)
+    model = with_vamp_prior(family, 4, IMAGE, contexts=np.array([0, 1, 2, 0]), match_context=match_context)
     params = jax.eval_shape(model.init, KEY)
     batch = Example(jax.ShapeDtypeStruct((11, *IMAGE), jnp.float32), jax.ShapeDtypeStruct((11,), jnp.int32))
     objective = lambda params, batch: negative_sampled_elbo(model, params, KEY, batch)[0]
@@ -96,11 +101,11 @@ def test_a_batch_encodes_the_pseudo_inputs_of_a_family_once(of_same_context):
 
 
 @pytest.mark.slow
-def test_pseudo_contexts_are_no_parameters():
+def test_pseudo_contexts_are_not_trained():
     model, params, _, _ = vamp()
     trained = {name: leaf for name, leaf in params.items() if name != "buffers"}
     aux = negative_sampled_elbo(model, params, KEY, Example(XS, YS))[1]
-    np.testing.assert_array_equal(aux.buffers["pseudo_contexts"], OF_PSEUDO)
+    np.testing.assert_array_equal(aux.buffers["pseudo_contexts"], PSEUDO_CONTEXTS)
     gradient = jax.grad(lambda t: loss(negative_sampled_elbo, model, {**t, "buffers": params["buffers"]}, XS, YS))(
         trained
     )

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from models.code_priors.tiny_priors import rough
+from models.code_priors.tiny_priors import random_params
 
 
 def influence(network, length, num_codes, num_seeds=4):
@@ -19,7 +19,7 @@ def influence(network, length, num_codes, num_seeds=4):
         codes = np.random.default_rng(seed).integers(0, num_codes, length).astype(np.int32)
         changed = np.tile(codes, (length + 1, 1))
         changed[np.arange(length), np.arange(length)] = (codes + 1) % num_codes
-        *after, before = np.asarray(logits(rough(network.init, seed), changed))
+        *after, before = np.asarray(logits(random_params(network.init, seed), changed))
         # One program computes all logits, so that rows that do not depend on a code are equal to the last bit.
         found |= np.array([np.any(rows != before, axis=-1) for rows in after]).T
     return found

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.special
 
-from models.code_priors.tiny_priors import call, call_each, rough
+from models.code_priors.tiny_priors import call, call_each, random_params
 from networks.influence import earlier, influence
 from vae_jax.networks import gated_pixel_cnn
 from vae_jax.networks._gated_pixel_cnn import GatedLayer
@@ -42,7 +42,7 @@ def test_a_layer_agrees_with_numpy_place_by_place():
     module = GatedLayer(num_classes=1, radius=radius)
     rng = np.random.default_rng(0)
     v, h = (rng.normal(size=(rows, columns, channels)).astype(np.float32) for _ in range(2))
-    params = rough(lambda key: module.init(key, v, h, jnp.int32(0))["params"])
+    params = random_params(lambda key: module.init(key, v, h, jnp.int32(0))["params"])
     p = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), params)
     gate = lambda x: np.tanh(x[:channels]) * scipy.special.expit(x[channels:])
     for label in (0, 1):
@@ -66,7 +66,7 @@ def test_a_layer_agrees_with_numpy_place_by_place():
 
 def test_every_place_reads_the_label_and_a_label_that_does_not_exist_is_nan():
     network = gated_pixel_cnn(K, (2, 3), 2, layers=2, channels=6)
-    params, codes = rough(network.init), jnp.zeros(6, jnp.int32)
+    params, codes = random_params(network.init), jnp.zeros(6, jnp.int32)
     logits = np.asarray(call_each(network.logits, (None, None, 0), params, codes, jnp.arange(4)))
     for a, b in [(0, 1), (0, 2), (1, 2)]:
         assert np.all(np.abs(logits[a] - logits[b]).max(axis=-1) > 1e-3)
@@ -96,7 +96,7 @@ def test_a_new_network_predicts_almost_uniformly():
 @pytest.mark.slow
 def test_bfloat16_parameters_give_float32_logits():
     network = gated_pixel_cnn(K, (2, 3), layers=2, channels=6)
-    params, codes = rough(network.init), jnp.arange(6) % K
+    params, codes = random_params(network.init), jnp.arange(6) % K
     cast = jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), params)
     full, half = (call(network.logits, p, codes, jnp.int32(0)) for p in (params, cast))
     assert half.dtype == jnp.float32

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.special
 
-from models.code_priors.tiny_priors import call, call_each, rough
+from models.code_priors.tiny_priors import call, call_each, random_params
 from networks.influence import earlier, influence
 from networks.programs import products_of
 from vae_jax.networks import bidirectional_transformer, causal_transformer
@@ -78,7 +78,7 @@ def test_each_row_of_the_causal_logits_reads_exactly_the_codes_before_it():
 
 def test_no_gradient_flows_from_a_row_to_the_key_or_value_of_a_later_code():
     # The gradient in the embedding of a code that occurs only at places 4 and later.
-    params, codes = rough(CAUSAL.init), jnp.asarray([0, 1, 2, 0, 4, 1, 4], jnp.int32)
+    params, codes = random_params(CAUSAL.init), jnp.asarray([0, 1, 2, 0, 4, 1, 4], jnp.int32)
     row_sums = lambda params: jnp.sum(CAUSAL.logits(params, codes, jnp.int32(0)) ** 2, axis=1)
     gradient = np.asarray(jax.jit(jax.jacrev(row_sums))(params)["token"])[:, 4]
     assert np.all(gradient[:5] == 0)
@@ -91,7 +91,7 @@ def test_each_row_of_the_bidirectional_logits_reads_all_tokens():
 
 @pytest.mark.parametrize("network", [CAUSAL, BIDIRECTIONAL])
 def test_every_row_reads_the_label_and_a_label_that_does_not_exist_is_nan(network):
-    params = rough(network.init)
+    params = random_params(network.init)
     logits = np.asarray(call_each(network.logits, (None, None, 0), params, CODES, jnp.arange(CLASSES + 2)))
     for a in range(CLASSES + 1):
         for b in range(a):
@@ -103,7 +103,7 @@ def test_every_row_reads_the_label_and_a_label_that_does_not_exist_is_nan(networ
 
 
 def test_the_cache_gives_the_logits_of_all_positions_at_once():
-    params = rough(CAUSAL.init)
+    params = random_params(CAUSAL.init)
     inputs = (None, None, 0), params, CODES, jnp.arange(CLASSES + 1)
     once = call_each(CAUSAL.logits, *inputs)
     assert np.std(once) > 0.3  # nearly constant logits would make the comparison meaningless
@@ -113,7 +113,7 @@ def test_the_cache_gives_the_logits_of_all_positions_at_once():
 
 def test_the_cache_works_for_a_sequence_of_one_code():
     network = causal_transformer(K, 1, 0, **SIZES)
-    params = rough(network.init)
+    params = random_params(network.init)
     codes = jnp.zeros(1, jnp.int32)
     once = call(network.logits, params, codes, jnp.int32(0))
     np.testing.assert_allclose(
@@ -154,7 +154,7 @@ def test_a_new_network_predicts_almost_uniformly():
 
 @pytest.mark.slow
 def test_bfloat16_parameters_compute_in_bfloat16_with_float32_softmax_and_logits():
-    params = rough(CAUSAL.init, deviation=0.3)
+    params = random_params(CAUSAL.init, deviation=0.3)
     cast = jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), params)
     full = call(CAUSAL.logits, params, CODES, jnp.int32(0))
     half = call(CAUSAL.logits, cast, CODES, jnp.int32(0))

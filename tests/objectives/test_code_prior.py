@@ -2,7 +2,7 @@ import jax
 import numpy as np
 import pytest
 
-from models.code_priors.tiny_priors import call, call_each, rough
+from models.code_priors.tiny_priors import call, call_each, random_params
 from vae_jax.models import Example, masked_prior, transformer_prior
 from vae_jax.objectives import code_prior_loss, mean_over_batch
 
@@ -18,7 +18,7 @@ def loss_and_metrics(prior, params, batch):
 
 def test_without_classes_it_is_the_mean_of_minus_log_p_and_bits_a_code():
     prior = transformer_prior(K, T, **SIZES)
-    params = rough(prior.init)
+    params = random_params(prior.init)
     loss, metrics = loss_and_metrics(prior, params, CODES)
     expected = -np.mean(call_each(prior.log_prob, (None, 0, None), params, CODES, np.int32(0)))
     np.testing.assert_allclose(loss, expected, rtol=1e-5)
@@ -27,7 +27,7 @@ def test_without_classes_it_is_the_mean_of_minus_log_p_and_bits_a_code():
 
 def test_a_class_conditional_prior_is_trained_on_examples_of_codes_and_label():
     prior = transformer_prior(K, T, 3, label_dropout=0.0, **SIZES)
-    params = rough(prior.init)
+    params = random_params(prior.init)
     loss, _ = loss_and_metrics(prior, params, Example(CODES, LABELS))
     each = call_each(prior.log_prob, (None, 0, 0), params, CODES, LABELS)
     np.testing.assert_allclose(loss, -np.mean(each), rtol=1e-5)
@@ -37,12 +37,12 @@ def test_a_class_conditional_prior_is_trained_on_examples_of_codes_and_label():
         loss_and_metrics(prior, params, CODES)
     unconditional = transformer_prior(K, T, **SIZES)
     with pytest.raises(TypeError, match="a prior of 0 classes is trained on codes alone"):
-        loss_and_metrics(unconditional, rough(unconditional.init), Example(CODES, LABELS))
+        loss_and_metrics(unconditional, random_params(unconditional.init), Example(CODES, LABELS))
     assert isinstance(code_prior_loss, mean_over_batch)
 
 
 def test_what_bounds_nothing_has_another_name():
     prior = masked_prior(K, T, steps=2, **SIZES)
-    params = rough(prior.init)
+    params = random_params(prior.init)
     assert set(loss_and_metrics(prior, params, CODES)[1]) == {"masked_bits_per_code"}
     assert np.isfinite(call(prior.loss, params, jax.random.key(0), CODES[0], np.int32(0)))

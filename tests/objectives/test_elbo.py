@@ -100,7 +100,7 @@ def test_the_loss_is_minus_the_mean_elbo(objective):
 
 @pytest.mark.parametrize("function", [elbo, sampled_elbo, iwae_of_2, distortion, lambda m, p, _, x: encode(m, p, x)])
 def test_raw_pixels_are_refused_for_they_would_give_a_bound_of_nothing(function):
-    with pytest.raises(TypeError, match=r"x holds raw uint8 pixels: give what the model sees, .*binarize\(key, x\)"):
+    with pytest.raises(TypeError, match=r"x holds raw uint8 pixels: preprocess them, .*binarize\(key, x\)"):
         function(MODEL, exact_params(), jax.random.key(0), X.astype(np.uint8))
 
 

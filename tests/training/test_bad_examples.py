@@ -56,7 +56,7 @@ def transposed(data, key, indices):
 BAD = {
     "leaves of different length": (
         tables({**TABLE, "age": np.zeros(9, np.float32)}),
-        "train must hold as many examples in every leaf: train['age'] has 9, train['marks'] has 12",
+        "train must hold the same number of examples in every leaf: train['age'] has 9, train['marks'] has 12",
     ),
     "a leaf without an axis": (
         tables({**TABLE, "age": np.float32(3)}),
@@ -121,7 +121,7 @@ BAD = {
     ),
     "rows of leaves of different length": (
         labeled(Examples(Example(IMAGES, LABELS[:7]), 12)),
-        "train must hold as many examples in every leaf: train.x has 12, train.context has 7",
+        "train must hold the same number of examples in every leaf: train.x has 12, train.context has 7",
     ),
     "generated, fewer than there are indices": (
         tables(Examples(TABLE, 12, lambda data, key, i: rows(data, key, i[1:]))),
@@ -133,7 +133,7 @@ BAD = {
     ),
     "fewer labels": (
         labeled(Example(IMAGES, LABELS[:7])),
-        "train must hold as many examples in every leaf: train.x has 12, train.context has 7",
+        "train must hold the same number of examples in every leaf: train.x has 12, train.context has 7",
     ),
     "generated, without the context": (
         labeled(Examples(WITH_LABELS, 12, images_alone), Examples(WITH_LABELS, 12, images_alone)),
@@ -153,7 +153,7 @@ BAD = {
     ),
     "generated, of another structure than the model's": (
         labeled(*2 * [Examples(WITH_LABELS, 12, named)]),
-        "train.x must hold the arrays that the model decodes, ['train.x'], got [\"train.x['image']\"]",
+        "train.x must hold the arrays that the model decodes, train.x; got train.x['image']",
     ),
     "outside the support": (
         labeled(Example(IMAGES + 1, LABELS), Example(IMAGES + 1, LABELS)),

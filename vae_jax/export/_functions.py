@@ -216,4 +216,4 @@ def _from_uniforms(prior: CodebookPrior) -> tuple[Callable[[jax.Array], jax.Arra
     draw = sequence.prior.from_uniforms
     if draw is None:
         return None, "the prior samples many codes at once, in a random order, not one after another"
-    return lambda uniforms: draw(sequence.params, uniforms, sequence.label, sequence.how), ""
+    return lambda uniforms: draw(sequence.params, uniforms, sequence.label, sequence.sampling), ""

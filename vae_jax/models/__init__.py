@@ -1,4 +1,4 @@
-"""The `VAE` record, one file for each way to compose networks and distributions into one, and what one does with it."""
+"""The `VAE` record, builders that compose networks and distributions into a `VAE`, and functions of a trained model."""
 
 from vae_jax.models import contexts as contexts
 from vae_jax.models import likelihoods as likelihoods

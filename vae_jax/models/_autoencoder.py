@@ -1,4 +1,4 @@
-"""The deterministic autoencoder: a Delta posterior, and a Normal fitted to the codes afterwards to sample from."""
+"""Deterministic autoencoder: a Delta posterior, and a Normal prior fitted to the latent codes after training."""
 
 from __future__ import annotations
 
@@ -19,32 +19,32 @@ from vae_jax.params import Params
 def autoencoder(encoder: Network, decoder: Network, latent_dim: int, likelihood: Likelihood = bernoulli) -> VAE:
     """z = encoder(x) without noise, p(x|z) = likelihood(decoder(z)); train it with `objectives.reconstruction_loss`.
 
-    An autoencoder defines no prior. p(z) is a diagonal Normal that `fit_prior` matches to the codes of the training
-    data after training (a buffer: no gradient reaches it); until then it is N(0, I).
+    Training an autoencoder gives no prior. p(z) is a diagonal Normal, N(0, I) until `fit_prior` fits it to the latent
+    codes of the training data; it is a buffer, without gradients.
 
     Args:
       encoder: x -> `[latent_dim]`.
       decoder: z `[latent_dim]` -> outputs of shape `likelihood.output_shape(x.shape)`.
       latent_dim: D, the length of z; at least 1.
-      likelihood: of the pixels; its negative logarithm is the reconstruction error.
+      likelihood: likelihood of the pixels; its negative logarithm is the reconstruction error.
 
     Raises:
       ValueError: if latent_dim is below 1; by `encode`, if the encoder does not give `latent_dim` numbers.
 
-    Source: the density estimated afterwards is that of Ghosh et al. 2020 (arXiv:1903.12436), section 4.
+    Source: Ghosh et al. 2020 (arXiv:1903.12436), section 4, for the prior.
     """
     check_latent_dim(latent_dim)
     return with_fitted_prior(vae(encoder, decoder, posteriors.delta(latent_dim), likelihood), latent_dim)
 
 
 def with_fitted_prior(model: VAE, latent_dim: int) -> VAE:
-    """The model with p(z) = N(mean, diag variance), which `fit_prior` matches to codes; until then it is N(0, I).
+    """Returns the model with the prior N(mean, diag variance), N(0, I) until `fit_prior` fits it to latent codes.
 
-    Its two vectors are buffers: no gradient reaches them.
+    The mean and the log-variance are buffers, without gradients.
 
     Args:
-      model: z must be one vector.
-      latent_dim: D, its length; at least 1.
+      model: a model whose z is one vector.
+      latent_dim: D, the length of z; at least 1.
 
     Raises:
       ValueError: if latent_dim is below 1.
@@ -64,15 +64,15 @@ def with_fitted_prior(model: VAE, latent_dim: int) -> VAE:
 
 
 def fit_prior(params: Params, codes: jax.Array) -> Params:
-    """The autoencoder's parameters with its prior at the mean and variance of each dimension of the codes.
+    """Returns the parameters with the prior fitted to the mean and variance of each dimension of the latent codes.
 
     Args:
-      params: of an `autoencoder`.
-      codes: `[N, D]`, the codes of the training data.
+      params: parameters of an `autoencoder`.
+      codes: `[N, D]`, the latent codes of the training data.
 
     Source: Ghosh et al. 2020 (arXiv:1903.12436), section 4.
     """
     chex.assert_rank(codes, 2)
-    # A dimension that no example uses has variance 0; its logarithm must stay finite.
+    # A dimension that is equal for all examples has variance 0, whose logarithm must be finite.
     log_variance = jnp.log(jnp.maximum(jnp.var(codes, axis=0), 1e-12))
     return {**params, "buffers": {"prior_mean": jnp.mean(codes, axis=0), "prior_log_variance": log_variance}}

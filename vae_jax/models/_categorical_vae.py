@@ -1,4 +1,4 @@
-"""A VAE whose code is several categories: trained by relaxed draws, used with one-hot ones."""
+"""VAE with categorical latent variables: trained with relaxed draws, evaluated with one-hot draws."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ def categorical_vae(
 ) -> VAE:
     """q(z | x) = Categorical(softmax(encoder(x))), p(z) uniform, p(x | z) = likelihood(decoder(z)), z one-hot.
 
-    Train it with `objectives.gumbel_softmax_loss`. Bound, likelihood and samples are then of the one-hot codes.
+    Train it with `objectives.gumbel_softmax_loss`. Bounds, likelihoods and samples use one-hot latent codes.
 
     Args:
       encoder: x -> logits `[num_variables * num_categories]`.
       decoder: `[num_variables * num_categories]` -> outputs of shape `likelihood.output_shape(x.shape)`.
       num_variables: M, at least 1.
       num_categories: K, at least 2; z is `[M, K]`.
-      likelihood: of the pixels.
+      likelihood: likelihood of the pixels.
 
     Raises:
       ValueError: if num_variables is below 1 or num_categories below 2.

@@ -1,4 +1,4 @@
-"""Checks of the shape and values of examples and contexts, before anything is computed from them."""
+"""Checks of the shapes and values of examples and contexts."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ from vae_jax.models._model import (
 
 
 def check_latent_dim(latent_dim: int) -> None:
-    """Refuses a length of z that is below 1, or so large that it is a typing error."""
-    check_count("latent_dim", latent_dim, most=LARGEST_SIZE // 2)  # a network gives twice as many numbers
+    """Raises ValueError if the length of z is below 1, or so large that it is a typing error."""
+    check_count("latent_dim", latent_dim, most=LARGEST_SIZE // 2)  # an encoder gives twice as many numbers
 
 
 class WrongShape(ValueError):
-    """Examples of another shape than what the model decodes."""
+    """Error for examples without the shape of the model's decoded examples."""
 
 
 def checked_given(model: Model, context: Any) -> VAE:
-    """`given(model, context)` of one context that the model's `check` accepts.
+    """`given(model, context)`, after the model's check of the context.
 
     Raises:
-      TypeError: if a VAE is given a context, or a `Conditional` none; by the check.
-      ValueError: by the check.
+      TypeError: if a VAE is given a context, or a `Conditional` none; by the model's check.
+      ValueError: by the model's check.
     """
     check_takes_context(model, context is not None)
     if isinstance(model, Conditional):
@@ -47,10 +47,10 @@ def checked_given(model: Model, context: Any) -> VAE:
 
 
 def check_example(model: Model, x: Any, name: str = "x", context: Any = None) -> None:
-    """Refuses one example `[...]`, with its context if the model takes one, that `check_examples` would refuse."""
+    """Checks one example `[...]`, and its context if the model takes one, as `check_examples` checks a batch."""
     if isinstance(x, Example):
         check_takes_context(model, True)
-        raise TypeError(f"{name} must be {name} alone, got an Example: give its context as context=...")
+        raise TypeError(f"{name} must not be an Example: give the x of the Example, and its context as context=...")
     check_takes_context(model, context is not None)
     if context is None:
         _check(model, _with_leading_axis(x), (name, ""), one=True)
@@ -59,18 +59,18 @@ def check_example(model: Model, x: Any, name: str = "x", context: Any = None) ->
 
 
 def check_examples(model: Model, examples: Any, name: str) -> None:
-    """Refuses examples of another shape than the model's, or outside the support of its likelihood, and bad contexts.
+    """Checks the shapes of examples, their contexts, and that their values are in the support of the likelihood.
 
-    Under the caller's `jit` values are not known, and the model's own networks check only shapes. A model
-    whose functions are not traceable, or whose likelihood has no `supports`, is taken to suit everything.
+    Nothing is checked under the caller's `jit`, where values are not known, if the functions of the model are not
+    traceable, or if its likelihood has no `supports`.
 
     Args:
-      model: any record with the four functions of a `VAE`, or a `Conditional`; another is taken to suit everything.
-      examples: a pytree of arrays `[N, ...]` as the model sees them; an `Example` of them for a `Conditional`.
-      name: of the argument that holds them, for the message.
+      model: a record with the four functions of a `VAE`, or a `Conditional`; for any other, nothing is checked.
+      examples: a pytree of preprocessed arrays `[N, ...]`, or an `Example` of such pytrees for a `Conditional`.
+      name: name of the argument that holds the examples, for the message.
 
     Raises:
-      WrongShape: a ValueError; if the shape is not that of what the model decodes.
+      WrongShape: (a ValueError) if the shape is not that of the model's decoded examples.
       ValueError: if a value is outside the support, or by the model's check of contexts.
       TypeError: if a VAE is given contexts, or a `Conditional` none; by the model's check of contexts.
     """
@@ -92,13 +92,13 @@ def _check(model: Model, examples: Any, names: tuple[str, str], one: bool) -> No
     if not leaves or not num_examples(name, examples):
         return
     xs = examples.x if isinstance(model, Conditional) else examples
-    # NumPy's int64 becomes what jax makes of it: a shape of 64 bits is one that newer versions warn of.
+    # NumPy's 64-bit types become JAX's 32-bit types; newer versions of JAX warn of a 64-bit ShapeDtypeStruct.
     dtype_of = lambda leaf: jax.dtypes.canonicalize_dtype(leaf.dtype)
     shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], dtype_of(leaf)), examples)
     flat, structure = jax.tree.flatten(shapes)
     try:
         likelihood, mean = _likelihood(model, tuple(flat), structure)
-    except Exception:  # whatever the functions raise, they raise it again when they are used
+    except Exception:  # the functions raise the error again when they are used
         return
     if mean is not None:
         _check_shapes(name, mean, xs)
@@ -106,7 +106,7 @@ def _check(model: Model, examples: Any, names: tuple[str, str], one: bool) -> No
         return
     try:
         supported = np.asarray(jax.vmap(likelihood.supports)(jax.tree.map(jnp.asarray, xs)))
-    except Exception:  # a support that depends on the parameters, of which there are the shapes alone
+    except Exception:  # the support depends on parameters, of which only the shapes are known
         return
     if not supported.all():
         first = int(np.argmin(supported))
@@ -115,11 +115,13 @@ def _check(model: Model, examples: Any, names: tuple[str, str], one: bool) -> No
 
 
 def _check_shapes(name: str, decoded: Any, xs: Any) -> None:
-    """Refuses xs `[N, ...]` that do not have the structure and shapes of one decoded example."""
+    """Raises WrongShape if xs `[N, ...]` do not have the structure and shapes of one decoded example."""
     structure: Any = jax.tree.structure(decoded)
     if structure != jax.tree.structure(xs):
-        wanted, got = ([f"{name}{path_of(p)}" for p, _ in jax.tree.leaves_with_path(tree)] for tree in (decoded, xs))
-        raise WrongShape(f"{name} must hold the arrays that the model decodes, {wanted}, got {got}")
+        expected, given = (
+            ", ".join(f"{name}{path_of(path)}" for path, _ in jax.tree.leaves_with_path(tree)) for tree in (decoded, xs)
+        )
+        raise WrongShape(f"{name} must hold the arrays that the model decodes, {expected}; got {given}")
     for (path, leaf), x in zip(jax.tree.leaves_with_path(decoded), jax.tree.leaves(xs), strict=True):
         if leaf.shape != x.shape[1:]:
             raise WrongShape(wrong_shape(f"{name}{path_of(path)}", leaf.shape, x.shape[1:]))
@@ -127,14 +129,14 @@ def _check_shapes(name: str, decoded: Any, xs: Any) -> None:
 
 @lru_cache(maxsize=64)
 def _likelihood(model: Model, leaves: tuple[jax.ShapeDtypeStruct, ...], structure: Any) -> tuple[Distribution, Any]:
-    """p(x | z) with shapes in the place of arrays, and its mean, or None; traced only, nothing is computed."""
+    """p(x | z), and its mean or None, with shapes in place of arrays: the model is traced, and nothing is computed."""
 
     def trace(key: jax.Array, example: Any) -> tuple[Distribution, Any]:
         params = model.init(key)
         vae, x = bind(model, example)
         try:
             z = vae.encode(params, x).sample(key)
-        except Exception:  # x does not suit the encoder: the shape of what is decoded says what would
+        except Exception:  # x has a wrong shape; the message needs the shape of the decoded example
             z = vae.prior(params).sample(key)
         decoded = vae.decode(params, z)
         return decoded, getattr(decoded, "mean", None)
@@ -148,5 +150,5 @@ def _array(leaf: Any) -> Any:
     return leaf if isinstance(leaf, jax.Array) else np.asarray(leaf)
 
 
-def _with_leading_axis(one: Any) -> Any:
-    return jax.tree.map(lambda leaf: leaf[None] if isinstance(leaf, jax.core.Tracer) else np.asarray(leaf)[None], one)
+def _with_leading_axis(tree: Any) -> Any:
+    return jax.tree.map(lambda leaf: leaf[None] if isinstance(leaf, jax.core.Tracer) else np.asarray(leaf)[None], tree)

@@ -1,4 +1,4 @@
-"""A VAE whose networks take a context, as a family of VAEs."""
+"""Conditional models: a family of VAEs from one model whose networks take a context."""
 
 from __future__ import annotations
 
@@ -11,35 +11,36 @@ from vae_jax.models._model import VAE, Conditional
 from vae_jax.models.contexts import ContextKind
 from vae_jax.params import Params
 
-# Folded into the key of `init` for the contexts' own parameters: `split` folds in 0, 1, ..., and never comes this far.
+# Folded into the key of `init` for the parameters of the contexts; `split` folds in 0, 1, ..., and never this number.
 _CONTEXT_KEY = 2**32 - 1
 
 
 def conditional(model: VAE, contexts: ContextKind, to: Sequence[str] = ("encoder", "decoder")) -> Conditional:
-    """The family of VAEs of a model whose networks take a context: q(z|x,c), p(z|c), p(x|z,c).
+    """Makes a conditional model, q(z|x,c), p(z|c), p(x|z,c), from a model whose networks take a context.
 
-    The context's vector is put under `params[name]["context"]` of each network named in `to`, as an array of the
-    program: so it reaches the networks wherever the model calls them, in the later layers of a hierarchy too. The
+    The vector of the context is stored in `params[name]["context"]` of each network named in `to`, as an array of the
+    program. It reaches the networks wherever the model calls them, also in the later layers of a hierarchy. The
     parameters are those of the model, and those of the contexts (an embedding) under "context".
 
-    A `Network` written by hand that is named in `to` must read `params["context"]` itself, or the context is lost
-    without an error: write it with `networks.with_context`, which checks the vector's length too.
+    A hand-written `Network` named in `to` must read `params["context"]`, or the context is ignored without an error.
+    Make it with `networks.with_context`, which also checks the length of the vector.
 
     Args:
-      model: any builder's, such as `gaussian_vae(mlp_encoder(..., context_size=contexts.size), ...)`.
+      model: a VAE, such as `gaussian_vae(mlp_encoder(..., context_size=contexts.size), ...)`.
       contexts: one of `vae_jax.models.contexts`, or your own.
-      to: the names in params of the networks that take the context.
+      to: names in params of the networks that take the context.
 
     Raises:
-      ValueError: by `init` and by the functions of `given(context)`, if params have no network of a name in `to`, if
-        one of this library's takes no context or one of another length, or if a network takes one and is not named; if
-        params have a "context" of their own; if a label is out of range, or a context has the wrong shape.
-      TypeError: if model is a Conditional already; by `given`'s functions, if a context has the wrong dtype.
+      ValueError: by `init` and the functions of `given(context)`, if params have no network of a name in `to`, if a
+        network of this library in `to` takes no context or a context of another length, if a network that takes a
+        context is not in `to`, if the model has parameters under "context", if a label is out of range, or if a context
+        has the wrong shape.
+      TypeError: if model is a Conditional; by the functions of `given(context)`, if a context has the wrong dtype.
 
     Source: Sohn et al. 2015 [sohn2015learning], section 4.
     """
     if isinstance(model, Conditional):
-        raise TypeError("model must be a VAE, got a Conditional, which has a context already")
+        raise TypeError("model must be a VAE, got a Conditional, which already has a context")
     names = tuple(to)
 
     def init(key: jax.Array) -> Params:
@@ -47,10 +48,11 @@ def conditional(model: VAE, contexts: ContextKind, to: Sequence[str] = ("encoder
         _check_names(params, names)
         if "context" in params:
             raise ValueError(
-                'model must not have params under "context", which is for those of the contexts: rename them'
+                'model must not have params under "context", which is reserved for the parameters of the contexts: '
+                "rename them"
             )
-        own = contexts.init(jax.random.fold_in(key, _CONTEXT_KEY))
-        return {**params, "context": own} if own else params
+        context_params = contexts.init(jax.random.fold_in(key, _CONTEXT_KEY))
+        return {**params, "context": context_params} if context_params else params
 
     def given(context: Any) -> VAE:
         def with_context_vector(params: Params) -> Params:
@@ -72,4 +74,4 @@ def _check_names(params: Params, names: tuple[str, ...]) -> None:
     for name in names:
         if not isinstance(params.get(name), dict):
             networks = sorted(key for key, value in params.items() if isinstance(value, dict) and key != "context")
-            raise ValueError(f"to must name networks of the model, which are {networks}, got {name!r}")
+            raise ValueError(f"to must hold names of networks of the model ({', '.join(networks)}), got {name!r}")

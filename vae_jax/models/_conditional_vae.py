@@ -1,4 +1,4 @@
-"""The conditional VAE of Sohn et al. 2015: a label, or any vector, enters encoder, decoder and, as a choice, prior."""
+"""Conditional VAE of Sohn et al. 2015: encoder, decoder and optionally prior depend on a label or a vector."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from vae_jax.models.likelihoods import Likelihood, bernoulli
 from vae_jax.networks import conv_decoder, conv_encoder, mlp_decoder, mlp_encoder, with_context
 from vae_jax.params import Params
 
-# Folded into the key of `init` for the prior's network: `split` folds in 0, 1, ..., and never comes this far.
+# Folded into the key of `init` for the network of the prior; `split` folds in 0, 1, ..., and never this number.
 _PRIOR_KEY = 2**32 - 2
 
 
@@ -32,17 +32,17 @@ def conditional_vae(
     data_mean: ArrayLike | None = None,
     prior_hidden: Sequence[int] | None = None,
 ) -> Conditional:
-    """q(z|x,c), p(x|z,c) by ReLU perceptrons that take the context beside x and z; p(z|c) = N(0, I) or a network's.
+    """Conditional VAE with ReLU MLPs, q(z|x,c) and p(x|z,c), and p(z|c) = N(0, I) or a Normal computed by a network.
 
     Args:
       image_shape: `[H, W, C]`.
       contexts: one of `vae_jax.models.contexts`, such as `contexts.labels(10)`.
       latent_dim: D, the length of z.
-      hidden: widths of the encoder's hidden layers; the decoder mirrors them.
-      likelihood: of the pixels.
-      data_mean: the mean training image `[H, W, C]` in [0, 1], where the decoder's output bias starts; zeros if None.
-      prior_hidden: widths of the hidden layers of a network whose outputs are the mean and log-variance of p(z|c), its
-        params under "prior"; `()` is a linear one. None: p(z|c) = N(0, I) for every context.
+      hidden: widths of the encoder's hidden layers; the decoder has them in reverse.
+      likelihood: likelihood of the pixels.
+      data_mean: mean training image `[H, W, C]` in [0, 1], to initialize the decoder's output bias. Default: zero bias.
+      prior_hidden: widths of the hidden layers of a network for the mean and log-variance of p(z|c), with parameters
+        under "prior"; `()` for a linear network. Default: p(z|c) = N(0, I) for every context.
 
     Source: Sohn et al. 2015 [sohn2015learning], section 4.
     """
@@ -65,9 +65,9 @@ def conditional_conv_vae(
     data_mean: ArrayLike | None = None,
     prior_hidden: Sequence[int] | None = None,
 ) -> Conditional:
-    """q(z|x,c), p(x|z,c) by convolutions whose channels the context scales and shifts.
+    """Conditional VAE with convolutions, q(z|x,c) and p(x|z,c), whose channels the context scales and shifts.
 
-    Arguments as in `conditional_vae` and `conv_vae`.
+    Arguments are those of `conditional_vae` and `conv_vae`.
 
     Source: Sohn et al. 2015 [sohn2015learning], section 4; Perez et al. 2018 (arXiv:1709.07871) for the convolutions.
     """

@@ -1,4 +1,4 @@
-"""The VAE of Kingma & Welling 2014: a diagonal Normal posterior, a standard Normal prior, any likelihood."""
+"""VAE of Kingma & Welling 2014: a diagonal Normal posterior, a standard Normal prior, any likelihood."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def gaussian_vae(encoder: Network, decoder: Network, latent_dim: int, likelihood
     """q(z|x) = N(mean(x), diag exp(log_variance(x))), p(z) = N(0, I), p(x|z) = likelihood(decoder(z)).
 
     Args:
-      encoder: x -> `[2 * latent_dim]`, the mean and then the log-variance.
+      encoder: x -> `[2 * latent_dim]`, the mean followed by the log-variance.
       decoder: z `[latent_dim]` -> outputs of shape `likelihood.output_shape(x.shape)`.
       latent_dim: D, the length of z; at least 1.
       likelihood: one of `vae_jax.models.likelihoods`, or your own.
@@ -42,14 +42,14 @@ def mlp_vae(
     likelihood: Likelihood = bernoulli,
     data_mean: ArrayLike | None = None,
 ) -> VAE:
-    """A Gaussian VAE with ReLU perceptrons: image -> hidden -> z -> hidden reversed -> image.
+    """Gaussian VAE with ReLU MLPs: image -> hidden -> z -> hidden reversed -> image.
 
     Args:
       image_shape: `[H, W, C]`.
-      latent_dim: the length of z.
-      hidden: widths of the encoder's hidden layers; the decoder mirrors them.
-      likelihood: of the pixels.
-      data_mean: the mean training image `[H, W, C]` in [0, 1], where the decoder's output bias starts; zeros if None.
+      latent_dim: length of z.
+      hidden: widths of the encoder's hidden layers; the decoder has them in reverse.
+      likelihood: likelihood of the pixels.
+      data_mean: mean training image `[H, W, C]` in [0, 1], to initialize the decoder's output bias. Default: zero bias.
     """
     check_latent_dim(latent_dim)
     check_sizes("hidden", hidden)
@@ -69,10 +69,10 @@ def conv_vae(
     data_mean: ArrayLike | None = None,
     kernel_sizes: Sequence[int] | None = None,
 ) -> VAE:
-    """A Gaussian VAE with convolutions of stride 2, 4x4 by default; arguments as in `mlp_vae` and `conv_encoder`.
+    """Gaussian VAE with convolutions of stride 2, 4x4 by default; arguments as in `mlp_vae` and `conv_encoder`.
 
     Raises:
-      ValueError: If height or width is 1 before the last halving, or a kernel size is odd.
+      ValueError: if height or width is 1 before the last halving, or a kernel size is odd or below 2.
     """
     check_latent_dim(latent_dim)
     encoder = conv_encoder(image_shape, 2 * latent_dim, channels, hidden, kernel_sizes=kernel_sizes)
@@ -83,5 +83,5 @@ def conv_vae(
 
 
 def output_bias(likelihood: Likelihood, data_mean: ArrayLike | None) -> jax.Array | None:
-    """Where the decoder's outputs start: at the distribution of the mean image, if one is given."""
+    """Initial outputs of the decoder, which give the mean image `data_mean`; None if data_mean is None."""
     return None if data_mean is None else likelihood.initial_outputs(jnp.asarray(data_mean, jnp.float32))

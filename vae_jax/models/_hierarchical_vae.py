@@ -1,4 +1,4 @@
-"""Several stochastic layers: z is a tuple (z_1, ..., z_L), posterior and prior are chains of Normals."""
+"""VAE with several stochastic layers: z is a tuple (z_1, ..., z_L), posterior and prior are chains of Normals."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ def hierarchical_vae(
 ) -> VAE:
     """q(z|x) = q(z_1|x) q(z_2|z_1) ... q(z_L|z_{L-1}), p(z) = p(z_L) p(z_{L-1}|z_L) ... p(z_1|z_2), p(x|z_1).
 
-    p(z_L) is N(0, I), every other factor a diagonal Normal whose mean and log-variance a network computes. (Burda et
-    al. have it compute log sigma, which is half of the log-variance.) The divergence between two chains has no closed
-    form, so train with `negative_sampled_elbo` or an importance-weighted objective; `elbo` raises TypeError.
+    p(z_L) is N(0, I); every other factor is a diagonal Normal whose mean and log-variance are computed by a network.
+    (The networks of Burda et al. compute log sigma, half of the log-variance.) The divergence between two chains has no
+    closed form, so train with `negative_sampled_elbo` or an importance-weighted objective; `elbo` raises TypeError.
 
-    The parameters are "encoder_1" ... "encoder_L", "prior_1" ... "prior_{L-1}" (that of z_1 given z_2 is "prior_1"),
-    and "decoder".
+    The parameters are "encoder_1" ... "encoder_L", "prior_1" ... "prior_{L-1}" ("prior_1" is p(z_1|z_2)), and
+    "decoder".
 
     Args:
-      encoders: L networks, x -> `[2 D_1]`, then z_l -> `[2 D_{l+1}]`: the mean and then the log-variance. L >= 2.
-      priors: L - 1 networks, the first z_2 -> `[2 D_1]`, the l-th z_{l+1} -> `[2 D_l]`.
+      encoders: L >= 2 networks, x -> `[2 D_1]`, then z_l -> `[2 D_{l+1}]`: the mean followed by the log-variance.
+      priors: L - 1 networks, the l-th z_{l+1} -> `[2 D_l]`.
       decoder: z_1 -> outputs of shape `likelihood.output_shape(x.shape)`.
-      latent_dim: D_L, the length of the last part, which the prior draws first; at least 1.
-      likelihood: of x.
+      latent_dim: D_L, the length of z_L, which the prior draws first; at least 1.
+      likelihood: likelihood of x.
 
     Raises:
-      ValueError: if there are fewer than two encoders, another number of priors than L - 1, or latent_dim is
-        below 1; by `init`, if a network that z goes into does not take or make the parts that it should.
+      ValueError: if there are fewer than two encoders, the number of priors is not L - 1, or latent_dim is below 1; by
+        `init`, if the inputs or outputs of a network do not have the lengths of the parts of z.
 
     Source: Burda et al. 2016 (arXiv:1509.00519), section 2 and figure 1b.
     """
@@ -55,7 +55,7 @@ def hierarchical_vae(
     networks |= {"decoder": decoder}
     up = [f"encoder_{layer}" for layer in range(1, len(encoders) + 1)]
     down = [f"prior_{layer}" for layer in range(len(priors), 0, -1)]
-    # Made once: jit compares the conditionals of a chain by identity.
+    # Created once, because jit compares the conditionals of a chain by identity.
     upward, downward = (tuple(_normal_given_by(networks[name]) for name in names) for names in (up, down))
 
     def init(key: jax.Array) -> Params:
@@ -79,21 +79,21 @@ def hierarchical_vae(
 
 
 def _check_lengths(networks: Mapping[str, Network], params: Params, num_layers: int, latent_dim: int) -> None:
-    """From the top down the priors say how long each part of z is; the other networks must take and make just that."""
+    """Raises ValueError if a network does not have the lengths of z_1, ..., z_L, which the priors determine."""
 
-    def shape_of(name: str, argument: str, layer: int) -> tuple[int, ...]:
-        """Of what a network makes of z_layer, by tracing alone."""
-        length, size, own = lengths[layer], networks[name].context_size, params[name]
-        own = {**own, "context": jnp.zeros(size)} if size else own
+    def output_shape(name: str, argument: str, layer: int) -> tuple[int, ...]:
+        """Shape of the output of a network for z_layer, by tracing."""
+        length, size, network_params = lengths[layer], networks[name].context_size, params[name]
+        network_params = {**network_params, "context": jnp.zeros(size)} if size else network_params
         try:
-            return jax.eval_shape(networks[name].apply, own, jnp.zeros(length)).shape
-        except Exception as error:  # each network library has errors of its own for an input that does not fit
+            return jax.eval_shape(networks[name].apply, network_params, jnp.zeros(length)).shape
+        except Exception as error:  # network libraries raise different errors for an input of the wrong shape
             raise ValueError(f"{argument} must take z_{layer}, of length {length}, but fails on it: {error}") from error
 
     lengths = {num_layers: latent_dim}
     for layer in range(num_layers - 1, 0, -1):
         argument = f"priors[{layer - 1}]"
-        shape = shape_of(f"prior_{layer}", argument, layer + 1)
+        shape = output_shape(f"prior_{layer}", argument, layer + 1)
         if len(shape) != 1 or shape[0] % 2:
             raise ValueError(
                 f"{argument} must return [2 D_{layer}], the mean and log-variance of z_{layer}, got {shape}"
@@ -101,10 +101,10 @@ def _check_lengths(networks: Mapping[str, Network], params: Params, num_layers: 
         lengths[layer] = shape[0] // 2
     for layer in range(2, num_layers + 1):
         argument, expected = f"encoders[{layer - 1}]", (2 * lengths[layer],)
-        shape = shape_of(f"encoder_{layer}", argument, layer - 1)
+        shape = output_shape(f"encoder_{layer}", argument, layer - 1)
         if shape != expected:
             raise ValueError(f"{argument} must return the mean and log-variance of z_{layer}, {expected}, got {shape}")
-    shape_of("decoder", "decoder", 1)
+    output_shape("decoder", "decoder", 1)
 
 
 def _normal_given_by(network: Network) -> Link:

@@ -1,4 +1,4 @@
-"""The record that everything here is built on, and the family of them that a context chooses from."""
+"""The records `VAE` and `Conditional` on which objectives, training and evaluation are built."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from vae_jax.params import Params
 
 
 class VAE(NamedTuple):
-    """A variational autoencoder: an `init` and three functions that return distributions over one event.
+    """A variational autoencoder: `init`, and three functions that return distributions over one event.
 
-    Write these four for a network of your own; every objective, trainer and evaluator here takes the result.
+    To use your own network, write these four functions; all objectives, training and evaluation functions accept the
+    result.
     """
 
     init: Callable[[jax.Array], Params]  # (key) -> params
@@ -25,15 +26,15 @@ class VAE(NamedTuple):
 
 
 class Conditional(NamedTuple):
-    """A family of VAEs with common parameters: one for each context (a label, attributes, a mask of what is observed).
+    """A family of VAEs with shared parameters, one VAE per context (a label, attributes, a mask of observed entries).
 
-    `given(context)` is called inside the function that is traced, so that the context is an argument of the compiled
-    program. The context must reach the distributions as one of their arrays, never in a closure of a static field.
+    `given(context)` is called inside the traced function, so that the context is an argument of the compiled program.
+    The context must enter the distributions as one of their arrays, never in a closure of a static field.
     """
 
-    init: Callable[[jax.Array], Params]  # (key) -> params, those of the whole family
+    init: Callable[[jax.Array], Params]  # (key) -> params of the whole family
     given: Callable[[Any], VAE]  # (context) -> q(z | x, context), p(z | context), p(x | z, context)
-    # (name, contexts with a leading axis [N], known values) -> None; raises ValueError or TypeError for a bad one
+    # (name, contexts with a leading axis [N] and known values) -> None; raises ValueError or TypeError if one is wrong
     check: Callable[[str, Any], None] = lambda name, contexts: None
 
 
@@ -41,14 +42,14 @@ Model = VAE | Conditional
 
 
 class Example(NamedTuple):
-    """An example of a `Conditional`: x and its context, each any pytree of arrays."""
+    """An example for a `Conditional`: x and its context, each any pytree of arrays."""
 
     x: Any
     context: Any
 
 
 def given(model: Model, context: Any) -> VAE:
-    """The VAE of a context: `model.given(context)`, or the model itself if it is a VAE and the context is None.
+    """VAE for a context: `model.given(context)`, or the model itself if it is a VAE and the context is None.
 
     Raises:
       TypeError: if a VAE is given a context, or a `Conditional` none.
@@ -58,13 +59,13 @@ def given(model: Model, context: Any) -> VAE:
 
 
 def bind(model: Model, example: Any, name: str = "x") -> tuple[VAE, Any]:
-    """(VAE, x) of one example: x itself for a VAE, an `Example` for a `Conditional`.
+    """Returns (VAE, x) for one example, which is an `Example` for a `Conditional`, and x itself for a VAE.
 
-    Called where a batch is mapped over: bounds, gradient estimators and samplers below it see a VAE and an x. `name` is
-    that of the argument, for messages.
+    Call it inside the function that is mapped over a batch: bounds, gradient estimators and samplers are then functions
+    of a VAE and an x. `name` is the name of the argument, for messages.
 
     Raises:
-      TypeError: if the example has a context and the model takes none, or the other way round; if x holds raw uint8.
+      TypeError: if a VAE is given a context, or a `Conditional` none; if x holds raw uint8 pixels.
     """
     check_takes_context(model, isinstance(example, Example))
     if isinstance(model, Conditional):
@@ -73,7 +74,7 @@ def bind(model: Model, example: Any, name: str = "x") -> tuple[VAE, Any]:
 
 
 def check_takes_context(model: Model, has_context: bool) -> None:
-    """Raises TypeError if a `Conditional` is given no context, or a VAE one."""
+    """Raises TypeError if a VAE is given a context, or a `Conditional` none."""
     if isinstance(model, Conditional) and not has_context:
         raise TypeError("model is a Conditional and needs a context: give Example(x, context), or context=...")
     if has_context and not isinstance(model, Conditional):
@@ -81,12 +82,12 @@ def check_takes_context(model: Model, has_context: bool) -> None:
 
 
 def check_contexts(model: Any, name: str, batch: Any) -> None:
-    """The check of a `Conditional`'s contexts, if their values are known: under a transformation they are not.
+    """Checks the contexts of a batch by the model's check, if their values are known (not under a transformation).
 
     Args:
-      model: a `Conditional`; any other has nothing to check.
-      name: of the argument that the batch is, for messages.
-      batch: an `Example` of arrays `[N, ...]`; any other has nothing to check.
+      model: a `Conditional`; for any other model, nothing is checked.
+      name: name of the argument that holds the batch, for messages.
+      batch: an `Example` of arrays `[N, ...]`; for any other batch, nothing is checked.
 
     Raises:
       ValueError, TypeError: by the model's check.
@@ -98,34 +99,34 @@ def check_contexts(model: Any, name: str, batch: Any) -> None:
 
 
 def for_each_context(transform: Callable[[VAE], VAE], conditional: Conditional) -> Conditional:
-    """The family of `transform(conditional.given(context))`; parameters as the transformed `init` makes them.
+    """Applies a function VAE -> VAE to a conditional model: the family of `transform(conditional.given(context))`.
 
     Args:
-      transform: a function VAE -> VAE, such as `lambda vae: with_mixture_prior(vae, 20, 10)`; its `init` may call the
-        given VAE's `init` and none of its other functions, which want a context.
-      conditional: the family.
+      transform: a function VAE -> VAE, such as `lambda vae: with_mixture_prior(vae, 20, 10)`. The `init` of its result
+        may call the `init` of the given VAE, but not the other functions, which need a context.
+      conditional: the conditional model.
 
     Raises:
-      TypeError: at `init`, if the transformed `init` encodes, decodes or takes the prior.
+      TypeError: by `init`, if the transformed `init` calls encode, prior or decode.
     """
 
     def refuse(*arguments: Any) -> Any:
-        raise TypeError("transform: its init must not encode, decode or take the prior: these want a context")
+        raise TypeError("the init of transform(vae) must not call encode, prior or decode, which need a context")
 
     init = transform(VAE(conditional.init, refuse, refuse, refuse)).init
     return conditional._replace(init=init, given=lambda context: transform(conditional.given(context)))
 
 
 def common_prior(model: Model, params: Params, contexts: Any) -> Distribution | None:
-    """p(z) if it is one for all contexts, to be computed once; None if it depends on the context.
+    """Returns p(z) if it does not depend on the context, so that it is computed once, else None.
 
     Args:
       model: the model.
-      params: its parameters.
-      contexts: with a leading axis [N]; None for a VAE.
+      params: parameters of the model.
+      contexts: contexts with a leading axis [N]; None for a VAE.
 
     Raises:
-      ValueError: if contexts have no common leading axis. What the model's own functions raise, they raise here too.
+      ValueError: if contexts have no common leading axis. Errors of the model's functions are raised too.
     """
     if not isinstance(model, Conditional):
         return model.prior(params)
@@ -135,20 +136,20 @@ def common_prior(model: Model, params: Params, contexts: Any) -> Distribution | 
     def trace(context: Any) -> None:
         prior(context)
 
-    # For one context first, so that what the model itself raises is not taken for what vmap raises below.
-    shape_of_one = lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype)
-    jax.eval_shape(trace, jax.tree.map(lambda leaf: shape_of_one(jnp.asarray(leaf)), contexts))
+    # Traced for one context first, so that errors of the model are not mistaken for those of vmap below.
+    without_leading_axis = lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype)
+    jax.eval_shape(trace, jax.tree.map(lambda leaf: without_leading_axis(jnp.asarray(leaf)), contexts))
     try:
         return jax.vmap(prior, out_axes=None)(contexts)
-    except (ValueError, TypeError):  # it depends on the context, or it is no pytree, which vmap cannot return
+    except (ValueError, TypeError):  # the prior depends on the context, or is not a pytree, which vmap cannot return
         return None
 
 
 def model_input(name: str, x: Any) -> Any:
-    """A pytree of arrays, the argument of that name; of an `Example`, x alone is refused.
+    """Returns the argument `name` as a pytree of arrays; refuses raw uint8 pixels in x (not in a context).
 
     Raises:
-      TypeError: if a leaf of x holds raw uint8 pixels, which no model sees; it is named by its path.
+      TypeError: if a leaf of x holds raw uint8 pixels; the message names the leaf by its path.
     """
 
     if isinstance(x, Example):
@@ -158,8 +159,8 @@ def model_input(name: str, x: Any) -> Any:
         leaf = jnp.asarray(leaf)
         if leaf.dtype == jnp.uint8:
             raise TypeError(
-                f"{name}{path_of(path)} holds raw uint8 pixels: give what the model sees, for example "
-                f"vae_jax.data.binarize(key, {name}); objectives.with_preprocessing makes it in the training step"
+                f"{name}{path_of(path)} holds raw uint8 pixels: preprocess them, for example by "
+                f"vae_jax.data.binarize(key, {name}); objectives.with_preprocessing does so in the training step"
             )
         return leaf
 
@@ -167,15 +168,15 @@ def model_input(name: str, x: Any) -> Any:
 
 
 def path_of(path: Any) -> str:
-    """The path of a leaf as it is written in Python, such as `['age']` or `.x`; empty for a tree of one leaf."""
+    """Path of a leaf in Python syntax, such as `['age']` or `.x`; empty for a tree of one leaf."""
     return jax.tree_util.keystr(path)
 
 
 def num_examples(name: str, batch: Any) -> int:
-    """The length of the leading axis, which all leaves of a batch share.
+    """Length of the leading axis that all leaves of a batch share.
 
     Raises:
-      ValueError: if the batch has no leaf, a leaf has no axis, or two leaves have other lengths; it names them.
+      ValueError: if the batch has no leaf, a leaf has no axis, or two leaves have different lengths; it names them.
     """
     leaves = jax.tree.leaves_with_path(batch)
     if not leaves:
@@ -186,9 +187,9 @@ def num_examples(name: str, batch: Any) -> int:
             raise ValueError(f"{name}{path_of(path)} must have a leading axis, one entry for each example; it has none")
         lengths.setdefault(jnp.shape(leaf)[0], path)
     if len(lengths) > 1:
-        (one, path), (other, other_path) = list(lengths.items())[:2]
+        (length, path), (other, other_path) = list(lengths.items())[:2]
         raise ValueError(
-            f"{name} must hold as many examples in every leaf: {name}{path_of(path)} has {one}, "
+            f"{name} must hold the same number of examples in every leaf: {name}{path_of(path)} has {length}, "
             f"{name}{path_of(other_path)} has {other}"
         )
     return next(iter(lengths))

@@ -1,8 +1,8 @@
-"""Priors as an axis of their own: functions from a model to the same model with another p(z).
+"""Priors: functions from a model to the model with another p(z).
 
-They replace `init` and `prior` and nothing else; the prior's parameters stand under "prior" in `params`, and are
-trained with the rest. A mixture has no closed-form divergence: train with `negative_sampled_elbo` or an
-importance-weighted objective.
+They replace `init` and `prior` only. The parameters of the prior are under "prior" in `params`, and are trained with
+the others. A mixture has no closed-form divergence: train with `negative_sampled_elbo` or an importance-weighted
+objective.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from vae_jax.params import Params
 
 
 def with_mixture_prior(model: VAE, latent_dim: int, num_components: int) -> VAE:
-    """The model with p(z) = sum_k softmax(logits)_k N(z; mean_k, diag exp(log_variance_k)), all three trained.
+    """Returns the model with a mixture prior, p(z) = sum_k softmax(logits)_k N(z; mean_k, diag exp(log_variance_k)).
 
-    It starts with equal weights, variances of 1, and means drawn from N(0, I). (Tomczak & Welling keep the weights at
-    1/K.)
+    Logits, means and log-variances are trained. Initially the weights are equal, the variances 1, and the means drawn
+    from N(0, I). (Tomczak & Welling fix the weights at 1/K.)
 
     Args:
-      model: z must be one vector.
-      latent_dim: D, its length; at least 1.
+      model: a model whose z is one vector.
+      latent_dim: D, the length of z; at least 1.
       num_components: K, at least 1.
 
     Raises:
       ValueError: if latent_dim or num_components is below 1.
 
-    Source: Tomczak & Welling 2018 (arXiv:1705.07120), where it is what the VampPrior is compared with.
+    Source: Tomczak & Welling 2018 (arXiv:1705.07120), where the VampPrior is compared with it.
     """
     check_latent_dim(latent_dim)
     check_count("num_components", num_components, most=LARGEST_SIZE)
@@ -54,7 +54,7 @@ def with_mixture_prior(model: VAE, latent_dim: int, num_components: int) -> VAE:
 
 
 def with_prior(model: VAE, init_prior: Callable[[jax.Array], Any], prior: Callable[[Params], Distribution]) -> VAE:
-    """The model with another prior, its parameters under "prior"."""
+    """Returns the model with another prior, whose parameters are under "prior"."""
 
     def init(key: jax.Array) -> Params:
         model_key, prior_key = jax.random.split(key)

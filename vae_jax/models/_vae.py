@@ -1,4 +1,4 @@
-"""The builder of a VAE from its two networks and two axes: the posterior and the likelihood."""
+"""Builder of a VAE from two networks, a posterior and a likelihood."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from vae_jax.models.posteriors import Posterior
 from vae_jax.networks import Network
 from vae_jax.params import Params
 
-# Folded into the key of `init` for the posterior's parameters: `split` folds in 0, 1, ..., and never comes this far.
+# Folded into the key of `init` for the parameters of the posterior; `split` folds in 0, 1, ..., and never this number.
 _POSTERIOR_KEY = 2**32 - 3
 
 
 def vae(encoder: Network, decoder: Network, posterior: Posterior, likelihood: Likelihood = bernoulli) -> VAE:
-    """q(z|x) = posterior(encoder(x)), p(z) that of the posterior, p(x|z) = likelihood(decoder(z)).
+    """VAE with q(z|x) = posterior(encoder(x)), the prior p(z) of the posterior, p(x|z) = likelihood(decoder(z)).
 
-    The parameters are "encoder", "decoder", and "posterior" if the posterior has some of its own.
+    The parameters are "encoder", "decoder", and "posterior" if the posterior has parameters.
 
     Args:
       encoder: x -> outputs of shape `posterior.output_shape`.
@@ -31,7 +31,7 @@ def vae(encoder: Network, decoder: Network, posterior: Posterior, likelihood: Li
       likelihood: one of `vae_jax.models.likelihoods`, or your own.
 
     Raises:
-      ValueError: by `encode`, if the encoder's outputs have another shape than the posterior reads.
+      ValueError: by `encode`, if the encoder's outputs do not have the shape `posterior.output_shape`.
 
     Source: Kingma & Welling 2014 (arXiv:1312.6114).
     """
@@ -39,8 +39,8 @@ def vae(encoder: Network, decoder: Network, posterior: Posterior, likelihood: Li
     def init(key: jax.Array) -> Params:
         encoder_key, decoder_key = jax.random.split(key)
         params = {"encoder": encoder.init(encoder_key), "decoder": decoder.init(decoder_key)}
-        own = posterior.init(jax.random.fold_in(key, _POSTERIOR_KEY))
-        return {**params, "posterior": own} if own else params
+        posterior_params = posterior.init(jax.random.fold_in(key, _POSTERIOR_KEY))
+        return {**params, "posterior": posterior_params} if posterior_params else params
 
     def encode(params: Params, x: Any) -> Distribution:
         outputs = encoder.apply(params["encoder"], x)
@@ -58,6 +58,6 @@ def vae(encoder: Network, decoder: Network, posterior: Posterior, likelihood: Li
 
 
 def _as_tuples(shapes: Any) -> Any:
-    """A shape, or a tree of shapes, in which each is a tuple; a shape is a tuple or list of whole numbers."""
+    """Converts every shape (a tuple or list of whole numbers) in a tree of shapes to a tuple."""
     is_shape = lambda node: isinstance(node, tuple | list) and all(isinstance(size, int | np.integer) for size in node)
     return jax.tree.map(lambda node: tuple(node) if is_shape(node) else node, shapes, is_leaf=is_shape)

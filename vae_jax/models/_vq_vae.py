@@ -1,4 +1,4 @@
-"""The VQ-VAE: a code for each place of a grid, by any quantizer."""
+"""VQ-VAE: a code for each place of a grid, by any quantizer."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ def vq_vae(
 ) -> VAE:
     """z = q(encoder(x)) at every place of a grid, p(x | z) = likelihood(decoder(vectors of z)), p(z) uniform.
 
-    Train it with `objectives.vq_vae_loss`; then log p(x) >= log p(x | z) + log p(z), and `with_code_prior` puts a prior
-    that knows which codes go together in the place of the uniform one.
+    Train it with `objectives.vq_vae_loss`; log p(x) >= log p(x | z) + log p(z). `with_code_prior` replaces the uniform
+    prior by a prior trained on the codes.
 
     Args:
       encoder: x -> `[h * w * D]`, such as `residual_encoder(..., num_outputs=1)`.
       decoder: `[h * w * D]` -> outputs of shape `likelihood.output_shape(x.shape)`, such as `residual_decoder(...)`.
-      quantizer: of a place's vector; its dim is D.
+      quantizer: quantizer of the vector of a place; its dim is D.
       grid: (h, w).
-      likelihood: of the pixels.
+      likelihood: likelihood of the pixels.
 
     Raises:
       ValueError: if grid is not two numbers of at least 1; by `encode`, if the encoder does not give h * w * D.

@@ -1,4 +1,4 @@
-"""VQ-VAE-2: a coarse grid of codes for the whole, and a finer one for what it leaves open."""
+"""VQ-VAE-2: a coarse grid of codes for the global structure, and a fine grid for the details."""
 
 from __future__ import annotations
 
@@ -31,24 +31,24 @@ def vq_vae_2(
 ) -> VAE:
     """z = (bottom codes `[h, w]`, top codes `[h / 2, w / 2]`), h = H / 2^len(channels), rounded up; p(z) uniform.
 
-    Features f of the image at the bottom's grid; top codes of f, halved again; bottom codes of f together with what the
-    top's decoder makes of its codes; the image from both. Train it with `objectives.vq_vae_loss`; `with_code_prior`
-    gives one prior over both grids, top first, so that the bottom is conditioned on it.
+    The encoder computes features f of the image at the bottom grid; top codes from f, halved again; and bottom codes
+    from f and the decoded top codes. The decoder reads both. Train it with `objectives.vq_vae_loss`; `with_code_prior`
+    gives one prior over both grids, top first, so that the bottom codes are conditioned on the top codes.
 
     Args:
-      image_shape: `[H, W, C]`, H and W above 2^len(channels).
+      image_shape: `[H, W, C]`, with H and W above 2^len(channels).
       bottom: quantizer of the fine grid.
-      top: of the coarse one.
-      channels: of the layers that halve the image down to the bottom's grid.
-      residual_hidden: channels inside a residual layer.
-      residual_layers: of every network.
-      likelihood: of the pixels.
-      data_mean: the mean training image `[H, W, C]`, where the output's bias starts; zeros if None.
-      context_size: length of the context that the networks "features" and "decoder" take, which
-        `conditional(model, contexts, to=("features", "decoder"))` gives them; 0: none.
+      top: quantizer of the coarse grid.
+      channels: numbers of channels of the layers that halve the image down to the bottom grid.
+      residual_hidden: number of channels inside a residual layer.
+      residual_layers: number of residual layers in every network.
+      likelihood: likelihood of the pixels.
+      data_mean: mean training image `[H, W, C]` in [0, 1], to initialize the output bias. Default: zero bias.
+      context_size: length of the context of the networks "features" and "decoder", set by
+        `conditional(model, contexts, to=("features", "decoder"))`; 0 for a model without a context.
 
     Raises:
-      ValueError: if the image is too small for so many halvings and one more to the top's grid.
+      ValueError: if the image is too small for len(channels) + 1 halvings.
 
     Source: Razavi et al. 2019 (arXiv:1906.00446), section 3.1 and algorithm 1.
     """
@@ -87,8 +87,8 @@ def vq_vae_2(
         apply = lambda name, value: networks[name].apply(params[name], value)
         features = apply("features", x).reshape(grid)
         coarse = levels[1].quantize(params, apply("top_encoder", features).reshape(*levels[1].grid, top.dim))
-        told = apply("top_decoder", coarse.codes.vectors.ravel())
-        both = jnp.concatenate([features, told], axis=-1)
+        decoded = apply("top_decoder", coarse.codes.vectors.ravel())
+        both = jnp.concatenate([features, decoded], axis=-1)
         fine = levels[0].quantize(params, apply("bottom_encoder", both).reshape(*levels[0].grid, bottom.dim))
         return QuantizedPosterior((fine, coarse), levels)
 

@@ -1,4 +1,4 @@
-"""A model with a second network among its params, which an objective trains against it."""
+"""Models with the parameters of a discriminator, which an objective trains adversarially."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from vae_jax.models._model import VAE
 from vae_jax.networks import Network
 from vae_jax.params import Params
 
-DISCRIMINATOR = "discriminator"  # its key in params
+DISCRIMINATOR = "discriminator"  # key in params
 
 
 def with_discriminator(model: VAE, discriminator: Network) -> VAE:
-    """The same VAE, its params with those of a discriminator of codes under "discriminator".
+    """Returns the VAE with the parameters of a discriminator of latent codes under "discriminator".
 
-    Kim & Mnih's for 10 dimensions: `mlp_encoder((10,), 1, (1000,) * 6, jax.nn.leaky_relu)` with a slope of 0.2, and two
-    logits where this has their difference.
+    The discriminator of Kim & Mnih for 10 dimensions is `mlp_encoder((10,), 1, (1000,) * 6, jax.nn.leaky_relu)` with a
+    slope of 0.2; it has two logits, this one their difference.
 
     Args:
-      model: the VAE; encode, prior and decode do not see the discriminator.
-      discriminator: a code `[D]` -> a logit `[1]`.
+      model: the VAE; encode, prior and decode do not use the discriminator.
+      discriminator: latent code `[D]` -> logit `[1]`.
 
     Source: Kim & Mnih 2018 (arXiv:1802.05983).
     """

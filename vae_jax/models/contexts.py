@@ -1,4 +1,4 @@
-"""Kinds of context: how a label or a vector of side information becomes the array that networks take."""
+"""Kinds of context: labels or vectors of side information, and their vectors as inputs of networks."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from vae_jax.params import Params, no_params
 
 
 class ContextKind(NamedTuple):
-    """The vector `[size]` that networks are given for a context, and the check of contexts."""
+    """Embedding of contexts as vectors `[size]`, the inputs of networks, and a check of contexts."""
 
     size: int  # length of the vector
-    init: Callable[[jax.Array], Params]  # (key) -> params of its own, {} if it has none
+    init: Callable[[jax.Array], Params]  # (key) -> params of the embedding, {} if there are none
     embed: Callable[[Params, Any], jax.Array]  # (params, one context) -> the vector
     check: Callable[[str, Any], None]  # (name, contexts with a leading axis [N]); raises ValueError or TypeError
 
 
 def labels(num_classes: int) -> ContextKind:
-    """Integer labels from 0 to num_classes - 1, given to networks one-hot.
+    """Integer labels from 0 to num_classes - 1, as one-hot vectors.
 
-    A label that is out of range, and not known because it is traced, becomes NaN.
+    A traced label that is out of range becomes NaN.
 
     Raises:
       ValueError: if num_classes is below 1.
@@ -36,13 +36,13 @@ def labels(num_classes: int) -> ContextKind:
 
 
 def embedded_labels(num_classes: int, dim: int) -> ContextKind:
-    """Integer labels from 0 to num_classes - 1, each given to networks as a vector that is trained.
+    """Integer labels from 0 to num_classes - 1, as trained embedding vectors.
 
-    A label that is out of range, and not known because it is traced, becomes NaN.
+    A traced label that is out of range becomes NaN.
 
     Args:
       num_classes: K, at least 1.
-      dim: length of a label's vector. The table `[K, dim]` is a parameter, and starts from draws of N(0, 1).
+      dim: length of the embedding. The table `[K, dim]` is a parameter, with initial values drawn from N(0, 1).
 
     Raises:
       ValueError: if num_classes or dim is below 1.
@@ -54,7 +54,7 @@ def embedded_labels(num_classes: int, dim: int) -> ContextKind:
 
 
 def vector(size: int) -> ContextKind:
-    """Vectors of numbers `[size]`, such as attributes, given to networks as they are, in float32.
+    """Vectors of numbers `[size]`, such as attributes, cast to float32.
 
     Raises:
       ValueError: if size is below 1.
@@ -66,7 +66,7 @@ def vector(size: int) -> ContextKind:
         if not jnp.issubdtype(array.dtype, jnp.number) and array.dtype != bool:
             raise TypeError(f"{name} must be {wanted}, got dtype {array.dtype}")
         if not isinstance(array, jax.core.Tracer) and not np.isfinite(np.asarray(array, np.float32)).all():
-            raise ValueError(f"{name} must be {wanted} that are finite, got some that are not")
+            raise ValueError(f"{name} must be {wanted}, all finite, got numbers that are not finite")
 
     return _kind(size, no_params, lambda params, context: context.astype(jnp.float32), check, (size,), wanted)
 
@@ -87,9 +87,9 @@ def _labels(
             raise ValueError(f"{name} must be {wanted}, got {labels[outside][0]}")
 
     def embed(params: Params, label: jax.Array) -> jax.Array:
-        # A narrow dtype may not hold num_classes; a uint32 that int32 does not hold becomes negative, out of range too.
+        # A narrow dtype may not hold num_classes. A uint32 above the range of int32 becomes negative: out of range too.
         label = label.astype(jnp.int32) if label.dtype.itemsize <= 4 else label
-        # NaN: a label out of range must not pass for another one.
+        # NaN, because a label out of range must not be taken for another label.
         return jnp.where((label >= 0) & (label < num_classes), row(params, label), jnp.nan)
 
     return _kind(size, init, embed, check, (), wanted)
@@ -103,7 +103,7 @@ def _kind(
     shape: tuple[int, ...],
     wanted: str,
 ) -> ContextKind:
-    """The kind whose contexts are arrays of a shape; every context is checked, alone and in a batch."""
+    """Makes a kind of context for arrays of one shape, with a check of single contexts and of batches."""
 
     def checked(name: str, contexts: Any, num_axes: int) -> Any:
         if not jax.tree_util.all_leaves([contexts]):
@@ -112,12 +112,15 @@ def _kind(
         if array.ndim < num_axes:
             raise ValueError(f"{name} must have a leading axis, one entry for each example; it has none")
         if array.shape[num_axes:] != shape:
-            each = " for each example" if num_axes else ""
-            raise ValueError(f"{name} must be {wanted}{each}, got an array of shape {array.shape[num_axes:]}{each}")
+            per_example = " for each example" if num_axes else ""
+            given = f"an array of shape {array.shape[num_axes:]}{per_example}"
+            raise ValueError(f"{name} must be {wanted}{per_example}, got {given}")
         check_values(name, array)
         return array
 
     def check(name: str, contexts: Any) -> None:
         checked(name, contexts, 1)
 
-    return ContextKind(size, init, lambda params, one: embed(params, jnp.asarray(checked("context", one, 0))), check)
+    return ContextKind(
+        size, init, lambda params, context: embed(params, jnp.asarray(checked("context", context, 0))), check
+    )

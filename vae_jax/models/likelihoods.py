@@ -1,4 +1,4 @@
-"""p(x | z) as an axis of its own: how a decoder network's outputs become a distribution over examples."""
+"""Likelihoods p(x | z): distributions over examples parameterized by the outputs of a decoder network."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ from vae_jax.distributions import (
 )
 from vae_jax.distributions._checks import check_number
 
-# The starting width of a pixel's density, about a tenth of the range [0, 1].
+# Initial log-scale of the density of a pixel: about a tenth of the range [0, 1].
 INITIAL_LOG_SCALE = -2.0
 
 
 class Likelihood(NamedTuple):
-    """The outputs that a decoder must give, how they parameterize p(x | z), and where training should start.
+    """Shape of a decoder's outputs, their distribution p(x | z), and initial outputs.
 
-    Those of this module read n numbers for each number of an example, in the last axis of outputs `[*x.shape, n]`; one
-    of your own may have examples and outputs that are any pytrees.
+    The likelihoods of this module read n numbers for each number of an example, in the last axis of outputs
+    `[*x.shape, n]`. The examples and outputs of your own likelihood may be any pytrees.
     """
 
-    output_shape: Callable[[Any], Any]  # (shape of an example, or a tree of shapes) -> that of the decoder's outputs
+    output_shape: Callable[[Any], Any]  # (shape of an example, or a tree of shapes) -> shape of the decoder's outputs
     distribution: Callable[[Any], Distribution]  # (outputs) -> p(x | z)
-    initial_outputs: Callable[[Any], Any]  # (the data mean, of an example's shape) -> outputs
-    # For bits per dimension of 8-bit pixels. 1: p(x | z) is the probability of the pixels themselves. 256: it is a
-    # density of dequantized pixels. None: bits per dimension are not defined.
+    initial_outputs: Callable[[Any], Any]  # (data mean, with the shape of an example) -> outputs
+    # For bits per dimension of 8-bit pixels. 1: p(x | z) is a probability of the pixels. 256: it is a density of
+    # dequantized pixels. None: bits per dimension are not defined.
     levels: int | None = None
-    values: str = ""  # words for help texts: the values that x may have
+    values: str = ""  # values that x may have, for help texts
 
 
 def per_element(num_outputs: int) -> Callable[[Sequence[int]], tuple[int, ...]]:
@@ -46,7 +46,7 @@ def per_element(num_outputs: int) -> Callable[[Sequence[int]], tuple[int, ...]]:
 
 
 def _logit(mean: ArrayLike) -> jax.Array:
-    # Pixels that are never (or always) on would start at an infinite logit.
+    # Pixels that are never (or always) on would have infinite initial logits.
     return jax.scipy.special.logit(jnp.clip(jnp.asarray(mean), 1e-3, 1.0 - 1e-3))[..., None]
 
 
@@ -61,7 +61,7 @@ bernoulli = Likelihood(
     values="bits, or gray values as probabilities of 1",
 )
 
-# The mean of a continuous Bernoulli is not sigmoid(logit), but the sign and the order of magnitude are right.
+# The mean of a continuous Bernoulli is not sigmoid(logit), but initial logits need only be of the right magnitude.
 continuous_bernoulli = Likelihood(
     per_element(1), lambda outputs: ContinuousBernoulli(outputs[..., 0]), _logit, values="gray values in [0, 1]"
 )
@@ -92,10 +92,10 @@ laplace = Likelihood(
 
 
 def fixed_normal(variance: float) -> Likelihood:
-    """N(mean, variance) at every pixel, the variance a number that is not learnt: squared errors, in nats.
+    """N(mean, variance) at every pixel, with a fixed variance: squared errors, in nats.
 
     Args:
-      variance: above 0. 1 / (2 pi) makes -log p(x | z) = pi |x - mean|^2, with no constant.
+      variance: above 0. With 1 / (2 pi), -log p(x | z) = pi |x - mean|^2, without a constant.
 
     Raises:
       ValueError: if variance is not above 0.

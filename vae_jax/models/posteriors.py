@@ -1,7 +1,7 @@
-"""q(z | x) as an axis of its own: how an encoder network's outputs become a distribution over codes, and its prior.
+"""Posteriors q(z | x): distributions over z parameterized by the outputs of an encoder network, with their priors.
 
-A posterior of your own is a `Posterior` too: a flow's parameters are its `init`, and what the encoder gives for each
-example (the "amortized" part) is in its `output_shape`.
+You can write your own `Posterior`: parameters, such as those of a flow, are made by its `init`, and the amortized
+parameters of each example are outputs of the encoder.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from vae_jax.params import Params, no_params
 
 
 class Posterior(NamedTuple):
-    """The outputs that an encoder must give, how they parameterize q(z | x), and the p(z) that goes with it."""
+    """Shape of an encoder's outputs, their distribution q(z | x), and the prior p(z)."""
 
-    output_shape: Any  # of the encoder's outputs: a shape, or a tree of shapes
-    init: Callable[[jax.Array], Params]  # (key) -> params of its own, {} if it has none
+    output_shape: Any  # shape of the encoder's outputs, or a tree of shapes
+    init: Callable[[jax.Array], Params]  # (key) -> params of the posterior, {} if there are none
     distribution: Callable[[Params, Any], Distribution]  # (params, outputs) -> q(z | x)
     prior: Callable[[], Distribution]  # () -> p(z), without parameters
 
@@ -32,11 +32,11 @@ def normal(shape: int | Sequence[int]) -> Posterior:
     """q(z | x) = N(mean, diag exp(log_variance)), with p(z) = N(0, I).
 
     Args:
-      shape: of z: its length D, or a shape such as `(h, w, c)`. The encoder gives one vector `[2 D]`, D the product of
-        the shape: all means and then all log-variances, each in row-major order.
+      shape: length D of z, or its shape, such as `(h, w, c)`. The encoder gives one vector `[2 D]`, where D is the
+        product of the shape: all means followed by all log-variances, in row-major order.
 
     Raises:
-      ValueError: if z has no numbers.
+      ValueError: if z would be empty.
 
     Source: Kingma & Welling 2014 (arXiv:1312.6114), appendix C.
     """
@@ -52,8 +52,8 @@ def normal(shape: int | Sequence[int]) -> Posterior:
 def full_covariance(dim: int) -> Posterior:
     """q(z | x) = N(mean, L L^T) with a lower triangular factor L for each x, and p(z) = N(0, I).
 
-    The encoder gives one vector `[2 D + D (D - 1) / 2]`: the means, the log of the diagonal of L, and the entries of L
-    below the diagonal, row by row. With the last at 0 it is `normal` with half its log-variance in the second place.
+    The encoder gives one vector `[2 D + D (D - 1) / 2]`: the means, the logarithm of the diagonal of L (half the
+    log-variance of `normal` if L is diagonal), and the entries of L below the diagonal, row by row.
 
     Args:
       dim: D, the length of z; at least 1.
@@ -64,7 +64,7 @@ def full_covariance(dim: int) -> Posterior:
     Source: Kingma & Welling 2019 (arXiv:1906.02691), section 2.5.1.
     """
     check_count("dim", dim, most=math.isqrt(LARGEST_SIZE))  # L has dim^2 entries
-    # Place of each entry of L in (diagonal, entries below it, 0): a gather, unlike a scatter, can be written as ONNX.
+    # Index of each entry of L in (diagonal, entries below it, 0): ONNX export supports a gather, but no scatter.
     num_below = dim * (dim - 1) // 2
     places = np.full((dim, dim), dim + num_below)
     places[np.diag_indices(dim)] = np.arange(dim)
@@ -79,21 +79,21 @@ def full_covariance(dim: int) -> Posterior:
 
 
 def delta(shape: int | Sequence[int]) -> Posterior:
-    """q(z | x) all at one point, the encoder's outputs, as in an autoencoder; with p(z) = N(0, I).
+    """q(z | x) = point mass at the encoder's outputs, as in an autoencoder, with p(z) = N(0, I).
 
     Args:
-      shape: of z, and of the encoder's outputs: its length D, or a shape such as `(h, w, c)`.
+      shape: length D of z and of the encoder's outputs, or their shape, such as `(h, w, c)`.
 
     Raises:
-      ValueError: if z has no numbers.
+      ValueError: if z would be empty.
     """
     event = _shape(shape)
     return Posterior(event, no_params, lambda params, outputs: Delta(outputs), lambda: _standard_normal(event))
 
 
 def _shape(shape: int | Sequence[int]) -> tuple[int, ...]:
-    """The shape of z; refuses one of no numbers."""
-    most = LARGEST_SIZE // 2  # a network gives twice as many numbers
+    """Shape of z as a tuple; raises ValueError if z would be empty."""
+    most = LARGEST_SIZE // 2  # an encoder gives twice as many numbers
     if isinstance(shape, Sequence):
         check_sizes("shape", shape)
         event = tuple(shape)

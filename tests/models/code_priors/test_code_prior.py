@@ -1,20 +1,20 @@
-"""What every prior over codes must do, and what they share."""
+"""Properties of all priors over codes, and tests of their shared functions."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from models.code_priors.tiny_priors import call, call_each, draw_each, rough
+from models.code_priors.tiny_priors import call, call_each, draw_each, random_params
 from vae_jax.models import Sampling, masked_prior, pixel_cnn_prior, transformer_prior, uncached_transformer_prior
 from vae_jax.models.code_priors._code_prior import (
     check_guidance,
-    codes_of,
+    checked_codes,
+    checked_label,
     draw_code,
     drop_label,
+    guidance_labels,
     guided_logits,
-    label_of,
-    labels_of,
 )
 
 K, GRID, T, CLASSES = 5, (2, 3), 6, 3
@@ -30,21 +30,21 @@ def members(num_classes, **arguments):
 
 
 CONDITIONAL, UNCONDITIONAL = members(CLASSES), members(0)
-every = pytest.mark.parametrize("name", CONDITIONAL)
+all_priors = pytest.mark.parametrize("name", CONDITIONAL)
 CODES = np.random.default_rng(0).integers(0, K, (4, T)).astype(np.int32)
-LABELS = np.array([0, 1, 2, 3], np.int32)  # 3: none
+LABELS = np.array([0, 1, 2, 3], np.int32)  # 3 is "no label"
 KEYS = jax.random.split(jax.random.key(5), 4)
 GUIDED = Sampling(guidance=8.0)
 
 
-# ------------------------------------------------------------------------------------------------------- every member
+# --------------------------------------------------------------------------------------------------------- all priors
 
 
 @pytest.mark.slow
-@every
-def test_densities_and_losses_of_a_batch_are_a_loop(name):
+@all_priors
+def test_mapped_densities_and_losses_equal_a_loop(name):
     prior = CONDITIONAL[name]
-    params = rough(prior.init)
+    params = random_params(prior.init)
     mapped = call_each(prior.loss, (None, 0, 0, 0), params, KEYS, CODES, LABELS)
     assert mapped.dtype == jnp.float32
     loop = [call(prior.loss, params, *inputs) for inputs in zip(KEYS, CODES, LABELS, strict=True)]
@@ -56,22 +56,22 @@ def test_densities_and_losses_of_a_batch_are_a_loop(name):
 
 
 @pytest.mark.slow
-@every
-def test_a_sample_is_of_its_own_key_and_label_and_guidance_moves_those_with_a_label(name):
+@all_priors
+def test_a_sample_depends_on_its_key_and_label_only_and_guidance_changes_labeled_samples(name):
     prior = CONDITIONAL[name]
-    params, keys, labels = rough(prior.init), jax.random.split(jax.random.key(6), 32), np.tile(LABELS, 8)
-    plain, guided = (np.asarray(draw_each(prior, how, params, keys, labels)) for how in (Sampling(), GUIDED))
+    params, keys, labels = random_params(prior.init), jax.random.split(jax.random.key(6), 32), np.tile(LABELS, 8)
+    plain, guided = (np.asarray(draw_each(prior, s, params, keys, labels)) for s in (Sampling(), GUIDED))
     assert plain.dtype == np.int32
     assert np.unique(plain).size == K and plain.min() == 0 and plain.max() == K - 1
-    # Whatever else is in the batch.
+    # A sample does not depend on the other samples of the batch.
     order = np.random.default_rng(0).permutation(32)
     np.testing.assert_array_equal(draw_each(prior, GUIDED, params, keys[order], labels[order]), guided[order])
     assert np.any(plain[labels < CLASSES] != guided[labels < CLASSES])
-    # Two passes that are the same give the draws of one.
+    # Guidance has no effect without a label.
     np.testing.assert_array_equal(plain[labels == CLASSES], guided[labels == CLASSES])
 
 
-@every
+@all_priors
 def test_zero_parameters_predict_the_uniform_distribution(name):
     prior = CONDITIONAL[name]
     params = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape), jax.eval_shape(prior.init, KEYS[0]))
@@ -80,28 +80,28 @@ def test_zero_parameters_predict_the_uniform_distribution(name):
 
 
 @pytest.mark.slow
-@every
+@all_priors
 def test_the_loss_has_finite_gradients_that_reach_every_parameter(name):
     prior = CONDITIONAL[name]
-    params = rough(prior.init)
+    params = random_params(prior.init)
     mean = lambda params: jnp.mean(jax.vmap(prior.loss, (None, 0, 0, 0))(params, KEYS, CODES, LABELS))
     gradients = jax.jit(jax.grad(mean))(params)
     assert all(np.all(np.isfinite(g)) and np.any(g != 0) for g in jax.tree.leaves(gradients))
 
 
-def test_no_label_is_the_last_label():
+def test_none_is_the_last_label():
     prior = CONDITIONAL["transformer"]
-    params = rough(prior.init)
+    params = random_params(prior.init)
     assert call(prior.log_prob, params, CODES[0], None) == call(prior.log_prob, params, CODES[0], CLASSES)
 
 
-@every
-def test_bad_codes_labels_and_ways_of_sampling_are_refused(name):
+@all_priors
+def test_bad_codes_labels_and_sampling_settings_are_refused(name):
     prior, unconditional = CONDITIONAL[name], UNCONDITIONAL[name]
-    params = rough(prior.init)
+    params = random_params(prior.init)
     for codes, error, message in [
-        (CODES, ValueError, r"codes must be of one image, of shape \[T\] = \(6,\).* got shape \(4, 6\)"),
-        (CODES[0][:-1], ValueError, r"codes must be of one image.* got shape \(5,\)"),
+        (CODES, ValueError, r"codes must be those of one image, .* shape \[T\] = \(6,\).* got shape \(4, 6\)"),
+        (CODES[0][:-1], ValueError, r"codes must be those of one image.* got shape \(5,\)"),
         (CODES[0].astype(np.float32), TypeError, "codes must be integers, got dtype float32"),
     ]:
         with pytest.raises(error, match=message):
@@ -112,30 +112,30 @@ def test_bad_codes_labels_and_ways_of_sampling_are_refused(name):
     with pytest.raises(ValueError, match=r"label must be in \[0, num_classes\] = \[0, 3\], got 4"):
         prior.loss(params, KEYS[0], CODES[0], 4)
     with pytest.raises(ValueError, match=r"label must be in \[0, num_classes\] = \[0, 0\], got 1"):
-        unconditional.sample(rough(unconditional.init), KEYS[0], 1, Sampling())
-    for how, message in [
+        unconditional.sample(random_params(unconditional.init), KEYS[0], 1, Sampling())
+    for sampling, message in [
         (Sampling(temperature=-1.0), "temperature must be at least 0, got -1.0"),
         (Sampling(top_k=0), r"top_k must be in \[1, K\] = \[1, 5\], got 0"),
         (Sampling(top_k=6), r"top_k must be in \[1, K\] = \[1, 5\], got 6"),
         (Sampling(top_p=0.0), r"top_p must be in \(0, 1\], got 0.0"),
-        (Sampling(guidance=-1.0), "guidance must be a finite number, at least 0, got -1.0"),
+        (Sampling(guidance=-1.0), "guidance must be a finite number of at least 0, got -1.0"),
     ]:
         with pytest.raises(ValueError, match=message):
-            prior.sample(params, KEYS[0], 0, how)
+            prior.sample(params, KEYS[0], 0, sampling)
     with pytest.raises(ValueError, match="guidance must be 0 for an unconditional prior"):
-        unconditional.sample(rough(unconditional.init), KEYS[0], None, Sampling(guidance=1.0))
+        unconditional.sample(random_params(unconditional.init), KEYS[0], None, Sampling(guidance=1.0))
 
 
-@every
-def test_a_label_that_only_the_compiled_program_knows_is_nan_outside(name):
+@all_priors
+def test_densities_are_nan_for_a_traced_label_out_of_range(name):
     prior = members(CLASSES, label_dropout=0.0)[name]
-    params = rough(prior.init)
+    params = random_params(prior.init)
     loss = lambda params, codes, label: prior.loss(params, KEYS[0], codes, label)
     function = prior.log_prob or loss
     values = call_each(function, (None, None, 0), params, CODES[0], jnp.asarray([-1, 0, CLASSES, CLASSES + 1]))
     np.testing.assert_array_equal(np.isnan(values), [True, False, False, True])
     drawn = draw_each(prior, Sampling(top_k=2), params, KEYS, jnp.asarray([-1, 0, CLASSES, CLASSES + 1]))
-    np.testing.assert_array_equal(drawn[jnp.asarray([0, 3])], np.full((2, T), K))  # codes that no codebook has
+    np.testing.assert_array_equal(drawn[jnp.asarray([0, 3])], np.full((2, T), K))  # K is not a code
     assert (drawn[1:3] < K).all()
 
 
@@ -152,22 +152,22 @@ def test_a_label_dropout_outside_its_range_is_refused(label_dropout):
             build()
 
 
-# ------------------------------------------------------------------------------------------------------- what is shared
+# ----------------------------------------------------------------------------------------------------- shared functions
 
 
 def test_labels_are_indices_and_none_is_the_last():
-    assert [int(label_of(label, 3)) for label in (0, 3, np.int64(2), jnp.uint8(1), None)] == [0, 3, 2, 1, 3]
-    assert label_of(np.int64(2), 3).dtype == jnp.int32
-    traced = jax.vmap(lambda label: label_of(label, 3))(jnp.asarray([-2, 0, 3, 9]))
-    np.testing.assert_array_equal(traced, [4, 0, 3, 9])  # 4 and 9 lie behind the end of a table of 4 rows
+    assert [int(checked_label(label, 3)) for label in (0, 3, np.int64(2), jnp.uint8(1), None)] == [0, 3, 2, 1, 3]
+    assert checked_label(np.int64(2), 3).dtype == jnp.int32
+    traced = jax.vmap(lambda label: checked_label(label, 3))(jnp.asarray([-2, 0, 3, 9]))
+    np.testing.assert_array_equal(traced, [4, 0, 3, 9])  # 4 and 9 are past the end of a table of 4 rows
     with pytest.raises(TypeError, match="label must be an integer, got dtype float32"):
-        label_of(1.0, 3)
+        checked_label(1.0, 3)
     with pytest.raises(ValueError, match=r"label must be a scalar .* got shape \(2,\)"):
-        label_of(np.zeros(2, np.int32), 3)
+        checked_label(np.zeros(2, np.int32), 3)
 
 
-def test_codes_of_few_bits_become_int32():
-    codes = codes_of(np.array([0, 255], np.uint8), 2)
+def test_uint8_codes_become_int32():
+    codes = checked_codes(np.array([0, 255], np.uint8), 2)
     assert codes.dtype == jnp.int32
     np.testing.assert_array_equal(codes, [0, 255])
 
@@ -181,21 +181,21 @@ def test_a_label_is_dropped_with_its_probability():
     assert drop_label(keys[0], jnp.int32(0), 0, 0.99) == 0
 
 
-def test_guidance_joins_the_logits_of_a_label_and_of_none():
-    np.testing.assert_array_equal(labels_of(1, Sampling(), 3), [1])
-    np.testing.assert_array_equal(labels_of(1, Sampling(guidance=2.0), 3), [1, 3])
+def test_guidance_combines_the_logits_with_and_without_a_label():
+    np.testing.assert_array_equal(guidance_labels(1, Sampling(), 3), [1])
+    np.testing.assert_array_equal(guidance_labels(1, Sampling(guidance=2.0), 3), [1, 3])
     logits = jnp.asarray([[1.0, 2.0], [0.5, 3.0]])
     np.testing.assert_allclose(guided_logits(logits, Sampling(guidance=2.0)), [2.0, 0.0])
     np.testing.assert_array_equal(guided_logits(logits[:1], Sampling()), [1.0, 2.0])
-    with pytest.raises(ValueError, match="guidance must be a finite number, at least 0, got inf"):
+    with pytest.raises(ValueError, match="guidance must be a finite number of at least 0, got inf"):
         check_guidance(float("inf"), 3)
 
 
-def test_codes_are_drawn_from_what_the_filters_leave():
-    # 0.1, 0.4, 0.2, 0.3 squared are 1, 16, 4, 9 of 30; the three best 16, 4, 9 of 29; 0.8 of it takes 16 and 9.
+def test_codes_are_drawn_after_temperature_top_k_and_top_p():
+    # 0.1, 0.4, 0.2, 0.3 squared are 1, 16, 4, 9 of 30; top_k keeps 16, 4, 9 of 29; top_p keeps 16 and 9.
     logits = jnp.log(jnp.asarray([0.1, 0.4, 0.2, 0.3]))
-    how = Sampling(temperature=0.5, top_k=3, top_p=0.8)
-    draws = jax.vmap(lambda key: draw_code(key, logits, how))(jax.random.split(jax.random.key(0), 20_000))
+    sampling = Sampling(temperature=0.5, top_k=3, top_p=0.8)
+    draws = jax.vmap(lambda key: draw_code(key, logits, sampling))(jax.random.split(jax.random.key(0), 20_000))
     assert draws.dtype == jnp.int32
     counts = np.bincount(draws, minlength=4)
     assert counts[0] == counts[2] == 0

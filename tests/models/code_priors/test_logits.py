@@ -5,7 +5,7 @@ import pytest
 
 from vae_jax.models.code_priors._logits import guided, keep_nucleus, keep_top_k, with_temperature
 
-# Probabilities 0.1, 0.4, 0.2, 0.3, up to a constant in the logits.
+# Logits of the probabilities 0.1, 0.4, 0.2, 0.3, plus a constant.
 LOGITS = jnp.log(jnp.asarray([0.1, 0.4, 0.2, 0.3])) + 1.7
 
 
@@ -14,7 +14,7 @@ def probabilities(logits):
 
 
 def test_temperature_raises_probabilities_to_its_inverse():
-    # At 1/2 the squares 0.01, 0.16, 0.04, 0.09, which add up to 0.30.
+    # At temperature 1/2 the probabilities are squared: 0.01, 0.16, 0.04, 0.09, with the sum 0.30.
     np.testing.assert_allclose(
         probabilities(with_temperature(LOGITS, 0.5)), np.array([0.01, 0.16, 0.04, 0.09]) / 0.3, rtol=1e-5
     )
@@ -22,7 +22,7 @@ def test_temperature_raises_probabilities_to_its_inverse():
     np.testing.assert_allclose(probabilities(with_temperature(LOGITS, 1e6)), np.full(4, 0.25), rtol=1e-5)
 
 
-def test_temperature_0_is_the_first_of_the_best_codes():
+def test_temperature_0_is_the_first_of_the_most_probable_codes():
     np.testing.assert_array_equal(probabilities(with_temperature(LOGITS, 0.0)), [0, 1, 0, 0])
     np.testing.assert_array_equal(probabilities(with_temperature(jnp.asarray([1.0, 3.0, 3.0]), 0)), [0, 1, 0])
 
@@ -36,7 +36,7 @@ def test_temperature_0_is_the_first_of_the_best_codes():
         (4, [0.1, 0.4, 0.2, 0.3]),
     ],
 )
-def test_top_k_renormalizes_the_k_best(top_k, expected):
+def test_top_k_renormalizes_the_k_most_probable_codes(top_k, expected):
     np.testing.assert_allclose(probabilities(keep_top_k(LOGITS, top_k)), expected, rtol=1e-5)
 
 
@@ -56,21 +56,21 @@ def test_top_k_keeps_exactly_k_of_equal_codes():
         (1.0, [0.1, 0.4, 0.2, 0.3]),
     ],
 )
-def test_the_nucleus_is_the_fewest_likeliest_codes_of_that_probability(top_p, expected):
+def test_the_nucleus_is_the_smallest_set_of_most_probable_codes_with_that_probability(top_p, expected):
     np.testing.assert_allclose(probabilities(keep_nucleus(LOGITS, top_p)), expected, rtol=1e-5)
 
 
-def test_the_nucleus_keeps_the_best_code_even_where_it_is_certain():
+def test_the_nucleus_keeps_the_most_probable_code_even_if_it_is_certain():
     np.testing.assert_array_equal(probabilities(keep_nucleus(jnp.asarray([0.0, 300.0, 0.0]), 1e-30)), [0, 1, 0])
 
 
-def test_the_whole_nucleus_keeps_what_is_too_rare_for_the_sum():
+def test_at_top_p_1_codes_too_rare_for_the_sum_are_kept():
     logits = jnp.asarray([0.0, 0.0, -30.0])
     np.testing.assert_array_equal(keep_nucleus(logits, 1.0), logits)
 
 
-def test_filters_follow_one_another_and_map_over_a_batch():
-    # The 3 best of 0.1, 0.4, 0.2, 0.3 have 4/9, 3/9, 2/9: two of them reach 0.7, and 0.75 at least.
+def test_filters_compose_and_map_over_a_batch():
+    # The top 3 of 0.1, 0.4, 0.2, 0.3 have 4/9, 3/9, 2/9, and the first two of them reach 0.75.
     both = lambda logits: keep_nucleus(keep_top_k(logits, 3), 0.75)
     rolled = jnp.stack([jnp.roll(LOGITS, i) for i in range(4)])
     expected = np.stack([np.roll([0, 4 / 7, 0, 3 / 7], i) for i in range(4)])
@@ -80,7 +80,7 @@ def test_filters_follow_one_another_and_map_over_a_batch():
 def test_guidance_moves_away_from_the_unconditional_logits():
     conditional, unconditional = jnp.asarray([1.0, 2.0, -1.0]), jnp.asarray([0.5, 3.0, -1.0])
     np.testing.assert_array_equal(guided(conditional, unconditional, 0.0), conditional)
-    # (1 + 2) c - 2 u, as the paper writes it.
+    # (1 + 2) c - 2 u, the form of the paper.
     np.testing.assert_allclose(guided(conditional, unconditional, 2.0), [2.0, 0.0, -1.0], rtol=1e-6)
     with pytest.raises(AssertionError, match="shape"):
         guided(conditional, unconditional[:2], 1.0)

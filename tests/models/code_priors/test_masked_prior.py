@@ -14,11 +14,11 @@ from models.code_priors.tiny_priors import (
     call,
     call_each,
     fitted_to_patterns,
-    rough,
+    random_params,
     samples,
 )
 from vae_jax.models import Sampling, masked_prior
-from vae_jax.models.code_priors._masked_prior import decode_masked, draw_mask, masked_after, masked_cross_entropy
+from vae_jax.models.code_priors._masked_prior import decode_masked, draw_mask, masked_cross_entropy, masking_schedule
 from vae_jax.networks import bidirectional_transformer
 
 SIZES = {"layers": 1, "width": 16, "heads": 4}
@@ -34,11 +34,11 @@ def mask_size_probabilities(length):
     return ends[:-1] - ends[1:]
 
 
-def test_masks_have_the_sizes_of_the_cosine_schedule_and_any_places():
+def test_masks_have_the_sizes_of_the_cosine_schedule_and_uniform_places():
     masks = np.asarray(jax.jit(jax.vmap(lambda key: draw_mask(key, 5)))(jax.random.split(jax.random.key(0), 20_000)))
     sizes = np.bincount(masks.sum(axis=1), minlength=6)
     assert sizes[0] == 0
-    # Either chi-square fails once in 10,000 seeds.
+    # Each chi-square test fails once in 10,000 seeds.
     assert scipy.stats.chisquare(sizes[1:], 20_000 * mask_size_probabilities(5)).pvalue > 1e-4
     pairs = masks[masks.sum(axis=1) == 2] @ (1 << np.arange(5))
     counts = np.unique(pairs, return_counts=True)[1]
@@ -50,20 +50,20 @@ def test_the_cross_entropy_is_the_mean_over_the_masked_places_times_all_places()
     rng = np.random.default_rng(0)
     logits, codes = rng.normal(0, 2, (T, K)).astype(np.float32), rng.integers(0, K, T)
     masked = np.isin(np.arange(T), [1, 4, 5, 11])
-    each = -scipy.special.log_softmax(logits.astype(np.float64), axis=1)[np.arange(T), codes]
-    expected = T * each[masked].mean()
+    losses = -scipy.special.log_softmax(logits.astype(np.float64), axis=1)[np.arange(T), codes]
+    expected = T * losses[masked].mean()
     np.testing.assert_allclose(masked_cross_entropy(logits, codes, masked), expected, rtol=1e-5)
-    # What is not masked has no part in it, whatever its logits are.
+    # The logits of other places do not matter.
     logits[~masked] = 1e6 * rng.normal(size=(T - 4, K))
     np.testing.assert_allclose(masked_cross_entropy(logits, codes, masked), expected, rtol=1e-5)
 
 
 @pytest.mark.slow
-def test_the_mean_loss_is_that_of_every_mask_with_its_probability_in_numpy():
+def test_the_mean_loss_is_the_expectation_over_all_masks_in_numpy():
     length, num_codes = 4, 3
     network = bidirectional_transformer(num_codes, length, 2, **SIZES)
     prior = masked_prior(num_codes, length, 2, **SIZES, steps=2)
-    params, codes = rough(prior.init, deviation=0.3), np.array([0, 2, 1, 1])
+    params, codes = random_params(prior.init, deviation=0.3), np.array([0, 2, 1, 1])
     masks = np.array(list(itertools.product([False, True], repeat=length))[1:])
     tokens = np.where(masks, num_codes, codes).astype(np.int32)
     sizes = masks.sum(axis=1)
@@ -72,8 +72,8 @@ def test_the_mean_loss_is_that_of_every_mask_with_its_probability_in_numpy():
     expected = 0.0
     for label, weight in [(1, 0.9), (2, 0.1)]:
         logits = call_each(network.logits, (None, 0, None), params, tokens, jnp.int32(label))
-        each = -scipy.special.log_softmax(np.asarray(logits, np.float64), axis=-1)[:, np.arange(length), codes]
-        expected += weight * probabilities @ (length * (each * masks).sum(axis=1) / sizes)
+        losses = -scipy.special.log_softmax(np.asarray(logits, np.float64), axis=-1)[:, np.arange(length), codes]
+        expected += weight * probabilities @ (length * (losses * masks).sum(axis=1) / sizes)
     keys = jax.random.split(jax.random.key(0), 20_000)
     losses = np.asarray(call_each(prior.loss, (None, 0, None, None), params, keys, codes, np.int32(1)), np.float64)
     error = losses.std() / np.sqrt(len(keys))
@@ -87,25 +87,25 @@ def test_the_mean_loss_is_that_of_every_mask_with_its_probability_in_numpy():
 
 def test_the_numbers_of_masked_places_follow_the_cosine():
     # floor(64 cos(pi t / 16)).
-    assert masked_after(64, 8) == (62, 59, 53, 45, 35, 24, 12, 0)
-    # 4 cos(pi t / 8) is 3.7, 2.8, 1.5, 0: every step decodes one.
-    assert masked_after(4, 4) == (3, 2, 1, 0)
-    assert masked_after(5, 1) == (0,)
+    assert masking_schedule(64, 8) == (62, 59, 53, 45, 35, 24, 12, 0)
+    # 4 cos(pi t / 8) is 3.7, 2.8, 1.5, 0, and every step decodes at least one place.
+    assert masking_schedule(4, 4) == (3, 2, 1, 0)
+    assert masking_schedule(5, 1) == (0,)
 
 
 @pytest.mark.parametrize("length", [1, 2, 3, 7, 16, 64])
 def test_every_step_decodes_at_least_one_place_and_the_last_all(length):
     for steps in range(1, length + 1):
-        numbers = (length, *masked_after(length, steps))
+        numbers = (length, *masking_schedule(length, steps))
         assert len(numbers) == steps + 1 and numbers[-1] == 0
         assert all(after < before for before, after in itertools.pairwise(numbers))
 
 
 @pytest.mark.slow
 def test_every_place_is_decoded_exactly_once_and_no_mask_is_left():
-    # Logits that change with the tokens, so that a place decoded twice would not keep its code.
+    # The logits depend on the tokens, so that a place decoded twice would change its code.
     network = bidirectional_transformer(K, T, 0, **SIZES)
-    params, numbers = rough(network.init, deviation=0.3), masked_after(T, 5)
+    params, numbers = random_params(network.init, deviation=0.3), masking_schedule(T, 5)
     logits = lambda tokens: network.logits(params, tokens, jnp.int32(0))
     draw = lambda key, logits: jax.random.categorical(key, logits)
     decode = jax.jit(jax.vmap(lambda key: decode_masked(logits, draw, key, T, K, numbers, 4.5)))
@@ -118,15 +118,15 @@ def test_every_place_is_decoded_exactly_once_and_no_mask_is_left():
 
 
 def test_without_noise_the_most_confident_places_come_first():
-    # Code 0 everywhere, the more certain the further right; 4 cos(pi t / 4) leaves 2 of them, then 0.
+    # Code 0 is drawn everywhere, with a confidence that rises to the right; 2 places are masked after the first step.
     logits = jnp.stack([jnp.arange(1.0, 5.0), jnp.zeros(4)], axis=1)
     draw = lambda key, logits: jnp.argmax(logits).astype(jnp.int32)
-    trace = decode_masked(lambda tokens: logits, draw, jax.random.key(0), 4, 2, masked_after(4, 2), 0.0)
+    trace = decode_masked(lambda tokens: logits, draw, jax.random.key(0), 4, 2, masking_schedule(4, 2), 0.0)
     np.testing.assert_array_equal(trace, [[2, 2, 0, 0], [0, 0, 0, 0]])
 
 
-def test_the_noise_of_the_confidence_is_gumbels_and_falls_to_half_at_the_first_of_two_steps():
-    # One place of three is decoded first, where the confidence c_i + 3 (1 - 1/2) g_i is the highest: place i with the
+def test_the_confidence_noise_is_gumbel_with_half_the_scale_in_the_first_of_two_steps():
+    # The first of two steps decodes the place with the highest confidence c_i + 3 (1 - 1/2) g_i: place i with
     # probability softmax(c / 1.5)_i.
     logits = jnp.asarray([[0.0, 0.0], [1.0, 0.0], [3.0, 0.0]])
     draw = lambda key, logits: jnp.argmax(logits).astype(jnp.int32)
@@ -140,9 +140,9 @@ def test_the_noise_of_the_confidence_is_gumbels_and_falls_to_half_at_the_first_o
 
 
 @pytest.mark.slow
-def test_one_step_draws_every_code_from_the_logits_of_masks_alone():
+def test_with_one_step_every_code_is_drawn_from_the_logits_of_a_fully_masked_input():
     network, prior = bidirectional_transformer(3, 2, 0, **SIZES), masked_prior(3, 2, 0, **SIZES, steps=1)
-    params = rough(prior.init, deviation=0.3)
+    params = random_params(prior.init, deviation=0.3)
     logits = np.asarray(call(network.logits, params, jnp.full(2, 3), jnp.int32(0)), np.float64)
     p = scipy.special.softmax(logits, axis=1)
     draws = samples(prior, params, None, Sampling(), 20_000)
@@ -152,7 +152,7 @@ def test_one_step_draws_every_code_from_the_logits_of_masks_alone():
 
 
 @pytest.mark.slow
-def test_trained_on_a_pattern_for_each_class_it_decodes_them():
+def test_a_prior_trained_on_a_pattern_per_class_decodes_the_patterns():
     prior = masked_prior(4, 9, 2, layers=1, width=16, heads=4, steps=3, label_dropout=0.0)
     params = fitted_to_patterns(prior)
     keys = jax.random.split(jax.random.key(3), 200)
@@ -167,10 +167,10 @@ def test_trained_on_a_pattern_for_each_class_it_decodes_them():
     [
         ({"steps": 0}, r"steps must be in \[1, length\] = \[1, 4\], got 0"),
         ({"steps": 5}, r"steps must be in \[1, length\] = \[1, 4\], got 5"),
-        ({"confidence_noise": -1.0}, "confidence_noise must be a finite number, at least 0, got -1.0"),
-        ({"confidence_noise": float("nan")}, "confidence_noise must be a finite number, at least 0, got nan"),
+        ({"confidence_noise": -1.0}, "confidence_noise must be a finite number of at least 0, got -1.0"),
+        ({"confidence_noise": float("nan")}, "confidence_noise must be a finite number of at least 0, got nan"),
         ({"num_codes": 0}, "num_codes must be at least 1, got 0"),
-        ({"num_codes": (3, 4)}, "num_codes must be one number or one for each of 4 places, got 2"),
+        ({"num_codes": (3, 4)}, "num_codes must be one number, or one for each of 4 places, got 2 numbers"),
         ({"length": 0}, "length must be at least 1, got 0"),
         ({"width": 10, "heads": 4}, "width must be a multiple of heads = 4, got 10"),
     ],
@@ -181,10 +181,10 @@ def test_bad_sizes_are_refused(arguments, message):
 
 
 @pytest.mark.slow
-def test_places_of_different_numbers_of_codes_are_decoded_to_their_own():
+def test_with_a_number_of_codes_per_place_only_codes_of_the_place_are_decoded():
     sizes = (1, 4, 2, 4)
     prior = masked_prior(sizes, 4, layers=1, width=8, heads=2, steps=2)
-    params = rough(prior.init)
+    params = random_params(prior.init)
     draws = samples(prior, params, None, Sampling(), 300)
     np.testing.assert_array_equal(draws.max(0), np.array(sizes) - 1)
     assert np.isfinite(call(prior.loss, params, jax.random.key(0), draws[0], np.int32(0)))

@@ -5,7 +5,7 @@ from vae_jax.models import pixel_cnn_prior
 
 
 @pytest.mark.slow
-def test_trained_on_a_pattern_for_each_class_it_knows_them_and_their_mixture():
+def test_a_prior_trained_on_a_pattern_per_class_learns_the_patterns_and_their_mixture():
     assert_learns_patterns(pixel_cnn_prior(4, (3, 3), 2, layers=2, channels=16, label_dropout=0.3))
 
 

@@ -2,7 +2,7 @@ import jax
 import numpy as np
 import pytest
 
-from models.code_priors.tiny_priors import assert_learns_patterns, call, rough, samples
+from models.code_priors.tiny_priors import assert_learns_patterns, call, random_params, samples
 from vae_jax.models import Sampling, transformer_prior, uncached_transformer_prior
 
 SIZES = {"layers": 2, "width": 16, "heads": 4}
@@ -11,22 +11,22 @@ SIZES = {"layers": 2, "width": 16, "heads": 4}
 @pytest.mark.slow
 def test_the_cached_sampler_draws_the_codes_of_the_uncached_one():
     cached, uncached = (build(11, 9, 3, **SIZES) for build in (transformer_prior, uncached_transformer_prior))
-    params = rough(cached.init, deviation=0.3)
+    params = random_params(cached.init, deviation=0.3)
     draws = [samples(prior, params, 1, Sampling(0.9, guidance=1.0), 64) for prior in (cached, uncached)]
     np.testing.assert_array_equal(*draws)
     assert np.unique(draws[0]).size > 5
 
 
-def test_both_have_the_same_likelihood_and_parameters():
+def test_cached_and_uncached_priors_have_equal_likelihoods_and_parameters():
     cached, uncached = (build(11, 9, 3, **SIZES) for build in (transformer_prior, uncached_transformer_prior))
     shapes = [jax.eval_shape(prior.init, jax.random.key(0)) for prior in (cached, uncached)]
     assert shapes[0] == shapes[1]
-    inputs = rough(cached.init), np.arange(9, dtype=np.int32), np.int32(2)
+    inputs = random_params(cached.init), np.arange(9, dtype=np.int32), np.int32(2)
     assert call(cached.log_prob, *inputs) == call(uncached.log_prob, *inputs)
 
 
 @pytest.mark.slow
-def test_trained_on_a_pattern_for_each_class_it_knows_them_and_their_mixture():
+def test_a_prior_trained_on_a_pattern_per_class_learns_the_patterns_and_their_mixture():
     assert_learns_patterns(transformer_prior(4, 9, 2, layers=1, width=16, heads=4, label_dropout=0.3))
 
 

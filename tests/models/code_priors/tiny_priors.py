@@ -1,4 +1,4 @@
-"""What the tests of priors over codes share: parameters far from uniform, all sequences, training, goodness of fit."""
+"""Helpers for the tests of priors over codes: random parameters, all sequences, training, goodness of fit."""
 
 import functools
 import itertools
@@ -25,25 +25,25 @@ def call_each(function, axes, *args):
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
-def draw_each(prior, how, params, keys, labels):
-    """int32 `[N, T]`: a sample for each key and label."""
-    return jax.vmap(lambda key, label: prior.sample(params, key, label, how))(keys, labels)
+def draw_each(prior, sampling, params, keys, labels):
+    """Samples int32 `[N, T]`, one for each key and label."""
+    return jax.vmap(lambda key, label: prior.sample(params, key, label, sampling))(keys, labels)
 
 
-def rough(init, seed=0, deviation=0.5):
-    """Every parameter of `init` drawn from a Normal, so that no prediction is near the uniform one."""
+def random_params(init, seed=0, deviation=0.5):
+    """Parameters with the structure of `init`, drawn from a Normal, so that predictions are far from uniform."""
     leaves, tree = jax.tree.flatten(jax.eval_shape(init, jax.random.key(0)))
     rng = np.random.default_rng(seed)
     return tree.unflatten([jnp.asarray(rng.normal(0, deviation, leaf.shape), leaf.dtype) for leaf in leaves])
 
 
 def all_sequences(num_codes, length):
-    """int32 `[K^T, T]`, the last place the fastest."""
+    """All sequences, int32 `[K^T, T]`, with the last place varying fastest."""
     return np.array(list(itertools.product(range(num_codes), repeat=length)), np.int32)
 
 
 def fitted(prior, codes, labels, steps, learning_rate=5e-3):
-    """Parameters after so many Adam steps on the mean loss of all given images, in one compiled loop."""
+    """Parameters after the given number of Adam steps on the mean loss of all images, in one compiled loop."""
     optimizer = optax.adam(learning_rate)
 
     @jax.jit
@@ -57,15 +57,15 @@ def fitted(prior, codes, labels, steps, learning_rate=5e-3):
 
         return jax.lax.scan(step, (params, optimizer.init(params)), jax.random.split(key, steps))[0][0]
 
-    return run(rough(prior.init, deviation=0.2), jax.random.key(0))
+    return run(random_params(prior.init, deviation=0.2), jax.random.key(0))
 
 
-# One for each of two classes, with codes in [0, 4).
+# Patterns of two classes, with codes in [0, 4).
 PATTERNS = np.array([[0, 1, 2, 3, 0, 1, 2, 3, 0], [3, 3, 1, 1, 2, 2, 0, 0, 3]], np.int32)
 
 
 def fitted_to_patterns(prior, steps=250):
-    """Parameters after training on as many images of either class."""
+    """Parameters after training on the patterns, with equally many images of each class."""
     return fitted(prior, np.tile(PATTERNS, (8, 1)), np.tile(np.arange(2, dtype=np.int32), 8), steps)
 
 
@@ -77,10 +77,10 @@ def assert_samples_are_patterns(prior, params):
 
 
 def assert_learns_patterns(prior):
-    """It comes to know each class's pattern, and without a label the two as a mixture of almost equal weights."""
+    """Asserts that training learns the pattern of each class, and their mixture without a label."""
     params = fitted_to_patterns(prior)
-    of_patterns = lambda params, label: jax.vmap(prior.log_prob, (None, 0, None))(params, PATTERNS, label)
-    log_p = np.asarray(call_each(of_patterns, (None, 0), params, np.arange(3, dtype=np.int32)))
+    pattern_log_probs = lambda params, label: jax.vmap(prior.log_prob, (None, 0, None))(params, PATTERNS, label)
+    log_p = np.asarray(call_each(pattern_log_probs, (None, 0), params, np.arange(3, dtype=np.int32)))
     np.testing.assert_allclose(np.diag(log_p[:2]), 0.0, atol=0.05)
     assert log_p[0, 1] < -3 and log_p[1, 0] < -3
     weights = np.exp(log_p[2])
@@ -88,23 +88,23 @@ def assert_learns_patterns(prior):
     assert_samples_are_patterns(prior, params)
 
 
-def samples(prior, params, label, how, number, seed=1):
-    """int32 `[number, T]`."""
+def samples(prior, params, label, sampling, number, seed=1):
+    """Samples int32 `[number, T]` for one label."""
     labels = np.full(number, prior.num_classes if label is None else label, np.int32)
-    return np.asarray(draw_each(prior, how, params, jax.random.split(jax.random.key(seed), number), labels))
+    return np.asarray(draw_each(prior, sampling, params, jax.random.split(jax.random.key(seed), number), labels))
 
 
 def assert_frequencies(draws, probabilities, num_codes):
-    """Chi-square of draws `[N, T]` against the probabilities of `all_sequences`: fails once in 10,000 seeds."""
+    """Chi-square test of draws `[N, T]` against the probabilities of `all_sequences`: fails once in 10,000 seeds."""
     places = num_codes ** np.arange(draws.shape[1])[::-1]
     counts = np.bincount(draws @ places, minlength=len(probabilities))
     expected = len(draws) * probabilities / probabilities.sum()
-    rare = expected < 5  # pooled: chi-square needs about 5 a cell
+    rare = expected < 5  # pooled, because chi-square needs about 5 per cell
     observed, expected = (np.append(a[~rare], a[rare].sum()) for a in (counts, expected))
-    if expected[-1] < 5:  # with the smallest of the others
+    if expected[-1] < 5:  # pooled with the smallest of the others
         smallest = np.argmin(expected[:-1])
         observed[smallest] += observed[-1]
         expected[smallest] += expected[-1]
         observed, expected = observed[:-1], expected[:-1]
-    assert len(expected) > 3  # else the comparison says nothing
+    assert len(expected) > 3  # fewer cells would make the test meaningless
     assert scipy.stats.chisquare(observed, expected).pvalue > 1e-4

@@ -1,9 +1,8 @@
-"""Priors over grids of discrete codes, the second stage of a VQ-VAE: the record, and what its members share.
+"""Priors over grids of discrete codes, the second stage of a VQ-VAE: the record `CodePrior` and shared functions.
 
-The codes of one image are integers `[T]` in [0, K), row by row. Everything is written for one image; `vmap` makes it
-a batch. A label is an integer in [0, num_classes], num_classes itself meaning "no label"; None means that too. A known
-label outside is refused; one that is only known inside a compiled program makes every density NaN there, and every
-code that is drawn K, which no codebook has.
+The codes of one image are integers `[T]` in [0, K), row by row. All functions are for one image; use `vmap` for a
+batch. A label is an integer in [0, num_classes], where num_classes, like None, means "no label". A label out of range
+is refused if its value is known. If it is traced, all densities are NaN, and all drawn codes are K, which is no code.
 """
 
 from __future__ import annotations
@@ -24,83 +23,84 @@ from vae_jax.params import Params
 
 
 class Sampling(NamedTuple):
-    """How codes are drawn, in the order of the fields' use; Python numbers, which a compiled program holds constant.
+    """Settings for drawing codes: guidance is applied first, then temperature, top_k and top_p.
 
-    `jax.jit(prior.sample, static_argnums=3)` compiles one for each.
+    The fields are Python numbers, constants of a compiled program: `jax.jit(prior.sample, static_argnums=3)` compiles a
+    program for each `Sampling`.
     """
 
-    temperature: float = 1.0  # divides the logits; 0: the best code
-    top_k: int | None = None  # the number of codes to draw from; None: all
-    top_p: float | None = None  # the probability of the codes to draw from, after temperature and top_k; None: all
-    guidance: float = 0.0  # w of `guided`, before the others; 0: the conditional model
+    temperature: float = 1.0  # divides the logits; 0 for the most probable code
+    top_k: int | None = None  # number of most probable codes to draw from; None for all
+    top_p: float | None = None  # total probability of the most probable codes to draw from; None for all
+    guidance: float = 0.0  # w of `guided`; 0 for the conditional model
 
 
 class CodePrior(NamedTuple):
     """A distribution over codes `[T]` given a label, as pure functions on one image."""
 
     init: Callable[[jax.Array], Params]  # (key) -> params, a plain dict of arrays
-    # (params, key, codes [T], label) -> a scalar in nats an image: what training minimizes
+    # (params, key, codes [T], label) -> training loss, a scalar in nats per image
     loss: Callable[[Params, jax.Array, ArrayLike, ArrayLike | None], jax.Array]
-    # (params, codes [T], label) -> log p(codes | label), a scalar in nats; None: no exact likelihood
+    # (params, codes [T], label) -> log p(codes | label), a scalar in nats; None if there is no exact likelihood
     log_prob: Callable[[Params, ArrayLike, ArrayLike | None], jax.Array] | None
-    # (params, key, label, how) -> codes int32 [T]
+    # (params, key, label, sampling) -> codes int32 [T]
     sample: Callable[[Params, jax.Array, ArrayLike | None, Sampling], jax.Array]
     num_codes: tuple[int, ...]  # K at each of the T places
     length: int  # T
-    num_classes: int  # 0: unconditional
-    # (params, uniforms [T] in (0, 1), label, how) -> codes int32 [T], code t by the inverse distribution function of
-    # what `sample` draws it from: a sample whose randomness is given; None: codes are not drawn one after another
+    num_classes: int  # number of labels; 0 for an unconditional prior
+    # (params, uniforms [T] in (0, 1), label, sampling) -> codes int32 [T], drawn as by `sample` but from given uniform
+    # numbers, by inverse distribution functions; None if codes are not drawn sequentially
     from_uniforms: Callable[[Params, ArrayLike, ArrayLike | None, Sampling], jax.Array] | None = None
 
 
-def sizes_of(num_codes: int | Sequence[int], length: int) -> tuple[int, ...]:
+def sizes_per_place(num_codes: int | Sequence[int], length: int) -> tuple[int, ...]:
     """K at each of the T places.
 
     Raises:
-      ValueError: if length is below 1, num_codes is neither one number nor one for each place, or one is below 1.
+      ValueError: if length is below 1, num_codes is neither one number nor one per place, or an entry is below 1.
     """
     check_count("length", length, most=LARGEST_SIZE)
     sizes = np.atleast_1d(np.asarray(num_codes))
     if sizes.shape not in [(1,), (length,)]:
-        raise ValueError(f"num_codes must be one number or one for each of {length} places, got {sizes.size}")
+        raise ValueError(f"num_codes must be one number, or one for each of {length} places, got {sizes.size} numbers")
     if sizes.min() < 1:
         raise ValueError(f"num_codes must be at least 1, got {sizes.min()}")
     return tuple(np.broadcast_to(sizes, (length,)).tolist())
 
 
-def only_possible(logits: jax.Array, sizes: ArrayLike) -> jax.Array:
-    """Logits `[..., K]`, -inf from the place's own number of codes `[...]` on."""
+def mask_impossible(logits: jax.Array, sizes: ArrayLike) -> jax.Array:
+    """Logits `[..., K]` with -inf for codes that are not below the size `[...]` of their place."""
     index = jax.lax.broadcasted_iota(jnp.int32, logits.shape, logits.ndim - 1)
     return jnp.where(index < jnp.asarray(sizes)[..., None], logits, -jnp.inf)
 
 
-def codes_of(codes: ArrayLike, length: int) -> jax.Array:
-    """The codes as int32 `[T]`.
+def checked_codes(codes: ArrayLike, length: int) -> jax.Array:
+    """Returns the codes as int32 `[T]`.
 
     Raises:
-      TypeError: if they are not integers.
-      ValueError: if they are not of shape `[length]`.
+      TypeError: if the codes are not integers.
+      ValueError: if the shape of codes is not `[length]`.
     """
     array = jnp.asarray(codes)
     if not jnp.issubdtype(array.dtype, jnp.integer):
         raise TypeError(f"codes must be integers, got dtype {array.dtype}")
     if array.shape != (length,):
         raise ValueError(
-            f"codes must be of one image, of shape [T] = ({length},), row by row (map over a batch with jax.vmap), "
-            f"got shape {array.shape}"
+            f"codes must be those of one image, row by row, with shape [T] = ({length},) (map over a batch with "
+            f"jax.vmap), got shape {array.shape}"
         )
     return array.astype(jnp.int32)
 
 
-def label_of(label: ArrayLike | None, num_classes: int) -> jax.Array:
-    """The label as an int32 scalar, num_classes where None.
+def checked_label(label: ArrayLike | None, num_classes: int) -> jax.Array:
+    """Returns the label as an int32 scalar, num_classes if it is None.
 
     Returns:
-      An index into a table of num_classes + 1 rows; behind its end for a label that is outside and not yet known.
+      An index into a table of num_classes + 1 rows; past its end for a traced label out of range.
 
     Raises:
       TypeError: if the label is not an integer.
-      ValueError: if it is not a scalar, or known and outside [0, num_classes].
+      ValueError: if the label is not a scalar, or its value is known and outside [0, num_classes].
     """
     array = jnp.asarray(num_classes if label is None else label)
     if not jnp.issubdtype(array.dtype, jnp.integer):
@@ -113,7 +113,7 @@ def label_of(label: ArrayLike | None, num_classes: int) -> jax.Array:
 
 
 def drop_label(key: jax.Array, label: jax.Array, num_classes: int, probability: float) -> jax.Array:
-    """The label, or with that probability none: Ho & Salimans 2022 (arXiv:2207.12598), algorithm 1."""
+    """Replaces the label by "no label" with a probability: Ho & Salimans 2022 (arXiv:2207.12598), algorithm 1."""
     if num_classes == 0:
         return label
     return jnp.where(jax.random.bernoulli(key, probability), num_classes, label)
@@ -125,67 +125,63 @@ def check_label_dropout(label_dropout: float) -> None:
 
 
 def check_guidance(guidance: float, num_classes: int) -> None:
-    """Refuses a guidance that is negative, or has no labels to guide by.
-
-    Raises:
-      ValueError: in both cases.
-    """
+    """Raises ValueError if guidance is negative or not finite, or not 0 for an unconditional prior."""
     if not (math.isfinite(guidance) and guidance >= 0):
-        raise ValueError(f"guidance must be a finite number, at least 0, got {guidance}")
+        raise ValueError(f"guidance must be a finite number of at least 0, got {guidance}")
     if guidance and num_classes == 0:
         raise ValueError(f"guidance must be 0 for an unconditional prior (num_classes = 0), got {guidance}")
 
 
-def labels_of(label: ArrayLike | None, how: Sampling, num_classes: int) -> jax.Array:
-    """The labels whose logits `guided_logits` joins: `[1]`, or `[2]` with "no label" where there is guidance.
+def guidance_labels(label: ArrayLike | None, sampling: Sampling, num_classes: int) -> jax.Array:
+    """Labels whose logits `guided_logits` combines: the label `[1]`, or with guidance, the label and "no label" `[2]`.
 
     Raises:
-      ValueError: as `check_guidance` and `label_of` do.
+      TypeError, ValueError: by `check_guidance` and `checked_label`.
     """
-    check_guidance(how.guidance, num_classes)
-    one = label_of(label, num_classes)
-    return jnp.stack([one, jnp.int32(num_classes)] if how.guidance else [one])
+    check_guidance(sampling.guidance, num_classes)
+    array = checked_label(label, num_classes)
+    return jnp.stack([array, jnp.int32(num_classes)] if sampling.guidance else [array])
 
 
-def guided_logits(logits: jax.Array, how: Sampling) -> jax.Array:
-    """Of the logits `[1 or 2, ..., K]` of `labels_of`, those to draw from."""
-    return guided(logits[0], logits[1], how.guidance) if how.guidance else logits[0]
+def guided_logits(logits: jax.Array, sampling: Sampling) -> jax.Array:
+    """Combines the logits `[1 or 2, ..., K]` for the labels of `guidance_labels` by guidance."""
+    return guided(logits[0], logits[1], sampling.guidance) if sampling.guidance else logits[0]
 
 
-def draw_code(key: jax.Array, logits: jax.Array, how: Sampling) -> jax.Array:
-    """One code from logits `[K]` by temperature, top_k and top_p: an int32 scalar; K where a logit is NaN.
+def draw_code(key: jax.Array, logits: jax.Array, sampling: Sampling) -> jax.Array:
+    """Draws one code from logits `[K]` by temperature, top_k and top_p: an int32 scalar; K if a logit is NaN.
 
     Raises:
-      ValueError: if one of the three is out of its range.
+      ValueError: if temperature, top_k or top_p is out of its range.
     """
-    return _defined(logits, Categorical(drawn_from(logits, how)).sample(key))
+    return _defined(logits, Categorical(sampling_logits(logits, sampling)).sample(key))
 
 
-def code_at(uniform: jax.Array, logits: jax.Array, how: Sampling) -> jax.Array:
-    """The code at which the distribution function of `draw_code` passes a number in (0, 1): an int32 scalar.
+def code_from_uniform(uniform: jax.Array, logits: jax.Array, sampling: Sampling) -> jax.Array:
+    """Inverse distribution function of `draw_code` at a number in (0, 1): an int32 scalar.
 
-    Where the number is drawn uniformly, the code is drawn as by `draw_code`.
+    For a uniform number, the code has the distribution of `draw_code`.
 
     Raises:
-      ValueError: as `draw_code` does.
+      ValueError: if temperature, top_k or top_p is out of its range.
     """
-    up_to = jnp.cumsum(jax.nn.softmax(drawn_from(logits, how)))
-    # Rounding leaves the last sum near 1. The code of probability above 0 that reaches it is the last there is.
-    passed = (up_to <= uniform * up_to[-1]) & (up_to < up_to[-1])
+    cumulative = jnp.cumsum(jax.nn.softmax(sampling_logits(logits, sampling)))
+    # By rounding, the last sum is only close to 1. Codes of probability 0 at the end must not be returned.
+    passed = (cumulative <= uniform * cumulative[-1]) & (cumulative < cumulative[-1])
     return _defined(logits, jnp.sum(passed))
 
 
-def drawn_from(logits: jax.Array, how: Sampling) -> jax.Array:
+def sampling_logits(logits: jax.Array, sampling: Sampling) -> jax.Array:
     """Logits `[K]` after temperature, top_k and top_p.
 
     Raises:
-      ValueError: if one of the three is out of its range.
+      ValueError: if temperature, top_k or top_p is out of its range.
     """
-    logits = with_temperature(logits, how.temperature)
-    if how.top_k is not None:
-        logits = keep_top_k(logits, how.top_k)
-    if how.top_p is not None:
-        logits = keep_nucleus(logits, how.top_p)
+    logits = with_temperature(logits, sampling.temperature)
+    if sampling.top_k is not None:
+        logits = keep_top_k(logits, sampling.top_k)
+    if sampling.top_p is not None:
+        logits = keep_nucleus(logits, sampling.top_p)
     return logits
 
 

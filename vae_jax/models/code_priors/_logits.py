@@ -1,4 +1,4 @@
-"""What is done to the logits `[K]` of one code before it is drawn: pure functions, an excluded code having -inf."""
+"""Transformations of the logits `[K]` of one code before it is drawn; excluded codes get -inf."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from vae_jax.distributions._checks import LARGEST_COUNT, check_count, check_numb
 
 
 def guided(conditional: jax.Array, unconditional: jax.Array, guidance: float) -> jax.Array:
-    """unconditional + (1 + w) (conditional - unconditional), w = guidance: classifier-free guidance.
+    """Classifier-free guidance: unconditional + (1 + w) (conditional - unconditional), w = guidance.
 
-    The same as (1 + w) conditional - w unconditional, which is how the paper writes it; w = 0 is the conditional.
+    The paper writes (1 + w) conditional - w unconditional. w = 0 gives the conditional logits.
 
     Args:
       conditional: logits of any shape.
-      unconditional: of the same shape.
+      unconditional: logits of the same shape.
       guidance: w.
 
     Source: Ho & Salimans 2022 (arXiv:2207.12598), eq. 6, with logits for scores.
@@ -26,7 +26,7 @@ def guided(conditional: jax.Array, unconditional: jax.Array, guidance: float) ->
 
 
 def with_temperature(logits: jax.Array, temperature: float) -> jax.Array:
-    """logits / temperature; at temperature 0 its limit, the best code alone (the first of several).
+    """logits / temperature; at temperature 0 the limit, which is only the most probable code (the first in a tie).
 
     Args:
       logits: `[K]`.
@@ -43,14 +43,14 @@ def with_temperature(logits: jax.Array, temperature: float) -> jax.Array:
 
 
 def keep_top_k(logits: jax.Array, top_k: int) -> jax.Array:
-    """The top_k largest logits, -inf for the others; of equal ones the first are kept.
+    """Keeps the top_k largest logits (the first in a tie), and sets the others to -inf.
 
     Args:
       logits: `[K]`.
       top_k: in [1, K].
 
     Raises:
-      ValueError: if top_k lies outside [1, K].
+      ValueError: if top_k is outside [1, K].
     """
     chex.assert_rank(logits, 1)
     check_count("top_k", top_k, -LARGEST_COUNT)
@@ -60,23 +60,23 @@ def keep_top_k(logits: jax.Array, top_k: int) -> jax.Array:
 
 
 def keep_nucleus(logits: jax.Array, top_p: float) -> jax.Array:
-    """The fewest of the likeliest codes whose probabilities add up to top_p at least, -inf for the others.
+    """Keeps the smallest set of most probable codes with a total probability of at least top_p; -inf for the others.
 
-    The likeliest code is always kept; at top_p = 1 all are.
+    The most probable code is always kept. At top_p = 1 all codes are kept.
 
     Args:
       logits: `[K]`.
       top_p: in (0, 1].
 
     Raises:
-      ValueError: if top_p lies outside (0, 1].
+      ValueError: if top_p is outside (0, 1].
 
     Source: Holtzman et al. 2020 (arXiv:1904.09751), eq. 2.
     """
     chex.assert_rank(logits, 1)
     if not 0 < top_p <= 1:
         raise ValueError(f"top_p must be in (0, 1], got {top_p}")
-    if top_p == 1:  # where rounding may bring the sum to 1 before the last code
+    if top_p == 1:  # by rounding, the sum may reach 1 before the last code
         return logits
     order = _descending(logits)
     probabilities = jax.nn.softmax(logits)[order]
@@ -85,10 +85,10 @@ def keep_nucleus(logits: jax.Array, top_p: float) -> jax.Array:
 
 
 def _descending(logits: jax.Array) -> jax.Array:
-    """Places from the largest on, equal ones in their order."""
+    """Indices in descending order of the logits; ties keep their order."""
     return jnp.argsort(-logits, stable=True)
 
 
 def _keep(logits: jax.Array, order: jax.Array, kept: jax.Array) -> jax.Array:
-    """`kept` says it of the places in that order."""
+    """Sets logits to -inf except those at the indices order[kept]."""
     return jnp.where(jnp.zeros_like(kept).at[order].set(kept), logits, -jnp.inf)
