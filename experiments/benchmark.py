@@ -1,14 +1,14 @@
-"""How fast this machine runs the works of this library: beside the floor of their matrix products, and beside peers.
+"""Speed of this library's workloads on this machine, against the floor of their matrix products and against peers.
 
     python -m experiments.benchmark --work mlp_vae --json FILE
     python -m venv peers && peers/bin/pip install torch==2.13.0 pythae==0.1.2 numpyro==0.22.0
     python -m experiments.benchmark --peers --peer-python peers/bin/python --sweep --record docs/results/benchmark.json
 
-Works: mlp_vae, conv_vae, conv_cifar, importance_sampling, ensemble (8 MLP VAEs), sampling. Each is first started twice
-in a process of its own, for the time from the command to the first step without and with compiled programs at hand.
-Then its rounds, those of its matrix products alone, and those of the peers take turns in one run; medians are compared,
-and a peer's loss must agree with ours, or it did not do the same work. Half a minute a work on two quiet cores, and
-one to four minutes with peers. Progress goes to stderr, the records as JSON to the last line of stdout.
+Workloads: mlp_vae, conv_vae, conv_cifar, importance_sampling, ensemble (8 MLP VAEs), sampling. Each is first started
+twice in its own process, to measure the time from the command to the first step without and with compiled programs.
+Then its rounds, rounds of its matrix products alone, and rounds of the peers take turns in one run, and medians are
+compared. A peer's loss must agree with ours, or it did not do the same work. Half a minute per workload on two idle
+cores, one to four minutes with peers. Progress goes to stderr, the records as JSON to the last line of stdout.
 """
 
 import dataclasses
@@ -36,30 +36,30 @@ from vae_jax.runs import device_name
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """What the benchmark can be told."""
+    """Options of the benchmark."""
 
     work: tuple[str, ...] = tuple(WORKS)
-    """one or more of mlp_vae, conv_vae, conv_cifar, importance_sampling, ensemble, sampling"""
+    """workloads: one or more of mlp_vae, conv_vae, conv_cifar, importance_sampling, ensemble, sampling"""
     json: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
-    """where to write the list of records, one a work"""
+    """path of a JSON list to write, with a record for each workload; default: none"""
     rounds: int = 7
-    """rounds of each contestant that count"""
+    """number of timings of each contestant"""
     devices: int = 1
-    """that the batch is spread over"""
+    """number of devices that share each batch"""
     precision: Literal["float32", "bfloat16"] = "float32"
-    """that the networks compute in; parameters and densities stay float32"""
+    """number format of the networks; parameters and densities stay float32"""
     batch_size: int | None = None
-    """examples a step, over all devices; None: each work's own"""
+    """examples per step, over all devices; default: each workload's own"""
     profile: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
-    """where to write a trace of one round of each work, DIR/WORK/.../perfetto_trace.json.gz: open it in Perfetto"""
+    """folder for a trace of one round of each workload, DIR/WORK/.../perfetto_trace.json.gz, to open in Perfetto"""
     peers: bool = False
-    """also measure those of PyTorch, pythae and numpyro that --peer-python has"""
+    """also measure PyTorch, pythae and numpyro, as far as --peer-python has them"""
     peer_python: str = sys.executable
-    """the Python interpreter of the peers"""
+    """Python interpreter of the peers"""
     sweep: bool = False
     """also measure the throughput against the batch size and the number of models"""
     record: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
-    """a record for the docs, docs/results/NAME.json, and of a sweep its figure docs/images/NAME.png"""
+    """path of a record for the docs, docs/results/NAME.json; a sweep also writes docs/images/NAME.png"""
 
 
 def say(line: str) -> None:
@@ -69,7 +69,7 @@ def say(line: str) -> None:
 def docs_record(options: Options, records: list[dict[str, Any]], sweep: dict[str, Any] | None, start: float) -> Record:
     versions = {name: number for record in records for name, number in record["versions"].items()}
     precision, products = options.precision, max(record["floor_flops_per_second"] for record in records)
-    # Machines of one name differ by a factor of two: what they do in matrix products alone tells them apart.
+    # Machines with the same name differ by a factor of two: their speed in matrix products distinguishes them.
     machine = f"{device_name()}, {records[0]['instructions']}, {products / 1e9:.0f} GFLOP/s in matrix products"
     protocol = (
         f"{precision}, {options.devices} device(s), contestants take turns in one run, medians of {options.rounds} "
@@ -95,10 +95,13 @@ def main(options: Options) -> None:
         if options.rounds < 1:
             raise ValueError(f"--rounds must be at least 1, got {options.rounds}")
         if not options.work:
-            raise ValueError(f"--work must name one or more of {', '.join(WORKS)}")
+            raise ValueError(f"--work must name one or more of the workloads {', '.join(WORKS)}, got none")
         check(options.work, setup)
         if options.peers and (options.precision, options.devices, jax.default_backend()) != ("float32", 1, "cpu"):
-            raise ValueError("--peers compute in float32 on one CPU: compare there, without --precision and --devices")
+            raise ValueError(
+                "--peers must run in float32 on one CPU, without --precision and --devices, got "
+                f"{options.precision} on {options.devices} device(s) ({jax.default_backend()})"
+            )
         names = sorted({name for needed in PACKAGES.values() for name in needed})
         packages = importable(options.peer_python, names) if options.peers else []
     records = []
@@ -116,14 +119,14 @@ def main(options: Options) -> None:
             )
         )
         say(table(records[-1]))
-        if options.json is not None:  # after each work: a long run that is stopped leaves what it has
+        if options.json is not None:  # after each workload, so that an interrupted run keeps its records
             options.json.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(options.json, json.dumps(records, indent=2) + "\n")
     sweep = measure_sweep(options.precision, options.rounds, say) if options.sweep else None
     if options.record is not None:
         write_record(options.record, docs_record(options, records, sweep, start))
         if sweep is not None:
-            from vae_jax.visualization import save_figure, throughput  # matplotlib, which nothing else here needs
+            from vae_jax.visualization import save_figure, throughput  # matplotlib is needed only here
 
             by_models = sweep["model_steps_per_second"]
             figure = throughput(

@@ -2,10 +2,11 @@
 
     python -m experiments.burda vae --stages 7 --batch-size 100
 
-A row trains its models for every seed, each in a folder under --runs where the same command continues what stopped,
-measures them, and writes numbers and a picture. The nll in nats; the cost of an epoch, vae = 1 (1 to 4 s on a core):
+A row trains its models for every seed, each in a run folder under --runs where the same command continues an
+interrupted run, measures them, and writes a record and a figure. The table has the nll in nats, and the cost of an
+epoch relative to that of `vae` (1 to 4 s on one core):
 
-  row         what                                           paper                     bar                    cost
+  row         model                                          paper                     bar                    cost
   vae         VAE, 784-200-200-50, tanh                      86.76                     86.8                      1
   iwae-5      IWAE of 5 samples, the same networks           85.54                     85.6                      3
   iwae-50     IWAE of 50 samples, the same networks          84.78                     85.0                     25
@@ -13,9 +14,10 @@ measures them, and writes numbers and a picture. The nll in nats; the cost of an
   two-layer   VAE of two stochastic layers, 100 and 50       85.33                     85.6                      1.3
   vamp-prior  gated 300-300-40, standard prior, VampPrior    84.50 and 82.38           a gain of 1.5          2 x 3.5
 
-Data: 59,600 training images, the last 400 for validation, pixels drawn anew at every read; test bits drawn once (seed
-1). Stage i of the paper's 0 to 7 is 3^i epochs of Adam (eps 1e-4) at 1e-3 * 10^(-i/span) * sqrt(batch/20). The last
-parameters are measured. vamp-prior: Adam 5e-4, KL warm-up of 100 epochs, ends 50 after the best, which is measured.
+Data: 59,600 training images and the last 400 for validation, binarized again at every read; test images binarized once
+(seed 1). Stage i of the paper's stages 0 to 7 is 3^i epochs of Adam (eps 1e-4) at the learning rate
+1e-3 * 10^(-i/span) * sqrt(batch/20). The last parameters are measured. vamp-prior: Adam 5e-4, KL warm-up of 100 epochs,
+early stopping 50 epochs after the best epoch, which is measured.
 """
 
 import dataclasses
@@ -45,21 +47,23 @@ GLOROT, HE = jax.nn.initializers.glorot_uniform(), jax.nn.initializers.he_normal
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    row: tyro.conf.Positional[Literal["vae", "iwae-5", "iwae-50", "dreg", "two-layer", "vamp-prior"]]  # of the table
-    seeds: tuple[int, ...] | None = None  # a training of every model each; None: 0, and 0 1 2 for dreg
-    stages: int = 8  # of the learning rate, 1 to 8; not of vamp-prior
-    span: int = 7  # stages after which the learning rate has fallen to a tenth
-    batch_size: int | None = None  # images a step; None: 20, and 100 for vamp-prior
-    epochs: int | None = None  # of one cosine to 0 instead of the stages; for vamp-prior the most (None: 2000)
-    nll_samples: int = 5000  # importance samples a test image
-    test_images: int = 10_000  # the first so many are measured
-    ais_images: int = 100  # of them, the first so many (or all) that annealing measures too; 0: none
-    runs: Path = Path("runs/burda")  # where each model and seed has its run folder
-    docs: Path = Path("docs")  # gets results/burda_ROW.json and, the bound against epochs, images/burda_ROW.png
+    row: tyro.conf.Positional[
+        Literal["vae", "iwae-5", "iwae-50", "dreg", "two-layer", "vamp-prior"]
+    ]  # row of the table
+    seeds: tuple[int, ...] | None = None  # random seeds; every model is trained for each; default: 0, for dreg 0 1 2
+    stages: int = 8  # number of learning-rate stages, 1 to 8; not used by vamp-prior
+    span: int = 7  # number of stages after which the learning rate has fallen to a tenth
+    batch_size: int | None = None  # images per training step; default: 20, for vamp-prior 100
+    epochs: int | None = None  # epochs, on one cosine schedule; default: the stages', for vamp-prior at most 2000
+    nll_samples: int = 5000  # importance samples per test image
+    test_images: int = 10_000  # number of test images to measure, from the first
+    ais_images: int = 100  # number of test images, from the first, to measure by annealing too; 0: none
+    runs: Path = Path("runs/burda")  # folder of the run folders of each model and seed
+    docs: Path = Path("docs")  # folder to write results/burda_ROW.json and the figure images/burda_ROW.png into
 
 
 def tanh_encoder(shape: tuple[int, ...], dim: int, width: int) -> Network:
-    """To a mean and log sigma, as Burda et al. have it: a log-variance is twice that."""
+    """Encoder whose outputs are the mean and log sigma, as in Burda et al.; the log-variance is twice the latter."""
     network = mlp_encoder(shape, 2 * dim, (width, width), jnp.tanh, GLOROT)
     return Network(network.init, lambda params, x: network.apply(params, x) * jnp.repeat(jnp.array([1.0, 2.0]), dim))
 
@@ -70,7 +74,7 @@ def tanh_decoder(dim: int, train: np.ndarray) -> Network:
 
 
 def burda_recipe(options: Options, batch_size: int, steps: int) -> Recipe:
-    """Stage i of 3^i epochs, its learning rate 10^(-i/span) of the first; or one cosine over all epochs."""
+    """Recipe with stages of 3^i epochs at 10^(-i/span) of the first learning rate, or with one cosine schedule."""
     first = 1e-3 * (batch_size / 20) ** 0.5  # Malladi et al. 2022 (arXiv:2205.10287) scale eps and betas too
     if (epochs := options.epochs) is not None:
         rate = optax.cosine_decay_schedule(first, epochs * steps)
@@ -80,18 +84,18 @@ def burda_recipe(options: Options, batch_size: int, steps: int) -> Recipe:
         rates = [first * 10 ** (-i / options.span) for i in range(options.stages)]
         rate = optax.join_schedules([optax.constant_schedule(r) for r in rates], [end * steps for end in ends[:-1]])
         epochs = ends[-1]
-        of_paper = f"{options.stages} of Burda's 8 stages ({epochs} epochs)"
-        protocol = f"{of_paper}, batch {batch_size}, Adam {first:.2g} to {rates[-1]:.2g}"
+        stages = f"{options.stages} of Burda's 8 stages ({epochs} epochs)"
+        protocol = f"{stages}, batch {batch_size}, Adam {first:.2g} to {rates[-1]:.2g}"
     return Recipe(protocol, optax.adam(rate, eps=1e-4), epochs, batch_size, lambda p: p.state.params)
 
 
 def make_row(options: Options, train: np.ndarray) -> Row:
-    """The models of the row and how they are trained."""
+    """Models and recipe of the row."""
     batch_size = {"vamp-prior": 100}.get(options.row, 20) if options.batch_size is None else options.batch_size
     steps = steps_per_epoch(len(train), batch_size)
     if options.row == "vamp-prior":
         epochs = options.epochs or 2000
-        protocol = f"batch {batch_size}, Adam 5e-4, KL warm-up of 100 epochs, the best of at most {epochs}"
+        protocol = f"batch {batch_size}, Adam 5e-4, KL warm-up of 100 epochs, best epoch of at most {epochs}"
         recipe = Recipe(protocol, optax.adam(5e-4), epochs, batch_size, lambda p: p.best_params, patience=50)
         warm_up = objectives.scheduled(objectives.sampled_beta_vae_loss, objectives.linear(100 * steps))
         decoder = gated_mlp_decoder(40, (*IMAGE, 1), kernel_init=HE)
@@ -119,7 +123,7 @@ def make_row(options: Options, train: np.ndarray) -> Row:
 
 
 def record_name(options: Options) -> str:
-    """Another for every schedule: no record is written over that of another."""
+    """Name of the record, different for every schedule, so that no record overwrites another's."""
     schedule = f"_span_{options.span}" * (options.span != 7) if options.epochs is None else "_cosine"
     return f"burda_{options.row}{schedule * (options.row != 'vamp-prior')}".replace("-", "_")
 
@@ -128,7 +132,7 @@ def main(options: Options) -> None:
     with exit_on_bad_input():
         for name, most in {"stages": 8, "span": 99, "epochs": 10**6, "test_images": 10_000}.items():
             if (value := getattr(options, name)) is not None and not 1 <= value <= most:
-                raise ValueError(f"--{name.replace('_', '-')} must be between 1 and {most}, got {value}")
+                raise ValueError(f"--{name.replace('_', '-')} must be between 1 and {most:,}, got {value}")
         images = data.load_images("mnist")
         train, validation = images.train[:-VALIDATION_IMAGES], images.train[-VALIDATION_IMAGES:]
         test = data.static_binarization(images.test, TEST_BITS_SEED)[: options.test_images]

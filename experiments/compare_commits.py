@@ -1,13 +1,13 @@
-"""Two commits compared: the default job and each recipe, run for an epoch or two at both on this machine.
+"""Comparison of two commits: the default job and each recipe, run for an epoch or two at both on this machine.
 
     python -m experiments.compare_commits OLD NEW
     python -m experiments.compare_commits OLD NEW --jobs vae vq_vae
 
 Every number of summary.json and metrics.jsonl and every array of the saved models must have equal bits, or differ by
-less than 1e-6 of the largest number of its array; else the exit code is 1. `disentangle` draws its images, and a change
-of the order of draws is a change of numbers alone: its scores are shown side by side, with the record of which ranges
-over seeds overlap (`scores_overlap`), and do not count for the exit code (`counts`).
-A commit is checked out in a temporary folder and run by this Python. All jobs take about 20 minutes on two cores.
+less than 1e-6 of the largest number of its array; otherwise the exit code is 1. `disentangle` draws its images, so that
+another order of draws changes its numbers without an error: its scores are shown side by side, the record says whether
+their ranges over seeds overlap (`scores_overlap`), and they do not count for the exit code (`counts`).
+Each commit is checked out in a temporary folder and run by this Python. All jobs take about 20 minutes on two cores.
 """
 
 import dataclasses
@@ -46,7 +46,7 @@ JOBS = {
     "disentangle": "disentangle --data squares --betas 4 --seeds 3 --steps 100 --points 200 --batch-size 16 "
     "--latent-dim 6 --no-whole-table --dci-points 100",
 }
-DRAWN = "disentangle"  # jobs whose numbers depend on the order of draws
+DRAWN = ("disentangle",)  # jobs whose numbers depend on the order of draws
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,49 +56,50 @@ class Options:
     old: Annotated[str, tyro.conf.Positional]
     """commit to compare with"""
     new: Annotated[str, tyro.conf.Positional]
-    """commit to be compared"""
+    """commit to compare"""
     jobs: tuple[str, ...] = tuple(JOBS)
-    """names of jobs, by default all"""
+    """jobs to run"""
 
 
-def git(*words: str) -> None:
+def git(*arguments: str) -> None:
     """Runs git in this repository.
 
     Raises:
-      ValueError: if it fails, with its last line.
+      ValueError: if git fails; the message has its last line.
     """
-    done = subprocess.run(["git", *words], cwd=_ROOT, capture_output=True, text=True)
+    done = subprocess.run(["git", *arguments], cwd=_ROOT, capture_output=True, text=True)
     if done.returncode:
-        raise ValueError(f"git {words[0]}: {(done.stderr.strip() or 'it failed').splitlines()[-1]}")
+        raise ValueError(f"git {arguments[0]}: {(done.stderr.strip() or 'failed').splitlines()[-1]}")
 
 
-def run(worktree: Path, words: str, folder: Path) -> dict[str, np.ndarray] | None:
-    """Numbers of a job at a commit; None if it failed, and then the end of its stderr is said."""
-    experiment, *flags = shlex.split(words)
+def run(worktree: Path, job: str, folder: Path) -> dict[str, np.ndarray] | None:
+    """Runs a job at a commit and returns its numbers, or None after printing the end of its stderr if it failed."""
+    experiment, *flags = shlex.split(job)
     command = [sys.executable, "-m", f"experiments.{experiment}", *flags, "--run-dir", str(folder)]
-    environment = os.environ | {"PYTHONPATH": str(worktree)}  # before what is installed
+    environment = os.environ | {"PYTHONPATH": str(worktree)}  # takes precedence over the installed package
     done = subprocess.run(command, cwd=worktree, env=environment, capture_output=True, text=True)
     if done.returncode:
-        say(f"{shlex.join(command)} ended with {done.returncode}:\n" + "\n".join(done.stderr.splitlines()[-5:]))
+        lines = "\n".join(done.stderr.splitlines()[-5:])
+        say(f"{shlex.join(command)} ended with exit code {done.returncode}:\n{lines}")
         return None
     return numbers_of(folder)
 
 
 def line_of(job: str, found: Difference | None) -> str:
-    """A job's line of the table."""
+    """Line of a job in the printed table."""
     if found is None:
         return f"{job:<16}failed"
-    words = f"differ by {found.largest:.1e} ({found.where})"
+    text = f"differ by {found.largest:.1e} ({found.where})"
     if found.largest == 0:
-        words = "equal bits" if found.equal_bits else "equal numbers of another dtype"
-    for names, what in ((found.missing, "missing"), (found.added, "new")):
+        text = "equal bits" if found.equal_bits else "equal numbers of another dtype"
+    for names, change in ((found.missing, "missing"), (found.added, "new")):
         if names:
-            words += f"; {what}: {', '.join(names[:3])}{' ...' if len(names) > 3 else ''}"
-    return f"{job:<16}{found.numbers:>6} numbers  {words}"
+            text += f"; {change}: {', '.join(names[:3])}{' ...' if len(names) > 3 else ''}"
+    return f"{job:<16}{found.numbers:>6} numbers  {text}"
 
 
 def compare(options: Options, temporary: Path) -> dict[str, Any]:
-    """The record of the comparison: of each job the difference, if it is the same, and if it counts for the exit."""
+    """Runs all jobs at both commits; returns a record with the difference of each, `same`, and `counts`."""
     sides = {"old": options.old, "new": options.new}
     for side, commit in sides.items():
         git("worktree", "add", "--quiet", "--detach", str(temporary / side), commit)
@@ -112,10 +113,10 @@ def compare(options: Options, temporary: Path) -> dict[str, Any]:
             if job in DRAWN and found.largest > TOLERANCE:
                 record["scores"] = scores_of(old, new)
                 record["scores_overlap"] = overlaps(record["scores"])
-        whole = found is not None and not found.missing
-        same = found is not None and whole and found.largest <= TOLERANCE
-        # A job of draws counts if it failed or lost a number.
-        counts = job not in DRAWN or not whole
+        complete = found is not None and not found.missing
+        same = found is not None and complete and found.largest <= TOLERANCE
+        # A job that draws its images counts only if it failed or lost a number.
+        counts = job not in DRAWN or not complete
         record["jobs"][job] = {"same": same, "counts": counts} | (found._asdict() if found else {})
         say(line_of(job, found))
     for name, spreads in record.get("scores", {}).items():
@@ -127,7 +128,7 @@ def compare(options: Options, temporary: Path) -> dict[str, Any]:
 def main(options: Options) -> None:
     with exit_on_bad_input():
         if unknown := sorted(set(options.jobs) - set(JOBS)):
-            raise ValueError(f"--jobs must be some of {', '.join(JOBS)}, got {', '.join(unknown)}")
+            raise ValueError(f"--jobs must name jobs of {', '.join(JOBS)}, got {', '.join(unknown)}")
         for commit in (options.old, options.new):
             git("rev-parse", "--verify", f"{commit}^{{commit}}")
     with tempfile.TemporaryDirectory() as temporary:

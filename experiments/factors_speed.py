@@ -74,9 +74,9 @@ def step_seconds(options: Options) -> dict[str, list[float]]:
     work["batch"] = partial(draw, key)
     seconds: dict[str, list[float]] = {name: [] for name in work}
     for _ in range(options.rounds + 1):
-        for name, program in work.items():
-            seconds[name].append(timed(program)[1] / options.steps)
-    return {name: values[1:] for name, values in seconds.items()}  # the first compiles
+        for name, run in work.items():
+            seconds[name].append(timed(run)[1] / options.steps)
+    return {name: values[1:] for name, values in seconds.items()}  # the first round compiles
 
 
 def main(options: Options) -> None:

@@ -45,8 +45,8 @@ def main(options: Options) -> None:
     configs = [RunFolder(run, "runs").config() for run in options.runs]
     first, config = summaries[0], configs[0]
     if diverged := [summary["seed"] for summary in summaries if summary.get("diverged")]:
-        seeds = ", ".join(map(str, diverged))
-        raise ValueError(f"all models of the runs must have trained to the end, but those of seeds {seeds} diverged")
+        names = ", ".join(map(str, diverged))
+        raise ValueError(f"all models of the runs must have trained to the end, but those of seeds {names} diverged")
     if any(c | {"seed": None} != config | {"seed": None} for c in configs):
         raise ValueError("the runs must have one configuration, except for their seeds, but their config.json differ")
     claims = [

@@ -1,4 +1,4 @@
-"""Two run folders of one command compared: each number of their summaries and metrics, each array of their models."""
+"""Comparison of two run folders of one command: numbers of their summaries and metrics, arrays of their models."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-_NOT_COMPARED = ("seconds", "device", "versions")  # times, and where it ran
+_NOT_COMPARED = ("seconds", "device", "versions")  # times and machine
 Numbers = Mapping[str, np.ndarray]
 
 
 class Difference(NamedTuple):
     """Difference between two runs."""
 
-    numbers: int  # and arrays that both have
-    equal_bits: bool  # of all of these
-    largest: float  # relative, max |a - b| / max(|a|, |b|) over an array
-    where: str  # the name of the number or array that it is in
+    numbers: int  # count of numbers and arrays that both runs have
+    equal_bits: bool  # True if all of them have equal bits
+    largest: float  # largest relative difference, max |a - b| / max(|a|, |b|) over an array
+    where: str  # name of the number or array with the largest difference
     missing: tuple[str, ...]  # numbers that the second run lacks
     added: tuple[str, ...]  # numbers that the first run lacks
 
@@ -44,7 +44,7 @@ def numbers_of(folder: Path) -> dict[str, np.ndarray]:
 
 
 def difference(first: Numbers, second: Numbers) -> Difference:
-    """Difference between the numbers of two runs; NaN equals NaN, and another shape is infinitely different."""
+    """Difference between the numbers of two runs; NaN equals NaN, and different shapes differ by infinity."""
     both = [name for name in first if name in second]
     sizes = {name: relative_difference(first[name], second[name]) for name in both}
     where = max(both, key=lambda name: sizes[name], default="")
@@ -59,7 +59,7 @@ def difference(first: Numbers, second: Numbers) -> Difference:
 
 
 def scores_of(old: Numbers, new: Numbers) -> dict[str, list[list[float]]]:
-    """Median and range over seeds of each score at the old commit, and at the new one."""
+    """Median and range over seeds of each score, at the old and at the new commit."""
     start, end = "summary.json/over_seeds/", "/median"
     names = [n[len(start) : -len(end)] for n in old if n.startswith(start) and n.endswith(end) and n in new]
     spread = lambda side, name: [float(side[f"{start}{name}/{part}"]) for part in ("median", "min", "max")]
@@ -67,12 +67,12 @@ def scores_of(old: Numbers, new: Numbers) -> dict[str, list[list[float]]]:
 
 
 def overlaps(scores: Mapping[str, list[list[float]]]) -> dict[str, bool]:
-    """Returns for each score of `scores_of` if the ranges over seeds of the two commits overlap."""
+    """Returns, for each score of `scores_of`, True if the ranges over seeds of the two commits overlap."""
     return {name: max(old[1], new[1]) <= min(old[2], new[2]) for name, (old, new) in scores.items()}
 
 
 def relative_difference(a: np.ndarray, b: np.ndarray) -> float:
-    """max |a - b| / max(|a|, |b|), both maxima over all of the arrays; 0 for equal ones, infinite for other shapes."""
+    """Relative difference max |a - b| / max(|a|, |b|), maxima over the arrays; infinite if their shapes differ."""
     if a.shape != b.shape:
         return np.inf
     if np.array_equal(a, b, equal_nan=True):
@@ -83,22 +83,22 @@ def relative_difference(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def _leaves(name: str, value: Any) -> Iterator[tuple[str, np.ndarray]]:
-    """The numbers of a JSON-like value, each with the path to it; null is NaN, and texts are left out."""
+    """Yields the numbers of a JSON-like value with their paths; null becomes NaN, and strings are left out."""
     if isinstance(value, Mapping):
-        for key, part in value.items():
+        for key, child in value.items():
             if not any(word in key for word in _NOT_COMPARED):
-                yield from _leaves(f"{name}/{key}", part)
+                yield from _leaves(f"{name}/{key}", child)
     elif isinstance(value, list):
-        for place, part in enumerate(value):
-            yield from _leaves(f"{name}/{place}", part)
+        for index, child in enumerate(value):
+            yield from _leaves(f"{name}/{index}", child)
     elif not isinstance(value, str):
         yield name, np.asarray(np.nan if value is None else value)
 
 
 def _arrays(name: str, path: Path) -> Iterator[tuple[str, np.ndarray]]:
-    """Arrays of one item of a checkpoint, each with the path to it."""
+    """Yields the arrays of one item of a checkpoint with their paths."""
     import orbax.checkpoint as ocp
 
     tree = ocp.StandardCheckpointHandler().restore(path.resolve(), args=ocp.args.StandardRestore())
-    for place, leaf in jax.tree_util.tree_leaves_with_path(tree):
-        yield name + jax.tree_util.keystr(place), np.asarray(leaf)
+    for path_in_tree, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        yield name + jax.tree_util.keystr(path_in_tree), np.asarray(leaf)

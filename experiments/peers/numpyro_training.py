@@ -1,10 +1,10 @@
-"""numpyro's SVI on the work mlp_vae, for experiments.benchmark: run in an environment of its own.
+"""numpyro's SVI on the workload mlp_vae, for experiments.benchmark; runs in an environment of its own.
 
     pip install numpyro==0.22.0
 
-Its argument is a .npz file with the images (uint8 `[N, 28, 28, 1]`), the batch size and the first weights. As numpyro's
-VAE example does, a whole epoch is one jitted loop over `svi.update`; shuffling and dynamic binarization are in it, the
-KL divergence is in closed form (TraceMeanField_ELBO), and the likelihood takes logits.
+The argument is a .npz file with the images (uint8 `[N, 28, 28, 1]`), the batch size and the initial weights. As in
+numpyro's VAE example, a whole epoch is one jitted loop over `svi.update`, shuffling and dynamic binarization included;
+the KL divergence is in closed form (TraceMeanField_ELBO), and the likelihood takes logits.
 """
 
 import json

@@ -1,10 +1,10 @@
-"""pythae's own trainer on the work mlp_vae, for experiments.benchmark: run in an environment of its own.
+"""pythae's own trainer on the workload mlp_vae, for experiments.benchmark; runs in an environment of its own.
 
     pip install torch==2.13.0 pythae==0.1.2
 
-Its argument is a .npz file with the images (uint8 `[N, 28, 28, 1]`), the batch size and the first weights. Timed is
-the trainer's `train_step`, one pass over its DataLoader; what `train` adds (progress bars, copies of the best model,
-checkpoints) is left out. Its model draws the bits of a batch first, in one line that pythae does not have.
+The argument is a .npz file with the images (uint8 `[N, 28, 28, 1]`), the batch size and the initial weights. The timed
+function is the trainer's `train_step`, one pass over its DataLoader; the additions of `train` (progress bars, copies of
+the best model, checkpoints) are left out. The model binarizes each batch in one line that pythae does not have.
 """
 
 import contextlib

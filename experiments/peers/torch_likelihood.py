@@ -1,10 +1,10 @@
-"""Importance sampling in PyTorch, for experiments.likelihood_speed: run in an environment of its own.
+"""Importance sampling in PyTorch, for experiments.likelihood_speed; runs in an environment of its own.
 
     pip install torch==2.13.0 pythae==0.1.2
 
-It reads the weights of a trained 784-400-20 VAE and the images from the .npz file that its argument names, and prints
-its versions and the vector instructions that it uses; then, for every line on stdin ("pytorch" or "pythae"), it
-measures once and prints the seconds and the mean nll in nats.
+The argument is a .npz file with the weights of a trained 784-400-20 VAE and the images. The script prints its versions
+and its vector instructions; then, for every line on stdin ("pytorch" or "pythae"), it measures once and prints the
+seconds and the mean nll in nats.
 """
 
 import json
@@ -43,7 +43,7 @@ class Decoder(BaseDecoder):
 
 
 def load(module: torch.nn.Module, arrays: dict[str, np.ndarray], name: str) -> None:
-    """Weights `[inputs, outputs]` and biases of the layers hidden_0 and output, as vae_jax names them."""
+    """Loads the weights `[inputs, outputs]` and biases of vae_jax's layers hidden_0 and output."""
     for ours, theirs in (("hidden_0", module.hidden), ("output", module.output)):
         theirs.weight.data = torch.tensor(arrays[f"{name}/{ours}/kernel"].T.copy())
         theirs.bias.data = torch.tensor(arrays[f"{name}/{ours}/bias"])
@@ -51,7 +51,7 @@ def load(module: torch.nn.Module, arrays: dict[str, np.ndarray], name: str) -> N
 
 @torch.inference_mode()
 def hand_written(encoder: Encoder, decoder: Decoder, xs: torch.Tensor, num_samples: int) -> float:
-    """One image and all its samples at a time; the likelihood from logits, x a matrix-vector product."""
+    """Estimates the mean nll with one image and all its samples at a time, from logits and a matrix-vector product."""
     posterior, estimates = encoder(xs), []
     for x, mean, log_variance in zip(xs.reshape(-1, 784), posterior.embedding, posterior.log_covariance, strict=True):
         noise = torch.randn(num_samples, 20)
@@ -73,7 +73,7 @@ def main() -> None:
     pythae = VAE(config, encoder, decoder).eval()
     contestants = {
         "pytorch": lambda: hand_written(encoder, decoder, xs, num_samples),
-        "pythae": lambda: -float(pythae.get_nll(xs, n_samples=num_samples)),  # its sign is that of log p(x)
+        "pythae": lambda: -float(pythae.get_nll(xs, n_samples=num_samples)),  # get_nll returns log p(x)
     }
     versions = {name: version(name) for name in ("torch", "pythae")}
     about = {"contestants": list(contestants), "versions": versions}

@@ -1,11 +1,11 @@
-"""Training steps in PyTorch, for experiments.benchmark: run in an environment of its own.
+"""Training steps in PyTorch, for experiments.benchmark; runs in an environment of its own.
 
     pip install torch==2.13.0
 
-Its argument is a .npz file with the work's name, its images (uint8 `[N, H, W, C]`), the batch size and first weights
-under vae_jax's names. The loops are written by hand: tensors in memory as float32, shuffled anew in every round, the
-loss from logits, Adam 1e-3 with PyTorch's defaults. Contestants: of mlp_vae batches by tensor indexing ("pytorch"),
-by a DataLoader, and the loss compiled; of the convolutional works eager in channels_last ("pytorch") and compiled.
+The argument is a .npz file with the workload's name, its images (uint8 `[N, H, W, C]`), the batch size and the initial
+weights under vae_jax's names. The loops are hand-written: float32 tensors in memory, shuffled in every round, the loss
+from logits, Adam 1e-3 with PyTorch's defaults. Contestants of mlp_vae: batches by tensor indexing ("pytorch"), by a
+DataLoader, and with a compiled loss; of the convolutional workloads: eager in channels_last ("pytorch"), and compiled.
 """
 
 import json
@@ -23,14 +23,14 @@ Arrays = dict[str, np.ndarray]
 
 
 class Flat(nn.Module):
-    """An image `[B, C, H, W]` as a vector, channels last: the order of vae_jax's weights."""
+    """Flattens images `[B, C, H, W]` with channels last, the order of vae_jax's weights."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x.permute(0, 2, 3, 1).reshape(x.shape[0], -1)
 
 
 class Grid(nn.Module):
-    """The inverse of Flat, to a square grid of the given channels."""
+    """Inverse of Flat, to a square grid with the given number of channels."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -51,7 +51,7 @@ class Residual(nn.Module):
 
 
 def layer(arrays: Arrays, name: str, transposed: bool = False) -> nn.Module:
-    """The layer of those weights: dense `[in, out]`, or a convolution `[k, k, C, O]` (adjoint: of the same kernel)."""
+    """Layer with the named weights: dense `[in, out]`, or a convolution `[k, k, C, O]`, transposed if asked for."""
     kernel, bias = (torch.tensor(arrays[f"{name}/{part}"]) for part in ("kernel", "bias"))
     module: nn.Module
     if kernel.ndim == 2:
@@ -70,12 +70,12 @@ def layer(arrays: Arrays, name: str, transposed: bool = False) -> nn.Module:
 
 
 def chain(arrays: Arrays, network: str, names: list[str], transposed: bool = False) -> list[nn.Module]:
-    """The layers, a ReLU after each."""
+    """Named layers with a ReLU after each."""
     return [part for name in names for part in (layer(arrays, f"{network}/{name}", transposed), nn.ReLU())]
 
 
 def networks(work: str, arrays: Arrays) -> tuple[nn.Module, nn.Module]:
-    """The encoder, to mean and log-variance in its second axis, and the decoder."""
+    """Encoder, with mean and log-variance along axis 1 of its output, and decoder."""
     output = layer(arrays, "encoder/output"), layer(arrays, "decoder/output", transposed=True)
     if work == "mlp_vae":
         encoder = [Flat(), *chain(arrays, "encoder", ["hidden_0"]), output[0]]
@@ -98,7 +98,7 @@ def networks(work: str, arrays: Arrays) -> tuple[nn.Module, nn.Module]:
 
 
 class Contestant:
-    """A model, its optimizer, and the loss that it minimizes."""
+    """Model with its optimizer and its loss."""
 
     def __init__(self, work: str, arrays: Arrays, compiled: bool) -> None:
         self.encoder, self.decoder = (net.to(memory_format=torch.channels_last) for net in networks(work, arrays))
@@ -107,7 +107,7 @@ class Contestant:
         self.loss = torch.compile(self.negative_elbo) if compiled else self.negative_elbo
 
     def negative_elbo(self, pixels: torch.Tensor) -> torch.Tensor:
-        """The mean over the batch, in nats, at one z an image."""
+        """Negative ELBO in nats with one z per image, mean over the batch."""
         x = torch.bernoulli(pixels) if self.binarize else pixels
         mean, log_variance = self.encoder(x).chunk(2, dim=1)
         outputs = self.decoder(mean + torch.exp(0.5 * log_variance) * torch.randn_like(mean))

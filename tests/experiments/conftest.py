@@ -1,4 +1,4 @@
-"""Fixtures of runs, for the experiments that make some."""
+"""Fixtures for experiments that make runs."""
 
 from runs.conftest import in_an_empty_folder, without_figures
 

@@ -1,4 +1,4 @@
-"""experiments.benchmark: its command line, its file and its last line; the measuring has tests of its own."""
+"""Tests of experiments.benchmark: its command line, its files and its last line of output."""
 
 import json
 import sys
@@ -19,38 +19,38 @@ def script():
     sys.path.pop(0)
 
 
-def run(script, monkeypatch, words):
-    monkeypatch.setattr(sys, "argv", ["benchmark", *words])
+def run(script, monkeypatch, arguments):
+    monkeypatch.setattr(sys, "argv", ["benchmark", *arguments])
     script.main(script.tyro.cli(script.Options))
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("arguments", "message"),
     [
-        (["--work", "mlp_vae", "nothing"], "--work must be of mlp_vae, conv_vae, "),
+        (["--work", "mlp_vae", "nothing"], "--work must name workloads of mlp_vae, conv_vae, "),
         (["--devices", "64"], "--devices must be at most "),
         (["--rounds", "0"], "--rounds must be at least 1, got 0"),
-        (["--peers", "--precision", "bfloat16"], "--peers compute in float32 on one CPU: compare there"),
+        (["--peers", "--precision", "bfloat16"], "--peers must run in float32 on one CPU, without --precision"),
         (["--peers", "--peer-python", "false"], "--peer-python must be a Python interpreter, got false"),
     ],
 )
-def test_bad_input_is_one_line_and_exit_code_2(script, monkeypatch, capsys, words, message):
+def test_bad_input_is_one_line_and_exit_code_2(script, monkeypatch, capsys, arguments, message):
     with pytest.raises(SystemExit, match="2"):
-        run(script, monkeypatch, words)
+        run(script, monkeypatch, arguments)
     error = capsys.readouterr().err
     assert error.startswith(f"error: {message}")
     assert error.count("\n") == 1
 
 
 @pytest.mark.slow
-def test_the_command_measures_a_work_and_writes_a_list(script, monkeypatch, capsys, tmp_path):
-    # A small sampling work in the place of mlp_vae, whose epoch takes seconds; the fresh starts are of the real one.
+def test_the_command_measures_a_workload_and_writes_a_list_of_records(script, monkeypatch, capsys, tmp_path):
+    # The rounds are those of a small sampling workload; the fresh starts are those of the real one.
     monkeypatch.setitem(script.WORKS, "sampling", lambda setup: sampling(Setup(batch_size=50, steps=2)))
     from experiments.lib.benchmark.inference import sampling_work as sampling
 
     file, record = tmp_path / "a" / "bench.json", tmp_path / "results" / "bench.json"
-    words = ["--work", "sampling", "--rounds", "2", "--json", str(file), "--record", str(record)]
-    run(script, monkeypatch, words)
+    arguments = ["--work", "sampling", "--rounds", "2", "--json", str(file), "--record", str(record)]
+    run(script, monkeypatch, arguments)
     (measured,) = json.loads(file.read_text())
     assert json.loads(capsys.readouterr().out.splitlines()[-1]) == [measured]
     assert measured["examples_per_second"] == pytest.approx(50e3 / measured["step_milliseconds"])

@@ -1,9 +1,10 @@
-"""experiments.burda: the recipe and the networks are those of the papers."""
+"""Tests of experiments.burda: recipes, networks and data are those of the papers."""
 
 import contextlib
 import itertools
 import json
 import math
+import re
 import sys
 from pathlib import Path
 
@@ -33,12 +34,12 @@ def script():
 TRAIN = np.full((200, 28, 28, 1), 51, np.uint8)
 
 
-def make(script, *words):
-    return script.make_row(tyro.cli(script.Options, args=list(words)), TRAIN)
+def make(script, *arguments):
+    return script.make_row(tyro.cli(script.Options, args=list(arguments)), TRAIN)
 
 
 def num_weights(model):
-    """Of all layers, biases included."""
+    """Number of weights of all layers, biases included."""
     return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(jax.eval_shape(model.init, jax.random.key(0))))
 
 
@@ -53,18 +54,18 @@ def test_the_default_recipe_is_the_papers(script):
 
 
 @pytest.mark.parametrize(("stages", "epochs", "span"), [(1, 1, 7), (4, 40, 7), (4, 40, 3), (7, 1093, 6)])
-def test_a_stage_takes_three_times_the_epochs_of_the_one_before_and_the_rate_falls_to_a_tenth_over_the_span(
+def test_each_stage_has_three_times_the_epochs_of_the_last_and_the_rate_falls_to_a_tenth_over_the_span(
     script, stages, epochs, span
 ):
     recipe = make(script, "vae", "--stages", str(stages), "--span", str(span), "--batch-size", "80").recipe
     assert recipe.epochs == epochs
-    ends = np.cumsum([2 * 3**i for i in range(stages)])  # two steps an epoch: 80 of 200 images
+    ends = np.cumsum([2 * 3**i for i in range(stages)])  # two steps per epoch: 80 of 200 images each
     expected = [2e-3 * 10 ** (-np.searchsorted(ends, i, side="right") / span) for i in range(min(2 * epochs, 100))]
     np.testing.assert_allclose(learning_rates(recipe, len(expected)), expected, rtol=1e-4)
 
 
 def learning_rates(recipe, steps):
-    """Adam's updates by a gradient far above eps: the rate itself, with bias correction from the first step."""
+    """Adam's updates for a gradient far above eps: the learning rate itself, by bias correction from the first step."""
     state = recipe.optimizer.init(0.0)
     update = jax.jit(recipe.optimizer.update)
     rates = []
@@ -82,7 +83,7 @@ def test_with_epochs_the_rate_is_one_cosine_to_0(script):
 
 
 @pytest.mark.parametrize(
-    ("words", "name"),
+    ("arguments", "name"),
     [
         ("vae", "burda_vae"),
         ("two-layer --span 6", "burda_two_layer_span_6"),
@@ -91,8 +92,8 @@ def test_with_epochs_the_rate_is_one_cosine_to_0(script):
         ("vamp-prior --epochs 9", "burda_vamp_prior"),
     ],
 )
-def test_every_schedule_has_a_record_of_its_own(script, words, name):
-    assert script.record_name(tyro.cli(script.Options, args=words.split())) == name
+def test_every_schedule_has_a_record_of_its_own(script, arguments, name):
+    assert script.record_name(tyro.cli(script.Options, args=arguments.split())) == name
 
 
 def test_the_networks_are_the_papers(script):
@@ -136,19 +137,19 @@ def test_the_vamp_prior_row_warms_up_for_100_epochs_and_keeps_the_best(script):
         ("--stages", "0", "--stages must be between 1 and 8, got 0"),
         ("--stages", "9", "--stages must be between 1 and 8, got 9"),
         ("--span", "0", "--span must be between 1 and 99, got 0"),
-        ("--epochs", "0", "--epochs must be between 1 and 1000000, got 0"),
-        ("--test-images", "-5", "--test-images must be between 1 and 10000, got -5"),
-        ("--test-images", "20000", "--test-images must be between 1 and 10000, got 20000"),
+        ("--epochs", "0", "--epochs must be between 1 and 1,000,000, got 0"),
+        ("--test-images", "-5", "--test-images must be between 1 and 10,000, got -5"),
+        ("--test-images", "20000", "--test-images must be between 1 and 10,000, got 20000"),
     ],
 )
-def test_what_there_is_not_is_refused(script, flag, value, message, capsys):
+def test_an_option_out_of_range_is_refused(script, flag, value, message, capsys):
     with pytest.raises(SystemExit) as exit:
         script.main(tyro.cli(script.Options, args=["vae", flag, value]))
     assert exit.value.code == 2
     assert message in capsys.readouterr().err
 
 
-def test_a_batch_of_none_is_refused_and_not_taken_for_the_default(script):
+def test_a_batch_size_of_0_is_refused_and_not_taken_for_the_default(script):
     with pytest.raises(ValueError, match="batch_size must be between 1 and the 200 training examples, got 0"):
         make(script, "vae", "--batch-size", "0")
 
@@ -171,8 +172,8 @@ def test_dreg_is_the_same_networks_with_two_gradients_and_a_difference_below_0(s
         ("vamp-prior", [objectives.negative_sampled_elbo] * 2),
     ],
 )
-def test_every_model_is_trained_by_the_objective_that_it_is_named_for(script, row, expected):
-    # An objective is a function of any model: of a small one, so that value and gradient are quickly compared.
+def test_every_model_is_trained_with_the_objective_of_its_row(script, row, expected):
+    # Objectives are functions of any model: a small one makes it quick to compare values and gradients.
     model = mlp_vae((2, 2, 1), 2, (4,))
     params, xs = init(model, jax.random.key(0)), np.ones((3, 2, 2, 1), np.float32)
     gradient = lambda o: jax.value_and_grad(lambda p: o(model, p, jax.random.key(1), xs)[0])(params)
@@ -183,13 +184,13 @@ def test_every_model_is_trained_by_the_objective_that_it_is_named_for(script, ro
 
 
 @pytest.mark.parametrize(
-    ("words", "rate", "eps"),
+    ("arguments", "rate", "eps"),
     [("vae", 1e-3, 1e-4), ("iwae-50 --stages 1 --batch-size 80", 2e-3, 1e-4), ("vamp-prior", 5e-4, 1e-8)],
 )
-def test_the_optimizer_is_the_papers_adam(script, words, rate, eps):
-    recipe = make(script, *words.split()).recipe
+def test_the_optimizer_is_the_papers_adam(script, arguments, rate, eps):
+    recipe = make(script, *arguments.split()).recipe
     first, second, state = 0.0, 0.0, recipe.optimizer.init(0.0)
-    for step, gradient in enumerate([2e-4, -1e-4, 3e-4, 3e-4], start=1):  # of the size of eps, which they feel
+    for step, gradient in enumerate([2e-4, -1e-4, 3e-4, 3e-4], start=1):  # about as large as eps
         first, second = 0.9 * first + 0.1 * gradient, 0.999 * second + 0.001 * gradient**2
         expected = -rate * first / (1 - 0.9**step) / (math.sqrt(second / (1 - 0.999**step)) + eps)
         update, state = recipe.optimizer.update(gradient, state)
@@ -197,7 +198,7 @@ def test_the_optimizer_is_the_papers_adam(script, words, rate, eps):
 
 
 def few_images():
-    """Training images of which the last are told apart by their number, and test images."""
+    """500 different training images and 4 test images."""
     pixels = np.random.default_rng(0).integers(0, 256, (504, 28, 28, 1)).astype(np.uint8)
     return ImageData("mnist", pixels[:500], None, pixels[500:], None, "")
 
@@ -220,15 +221,15 @@ def test_the_last_400_training_images_are_held_out_and_the_test_bits_are_drawn_o
     np.testing.assert_array_equal(given["images"].test, bits)
     assert set(np.unique(bits)) == {0.0, 1.0}
     assert (given["prepare"], given["seeds"]) == (data.binarize, seeds)
-    assert given["measuring"] == Measuring(5000, ais_images=4)  # of 100, as many as there are
+    assert given["measuring"] == Measuring(5000, ais_images=4)  # all 4 instead of the default 100
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("row", "names"), [("two-layer", ["two-layer"]), ("vamp-prior", ["gated", "gated-vamp"])])
-def test_a_row_trains_by_itself_and_the_same_command_again_only_reads_it(script, tmp_path, monkeypatch, row, names):
+def test_a_row_is_trained_and_the_same_command_again_only_reads_it(script, tmp_path, monkeypatch, row, names):
     monkeypatch.setattr(script.data, "load_images", lambda name: few_images())
-    words = f"{row} --epochs 1 --batch-size 50 --nll-samples 20 --ais-images 0 --runs {tmp_path}/runs"
-    options = tyro.cli(script.Options, args=[*words.split(), "--docs", f"{tmp_path}/docs"])
+    arguments = f"{row} --epochs 1 --batch-size 50 --nll-samples 20 --ais-images 0 --runs {tmp_path}/runs"
+    options = tyro.cli(script.Options, args=[*arguments.split(), "--docs", f"{tmp_path}/docs"])
     with pytest.warns(UserWarning, match="warm-up") if row == "vamp-prior" else contextlib.nullcontext():
         script.main(options)
     record = tmp_path / f"docs/results/{script.record_name(options)}.json"
@@ -236,7 +237,7 @@ def test_a_row_trains_by_itself_and_the_same_command_again_only_reads_it(script,
     runs = {path: path.read_bytes() for path in (tmp_path / "runs").rglob("*") if path.is_file()}
     assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == [f"{name}-seed0" for name in names]
     for name in names:
-        # Far from trained, but likelier than 784 fair coins, which noise of all gray values is no more than.
+        # Far from trained, but better than 784 fair coins, the optimum for these images of uniform noise.
         assert 0 < json.loads((tmp_path / f"runs/{name}-seed0/summary.json").read_text())["nll"] < 784
     monkeypatch.setattr(paper_table, "measure_vae", lambda *args: pytest.fail("measured again"))
     with pytest.warns(UserWarning, match="warm-up") if row == "vamp-prior" else contextlib.nullcontext():
@@ -249,7 +250,7 @@ def test_the_help_lists_the_rows_with_the_papers_number_and_the_bar(script, caps
     with pytest.raises(SystemExit) as exit:
         tyro.cli(script.Options, args=["--help"], description=script.__doc__)
     assert exit.value.code == 0
-    table_lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("  ") and line.strip()]
+    table_lines = [line for line in capsys.readouterr().out.splitlines() if re.match(r"  \S", line)]
     lines = {line.split()[0]: line for line in table_lines}
     for row in ("vae", "iwae-5", "iwae-50", "two-layer", "vamp-prior"):
         for variant in make(script, row).variants:

@@ -31,7 +31,7 @@ def test_the_largest_difference_is_relative_to_the_largest_number_of_its_array(n
     assert found.equal_bits == (largest == 0) and found.numbers == 3 and not (found.missing or found.added)
 
 
-def test_missing_numbers_and_another_dtype_are_no_equal_bits():
+def test_missing_numbers_and_other_dtypes_are_not_equal_bits():
     found = difference(OLD, {"loss": np.asarray(2.0, np.float32), "rate": np.asarray(1.0)})
     assert found.missing == ("codes", "nll") and found.added == ("rate",)
     assert found.largest == 0 and not found.equal_bits
@@ -39,7 +39,7 @@ def test_missing_numbers_and_another_dtype_are_no_equal_bits():
     assert relative_difference(np.asarray(0), np.asarray(1e-30)) == 1
 
 
-def test_numbers_of_a_run_are_those_of_its_files_and_of_its_last_saved_model(tmp_path):
+def test_the_numbers_of_a_run_come_from_its_files_and_its_last_saved_model(tmp_path):
     summary = {"elbo": -3.0, "nll": None, "wall_seconds": 9.0, "device": "cpu", "spread": {"min": 1}, "note": "7"}
     (tmp_path / "summary.json").write_text(json.dumps(summary))
     (tmp_path / "prior_0").mkdir()
@@ -58,7 +58,7 @@ def test_numbers_of_a_run_are_those_of_its_files_and_of_its_last_saved_model(tmp
     np.testing.assert_array_equal(found["checkpoints['encoder']['bias']"], [2.0, 2.0])
 
 
-# A repository whose job writes the number that its commit holds, where it is told to.
+# A job that writes the number of its commit into the folder given by --run-dir.
 _JOB = """import json, sys
 from pathlib import Path
 folder = Path(sys.argv[sys.argv.index("--run-dir") + 1])
@@ -78,11 +78,11 @@ def test_scores_overlap_if_their_ranges_over_seeds_do():
     assert overlaps(scores) == {"mig": True, "sap": False}
 
 
-def test_a_job_of_draws_counts_only_if_it_failed_or_lost_numbers(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(compare_commits, "git", lambda *words: None)
+def test_a_job_that_draws_images_counts_only_if_it_failed_or_lost_numbers(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(compare_commits, "git", lambda *arguments: None)
     for new, code in (({"elbo": np.asarray(-2.0)}, 0), ({}, 1), (None, 1)):
         sides = iter(({"elbo": np.asarray(-3.0)}, new))
-        monkeypatch.setattr(compare_commits, "run", lambda *words, sides=sides: next(sides))
+        monkeypatch.setattr(compare_commits, "run", lambda *arguments, sides=sides: next(sides))
         with pytest.raises(SystemExit) as left:
             compare_commits.main(compare_commits.Options("one", "two", ("disentangle",)))
         job = json.loads(capsys.readouterr().out.splitlines()[-1])["jobs"]["disentangle"]
@@ -92,8 +92,9 @@ def test_a_job_of_draws_counts_only_if_it_failed_or_lost_numbers(tmp_path, monke
 def test_a_difference_between_commits_is_found_and_their_checkouts_are_removed(tmp_path, monkeypatch, capsys):
     repository = tmp_path / "repository"
     (repository / "experiments").mkdir(parents=True)
-    git = lambda *words: subprocess.run(
-        ["git", "-c", "user.name=a", "-c", "user.email=a@b", *words], cwd=repository, check=True, capture_output=True
+    identity = ["-c", "user.name=a", "-c", "user.email=a@b"]
+    git = lambda *arguments: subprocess.run(
+        ["git", *identity, *arguments], cwd=repository, check=True, capture_output=True
     )
     git("init", "-q")
     for tag, value in (("one", "-3.0"), ("two", "-3.0 - 1e-7"), ("three", "-3.1"), ("four", "1 / 0")):
@@ -102,7 +103,7 @@ def test_a_difference_between_commits_is_found_and_their_checkouts_are_removed(t
         git("commit", "-q", "-m", tag)
         git("tag", tag)
     monkeypatch.setattr(compare_commits, "_ROOT", repository)
-    for new, code, said in (
+    for new, code, message in (
         ("one", 0, "equal bits"),
         ("two", 0, "differ by 3.3e-08 (summary.json/elbo)"),
         ("three", 1, "differ by 3.2e-02 (summary.json/elbo)"),
@@ -114,7 +115,7 @@ def test_a_difference_between_commits_is_found_and_their_checkouts_are_removed(t
         record = json.loads(written.out.splitlines()[-1])
         assert left.value.code == code and record["jobs"]["vae"]["same"] == (code == 0)
         assert record["jobs"]["vae"]["counts"]
-        assert said in written.err
+        assert message in written.err
     assert len(subprocess.check_output(["git", "worktree", "list"], cwd=repository, text=True).splitlines()) == 1
 
 

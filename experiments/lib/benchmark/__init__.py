@@ -1,1 +1,1 @@
-"""How fast the machine runs the works that this library is for: beside the floor, and beside other libraries."""
+"""Benchmark of this library's workloads, against the floor of their matrix products and against other libraries."""

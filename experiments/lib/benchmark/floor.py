@@ -1,4 +1,4 @@
-"""The floor under a step: the time of its matrix products alone, in the forms that the library makes them in."""
+"""Floor of a step: the time of its matrix products alone, in the forms in which the library computes them."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def make_floor(
     dtype: DTypeLike = jnp.float32,
     rows_sharding: jax.sharding.Sharding | None = None,
 ) -> Callable[[], float]:
-    """A round of `steps` times all the products, in one jitted scan as an epoch is; returns 0.
+    """Returns a function that computes the products of all steps in one jitted scan, like an epoch, and returns 0.
 
     Args:
-      products: of one step.
-      steps: of a round.
-      dtype: of the factors and of the results.
-      rows_sharding: of the inputs `[rows, inner]`, where the step's batch is sharded; None: on one device.
+      products: matrix products of one step.
+      steps: number of steps.
+      dtype: dtype of the factors and the results.
+      rows_sharding: sharding of the inputs `[rows, inner]` if the step's batch is sharded; None on one device.
     """
     rng = np.random.RandomState(0)
     draw = lambda *shape: jnp.asarray(rng.uniform(-1.0, 1.0, shape), dtype)
@@ -46,8 +46,8 @@ def _make_run(products: Sequence[Product], steps: int) -> Callable[[list[jax.Arr
     @jax.jit
     def run(inputs: list[jax.Array], weights: list[jax.Array]) -> tuple[list, list]:
         def body(carry: tuple[list, list], step: jax.Array) -> tuple[tuple[list, list], None]:
-            # One weight is another at each step, so that no product can be moved out of the loop. The results are
-            # carried, and so must be there; nothing reads them.
+            # One weight changes at each step, so that no product can be moved out of the loop. The results are
+            # carried, so that they must be computed.
             weights = [w.at[0, 0].set(step.astype(w.dtype)) for w in carry[0]]
             return (weights, [_passes(*factors) for factors in zip(products, inputs, weights, strict=True)]), None
 
@@ -58,11 +58,11 @@ def _make_run(products: Sequence[Product], steps: int) -> Callable[[list[jax.Arr
 
 
 def _passes(product: Product, x: jax.Array, w: jax.Array) -> list[jax.Array]:
-    """y = x w; dL/dw = x^T dL/dy; dL/dx = dL/dy w^T, with dL/dy of the shape and here of the value of y."""
+    """Products y = x w, dL/dw = x^T dL/dy and dL/dx = dL/dy w^T, as far as they are needed; y stands in for dL/dy."""
     y = x @ w
     results = [y]
     if product.passes >= AND_WEIGHTS:
-        # XLA takes a long sum over the rows of both at half the speed: convolutions transpose one before it.
+        # XLA computes a long sum over the rows of both factors at half the speed: convolutions transpose one first.
         results.append((barrier(x.T) if product.tall else x.T) @ y)
     if product.passes >= AND_INPUTS:
         results.append(y @ w.T)

@@ -1,4 +1,4 @@
-"""The works that use a model: its likelihood by importance sampling, and pictures drawn from it."""
+"""Workloads that use a model: its likelihood by importance sampling, and samples from it."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def importance_sampling_work(setup: Setup, images: int = 200, num_samples: int =
         estimates = importance_sampling(model, params, jax.random.key(2), xs, num_samples)
         return -float(jnp.mean(estimates.log_likelihood))
 
-    def counted() -> Call:
-        # One image and its samples, as a chunk holds them: the program loops over images, and a loop counts once.
+    def step() -> Call:
+        # One image and all of its samples: the program loops over images, and a loop counts once.
         def weights(params: Any, key: jax.Array, x: jax.Array) -> jax.Array:
             posterior = model.encode(params, x)
 
@@ -51,7 +51,7 @@ def importance_sampling_work(setup: Setup, images: int = 200, num_samples: int =
         Product(num_samples, HIDDEN, 784, FORWARD),
     ]
     problem = named_arrays(params) | {"xs": np.asarray(xs), "num_samples": np.asarray(num_samples)}
-    return Work("importance_sampling", protocol, 1, images, round, counted, products, problem, ("torch_likelihood.py",))
+    return Work("importance_sampling", protocol, 1, images, round, step, products, problem, ("torch_likelihood.py",))
 
 
 def sampling_work(setup: Setup) -> Work:

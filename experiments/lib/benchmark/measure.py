@@ -1,4 +1,4 @@
-"""Contestants in turns: what can be compared is what was measured in one run, interleaved."""
+"""Timing of contestants in turns: only measurements that are interleaved in one run can be compared."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ class Sample(NamedTuple):
     """One round of one contestant."""
 
     seconds: float
-    loss: float  # of the round, in nats
+    loss: float  # mean loss of the round, in nats
 
 
 class Turns(NamedTuple):
     """All rounds of one contestant."""
 
-    first: Sample  # with compilation, caches and memory still cold: not counted
+    first: Sample  # includes compilation and cold caches: not counted
     rounds: list[Sample]
 
     @property
     def seconds(self) -> float:
-        """The median round."""
+        """Median of the rounds."""
         return statistics.median(sample.seconds for sample in self.rounds)
 
     @property
     def spread(self) -> float:
-        """Seconds between the quartiles of the rounds; their range where there are fewer than four."""
+        """Interquartile range of the rounds, in seconds; their range if there are fewer than four."""
         return spread([sample.seconds for sample in self.rounds])
 
 
@@ -36,7 +36,7 @@ Contestant = Callable[[], Sample]
 
 
 def spread(values: Sequence[float]) -> float:
-    """The interquartile range; the range of fewer than four values."""
+    """Interquartile range, or the range if there are fewer than four values."""
     if len(values) < 4:
         return max(values) - min(values)
     first, _, third = statistics.quantiles(values, n=4, method="inclusive")
@@ -44,7 +44,7 @@ def spread(values: Sequence[float]) -> float:
 
 
 def timed(run: Callable[[], float]) -> Contestant:
-    """A contestant of this process: `run` does one round, waits for its end and returns the loss."""
+    """Contestant that times `run`, which does one round, waits for its end and returns the loss."""
 
     def contestant() -> Sample:
         start = time.perf_counter()
@@ -60,14 +60,14 @@ def take_turns(
     say: Callable[[str], None] = lambda line: None,
     pause: float = 0.0,
 ) -> dict[str, Turns]:
-    """Every contestant once, uncounted, then `rounds` times each in turn: a drift of the machine meets all alike.
+    """Runs every contestant once, uncounted, and then `rounds` times in turns: a drift of the machine affects all.
 
     Args:
-      contestants: by name.
-      rounds: that count.
-      say: takes a line of progress.
-      pause: seconds before each turn. The threads of a process go on spinning for a while after its round, in case of
-        more work, and would take the processor from the next.
+      contestants: contestants by name.
+      rounds: number of rounds that count.
+      say: called with each line of progress.
+      pause: seconds before each turn. The threads of a process keep spinning for a while after its round, in case of
+        more work, and would take the processor from the next contestant.
     """
     samples: dict[str, list[Sample]] = {name: [] for name in contestants}
     for turn in range(rounds + 1):

@@ -1,4 +1,4 @@
-"""The models of the works, each with the matrix products of one of its training steps, and the images they train on."""
+"""Models of the workloads, with the matrix products of their training steps, and their training images."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ COLOR, CODE_CHANNELS = (32, 32, 3), 64
 
 
 def mlp(dtype: jnp.dtype) -> VAE:
-    """784-400-20-400-784, ReLU."""
+    """MLP VAE 784-400-20-400-784, ReLU."""
     encoder = mlp_encoder(IMAGE, 2 * LATENT, (HIDDEN,))
     decoder = mlp_decoder(LATENT, (*IMAGE, 1), (HIDDEN,))
     return _gaussian(encoder, decoder, LATENT, dtype)
@@ -43,7 +43,7 @@ def mlp_products(batch: int) -> list[Product]:
 
 
 def conv(dtype: jnp.dtype) -> VAE:
-    """The network that dSprites is usually learnt with, 64 x 64 x 1."""
+    """Convolutional VAE with the usual network for dSprites, 64 x 64 x 1."""
     encoder = conv_encoder(SPRITE, 2 * SPRITE_LATENT, CHANNELS, DENSE, kernel_sizes=KERNELS)
     decoder = conv_decoder(SPRITE_LATENT, (*SPRITE, 1), CHANNELS, DENSE, kernel_sizes=KERNELS)
     return _gaussian(encoder, decoder, SPRITE_LATENT, dtype)
@@ -63,9 +63,9 @@ def conv_products(batch: int) -> list[Product]:
 
 
 def cifar(dtype: jnp.dtype) -> VAE:
-    """The residual network of VQ-VAE on CIFAR-10, with a Gaussian code `[8, 8, 64]`.
+    """VAE with the residual network of VQ-VAE on CIFAR-10 and a Gaussian code `[8, 8, 64]`.
 
-    p(x | z) is a Normal of variance 1 / (2 pi), whose negative logarithm is pi |x - mean|^2, with no constant.
+    p(x | z) is a Normal of variance 1 / (2 pi), whose negative logarithm is pi |x - mean|^2, without a constant.
 
     Source: van den Oord et al. 2017 (arXiv:1711.00937), section 4.1, for the network.
     """
@@ -98,16 +98,16 @@ def cifar_products(batch: int) -> list[Product]:
 
 
 def digits(count: int) -> np.ndarray:
-    """uint8 `[count, 28, 28, 1]`: the embedded digits, from the first again where they end."""
+    """Embedded digits, uint8 `[count, 28, 28, 1]`, repeated from the first if there are fewer."""
     images = data.load_images("digits").train
     return images[np.arange(count) % len(images)]
 
 
 def sprites(count: int) -> np.ndarray:
-    """uint8 `[count, 64, 64, 1]`: digits of twice their size, in a margin."""
+    """Digits enlarged twice with a margin, uint8 `[count, 64, 64, 1]`."""
     return np.pad(digits(count).repeat(2, axis=1).repeat(2, axis=2), ((0, 0), (4, 4), (4, 4), (0, 0)))
 
 
 def color_images(count: int) -> np.ndarray:
-    """uint8 `[count, 32, 32, 3]`: digits in a margin, in three equal channels."""
+    """Digits with a margin in three equal channels, uint8 `[count, 32, 32, 3]`."""
     return np.pad(digits(count), ((0, 0), (2, 2), (2, 2), (0, 0))).repeat(3, axis=3)

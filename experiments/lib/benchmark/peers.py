@@ -1,8 +1,8 @@
-"""Other libraries as contestants: a script of `experiments/peers` in an interpreter that has them.
+"""Other libraries as contestants: scripts of `experiments/peers`, run by an interpreter that has these libraries.
 
-The protocol is lines of text. The script is given a .npz file with the problem, and names on its first line what it can
-be asked and with what: `{"contestants": [...], "versions": {...}, "instructions": "AVX512"}`. For each name on stdin it
-runs one round and answers `SECONDS LOSS`, the loss in nats. It imports nothing of vae_jax.
+The protocol is lines of text. The script gets the path of a .npz file with the problem, and prints its contestants and
+versions on its first line: `{"contestants": [...], "versions": {...}, "instructions": "AVX512"}`. For each contestant's
+name on stdin it runs one round and prints `SECONDS LOSS`, the loss in nats. It imports nothing of vae_jax.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ class Peers(NamedTuple):
 
 
 def importable(python: str, packages: Sequence[str]) -> list[str]:
-    """Those of the packages that an interpreter has.
+    """Returns the packages that an interpreter can import.
 
     Raises:
-      ValueError: where python is no interpreter, or has none of them.
+      ValueError: if `python` is not a Python interpreter, or has none of the packages.
     """
     code = (
         "import importlib.util, json, sys; print(json.dumps([n for n in sys.argv[1:] if importlib.util.find_spec(n)]))"
@@ -48,16 +48,16 @@ def importable(python: str, packages: Sequence[str]) -> list[str]:
     if not isinstance(found, list):
         raise ValueError(f"--peer-python must be a Python interpreter, got {python}")
     if not found:
-        raise ValueError(f"--peer-python must have one of {', '.join(packages)}, and {python} has none")
+        raise ValueError(f"--peer-python must have one or more of {', '.join(packages)}, but {python} has none")
     return found
 
 
 @contextlib.contextmanager
 def peers_of(python: str, scripts: Sequence[Path], name: str, problem: Arrays) -> Iterator[Peers]:
-    """The contestants that the scripts offer for one work, in processes that live until the end of the block.
+    """Yields the contestants of the scripts for one workload; their processes end with the block.
 
     Raises:
-      RuntimeError: at once or when asked, where a script stops; with the end of what it said.
+      RuntimeError: if a script stops, at its start or in a round; the message has the end of its stderr.
     """
     peers = Peers({}, {})
     with contextlib.ExitStack() as stack:
@@ -78,7 +78,7 @@ def peers_of(python: str, scripts: Sequence[Path], name: str, problem: Arrays) -
 
 
 def _ask(process: subprocess.Popen[str], script: Path, log: IO[str], contestant: str) -> Sample:
-    with contextlib.suppress(BrokenPipeError):  # it has stopped; the missing answer says so
+    with contextlib.suppress(BrokenPipeError):  # the script has stopped: _line raises
         print(contestant, file=cast(IO[str], process.stdin), flush=True)
     seconds, loss = _line(process, script, log).split()
     return Sample(float(seconds), float(loss))
@@ -94,7 +94,7 @@ def _line(process: subprocess.Popen[str], script: Path, log: IO[str]) -> str:
 
 
 def _end(process: subprocess.Popen[str]) -> None:
-    """Its stdin closed, a peer comes to its end; one that hangs is killed."""
+    """Closes a peer's stdin, which ends it, and kills it if it hangs."""
     with contextlib.suppress(BrokenPipeError):
         cast(IO[str], process.stdin).close()
     try:

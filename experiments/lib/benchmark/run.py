@@ -1,4 +1,4 @@
-"""One work measured: fresh starts, then turns with its floor and its peers, then a trace where one is wanted."""
+"""Measurement of one workload: fresh starts, turns with its floor and its peers, and an optional trace."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from experiments.lib.benchmark.work import Setup, Work
 from experiments.lib.benchmark.works import WORKS
 from vae_jax.runs.machine import device_name, versions
 
-# Seconds: longer than idle threads of OpenMP or of a thread pool are seen to spin.
+# Seconds: longer than idle threads of OpenMP or of a thread pool keep spinning.
 PAUSE = 0.5
 
-# What each script of experiments/peers imports.
+# Packages that each script of experiments/peers imports.
 PACKAGES = {
     "torch_training.py": ("torch",),
     "pythae_training.py": ("torch", "pythae"),
@@ -42,17 +42,17 @@ def measure_work(
     packages: list[str] | None = None,
     peer_folder: Path = Path("experiments/peers"),
 ) -> dict[str, Any]:
-    """The record of one work.
+    """Measures one workload and returns its record.
 
     Args:
-      name: of WORKS.
-      setup: what it is built for, already checked.
-      rounds: that count.
-      say: takes a line of progress.
-      profile: a folder for the trace of one round, in a folder of the work's name; None: no trace.
-      peer_python: an interpreter with peers; None: none.
-      packages: what that interpreter can import.
-      peer_folder: where the peers' scripts lie.
+      name: name of the workload, a key of WORKS.
+      setup: setup of the workload, already checked.
+      rounds: number of rounds that count.
+      say: called with each line of progress.
+      profile: folder for the trace of one round, in a subfolder with the workload's name; None for no trace.
+      peer_python: Python interpreter of the peers; None for no peers.
+      packages: packages that this interpreter can import.
+      peer_folder: folder of the peers' scripts.
     """
     say(f"{name}: two fresh starts")
     starts = measure_starts(name, setup)

@@ -1,6 +1,6 @@
-"""A fresh start of one work, in a process of its own: `python -m experiments.lib.benchmark.start WORK SETUP`.
+"""Fresh start of one workload in its own process: `python -m experiments.lib.benchmark.start WORK SETUP`.
 
-It takes one step and then a whole round, and prints as JSON when the step had ended, and the most memory it held.
+The process runs one step and then a whole round, and prints the end time of the step and its peak memory as JSON.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from experiments.lib.benchmark.works import WORKS
 
 
 class Start(NamedTuple):
-    """What one start took."""
+    """Measurements of one start."""
 
     seconds: float  # from the command to the end of the first step
-    peak_memory_bytes: int  # of a round
+    peak_memory_bytes: int  # peak memory of a round
 
 
 def measure_starts(work: str, setup: Setup) -> tuple[Start, Start]:
-    """Two starts of the work, one after the other: the first compiles, the second finds what the first has compiled."""
+    """Measures two starts, one after the other: the first compiles, the second uses the compiled programs."""
     with tempfile.TemporaryDirectory() as cache:
         return _start(work, setup, cache), _start(work, setup, cache)
 
@@ -37,7 +37,7 @@ def _start(work: str, setup: Setup, cache: str) -> Start:
         "JAX_COMPILATION_CACHE_DIR": cache,
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
-        "XLA_PYTHON_CLIENT_PREALLOCATE": "false",  # the process that asks may hold memory of the same GPU
+        "XLA_PYTHON_CLIENT_PREALLOCATE": "false",  # this process may hold memory of the same GPU
     }
     command = [sys.executable, "-m", "experiments.lib.benchmark.start", work, json.dumps(setup)]
     begun = time.time()
@@ -49,7 +49,7 @@ def _start(work: str, setup: Setup, cache: str) -> Start:
 
 
 def peak_memory_bytes() -> int:
-    """The most that this process has held: of the first device where it says so, else of the host's memory."""
+    """Peak memory of this process: of the first device if it reports that, else of the host."""
     statistics = jax.devices()[0].memory_stats()
     if statistics:
         return statistics["peak_bytes_in_use"]

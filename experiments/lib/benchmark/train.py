@@ -1,4 +1,4 @@
-"""The works that train: one model, or several as one program."""
+"""Workloads that train: one model, or several as one program."""
 
 from __future__ import annotations
 
@@ -104,16 +104,17 @@ def ensemble_work(setup: Setup, members: int = 8) -> Work:
             losses.append(metrics["loss"])
         return float(jnp.mean(jnp.stack(losses)))
 
-    def counted() -> Call:
+    def one_step() -> Call:
         return jax.vmap(step, in_axes=(0, 0, None)), (states, keys, images[:batch])
 
     protocol = (
-        f"{members} VAEs of mlp_vae's shape, other seeds and orders, as one program; a step is one of all "
-        f"{members}; a round is {steps} steps; separately: the same {members} one after another, each un-vmapped"
+        f"{members} VAEs of mlp_vae's shape with different seeds and orders, as one program; a step is one step of "
+        f"all {members}; a round is {steps} steps; separate runs: the same {members} models one after another, without "
+        "vmap"
     )
     rivals = {f"{members} separate runs": separate}
     products = models.mlp_products(batch) * members
-    return Work("ensemble", protocol, members * batch, steps, round, counted, products, {}, (), rivals)
+    return Work("ensemble", protocol, members * batch, steps, round, one_step, products, {}, (), rivals)
 
 
 def _training(
@@ -147,7 +148,7 @@ def _training(
         state, metrics = epoch(state, key, on_device)
         return float(metrics["loss"])
 
-    def counted() -> Call:
+    def one_step() -> Call:
         return step, (state, key, on_device[:batch])
 
-    return Work(name, protocol, batch, len(images) // batch, round, counted, products, problem, peers, rivals)
+    return Work(name, protocol, batch, len(images) // batch, round, one_step, products, problem, peers, rivals)

@@ -1,4 +1,4 @@
-"""The works by name, and the checks of what is asked of them."""
+"""Workloads by name, and checks of the options for them."""
 
 from __future__ import annotations
 
@@ -18,31 +18,35 @@ WORKS: dict[str, Callable[[Setup], Work]] = {
     "ensemble": ensemble_work,
     "sampling": sampling_work,
 }
-BATCHES = {"mlp_vae": 128, "conv_vae": 64, "conv_cifar": 32, "sampling": 1000}  # of the works that devices can share
+BATCHES = {"mlp_vae": 128, "conv_vae": 64, "conv_cifar": 32, "sampling": 1000}  # of workloads that devices can share
 
 
 def check(works: Sequence[str], setup: Setup) -> None:
-    """Raises ValueError where a work, the devices or a batch is not as it must be."""
+    """Raises ValueError if a workload is unknown, or the devices or the batch size do not suit it."""
     for name in works:
         if name not in WORKS:
-            raise ValueError(f"--work must be of {', '.join(WORKS)}, got {name}")
+            raise ValueError(f"--work must name workloads of {', '.join(WORKS)}, got {name}")
     if setup.devices < 1:
         raise ValueError(f"--devices must be at least 1, got {setup.devices}")
     if setup.batch_size is not None and setup.batch_size < 1:
         raise ValueError(f"--batch-size must be at least 1, got {setup.batch_size}")
-    there = jax.device_count()
-    if setup.devices > there:
+    available = jax.device_count()
+    if setup.devices > available:
         platform = jax.devices()[0].platform
         simulate = f"XLA_FLAGS=--xla_force_host_platform_device_count={setup.devices} simulates them"
         hint = f"; {simulate}" if platform == "cpu" else ""
         raise ValueError(
-            f"--devices must be at most {there}, as many as there are ({platform}), got {setup.devices}{hint}"
+            f"--devices must be at most {available}, the number of {platform} devices, got {setup.devices}{hint}"
         )
     for name in works:
         if setup.batch_size is not None and name not in BATCHES:
-            raise ValueError(f"--work {name} has a batch of its own; --batch-size is of {', '.join(BATCHES)}")
+            raise ValueError(
+                f"--batch-size applies to the workloads {', '.join(BATCHES)}; --work {name} has a fixed batch size"
+            )
         if setup.devices > 1 and name not in BATCHES:
-            raise ValueError(f"--work {name} runs on one device; --devices {setup.devices} takes {', '.join(BATCHES)}")
+            raise ValueError(
+                f"--devices {setup.devices} applies to the workloads {', '.join(BATCHES)}; --work {name} runs on one"
+            )
         batch = setup.batch_size or BATCHES.get(name, setup.devices)
         if batch % setup.devices:
-            raise ValueError(f"--devices {setup.devices} must divide the batch of {name}, {batch}")
+            raise ValueError(f"--devices must divide the batch size of {name}, {batch}, got {setup.devices}")

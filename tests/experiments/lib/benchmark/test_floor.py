@@ -21,7 +21,7 @@ def test_the_products_of_the_floor_are_those_of_the_gradient():
 
 
 def loop_of(program):
-    """The text of the compiled loop's body, and of the computations that it calls."""
+    """Text of the compiled loop's body and of the computations that it calls."""
     text = program.as_text()
     body = re.search(r"while\(.*body=%?([\w.-]+)", text).group(1)
     computations = dict(re.findall(r"^%?([\w.-]+) \(.*?\) -> .*? \{\n(.*?)^\}", text, re.S | re.M))
@@ -43,7 +43,7 @@ def test_all_products_are_in_the_loop():
         assert re.search(rf"{result}\S* (dot|custom-call|fusion)\(", body), result
 
 
-def test_the_floor_computes_in_the_precision_asked_for():
+def test_the_floor_computes_in_the_given_precision():
     assert make_floor([Product(8, 8, 8)], 2, jnp.bfloat16)() == 0.0
     factor = [jax.ShapeDtypeStruct((8, 8), jnp.bfloat16)]
     text = _make_run([Product(8, 8, 8)], 2).lower(factor, factor).as_text()

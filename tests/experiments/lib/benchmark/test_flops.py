@@ -37,7 +37,7 @@ def test_the_formula_of_a_product_is_what_xla_counts():
 
 
 def test_the_training_step_of_the_mlp_by_hand():
-    # Of 784-400-40 and 20-400-784 every layer has three products but the first, which needs no gradient of the image.
+    # Every layer of 784-400-40 and 20-400-784 has three products, except the first: images need no gradient.
     by_hand = 2 * 128 * (2 * 784 * 400 + 3 * (400 * 40 + 20 * 400 + 400 * 784))
     assert formula_flops(models.mlp_products(128)) == by_hand == 419_840_000
 
@@ -45,7 +45,7 @@ def test_the_training_step_of_the_mlp_by_hand():
 def test_a_convolution_counts_its_whole_kernel_at_each_place_of_the_smaller_grid():
     assert conv_product(2, 16, 4, 3, 64).flops == 3 * 2 * (2 * 16 * 16) * (4 * 4 * 3) * 64
     assert conv_product(2, 8, 1, 128, 64).flops == 3 * 2 * (2 * 8 * 8) * 128 * 64
-    # Winograd's: 16 products for 36 of a 3x3 kernel, 9 for 16 of a 4x4 kernel of 2x2 blocks.
+    # Winograd: 16 products instead of 36 for a 3x3 kernel, 9 instead of 16 for a 4x4 kernel on 2x2 blocks.
     np.testing.assert_allclose(conv_product(2, 8, 3, 128, 64).flops, 3 * 2 * (2 * 8 * 8) * (9 * 128) * 64 * 16 / 36)
     np.testing.assert_allclose(conv_product(2, 8, 4, 64, 128).flops, 3 * 2 * (2 * 8 * 8) * (16 * 64) * 128 * 9 / 16)
     assert [p.passes for p in dense_products(1, (4, 3, 2), FORWARD)] == [1, 3]

@@ -3,7 +3,7 @@ import pytest
 from experiments.lib.benchmark.measure import Sample, Turns, spread, take_turns, timed
 
 
-def test_contestants_take_turns_and_the_first_round_is_apart():
+def test_contestants_take_turns_and_the_first_round_is_not_counted():
     order = []
 
     def contestant(name):
@@ -29,7 +29,7 @@ def test_the_median_and_the_spread_leave_the_first_round_out():
     assert spread([5.0]) == 0.0
 
 
-def test_what_is_timed_is_the_round(monkeypatch):
+def test_the_timed_interval_is_the_round(monkeypatch):
     clock = iter([10.0, 12.5])
     monkeypatch.setattr("experiments.lib.benchmark.measure.time.perf_counter", lambda: next(clock))
     assert timed(lambda: 7.0)() == pytest.approx((2.5, 7.0))

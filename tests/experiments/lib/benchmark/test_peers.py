@@ -1,4 +1,4 @@
-"""The protocol between us and a peer, by scripts that this same interpreter runs."""
+"""Tests of the protocol between the benchmark and a peer, with scripts that this interpreter runs."""
 
 import sys
 
@@ -19,17 +19,17 @@ for turn, line in enumerate(sys.stdin):
 """
 
 
-def test_a_peer_does_the_problem_when_it_is_asked(tmp_path):
+def test_a_peer_runs_a_round_on_the_problem_for_each_request(tmp_path):
     (tmp_path / "peer.py").write_text(HALVES)
     with peers_of(sys.executable, [tmp_path / "peer.py"], "mlp", {"xs": np.array([1.0, 3.0])}) as peers:
         assert peers.versions == {"peer": "1.2"}
         turns = take_turns(peers.contestants, 1)
-    # The peer says as its seconds how often it had been asked.
+    # The script prints the number of earlier rounds as its seconds.
     assert turns["half"] == (Sample(0, 5.0), [Sample(2, 5.0)])
     assert turns["double"] == (Sample(1, 11.0), [Sample(3, 11.0)])
 
 
-def test_a_peer_that_stops_is_told_with_what_it_said(tmp_path):
+def test_a_peer_that_stops_at_its_start_is_an_error_with_its_stderr(tmp_path):
     (tmp_path / "peer.py").write_text("import sys; sys.exit('no such layer')")
     with (
         pytest.raises(RuntimeError, match=r"the peer peer\.py stopped with exit code 1: no such layer"),
@@ -38,7 +38,7 @@ def test_a_peer_that_stops_is_told_with_what_it_said(tmp_path):
         pass
 
 
-def test_a_peer_that_stops_when_asked_is_told_too(tmp_path):
+def test_a_peer_that_stops_in_a_round_is_an_error_with_its_stderr(tmp_path):
     (tmp_path / "peer.py").write_text(HALVES)
     with (
         peers_of(sys.executable, [tmp_path / "peer.py"], "mlp", {}) as peers,
@@ -47,16 +47,16 @@ def test_a_peer_that_stops_when_asked_is_told_too(tmp_path):
         peers.contestants["half"]()
 
 
-def test_what_an_interpreter_can_import():
+def test_packages_that_an_interpreter_can_import_are_found():
     assert importable(sys.executable, ["json", "no_such_package"]) == ["json"]
 
 
 @pytest.mark.parametrize("python", ["nowhere/python", "false", "/"])
-def test_what_is_no_interpreter_is_refused(python):
+def test_a_command_that_is_no_interpreter_is_refused(python):
     with pytest.raises(ValueError, match=f"--peer-python must be a Python interpreter, got {python}"):
         importable(python, ["json"])
 
 
 def test_an_interpreter_without_peers_is_refused():
-    with pytest.raises(ValueError, match="--peer-python must have one of no_such_package, and"):
+    with pytest.raises(ValueError, match="--peer-python must have one or more of no_such_package, but"):
         importable(sys.executable, ["no_such_package"])

@@ -17,11 +17,11 @@ SETUP = Setup(batch_size=32, steps=20)  # one program for several tests
 
 
 @pytest.mark.slow
-def test_a_round_trains_on():
+def test_each_round_continues_the_training():
     work = mlp_work(SETUP)
     losses = [work.round() for _ in range(3)]
     assert work.problem["images"].shape == (640, 28, 28, 1)
-    assert losses[0] < 0.9 * 784 * np.log(2)  # of one bit a pixel, where training begins
+    assert losses[0] < 0.9 * 784 * np.log(2)  # training begins at one bit per pixel
     assert losses[2] < losses[1] < losses[0]
 
 
@@ -39,7 +39,7 @@ def test_a_peer_is_given_the_weights_that_training_starts_from():
 
 
 @pytest.mark.slow
-def test_the_ensemble_does_the_same_as_its_members_alone():
+def test_an_ensemble_equals_its_members_trained_alone():
     work = ensemble_work(Setup(batch_size=16, steps=5), members=2)
     (separate,) = work.rivals.values()
     for _ in range(2):
@@ -55,14 +55,14 @@ def test_importance_sampling_measures_an_nll():
 @pytest.mark.parametrize(
     ("works", "setup", "message"),
     [
-        (["mlp"], Setup(), "--work must be of mlp_vae, conv_vae, .*, got mlp$"),
+        (["mlp"], Setup(), "--work must name workloads of mlp_vae, conv_vae, .*, got mlp$"),
         (["mlp_vae"], Setup(devices=64), "--devices must be at most .*, got 64"),
         (["mlp_vae"], Setup(devices=0), "--devices must be at least 1, got 0"),
         (["mlp_vae"], Setup(batch_size=0), "--batch-size must be at least 1, got 0"),
-        (["mlp_vae", "importance_sampling"], Setup(batch_size=7), "--work importance_sampling has a batch of its own"),
+        (["mlp_vae", "importance_sampling"], Setup(batch_size=7), "--work importance_sampling has a fixed batch size"),
     ],
 )
-def test_what_cannot_be_measured_is_refused(works, setup, message):
+def test_impossible_workloads_and_setups_are_refused(works, setup, message):
     with pytest.raises(ValueError, match=message):
         check(works, setup)
 
@@ -70,9 +70,11 @@ def test_what_cannot_be_measured_is_refused(works, setup, message):
 def test_a_batch_that_the_devices_cannot_share_is_refused(monkeypatch):
     monkeypatch.setattr(jax, "device_count", lambda: 8)
     check(["mlp_vae", "conv_vae"], Setup(devices=8))
-    with pytest.raises(ValueError, match="--devices 3 must divide the batch of mlp_vae, 128"):
+    with pytest.raises(ValueError, match="--devices must divide the batch size of mlp_vae, 128, got 3"):
         check(["mlp_vae"], Setup(devices=3))
-    with pytest.raises(ValueError, match="--work ensemble runs on one device; --devices 2 takes mlp_vae, conv_vae"):
+    with pytest.raises(
+        ValueError, match=r"--devices 2 applies to the workloads mlp_vae, conv_vae, .*; --work ensemble"
+    ):
         check(["ensemble"], Setup(devices=2))
 
 
@@ -94,5 +96,5 @@ def test_two_devices_train_as_one():
     assert two == pytest.approx(one, rel=1e-5)
 
 
-def test_the_works_are_those_of_the_command_line():
+def test_the_workloads_are_those_of_the_command_line():
     assert list(WORKS) == ["mlp_vae", "conv_vae", "conv_cifar", "importance_sampling", "ensemble", "sampling"]
