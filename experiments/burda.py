@@ -2,9 +2,8 @@
 
     python -m experiments.burda vae --stages 7 --batch-size 100
 
-A row trains its models for every seed, each in a run folder under --runs where the same command continues an
-interrupted run, measures them, and writes a record and a figure. The table has the nll in nats, and the cost of an
-epoch relative to that of `vae` (1 to 4 s on one core):
+A row trains its models for every seed in run folders under --runs, where the same command continues them, measures them
+and writes a record and a figure. The table has the nll in nats, and an epoch's cost relative to `vae` (1 to 4 s):
 
   row         model                                          paper                     bar                    cost
   vae         VAE, 784-200-200-50, tanh                      86.76                     86.8                      1
@@ -14,10 +13,9 @@ epoch relative to that of `vae` (1 to 4 s on one core):
   two-layer   VAE of two stochastic layers, 100 and 50       85.33                     85.6                      1.3
   vamp-prior  gated 300-300-40, standard prior, VampPrior    84.50 and 82.38           a gain of 1.5          2 x 3.5
 
-Data: 59,600 training images and the last 400 for validation, binarized again at every read; test images binarized once
-(seed 1). Stage i of the paper's stages 0 to 7 is 3^i epochs of Adam (eps 1e-4) at the learning rate
-1e-3 * 10^(-i/span) * sqrt(batch/20). The last parameters are measured. vamp-prior: Adam 5e-4, KL warm-up of 100 epochs,
-early stopping 50 epochs after the best epoch, which is measured.
+Data: 59,600 training and 400 validation images, binarized again at every read; test images binarized once (seed 1).
+Stage i of the paper's 0 to 7 is 3^i epochs of Adam (eps 1e-4) at 1e-3 * 10^(-i/span) * sqrt(batch/20); the last epoch
+is measured. vamp-prior: Adam 5e-4, KL warm-up of 100 epochs, patience of 50 epochs, the best epoch is measured.
 """
 
 import dataclasses
@@ -47,14 +45,12 @@ GLOROT, HE = jax.nn.initializers.glorot_uniform(), jax.nn.initializers.he_normal
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    row: tyro.conf.Positional[
-        Literal["vae", "iwae-5", "iwae-50", "dreg", "two-layer", "vamp-prior"]
-    ]  # row of the table
+    row: tyro.conf.Positional[Literal["vae", "iwae-5", "iwae-50", "dreg", "two-layer", "vamp-prior"]]  # table row
     seeds: tuple[int, ...] | None = None  # random seeds; every model is trained for each; default: 0, for dreg 0 1 2
     stages: int = 8  # number of learning-rate stages, 1 to 8; not used by vamp-prior
     span: int = 7  # number of stages after which the learning rate has fallen to a tenth
     batch_size: int | None = None  # images per training step; default: 20, for vamp-prior 100
-    epochs: int | None = None  # epochs, on one cosine schedule; default: the stages', for vamp-prior at most 2000
+    epochs: int | None = None  # epochs, with one cosine schedule; default: the stages' epochs, vamp-prior: 2000
     nll_samples: int = 5000  # importance samples per test image
     test_images: int = 10_000  # number of test images to measure, from the first
     ais_images: int = 100  # number of test images, from the first, to measure by annealing too; 0: none

@@ -16,8 +16,7 @@ continues where it stopped; a finished run with another `--epochs` trains on or 
   classification_accuracy  share of the images whose label has the largest p(y | x), by Bayes' rule
 
 In expectation the label's information is at most its entropy, log 10 = 2.30 nats for ten equally frequent labels.
-Annealing removes the loss in inference: `inference_gain`, the importance-sampled gain minus the annealed gain on the
-same images, is that part of the excess.
+Annealing removes the loss in inference: `inference_gain`, importance-sampled minus annealed gain, is that part of it.
 """
 
 import dataclasses
@@ -68,9 +67,8 @@ def check(options: Options) -> None:
         if number < least and (name, number) != ("ais_images", 0):  # one image has no standard error
             or_none = ", or 0" if name == "ais_images" else ""
             raise ValueError(f"--{name.replace('_', '-')} must be at least {least}{or_none}, got {number}")
-    if not options.seeds or len(set(options.seeds)) < len(options.seeds):
-        given = " ".join(map(str, options.seeds)) or "none"
-        raise ValueError(f"--seeds must be one or more different numbers, got {given}")
+    if not (seeds := options.seeds) or len(set(seeds)) < len(seeds):
+        raise ValueError(f"--seeds must be one or more different numbers, got {' '.join(map(str, seeds)) or 'none'}")
 
 
 def train_run(options: Options, seed: int, name: str, condition: Literal["none", "labels"]) -> RunFolder:
@@ -122,10 +120,9 @@ def make_record(options: Options, seeds: list[dict[str, np.ndarray]], seconds: l
     return Record(
         title=f"VAE given the label, on {options.data}",
         protocol=f"one hidden layer of 400, 20 latent dimensions, binarized pixels, at most {options.epochs} epochs, "
-        f"best epoch by the validation loss; the first {len(seeds[0]['nll_gain']):,} test images, "
-        f"{options.nll_samples:,} importance samples for each image and label; {options.ais_images} images annealed, "
-        "16 chains over 1,000 temperatures. Standard errors are over the images, of each image's mean over the seeds; "
-        "the interval is 1.96 standard errors to each side.",
+        f"best epoch by validation loss; the first {len(seeds[0]['nll_gain']):,} test images, {options.nll_samples:,} "
+        f"importance samples for each image and label; {options.ais_images} images annealed, 16 chains over 1,000 "
+        "temperatures. Standard errors: over images, of means over seeds; the interval: 1.96 of them.",
         command=shlex.join(["python", "-m", "experiments.conditional", *sys.argv[1:]]),
         claims=claims,
         seeds=options.seeds[: len(seeds)],

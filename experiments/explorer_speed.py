@@ -111,9 +111,7 @@ def main(options: Options) -> None:
     start = time.monotonic()
     with exit_on_bad_input():
         if options.seconds <= 0 or options.images < 2:
-            raise ValueError(
-                f"--seconds must be above 0 and --images at least 2, got {options.seconds} and {options.images}"
-            )
+            raise ValueError(f"--seconds must be > 0 and --images at least 2, got {options.seconds}, {options.images}")
         if (chromium := shutil.which("chromium")) is None:
             raise ValueError("chromium is missing (Debian: apt-get install chromium)")
     claims, details, loads = [], {}, []  # type: list[Claim], dict[str, Any], list[Claim]
@@ -126,8 +124,7 @@ def main(options: Options) -> None:
             frame, load = statistics.median(found["frames"]), statistics.median(found["load"])
             print(f"{name}: frame {frame:.1f} ms, {size:.1f} MB, load {load:.2f} s", file=sys.stderr)
             claims.append(Claim(f"time per frame: {name}", "ms", [frame], at_most=FRAME if shape == GRAY else None))
-            loads += [Claim(f"size of the page: {name}", "MB", [size])]
-            loads += [Claim(f"time until the page can be used: {name}", "s", [load])]
+            loads += [Claim(f"page size: {name}", "MB", [size]), Claim(f"time until usable: {name}", "s", [load])]
             decode, slowest = statistics.median(found["decodes"]), float(np.percentile(found["frames"], 95))
             details[name] = {"frames": len(found["frames"]), "frame_95_percent": slowest, "decode": decode}
         chromium_version = browser.version
@@ -135,9 +132,8 @@ def main(options: Options) -> None:
         title=f"The explorer's page, {device_name()}",
         protocol=f"pages with {options.images:,} images of noise, which compress less than digits do, opened from disk "
         "in headless Chromium without a GPU; time per frame: from one picture to the next (16.7 ms at best), median "
-        f"over {options.seconds:g} s of dragging in the plane, for codes of playing from A to B place by place; "
-        f"time until the page can be used: median of {LOADS} fresh loads; the models are untrained, which changes no "
-        "time.",
+        f"over {options.seconds:g} s of dragging in the plane, for codes of playing from A to B place by place; time "
+        f"until usable: median of {LOADS} fresh loads; the models are untrained, which changes no time.",
         command=shlex.join(["python", "-m", "experiments.explorer_speed", *sys.argv[1:]]),
         claims=[*claims, *loads],
         seeds=[],

@@ -115,9 +115,7 @@ def main(options: Options) -> None:
             raise ValueError(f"--rounds must be at least 1, got {options.rounds}")
         command = [str(options.peer_python), "-c", "import torch, pythae"]
         if not shutil.which(command[0]) or subprocess.run(command, stderr=subprocess.DEVNULL, check=False).returncode:
-            raise ValueError(
-                f"--peer-python must be a Python interpreter that has torch and pythae, got {options.peer_python}"
-            )
+            raise ValueError(f"--peer-python must be a Python with torch and pythae, got {options.peer_python}")
         images = data.load_images("mnist")
     test = data.scale(jax.random.key(0), data.static_binarization(images.test, TEST_BITS_SEED))
     turns, peers = compare(options, images.train, test)

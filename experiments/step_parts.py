@@ -4,7 +4,7 @@
 
 The full step and its variants take turns, in rounds of 40 steps as one program: without binarization, with SGD instead
 of Adam, with a hand-written backward pass of the Bernoulli likelihood, and the matrix products alone. Then the
-convolutional VAE is compared with the same network on XLA's own convolutions. About three minutes on two idle cores.
+convolutional VAE is compared with the same network on XLA's own convolutions. Three minutes on two idle cores.
 """
 
 import dataclasses
@@ -98,21 +98,16 @@ def main(options: Options) -> None:
     start = time.monotonic()
     with exit_on_bad_input():
         if options.rounds < 1 or options.native_steps < 2:
-            raise ValueError(
-                "--rounds must be at least 1 and --native-steps at least 2, got "
-                f"{options.rounds} and {options.native_steps}"
-            )
+            raise ValueError(f"--rounds must be at least 1 and --native-steps at least 2, got {options}")
     say = partial(print, file=sys.stderr, flush=True)
     mlp = models.mlp(jnp.dtype("float32"))
-    decode = lambda params, z: HandWrittenBernoulli(cast(Bernoulli, mlp.decode(params, z)).logits)
-    by_hand = mlp._replace(decode=decode)
-    images = models.digits(BATCH * STEPS)
-    make = partial(make_round, mlp, images, BATCH)
+    bernoulli = lambda params, z: HandWrittenBernoulli(cast(Bernoulli, mlp.decode(params, z)).logits)
+    images, make = models.digits(BATCH * STEPS), partial(make_round, mlp, models.digits(BATCH * STEPS), BATCH)
     variants = {
         "full step": make(),
         "without binarization": make(prepare=data.scale),
         "SGD instead of Adam": make(optimizer=optax.sgd(1e-4)),
-        "hand-written backward pass of the Bernoulli likelihood": make_round(by_hand, images, BATCH),
+        "hand-written backward pass of Bernoulli": make_round(mlp._replace(decode=bernoulli), images, BATCH),
         "matrix products alone": make_floor(models.mlp_products(BATCH), STEPS),
     }
     turns = take_turns({name: timed(run) for name, run in variants.items()}, options.rounds, say)
@@ -122,8 +117,8 @@ def main(options: Options) -> None:
     record = Record(
         title=f"Parts of a training step, {device_name()}",
         protocol=f"variants take turns in one run, {STEPS} steps as one program, medians of {options.rounds} rounds; "
-        f"64 x 64 x 1 network of experiments.benchmark's conv_vae, batch {CONV_BATCH}, in lax.scan: median of 3 "
-        f"rounds, for XLA's convolutions one round, of {options.native_steps} steps.",
+        f"64 x 64 x 1 network of experiments.benchmark's conv_vae, batch {CONV_BATCH}, in lax.scan: median of 3 rounds "
+        f"of {options.native_steps} steps, one round for XLA's convolutions.",
         command=shlex.join(["python", "-m", "experiments.step_parts", *sys.argv[1:]]),
         claims=claims,
         seeds=[],
@@ -142,7 +137,7 @@ def conv_claims(steps: int, say: Callable[[str], None]) -> list[Claim]:
     lower_to_native_convolutions()
     slow = take_turns({"XLA's": timed(make_round(model, images, CONV_BATCH))}, 1, say)["XLA's"]
     if not np.isclose(*(losses := (turns["ours"].first.loss, slow.first.loss)), rtol=1e-4):
-        raise AssertionError(f"both must compute the same network, but their losses are {losses[0]} and {losses[1]}")
+        raise AssertionError(f"both must compute the same network, but the losses are {losses}")
     seconds = turns["ours"].seconds / steps, slow.seconds / steps
     return [
         Claim("conv_vae in lax.scan, convolutions as matrix products", "ms per step", [1e3 * seconds[0]]),

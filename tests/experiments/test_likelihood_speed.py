@@ -53,9 +53,9 @@ def test_the_timed_function_returns_the_importance_sampled_nll(script):
         (["--rounds", "0", "--peer-python", "false"], "--rounds must be at least 1, got 0"),
         (
             ["--peer-python", "nowhere/python"],
-            "--peer-python must be a Python interpreter that has torch and pythae, got nowhere/python",
+            "--peer-python must be a Python with torch and pythae, got nowhere/python",
         ),
-        (["--peer-python", "false"], "--peer-python must be a Python interpreter that has torch and pythae, got false"),
+        (["--peer-python", "false"], "--peer-python must be a Python with torch and pythae, got false"),
     ],
 )
 def test_bad_input_is_refused_before_anything_is_measured(script, monkeypatch, capsys, arguments, message):
