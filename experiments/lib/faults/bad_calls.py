@@ -154,7 +154,9 @@ SIZES = [
         "conv_vae, channels 0", lambda: vae_jax.conv_vae((8, 8, 1), channels=(0,)), "channels[0] must be at least 1"
     ),
     BadCall(
-        "conv_vae, no channels", lambda: vae_jax.conv_vae((8, 8, 1), channels=()), "channels must have an entry for at least one layer"
+        "conv_vae, no channels",
+        lambda: vae_jax.conv_vae((8, 8, 1), channels=()),
+        "channels must have an entry for at least one layer",
     ),
     BadCall("conv_vae, hidden -1", lambda: vae_jax.conv_vae((8, 8, 1), hidden=-1), "hidden must be at least 1, got -1"),
     BadCall("mlp_encoder, 0 outputs", lambda: networks.mlp_encoder(SHAPE, 0), "num_outputs must be at least 1"),
