@@ -1,9 +1,9 @@
-"""Strictness for every test, and programs compiled once and soon.
+"""Strict settings for every test, and fast compilation.
 
-A silent broadcast is an error (`filterwarnings = error` is in pyproject.toml). Compiled programs are kept beside
-pytest's own cache, so that a second run of the tests spends its time on the tests. Nearly all of the first is LLVM's,
-which is told to optimize little (`training.subprocesses`); the commands of users that tests run as processes are
-compiled as everywhere. With VAE_JAX_ORDINARY_COMPILATION=1 in the environment everything is compiled as users have it.
+A silent broadcast is an error (`filterwarnings = error` is in pyproject.toml). Compiled programs are cached beside
+pytest's cache, so that later runs of the tests do not compile. The first run spends most of its time in LLVM, which is
+therefore told to optimize little (`training.subprocesses`), except in commands that tests run as processes. With
+VAE_JAX_ORDINARY_COMPILATION=1 in the environment everything is compiled as it is for users.
 """
 
 import gc
@@ -18,9 +18,9 @@ import pytest
 
 from training.subprocesses import ORDINARY, SOON_COMPILED
 
-# XLA reads its flags once, when the first client starts; processes that tests start do not inherit them.
+# XLA reads its flags once, when the first client starts; subprocesses of tests do not inherit them.
 with pytest.MonkeyPatch.context() as patch:
-    if SOON_COMPILED:  # XLA stops at a blank
+    if SOON_COMPILED:  # XLA aborts if the flags are blank
         patch.setenv("XLA_FLAGS", f"{os.environ.get('XLA_FLAGS', '')} {SOON_COMPILED}".strip())
     jax.devices()
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -31,12 +31,12 @@ jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
 def pytest_collection_modifyitems(items):
-    """Tests that share a fixture of a minute come first, for idle workers take tests from the end of others' lines."""
+    """Moves tests that share a fixture of a minute to the front: idle workers take tests from the end of a queue."""
     items.sort(key=lambda item: item.path.name != "test_many_devices.py")
 
 
 def pytest_collection_finish():
-    """The modules and tests live to the end: the garbage collector, which tracing wakes often, passes over them."""
+    """Excludes modules and tests, which live to the end, from garbage collection, which tracing triggers often."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
@@ -44,7 +44,7 @@ def pytest_collection_finish():
 
 @pytest.fixture(autouse=True, scope="module")
 def programs_let_go():
-    """Each live program holds three mappings of memory or so; Linux allows a process 65,530, and XLA then crashes."""
+    """Clears compiled programs: each has about three memory mappings, and XLA crashes above Linux's limit of 65,530."""
     yield
     mappings = Path("/proc/self/maps")
     if mappings.exists() and len(mappings.read_bytes().splitlines()) > 30_000:
@@ -53,7 +53,7 @@ def programs_let_go():
 
 @pytest.fixture(autouse=True)
 def errors_of_threads_are_seen():
-    """A command that ends at a full disk silences its process; here that is the tests' own, which goes on."""
+    """Restores hooks and log levels, which a command that ends at a full disk changes in its process."""
     hooks, loggers = (sys.unraisablehook, threading.excepthook), [logging.getLogger(n) for n in ("absl", "asyncio")]
     levels = [logger.level for logger in loggers]
     yield

@@ -1,6 +1,6 @@
-"""Models' parameters at the start, without the seconds that a model's own `init` takes to compile.
+"""Initial parameters of models, without the seconds that a model's `init` takes to compile.
 
-By itself each operation of `init` is a program, and even as one it takes longer to compile than most tests here run.
+Without jit each operation of `init` is compiled separately, and with jit compilation takes longer than most tests.
 """
 
 import math
@@ -15,12 +15,12 @@ from vae_jax.training import TrainState, init_train_state
 
 
 def init(of: VAE | Network, key: jax.Array):
-    """`of.init(key)` as one program."""
+    """Returns `of.init(key)`, jitted."""
     return jax.jit(of.init)(key)
 
 
 def some_params(of: VAE | Network, seed: int = 0):
-    """As `of.init` makes them, but drawn by numpy: kernels that keep the variance of their inputs, and zeros."""
+    """Parameters of the shapes of `of.init`, drawn by numpy: kernels that preserve variance, and zeros elsewhere."""
     rng = np.random.default_rng(seed)
 
     def draw(leaf):
@@ -32,7 +32,7 @@ def some_params(of: VAE | Network, seed: int = 0):
 
 
 def soon_started(model: VAE) -> VAE:
-    """The model with an `init` that is compiled in a fraction of the time: `some_params` scaled by draws of the key."""
+    """Model with an `init` that compiles in a fraction of the time: `some_params`, randomly scaled by the key."""
     leaves, structure = jax.tree.flatten(some_params(model))
     ends = np.cumsum([leaf.size for leaf in leaves])
 
@@ -45,6 +45,6 @@ def soon_started(model: VAE) -> VAE:
 
 
 def some_state(model: VAE, optimizer, seed: int = 0) -> TrainState:
-    """The state before the first step, of `some_params`."""
+    """Initial training state with `some_params`."""
     begin = lambda params: init_train_state(model._replace(init=lambda key: params), optimizer, jax.random.key(0))
     return jax.jit(begin)(some_params(model, seed))

@@ -1,7 +1,7 @@
-"""A hub of models in a folder, on 127.0.0.1: what huggingface_hub's client asks of one, without Xet.
+"""Stand-in for the Hub on 127.0.0.1, with models in a folder: the requests of huggingface_hub's client, without Xet.
 
-As at the Hub, small files come within a commit and .safetensors by Git LFS, and private repositories are not there
-for those who may not see them. Accounts are OWNERS, by their tokens.
+As at the Hub, small files are uploaded within a commit and .safetensors by Git LFS, and private repositories do not
+exist for accounts without permission. OWNERS has the accounts by token.
 """
 
 import base64
@@ -19,7 +19,7 @@ NOT_THERE = {"X-Error-Code": "RepoNotFound", "X-Error-Message": "Repository not 
 
 
 class Hub:
-    """Repositories below a folder: NAME/refs.json, NAME/SHA/FILES; and lfs/OID."""
+    """Repositories below a folder: NAME/refs.json, NAME/SHA/FILES, and lfs/OID."""
 
     def __init__(self, folder):
         self.folder = Path(folder)
@@ -70,7 +70,7 @@ def is_lfs(path):
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    hub = None  # of the server's own class
+    hub = None  # set by the server's subclass
     requests = None
 
     def log_message(self, *arguments):
@@ -247,7 +247,7 @@ ROUTES = [
 
 @contextlib.contextmanager
 def serving(folder):
-    """The hub, its address, and the requests that it was asked, in order."""
+    """Yields a running hub, its address, and the list of its requests."""
     hub, requests = Hub(folder), []
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("Served", (Handler,), {"hub": hub, "requests": requests}))
     server.daemon_threads = True

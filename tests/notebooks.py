@@ -1,4 +1,4 @@
-"""The notebooks in docs/: `python tests/notebooks.py [NOTEBOOK ...]` runs them and writes their outputs anew."""
+"""Runs notebooks in docs/ and stores their outputs: `python tests/notebooks.py [NOTEBOOK ...]`."""
 
 import base64
 import io
@@ -19,17 +19,17 @@ def execute(notebook, folder):
         timeout=600,
         resources={"metadata": {"path": str(folder)}},
         record_timing=False,
-        coalesce_streams=True,  # what is printed is one output, however it came
+        coalesce_streams=True,  # all printed text is one output
         kernel_name="python3",
     )
     client.create_kernel_manager()
-    # Another python3 may be registered with the user or the machine.
+    # Another python3 may be registered for the user or the machine.
     client.km.kernel_spec.argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
     return client.execute()
 
 
 def text(cell):
-    """What a cell printed and returned, without pictures."""
+    """Printed text and returned value of a cell, without pictures."""
     found = []
     for output in cell.get("outputs", []):
         data = output.get("data", {})
@@ -43,7 +43,7 @@ def pictures(cell):
 
 
 def smaller(png):
-    """The same picture with a palette, of fewer grays than anyone tells apart or of 256 colors: half of the bytes."""
+    """Reduces a picture to a palette of 64 grays or 256 colors, which takes half of the bytes."""
     stream = io.BytesIO()
     picture = Image.open(io.BytesIO(base64.b64decode(png))).convert("RGB")
     is_gray = ImageChops.difference(picture, picture.convert("L").convert("RGB")).getbbox() is None
@@ -58,7 +58,7 @@ def main(paths):
             for output in cell.get("outputs", []):
                 if "image/png" in output.get("data", {}):
                     output["data"]["image/png"] = smaller(output["data"]["image/png"])
-        # Which Python ran it says nothing about the notebook.
+        # The version of Python is left out.
         notebook.metadata = {
             "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
             "language_info": {"name": "python"},

@@ -1,4 +1,4 @@
-"""The programs and commands of the README and of the pages in docs/, as they stand there."""
+"""Programs and commands in the README and the pages of docs/."""
 
 import re
 from pathlib import Path
@@ -6,17 +6,17 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = sorted(path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md"))
-# A page says this where its programs share one namespace.
+# A page with this sentence has programs that share one namespace.
 TOGETHER = "The programs of this page build on one another"
 
 
 def blocks(path, language):
-    """The fenced blocks of a language in a Markdown file."""
+    """Fenced blocks of a language in a Markdown file."""
     return re.findall(rf"^```{language}\n(.*?)^```", path.read_text(), flags=re.MULTILINE | re.DOTALL)
 
 
 def run_programs(page):
-    """Runs the programs of a page in docs/, in its order: what each leaves behind."""
+    """Runs the programs of a page in docs/ in order, and returns the namespace of each."""
     path, left, shared = DOCS / page, [], {}
     together = TOGETHER in re.sub(r"\s+", " ", path.read_text())
     for number, program in enumerate(blocks(path, "python"), start=1):
@@ -26,16 +26,16 @@ def run_programs(page):
     return left
 
 
-# A command of ours, to the end of what belongs to it.
+# A command of this project with its arguments.
 COMMAND = re.compile(r"(?:python -m experiments\.\w+|vae-jax (?=[a-z-]))[^\n&|#;>]*")
 
 
 def lines(path):
-    """The lines of all fenced blocks that are no Python programs, without quotes, with continued lines joined."""
+    """Lines of all fenced blocks other than Python programs, without quotes, with continued lines joined."""
     found = re.findall(r"^ *```(?!python|text)\w+\n(.*?)^ *```", path.read_text(), flags=re.MULTILINE | re.DOTALL)
     return re.sub(r"\s*\\\n\s*", " ", "\n".join(found)).replace('"', "").splitlines()
 
 
 def commands(path):
-    """The commands of ours in a Markdown file: `vae-jax ...` and `python -m experiments.X ...`."""
+    """Commands of this project in a Markdown file: `vae-jax ...` and `python -m experiments.X ...`."""
     return [match.strip() for line in lines(path) for match in COMMAND.findall(line)]

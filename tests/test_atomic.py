@@ -1,4 +1,4 @@
-"""A file is there whole or as it was, whatever stops its writing."""
+"""Atomic writes: an interrupted write leaves the old file unchanged."""
 
 import pytest
 

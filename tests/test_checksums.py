@@ -37,7 +37,7 @@ def test_a_file_is_what_was_written_and_nothing_else_is(tmp_path):
 
 
 @pytest.mark.parametrize("calls", [1, 2])
-def test_a_process_killed_at_any_write_leaves_a_file_that_its_record_knows(tmp_path, monkeypatch, calls):
+def test_a_process_killed_at_any_write_leaves_a_file_that_matches_its_record(tmp_path, monkeypatch, calls):
     write_recorded(tmp_path, "a.json", "first")
     write_recorded(tmp_path, "a.json", "second")
     done = []
@@ -71,12 +71,12 @@ def test_a_record_that_cannot_be_read_is_damaged_and_a_folder_without_one_is_tru
         with pytest.raises(Damaged, match=r"^checksums.json is damaged \(.*\)$"):
             recorded(tmp_path)
     (tmp_path / NAME).unlink()
-    os.mkfifo(tmp_path / NAME)  # which would be waited for
+    os.mkfifo(tmp_path / NAME)  # reading a pipe would block
     with pytest.raises(Damaged, match=r"must be a regular file"):
         recorded(tmp_path)
 
 
-def test_every_damage_of_a_sealed_folder_is_found_by_what_reads_the_item(tmp_path):
+def test_every_damage_of_a_sealed_folder_is_found_when_the_item_is_checked(tmp_path):
     (tmp_path / "best/d").mkdir(parents=True)
     (tmp_path / "last").mkdir()
     files = {"best/d/0": b"0123456789", "best/meta": b"{}", "last/0": b"abc"}
@@ -101,7 +101,7 @@ def test_every_damage_of_a_sealed_folder_is_found_by_what_reads_the_item(tmp_pat
         check_sealed(tmp_path, ["other"])
 
 
-def test_a_record_that_names_what_is_no_file_below_is_never_opened(tmp_path):
+def test_names_in_a_record_that_are_not_files_below_the_folder_are_never_opened(tmp_path):
     (tmp_path / "best").mkdir()
     os.mkfifo(tmp_path / "best/pipe")
     for name in ("best/pipe", "best/../../../dev/zero"):

@@ -1,4 +1,4 @@
-"""What is cited: the entries themselves, that every docstring's source has one, and what is found for what is used."""
+"""Citations: the BibTeX entries, their agreement with the sources in docstrings, and the entries of used parts."""
 
 import ast
 import inspect
@@ -28,7 +28,7 @@ REQUIRED = {
     "misc": {"howpublished"},
     "software": {"version"},
 }
-# Sources that are no papers: published code, and a derivation.
+# Sources other than papers: published code, and a derivation.
 OTHER_SOURCES = {
     "quantizers/_vector.py: the initializer of DeepMind's published VQ-VAE",
     "distributions/_laplace.py: the integral of p log(p / p')",
@@ -36,7 +36,7 @@ OTHER_SOURCES = {
 
 
 def parsed(text):
-    """(type, key, fields) of each entry, read letter by letter: anything but whole entries and comments is an error."""
+    """(type, key, fields) of each entry; anything but complete entries and comments is an error."""
     text = re.sub(r"^%.*\n", "", text, flags=re.MULTILINE)
     place, entries = 0, []
 
@@ -73,7 +73,7 @@ BY_MARK = {fields.get("eprint", key): (key, fields) for _, key, fields in ENTRIE
 
 
 def sources():
-    """The marks of every `Source:`, with the file and the text."""
+    """Citation keys of every `Source:`, with the file and the text."""
     for path in FILES:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef):
@@ -141,7 +141,10 @@ def test_names_and_years_in_the_code_are_those_of_the_entries():
     assert len(found) > 130
     for author, year, number, key in found:
         fields = BY_MARK[number or key][1]
-        years = {fields["year"], *([f"20{number[:2]}"] if re.match(r"\d", number) else [])}  # published, or first seen
+        years = {
+            fields["year"],
+            *([f"20{number[:2]}"] if re.match(r"\d", number) else []),
+        }  # or year of submission
         assert plain(author) == plain(fields["author"].split(",")[0]), (author, number, key)
         assert year in years, (author, year, number)
 
@@ -159,7 +162,7 @@ def test_names_and_years_in_the_code_are_those_of_the_entries():
         (objectives.scheduled, ["bowman2016generating", "sonderby2016ladder"]),
         (quantizers.ema_vector_quantizer, ["vandenoord2017neural", "dhariwal2020jukebox"]),
         (quantizers.k_means, ["lloyd1982least", "lancucki2020robust"]),  # jitted
-        (quantizers.rotation_trick, ["fifty2025restructuring"]),  # a function with a gradient of its own
+        (quantizers.rotation_trick, ["fifty2025restructuring"]),  # a function with a custom gradient
         (evaluation.importance_sampling, ["burda2016importance", "vehtari2024pareto"]),
         (distributions.ContinuousBernoulli, ["loaizaganem2019continuous"]),
     ],
@@ -188,19 +191,19 @@ def test_what_is_printed_is_bibtex(capsys):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: vae_jax.mlp_vae((2, 2, 1), 2), "got VAE: give what built it"),
-        (lambda: quantizers.finite_scalar_quantizer((3, 3)), "got Quantizer: give what built it"),
+        (lambda: vae_jax.mlp_vae((2, 2, 1), 2), "got VAE; .* give the function that built it"),
+        (lambda: quantizers.finite_scalar_quantizer((3, 3)), "got Quantizer; .* give the function that built it"),
         (
             lambda: objectives.beta_vae_loss(4.0),
-            "give the public function that you called, such as objectives.beta_vae_loss",
+            "got a function made in .*: give the public function that returned it",
         ),
-        (lambda: np.sum, "citation takes public functions and classes of vae_jax.*got sum"),
+        (lambda: np.sum, "parts must be public functions and classes of vae_jax.*got sum"),
         (lambda: 3, "got int"),
         (lambda: jax.jit, "got jit"),
         (lambda: "no/such/run", "the run must be the folder of a run, got no/such/run: there is no such folder"),
     ],
 )
-def test_what_cannot_be_cited_is_told_what_to_give(make, message):
+def test_parts_that_cannot_be_cited_are_refused(make, message):
     with pytest.raises(ValueError, match=message):
         citation(make())
 
@@ -274,7 +277,7 @@ def test_the_parts_of_a_quantizer_are_what_builds_it(name):
 
 
 def names_of(function):
-    """The names in the code of a function, and in that of the functions of its module that it calls."""
+    """Names in the code of a function and of the functions of its module that it calls."""
     names = set(_names(function.__code__))
     called = (value for name, value in function.__globals__.items() if name in names and inspect.isfunction(value))
     return names.union(*(names_of(value) for value in called if value.__module__ == function.__module__))

@@ -1,4 +1,4 @@
-"""The programs of the pages in docs/, run as they stand, and what they must have reached; and the commands there."""
+"""Programs on the pages of docs/, run unchanged, with checks of their results; and the commands on the pages."""
 
 import importlib
 import math
@@ -79,7 +79,7 @@ def papers(left):
     for name, (model, objective) in names.items():
         batch = jnp.zeros((4, 2, 28, 28, 1) if name == "Ada-GVAE" else (4, 28, 28, 1))
         params = jax.eval_shape(model.init, jax.random.key(0))
-        # Traced, not compiled: that each of them trains is shown by tests/contract.
+        # Traced, not compiled: tests/contract shows that each of them trains.
         loss, aux = jax.eval_shape(lambda p, m=model, o=objective, b=batch: o(m, p, jax.random.key(1), b), params)
         assert loss.shape == () and "distortion" in aux.metrics, name
     assert len(end["sizes"]) == 49
@@ -87,11 +87,11 @@ def papers(left):
 
 def own_code(left):
     alone, quantizer, by_hand, ensemble, kept = left
-    # N(0, I) posterior: no KL; the logits are all the sum s of z, and the loss is -784 (s - softplus(s)).
+    # N(0, I) posterior: no KL; all logits are the sum s of z, and the loss is -784 (s - softplus(s)).
     z = jax.vmap(lambda k: jax.random.normal(k, (8,)))(alone["keys"])
     s = np.asarray(z, np.float64).sum(axis=1)
     np.testing.assert_allclose(alone["losses"], 784 * np.logaddexp(0, -s), rtol=1e-4)
-    # After the batch the codes are nearer to its vectors.
+    # After the update the codes are nearer to the vectors of the batch.
     assert quantizer["codes"].value.shape == quantizer["vectors"].shape == quantizer["z"].shape
     before = ((quantizer["codes"].value - quantizer["z"]) ** 2).sum(-1).mean()
     np.testing.assert_allclose(quantizer["loss"], 0.25 * 49 * before, rtol=1e-4)
@@ -124,7 +124,7 @@ def conditional(left):
     assert -180 < validation(left[0]["progress"], "elbo")[-1] < -110
     assert left[0]["three"].shape == (28, 28, 1)
     other = np.abs(left[0]["as_a_seven"].mean - left[0]["same"]).mean()
-    assert other > 0.01  # of the same z with another label
+    assert other > 0.01  # difference for the same z with another label
     assert left[1]["accuracy"] > 0.5 and 90 < left[1]["marginal"] < 180
     end = left[-1]
     key, batch = jax.random.key(0), Example(end["bits"][:4], end["digits"].test_labels[:4])
@@ -185,15 +185,15 @@ def disentanglement(left):
     images, examples, scores = left
     assert images["image"].shape == (64, 64) and 0 < np.asarray(images["between"]).mean() < 0.2
     assert images["images"].shape == (64, 64, 64, 1) and images["pairs"].shape == (32, 2, 64, 64, 1)
-    # Three squares of 8 x 8 in each image, one a channel.
+    # Three squares of 8 x 8 in each image, one per channel.
     train = examples["train"]
     batch = train.at(train.data, jax.random.key(0), jnp.array([0, train.count - 1]))
     assert train.count == 8**6 and (np.asarray(batch).sum((1, 2)) == 64).all()
-    # The bins alone take it to 0.90, and what noise seems to tell of 2,000 images a little further.
+    # The bins alone reduce it to 0.90, and spurious information of noise with 2,000 images a little further.
     assert 0.8 < scores["scores"]["mig"] < 0.9 and scores["scores"]["factor_vae_score"] == 1.0
 
 
-# What the programs of each page must have reached, of the names that each program leaves.
+# Checks of each page: functions of the namespaces that its programs leave.
 CHECKS = {
     "index.md": start,
     "idea.md": idea,
@@ -233,7 +233,7 @@ TEXTS = ["README.md", "CONTRIBUTING.md", *(f"docs/{page}" for page in PAGES)]
 @pytest.mark.parametrize("text", TEXTS)
 def test_the_commands_of(text):
     for command in commands(ROOT / text):
-        # Names that the shell or the reader fills in, where a number must stand.
+        # Placeholders that the shell or the reader replaces by a number.
         words = shlex.split(re.sub(r"\$(i|JOB_COMPLETION_INDEX)\b", "1", command), comments=True)
         try:
             parse([word for word in words if word != "$RESUME"])
@@ -243,7 +243,7 @@ def test_the_commands_of(text):
 
 
 def parse(words):
-    """The options of a command, by its own parser."""
+    """Options of a command, from its parser."""
     if words[0] == "vae-jax":
         return cli.parse(words[1:])
     name, arguments = words[2].removeprefix("experiments."), words[3:]

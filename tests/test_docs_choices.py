@@ -1,4 +1,4 @@
-"""Tables of choices on the page of the command, made from the rows."""
+"""Generated tables of choices on the page of the command."""
 
 import importlib.util
 import re

@@ -1,4 +1,4 @@
-"""The pages on the command, the explorer and sharing: what their programs must have reached, and the table there."""
+"""Pages on the command, the explorer and sharing: results of their programs, and the table of commands."""
 
 import json
 import re
@@ -12,7 +12,7 @@ from hub_stand_in import serving
 from pages import DOCS, run_programs
 from vae_jax import cli
 
-NLL = 784 * np.log(2)  # of a model that tosses coins, in nats
+NLL = 784 * np.log(2)  # nats of a model with p = 1/2 for every pixel
 
 
 @pytest.mark.slow
@@ -40,7 +40,7 @@ def test_the_program_on_the_explorer():
 
 @pytest.fixture
 def hub(tmp_path, monkeypatch):
-    """The stand-in in the place of the Hub, and an account on it."""
+    """Stand-in for the Hub, with an account."""
     with serving(tmp_path / "hub") as (_, address, requests):
         for name, value in {
             "ENDPOINT": address,

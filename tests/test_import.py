@@ -1,4 +1,4 @@
-"""Cost of `import vae_jax` and of commands that only read files, and the names that the import gives."""
+"""Time of `import vae_jax` and of commands that only read files, and the names of the package."""
 
 import ast
 import importlib
@@ -16,7 +16,7 @@ import pytest
 import vae_jax
 from vae_jax.runs.folder import RunFolder
 
-# Design section 5, name by name, and what each paper's objective is built from.
+# Public names of design section 5, and the functions from which each paper's objective is built.
 PUBLIC = [
     "VAE",
     "gaussian_vae",
@@ -93,7 +93,7 @@ def test_every_public_name_is_documented(module):
     documented = {n: v for n, v in values.items() if inspect.isfunction(v) or inspect.isclass(v) or inspect.ismodule(v)}
     assert len(documented) >= 5
     undocumented = [name for name, value in documented.items() if not (value.__doc__ or "").strip()]
-    # A NamedTuple or dataclass without a docstring is given its signature as one: no full stop at the end of its line.
+    # A NamedTuple or dataclass without a docstring gets its signature as docstring: its line ends without a full stop.
     first_lines = {name: value.__doc__.strip().split("\n\n")[0] for name, value in documented.items() if value.__doc__}
     signatures = [name for name, line in first_lines.items() if line.startswith(f"{name}(") and line.endswith(")")]
     assert undocumented + signatures == []
@@ -182,7 +182,7 @@ def test_what_only_reads_files_needs_no_jax(tmp_path):
 
 @pytest.mark.slow
 def test_seconds_are_counted_from_the_import_and_not_from_what_ran_before():
-    # As a shell that installs first and then becomes Python.
+    # Like a shell that installs first and then replaces itself by Python.
     program = (
         "from vae_jax.runs.machine import seconds_since_start as s; import time; "
         "a = s(); time.sleep(0.3); print(a, s() - a)"

@@ -1,4 +1,4 @@
-"""The layers of design section 3, enforced by reading every import, those inside functions included."""
+"""Layers of design section 3, enforced by reading all imports, including those inside functions."""
 
 import ast
 import graphlib
@@ -8,9 +8,10 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 
-# What each layer may import of vae_jax, itself always. Arrows point down only: distributions, quantizers, networks,
-# models, objectives, training; beside them data, which none of those may see; evaluation and visualization, which need
-# neither training nor data nor each other; runs, which join all and hold no mathematics; the command on top.
+# Layers of vae_jax that each layer may import, besides itself. Imports point down only: distributions, quantizers,
+# networks, models, objectives, training; beside them data, which none of those may import; evaluation and
+# visualization, which import neither training nor data nor each other; runs, which joins all and holds no mathematics;
+# the command on top.
 ALLOWED = {
     "_clock": set(),
     "_lazy": set(),
@@ -51,18 +52,18 @@ ALLOWED = {
         "params", "distributions", "quantizers", "networks", "models", "objectives", "training", "data", "evaluation",
         "visualization", "runs", "export", "explorer", "text", "atomic", "checksums", "row_files",
     },
-    # The package itself imports nothing of them before it is asked for.
+    # The package imports these lazily.
     "__init__": {
         "_clock", "_lazy", "distributions", "quantizers", "networks", "models", "objectives", "training", "data",
         "evaluation", "visualization", "export", "explorer", "citations", "params_file", "runs", "hub",
     },
-    # Both import what they need of runs when they are called.
+    # Both import from runs inside functions.
     "hub": {"runs", "export", "text", "json_files"},
-    # It knows docstrings; which parts a run uses, runs tells it when asked.
+    # It reads docstrings, and imports from runs inside a function to find the parts that a run uses.
     "citations": {"models", "objectives", "runs"},
 }  # fmt: skip
 
-# Packages that only these files (or all files below these folders) may import: of vae_jax, or of experiments.
+# Packages that only these files (or all files below these folders) of vae_jax or experiments may import.
 ONLY_IN = {
     "flax": ["networks/"],
     "optax": ["training/", "runs/", "cli/doctor.py", "experiments/"],
@@ -80,7 +81,7 @@ MAX_LINES, MAX_EXPERIMENT_LINES, MAX_FILES = 400, 150, 25
 
 
 def imported_names(path, package):
-    """Every dotted name that a file imports: of `from a.b import c` both a.b and a.b.c, for c may be a module."""
+    """Dotted names that a file imports: for `from a.b import c` both a.b and a.b.c, because c may be a module."""
     return names_in(ast.parse(path.read_text()), package)
 
 
@@ -132,7 +133,7 @@ def library_violations(root):
 
 
 def full_folders(root):
-    """Folders with more files than a reader can hold in mind."""
+    """Yields folders with too many files."""
     for folder in sorted(path for path in (root / "vae_jax").rglob("*") if path.is_dir()):
         if len(list(folder.glob("*.py"))) > MAX_FILES:
             yield f"{folder.relative_to(root).as_posix()} holds more than {MAX_FILES} files"
@@ -162,7 +163,7 @@ def experiment_violations(root):
 
 
 def eager_names(path, package):
-    """The names that a file imports whenever it is imported or a function in it is called, none for type checkers."""
+    """Names that a file imports at import time or in a function, without imports for type checkers."""
     tree = ast.parse(path.read_text())
     for node in [n for n in ast.walk(tree) if isinstance(n, ast.If) and ast.unparse(n.test) == "TYPE_CHECKING"]:
         node.body = [ast.Pass()]
@@ -170,7 +171,7 @@ def eager_names(path, package):
 
 
 def origins(root):
-    """Import graph: dotted name of each file -> files that it imports; names of a package are traced to their file."""
+    """Import graph {dotted name of a file: files that it imports}; names of a package are traced to their file."""
     files = {}
     for path in sorted((root / "vae_jax").rglob("*.py")):
         parts = path.relative_to(root).with_suffix("").parts
@@ -191,20 +192,20 @@ def origins(root):
     for file, path in files.items():
         package = file.split(".") if path.name == "__init__.py" else file.split(".")[:-1]
         names = {name for name in eager_names(path, package) if name.split(".")[0] == "vae_jax"}
-        # `from a.b import c` gives the names a.b and a.b.c, and the longer one is enough.
+        # `from a.b import c` gives the names a.b and a.b.c; the longer one is enough.
         names -= {name for name in names if any(other.startswith(f"{name}.") for other in names)}
         graph[file] = {found for name in names for found in trace(name)} - {file, "vae_jax"}
     return graph
 
 
 def re_exports(path):
-    """Re-exported names of a package -> modules that define them, those for type checkers included."""
+    """Returns {re-exported name of a package: module that defines it}, including names for type checkers."""
     nodes = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom)]
     return {alias.asname or alias.name: node.module for node in nodes for alias in node.names if node.module}
 
 
 def circles(root):
-    """Files of the library that import one another, through others or by the names of a package."""
+    """Circles of imports between files of the library, directly, through others or by names of a package."""
     try:
         graphlib.TopologicalSorter(origins(root)).prepare()
     except graphlib.CycleError as error:
@@ -290,14 +291,14 @@ def test_a_planted_violation_is_found(tmp_path, file, text, expected):
             {"_a": "from ._b import f", "_b": "def f():\n    from . import _c", "_c": "import vae_jax.training._a"},
             "training._c imports vae_jax.training._a",
         ),
-        # A circle through a name that a package re-exports: the package is only half imported when it is used.
+        # A circle through a re-exported name: the package is incomplete when the name is used.
         ({"_a": "from vae_jax.training import fit", "__init__": "from vae_jax.training._a import fit"}, "__init__"),
         (
             {"_a": "from vae_jax.models import f", "../models/__init__": "from vae_jax.models._m import f",
              "../models/_m": "from vae_jax.training._a import g"},
             "models._m imports vae_jax.training._a",
         ),
-        # A lazy package says for type checkers alone where a name is from.
+        # A lazy package names the source of a name for type checkers only.
         (
             {"_a": "from vae_jax.models import f", "../models/_m": "from vae_jax.training._a import g",
              "../models/__init__": "if TYPE_CHECKING:\n    from vae_jax.models._m import f as f"},

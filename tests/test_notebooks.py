@@ -1,4 +1,4 @@
-"""The notebooks in docs/: what is stored in them is what they do."""
+"""Notebooks in docs/: their stored outputs are those of a fresh run."""
 
 import re
 import shutil
@@ -18,7 +18,7 @@ def code_cells(notebook):
 
 
 def differences(stored, fresh):
-    """Lines of text that differ in their words, in a count, or in a measured number by more than a machine explains."""
+    """Pairs of lines that differ in words, in a count, or in a measurement by more than machines usually differ."""
     found = []
     for before, after in zip(stored.splitlines(), fresh.splitlines(), strict=True):
         numbers = list(zip(NUMBER.findall(before), NUMBER.findall(after), strict=False))
@@ -82,7 +82,7 @@ def loss_from_scratch(printed):
     assert best - 0.02 < reached <= best
 
 
-# Of each notebook: what the numbers that its cells print must say, and how many pictures it has.
+# For each notebook: a check of the printed numbers, and the number of pictures.
 CHECKS = {check.__name__: check for check in (autoencoder_to_vq_vae, latent_space, loss_from_scratch)}
 PICTURES = {"autoencoder_to_vq_vae": 10, "latent_space": 8, "loss_from_scratch": 1}
 
@@ -94,7 +94,7 @@ def path(request):
 
 @pytest.mark.slow
 @pytest.mark.notebook
-def test_a_fresh_kernel_comes_to_what_is_stored(path, tmp_path):
+def test_a_fresh_run_reproduces_the_stored_outputs(path, tmp_path):
     stored = nbformat.read(path, as_version=4)
     copy = shutil.copy(path, tmp_path)
     fresh = notebooks.execute(nbformat.read(copy, as_version=4), tmp_path)
@@ -105,7 +105,7 @@ def test_a_fresh_kernel_comes_to_what_is_stored(path, tmp_path):
     CHECKS[path.stem]({cell.id: NUMBER.findall(notebooks.text(cell)) for cell in code_cells(fresh)})
 
 
-def test_what_is_stored_is_clean(path):
+def test_stored_notebooks_are_clean(path):
     assert path.stat().st_size < MOST_BYTES
     notebook = nbformat.read(path, as_version=4)
     nbformat.validate(notebook)
@@ -133,5 +133,5 @@ def test_what_is_stored_is_clean(path):
         ("the ELBO", "the bound", False),
     ],
 )
-def test_the_comparison_sees_what_it_should(stored, fresh, same):
+def test_the_comparison_finds_relevant_differences(stored, fresh, same):
     assert (differences(stored, fresh) == []) == same

@@ -1,4 +1,4 @@
-"""`split_buffers` and `join_buffers`: the trained leaves of params, and the others."""
+"""`split_buffers` and `join_buffers`: leaves of params with and without gradients."""
 
 import numpy as np
 
@@ -14,7 +14,7 @@ def test_splitting_takes_the_top_level_key_off_and_joining_puts_it_back():
     assert joined.keys() == params.keys()
     assert joined["net"] == params["net"]
     assert joined["buffers"] is params["buffers"]
-    assert "buffers" in params  # what was given is left alone
+    assert "buffers" in params  # the argument is unchanged
     assert "buffers" not in trained
 
 

@@ -1,4 +1,4 @@
-"""A file of parameters gives what was saved, and nothing else: damages, strangers and other models are refused."""
+"""Files of parameters: saved parameters are restored; damaged, foreign and other models' files are refused."""
 
 import json
 import struct
@@ -45,7 +45,7 @@ def test_a_model_has_the_same_parameters_and_numbers_after_it_is_loaded(tmp_path
     assert_same(found, params)
     x = jnp.ones((3, 2))
     np.testing.assert_array_equal(MODEL.encode(found, x).mean, MODEL.encode(params, x).mean)
-    assert [path.name for path in tmp_path.iterdir()] == ["params"]  # nothing is left beside it
+    assert [path.name for path in tmp_path.iterdir()] == ["params"]  # no temporary file is left
 
 
 def test_every_type_rank_and_tree_is_kept_bit_for_bit(tmp_path):
@@ -92,7 +92,7 @@ def test_the_package_safetensors_reads_what_is_written_here_and_the_other_way_ro
     for metadata in (None, {"producer": "vae_jax export"}, {"format": "pt"}):  # earlier exports, and other programs
         save_file(ARRAYS, path, metadata)
         assert_same(vae_jax.load_params(path, Init(as_jax)), as_jax)
-    with pytest.raises(ValueError, match="metadata must leave the names format and sha256 to the file, got 'sha256'"):
+    with pytest.raises(ValueError, match="metadata must not use the reserved names format and sha256, got 'sha256'"):
         vae_jax.save_params(path, TREE, {"sha256": "0"})
 
 
@@ -106,19 +106,19 @@ def test_numbers_that_are_not_finite_are_told_by_their_place():
 OTHERS = {
     "a leaf of another shape": (
         vae_jax.mlp_vae((3, 2), 2, (5,), likelihoods.bernoulli),
-        r"params\['decoder'\]\['hidden_0'\]\['bias'\] is float32\[4\] {where}, and float32\[5\] in the model",
+        r"params\['decoder'\]\['hidden_0'\]\['bias'\] is float32\[4\] {where}, but float32\[5\] in the model",
     ),
     "a leaf of another type": (
         Init(jax.tree.map(lambda leaf: leaf.astype("bfloat16"), MODEL.init(jax.random.key(0)))),
-        r"params\['decoder'\]\['hidden_0'\]\['bias'\] is float32\[4\] {where}, and bfloat16\[4\] in the model",
+        r"params\['decoder'\]\['hidden_0'\]\['bias'\] is float32\[4\] {where}, but bfloat16\[4\] in the model",
     ),
     "a layer more": (
         vae_jax.mlp_vae((3, 2), 2, (4, 4), likelihoods.bernoulli),
-        r"params\['decoder'\]\['hidden_1'\]\['bias'\] is missing {where}, and the model has it",
+        r"params\['decoder'\]\['hidden_1'\]\['bias'\] of the model is missing {where}",
     ),
     "a part less": (
         Init({"decoder": MODEL.init(jax.random.key(0))["decoder"]}),
-        "'encoder/hidden_0/bias' is {where}, and the model lacks it",
+        "'encoder/hidden_0/bias' {where} is missing in the model",
     ),
 }
 
@@ -134,7 +134,7 @@ def test_another_model_is_refused_with_the_leaf_that_differs(tmp_path):
         assert "\n" not in str(caught.value), what
         with pytest.raises(ValueError, match=f"^params do not belong to this model: {here}"):
             check_params(params, model)
-    with pytest.raises(TypeError, match=r"model must have an init, as vae_jax.VAE has, got dict"):
+    with pytest.raises(TypeError, match=r"model must have an init, such as a vae_jax.VAE, got dict"):
         vae_jax.load_params(tmp_path / "params", MODEL.init(jax.random.key(0)))
 
 
@@ -160,11 +160,11 @@ def header_of(fields, content=b""):
 ENTRY = {"dtype": "F32", "shape": [3], "data_offsets": [0, 12]}
 KNOWN = {"__metadata__": {"format": "vae_jax params 1", "sha256": "0"}}
 STRANGERS = {
-    "an .npz": (None, "its header says that it is"),
-    "a pickle": (b"\x80\x04\x95" + b"c" * 40, "its header says that it is"),
+    "an .npz": (None, "its header claims a length of"),
+    "a pickle": (b"\x80\x04\x95" + b"c" * 40, "its header claims a length of"),
     "a later format": (
         header_of({"__metadata__": {"format": "vae_jax params 2", "sha256": "0"}, "a": ENTRY}, bytes(12)),
-        'must have the format "vae_jax params 1"',
+        'the format must be "vae_jax params 1"',
     ),
     "metadata of numbers": (header_of({"__metadata__": {"format": 1}}), "its metadata must be texts by name"),
     "no metadata but a list": (header_of({"__metadata__": []}), "its metadata must be texts by name"),
@@ -175,22 +175,22 @@ STRANGERS = {
     ),
     "a size that is a lie": (
         header_of({**KNOWN, "a": {"dtype": "F32", "shape": [2**60], "data_offsets": [0, 2**62]}}),
-        "bytes long, but its header says",
+        "bytes by its header, got",
     ),
-    "a header that is a lie": (struct.pack("<Q", 2**60) + b"{}", "its header says that it is"),
+    "a header that is a lie": (struct.pack("<Q", 2**60) + b"{}", "its header claims a length of"),
     "arrays over one another": (
         header_of({**KNOWN, "a": ENTRY, "b": ENTRY}, bytes(12)),
-        "places arrays over one another",
+        "arrays that overlap",
     ),
     "a shape below 0": (
         header_of({**KNOWN, "a": {**ENTRY, "shape": [-3]}}, bytes(12)),
-        "no type, shape and place of 'a'",
+        "a supported type, a shape and offsets of 'a'",
     ),
     "a type that is not known": (
         header_of({**KNOWN, "a": {**ENTRY, "dtype": "F7"}}, bytes(12)),
-        "no type, shape and place of 'a'",
+        "a supported type, a shape and offsets of 'a'",
     ),
-    "no JSON": (struct.pack("<Q", 10) + b"{" * 10, "is no valid JSON"),
+    "no JSON": (struct.pack("<Q", 10) + b"{" * 10, "is not valid JSON"),
     "no text": (struct.pack("<Q", 10) + b"\xff" * 10, "can't decode byte"),
     "lists within lists": (struct.pack("<Q", 20_000) + b"[" * 20_000, "nested at most"),
 }
@@ -212,16 +212,22 @@ def test_strangers_are_refused_before_memory_is_taken(tmp_path):
 def test_what_does_not_fit_in_memory_is_refused(tmp_path, monkeypatch):
     vae_jax.save_params(tmp_path / "params", {"a": jnp.zeros(1000)})
     monkeypatch.setattr(params_file, "memory_bytes", lambda: 4000)
-    with pytest.raises(ValueError, match=r"params needs 4,\d\d\d bytes of memory, and there are 4,000"):
+    with pytest.raises(ValueError, match=r"params needs 4,\d\d\d bytes of memory, but there are only 4,000"):
         vae_jax.load_params(tmp_path / "params", Init({"a": jnp.zeros(1000)}))
 
 
 REFUSED = {
-    "a PRNG key": (lambda: {"a": jax.random.key(0)}, r"params\['a'\] is a PRNG key, which is no parameter: keep jax"),
-    "complex": (lambda: {"a": [jnp.zeros(2, complex)]}, r"params\['a'\]\[0\] is of type complex64, which a safetens"),
+    "a PRNG key": (
+        lambda: {"a": jax.random.key(0)},
+        r"params\['a'\] must be an array of numbers, got a PRNG key: save jax",
+    ),
+    "complex": (lambda: {"a": [jnp.zeros(2, complex)]}, r"params\['a'\]\[0\] has the type complex64, which a safetens"),
     "a text": (lambda: {"a": "words"}, r"params\['a'\] must be an array of numbers, got str"),
-    "objects": (lambda: {"a": np.array([{}])}, r"params\['a'\] is of type object"),
-    "one path": (lambda: {"a/b": jnp.zeros(1), "a": {"b": jnp.ones(1)}}, r"has the name 'a/b' in a file, as another"),
+    "objects": (lambda: {"a": np.array([{}])}, r"params\['a'\] has the type object"),
+    "one path": (
+        lambda: {"a/b": jnp.zeros(1), "a": {"b": jnp.ones(1)}},
+        r"has the name 'a/b' in a file, which is used",
+    ),
     "a reserved name": (lambda: {"__metadata__": jnp.zeros(1)}, "rename it"),
 }
 
@@ -234,7 +240,7 @@ def test_what_is_no_parameter_is_refused_by_its_place_and_leaves_the_file_that_w
         with pytest.raises(ValueError, match=words):
             vae_jax.save_params(path, make())
         assert path.read_bytes() == before, what
-    with pytest.raises(ValueError, match=r"params\['a'\] is a PRNG key"):
+    with pytest.raises(ValueError, match=r"params\['a'\] must be .*, got a PRNG key"):
         vae_jax.load_params(path, Init({"a": jax.random.key(0)}))
     with pytest.raises(FileNotFoundError):
         vae_jax.save_params(tmp_path / "none" / "params", {"a": jnp.zeros(1)})

@@ -1,4 +1,4 @@
-"""What the project says of itself beside its code: how it is cited, what changed, what is asked of whoever reports."""
+"""Project files beside the code: citation, changelog, workflows, distributions and issue forms."""
 
 import os
 import re
@@ -18,7 +18,7 @@ from vae_jax.citations import field_of, references
 ROOT = Path(__file__).parents[1]
 GITHUB = ROOT / ".github"
 FORMS = ["bug_report", "feature_request", "wrong_number"]
-# Those that a GitHub form may hold, and what each must have.
+# Elements that a GitHub form may hold, and their required attributes.
 ELEMENTS = {"textarea": {"label"}, "dropdown": {"label", "options"}}
 
 

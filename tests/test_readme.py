@@ -1,4 +1,4 @@
-"""The README: its program, run as it stands, its expected number, and its length."""
+"""README: its program, run unchanged, its expected number, and its length."""
 
 import json
 import re
@@ -25,7 +25,7 @@ def test_the_program_trains_and_samples(tmp_path, monkeypatch):
     assert left["progress"].history[-1]["validation/elbo"] > -125
     images = np.asarray(left["images"])
     assert images.shape == (64, 28, 28, 1)
-    # Pictures of ink on empty ground, as the digits are: 13 % of their pixels are on.
+    # Bright strokes on a dark ground, like the digits, of whose pixels 13 % are on.
     assert 0.08 < images.mean() < 0.2
     assert (tmp_path / "vae.safetensors").exists()
 

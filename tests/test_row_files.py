@@ -1,4 +1,4 @@
-"""Files of rows hold what was added, in each format, and appear whole or not at all."""
+"""Files of rows: content in each format, and atomic writing."""
 
 import csv
 
@@ -10,7 +10,7 @@ from vae_jax import row_files
 from vae_jax.row_files import check_row_file, row_file
 
 RNG = np.random.default_rng(0)
-NAMES = ["a", "b,\nc", 'd"', "\u00e9", "\udce9"]  # the last as Python has a file name that is not UTF-8
+NAMES = ["a", "b,\nc", 'd"', "\u00e9", "\udce9"]  # the last is Python's form of a file name that is not UTF-8
 COLUMNS = {
     "name": NAMES,
     "label": np.arange(5, dtype=np.int32),
@@ -81,8 +81,8 @@ def test_files_that_cannot_be_are_refused(tmp_path, monkeypatch):
     for name, words in {
         "rows.txt": r"--output must end in \.csv, \.npz, \.parquet, got .*rows\.txt",
         "rows": r"--output must end in",
-        "there.csv": "there.csv exists already: give another name, or remove it first",
-        "rows.parquet": r'needs pyarrow: pip install "vae_jax\[parquet\]", or write \.csv or \.npz',
+        "there.csv": "there.csv exists already: give another path, or remove it first",
+        "rows.parquet": r'requires pyarrow: pip install "vae_jax\[parquet\]", or write \.csv or \.npz',
     }.items():
         with pytest.raises(ValueError, match=words):
             check_row_file(tmp_path / name, "--output")

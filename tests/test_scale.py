@@ -1,4 +1,4 @@
-"""The command of docs/scale.md for two processes, run as it stands, and a run that is killed in it and resumed."""
+"""Command of docs/scale.md for two processes, run unchanged, and a run with it that is killed and resumed."""
 
 import contextlib
 import json
@@ -22,11 +22,11 @@ pytestmark = pytest.mark.slow
 
 
 def shell(command, folder, **changes):
-    """The command in a folder of its own, with this Python and a free port; `changes` are of its words."""
+    """Starts the command in a folder, with this Python, a free port and the given replacements of text."""
     for old, new in {"12345": str(free_port()), **changes}.items():
         assert old in command
         command = command.replace(old, new)
-    # A shell finds `python` here first.
+    # The shell finds this `python` first.
     (folder / "bin").mkdir(exist_ok=True)
     python = folder / "bin" / "python"
     python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
@@ -47,14 +47,14 @@ def test_the_command_for_two_processes_trains_as_one_process_does(tmp_path):
     output, errors = shell(TWO, tmp_path).communicate(timeout=120)
     assert len(output.splitlines()) == 1, errors
     summary = json.loads(output)
-    # One speaks: one summary, one line of each kind.
+    # Only one process prints: one summary, one line of each kind.
     assert output.count('"negative_elbo"') == errors.count("first step") == 1
     words = ["-m", "experiments.vae", "--epochs", "5", "--hidden", "64", "--run-dir", str(tmp_path / "one")]
     alone = subprocess.run([sys.executable, *words], env=environment(), capture_output=True, text=True, check=True)
     expected = json.loads(alone.stdout.splitlines()[-1])
     assert summary["steps"] == expected["steps"] == 5 * 28
     for name in ("negative_elbo", "rate", "distortion"):
-        # Float32 sums in another order, through 140 steps of Adam.
+        # Float32 sums are in another order, over 140 steps of Adam.
         assert summary[name] == pytest.approx(expected[name], rel=2e-4)
     metrics = (tmp_path / "runs/two/metrics.jsonl").read_text().splitlines()
     assert [json.loads(line)["epoch"] for line in metrics] == [1, 2, 3, 4, 5]
@@ -73,7 +73,7 @@ def test_a_run_of_two_processes_that_is_killed_goes_on_with_one(tmp_path):
         os.kill(int(second), signal.SIGKILL)
         killed = time.monotonic()
         _, errors = both.communicate(timeout=60)
-        assert time.monotonic() - killed < 10  # the sum that it was in fails at once
+        assert time.monotonic() - killed < 10  # the collective operation of the other process fails at once
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(both.pid, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""Text of files is shown as text: on terminals, in HTML, in Markdown."""
+"""Text from files is shown literally on terminals, in HTML and in Markdown."""
 
 import html
 import re
@@ -33,7 +33,7 @@ MARKUP = [
 ]
 
 
-def test_what_a_terminal_would_obey_is_escaped_and_nothing_else():
+def test_control_characters_are_escaped_and_nothing_else():
     assert printable(PLAIN) == PLAIN
     assert printable("\x1b]0;owned\x07\x1b[31mred") == r"\x1b]0;owned\x07\x1b[31mred"
     assert printable("a\nb") == r"a\nb" and printable_lines("a\nb\x1b") == "a\nb\\x1b"

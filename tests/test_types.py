@@ -1,4 +1,4 @@
-"""A program of a user is checked against our types, through names that are resolved lazily."""
+"""Type check of a user's program against the package's types, through its lazy names."""
 
 import os
 import re

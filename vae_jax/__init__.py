@@ -1,18 +1,18 @@
 """Variational autoencoders as pure functions in JAX.
 
-A VAE is an `init` and three functions that return distributions: `encode`, `prior`, `decode`. Everything else (bounds,
-objectives, training, evaluation) is written once, for any such record.
+A VAE is a record of `init` and three functions that return distributions: `encode`, `prior`, `decode`. Bounds,
+objectives, training and evaluation are written once and work for any VAE.
 """
 
 from typing import TYPE_CHECKING
 
-from vae_jax import _clock as _clock  # first, for it reads the clock
+from vae_jax import _clock as _clock  # first, because it reads the clock
 from vae_jax._lazy import lazy_names
 
 __version__ = "0.1.0"
 
-# Names for type checkers, completion and the documentation. At run time the table below gives the same names when they
-# are first used: JAX takes seconds to import, and code that only reads files does not need it.
+# Names for type checkers, completion and the documentation. At run time the table below imports the same names on first
+# use: JAX takes seconds to import, and code that only reads files does not need it.
 if TYPE_CHECKING:
     from vae_jax import data as data
     from vae_jax import distributions as distributions

@@ -1,4 +1,4 @@
-"""Names of a package that are imported when they are first asked for (PEP 562)."""
+"""Lazy imports of the names of a package (PEP 562)."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 
 
 def lazy_names(package: str, homes: Mapping[str, str]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """Returns the `__getattr__` and `__dir__` of a package.
+    """Returns `__getattr__` and `__dir__` for a package that imports its names on first use.
 
     Args:
-      package: its name; it is being imported.
-      homes: of each module, the names that the package re-exports of it, with spaces between them. Names of the
-        package itself are modules in it.
+      package: Name of the package, which is being imported.
+      homes: For each module, the names that the package re-exports from it, separated by spaces. Names under the
+        package itself are its submodules.
     """
     module_of = {name: module for module, names in homes.items() for name in names.split()}
 
@@ -23,7 +23,7 @@ def lazy_names(package: str, homes: Mapping[str, str]) -> tuple[Callable[[str], 
             raise AttributeError(f"module {package!r} has no attribute {name!r}", name=name, obj=sys.modules[package])
         module = module_of[name]
         value = import_module(f"{package}.{name}") if module == package else getattr(import_module(module), name)
-        setattr(sys.modules[package], name, value)  # from now on found without this function
+        setattr(sys.modules[package], name, value)  # later lookups do not call this function
         return value
 
     def names() -> list[str]:

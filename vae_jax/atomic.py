@@ -1,4 +1,4 @@
-"""Atomic writes: a file is written whole or not at all."""
+"""Atomic writes: a file is written completely or not at all."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from typing import BinaryIO
 
 
 def write_atomically(path: Path, content: str | bytes, durable: bool = True) -> None:
-    """Replaces a file: another process, or a crash, never sees half of it, and a failure leaves nothing beside it.
+    """Replaces a file atomically: no process or crash finds a partial file, and a failure leaves no temporary file.
 
     Args:
-      path: the file, in a folder that is there.
-      content: the whole content.
-      durable: whether to wait until it is on the disk, so that it outlives a loss of power too.
+      path: Path of the file, in an existing folder.
+      content: Complete content of the file.
+      durable: Wait until the content is on the disk, so that it survives a loss of power.
     """
     with replacing(path, durable) as file:
         file.write(content.encode() if isinstance(content, str) else content)
@@ -25,11 +25,11 @@ def write_atomically(path: Path, content: str | bytes, durable: bool = True) -> 
 
 @contextlib.contextmanager
 def replacing(path: Path, durable: bool = True) -> Iterator[BinaryIO]:
-    """Opens a file that takes the place of the one at the path once it is closed without an error.
+    """Opens a temporary file that replaces the file at the path if the block ends without an error.
 
     Args:
-      path: the file, in a folder that is there.
-      durable: whether to wait until it is on the disk, so that it outlives a loss of power too.
+      path: Path of the file, in an existing folder.
+      durable: Wait until the content is on the disk, so that it survives a loss of power.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -46,20 +46,20 @@ def replacing(path: Path, durable: bool = True) -> Iterator[BinaryIO]:
 
 
 def remove_folder(path: Path) -> None:
-    """Removes a folder; under another name first, so that it is never half there under its own."""
-    gone = path.with_name(f"{path.name}.removed")
-    shutil.rmtree(gone, ignore_errors=True)  # of a process that was killed
-    path.rename(gone)
-    shutil.rmtree(gone, ignore_errors=True)
+    """Removes a folder, which is renamed first, so that it is never incomplete under its own name."""
+    renamed = path.with_name(f"{path.name}.removed")
+    shutil.rmtree(renamed, ignore_errors=True)  # left by a process that was killed
+    path.rename(renamed)
+    shutil.rmtree(renamed, ignore_errors=True)
 
 
 def is_left_over(path: Path) -> bool:
-    """Returns whether a file was left behind by a process that was killed while it wrote."""
+    """Returns whether a file is the temporary file of a process that was killed while writing."""
     return path.name.startswith(".") and path.name.endswith(".tmp")
 
 
 def sync_folder(folder: Path) -> None:
-    """Waits until the names in a folder are on the disk, on systems that support it."""
+    """Waits until the entries of a folder are on the disk, on systems that support it."""
     if os.name != "posix":
         return
     descriptor = os.open(folder, os.O_RDONLY)
@@ -70,17 +70,19 @@ def sync_folder(folder: Path) -> None:
 
 
 def check_writable(path: Path, argument: str) -> None:
-    """Raises ValueError, naming the argument, if no file or folder can be made at the path; its parents need not exist.
+    """Raises ValueError, naming the argument, if no file or folder can be created at the path; parents may be missing.
 
-    Writing is tried, because access rights alone say little for root, or for folders such as /proc.
+    The check writes a temporary file, because permissions alone do not tell for root or for folders such as /proc.
     """
-    whole = path.absolute()
-    place = next(place for place in (whole, *whole.parents) if os.path.exists(place))
+    target = path.absolute()
+    place = next(place for place in (target, *target.parents) if os.path.exists(place))
     try:
-        if place == whole and not place.is_dir():
+        if place == target and not place.is_dir():
             with place.open("r+b"):
                 return
         with tempfile.TemporaryFile(dir=place):
             return
     except OSError as error:
-        raise ValueError(f"{argument} {path} cannot be written ({place}: {error.strerror}): give another") from None
+        raise ValueError(
+            f"{argument} {path} cannot be written ({place}: {error.strerror}): give another path"
+        ) from None

@@ -1,8 +1,7 @@
-"""Checksums of the files in a folder, kept in `checksums.json` beside them: what is read is what was written.
+"""Checksums of the files in a folder, recorded in `checksums.json`, so that damaged or changed files are detected.
 
-The record holds for each file the SHA-256 of its content, and while it is replaced of both, the old and the new. It is
-replaced before the file is, so that a process that is killed between the two leaves a file that its record knows,
-however often that happens.
+The record holds the SHA-256 of each file, and while a file is replaced those of the old and the new content. The record
+is written before the file, so that if a process is killed between the two, the file still matches the record.
 """
 
 from __future__ import annotations
@@ -18,18 +17,18 @@ from vae_jax.atomic import sync_folder, write_atomically
 from vae_jax.json_files import parse_object, read_text
 
 NAME = "checksums.json"
-_MOST_BYTES = 16 * 2**20  # of a record
+_MOST_BYTES = 16 * 2**20  # largest size of a record
 
 
 class Damaged(ValueError):
-    """Error for a file that differs from what was written, or is missing."""
+    """Raised if a file is missing or differs from its checksum."""
 
 
 def recorded(folder: Path) -> dict[str, list[str]] | None:
-    """Checksums recorded for a folder, by file name relative to it; None if it has no record.
+    """Reads the checksums of a folder by relative file name; returns None if it has no record.
 
     Raises:
-      Damaged: the record itself cannot be read.
+      Damaged: If the record cannot be read.
     """
     path = folder / NAME
     if not os.path.exists(path):
@@ -37,39 +36,42 @@ def recorded(folder: Path) -> dict[str, list[str]] | None:
     try:
         files = parse_object(read_text(path, _MOST_BYTES))["files"]
         if not all(isinstance(digests, list) for digests in files.values()):
-            raise ValueError("it holds no lists of checksums")
+            raise ValueError("it must hold lists of checksums")
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise Damaged(f"{NAME} is damaged ({_line(error)})") from None
     return files
 
 
 def write_recorded(folder: Path, name: str, content: str | bytes, durable: bool = True) -> None:
-    """Replaces a file of a folder, and its checksum in the folder's record.
+    """Replaces a file of a folder, and its checksum in the record.
 
     Args:
-      folder: of the file and the record.
-      name: of the file, relative to the folder.
-      content, durable: as `write_atomically` takes them.
+      folder: Folder of the file and the record.
+      name: Name of the file, relative to the folder.
+      content, durable: As for `write_atomically`.
 
     Raises:
-      Damaged: the record cannot be read.
+      Damaged: If the record cannot be read.
     """
     content = content.encode() if isinstance(content, str) else content
     files = recorded(folder) or {}
-    # The content that is there, if it is one that was written: the last in the record may never have come there.
-    there = _digest(folder / name) if name in files else None
-    files[name] = [*(digest for digest in files.get(name, ()) if digest == there), hashlib.sha256(content).hexdigest()]
+    # Keeps only the checksum of the current file: an earlier write that was recorded may have been interrupted.
+    current = _digest(folder / name) if name in files else None
+    files[name] = [
+        *(digest for digest in files.get(name, ()) if digest == current),
+        hashlib.sha256(content).hexdigest(),
+    ]
     _write_record(folder, files, durable)
     write_atomically(folder / name, content, durable)
 
 
 def begin_record(folder: Path, names: Collection[str] = ()) -> None:
-    """Writes a new record of the files of those names that are there, in the place of any other."""
+    """Writes a new record of the named files that exist, and replaces any other record."""
     _write_record(folder, {name: [digest] for name in names if (digest := _digest(folder / name))}, durable=True)
 
 
 def remove_recorded(folder: Path, name: str) -> None:
-    """Removes a file of a folder, if it is there, and its checksum from the record."""
+    """Removes a file of a folder, if it exists, and its checksum from the record."""
     (folder / name).unlink(missing_ok=True)
     files = recorded(folder) or {}
     if files.pop(name, None) is not None:
@@ -77,14 +79,14 @@ def remove_recorded(folder: Path, name: str) -> None:
 
 
 def check_content(folder: Path, name: str, content: bytes) -> None:
-    """Raises Damaged if a file that was read is not what the folder's record says; a folder without one is trusted."""
+    """Raises Damaged if the content of a file differs from the folder's record; a folder without a record passes."""
     files = recorded(folder)
     if files is not None and hashlib.sha256(content).hexdigest() not in files.get(name, ()):
         raise Damaged(f"{name} is damaged or was changed by hand (its checksum differs)")
 
 
 def check_listed(manifest: Mapping[str, Any], name: str, content: bytes) -> None:
-    """Raises Damaged if a file is not what an export's manifest says; a manifest without checksums is trusted."""
+    """Raises Damaged if the content of a file differs from an export's manifest; one without checksums passes."""
     listed = manifest.get("checksums", {name: None})
     known = listed.get(name) if isinstance(listed, dict) else ""
     if known not in (None, {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}):
@@ -92,7 +94,7 @@ def check_listed(manifest: Mapping[str, Any], name: str, content: bytes) -> None
 
 
 def seal(folder: Path) -> None:
-    """Writes the record of all files below a folder, once they are on the disk."""
+    """Writes the record of all files below a folder, after they are on the disk."""
     files = {}
     for path in sorted(folder.rglob("*")):
         if path.is_file():
@@ -105,14 +107,14 @@ def seal(folder: Path) -> None:
 
 
 def check_sealed(folder: Path, items: Collection[str]) -> None:
-    """Checks the files directly in a sealed folder, and those below some of its folders.
+    """Checks the files directly in a sealed folder, and those below some of its subfolders.
 
     Args:
-      folder: of `seal`.
-      items: names of the folders in it.
+      folder: A folder with a record by `seal`.
+      items: Names of the subfolders to check.
 
     Raises:
-      Damaged: a file is missing or differs, or the folder has no record.
+      Damaged: If a file is missing or differs, or the folder has no record.
     """
     files = recorded(folder)
     if files is None:
@@ -123,7 +125,7 @@ def check_sealed(folder: Path, items: Collection[str]) -> None:
     for name, digests in files.items():
         if "/" in name and name.partition("/")[0] not in items:
             continue
-        # A stranger's record may name a device, or a file elsewhere.
+        # A record of unknown origin may name a device, or a file outside the folder.
         if ".." in Path(name).parts or not (folder / name).is_file():
             raise Damaged(f"{name} is missing")
         try:
@@ -136,7 +138,7 @@ def check_sealed(folder: Path, items: Collection[str]) -> None:
 
 
 def _digest(path: Path) -> str | None:
-    """SHA-256 of a file; None if there is none."""
+    """SHA-256 of a file, or None if there is no file."""
     if not path.is_file():
         return None
     with path.open("rb") as file:

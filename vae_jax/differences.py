@@ -1,4 +1,4 @@
-"""Differences between two configurations, in words."""
+"""Differences between two configurations, as text."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def as_json(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A configuration as it will be read back: tuples are lists, paths are strings."""
+    """Configuration as it is read back from JSON: tuples become lists, paths become strings."""
     return json.loads(json.dumps(dict(config), default=str))
 
 
@@ -18,18 +18,18 @@ def differing(
     changeable: Collection[str] = (),
     names: tuple[str, str] = ("the run", "now"),
 ) -> str:
-    """The fields in which two configurations differ, such as those of a run and one given now; "" if in none.
+    """Lists the fields in which two configurations differ, such as those of a run and of a command; "" if none differ.
 
     Args:
-      existing: the first one, as JSON has it.
-      given: the second one, JSON-like.
-      changeable: fields that may differ.
-      names: what the two are called.
+      existing: First configuration, read from JSON.
+      given: Second configuration, JSON-like.
+      changeable: Fields that may differ.
+      names: Names of the two configurations in the text.
     """
-    now, (one, other) = as_json(given), names
+    now, (first, second) = as_json(given), names
     fields = sorted(name for name in existing.keys() | now.keys() if existing.get(name) != now.get(name))
     return ", ".join(
-        f"{name} ({one}: {existing.get(name)!r}, {other}: {now.get(name)!r})"
+        f"{name} ({first}: {existing.get(name)!r}, {second}: {now.get(name)!r})"
         for name in fields
         if name not in changeable
     )

@@ -1,4 +1,4 @@
-"""Reading of JSON from files that anyone may have written, bounded in size and depth before it is parsed."""
+"""Reading of JSON from files of unknown origin, with bounded size and depth."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from typing import Any
 from vae_jax.text import printable
 
 MAX_BYTES = 64 * 2**20
-MAX_DEPTH = 64  # of lists and objects in one another: what follows references by recursion stays far from its limit
+MAX_DEPTH = 64  # nested lists and objects, so that recursive functions stay far from the recursion limit
 
 
 def read_text(path: str | os.PathLike[str], max_bytes: int = MAX_BYTES) -> str:
     """Reads a text file in UTF-8.
 
     Args:
-      path: the file.
-      max_bytes: the largest size.
+      path: Path of the file.
+      max_bytes: Largest accepted size.
 
     Raises:
-      OSError: the file cannot be read.
-      ValueError: it is not a regular file (a pipe would be waited for), is larger, or is not UTF-8.
+      OSError: If the file cannot be read.
+      ValueError: If it is not a regular file (reading a pipe would block), is too large, or is not UTF-8.
     """
     about = os.stat(path)
     if not stat.S_ISREG(about.st_mode):
@@ -41,32 +41,32 @@ def parse_object(text: str) -> dict[str, Any]:
     """Parses a JSON object.
 
     Raises:
-      ValueError: the text is not valid JSON, is nested too deeply, or holds something else than an object.
+      ValueError: If the text is not valid JSON, is nested too deeply, or is not an object.
     """
     try:
         value = json.loads(text)
     except json.JSONDecodeError as error:
-        raise ValueError(f"is no valid JSON ({error})") from None
+        raise ValueError(f"is not valid JSON ({error})") from None
     except RecursionError:
         raise ValueError(f"must be nested at most {MAX_DEPTH} deep") from None
     if not isinstance(value, dict):
         raise ValueError(f"must hold a JSON object, got {printable(text.strip()[:40])}")
     level: list[Any] = [value]
     for _ in range(MAX_DEPTH):
-        level = [part for each in level for part in _parts(each)]
+        level = [part for item in level for part in _parts(item)]
         if not level:
             return value
     raise ValueError(f"must be nested at most {MAX_DEPTH} deep")
 
 
 def _parts(value: Any) -> list[Any]:
-    """The lists and objects directly inside a list or an object."""
+    """Lists and objects directly inside a list or an object."""
     parts = value.values() if isinstance(value, dict) else value
     return [part for part in parts if isinstance(part, (dict, list))]
 
 
 def defined(numbers: Any) -> Any:
-    """With None in the place of every number that is not finite, in lists and mappings too: JSON has no word for it."""
+    """Replaces every number that is not finite by None, in lists and mappings too: JSON cannot represent it."""
     if isinstance(numbers, Mapping):
         return {name: defined(value) for name, value in numbers.items()}
     if isinstance(numbers, list):

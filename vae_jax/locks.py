@@ -1,4 +1,4 @@
-"""Locks between processes, by a file."""
+"""Lock files that exclude other processes from a folder."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ _NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP)  # som
 
 
 def exclusive_lock(path: Path, place: str) -> FileLock | None:
-    """Takes the lock of a folder until it is released, or until this process ends.
+    """Acquires the lock of a folder until it is released or this process ends.
 
     Args:
-      path: the file of the lock.
-      place: the folder, for messages.
+      path: Path of the lock file.
+      place: Name of the folder, for messages.
 
     Returns:
-      The lock; None, after a warning, if the file system has no locks.
+      The lock, or None, after a warning, if the file system has no locks.
 
     Raises:
-      ValueError: another process has the lock.
-      OSError: the file cannot be written.
+      ValueError: If another process holds the lock.
+      OSError: If the file cannot be written.
     """
     from filelock import FileLock, Timeout
 
@@ -34,11 +34,11 @@ def exclusive_lock(path: Path, place: str) -> FileLock | None:
         lock.acquire()
     except Timeout:
         raise ValueError(f"{place}: another process is working in this folder; wait for it, or end it") from None
-    except (NotImplementedError, OSError) as error:  # the first is filelock's, on systems without flock
+    except (NotImplementedError, OSError) as error:  # filelock raises the first on systems without flock
         if isinstance(error, OSError) and error.errno not in _NO_LOCKS:
             raise
         warnings.warn(
-            f"{place}: this file system has no locks, so nothing keeps a second process from writing there: start none",
+            f"{place}: this file system has no locks; start no second process that writes to this folder",
             stacklevel=3,
         )
         return None

@@ -1,4 +1,4 @@
-"""A dict of parameters: none at all, and the leaves that no gradient trains, under its top-level key "buffers"."""
+"""Parameter dicts: empty parameters, and buffers, the leaves under "buffers" that are not trained by gradient."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ from typing import Any
 
 import jax
 
-Params = Any  # a plain dict of arrays; untrained leaves, where there are any, under the top-level key "buffers"
+Params = Any  # a plain dict of arrays; leaves not trained by gradient are under the top-level key "buffers"
 
 
 def no_params(key: jax.Array) -> Params:
-    """The `init` of what has no parameters of its own."""
+    """Returns empty parameters: an `init` for functions without parameters."""
     del key
     return {}
 
 
 def split_buffers(params: Params) -> tuple[Params, Any]:
-    """The trained leaves of params, and `params["buffers"]` (None where there is no such key)."""
+    """Splits params into the leaves trained by gradient and `params["buffers"]` (None if there is no such key)."""
     if not isinstance(params, dict) or "buffers" not in params:
         return params, None
     return {name: value for name, value in params.items() if name != "buffers"}, params["buffers"]
 
 
 def join_buffers(trained: Params, buffers: Any) -> Params:
-    """The inverse of `split_buffers`."""
+    """Joins trained leaves and buffers, the inverse of `split_buffers`."""
     return trained if buffers is None else {**trained, "buffers": buffers}

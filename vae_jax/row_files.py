@@ -1,6 +1,6 @@
-"""Files of rows, written as the rows come: `.csv`, `.npz`, `.parquet`.
+"""Files of rows that are written batch by batch: `.csv`, `.npz`, `.parquet`.
 
-Rows are named columns of equal length: text, numbers `[n]`, or vectors `[n, D]`.
+A batch of rows has named columns of equal length: text, numbers `[n]`, or vectors `[n, D]`.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ import numpy as np
 from vae_jax.atomic import replacing
 
 Rows = Mapping[str, "np.ndarray | Sequence[str]"]
-_ROW_GROUP = 10_000  # rows of a parquet file that are held before they are written
+_ROW_GROUP = 10_000  # rows of a parquet file that are buffered before they are written
 
 
 class Writer(Protocol):
-    """Rows on their way to an open file."""
+    """Writer of rows to an open file."""
 
     def add(self, rows: Rows) -> None: ...
     def close(self) -> None: ...
 
 
 class _Csv:
-    """A line for each row; a vector takes a column for each number: mean as `mean_0`, ..., codes as `code_0`, ..."""
+    """Writer of CSV. A vector has a column for each element: mean_0, ... for "mean", code_0, ... for "codes"."""
 
     def __init__(self, file: BinaryIO):
         self._text = io.TextIOWrapper(file, "utf-8", errors="backslashreplace", newline="")
@@ -55,12 +55,12 @@ class _Csv:
 
 
 def _shortest(values: np.ndarray) -> list[Any]:
-    """Each number in as few digits as give it back, in its own precision."""
+    """Shortest decimal texts from which the numbers can be recovered exactly, in their precision."""
     return list(map(str, values))
 
 
 class _Npz:
-    """An array for each column. All rows are held until the end."""
+    """Writer of an array for each column. All rows are held in memory until the end."""
 
     def __init__(self, file: BinaryIO):
         self._file = file
@@ -76,7 +76,7 @@ class _Npz:
 
 
 class _Parquet:
-    """A column for each of the rows' columns, vectors as lists of fixed length; a row group at a time."""
+    """Writer of Parquet, one row group at a time; vectors are lists of fixed length."""
 
     def __init__(self, file: BinaryIO):
         self._file = file
@@ -120,25 +120,25 @@ _WRITERS: dict[str, Callable[[BinaryIO], Writer]] = {".csv": _Csv, ".npz": _Npz,
 
 
 def check_row_file(path: Path, argument: str) -> None:
-    """Raises ValueError, naming the argument, if no rows can be written to the path, or a file is there."""
+    """Raises ValueError, naming the argument, if rows cannot be written to the path or the file exists."""
     suffix = path.suffix.lower()
     if suffix not in _WRITERS:
         raise ValueError(f"{argument} must end in {', '.join(_WRITERS)}, got {path}")
     if suffix == ".parquet" and importlib.util.find_spec("pyarrow") is None:
         raise ValueError(
-            f'{argument} {path}: writing .parquet needs pyarrow: pip install "vae_jax[parquet]", or write .csv or .npz'
+            f'{argument} {path}: .parquet requires pyarrow: pip install "vae_jax[parquet]", or write .csv or .npz'
         )
     if path.exists():
-        raise ValueError(f"{argument} {path} exists already: give another name, or remove it first")
+        raise ValueError(f"{argument} {path} exists already: give another path, or remove it first")
 
 
 @contextlib.contextmanager
 def row_file(path: Path) -> Iterator[Writer]:
-    """Opens a file of rows, in the format that its suffix names; it appears, whole, when the context is left.
+    """Opens a file of rows in the format of its suffix; the complete file appears when the context ends.
 
     Args:
-      path: one that passes `check_row_file`, in a folder that is there. At least one row must be added, and all rows
-        must have the same columns.
+      path: Path that passes `check_row_file`, in an existing folder. At least one row must be added, and all rows must
+        have the same columns.
     """
     with replacing(path) as file:
         writer = _WRITERS[path.suffix.lower()](file)

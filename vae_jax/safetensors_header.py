@@ -1,4 +1,4 @@
-"""The header of a safetensors file, read and checked before any memory is taken for its arrays."""
+"""Header of a safetensors file, read and checked before memory is allocated for its arrays."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 
 from vae_jax.json_files import parse_object
 
-_MOST_BYTES = 16 * 2**20  # of the header
+_MOST_BYTES = 16 * 2**20  # largest size of the header
 _LENGTH_BYTES = 8
-# Names of types in the file, and their sizes.
+# Name of a type in the file -> (name of the type in JAX, size in bytes).
 _TYPES = {
     "BOOL": ("bool", 1),
     "U8": ("uint8", 1),
@@ -34,7 +34,7 @@ _SIZES = dict(_TYPES.values())
 
 
 class Stored(NamedTuple):
-    """An array as the header describes it."""
+    """Type and shape of an array, from the header."""
 
     dtype: str
     shape: tuple[int, ...]
@@ -53,18 +53,18 @@ class Header(NamedTuple):
 
     arrays: dict[str, Stored]  # by name, in the order of their bytes
     metadata: dict[str, str]  # by name
-    length: int  # of all that stands before the bytes of the arrays
+    length: int  # number of bytes before those of the arrays
 
 
 def read_header(path: Path) -> Header:
-    """Reads which arrays a safetensors file holds.
+    """Reads the header of a safetensors file.
 
     Args:
-      path: the file.
+      path: Path of the file.
 
     Raises:
-      OSError: the file cannot be read.
-      ValueError: it is no regular file, its header is not valid, or the file is of another size than its arrays.
+      OSError: If the file cannot be read.
+      ValueError: If it is not a regular file, its header is invalid, or its size is not that of its arrays.
     """
     about = os.stat(path)
     if not stat.S_ISREG(about.st_mode):
@@ -72,7 +72,7 @@ def read_header(path: Path) -> Header:
     with path.open("rb") as file:
         length = int.from_bytes(file.read(_LENGTH_BYTES), "little")
         if not 2 <= length <= min(_MOST_BYTES, about.st_size - _LENGTH_BYTES):
-            raise ValueError(f"its header says that it is {length:,} bytes long, of a file of {about.st_size:,}")
+            raise ValueError(f"its header claims a length of {length:,} bytes, in a file of {about.st_size:,}")
         fields = parse_object(file.read(length).decode("utf-8"))
     metadata = fields.pop("__metadata__", {})
     if not (isinstance(metadata, dict) and all(isinstance(value, str) for value in metadata.values())):
@@ -81,46 +81,46 @@ def read_header(path: Path) -> Header:
     names = sorted(places, key=lambda name: places[name])
     for begin, after, nbytes in map(places.__getitem__, names):
         if begin != end or after - begin != nbytes:
-            raise ValueError("its header places arrays over one another, with gaps, or in another size than theirs")
+            raise ValueError("its header describes arrays that overlap, have gaps between them or have a wrong size")
         end = after
     if _LENGTH_BYTES + length + end != about.st_size:
-        raise ValueError(f"it is {about.st_size:,} bytes long, but its header says {_LENGTH_BYTES + length + end:,}")
+        raise ValueError(f"it must have {_LENGTH_BYTES + length + end:,} bytes by its header, got {about.st_size:,}")
     arrays = {name: Stored(_TYPES[fields[name]["dtype"]][0], tuple(fields[name]["shape"])) for name in names}
     return Header(arrays, metadata, _LENGTH_BYTES + length)
 
 
 def make_header(arrays: Mapping[str, Stored], metadata: Mapping[str, str]) -> bytes:
-    """All that stands before the bytes of the arrays, which follow in the order of their names.
+    """Makes the bytes before those of the arrays, which must follow in the order of the dict.
 
     Raises:
-      ValueError: if an array is of a type that the format does not know; the message begins with its name.
+      ValueError: If the format does not support the type of an array; the message begins with its name.
     """
     types = {name: short for short, (name, _) in _TYPES.items()}
     fields: dict[str, Any] = {"__metadata__": dict(metadata)}
     end = 0
     for name, stored in arrays.items():
         if stored.dtype not in types:
-            raise ValueError(f"{name} is of type {stored.dtype}, which a safetensors file cannot hold")
+            raise ValueError(f"{name} has the type {stored.dtype}, which a safetensors file cannot hold")
         begin, end = end, end + stored.nbytes
         fields[name] = {"dtype": types[stored.dtype], "shape": list(stored.shape), "data_offsets": [begin, end]}
     text = json.dumps(fields, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)  # the arrays begin at a multiple of 8 bytes
     if len(text) > _MOST_BYTES:
-        raise ValueError(f"the names and shapes take {len(text):,} bytes, and a header is at most {_MOST_BYTES:,}")
+        raise ValueError(f"names and shapes must take at most {_MOST_BYTES:,} bytes in a header, got {len(text):,}")
     return len(text).to_bytes(_LENGTH_BYTES, "little") + text
 
 
 def _place(name: str, entry: Any) -> tuple[int, int, int]:
-    """Start and end of an array's bytes, and the number that there must be."""
-    whole = lambda values: isinstance(values, list) and all(type(n) is int and 0 <= n < 2**63 for n in values)
+    """Start and end of an array's bytes, and their expected number."""
+    integers = lambda values: isinstance(values, list) and all(type(n) is int and 0 <= n < 2**63 for n in values)
     if not (
         isinstance(entry, dict)
         and isinstance(entry.get("dtype"), str)
         and entry["dtype"] in _TYPES
-        and whole(entry.get("shape"))
-        and whole(entry.get("data_offsets"))
+        and integers(entry.get("shape"))
+        and integers(entry.get("data_offsets"))
         and len(entry["data_offsets"]) == 2
     ):
-        raise ValueError(f"its header has no type, shape and place of {name[:80]!r} that this version reads")
+        raise ValueError(f"its header must have a supported type, a shape and offsets of {name[:80]!r}")
     begin, after = entry["data_offsets"]
     return begin, after, math.prod(entry["shape"]) * _TYPES[entry["dtype"]][1]

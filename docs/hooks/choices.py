@@ -1,4 +1,4 @@
-"""A line `<!-- choices: AXIS -->` on a page becomes a table of the named choices of that axis, made from their rows."""
+"""Replaces a line `<!-- choices: AXIS -->` on a page by a table of the named choices of that axis."""
 
 import inspect
 import re
@@ -10,7 +10,7 @@ from vae_jax.runs.limits import flag_of
 from vae_jax.runs.reporting.formatting import setting
 
 MARKER = re.compile(r"^<!-- choices: (\w+) -->$", re.MULTILINE)
-# Each axis, with the settings that have the defaults of its flags.
+# Choices of each axis, and settings with the defaults of its flags.
 AXES = {
     "network": (choices.NETWORKS, Settings()),
     "posterior": (choices.POSTERIORS, Settings()),
@@ -30,7 +30,7 @@ def on_page_markdown(markdown, page, config, files):
 
 
 def table_of(axis, settings):
-    """The table, without the columns that would be empty."""
+    """Table of choices, without empty columns."""
     rows = [(f"`{one.name}`", one.help.replace("|", "\\|"), _flags(one, settings), _papers(one)) for one in axis]
     heads = (f"`--{flag_of(axis.setting)}`", "what it is", "flags, with defaults", "paper")
     kept = [i for i in range(len(heads)) if any(row[i] for row in rows)]

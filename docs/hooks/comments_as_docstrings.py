@@ -1,4 +1,4 @@
-"""The comment beside a field of a record, or above an alias of a type, is shown as its description."""
+"""Shows the comment beside a field of a record, or above an alias of a type, as its description."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Formulas as MathML, which browsers typeset by themselves: LaTeX is translated when the site is built."""
+"""Translation of LaTeX formulas to MathML, which browsers typeset without scripts, when the site is built."""
 
 import html
 import re
@@ -6,8 +6,7 @@ import re
 from latex2mathml.converter import convert
 
 FORMULA = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', re.DOTALL)
-# What the translation leaves out: a function's name stands apart from what is beside it, and "is drawn from" is an
-# operator.
+# Corrections of the translation: thin spaces around the names of functions, and "is drawn from" as an operator.
 THIN = '<mspace width="0.167em" />'
 BEFORE_FUNCTION = re.compile(r"(</msub>|</mi>|</mfrac>|</mn>)(?=<mi>(?:log|exp|max|min)</mi>)")
 AFTER_FUNCTION = re.compile(r"(<mi>(?:log|exp|max|min)</mi>)(?!<mo stretchy=\"false\">&#x00028;)")

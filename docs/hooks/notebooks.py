@@ -1,4 +1,4 @@
-"""Notebooks as pages: their text, their programs and the outputs that are in the file, with nothing run."""
+"""Notebooks as pages: their text, their code and the outputs stored in the file; no code is run."""
 
 import base64
 import json
@@ -20,12 +20,12 @@ def on_files(files, config):
 
 
 def on_page_markdown(markdown, page, config, files):
-    """In the repository a link goes to the notebook, here to its page."""
+    """Replaces links to notebooks by links to their pages."""
     return re.sub(r"(\]\((?:\.\./)?notebooks/\w+)\.ipynb\)", r"\1.md)", markdown)
 
 
 def as_markdown(notebook, name):
-    """The page, and the bytes of its images by name."""
+    """Markdown of the page, and the bytes of its images by name."""
     parts, images = [], {}
     for cell in notebook["cells"]:
         source = "".join(cell["source"]).rstrip()

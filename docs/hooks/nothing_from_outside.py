@@ -1,4 +1,4 @@
-"""Refuses a site that would load a script, style, font or image from elsewhere: it must open without a network."""
+"""Refuses a site that loads a script, style, font or image from another host, so that it opens without a network."""
 
 import logging
 import re
@@ -11,7 +11,7 @@ IN_STYLE = re.compile(r"(?:url\(|@import)\s*['\"]?(?:https?:)?//[^)'\"\s]*", re.
 
 
 class Loads(HTMLParser):
-    """The addresses that a page loads by itself; a link that a reader clicks is not one."""
+    """Addresses that a page loads by itself, without links that a reader clicks."""
 
     def __init__(self):
         super().__init__()
@@ -29,7 +29,7 @@ class Loads(HTMLParser):
 
 
 def loads_from_outside(text, is_style=False):
-    """What a page, or a style sheet, loads from another host."""
+    """Addresses on other hosts that a page or a style sheet loads."""
     if is_style:
         return IN_STYLE.findall(text)
     page = Loads()

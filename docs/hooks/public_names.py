@@ -1,8 +1,7 @@
-"""A line `names: PACKAGE` on a page becomes the reference of all that the package's `__init__` re-exports.
+"""Replaces a line `names: PACKAGE` on a page by the reference of all names that the package's `__init__` re-exports.
 
-A line `top: PACKAGE` becomes a table of them that links to those places instead. So no public name is without its
-place, and nothing else is on the page. Names stand under the file that defines them, below the first sentence of that
-file.
+A line `top: PACKAGE` becomes a table of the names with links to their reference. Every public name is therefore
+documented, and no other. Names are grouped by the file that defines them, below the first sentence of that file.
 """
 
 import ast
@@ -13,9 +12,9 @@ DIRECTIVE = re.compile(r"^(names|top): (\S+)$", re.MULTILINE)
 
 
 def exports(package):
-    """(module, name) of each re-export of a package, in its own order, and the modules that it re-exports whole."""
+    """Pairs (module, name) of all re-exports of a package, including modules, in their order in `__init__`."""
     tree = ast.parse(_source(package).read_text())
-    # Lazy imports stand below `if TYPE_CHECKING`.
+    # Lazy imports are below `if TYPE_CHECKING`.
     imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
     named = [(node.module, alias.asname) for node in imports for alias in node.names if alias.asname]
     return [(module, name) for module, name in named if not name.startswith("_")]
@@ -38,7 +37,7 @@ def _table(package):
 
 
 def _defining_module(module, name):
-    """The file in which a re-exported name is defined: re-exports of re-exports are followed."""
+    """Module in which a re-exported name is defined; re-exports of re-exports are followed."""
     onward = {own: file for file, own in exports(module)}
     return _defining_module(onward[name], name) if name in onward else module
 
@@ -65,7 +64,7 @@ def _reference(package):
 
 
 def _items(package, module, names):
-    # The heading is the name that one imports; the object is where it is defined.
+    # The heading is the public name; the object is the definition.
     return [
         line
         for name in names
@@ -79,7 +78,7 @@ def _source(name):
 
 
 def _is_whole_module(module, name):
-    """Whether `from module import name` gives a file, and not a function or class that shares its name with one."""
+    """Returns True if `from module import name` gives a module, and not a function or class of the same name."""
     if not _source(f"{module}.{name}").exists() or _defines(module, name):
         return False
     return all(own != name or file == module for file, own in exports(module))

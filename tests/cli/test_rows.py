@@ -218,7 +218,7 @@ def test_what_cannot_be_is_told_in_a_line_and_leaves_nothing(here, capsys, monke
     before = sorted(path.as_posix() for path in here.rglob("*"))
     for words, message in (
         (["encode", "runs/vae", "--output", "x.txt"], "--output must end in .csv, .npz, .parquet, got x.txt"),
-        (["encode", "runs/vae", "--output", "there.csv"], "--output there.csv exists already: give another name"),
+        (["encode", "runs/vae", "--output", "there.csv"], "--output there.csv exists already: give another path"),
         (["encode", "runs/vae", "--output", "there.csv/x.npz"], "--output there.csv/x.npz cannot be written"),
         (["score", "runs/none"], "RUN must be the folder of a run, got runs/none"),
         (["score", "runs/vae", "--batch-size", 0], "--batch-size must be at least 1, got 0"),
@@ -252,7 +252,7 @@ def test_what_cannot_be_is_told_in_a_line_and_leaves_nothing(here, capsys, monke
     with monkeypatch.context() as patch:
         patch.setattr("vae_jax.row_files.importlib.util.find_spec", lambda name: None)
         assert call("encode", "runs/none", "--output", "x.parquet") == 2
-        assert "writing .parquet needs pyarrow" in capsys.readouterr().err
+        assert ".parquet requires pyarrow" in capsys.readouterr().err
     Path("blobs.npz").rename("moved.npz")
     assert call("encode", "runs/vae") == 2
     assert "RUN runs/vae was made with --data blobs.npz, which cannot be loaded here" in capsys.readouterr().err

@@ -122,7 +122,7 @@ def test_a_folder_without_a_run_has_no_configuration(tmp_path, argument):
 def test_a_file_that_is_no_json_is_named(folder):
     folder.create(CONFIG)
     write_recorded(folder.path, "config.json", '{"seed": ')
-    with pytest.raises(ValueError, match=r"^--run-dir .*run: config.json is no valid JSON \(Expecting value"):
+    with pytest.raises(ValueError, match=r"^--run-dir .*run: config.json is not valid JSON \(Expecting value"):
         folder.config()
 
 
@@ -321,7 +321,7 @@ def test_a_file_system_without_locks_is_written_to_with_a_warning(folder, monkey
         raise error
 
     monkeypatch.setattr(filelock.FileLock, "acquire", acquire)
-    with pytest.warns(UserWarning, match=r"^--run-dir .*run: this file system has no locks, .*: start none$"):
+    with pytest.warns(UserWarning, match=r"^--run-dir .*run: this file system has no locks; start no second process"):
         folder.create(CONFIG)
     folder.unlock()
     assert folder.config() == as_json(CONFIG)

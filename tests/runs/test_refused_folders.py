@@ -41,11 +41,11 @@ def unfinished_without_rows():
             "RUN vae holds no checkpoint (in vae/checkpoints) and so no parameters",
         ),
         (lambda: os.remove("vae/summary.json"), "RUN vae: summary.json is missing; put back a copy of it, or resume"),
-        (lambda: spoil("{"), "RUN vae: config.json is no valid JSON"),
+        (lambda: spoil("{"), "RUN vae: config.json is not valid JSON"),
         (lambda: spoil("[]"), "RUN vae: config.json must hold a JSON object, got []"),
         (
             lambda: write_recorded(Path("vae"), "metrics.jsonl", "oops\n"),
-            "RUN vae: metrics.jsonl is no valid JSON",
+            "RUN vae: metrics.jsonl is not valid JSON",
         ),
         (lambda: os.remove("vae/metrics.jsonl"), "RUN vae: metrics.jsonl is missing; put back a copy of it, or resume"),
         (unfinished_without_rows, "RUN vae has no metrics.jsonl with rows of its model"),

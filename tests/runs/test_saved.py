@@ -105,19 +105,19 @@ START = "^params do not belong to this model: "
 WRONG_PARAMS = {
     "a leaf less": (
         lambda params: changed(params, BIAS, None),
-        START + r"params\['decoder'\]\['hidden_0'\]\['bias'\] is missing here, and the model has it",
+        START + r"params\['decoder'\]\['hidden_0'\]\['bias'\] of the model is missing here",
     ),
     "a leaf more": (
         lambda params: {**params, "buffers": {"mean": np.zeros(2)}},
-        START + "'buffers/mean' is here, and the model lacks it",
+        START + "'buffers/mean' here is missing in the model",
     ),
     "another shape": (
         lambda params: changed(params, BIAS, jnp.zeros(7)),
-        START + r"params\['decoder'\]\['hidden_0'\]\['bias'\] is float32\[7\] here, and float32\[6\] in the model",
+        START + r"params\['decoder'\]\['hidden_0'\]\['bias'\] is float32\[7\] here, but float32\[6\] in the model",
     ),
     "another type": (
         lambda params: changed(params, BIAS, np.zeros(6)),
-        START + r"params\['decoder'\]\['hidden_0'\]\['bias'\] is float64\[6\] here, and float32\[6\] in the model",
+        START + r"params\['decoder'\]\['hidden_0'\]\['bias'\] is float64\[6\] here, but float32\[6\] in the model",
     ),
     "not finite": (
         lambda params: changed(params, BIAS, jnp.full(6, jnp.nan)),

@@ -82,7 +82,7 @@ def test_more_models_than_fit_are_refused_in_one_line_and_leave_no_folder(monkey
     assert (code, out) == (2, "")
     last = error.splitlines()[-1]
     assert re.match(
-        r"error: --seeds 50: 50 models need 0.\d\d GiB at once, .*: \d+ would fit; train them in several", last
+        r"error: --seeds 50: 50 models at once need 0.\d\d GiB, .*, enough for \d+: train them in several", last
     )
     assert not Path("run").exists()
 
