@@ -96,7 +96,7 @@ def test_minibatch_weights_keep_their_constants():
 def test_bad_numbers_are_refused():
     with pytest.raises(ValueError, match="num_examples must be at least 2, got 1"):
         objectives.stratified(1)
-    with pytest.raises(ValueError, match="batch must hold 2 to num_examples = 3 examples to be stratified, got 4"):
+    with pytest.raises(ValueError, match="examples for stratified weights, got 4"):
         objectives.stratified(3)(MODEL, {}, posteriors(range(4)), jnp.zeros((4, D)))
     with pytest.raises(TypeError, match="uint8"):
         objectives.exact(np.zeros((2, 4), np.uint8))

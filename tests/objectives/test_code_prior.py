@@ -33,10 +33,10 @@ def test_a_class_conditional_prior_is_trained_on_examples_of_codes_and_label():
     np.testing.assert_allclose(loss, -np.mean(each), rtol=1e-5)
     others = call_each(prior.log_prob, (None, 0, 0), params, CODES, (LABELS + 1) % 3)
     assert np.abs(each - others).max() > 0.2
-    with pytest.raises(TypeError, match=r"a prior of 3 classes is trained on Example\(codes, labels\)"):
+    with pytest.raises(TypeError, match=r"a prior with num_classes = 3 is trained on Example\(codes, labels\)"):
         loss_and_metrics(prior, params, CODES)
     unconditional = transformer_prior(K, T, **SIZES)
-    with pytest.raises(TypeError, match="a prior of 0 classes is trained on codes alone"):
+    with pytest.raises(TypeError, match="a prior with num_classes = 0 is trained on codes without labels"):
         loss_and_metrics(unconditional, random_params(unconditional.init), Example(CODES, LABELS))
     assert isinstance(code_prior_loss, mean_over_batch)
 

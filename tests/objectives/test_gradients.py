@@ -127,5 +127,5 @@ def test_a_posterior_of_integers_has_no_path_derivative():
         decode=lambda params, z: Normal(z.sum() + jnp.zeros(4), jnp.zeros(4)),
     )
     for objective in (negative_stl, negative_dreg(2)):
-        with pytest.raises(ValueError, match=r"model: the path derivative goes through z.*got int32"):
+        with pytest.raises(ValueError, match=r"model: a path derivative needs z.*got int32"):
             jax.eval_shape(lambda xs, o=objective: o(discrete, {}, KEY, xs), X[None])

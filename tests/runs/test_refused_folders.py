@@ -49,7 +49,7 @@ def unfinished_without_rows():
         ),
         (lambda: os.remove("vae/metrics.jsonl"), "RUN vae: metrics.jsonl is missing; put back a copy of it, or resume"),
         (unfinished_without_rows, "RUN vae has no metrics.jsonl with rows of its model"),
-        (empty_checkpoint, "is not whole"),
+        (empty_checkpoint, "is damaged"),
         (
             lambda: spoil(None, experiment="no_such"),
             "RUN vae was made by no_such, which is not a recipe of vae_jax (vae, beta_vae, autoencoder, vq_vae, "

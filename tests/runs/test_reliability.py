@@ -115,8 +115,8 @@ def test_a_resume_restores_whatever_is_damaged_and_says_so(monkeypatch, capsys, 
         "metrics.jsonl": "metrics.jsonl is written anew from the last checkpoint",
         "summary.json": "summary.json is measured anew, without what evaluate had added",
         "checksums.json": "(checksums|config).json .*restored from the checkpoint",
-        "checkpoints/3/last/_METADATA": "3 is not whole: .* continuing from the one before it",
-        "checkpoints/3/progress/metadata": "3 is not whole: .* continuing from the one before it",
+        "checkpoints/3/last/_METADATA": "3 is damaged: .* continuing from the one before it",
+        "checkpoints/3/progress/metadata": "3 is damaged: .* continuing from the one before it",
     }
     for i, (name, said) in enumerate(words.items()):
         damage = "emptied" if name == "checksums.json" else list(DAMAGES)[i % 5]
@@ -179,7 +179,7 @@ def test_a_run_that_lost_its_checkpoints_never_begins_again_in_silence(monkeypat
 def test_a_run_without_a_whole_checkpoint_is_refused_before_anything_is_written(monkeypatch, capsys, whole):
     for damaged in Path("whole/checkpoints").glob("*/last/_METADATA"):
         damaged.unlink()
-    assert_refused_and_untouched(monkeypatch, capsys, "and there is no whole one before it; begin a new run")
+    assert_refused_and_untouched(monkeypatch, capsys, "and there is no intact checkpoint before it; begin a new run")
 
 
 def test_a_run_killed_before_its_first_save_says_that_it_begins_again(monkeypatch, capsys, whole):

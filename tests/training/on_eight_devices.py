@@ -40,7 +40,7 @@ from vae_jax.training import (
 )
 from vae_jax.training._step import differentiated
 from vae_jax.training.checkpoints import OrbaxCheckpoints
-from vae_jax.training.sharding import data_mesh, keep_shardings, place, replicated, shardings_of, split_batch
+from vae_jax.training.sharding import data_mesh, keep_shardings, place, replicated_sharding, shardings_of, split_batch
 
 KEY = jax.random.key(0)
 # 50 examples: three batches of 16, two left out; 21 to evaluate: one batch of 16, and 5 that 8 devices do not divide.
@@ -92,7 +92,7 @@ def after_an_epoch(model, objective, examples, mesh=None, microbatches=1, **opti
     epoch = make_train_epoch(
         make_train_step(model, objective, optimizer, microbatches), BATCH_SIZE, mesh=mesh, **options
     )
-    placed = (lambda tree: tree) if mesh is None else (lambda tree: place(tree, replicated(mesh)))
+    placed = (lambda tree: tree) if mesh is None else (lambda tree: place(tree, replicated_sharding(mesh)))
     state, metrics = epoch(placed(init_train_state(model, optimizer, KEY)), placed(KEY), placed(examples))
     return {"params": state.params, "metrics": metrics}
 
@@ -196,13 +196,13 @@ def collectives_of_microbatches(mesh):
     """Of a gradient over two microbatches of 16: each must be split over all devices, not lie on half of them."""
     state, batch = init_train_state(MODEL, OPTIMIZER, KEY), jnp.zeros((32, *np.shape(TRAIN)[1:]))
     gradient = jax.jit(lambda *args: differentiated(MODEL, negative_elbo, *args[:-1], split_batch(args[-1], mesh), 2))
-    return collectives(gradient.lower(*place((state, KEY, batch), replicated(mesh))).compile(UNRUN))
+    return collectives(gradient.lower(*place((state, KEY, batch), replicated_sharding(mesh))).compile(UNRUN))
 
 
 def main(folder):
     results, facts = {}, {}
     mesh = data_mesh()
-    everywhere = replicated(mesh)
+    everywhere = replicated_sharding(mesh)
     for name, row in OBJECTIVES.items():
         function, trained, examples = value_and_gradient(row, mesh)
         results |= flat(
@@ -221,8 +221,8 @@ def main(folder):
         step = keep_shardings(make_train_step(MODEL, OBJECTIVE, OPTIMIZER), shardings)
         epoch = make_train_epoch(step, BATCH_SIZE, mesh=mesh_of)
         state = initial_state(shardings)
-        program = epoch.lower(state, place(key, replicated(mesh_of)), train).compile(UNRUN)
-        after, metrics = epoch(state, place(key, replicated(mesh_of)), train)
+        program = epoch.lower(state, place(key, replicated_sharding(mesh_of)), train).compile(UNRUN)
+        after, metrics = epoch(state, place(key, replicated_sharding(mesh_of)), train)
         results |= flat(f"{name}/state", after._asdict()) | flat(f"{name}/metrics", metrics)
         results |= flat(f"{name}/validation", evaluate(after.params, key, validation))
         facts[name] = {

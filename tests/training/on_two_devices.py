@@ -19,7 +19,7 @@ from training.on_eight_devices import (
 )
 from vae_jax.training import Progress, make_train_epoch, make_train_step
 from vae_jax.training.checkpoints import OrbaxCheckpoints
-from vae_jax.training.sharding import data_mesh, everywhere, keep_shardings, shardings_of
+from vae_jax.training.sharding import data_mesh, keep_shardings, replicate, shardings_of
 
 
 def trained_on(folder, mesh, rules):
@@ -31,8 +31,8 @@ def trained_on(folder, mesh, rules):
     for leaf, sharding in zip(jax.tree.leaves(restored), jax.tree.leaves(shardings), strict=True):
         assert leaf.sharding.is_equivalent_to(sharding, leaf.ndim)
     step = keep_shardings(make_train_step(MODEL, OBJECTIVE, OPTIMIZER), shardings)
-    examples = everywhere(TRAIN, mesh)
-    after, _ = make_train_epoch(step, BATCH_SIZE, mesh=mesh)(restored, everywhere(KEY, mesh), examples)
+    examples = replicate(TRAIN, mesh)
+    after, _ = make_train_epoch(step, BATCH_SIZE, mesh=mesh)(restored, replicate(KEY, mesh), examples)
     return found | flat("after", after)
 
 

@@ -15,7 +15,7 @@ from vae_jax.runs.settings import Settings
 from vae_jax.training import Progress, init_train_state, make_evaluate, make_train_epoch, make_train_step
 from vae_jax.training.checkpoints import OrbaxCheckpoints
 from vae_jax.training.distributed import from_all, from_writer, is_writer
-from vae_jax.training.sharding import data_mesh, everywhere, keep_shardings, place, replicated, shardings_of
+from vae_jax.training.sharding import data_mesh, keep_shardings, place, replicate, replicated_sharding, shardings_of
 
 
 class Shard:
@@ -37,7 +37,7 @@ def on_mesh_of_all():
     step = keep_shardings(make_train_step(MODEL, OBJECTIVE, OPTIMIZER), shardings)
     evaluate = make_evaluate(MODEL, OBJECTIVE, BATCH_SIZE, mesh)
     state = jax.jit(init, out_shardings=shardings)(KEY)
-    return mesh, state, everywhere(KEY, mesh), make_train_epoch(step, BATCH_SIZE, mesh=mesh), evaluate
+    return mesh, state, replicate(KEY, mesh), make_train_epoch(step, BATCH_SIZE, mesh=mesh), evaluate
 
 
 def train(folder):
@@ -45,7 +45,7 @@ def train(folder):
     mesh, state, key, epoch, evaluate = on_mesh_of_all()
     shard = Shard(TRAIN)
     own = shard[np.split(np.arange(len(TRAIN)), jax.process_count())[jax.process_index()]]
-    examples, validation = everywhere((process_allgather(own, tiled=True), VALIDATION), mesh)
+    examples, validation = replicate((process_allgather(own, tiled=True), VALIDATION), mesh)
     like = state
     state, metrics = epoch(jax.tree.map(jax.numpy.copy, state), key, examples)
     results = (
@@ -63,7 +63,7 @@ def train(folder):
 
 def train_forever(folder):
     mesh, state, key, epoch, _ = on_mesh_of_all()
-    examples = place(TRAIN, replicated(mesh))
+    examples = place(TRAIN, replicated_sharding(mesh))
     while True:
         state, metrics = epoch(state, key, examples)
         metrics["loss"].item()

@@ -85,5 +85,5 @@ def test_what_is_no_decay_and_the_state_of_another_optimizer_are_refused():
         with pytest.raises(error, match=message):
             averaged(optax.sgd(0.1), decay)
     params = jnp.ones(2)
-    with pytest.raises(TypeError, match=r"the state of an optimizer made by training\.averaged, got tuple"):
+    with pytest.raises(TypeError, match=r"the state of an optimizer made by training\.averaged, got a tuple"):
         averaged_params(optax.sgd(0.1).init(params), params)

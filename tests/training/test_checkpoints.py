@@ -17,7 +17,7 @@ from vae_jax.models import mlp_vae
 from vae_jax.objectives import negative_elbo
 from vae_jax.training import Progress, fit
 from vae_jax.training._run import IN_MEMORY
-from vae_jax.training.checkpoints import OrbaxCheckpoints, load_best, newest_whole
+from vae_jax.training.checkpoints import OrbaxCheckpoints, load_best, newest_intact
 
 EPOCHS, BATCH_SIZE = 5, 8
 IMAGES = np.random.default_rng(0).integers(0, 2, (50, 3, 3, 1)).astype(np.float32)
@@ -231,16 +231,16 @@ def test_any_damage_to_the_last_save_is_found_and_the_one_before_is_used(tmp_pat
         if file.exists() and file.read_bytes() == content:  # an empty file cannot be cut
             continue
         said = []
-        whole, faults = newest_whole(folder)
+        whole, faults = newest_intact(folder)
         assert (whole.name, len(faults)) == ("1", 1)
         if file.parent.name in ("2", "progress"):  # one of each kind is restored too
             assert len(checkpoints_in(folder, say=said.append).restore(like()).history) == 1
-            assert re.match(r"the checkpoint .*c/2 is not whole: .*: continuing from the one before it.*c/1$", said[0])
+            assert re.match(r"the checkpoint .*c/2 is damaged: .*: continuing from the one before it.*c/1$", said[0])
         if file.relative_to(folder / "2").parts[0] in ("best", "progress", "checksums.json"):
-            with pytest.raises(Damaged, match=r"the checkpoint .*c/2 (is not whole|cannot be read)"):
+            with pytest.raises(Damaged, match=r"the checkpoint .*c/2 (is damaged|cannot be read)"):
                 load_best(folder, like().best_params)
         file.write_bytes(content)
-    assert newest_whole(folder)[0].name == "2"
+    assert newest_intact(folder)[0].name == "2"
 
 
 def test_a_damaged_save_goes_before_a_whole_one_does(tmp_path, uninterrupted):
@@ -258,10 +258,10 @@ def test_a_damaged_save_goes_before_a_whole_one_does(tmp_path, uninterrupted):
 def test_where_no_save_is_whole_nothing_begins_again_in_silence(tmp_path, uninterrupted):
     checkpoints_in(tmp_path / "c").save(uninterrupted)
     (tmp_path / "c/1/best/_METADATA").write_text("{}")
-    with pytest.raises(Damaged, match=r"best/_METADATA is damaged .*and there is no whole one before it"):
+    with pytest.raises(Damaged, match=r"best/_METADATA is damaged .*and there is no intact checkpoint before it"):
         checkpoints_in(tmp_path / "c").restore(like())
     (tmp_path / "c/99").mkdir()  # and a stray folder is no save
-    with pytest.raises(Damaged, match=r"c/99 is not whole: .*and there is no whole one"):
+    with pytest.raises(Damaged, match=r"c/99 is damaged: .*and there is no intact checkpoint"):
         checkpoints_in(tmp_path / "c").restore(like())
 
 

@@ -33,7 +33,7 @@ def test_counts_out_of_range_are_refused():
 def test_a_port_that_is_taken_is_refused_by_process_0():
     with socket.create_server(("", 0)) as server:
         port = server.getsockname()[1]
-        with pytest.raises(ValueError, match=f"localhost:{port}: process 0 cannot listen on this port .*in use"):
+        with pytest.raises(ValueError, match=f"localhost:{port}: process 0 cannot listen on port {port} .*in use"):
             start(f"localhost:{port}", 1, 0)
 
 
@@ -51,7 +51,7 @@ def test_where_no_cluster_is_detected_the_message_says_what_to_do():
     done = subprocess.run([sys.executable, "-c", program], env=clean, capture_output=True, text=True)
     assert done.stderr.splitlines()[-1] == (
         "ValueError: JAX detects no cluster (Slurm, Open MPI, Cloud TPU, Kubernetes) in this process's environment: "
-        "name coordinator, num_processes and process_id instead (coordinator_address should be defined.)"
+        "give coordinator, num_processes and process_id instead (coordinator_address should be defined.)"
     )
 
 

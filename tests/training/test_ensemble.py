@@ -175,7 +175,7 @@ def test_a_model_that_diverges_stays_at_its_best_and_says_so_in_its_last_row(whe
 @pytest.mark.slow
 def test_where_all_diverge_at_once_it_ends_and_where_none_has_an_epoch_it_fails():
     assert ends(scripted([[5.0, NAN, 1.0], [4.0, NAN, 1.0]])) == [(2, 1, 2.0, 1.0), (2, 1, 2.0, 1.0)]
-    with pytest.raises(Diverged, match=r"no model has an epoch of finite loss; the first: .* after epoch 1"):
+    with pytest.raises(Diverged, match=r"all models diverged in their first epoch; .* after epoch 1"):
         scripted([[NAN, 1.0], [NAN, 1.0]])
 
 

@@ -198,10 +198,10 @@ def test_parameters_to_validate_that_do_not_suit_the_optimizer_or_the_model_are_
     rounded = lambda opt_state, params: jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), params)
     for evaluated, message in (
         (contrib.schedule_free_eval_params, "evaluated must take the state of this optimizer: .* no attribute 'b1'"),
-        (averaged_params, r"evaluated must take the state of this optimizer: .*training\.averaged, got tuple"),
+        (averaged_params, r"evaluated must take the state of this optimizer: .*training\.averaged, got a tuple"),
         (
             rounded,
-            r"evaluated must return params\['critic'\] of the type it is given, float32\(2, 2\), got bfloat16\(2, 2\)",
+            r"evaluated must return params\['critic'\] with its type unchanged, float32\(2, 2\), got bfloat16\(2, 2\)",
         ),
         (
             lambda opt_state, params: {"encoder": params["encoder"]},

@@ -138,8 +138,8 @@ def test_patience_waits_for_the_end_of_the_warm_up(warm_up_steps, stops_after, b
 def test_a_run_too_short_for_its_warm_up_says_so_before_the_first_epoch_and_keeps_the_last_parameters():
     epochs = []
     message = (
-        r"the objective's warm-up takes 50 steps, and this run ends before it, after 3 \(3 epochs of 1\): "
-        r".*the parameters of the last are kept; train for more epochs, or warm up in fewer steps"
+        r"the objective's warm-up takes 50 steps, but this run ends after 3 steps \(3 epochs of 1\): "
+        r".*the parameters of the last epoch are kept; train for more epochs, or warm up in fewer steps"
     )
     with pytest.warns(UserWarning, match=message) as caught:
         progress = run([1.0, 2.0, 3.0], patience=1, warm_up_steps=50, on_epoch=epochs.append)

@@ -88,7 +88,7 @@ def test_a_number_below_1_and_an_objective_that_needs_its_batch_are_refused():
     whole = lambda model, params, key, batch: o.negative_elbo(model, params, key, batch)
     for objective in (o.free_bits_loss(0.1), o.vq_vae_loss, o.with_preprocessing(whole, lambda key, x: x)):
         make_train_step(MODEL, objective, optax.sgd(1.0))
-        with pytest.raises(ValueError, match="microbatches must be 1 for an objective that needs its batch as a whole"):
+        with pytest.raises(ValueError, match="microbatches must be 1 for an objective that needs its whole batch"):
             make_train_step(MODEL, objective, optax.sgd(1.0), 2)
 
 
@@ -185,5 +185,5 @@ def test_keys_for_each_example_are_taken_as_they_are(make):
     keys = keys_of_examples(make(0), 8)
     expected = o.negative_elbo(MODEL, PARAMS, make(0), EIGHT)
     assert_trees_close(o.negative_elbo(MODEL, PARAMS, keys, EIGHT), expected, rtol=0, atol=0)
-    with pytest.raises(ValueError, match=r"one for each of the 3 examples, got keys \(8,\)"):
+    with pytest.raises(ValueError, match=r"one for each of the 3 examples, got keys of shape \(8,\)"):
         o.negative_elbo(MODEL, PARAMS, keys, EIGHT[:3])

@@ -43,7 +43,7 @@ def test_an_optimizer_that_asks_for_more_than_a_step_gives_is_refused_before_any
         r"'dict' object has no attribute 'fast'": optax.lookahead(optax.sgd(0.1), 5, 0.5),
         r"transparent_update_fn\(\)": partitioned(optax.sgd(0.1), {"critic": sam()}),
     }
-    words = r"^optimizer must be one that updates from the gradient, the parameters and the loss \(value\) of a step"
+    words = r"^optimizer must compute its update from the gradient, the parameters and the loss \(value\) of a step"
     for message, optimizer in refused.items():
         with pytest.raises(ValueError, match=f"{words}.*{message}") as caught:
             fit(MODEL, began, optimizer, TRAIN, HELD_OUT, KEY, epochs=1, batch_size=4)

@@ -20,5 +20,5 @@ def test_each_part_is_moved_by_its_own_optimizer():
 
 def test_a_part_that_is_not_there_is_refused():
     optimizer = partitioned(optax.sgd(0.1), {"critic": optax.sgd(0.5)})
-    with pytest.raises(ValueError, match=r"by_name must name parts of params \(decoder, encoder\), got \['critic'\]"):
+    with pytest.raises(ValueError, match=r"must name top-level keys of params \(decoder, encoder\), got critic"):
         optimizer.init({"encoder": jnp.ones(1), "decoder": jnp.ones(1)})

@@ -13,10 +13,10 @@ from vae_jax.objectives import Aux
 from vae_jax.training import init_train_state, make_evaluate, make_train_epoch
 from vae_jax.training.sharding import (
     data_mesh,
-    everywhere,
     examples_per_device,
     place,
-    replicated,
+    replicate,
+    replicated_sharding,
     shardings_of,
     split_batch,
 )
@@ -69,16 +69,24 @@ def test_the_first_rule_that_is_found_in_the_path_holds_for_parameters_and_momen
 @pytest.mark.parametrize(
     ("pattern", "spec", "message"),
     [
-        ("encoder/output/kernel", PartitionSpec("data"), r"dimension 0 of params/encoder/output/kernel into 3.*its 8"),
-        ("decoder/hidden_0/kernel", PartitionSpec("model"), r"dimension 0 of .* into 2, which does not divide its 3"),
-        ("decoder/hidden_0/kernel", PartitionSpec(None, ("data", "model")), r"dimension 1 .* into 6.* its 8 "),
-        ("encoder", PartitionSpec("width"), r"names the axis 'width'; the mesh has \('data', 'model'\)"),
+        (
+            "encoder/output/kernel",
+            PartitionSpec("data"),
+            r"0 of params/encoder/output/kernel into 3.*size 8",
+        ),
+        (
+            "decoder/hidden_0/kernel",
+            PartitionSpec("model"),
+            r"0 of .* into 2 parts, which does not divide its size 3",
+        ),
+        ("decoder/hidden_0/kernel", PartitionSpec(None, ("data", "model")), r"dimension 1 .* into 6.* its size 8 "),
+        ("encoder", PartitionSpec("width"), r"names the axis 'width'; the axes of the mesh are 'data', 'model'"),
         (
             "encoder",
             PartitionSpec(None, None),
             r"params/encoder/hidden_0/bias has the shape \(8,\), too few dimensions",
         ),
-        ("encoder/hiden", PartitionSpec("model"), r"'encoder/hiden' is found in no path; the paths are step, params/"),
+        ("encoder/hiden", PartitionSpec("model"), r"'encoder/hiden' matches no path; the paths are step, params/"),
     ],
 )
 def test_a_rule_that_cannot_hold_is_refused_by_name(pattern, spec, message):
@@ -88,11 +96,11 @@ def test_a_rule_that_cannot_hold_is_refused_by_name(pattern, spec, message):
 
 def test_placed_arrays_and_keys_keep_their_values():
     tree = {"array": np.arange(6.0).reshape(2, 3), "key": jax.random.key(3), "scalar": jnp.int32(4)}
-    placed = place(tree, replicated(data_mesh()))
+    placed = place(tree, replicated_sharding(data_mesh()))
     np.testing.assert_array_equal(placed["array"], tree["array"])
     assert (placed["key"] == tree["key"]).item()
     assert placed["scalar"].item() == 4
-    assert {leaf.sharding for leaf in jax.tree.leaves(placed)} == {replicated(data_mesh())}
+    assert {leaf.sharding for leaf in jax.tree.leaves(placed)} == {replicated_sharding(data_mesh())}
 
 
 def test_the_part_of_each_device():
@@ -101,7 +109,9 @@ def test_the_part_of_each_device():
 
 @pytest.mark.parametrize(("size", "wanted"), [(100, "96 or 104"), (129, "128 or 136"), (5, "8")])
 def test_a_batch_that_the_devices_do_not_divide_is_refused_with_what_would_be_right(size, wanted):
-    message = f"batch_size must be a multiple of the 8 devices of the mesh's axis data, got {size}: take {wanted}$"
+    message = (
+        f"batch_size must be a multiple of 8, the number of devices on the mesh's axis data, got {size}: take {wanted}$"
+    )
     with pytest.raises(ValueError, match=message):
         examples_per_device(size, EIGHT)
     with pytest.raises(ValueError, match=message):
@@ -120,7 +130,7 @@ def test_an_evaluation_takes_a_batch_that_the_devices_do_not_divide():
 
 def test_each_device_holds_a_copy_of_all_examples():
     examples = np.arange(21, dtype=np.uint8).reshape(7, 3)
-    placed = everywhere({"image": examples, "label": np.arange(7)}, data_mesh())
+    placed = replicate({"image": examples, "label": np.arange(7)}, data_mesh())
     np.testing.assert_array_equal(placed["image"], examples)
     np.testing.assert_array_equal(placed["label"], np.arange(7))
     assert placed["image"].dtype == jnp.uint8

@@ -112,8 +112,8 @@ def test_a_coordinator_to_which_nobody_comes_says_so_and_exits(tmp_path):
     output, code = finish(process)
     assert code == 2
     assert output.splitlines()[-1] == (
-        f"error: after 3 s not all of the 2 processes have met at coordinator localhost:{port}: start one with each "
-        "process_id from 0 to 1, process 0 on the coordinator's host"
+        f"error: after 3 s not all of the 2 processes have connected to coordinator localhost:{port}: start one "
+        "process with each process_id from 0 to 1, process 0 on the coordinator's host"
     )
 
 

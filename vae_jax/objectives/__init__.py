@@ -1,12 +1,13 @@
 """Bounds on log p(x) for one example, and objectives `(model, params, key, batch) -> (loss, Aux)` made from them.
 
-One rule of names. A bound of one example, which is maximized, has its own name (`elbo`, `iwae`), or is a function of
-`log_weights`, `<bound>_from_log_weights`. `negative_<bound>` is the objective that is minus that bound; `<method>_loss`
-is any other (`beta_vae_loss`, `vq_vae_loss`). `negative_stl`, `negative_dreg` and `negative_piwae` are minus the ELBO
-or the IWAE bound too, with another gradient, by the names of their papers. One that takes numbers is a function of them
-that returns the objective: `negative_iwae(50)`, `beta_vae_loss(4.0)`. With a `beta` other than 1, for a KL warm-up,
-its loss is no bound, and its metrics are those of the bound. `*_from_terms` and `batch_*` are the arithmetic on arrays.
-An objective that is a mean over examples is made by `mean_over_batch`; any other needs its whole batch.
+Names follow one rule. A bound on log p(x) of one example, which is maximized, has its own name (`elbo`, `iwae`); as a
+function of `log_weights` it is named `<bound>_from_log_weights`. `negative_<bound>` is the objective minus that bound;
+any other objective is named `<method>_loss` (`beta_vae_loss`, `vq_vae_loss`). `negative_stl`, `negative_dreg` and
+`negative_piwae` also minimize minus the ELBO or the IWAE bound, with the gradient estimators of their papers. A
+function of numbers returns the objective with these numbers: `negative_iwae(50)`, `beta_vae_loss(4.0)`. With a `beta`
+other than 1, for a KL warm-up, the loss is not a bound; the metrics still report the bound. `*_from_terms` and
+`batch_*` are the arithmetic on arrays. `mean_over_batch` makes an objective that is a mean over examples; any other
+objective needs its whole batch.
 """
 
 from vae_jax.objectives import schedules as schedules

@@ -1,4 +1,4 @@
-"""Ada-GVAE: pairs of examples that share most factors, and so most of their posteriors."""
+"""Ada-GVAE: pairs of examples that share most factors of variation, and therefore most of their posteriors."""
 
 from __future__ import annotations
 
@@ -20,13 +20,14 @@ from vae_jax.params import Params
 
 
 def share_posteriors(first: Distribution, second: Distribution) -> tuple[Distribution, Distribution]:
-    """Both posteriors with the dimensions in which they are close replaced by one of mean mean and mean variance.
+    """Returns two posteriors with the dimensions in which they are close averaged, mean with mean, variance likewise.
 
-    Close is a KL(first_d || second_d) below the middle between the smallest and the largest over the dimensions.
+    Dimension d is close if KL(first_d || second_d) is below the midpoint between the smallest and the largest KL
+    divergence of all dimensions.
 
     Args:
-      first: over `[D]`, with `kl_per_dimension` and `averaged`, such as a Normal; all its arrays are `[D]`.
-      second: likewise.
+      first: a posterior over `[D]`, with `kl_per_dimension` and `averaged`, such as a Normal; all its arrays are `[D]`.
+      second: the other posterior, of the same type.
 
     Raises:
       UndefinedError: if the posteriors have no KL divergence per dimension, or no average.
@@ -34,25 +35,25 @@ def share_posteriors(first: Distribution, second: Distribution) -> tuple[Distrib
     kl = kl_per_dimension(first, second)
     chex.assert_rank(kl, 1)
     if not hasattr(first, "averaged"):
-        raise UndefinedError(f"{type(first).__name__} has no average with another")
+        raise UndefinedError(f"a {type(first).__name__} has no average with another distribution")
     shared, average = kl < 0.5 * (jnp.min(kl) + jnp.max(kl)), first.averaged(second)
     merged = lambda own: jax.tree.map(lambda common, alone: jnp.where(shared, common, alone), average, own)
     return merged(first), merged(second)
 
 
 def ada_gvae_loss(beta: ArrayLike = 1.0) -> Objective:
-    """The objective distortion + beta rate of pairs whose posteriors are shared, in nats per image.
+    """The objective distortion + beta rate of pairs that share parts of their posteriors, in nats per image.
 
     It is a mean over the batch, which is `[B, 2, ...]`: pairs that differ in a few unknown factors. Each image is
-    decoded from its posterior after `share_posteriors`. Metrics: `elbo`, `rate`, `distortion` with those posteriors,
-    means over the two: a bound on each image's log p(x), looser than that with its own posterior.
+    decoded from its posterior after `share_posteriors`. The metrics `elbo`, `rate` and `distortion` use these
+    posteriors and are means over the pair: `elbo` bounds log p(x), less tightly than with each image's own posterior.
 
     Args:
       beta: weight of the rate, at least 0; 1 in the paper.
 
     Raises:
-      ValueError: if beta is below 0; by the objective, if the batch is not of pairs.
-      TypeError: by the objective, for posteriors that `share_posteriors` refuses.
+      ValueError: if beta is below 0; by the objective, if the batch does not consist of pairs.
+      UndefinedError: by the objective, for posteriors that `share_posteriors` refuses.
 
     Source: Locatello et al. 2020 (arXiv:2002.02886), section 4, with the averages of the GVAE (Hosoya 2019,
     arXiv:1809.02383).

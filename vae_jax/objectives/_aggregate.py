@@ -30,10 +30,11 @@ AggregateEstimator = Callable[[Model, Params, Distribution, jax.Array], LogAggre
 
 
 def batch_log_aggregate(posteriors: Distribution, zs: ArrayLike, log_weights: ArrayLike) -> LogAggregate:
-    """log sum_j W_ij q(z_i | x_j), and the same of each dimension.
+    """Log-density log sum_j W_ij q(z_i | x_j) of the weighted aggregate posterior, and that of each dimension.
 
     Args:
-      posteriors: with a leading axis `[M]`, each with `log_prob_terms` over `[D]`, such as a Normal.
+      posteriors: M posteriors, stacked along a leading axis `[M]`, each with `log_prob_terms` over `[D]`, such as a
+        Normal.
       zs: `[B, D]` codes.
       log_weights: `[B, M]` log W.
     """
@@ -47,10 +48,10 @@ def batch_log_aggregate(posteriors: Distribution, zs: ArrayLike, log_weights: Ar
 
 
 def minibatch_log_weights(batch_size: int, num_examples: int) -> jax.Array:
-    """log 1 / (N M), `[M, M]`: q(z_i) about 1 / (N M) sum_j q(z_i | x_j).
+    """Log-weights log 1 / (N M), `[M, M]`, of the estimate q(z_i) = 1 / (N M) sum_j q(z_i | x_j).
 
-    With its constants it is a lower bound of log q(z) in expectation, far too low if M is small beside N: most of
-    the mass at z_i is q(z_i | x_i), which belongs in with 1 / N and not 1 / (N M).
+    The estimate is a lower bound of log q(z) in expectation, and far too low if M is small beside N: most of the mass
+    at z_i is q(z_i | x_i), whose weight should be 1 / N instead of 1 / (N M).
 
     Source: Chen et al. 2018 (arXiv:1802.04942), eq. 3 and appendix C.1.
     """
@@ -60,11 +61,11 @@ def minibatch_log_weights(batch_size: int, num_examples: int) -> jax.Array:
 
 
 def stratified_log_weights(batch_size: int, num_examples: int) -> jax.Array:
-    """log W, `[M, M]`: 1 / N on the diagonal and (N - 1) / (N (M - 1)) elsewhere.
+    """Log-weights log W, `[M, M]`: W is 1 / N on the diagonal and (N - 1) / (N (M - 1)) elsewhere.
 
-    sum_j W_ij q(z_i | x_j) is then unbiased for q(z_i), with z_i of example i and the others of the batch drawn without
-    replacement from the other examples (with M = N it is q(z_i) itself). Appendix C.2 of the paper gives the same mean
-    with the last example of the batch weighed differently from the others; this is its average over who is last. The
+    sum_j W_ij q(z_i | x_j) is then unbiased for q(z_i) if z_i is drawn for example i and the other examples of the
+    batch are drawn without replacement (if M = N, it is q(z_i) itself). Appendix C.2 of the paper weighs the last
+    example of the batch differently from the others; these weights are the average over which example is last. The
     code published with the paper puts the 1 / N in the first column instead of on the diagonal, which is biased.
 
     Source: Chen et al. 2018 (arXiv:1802.04942), appendix C.2.
@@ -74,7 +75,7 @@ def stratified_log_weights(batch_size: int, num_examples: int) -> jax.Array:
 
 
 def minibatch_weighted(num_examples: int) -> AggregateEstimator:
-    """The estimate by `minibatch_log_weights`, for a training set of N examples.
+    """Estimator of the aggregate posterior with `minibatch_log_weights`, for a training set of N examples.
 
     Raises:
       ValueError: if num_examples is below 1.
@@ -86,17 +87,17 @@ def minibatch_weighted(num_examples: int) -> AggregateEstimator:
 
 
 def stratified(num_examples: int) -> AggregateEstimator:
-    """The estimate by `stratified_log_weights`, for a training set of N examples.
+    """Estimator of the aggregate posterior with `stratified_log_weights`, for a training set of N examples.
 
     Raises:
-      ValueError: if num_examples is below 2; by the estimator, if the batch is of one example, or of more than N.
+      ValueError: if num_examples is below 2; by the estimator, if the batch has one example, or more than N.
     """
     check_count("num_examples", num_examples, 2)
 
     def estimate(model: Model, params: Params, posteriors: Distribution, zs: jax.Array) -> LogAggregate:
         if not 2 <= zs.shape[0] <= num_examples:
             raise ValueError(
-                f"batch must hold 2 to num_examples = {num_examples} examples to be stratified, got {zs.shape[0]}"
+                f"batch must hold 2 to {num_examples} (num_examples) examples for stratified weights, got {zs.shape[0]}"
             )
         return batch_log_aggregate(posteriors, zs, stratified_log_weights(zs.shape[0], num_examples))
 
@@ -104,16 +105,16 @@ def stratified(num_examples: int) -> AggregateEstimator:
 
 
 def exact(xs: Any) -> AggregateEstimator:
-    """The aggregate posterior of all the examples xs, which are encoded at every step: for a data set that is small.
+    """Exact aggregate posterior of the examples xs, all of which are encoded at every step: for small data sets.
 
     Args:
-      xs: a pytree of arrays `[N, ...]`, all examples as the model sees them; `Example(xs, contexts)` for a
-        `Conditional`. Memory and time grow with N times the batch size.
+      xs: a pytree of arrays `[N, ...]`, all examples after preprocessing; `Example(xs, contexts)` for a `Conditional`.
+        Memory and time grow with N times the batch size.
 
     Raises:
       ValueError: if the leaves have different lengths.
-      TypeError: if xs are raw uint8 pixels; by the estimator, if there are contexts and the model takes none, or the
-        other way round.
+      TypeError: if xs are raw uint8 pixels; by the estimator, if there are contexts and the model takes none, or there
+        are none and the model takes them.
     """
     model_input("xs", xs.x if isinstance(xs, Example) else xs)
     xs, size = jax.tree.map(jnp.asarray, xs), count_examples("xs", xs)

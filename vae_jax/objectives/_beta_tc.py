@@ -18,7 +18,7 @@ from vae_jax.params import Params
 
 
 class RateDecomposition(NamedTuple):
-    """rate = mutual_information + total_correlation + dimension_wise_kl, in nats; scalars, means over a batch."""
+    """Rate = mutual_information + total_correlation + dimension_wise_kl, in nats; scalars, means over a batch."""
 
     mutual_information: jax.Array  # E log q(z | x) / q(z)
     total_correlation: jax.Array  # E log q(z) / prod_d q(z_d)
@@ -26,11 +26,11 @@ class RateDecomposition(NamedTuple):
 
 
 def rate_decomposition(log_posterior: ArrayLike, aggregate: LogAggregate, log_prior: ArrayLike) -> RateDecomposition:
-    """The parts from log-densities `[B]` at codes drawn from the posteriors; no constant is dropped.
+    """Decomposition of the rate from log-densities at codes drawn from the posteriors; no constant is dropped.
 
     Args:
       log_posterior: `[B]` log q(z_i | x_i).
-      aggregate: log q(z_i), `[B]`, and of its dimensions, `[B, D]`.
+      aggregate: log q(z_i), `[B]`, and the log-densities of its dimensions, `[B, D]`.
       log_prior: `[B]` log p(z_i).
 
     Source: Chen et al. 2018 (arXiv:1802.04942), eq. 2.
@@ -50,9 +50,9 @@ def beta_tcvae_loss(
 
     It needs its batch as a whole: no microbatches.
 
-    As the rate is the sum of the three, this is the negative ELBO with the rate in closed form, plus (alpha - 1) MI +
-    (beta - 1) TC + (gamma - 1) dimension-wise KL, of which only the estimated parts have noise. Metrics: the true
-    `elbo`, `rate`, `distortion`, and the three estimates.
+    The rate is the sum of the three terms. The loss is therefore computed as the negative ELBO with the rate in closed
+    form, plus (alpha - 1) MI + (beta - 1) TC + (gamma - 1) dimension-wise KL; only these estimates have noise.
+    Metrics: the true `elbo`, `rate`, `distortion`, and the three estimates.
 
     Args:
       beta: weight of the total correlation; the paper's best on dSprites is 6.
@@ -62,8 +62,8 @@ def beta_tcvae_loss(
       gamma: weight of the dimension-wise KL.
 
     Raises:
-      ValueError: if a weight below 0 is given; by the aggregate.
-      TypeError: by the objective, if z is no vector or the posterior does not factorize over its dimensions.
+      ValueError: if a weight is below 0; by the aggregate.
+      TypeError: by the objective, if z is not a vector or the posterior does not factorize over its dimensions.
 
     Source: Chen et al. 2018 (arXiv:1802.04942), eq. 2 and 4.
     """

@@ -1,4 +1,4 @@
-"""Weights on the rate: the beta-VAE and its controlled capacity; the metrics keep the true ELBO."""
+"""Objectives with a weight on the rate: the beta-VAE and its controlled capacity; the metrics report the true ELBO."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from vae_jax.params import Params
 
 
 def beta_loss_from_terms(log_likelihood: ArrayLike, kl: ArrayLike, beta: ArrayLike) -> jax.Array:
-    """-log_likelihood + beta * kl.
+    """Loss of the beta-VAE: -log_likelihood + beta * kl.
 
     Source: Higgins et al. 2017 [higgins2017beta], eq. 4.
     """
@@ -26,7 +26,7 @@ def beta_loss_from_terms(log_likelihood: ArrayLike, kl: ArrayLike, beta: ArrayLi
 
 
 def capacity_loss_from_terms(log_likelihood: ArrayLike, kl: ArrayLike, gamma: ArrayLike, nats: ArrayLike) -> jax.Array:
-    """-log_likelihood + gamma |kl - nats|.
+    """Loss with controlled capacity: -log_likelihood + gamma |kl - nats|.
 
     Source: Burgess et al. 2018 (arXiv:1804.03599).
     """
@@ -36,15 +36,15 @@ def capacity_loss_from_terms(log_likelihood: ArrayLike, kl: ArrayLike, gamma: Ar
 def beta_vae_loss(beta: ArrayLike) -> Objective:
     """The objective -E_q log p(x | z) + beta KL(q(z | x) || p(z)), a mean over the batch in nats per example.
 
-    Likelihoods and KL are summed over pixels and dimensions, so beta is the paper's beta, not its beta_norm =
-    beta * latent_dim / num_pixels, and beta = 1 is the VAE. Its warm-up is
-    `scheduled(beta_vae_loss, linear(10_000))`: without one some dimensions are never used.
+    Log-likelihood and KL divergence are summed over pixels and dimensions: beta is the paper's beta, not its
+    beta_norm = beta * latent_dim / num_pixels, and beta = 1 is the VAE. A KL warm-up, without which some dimensions
+    are never used, is `scheduled(beta_vae_loss, linear(10_000))`.
 
     Args:
       beta: at least 0; a number, or an array if it is traced.
 
     Raises:
-      ValueError: if a number below 0 is given.
+      ValueError: if beta is a number below 0.
 
     Source: Higgins et al. 2017 [higgins2017beta], eq. 4.
     """
@@ -52,10 +52,10 @@ def beta_vae_loss(beta: ArrayLike) -> Objective:
 
 
 def sampled_beta_vae_loss(beta: ArrayLike) -> Objective:
-    """`beta_vae_loss` with the KL divergence estimated at the z of the likelihood, as in `sampled_elbo_terms`.
+    """`beta_vae_loss` with the KL divergence estimated at the same z as the likelihood, as in `sampled_elbo_terms`.
 
-    It is a mean over the batch in nats per example. It needs no closed form: for flows, mixtures and chains. Argument
-    and errors as for `beta_vae_loss`.
+    It is a mean over the batch in nats per example. It needs no closed form, and therefore suits flows, mixtures and
+    chains. Argument and errors as for `beta_vae_loss`.
 
     Source: Higgins et al. 2017 [higgins2017beta], eq. 4.
     """
@@ -65,8 +65,8 @@ def sampled_beta_vae_loss(beta: ArrayLike) -> Objective:
 def stl_beta_vae_loss(beta: ArrayLike) -> Objective:
     """`sampled_beta_vae_loss`, with the path derivative as the encoder's gradient: sticking the landing.
 
-    It is a mean over the batch in nats per example, and at beta = 1 `negative_stl`. The score that is left out has the
-    mean 0, so that the gradient's mean is that of `beta_vae_loss`, whatever beta is. Argument and errors as for
+    It is a mean over the batch in nats per example, and at beta = 1 equals `negative_stl`. The omitted score has
+    expectation 0: the gradient's expectation is that of `beta_vae_loss` for every beta. Argument and errors as for
     `beta_vae_loss`.
 
     Raises:
@@ -84,16 +84,16 @@ def stl_beta_vae_loss(beta: ArrayLike) -> Objective:
 def capacity_loss(gamma: ArrayLike, nats: ArrayLike) -> Objective:
     """The objective -E_q log p(x | z) + gamma |KL(q(z | x) || p(z)) - C|, a mean over the batch in nats per example.
 
-    The distance is each example's own, as in the paper. Code that takes the distance of the batch's mean rate instead
-    (disentanglement_lib) lets examples share the capacity out among them. The paper raises C linearly from 0 to 25:
+    The distance |KL - C| is taken of each example, as in the paper; disentanglement_lib takes it of the batch's mean
+    rate, which lets examples share the capacity among them. The paper raises C linearly from 0 to 25:
     `scheduled(lambda nats: capacity_loss(1000.0, nats), linear(100_000, 0.0, 25.0))`.
 
     Args:
-      gamma: at least 0; a number, or an array if it is traced. Burgess et al. use 1000.
-      nats: C, at least 0; likewise.
+      gamma: weight of the distance, at least 0; a number, or an array if it is traced. Burgess et al. use 1000.
+      nats: capacity C, at least 0; a number, or an array if it is traced.
 
     Raises:
-      ValueError: if a number below 0 is given.
+      ValueError: if gamma or nats is a number below 0.
 
     Source: Burgess et al. 2018 (arXiv:1804.03599).
     """

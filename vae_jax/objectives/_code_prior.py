@@ -1,4 +1,4 @@
-"""The objective of a prior over codes, as `fit` takes it."""
+"""Objective for training a prior over codes with `fit`."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from vae_jax.params import Params
 
 
 def _code_prior_loss(prior: CodePrior, params: Params, key: jax.Array, codes: Any) -> tuple[jax.Array, Metrics]:
-    """A prior's own loss of codes `[B, T]`, a mean over the batch in nats per example.
+    """Loss `prior.loss` of codes `[B, T]`, a mean over the batch in nats per example.
 
     A class-conditional prior (num_classes above 0) is trained on `Example(codes, labels)`, labels integers `[B]`.
 
-    Metrics: `bits_per_code`, or `masked_bits_per_code` of a prior without a likelihood, whose loss bounds nothing.
+    Metrics: `bits_per_code`, or `masked_bits_per_code` for a prior without a likelihood, whose loss is not a bound.
 
     Raises:
-      TypeError: if a class-conditional prior is given no labels, or another one is given some.
+      TypeError: if a class-conditional prior is given no labels, or an unconditional prior is given labels.
     """
     codes, label = codes if isinstance(codes, Example) else (codes, None)
     loss = prior.loss(params, key, codes, label)
@@ -31,10 +31,10 @@ def _code_prior_loss(prior: CodePrior, params: Params, key: jax.Array, codes: An
 
 def _with_label(prior: CodePrior, example: Any, name: str) -> tuple[CodePrior, Any]:
     if bool(prior.num_classes) != isinstance(example, Example):
-        wanted = "Example(codes, labels)" if prior.num_classes else "codes alone"
-        raise TypeError(f"{name}: a prior of {prior.num_classes} classes is trained on {wanted}")
+        wanted = "Example(codes, labels)" if prior.num_classes else "codes without labels"
+        raise TypeError(f"{name}: a prior with num_classes = {prior.num_classes} is trained on {wanted}")
     return prior, example
 
 
-# A prior is trained as a model is, but is none: its label goes with its codes into one function.
+# A prior over codes is not a model: one function takes its codes and their label.
 code_prior_loss = mean_over_batch(_code_prior_loss, _with_label)

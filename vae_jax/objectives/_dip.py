@@ -1,4 +1,4 @@
-"""DIP-VAE: the covariance of the aggregate posterior drawn to the identity."""
+"""DIP-VAE: a penalty on the distance of the aggregate posterior's covariance from the identity."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from vae_jax.params import Params
 
 
 def batch_covariance(values: ArrayLike) -> jax.Array:
-    """1/B sum_i (v_i - m)(v_i - m)^T of `[B, D]` values with mean m: `[D, D]`."""
+    """Covariance 1/B sum_i (v_i - m)(v_i - m)^T, `[D, D]`, of `[B, D]` values with mean m."""
     values = jnp.asarray(values)
     chex.assert_rank(values, 2)
     centered = values - jnp.mean(values, axis=0, keepdims=True)
@@ -27,7 +27,7 @@ def batch_covariance(values: ArrayLike) -> jax.Array:
 
 
 def dip_penalty(covariance: ArrayLike, off_diagonal: ArrayLike, diagonal: ArrayLike) -> jax.Array:
-    """off_diagonal sum_{i != j} C_ij^2 + diagonal sum_i (C_ii - 1)^2 of a `[D, D]` covariance C.
+    """Penalty off_diagonal sum_{i != j} C_ij^2 + diagonal sum_i (C_ii - 1)^2 of a `[D, D]` covariance C.
 
     Source: Kumar, Sattigeri & Balakrishnan 2018 (arXiv:1711.00848), eq. 6 and 7.
     """
@@ -48,8 +48,8 @@ def dip_vae_i_loss(off_diagonal: ArrayLike, diagonal: ArrayLike | None = None) -
       diagonal: lambda_d, at least 0; None for 10 lambda_od, as in the paper.
 
     Raises:
-      ValueError: if a number below 0 is given.
-      TypeError: by the objective, if z is no vector, or its dimensions are not independent with a known mean and
+      ValueError: if off_diagonal or diagonal is below 0.
+      TypeError: by the objective, if z is not a vector, or its dimensions are not independent with a known mean and
         standard deviation.
 
     Source: Kumar, Sattigeri & Balakrishnan 2018 (arXiv:1711.00848), eq. 6.
@@ -61,8 +61,8 @@ def dip_vae_i_loss(off_diagonal: ArrayLike, diagonal: ArrayLike | None = None) -
 def dip_vae_ii_loss(off_diagonal: ArrayLike, diagonal: ArrayLike | None = None) -> Objective:
     """The objective -ELBO + `dip_penalty` of Cov(z) = Cov_x(E[z | x]) + E_x[Var(z | x)] over the batch.
 
-    It needs its batch as a whole: no microbatches. Metrics, arguments and errors as for `dip_vae_i_loss`, but that
-    lambda_d is lambda_od if None, as in the paper.
+    It needs its batch as a whole: no microbatches. Metrics, arguments and errors as for `dip_vae_i_loss`, except that
+    diagonal = None means lambda_d = lambda_od, as in the paper.
 
     Source: Kumar, Sattigeri & Balakrishnan 2018 (arXiv:1711.00848), eq. 7.
     """

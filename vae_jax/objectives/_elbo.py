@@ -23,14 +23,14 @@ from vae_jax.params import Params
 
 
 class ElboTerms(NamedTuple):
-    """The two sides of the bound for one example, each a scalar in nats."""
+    """Terms of the ELBO of one example, each a scalar in nats."""
 
-    log_likelihood: jax.Array  # E_q log p(x | z), by one sample; its negative is the distortion
+    log_likelihood: jax.Array  # one-sample estimate of E_q log p(x | z); its negative is the distortion
     kl: jax.Array  # KL(q(z | x) || p(z)), the rate
 
 
 def elbo_from_terms(log_likelihood: ArrayLike, kl: ArrayLike) -> jax.Array:
-    """log_likelihood - kl."""
+    """The ELBO, log_likelihood - kl."""
     return jnp.asarray(log_likelihood) - jnp.asarray(kl)
 
 
@@ -38,29 +38,29 @@ class Encoded(NamedTuple):
     """Posterior, code and ELBO terms of one example, for objectives that need the whole batch."""
 
     posterior: Distribution  # q(z | x)
-    z: Any  # one draw from it
-    terms: ElboTerms  # at that draw, the KL divergence in closed form
+    z: Any  # one draw from the posterior
+    terms: ElboTerms  # ELBO terms at that draw, the KL divergence in closed form
 
 
 def encoded(model: VAE, params: Params, key: jax.Array, x: Any) -> Encoded:
-    """The posterior of one example, one z drawn from it, and `elbo_terms` at that z, with its errors."""
+    """The posterior of one example, one z drawn from it, and `elbo_terms` at that z; raises as `elbo_terms` does."""
     posterior = model.encode(params, model_input("x", x))
     z = posterior.sample(key)
     log_likelihood = log_likelihood_of(model.decode(params, z), x)
     with requiring("model", "if the posterior has no density, use objectives.reconstruction_loss"):
         terms = ElboTerms(log_likelihood, kl_divergence(posterior, model.prior(params)))
-    chex.assert_rank(terms, 0)  # a density that does not sum over its event would be averaged somewhere further on
+    chex.assert_rank(terms, 0)  # a density that does not sum over its event would be averaged later without an error
     return Encoded(posterior, z, terms)
 
 
 def elbo_terms(model: VAE, params: Params, key: jax.Array, x: Any) -> ElboTerms:
-    """log p(x | z) at one z ~ q(z | x), and KL(q(z | x) || p(z)) in closed form.
+    """ELBO terms log p(x | z) at one z ~ q(z | x), and KL(q(z | x) || p(z)) in closed form.
 
     Raises:
       UndefinedError: if the KL divergence has no closed form; `sampled_elbo_terms` needs none.
       TypeError: if x is raw uint8 pixels.
-      ValueError: if x is of another shape than the model's, or outside the support of the likelihood; under the
-        caller's `jit`, `grad` or `vmap` values are not known: only shapes and dtypes are checked.
+      ValueError: if x has another shape than the model's examples, or lies outside the support of the likelihood; under
+        the caller's `jit`, `grad` or `vmap` values are not known, and only shapes and dtypes are checked.
       AssertionError: if a density of one example is not a scalar.
 
     Source: Kingma & Welling 2014 (arXiv:1312.6114), eq. 7 (estimator B).
@@ -69,16 +69,17 @@ def elbo_terms(model: VAE, params: Params, key: jax.Array, x: Any) -> ElboTerms:
 
 
 def sampled_elbo_terms(model: VAE, params: Params, key: jax.Array, x: Any) -> ElboTerms:
-    """log p(x | z) and log q(z | x) - log p(z), both at the same one z ~ q(z | x).
+    """ELBO terms log p(x | z) and log q(z | x) - log p(z), both at the same z ~ q(z | x).
 
-    The second is an unbiased estimate of the KL divergence, and may be negative. Errors as for `elbo_terms`; an
-    UndefinedError only if the posterior has no density.
+    The second is an unbiased estimate of the KL divergence, and may be negative. Errors as for `elbo_terms`, except
+    that UndefinedError is raised only if the posterior has no density.
 
     Source: Kingma & Welling 2014 (arXiv:1312.6114), eq. 6 (estimator A).
     """
     posterior = model.encode(params, model_input("x", x))
     with requiring(
-        "model: this objective needs log q(z | x) at a draw from what model.encode returns, and there is none",
+        "model: this objective needs log q(z | x) at a draw from the posterior that model.encode returns, which has no "
+        "density",
         "objectives.reconstruction_loss needs none",
     ):
         z, log_q = sample_and_log_prob_of(posterior, key)
@@ -90,9 +91,9 @@ def sampled_elbo_terms(model: VAE, params: Params, key: jax.Array, x: Any) -> El
 def has_closed_form_kl(model: Model, params: Params, x: Any) -> bool:
     """Returns True if KL(q(z | x) || p(z)) has a closed form, so that `elbo` and its objectives are defined.
 
-    If False, `sampled_elbo` and its objectives need only densities: those of a mixture or VampPrior, or of a chain. A
-    Delta of floating-point values has neither a closed form (its divergence from a density is infinite) nor a density:
-    `reconstruction_loss` is its objective.
+    If False, use `sampled_elbo` and its objectives, which need only densities (of a mixture, a VampPrior or a chain). A
+    Delta of floating-point values has neither a closed form (its divergence from a density is infinite) nor a density;
+    its objective is `reconstruction_loss`.
 
     Only shapes and dtypes are used, and nothing is computed.
 
@@ -102,8 +103,9 @@ def has_closed_form_kl(model: Model, params: Params, x: Any) -> bool:
       x: one example, or its shape; an `Example` for a `Conditional`.
 
     Raises:
-      TypeError: if x has a context and the model takes none, or the other way round; if x is raw uint8 pixels.
-      ValueError: by the model, if x is of another shape than the model's.
+      TypeError: if x has a context and the model takes none, or has none and the model takes one; if x is raw uint8
+        pixels.
+      ValueError: by the model, if x has another shape than its examples.
     """
 
     def divergence(params: Params, x: Any) -> jax.Array:
@@ -118,7 +120,7 @@ def has_closed_form_kl(model: Model, params: Params, x: Any) -> bool:
 
 
 def log_likelihood_of(likelihood: Distribution, x: Any) -> jax.Array:
-    """log p(x | z); x is checked to be in the support, except under `jit`, `grad` and `vmap`.
+    """Log-likelihood log p(x | z); x is checked to be in the support, except under `jit`, `grad` and `vmap`.
 
     Raises:
       ValueError: if the values of x are known and outside the support.
@@ -144,7 +146,7 @@ def elbo_metrics(terms: ElboTerms) -> Metrics:
 
 @mean_over_batch
 def negative_elbo(model: VAE, params: Params, key: jax.Array, x: Any) -> tuple[jax.Array, Metrics]:
-    """-elbo with its KL divergence in closed form, a mean over the batch in nats per example; one z an example.
+    """-`elbo`, its KL divergence in closed form: a mean over the batch in nats per example, with one z per example.
 
     Source: Kingma & Welling 2014 (arXiv:1312.6114), eq. 7.
     """
@@ -154,7 +156,7 @@ def negative_elbo(model: VAE, params: Params, key: jax.Array, x: Any) -> tuple[j
 
 @mean_over_batch
 def negative_sampled_elbo(model: VAE, params: Params, key: jax.Array, x: Any) -> tuple[jax.Array, Metrics]:
-    """-sampled_elbo, a mean over the batch in nats per example; one z an example, nothing in closed form.
+    """-`sampled_elbo`, nothing in closed form: a mean over the batch in nats per example, with one z per example.
 
     Source: Kingma & Welling 2014 (arXiv:1312.6114), eq. 6.
     """

@@ -1,4 +1,4 @@
-"""FactorVAE: the total correlation by a discriminator that is trained beside the VAE, in the same step."""
+"""FactorVAE: the total correlation estimated by a discriminator that is trained with the VAE, in the same step."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from vae_jax.params import Params
 
 
 def batch_permute_dimensions(key: jax.Array, zs: ArrayLike) -> jax.Array:
-    """Each dimension of `[B, D]` codes permuted over the batch by itself: codes of prod_d q(z_d), nearly.
+    """Permutes each dimension of `[B, D]` codes over the batch independently: approximate draws of prod_d q(z_d).
 
     Source: Kim & Mnih 2018 (arXiv:1802.05983), algorithm 1.
     """
@@ -30,7 +30,7 @@ def batch_permute_dimensions(key: jax.Array, zs: ArrayLike) -> jax.Array:
 
 
 def discriminator_loss(joint_logits: ArrayLike, permuted_logits: ArrayLike) -> jax.Array:
-    """-1/2 E log sigmoid(l(z)) - 1/2 E log(1 - sigmoid(l(z'))), of logits `[B]` each: log 2 if it cannot tell.
+    """Cross-entropy -1/2 E log sigmoid(l(z)) - 1/2 E log(1 - sigmoid(l(z'))) of logits `[B]` each: log 2 at chance.
 
     Source: Kim & Mnih 2018 (arXiv:1802.05983), algorithm 2.
     """
@@ -39,26 +39,26 @@ def discriminator_loss(joint_logits: ArrayLike, permuted_logits: ArrayLike) -> j
 
 
 def factor_vae_loss(gamma: ArrayLike, discriminate: Callable[[Params, jax.Array], jax.Array]) -> Objective:
-    """The objective -ELBO + gamma TC + the discriminator's own loss, in nats per example.
+    """The objective -ELBO + gamma TC + the discriminator's loss, in nats per example.
 
     It needs its batch as a whole: no microbatches.
 
-    TC is E_q(z) l(z), with l(z) = log q(z) / prod_d q(z_d) as the discriminator has it. Gradients are stopped so that
-    the TC trains the VAE alone, and the discriminator's loss the discriminator alone: one step trains both, at the
-    learning rates that the optimizer gives them (`training.partitioned`). The discriminator is told codes of the batch
-    from the same codes with each dimension permuted; the paper permutes those of a second batch.
+    TC is E_q(z) l(z), where l(z) is the discriminator's estimate of log q(z) / prod_d q(z_d). Gradients are stopped so
+    that the TC trains only the VAE, and the discriminator's loss only the discriminator: one step trains both, at the
+    learning rates that the optimizer gives them (`training.partitioned`). The discriminator distinguishes the codes of
+    the batch from the same codes with each dimension permuted; the paper permutes the codes of a second batch.
 
-    Metrics: `elbo`, `rate`, `distortion`; the estimate `total_correlation`; `discriminator_loss` (log 2 = 0.69 if it
-    cannot tell) and `discriminator_accuracy`.
+    Metrics: `elbo`, `rate`, `distortion`; the estimate `total_correlation`; `discriminator_loss` (log 2 = 0.69 at
+    chance) and `discriminator_accuracy`.
 
     Args:
       gamma: weight of the total correlation, at least 0; on dSprites the paper's best is around 35.
-      discriminate: (params of the discriminator, z `[D]`) -> its logit l(z), a scalar or `[1]`, that z is of q(z);
-        `models.with_discriminator` puts those params into the model's.
+      discriminate: (params of the discriminator, z `[D]`) -> the logit l(z) for z being a draw of q(z), a scalar or
+        `[1]`; `models.with_discriminator` adds the discriminator's params to the model's.
 
     Raises:
-      ValueError: if gamma is below 0; by the objective, if the model has no discriminator, or a batch of one.
-      TypeError: by the objective, if z is no vector.
+      ValueError: if gamma is below 0; by the objective, if the model has no discriminator, or the batch one example.
+      TypeError: by the objective, if z is not a vector.
 
     Source: Kim & Mnih 2018 (arXiv:1802.05983), eq. 2 and algorithm 2.
     """
@@ -67,13 +67,13 @@ def factor_vae_loss(gamma: ArrayLike, discriminate: Callable[[Params, jax.Array]
     def objective(model: Model, params: Params, key: jax.Array, batch: Any) -> tuple[jax.Array, Aux]:
         if DISCRIMINATOR not in params:
             raise ValueError(
-                "model: objectives.factor_vae_loss needs one with a discriminator among its params; "
+                "model: objectives.factor_vae_loss needs a model with a discriminator among its params; "
                 "models.with_discriminator(model, network) adds it"
             )
         size = num_examples("batch", batch)
         if size < 2:
             raise ValueError(f"batch must hold at least 2 examples, to permute codes among them, got {size}")
-        own = params[DISCRIMINATOR]
+        discriminator = params[DISCRIMINATOR]
         keys = keys_of_examples(key, size)
 
         def example(vae: VAE, key: jax.Array, x: Any) -> tuple[jax.Array, ElboTerms]:
@@ -82,18 +82,18 @@ def factor_vae_loss(gamma: ArrayLike, discriminate: Callable[[Params, jax.Array]
             return z, terms
 
         codes, terms = map_over_batch(example, model, keys, batch)
-        logits_of = lambda own, zs: jax.vmap(lambda z: discriminate(own, z).reshape(()))(zs)
-        total_correlation = jnp.mean(logits_of(jax.lax.stop_gradient(own), codes))
+        logits_of = lambda discriminator, zs: jax.vmap(lambda z: discriminate(discriminator, z).reshape(()))(zs)
+        total_correlation = jnp.mean(logits_of(jax.lax.stop_gradient(discriminator), codes))
         zs = jax.lax.stop_gradient(codes)
-        joint = logits_of(own, zs)
-        permuted = logits_of(own, batch_permute_dimensions(jax.random.fold_in(keys[0], 1), zs))
-        telling = discriminator_loss(joint, permuted)
+        joint = logits_of(discriminator, zs)
+        permuted = logits_of(discriminator, batch_permute_dimensions(jax.random.fold_in(keys[0], 1), zs))
+        cross_entropy = discriminator_loss(joint, permuted)
         accuracy = 0.5 * (jnp.mean((joint > 0).astype(jnp.float32)) + jnp.mean((permuted < 0).astype(jnp.float32)))
         metrics = jax.tree.map(jnp.mean, elbo_metrics(terms)) | {
             "total_correlation": total_correlation,
-            "discriminator_loss": telling,
+            "discriminator_loss": cross_entropy,
             "discriminator_accuracy": accuracy,
         }
-        return jnp.asarray(gamma) * total_correlation + telling - metrics["elbo"], unchanged(params, metrics)
+        return jnp.asarray(gamma) * total_correlation + cross_entropy - metrics["elbo"], unchanged(params, metrics)
 
     return objective

@@ -1,4 +1,4 @@
-"""Free bits: nats of rate that cost nothing, so that no part of the code is given up before it is of use."""
+"""Free bits: a minimum rate per group of dimensions that is not penalized, so that training does not collapse them."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from vae_jax.params import Params
 
 
 def batch_free_bits_rate(kl: ArrayLike, nats: ArrayLike) -> jax.Array:
-    """sum_j max(lambda, 1/B sum_b KL_bj): the rate that is paid for.
+    """Penalized rate sum_j max(lambda, 1/B sum_b KL_bj).
 
-    The maximum is of a group's mean over the batch, not of each example's own: an example may spend less than lambda
-    on a group where others spend more.
+    The maximum is taken of a group's mean over the batch, not of each example: an example may use less than lambda of
+    a group if others use more.
 
     Args:
-      kl: `[B, G]`, of each example and group, in nats.
-      nats: lambda, free in each group.
+      kl: `[B, G]`, KL divergence of each example and group, in nats.
+      nats: lambda, the free nats of each group.
 
     Returns:
-      A scalar in nats, never below G lambda.
+      A scalar in nats, at least G lambda.
 
     Source: Kingma et al. 2016 (arXiv:1606.04934), eq. 15.
     """
@@ -43,18 +43,19 @@ def batch_free_bits_rate(kl: ArrayLike, nats: ArrayLike) -> jax.Array:
 def free_bits_loss(nats: ArrayLike, groups: ArrayLike | None = None, *, beta: ArrayLike = 1.0) -> Objective:
     """The objective distortion + beta `batch_free_bits_rate`, with lambda nats free in every group of z's dimensions.
 
-    In nats per example. It needs its batch as a whole: no microbatches. Below lambda a group's rate has no gradient.
+    The loss is in nats per example. It needs its batch as a whole: no microbatches. A group's rate below lambda has no
+    gradient.
 
     Args:
       nats: lambda, at least 0; a number, or an array if it is traced. 0 is the ELBO.
-      groups: integers in z's own shape, the group of each of its places, numbered from 0; None: each is a group of its
-        own. A channel of a feature map `[H, W, C]`, as in the paper: `np.broadcast_to(np.arange(C), (H, W, C))`.
-      beta: weight of the rate that is paid for, at least 0; a number, or an array if it is traced. Its KL warm-up is
+      groups: group numbers from 0, integers in the shape of z; None: each dimension is its own group. The groups of
+        the paper, the channels of a feature map `[H, W, C]`, are `np.broadcast_to(np.arange(C), (H, W, C))`.
+      beta: weight of the penalized rate, at least 0; a number, or an array if it is traced. The KL warm-up is
         `scheduled(lambda beta: free_bits_loss(0.1, beta=beta), linear(10_000))`.
 
     Raises:
-      ValueError: if a number below 0 is given, or the groups are not numbered 0 ... G - 1; by the objective, if their
-        shape is not z's.
+      ValueError: if nats or beta is a number below 0, or the groups are not numbered 0 ... G - 1; by the objective, if
+        groups do not have the shape of z.
       UndefinedError: by the objective, if the KL divergence of each dimension has no closed form.
 
     Source: Kingma et al. 2016 (arXiv:1606.04934), eq. 15.

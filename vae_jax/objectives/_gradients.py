@@ -1,8 +1,8 @@
-"""Which parameters a gradient reaches, told apart by the function that uses them, not by where in params they lie.
+"""Gradient estimators as functions of a VAE: each returns a VAE with the same values and other derivatives.
 
-Each function of a VAE returns one with the same values and other derivatives, so that every bound of this package has
-that gradient when it is taken of it. Inference is `encode`, generation is `decode` and `prior`: a prior that calls the
-encoder (a VampPrior) is generation while it does, and a z of many parts is nothing special.
+Every bound of this package, computed with the returned VAE, has the changed gradient. Parameters are distinguished by
+the function that uses them, not by their place in params: `encode` is inference, `decode` and `prior` are generation.
+A prior that calls the encoder (a VampPrior) counts as generation in that call.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ def stop_generation(model: VAE) -> VAE:
 
 
 def path_derivative(model: VAE, factor: ArrayLike = 1.0) -> VAE:
-    """The model whose log q(z | x), of its own draw z, depends on the encoder's parameters only through z.
+    """The model whose log q(z | x), at a draw z of q, depends on the encoder's parameters only through z.
 
-    What is left out is the score, d/dphi log q_phi(z | x) at a fixed z, whose expectation under q is 0.
+    The omitted term is the score, d/dphi log q_phi(z | x) at a fixed z, whose expectation under q is 0.
 
     Args:
-      model: its posterior must have a `log_prob`, and draws of floating-point numbers.
-      factor: a scalar; it multiplies every derivative through z.
+      model: a VAE whose posterior has a `log_prob` and draws of floating-point numbers.
+      factor: a scalar that multiplies every derivative through z.
 
     Raises:
-      ValueError: when z is drawn, if it is not of floating-point numbers: nothing is differentiable through it.
+      ValueError: when z is drawn, if it does not consist of floating-point numbers and is therefore not differentiable.
 
     Source: Roeder et al. 2017 (arXiv:1703.09194).
     """
@@ -57,7 +57,7 @@ def path_derivative(model: VAE, factor: ArrayLike = 1.0) -> VAE:
 @dataclasses.dataclass(frozen=True)
 class _PathDerivative(Distribution):
     posterior: Distribution
-    stopped: Distribution  # the same, of stopped parameters
+    stopped: Distribution  # the posterior with the gradient of its parameters stopped
     factor: jax.Array
 
     def sample(self, key: jax.Array) -> Any:
@@ -69,14 +69,14 @@ class _PathDerivative(Distribution):
     def sample_and_log_prob(self, key: jax.Array) -> tuple[Any, jax.Array]:
         z, log_q = self.posterior.sample_and_log_prob(key)
         z = jax.tree.map(self._scaled, z)
-        # The value is the draw's own, which keeps digits that log_prob(z) has lost.
+        # The value comes from the draw, which keeps digits that log_prob(z) has lost.
         return z, stop_gradient(log_q) + only_gradient(self.log_prob(z))
 
     def _scaled(self, part: jax.Array) -> jax.Array:
         if not jnp.issubdtype(part.dtype, jnp.floating):
             raise ValueError(
-                "model: the path derivative goes through z, which must be of floating-point numbers (of a "
-                f"reparameterized posterior), got {part.dtype}"
+                "model: a path derivative needs z of floating-point numbers, drawn from a reparameterized posterior, "
+                f"got {part.dtype}"
             )
         return scale_gradient(part, self.factor)
 
@@ -88,7 +88,7 @@ def only_gradient(x: jax.Array) -> jax.Array:
 
 @jax.custom_jvp
 def scale_gradient(x: jax.Array, factor: jax.Array) -> jax.Array:
-    """x, with its gradient multiplied by a scalar factor, which is held constant."""
+    """Identity of x whose gradient is multiplied by a scalar factor; the factor is held constant."""
     del factor
     return x
 

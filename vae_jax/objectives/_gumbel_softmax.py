@@ -1,4 +1,4 @@
-"""Training through categorical codes by relaxed draws, at a temperature that may follow a schedule."""
+"""Objective for categorical codes: relaxed draws at a temperature that may follow a schedule."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from vae_jax.params import Params
 def gumbel_softmax_loss(temperature: float | jax.Array = 1.0) -> Objective:
     """-log p(x | z) + KL(q(z | x) || p(z)) at a relaxed z, `gumbel_softmax` of the posterior's logits.
 
-    It is a mean over the batch in nats per example. The decoder meets points inside the simplex in training, one-hot
-    codes ever after: the metrics `elbo`, `rate` and `distortion` are of the relaxed model, and evaluation, which draws
-    from the posterior, is of the real one. The KL divergence is that of the categories, in closed form, in both. With
-    `scheduled` the temperature follows the step: `scheduled(gumbel_softmax_loss, linear(steps, 1.0, 0.5))`.
+    It is a mean over the batch in nats per example. In training the decoder is given points inside the simplex, in
+    evaluation one-hot codes: the metrics `elbo`, `rate` and `distortion` describe the relaxed model, while evaluation
+    draws from the posterior itself. Both use the KL divergence of the categories, in closed form. A temperature that
+    follows the step is `scheduled(gumbel_softmax_loss, linear(steps, 1.0, 0.5))`.
 
     Args:
-      temperature: at least 0.001; 1.0 falling to 0.5 is usual.
+      temperature: at least 0.001; usually it falls from 1.0 to 0.5.
 
     Raises:
       ValueError: if temperature is below 0.001.
-      UndefinedError: by the objective, if the posterior has no relaxed draws, as a OneHotCategorical has.
+      UndefinedError: by the objective, if the posterior has no `relaxed_sample`; a OneHotCategorical has one.
 
     Source: Jang et al. 2017 (arXiv:1611.01144), section 3 and appendix.
     """

@@ -1,4 +1,4 @@
-"""Importance weights and the bound they give: the importance-weighted autoencoder's."""
+"""Importance weights, and the bound of the importance-weighted autoencoder."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from vae_jax.params import Params
 
 
 def log_weight(model: VAE, params: Params, key: jax.Array, x: Any) -> jax.Array:
-    """log p(x, z) - log q(z | x) at one z ~ q(z | x): a scalar in nats; its mean over z is the ELBO.
+    """Log-weight log p(x, z) - log q(z | x) at one z ~ q(z | x): a scalar in nats; its mean over z is the ELBO.
 
-    This is `sampled_elbo`, by the name under which its exponential is an importance weight.
+    The value equals `sampled_elbo`; the name is for estimators that use its exponential, an importance weight.
 
     Source: Burda et al. 2016 (arXiv:1509.00519), eq. 5.
     """
@@ -28,14 +28,14 @@ def log_weight(model: VAE, params: Params, key: jax.Array, x: Any) -> jax.Array:
 
 
 def log_mean_exp(values: ArrayLike) -> jax.Array:
-    """log(1/K sum exp(v_k)) of `[K]` values, without overflow."""
+    """Log-mean-exp log(1/K sum exp(v_k)) of `[K]` values, without overflow."""
     values = jnp.asarray(values)
     chex.assert_rank(values, 1)
     return jax.nn.logsumexp(values) - jnp.log(values.shape[0])
 
 
 def iwae(model: VAE, params: Params, key: jax.Array, x: Any, num_samples: int) -> jax.Array:
-    """log 1/K sum_k p(x, z_k) / q(z_k | x): a draw of a lower bound of log p(x) that rises with K.
+    """Importance-weighted bound log 1/K sum_k p(x, z_k) / q(z_k | x), one estimate; its expectation rises with K.
 
     Args:
       model: the model.
@@ -58,15 +58,15 @@ def iwae(model: VAE, params: Params, key: jax.Array, x: Any, num_samples: int) -
 def negative_iwae(num_samples: int, *, beta: ArrayLike = 1.0) -> Objective:
     """The objective -`iwae`, a mean over the batch in nats per example.
 
-    The metrics have the bound as `iwae`, and the ELBO's two sides averaged over the same K samples. Its KL warm-up is
-    `scheduled(lambda beta: negative_iwae(50, beta=beta), linear(10_000))`.
+    Metrics: the bound, `iwae`, and `elbo`, `rate` and `distortion`, averaged over the same K samples. The KL warm-up
+    is `scheduled(lambda beta: negative_iwae(50, beta=beta), linear(10_000))`.
 
     Args:
       num_samples: K, at least 1; K = 1 is the ELBO.
-      beta: weight of the rate in each log-weight, as in `negative_bound`; 1 is the bound.
+      beta: weight of the rate in each log-weight, as in `negative_bound`; 1 gives the bound.
 
     Raises:
-      ValueError: if num_samples is below 1, or beta a number below 0.
+      ValueError: if num_samples is below 1, or beta is a number below 0.
       UndefinedError: by the objective, if the posterior has no density.
 
     Source: Burda et al. 2016 (arXiv:1509.00519), eq. 8.
@@ -87,13 +87,13 @@ def negative_bound(
     leads from the likelihood alone to the bound. The metrics report the true bound, whatever beta is.
 
     Args:
-      name: of the bound among the metrics, beside elbo, rate and distortion, which are means over the same samples.
+      name: the bound's name among the metrics, beside elbo, rate and distortion, which are means over the same samples.
       bound: `[K]` log-weights -> a scalar in nats.
       num_samples: K, at least 1.
       beta: at least 0; a number, or an array if it is traced.
 
     Raises:
-      ValueError: if num_samples is below 1, or beta a number below 0.
+      ValueError: if num_samples is below 1, or beta is a number below 0.
     """
     check_count("num_samples", num_samples)
     check_number("beta", beta, 0)
@@ -107,7 +107,7 @@ def negative_bound(
 
 
 def log_weights(model: VAE, params: Params, key: jax.Array, x: Any, num_samples: int) -> jax.Array:
-    """`log_weight` of K independent z ~ q(z | x): `[K]`.
+    """Log-weights `[K]` of K independent z ~ q(z | x).
 
     Raises:
       ValueError: if num_samples is below 1.
@@ -117,22 +117,22 @@ def log_weights(model: VAE, params: Params, key: jax.Array, x: Any, num_samples:
 
 
 def importance_terms(model: VAE, params: Params, key: jax.Array, x: Any, num_samples: int) -> ElboTerms:
-    """`sampled_elbo_terms` of the same K samples as `log_weights`: arrays `[K]`, their difference the log-weights."""
+    """ELBO terms `[K]` of the K samples that `log_weights` draws with this key; their difference is the log-weights."""
     return jax.vmap(lambda k: sampled_elbo_terms(model, params, k, x))(jax.random.split(key, num_samples))
 
 
 def bound_with_beta(
     bound: Callable[[jax.Array], jax.Array], terms: ElboTerms, beta: ArrayLike
 ) -> tuple[jax.Array, jax.Array]:
-    """Two bounds: that of the log-weights, for the metrics, and that of `weighted_log_weights`, for the loss."""
+    """Two values of the bound: of the log-weights, for the metrics, and of `weighted_log_weights`, for the loss."""
     value = bound(elbo_from_terms(*terms))
-    if isinstance(beta, (int, float)) and beta == 1:  # both are the same, which XLA does not find for every bound
+    if isinstance(beta, (int, float)) and beta == 1:  # XLA does not merge the two equal values for every bound
         return value, value
     return value, bound(weighted_log_weights(terms, beta))
 
 
 def weighted_log_weights(terms: ElboTerms, beta: ArrayLike) -> jax.Array:
-    """log p(x | z) + beta (log p(z) - log q(z | x)) of each sample: at beta = 1 the log-weights."""
+    """Log-weights with a weighted rate, log p(x | z) + beta (log p(z) - log q(z | x)), of each sample."""
     return elbo_from_terms(terms.log_likelihood, jnp.asarray(beta) * terms.kl)
 
 

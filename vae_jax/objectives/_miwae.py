@@ -1,4 +1,4 @@
-"""Means of IWAE bounds (MIWAE, PIWAE) and combinations with the ELBO (CIWAE), all from one paper."""
+"""Means of IWAE bounds (MIWAE, PIWAE) and combinations with the ELBO (CIWAE), all from Rainforth et al. 2018."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from vae_jax.params import Params
 
 
 def miwae_from_log_weights(log_weights: ArrayLike, num_bounds: int) -> jax.Array:
-    """1/M sum_m log 1/K sum_k w_mk of `[M K]` log-weights: the mean of M IWAE bounds; of M = 1 it is the IWAE bound.
+    """Mean 1/M sum_m log 1/K sum_k w_mk of M IWAE bounds, from `[M K]` log-weights; M = 1 gives the IWAE bound.
 
     Raises:
       ValueError: if num_bounds, M, is below 1, or does not divide the number of log-weights.
@@ -49,10 +49,10 @@ def negative_miwae(num_bounds: int, num_samples: int, *, beta: ArrayLike = 1.0) 
     Args:
       num_bounds: M, at least 1; M = 1 is the IWAE.
       num_samples: K, at least 1; K = 1 is the ELBO of M samples.
-      beta: weight of the rate in each log-weight, as in `negative_bound`; 1 is the bound.
+      beta: weight of the rate in each log-weight, as in `negative_bound`; 1 gives the bound.
 
     Raises:
-      ValueError: if a number of bounds or samples is below 1, or beta a number below 0.
+      ValueError: if num_bounds or num_samples is below 1, or beta is a number below 0.
       UndefinedError: by the objective, if the posterior has no density.
 
     Source: Rainforth et al. 2018 (arXiv:1802.04537).
@@ -63,10 +63,10 @@ def negative_miwae(num_bounds: int, num_samples: int, *, beta: ArrayLike = 1.0) 
 
 
 def negative_piwae(num_bounds: int, num_samples: int, *, beta: ArrayLike = 1.0) -> Objective:
-    """The objective -`iwae` of M K samples, but for the encoder's gradient: that of `negative_miwae` on them.
+    """The objective -`iwae` of M K samples, with the encoder's gradient of `negative_miwae` on these samples.
 
-    It is a mean over the batch in nats per example. The generative model takes the tightest bound there is; the encoder
-    one whose gradient has less noise. The loss is the first; both bounds are metrics, `iwae` and `miwae`. A beta other
+    It is a mean over the batch in nats per example. The generative model is trained on the tightest bound, `iwae`, and
+    the encoder on `miwae`, whose gradient has less noise. The loss is -`iwae`; both bounds are metrics. A beta other
     than 1 weighs the rate in both bounds. Arguments and errors as for `negative_miwae`.
 
     Source: Rainforth et al. 2018 (arXiv:1802.04537).
@@ -82,7 +82,7 @@ def negative_piwae(num_bounds: int, num_samples: int, *, beta: ArrayLike = 1.0) 
             for part in (stop_inference(model), stop_generation(model))
         )
         iwae_value, tight = bound_with_beta(log_mean_exp, generation, beta)
-        # The derivative with respect to beta is the loss's own: the tight bound's.
+        # The derivative with respect to beta is that of the loss, the tight bound.
         miwae_value, loose = bound_with_beta(miwae, inference, stop_gradient(beta))
         metrics = {**mean_elbo_metrics(generation), "iwae": iwae_value, "miwae": miwae_value}
         return -(tight + only_gradient(loose)), metrics
@@ -91,7 +91,11 @@ def negative_piwae(num_bounds: int, num_samples: int, *, beta: ArrayLike = 1.0) 
 
 
 def ciwae_from_log_weights(log_weights: ArrayLike, beta: ArrayLike) -> jax.Array:
-    """beta 1/K sum_k log w_k + (1 - beta) log 1/K sum_k w_k of `[K]` log-weights: beta ELBO + (1 - beta) IWAE.
+    """Combined bound beta ELBO + (1 - beta) IWAE = beta 1/K sum_k log w_k + (1 - beta) log 1/K sum_k w_k.
+
+    Args:
+      log_weights: `[K]` log w_k.
+      beta: from 0 to 1.
 
     Raises:
       ValueError: if beta is a number outside [0, 1].
@@ -100,11 +104,11 @@ def ciwae_from_log_weights(log_weights: ArrayLike, beta: ArrayLike) -> jax.Array
     """
     check_number("beta", beta, 0, 1)
     log_weights, beta = jnp.asarray(log_weights), jnp.asarray(beta)
-    return _part(beta, jnp.mean(log_weights)) + _part(1 - beta, log_mean_exp(log_weights))
+    return _product(beta, jnp.mean(log_weights)) + _product(1 - beta, log_mean_exp(log_weights))
 
 
-def _part(share: jax.Array, bound: jax.Array) -> jax.Array:
-    """share * bound; 0 for a share of 0, of a bound of -inf too (a weight of zero)."""
+def _product(share: jax.Array, bound: jax.Array) -> jax.Array:
+    """Product share * bound; 0 for a share of 0, even if the bound is -inf (an importance weight of zero)."""
     return share * jnp.where((share == 0) & jnp.isneginf(bound), 0.0, bound)
 
 
@@ -116,12 +120,12 @@ def negative_ciwae(num_samples: int, beta: ArrayLike, *, kl_weight: ArrayLike = 
     Args:
       num_samples: K, at least 1.
       beta: from 0 (IWAE) to 1 (ELBO); a number, or an array if it is traced. Not the beta of a beta-VAE.
-      kl_weight: weight of the rate in each log-weight of both bounds, which the other objectives call beta; 1 is the
+      kl_weight: weight of the rate in each log-weight of both bounds, called beta in the other objectives; 1 gives the
         bound. A KL warm-up is `scheduled(lambda w: negative_ciwae(5, 0.5, kl_weight=w), linear(10_000))`.
 
     Raises:
-      ValueError, UndefinedError: as `negative_iwae`; ValueError if beta is a number outside [0, 1] or kl_weight one
-        below 0.
+      ValueError, UndefinedError: as `negative_iwae`; ValueError also if beta is a number outside [0, 1] or kl_weight is
+        a number below 0.
 
     Source: Rainforth et al. 2018 (arXiv:1802.04537).
     """

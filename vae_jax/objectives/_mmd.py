@@ -1,4 +1,4 @@
-"""The aggregate posterior drawn to the prior by the maximum mean discrepancy: InfoVAE and WAE-MMD."""
+"""Maximum mean discrepancy between the aggregate posterior and the prior as a penalty: InfoVAE and WAE-MMD."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from vae_jax.objectives._batch import Aux, Objective, map_over_batch, unchanged
 from vae_jax.objectives._elbo import ElboTerms, elbo_metrics, encoded
 from vae_jax.params import Params
 
-Kernel = Callable[[jax.Array], jax.Array]  # of squared distances, elementwise
+Kernel = Callable[[jax.Array], jax.Array]  # squared distances -> kernel values, elementwise
 
 
 def gaussian_kernel(variance: float) -> Kernel:
-    """k(d^2) = exp(-d^2 / (2 variance)). Zhao et al. use variance = D^2 / 2 for codes of D dimensions."""
+    """Kernel k(d^2) = exp(-d^2 / (2 variance)). Zhao et al. use variance = D^2 / 2 for codes of D dimensions."""
     check_number("variance", variance, 0.0, above=True)
     return lambda squared: jnp.exp(-squared / (2 * variance))
 
 
 def inverse_multiquadratic_kernel(scale: float, factors: Sequence[float] = (0.1, 0.2, 0.5, 1, 2, 5, 10)) -> Kernel:
-    """k(d^2) = sum_f C f / (C f + d^2), whose tails reach far. Tolstikhin et al. use C = 2 D for a prior N(0, I)."""
+    """Heavy-tailed kernel k(d^2) = sum_f C f / (C f + d^2). Tolstikhin et al. use C = 2 D for a prior N(0, I)."""
     check_number("scale", scale, 0.0, above=True)
     for factor in factors:
         check_number("factors", factor, 0.0, above=True)
@@ -34,12 +34,12 @@ def inverse_multiquadratic_kernel(scale: float, factors: Sequence[float] = (0.1,
 
 
 def batch_mmd(xs: ArrayLike, ys: ArrayLike, kernel: Kernel) -> jax.Array:
-    """MMD^2 = E k(x, x') + E k(y, y') - 2 E k(x, y), by pairs of different points: unbiased, so at times below 0.
+    """MMD^2 = E k(x, x') + E k(y, y') - 2 E k(x, y) over pairs of different points: unbiased, and possibly below 0.
 
     Args:
       xs: `[B, D]`, B at least 2.
       ys: `[C, D]`, C at least 2.
-      kernel: of squared distances.
+      kernel: function of squared distances.
 
     Raises:
       ValueError: if B or C is below 2.
@@ -52,7 +52,7 @@ def batch_mmd(xs: ArrayLike, ys: ArrayLike, kernel: Kernel) -> jax.Array:
         raise ValueError(f"xs and ys must hold at least 2 points each, got {xs.shape[0]} and {ys.shape[0]}")
 
     def values(a: jax.Array, b: jax.Array) -> jax.Array:
-        # Differences, not |a|^2 + |b|^2 - 2 a b: near points would lose all digits.
+        # Differences, because |a|^2 + |b|^2 - 2 a b loses all digits for points that are close.
         return kernel(jnp.sum((a[:, None] - b[None]) ** 2, axis=-1))
 
     def mean_of_pairs(a: jax.Array) -> jax.Array:
@@ -65,13 +65,13 @@ def batch_mmd(xs: ArrayLike, ys: ArrayLike, kernel: Kernel) -> jax.Array:
 def info_vae_loss(alpha: ArrayLike, weight: ArrayLike, kernel: Kernel) -> Objective:
     """The objective distortion + (1 - alpha) rate + (alpha + weight - 1) MMD^2(q(z), p(z)), in nats per example.
 
-    It needs its batch as a whole: no microbatches. alpha = 0 and weight = 1 is the VAE; alpha = 1 is the MMD-VAE,
-    without a rate in its loss. Metrics: `elbo`, `rate`, `distortion`, `mmd`.
+    It needs its batch as a whole: no microbatches. alpha = 0 and weight = 1 is the VAE; alpha = 1 is the MMD-VAE, whose
+    loss has no rate. Metrics: `elbo`, `rate`, `distortion`, `mmd`.
 
     Args:
-      alpha: at most 1; above 0 it prefers codes that tell of x.
+      alpha: at most 1; values above 0 favor codes with more information about x.
       weight: lambda; alpha + lambda - 1 must be at least 0.
-      kernel: `gaussian_kernel(D**2 / 2)` is the paper's code's.
+      kernel: function of squared distances; the code of the paper uses `gaussian_kernel(D**2 / 2)`.
 
     Raises:
       ValueError: if alpha is above 1, or alpha + weight - 1 below 0.
@@ -97,13 +97,13 @@ def info_vae_loss(alpha: ArrayLike, weight: ArrayLike, kernel: Kernel) -> Object
 
 
 def wae_mmd_loss(weight: ArrayLike, kernel: Kernel) -> Objective:
-    """The objective distortion + weight MMD^2(q(z), p(z)): no density of the posterior is needed, so a Delta will do.
+    """The objective distortion + weight MMD^2(q(z), p(z)); the posterior needs no density and may be a Delta.
 
     It needs its batch as a whole: no microbatches. Metrics: `distortion`, `mmd`.
 
     Args:
       weight: lambda, at least 0.
-      kernel: `inverse_multiquadratic_kernel(2 * D)` is the paper's.
+      kernel: function of squared distances; the paper uses `inverse_multiquadratic_kernel(2 * D)`.
 
     Raises:
       ValueError: if weight is below 0.
@@ -126,7 +126,7 @@ def wae_mmd_loss(weight: ArrayLike, kernel: Kernel) -> Objective:
 
 
 def _prior_draw(vae: VAE, params: Params, key: jax.Array) -> jax.Array:
-    """A draw of the prior, with another key than the posterior's draw."""
+    """Draw of the prior, with another key than the posterior's draw."""
     return vae.prior(params).sample(jax.random.fold_in(key, 1))
 
 

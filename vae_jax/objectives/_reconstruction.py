@@ -1,4 +1,4 @@
-"""The autoencoder's loss: the distortion alone."""
+"""Loss of an autoencoder: the distortion alone."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from vae_jax.params import Params
 
 
 def distortion(model: VAE, params: Params, key: jax.Array, x: Any) -> jax.Array:
-    """-log p(x | z) at one z ~ q(z | x) (the code itself, if q is a Delta): a scalar in nats."""
+    """Distortion -log p(x | z) at one z ~ q(z | x) (the only z, if q is a Delta): a scalar in nats."""
     x = model_input("x", x)
     log_likelihood = log_likelihood_of(model.decode(params, model.encode(params, x).sample(key)), x)
     chex.assert_rank(log_likelihood, 0)  # it must be summed over the event
@@ -23,6 +23,6 @@ def distortion(model: VAE, params: Params, key: jax.Array, x: Any) -> jax.Array:
 
 @mean_over_batch
 def reconstruction_loss(model: VAE, params: Params, key: jax.Array, x: Any) -> tuple[jax.Array, Metrics]:
-    """The distortion, a mean over the batch in nats per example; one z an example."""
+    """The distortion, a mean over the batch in nats per example, with one z per example."""
     loss = distortion(model, params, key, x)
     return loss, {"distortion": loss}

@@ -1,4 +1,4 @@
-"""The variational Renyi bound: a family in alpha, with the ELBO at 1 and the IWAE bound at 0."""
+"""Variational Renyi bound, a family in alpha: the ELBO at alpha = 1 and the IWAE bound at alpha = 0."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from vae_jax.objectives._iwae import negative_bound
 
 
 def renyi_from_log_weights(log_weights: ArrayLike, alpha: float) -> jax.Array:
-    """1 / (1 - alpha) log 1/K sum_k w_k^(1 - alpha) of `[K]` log-weights; at alpha = 1 its limit, their mean.
+    """Renyi bound 1 / (1 - alpha) log 1/K sum_k w_k^(1 - alpha); at alpha = 1 its limit, the mean log-weight.
 
-    It falls as alpha rises. In expectation it is a lower bound of log p(x) if alpha >= 0, and may lie above it if
-    alpha < 0.
+    The bound falls as alpha rises. Its expectation is a lower bound of log p(x) if alpha >= 0, and may exceed log p(x)
+    if alpha < 0.
 
     Args:
-      log_weights: log p(x, z_k) - log q(z_k | x), such as `objectives.log_weights`.
+      log_weights: `[K]` log p(x, z_k) - log q(z_k | x), as `objectives.log_weights` returns them.
       alpha: any finite number; 0 is the IWAE bound, 1 the ELBO.
 
     Raises:
@@ -35,9 +35,9 @@ def renyi_from_log_weights(log_weights: ArrayLike, alpha: float) -> jax.Array:
     if alpha == 1:
         return jnp.mean(log_weights)
     power = 1 - alpha
-    # From the value whose power is the greatest: no power overflows. Near alpha = 1, where they all approach 1, expm1
-    # and log1p keep the digits that the division by 1 - alpha is going to need; where one of many outweighs the rest,
-    # the mean of expm1 nears -1, and the logarithm of the mean power keeps them.
+    # Relative to the value with the largest power, no power overflows. Near alpha = 1 all powers approach 1, and expm1
+    # and log1p keep the digits that the division by 1 - alpha needs. If one weight dominates, the mean of expm1
+    # approaches -1, and the logarithm of the mean power keeps the digits.
     origin = jax.lax.stop_gradient(jnp.max(log_weights) if power > 0 else jnp.min(log_weights))
     origin = jnp.where(jnp.isfinite(origin), origin, 0.0)  # a weight of zero: the bound is -inf, not NaN
     exponents = power * (log_weights - origin)
@@ -55,10 +55,10 @@ def negative_renyi(num_samples: int, alpha: float, *, beta: ArrayLike = 1.0) -> 
     Args:
       num_samples: K, at least 1.
       alpha: any finite number; 0 is the IWAE bound, 1 the ELBO.
-      beta: weight of the rate in each log-weight, before its power, as in `negative_bound`; 1 is the bound.
+      beta: weight of the rate in each log-weight, before its power, as in `negative_bound`; 1 gives the bound.
 
     Raises:
-      ValueError, UndefinedError: as `negative_iwae`; ValueError if alpha is not finite.
+      ValueError, UndefinedError: as `negative_iwae`; ValueError also if alpha is not finite.
 
     Source: Li & Turner 2016 (arXiv:1602.02311).
     """

@@ -1,4 +1,4 @@
-"""Requirements of an objective on the posterior, told in the error of what the posterior lacks."""
+"""Checks that a posterior has the properties an objective needs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from vae_jax.distributions import Distribution, UndefinedError, log_prob_terms_o
 
 @contextmanager
 def requiring(what: str, remedy: str = "") -> Iterator[None]:
-    """Puts what is needed before the message of an UndefinedError from inside, and what else could be done after it."""
+    """Adds the requirement `what` before the message of an UndefinedError raised inside, and `remedy` after it."""
     try:
         yield
     except UndefinedError as error:

@@ -1,4 +1,4 @@
-"""Objectives around another: a different one for each training step, and one on preprocessed batches."""
+"""Objectives that wrap another: scheduled by the training step, and applied to preprocessed batches."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from vae_jax.params import Params
 
 @dataclasses.dataclass(frozen=True)
 class Scheduled:
-    """An objective for each training step; called like any objective, it is the one after the warm-up.
+    """An objective that changes with the training step; called directly, it is the objective after the warm-up.
 
-    So whatever evaluates it compares like with like, at whatever step, and needs to know of no schedule;
-    `make_train_step` takes `at(state.step)`, and `fit` lets no epoch before the end of the warm-up count as the best.
-    A function around one is an objective without a warm-up: to add to the loss, wrap each step's objective,
+    Evaluations at different steps are therefore comparable. `make_train_step` uses `at(state.step)`, and `fit` does not
+    count an epoch before the end of the warm-up as the best. A function that calls a `Scheduled` objective has no
+    warm-up: to add to the loss, wrap the objective of each step,
     `Scheduled(lambda step: wrapped(inner.at(step)), inner.warm_up_steps)`.
     """
 
     at: Callable[[ArrayLike], Objective]  # (step, which may be traced) -> the objective of that step
-    warm_up_steps: int  # at(step) is the same objective for every step from this one on
+    warm_up_steps: int  # at(step) no longer changes from this step on
 
     def __post_init__(self) -> None:
         check_count("warm_up_steps", self.warm_up_steps, 0)
@@ -37,27 +37,27 @@ class Scheduled:
 
 
 def at_step(objective: Objective, step: ArrayLike) -> Objective:
-    """`objective.at(step)` if it is `Scheduled`; any other objective is returned as it is."""
+    """`objective.at(step)` if the objective is `Scheduled`; any other objective unchanged."""
     return objective.at(step) if isinstance(objective, Scheduled) else objective
 
 
 def warm_up_steps_of(objective: Objective) -> int:
-    """The steps of its warm-up: 0 for an objective that is not `Scheduled`."""
+    """Number of warm-up steps: 0 for an objective that is not `Scheduled`."""
     return objective.warm_up_steps if isinstance(objective, Scheduled) else 0
 
 
 def scheduled(make: Callable[[ArrayLike], Objective], schedule: Schedule) -> Scheduled:
-    """`make(schedule.at(step))` at every step: a warm-up of the one number that `make` takes.
+    """The objective `make(schedule.at(step))` at every step: a warm-up of the number that `make` takes.
 
-    `scheduled(beta_vae_loss, linear(10_000))` is the KL warm-up, from the distortion alone to the ELBO. That of a bound
-    of many samples is `scheduled(lambda beta: negative_iwae(50, beta=beta), linear(10_000))`.
+    `scheduled(beta_vae_loss, linear(10_000))` is the KL warm-up, from the distortion alone to the ELBO. The KL warm-up
+    of a bound of many samples is `scheduled(lambda beta: negative_iwae(50, beta=beta), linear(10_000))`.
 
     Args:
       make: (value) -> objective, the value possibly traced; for example `objectives.beta_vae_loss`.
-      schedule: of the value: `schedules.linear`, `schedules.cyclical`.
+      schedule: schedule of the value: `schedules.linear` or `schedules.cyclical`.
 
     Raises:
-      ValueError: by `make`, if it refuses the value that the schedule begins or ends with.
+      ValueError: by `make`, if it refuses the first or the last value of the schedule.
 
     Source: Bowman et al. 2016 (arXiv:1511.06349); Sonderby et al. 2016 (arXiv:1602.02282), for beta.
     """
@@ -67,7 +67,7 @@ def scheduled(make: Callable[[ArrayLike], Objective], schedule: Schedule) -> Sch
     return Scheduled(lambda step: make(schedule.at(step)), schedule.num_steps)
 
 
-Preprocess = Callable[[jax.Array, Any], Any]  # (key, raw x [B, ...]) -> x as the model sees it
+Preprocess = Callable[[jax.Array, Any], Any]  # (key, raw x [B, ...]) -> x as the model takes it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,11 +85,11 @@ class Preprocessed:
 def with_preprocessing(objective: Objective, preprocess: Preprocess) -> Objective:
     """The objective on `preprocess(key, batch)`: scaling, binarization or noise inside the jitted step.
 
-    Of a `Scheduled` objective it is one again, with the same warm-up. Of a batch of `Example`s x alone is prepared: the
-    context reaches the objective as it is.
+    If the objective is `Scheduled`, the result is too, with the same warm-up. In a batch of `Example`s only x is
+    preprocessed; the context is passed on unchanged.
 
     Args:
-      objective: takes the batch as the model sees it.
+      objective: an objective of preprocessed batches.
       preprocess: (key, raw x `[B, ...]`) -> x, for example `vae_jax.data.binarize`.
     """
     if isinstance(objective, Scheduled):
@@ -99,7 +99,7 @@ def with_preprocessing(objective: Objective, preprocess: Preprocess) -> Objectiv
 
 
 def preprocessed(objective: Objective, key: jax.Array, batch: Any) -> tuple[Objective, jax.Array, Any]:
-    """(objective of what the model sees, its key, the batch as the model sees it), of any objective."""
+    """The objective without its preprocessing, the key that remains for it, and the preprocessed batch."""
     while isinstance(objective, Preprocessed):
         preprocess_key, key = jax.random.split(key)
         if isinstance(batch, Example):
@@ -111,7 +111,7 @@ def preprocessed(objective: Objective, key: jax.Array, batch: Any) -> tuple[Obje
 
 
 def without_preprocessing(objective: Objective) -> Objective:
-    """The objective of what the model sees, behind any preprocessing; one that is `Scheduled`, as it is at step 0."""
+    """The objective without its preprocessing; for a `Scheduled` objective, that of step 0."""
     objective = at_step(objective, 0)
     while isinstance(objective, Preprocessed):
         objective = objective.objective
@@ -119,8 +119,8 @@ def without_preprocessing(objective: Objective) -> Objective:
 
 
 def is_mean_over_examples(objective: Objective) -> bool:
-    """Returns True for a mean over examples (`mean_over_batch`), False for an objective that needs its batch.
+    """Returns True for a mean over examples (`mean_over_batch`), False for an objective that needs its whole batch.
 
-    Of an objective with preprocessing or a warm-up, the answer for the objective behind these.
+    Preprocessing and a warm-up do not change the answer.
     """
     return isinstance(without_preprocessing(objective), mean_over_batch)

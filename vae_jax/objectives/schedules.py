@@ -1,4 +1,4 @@
-"""Numbers that change with the training step, and stop changing."""
+"""Schedules: numbers that change with the training step up to a last step, and are constant afterwards."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from vae_jax.distributions._checks import check_count, check_number
 
 
 class Schedule(NamedTuple):
-    """A number for each step."""
+    """A number for each training step."""
 
     at: Callable[[ArrayLike], jax.Array]  # (step, which may be traced) -> float32 scalar
-    num_steps: int  # from this step on it is constant
+    num_steps: int  # from this step on the number is constant
 
 
 def linear(num_steps: int, start: float = 0.0, end: float = 1.0) -> Schedule:
-    """start + (end - start) step / num_steps, and `end` from step num_steps on.
+    """Linear schedule start + (end - start) step / num_steps, and `end` from step num_steps on.
 
     Args:
       num_steps: at least 1.
       start: the value at step 0.
-      end: the value that stays.
+      end: the final value.
 
     Raises:
       ValueError: if num_steps is below 1.
@@ -39,16 +39,16 @@ def linear(num_steps: int, start: float = 0.0, end: float = 1.0) -> Schedule:
 def cyclical(
     num_cycles: int, steps_per_cycle: int, rise: float = 0.5, start: float = 0.0, end: float = 1.0
 ) -> Schedule:
-    """From `start` to `end` linearly over the first part of every cycle, `end` for the rest of it; then `end`.
+    """Cyclical schedule: in every cycle a linear rise from `start` to `end`, then `end`; after the last cycle `end`.
 
     Fu et al. use 4 cycles over the whole training, rise = 0.5.
 
     Args:
       num_cycles: at least 1; with 1 the schedule is linear.
       steps_per_cycle: at least 1.
-      rise: the part of a cycle that rises, above 0 and at most 1.
+      rise: the fraction of a cycle in which the value rises, above 0 and at most 1.
       start: the value at the start of each cycle.
-      end: the value at the end of each, and after them.
+      end: the value at the end of each cycle, and after the last.
 
     Raises:
       ValueError: if a number is out of its range.
@@ -60,7 +60,7 @@ def cyclical(
     _check_ends(start, end)
     if not 0 < rise <= 1:
         raise ValueError(f"rise must be above 0 and at most 1, got {rise}")
-    # The last cycle's rise is the last change.
+    # The value is constant from the end of the last cycle's rise on.
     num_steps = (num_cycles - 1) * steps_per_cycle + math.ceil(rise * steps_per_cycle - 1e-9)  # 0.07 * 100 > 7
 
     def at(step: ArrayLike) -> jax.Array:

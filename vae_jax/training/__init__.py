@@ -1,4 +1,4 @@
-"""Training as pure functions; `vae_jax.training.checkpoints`, which needs orbax, is imported by name."""
+"""Training as pure functions. `vae_jax.training.checkpoints` needs orbax and is imported only by its name."""
 
 from vae_jax.memory import DoesNotFit as DoesNotFit
 from vae_jax.training._averaged import averaged as averaged

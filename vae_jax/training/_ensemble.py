@@ -1,4 +1,4 @@
-"""Many models trained as one program: they may differ in seed, and in any number of the objective or the optimizer."""
+"""Many models trained as one program: they may differ in seed and in numbers of the objective or the optimizer."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from vae_jax.training._plan import FitState, Keys, Plan, split_key
 from vae_jax.training._run import IN_MEMORY, Checkpoints, Loop, Program, run_to_end
 from vae_jax.training._step import Trainable, TrainState
 
-# A model's own numbers (a pytree of scalars, or None) -> its objective and optimizer.
+# numbers of one model (a pytree of scalars, or None) -> its objective and optimizer
 Setup = Callable[[Any], tuple[Objective, optax.GradientTransformation]]
 
 
 class EnsembleProgress(NamedTuple):
-    """M runs as far as they have come: `Progress`, its arrays with a leading axis `[M]`."""
+    """Progress of M runs: `Progress` whose arrays have a leading axis `[M]`."""
 
     state: TrainState
     best_params: Params
-    history: tuple[History, ...]  # of each model; a row that is not finite is the last of a model that diverged
-    diverged: tuple[Divergence | None, ...] = ()  # of each model, where and why; empty until the fit has ended
+    history: tuple[History, ...]  # one for each model; a model that diverged ends with a row that is not finite
+    diverged: tuple[Divergence | None, ...] = ()  # cause for each model that diverged; empty until the fit has ended
 
     def member(self, index: int) -> Progress:
         """The progress of one model, as `fit` returns it."""
@@ -60,41 +60,41 @@ def fit_ensemble(
     on_start: Callable[[], Any] = lambda: None,
     on_epoch: Callable[[tuple[History, ...]], Any] = lambda history: None,
 ) -> EnsembleProgress:
-    """`fit` of M models as one program: one compilation, one checkpoint, M results.
+    """Trains M models as `fit` does, in one program: one compilation, one checkpoint, M results.
 
-    Model i is the one that `fit(model, *setup(numbers[i]), train, validation, keys[i])` trains, up to the rounding of
-    matrix products. A model whose patience has run out, or whose loss is no longer finite, is left as it is while the
-    others go on. On accelerators the models are mapped by `vmap`, all at once; on a CPU, which one model fills, the
-    program trains an epoch of one after the other.
+    Model i is the model that `fit(model, *setup(numbers[i]), train, validation, keys[i])` trains, up to the rounding of
+    matrix products. After early stopping, or if its loss is no longer finite, a model stays unchanged while the others
+    are trained further. On accelerators the models are mapped by `vmap`; on a CPU, which one model already uses fully,
+    the program trains one model after the other in each epoch.
 
         setup = lambda n: (beta_vae_loss(n["beta"]), optax.adam(n["rate"]))
         fit_ensemble(model, setup, {"beta": [1, 2, 4], "rate": [1e-3] * 3}, train, validation,
                      jax.random.split(key, 3), epochs=10)
 
     Args:
-      model: the one that all are; their parameters start from their own keys.
-      setup: a model's own numbers -> (objective, optimizer); the numbers are traced, and may be any that those do
-        arithmetic with: not the length of a warm-up, which is one for all models.
+      model: the model, the same for all; each is initialized with its own key.
+      setup: numbers of one model -> (objective, optimizer). The numbers are traced: only arithmetic may use them, and
+        they cannot set the length of a warm-up, which is the same for all models.
       numbers: a pytree (dict, ...) whose leaves hold one number for each model, `[M]`; None if only keys differ.
       train: the training examples of all models: a pytree of arrays `[N, ...]`, or `Examples`.
-      validation: as train.
-      keys: `[M]`, a run's key for each model: its parameters, the order of its data, its noise.
+      validation: the held-out examples, in the form of train.
+      keys: `[M]`, a run's key for each model, for its parameters, the order of its data and its noise.
       epochs, batch_size, steps_per_epoch, microbatches, patience, checkpoints, on_start: as `fit` takes them.
       evaluated: as `fit` takes it, for one model.
       on_epoch: called with the M histories after every epoch.
 
     Returns:
-      The progress of all models after the last of them has ended. A model that diverged has its last finite
-      state, and in `diverged` the step, the term of the loss and the example.
+      The progress of all models after the last has ended. A model that diverged has its last finite state; `diverged`
+      names the step, the term of the loss and the example.
 
     Raises:
-      ValueError, TypeError: as `fit`; ValueError if numbers and keys are not of M models each.
-      DoesNotFit: a ValueError; if M models do not fit in the memory of the device, with how many would.
-      Diverged: if no model has a single epoch of finite loss.
+      ValueError, TypeError: as `fit`; ValueError also if numbers and keys are not for the same number of models.
+      DoesNotFit: a ValueError, if M models do not fit in the memory of the device; it says how many would.
+      Diverged: if no model has an epoch of finite loss.
     """
     numbers = jax.tree.map(jnp.asarray, numbers, is_leaf=lambda leaf: isinstance(leaf, (list, tuple)))
     num_models = _num_models(numbers, keys)
-    # Each model's own numbers once as they are: what refuses a number cannot see one that is traced.
+    # Called once with untraced numbers: checks of their values are skipped for traced numbers.
     setups = [setup(jax.tree.map(lambda leaf, i=i: leaf[i], numbers)) for i in range(num_models)]
     train, validation = examples_of("train", train), examples_of("validation", validation)
     num_steps = num_steps_of(train, batch_size, steps_per_epoch)
@@ -126,19 +126,19 @@ def fit_ensemble(
     progress, diverged = run_to_end(EnsembleProgress, init, make_program, replay_of, loop, num_models=num_models)
     if not any(best_epoch(rows) for rows in progress.history):
         first = next(divergence for divergence in diverged if divergence is not None)
-        raise Diverged(f"no model has an epoch of finite loss; the first: {first.message}")
+        raise Diverged(f"all models diverged in their first epoch; for the first model, {first.message}")
     return progress._replace(diverged=diverged)
 
 
 def over_models(function: Callable[..., Any], num_shared: int) -> Callable[..., Any]:
-    """A function of one model's arrays as a function of those of M models, with a leading axis `[M]`, in one program.
+    """Maps a function of one model's arrays over arrays of M models, with a leading axis `[M]`, in one program.
 
-    On a CPU it takes one model after the other: one fills the cores, and products of one model are faster there than
-    those of many at once. Elsewhere it takes all at once, by `vmap`.
+    On a CPU the models are computed one after the other: one model uses all cores, and its matrix products are faster
+    there than batched ones. Elsewhere all are computed at once, by `vmap`.
 
     Args:
-      function: its last num_shared arguments are the same for all models, and have no such axis.
-      num_shared: at least 1.
+      function: takes arrays of one model, and then num_shared arguments that are the same for all models.
+      num_shared: number of last arguments without the leading axis, at least 1.
     """
 
     def mapped(*arguments: Any) -> Any:

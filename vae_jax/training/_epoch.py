@@ -1,4 +1,4 @@
-"""Whole passes over data as single programs on the device."""
+"""Epochs of training, and evaluation of a data set, as single programs on the device."""
 
 from __future__ import annotations
 
@@ -25,21 +25,22 @@ Evaluate = Callable[[Params, jax.Array, Any], Metrics]
 def make_train_epoch(
     step: TrainStep, batch_size: int, *, num_steps: int | None = None, mesh: Mesh | None = None
 ) -> TrainEpoch:
-    """An epoch `(state, key, data) -> (state, mean metrics)` as one jitted `lax.scan`; the state is donated.
+    """Returns an epoch `(state, key, data) -> (state, mean metrics)`, one jitted `lax.scan` that donates the state.
 
-    The data are a pytree of arrays `[N, ...]`, or `Examples`. An epoch over arrays visits the examples in a new order,
-    without replacement; the order follows from the key and from `state.step` alone. The last `N mod batch_size` of that
-    order are left out of the epoch, different ones each time.
+    The data are a pytree of arrays `[N, ...]`, or `Examples`. Every epoch over arrays visits the examples in a new
+    order, without replacement, which follows from the key and `state.step` alone. The last `N mod batch_size` examples
+    of that order are left out; they differ between epochs.
 
     Args:
-      step: of `make_train_step`.
-      batch_size: examples a step, at most N.
-      num_steps: steps of an epoch; None: `N // batch_size`. Another number is for examples that are `drawn`.
-      mesh: the devices that each make and compute their part of every batch, of `data_mesh`; None: JAX's default one.
+      step: a training step made by `make_train_step`.
+      batch_size: number of examples per step, at most N.
+      num_steps: steps per epoch; None: `N // batch_size`. Any other number requires examples with the order `drawn`.
+      mesh: the devices to train on, made by `data_mesh`: each makes and computes its part of every batch. None: JAX's
+        default device.
 
     Raises:
       ValueError: if the mesh's axis "data" does not divide batch_size; by the epoch, if batch_size is not between 1 and
-        N, or num_steps is not of the order.
+        N, or the order of the examples does not allow num_steps.
     """
     if mesh is not None:
         examples_per_device(batch_size, mesh)
@@ -60,7 +61,7 @@ def make_train_epoch(
 
 
 def num_steps_of(examples: Examples, batch_size: int, num_steps: int | None) -> int:
-    """Steps of an epoch: num_steps, or else `steps_per_epoch` of the examples."""
+    """Steps per epoch: num_steps, or if that is None, `steps_per_epoch` of the examples."""
     if num_steps is None:
         return steps_per_epoch(examples.count, batch_size)
     check_counts(LARGEST_COUNT, batch_size=batch_size, steps_per_epoch=num_steps)
@@ -68,7 +69,7 @@ def num_steps_of(examples: Examples, batch_size: int, num_steps: int | None) -> 
 
 
 def steps_per_epoch(num_examples: int, batch_size: int) -> int:
-    """Full batches in num_examples.
+    """Number of full batches in num_examples.
 
     Raises:
       ValueError: if the batch size is below 1 or above the number of examples.
@@ -80,15 +81,15 @@ def steps_per_epoch(num_examples: int, batch_size: int) -> int:
 
 
 def make_evaluate(model: Any, objective: Objective, batch_size: int, mesh: Mesh | None = None) -> Evaluate:
-    """`(params, key, data) -> metrics`: the objective's mean over ALL the examples, as one jitted program.
+    """Returns `(params, key, data) -> metrics`: the objective's mean over ALL the examples, as one jitted program.
 
-    The data are a pytree of arrays `[N, ...]`, or `Examples`, of which those at 0 to `count - 1` are taken in turn.
+    The data are a pytree of arrays `[N, ...]`, or `Examples`, of which the indices 0 to `count - 1` are evaluated.
 
     Args:
       model: the model.
       objective: as for `make_train_step`; its `loss` is among the metrics.
-      batch_size: examples held at once, at least 1; the remainder is a smaller batch of its own.
-      mesh: as of `make_train_epoch`; a batch that its axis "data" does not divide is computed by every device.
+      batch_size: number of examples evaluated at once, at least 1; the remainder is a smaller batch.
+      mesh: as for `make_train_epoch`; a batch that the axis "data" does not divide is computed by every device.
 
     Raises:
       ValueError: if the batch size is below 1.
@@ -100,7 +101,7 @@ def make_evaluate(model: Any, objective: Objective, batch_size: int, mesh: Mesh 
         examples = examples_of("data", data)
 
         def metrics_of(batch_key: jax.Array, number: Any, size: int) -> Metrics:
-            # Counted here: slices of one array of indices would travel between the devices of a mesh.
+            # Indices are made here: slices of an array of indices would be moved between the devices of a mesh.
             batch = batch_at(examples, key, number, number * batch_size + jnp.arange(size), mesh)
             loss, aux = objective(model, params, batch_key, batch)
             return {"loss": loss, **aux.metrics}

@@ -14,7 +14,7 @@ from vae_jax.distributions._checks import check_count
 from vae_jax.models._model import num_examples
 from vae_jax.training.sharding import split_batch
 
-# Folded into the run's key, one for the order of examples and one for what `at` draws; no step number reaches either.
+# Numbers folded into the run's key, for the order of examples and for the draws of `at`; both exceed any step number.
 _ORDER, _AT = 2**32 - 1, 2**32 - 2
 
 At = Callable[[Any, jax.Array, jax.Array], Any]  # (data, key, indices [B]) -> a batch
@@ -23,25 +23,25 @@ Order = Callable[[jax.Array, Any, int, int, int], jax.Array]
 
 
 def permuted(key: jax.Array, step: Any, num_steps: int, count: int, batch_size: int) -> jax.Array:
-    """Each example at most once an epoch, in a new order every epoch; `count mod batch_size` of them are left out.
+    """Order with each example at most once per epoch, new in every epoch; `count mod batch_size` are left out.
 
     Args:
       key: the run's key.
       step: any step of the epoch, counted from the start of the run.
-      num_steps: those of an epoch, `count // batch_size`.
-      count: N.
+      num_steps: steps per epoch, `count // batch_size`.
+      count: N, the number of examples.
       batch_size: B, at most N.
 
     Returns:
       Indices `[num_steps, B]`.
 
     Raises:
-      ValueError: if num_steps is another number.
+      ValueError: if num_steps is not `count // batch_size`.
     """
     if num_steps != count // batch_size:
         raise ValueError(
             f"steps_per_epoch must be {count // batch_size} for {count} permuted examples in batches of {batch_size}, "
-            f"got {num_steps}: leave it out, or draw the examples (training.drawn)"
+            f"got {num_steps}: leave it out, or use the order training.drawn"
         )
     order_key = jax.random.fold_in(jax.random.fold_in(key, _ORDER), step // num_steps)
     order = jax.random.permutation(order_key, count)
@@ -49,9 +49,9 @@ def permuted(key: jax.Array, step: Any, num_steps: int, count: int, batch_size: 
 
 
 def drawn(key: jax.Array, step: Any, num_steps: int, count: int, batch_size: int) -> jax.Array:
-    """Examples drawn independently with replacement, those of a step from the key and its number alone.
+    """Order of examples drawn independently with replacement; each step's draws depend on key and step number alone.
 
-    Args and returns as of `permuted`; step is the first of the epoch, and num_steps may be any number.
+    Arguments and return value as for `permuted`; step is the first step of the epoch, and num_steps may be any number.
     """
     order_key = jax.random.fold_in(key, _ORDER)
     draw = lambda step: jax.random.randint(jax.random.fold_in(order_key, step), (batch_size,), 0, count)
@@ -59,7 +59,7 @@ def drawn(key: jax.Array, step: Any, num_steps: int, count: int, batch_size: int
 
 
 def rows(data: Any, key: jax.Array, indices: jax.Array) -> Any:
-    """The rows of arrays at indices; the key is not used."""
+    """Rows of arrays at indices; the key is not used."""
     del key
     return jax.tree.map(lambda leaf: leaf[indices], data)
 
@@ -67,10 +67,10 @@ def rows(data: Any, key: jax.Array, indices: jax.Array) -> Any:
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Examples:
-    """Training data as arrays, rendered factors, or whatever else is generated from an index.
+    """Training data: arrays, rendered factors, or any examples that are generated from an index.
 
-    A pytree whose only leaf is `data`, so that data are an argument of a compiled program and no constant in it. Make
-    `at` and `order` once: a new function is a new program.
+    The only leaf of this pytree is `data`, so that the data are an argument of a compiled program, not a constant in
+    it. Make the functions `at` and `order` once: a new function means a new compilation.
     """
 
     data: Any  # a pytree of arrays, () if there are none
@@ -83,11 +83,11 @@ class Examples:
 
 
 def examples_of(name: str, data: Any) -> Examples:
-    """`Examples` of arrays on the device: those that are given, or the rows of a pytree of arrays `[N, ...]`.
+    """`Examples` with arrays on the device, from `Examples` or from a pytree of arrays `[N, ...]`.
 
     Raises:
-      ValueError: if the leaves have different lengths, or hold no example; if `Examples` whose `at` is `rows` hold
-        another number of them than their count.
+      ValueError: if the leaves have different lengths, or hold no example; if the count of `Examples` with `at = rows`
+        is not their number of rows.
     """
     data = jax.tree.map(jnp.asarray, data)
     if isinstance(data, Examples):
@@ -101,9 +101,9 @@ def examples_of(name: str, data: Any) -> Examples:
 
 
 def batch_at(examples: Examples, key: jax.Array, number: Any, indices: jax.Array, mesh: Mesh | None = None) -> Any:
-    """The batch of examples at indices `[B]`, which are split over a mesh: each device makes its own part of the batch.
+    """The batch of examples at indices `[B]`, which are split over a mesh: each device makes its part of the batch.
 
-    What `at` draws follows from the run's key and from the number of the training step, or of an evaluation's batch.
+    The draws of `at` depend on the run's key and on the number of the training step, or of the evaluated batch.
     """
     at_key = jax.random.fold_in(jax.random.fold_in(key, _AT), number)
     return split_batch(examples.at(examples.data, at_key, split_batch(indices, mesh)), mesh)

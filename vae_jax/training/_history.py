@@ -1,4 +1,4 @@
-"""The metrics of the epochs of a run, what follows from them, and a run as far as it has come."""
+"""Progress of a run, and the history of its metrics: the best epoch, and the end of training."""
 
 from __future__ import annotations
 
@@ -9,40 +9,40 @@ from typing import NamedTuple
 from vae_jax.params import Params
 from vae_jax.training._step import TrainState
 
-# "epoch", "step", "train/loss", "validation/loss", ...: the metrics of one epoch; "warm_up" is 1 in those that end
-# before the objective's warm-up does, 0 in the others, and not there for an objective that has none.
+# The metrics of one epoch: "epoch", "step", "train/loss", "validation/loss", ... "warm_up" is 1 if the epoch ends
+# during the objective's warm-up and 0 if not; it is absent for an objective without a warm-up.
 Row = dict[str, float]
-History = tuple[Row, ...]  # one row an epoch
+History = tuple[Row, ...]  # one row per epoch
 
 
 class Progress(NamedTuple):
-    """A run as far as it has come: what a checkpoint holds, and what `fit` returns."""
+    """Progress of a run: the contents of a checkpoint, and the return value of `fit`."""
 
     state: TrainState  # after the last epoch
-    best_params: Params  # those validated after the best epoch
+    best_params: Params  # parameters validated after the best epoch
     history: History
 
     @property
     def best_epoch(self) -> int:
-        """The epoch (from 1) of the lowest validation loss after the warm-up; until then the last (0: none yet)."""
+        """Epoch (from 1) with the lowest validation loss after the warm-up; during it, the last epoch (0: none)."""
         return best_epoch(self.history)
 
 
 def best_epoch(history: Sequence[Row]) -> int:
-    """The epoch (from 1) of the lowest validation loss after the warm-up; until then the last (0: none yet)."""
+    """Epoch (from 1) with the lowest validation loss after the warm-up; during it, the last epoch (0: none)."""
     finite = [row for row in history if is_finite(row)]
     best = min((row for row in finite if not row.get("warm_up")), key=lambda row: row["validation/loss"], default=None)
     return len(finite) if best is None else int(best["epoch"])
 
 
 def best_loss(history: Sequence[Row]) -> float:
-    """The lowest validation loss after the warm-up; infinity while there is none."""
-    counted = [row for row in history if is_finite(row) and not row.get("warm_up")]
-    return min((row["validation/loss"] for row in counted), default=math.inf)
+    """Lowest validation loss after the warm-up; infinity if no epoch has ended after the warm-up."""
+    candidates = [row for row in history if is_finite(row) and not row.get("warm_up")]
+    return min((row["validation/loss"] for row in candidates), default=math.inf)
 
 
 def is_finished(history: Sequence[Row], epochs: int, patience: int | None) -> bool:
-    """Returns whether no epoch follows: all are done, patience has run out, or the last loss was not finite."""
+    """Returns True if training has ended: after all epochs, by early stopping, or with a loss that is not finite."""
     done = len(history)
     if done >= epochs or (done and not is_finite(history[-1])):
         return True
@@ -50,5 +50,5 @@ def is_finished(history: Sequence[Row], epochs: int, patience: int | None) -> bo
 
 
 def is_finite(row: Row) -> bool:
-    """Returns whether the training and the validation loss are finite."""
+    """Returns True if the training and the validation loss are finite."""
     return math.isfinite(row["train/loss"]) and math.isfinite(row["validation/loss"])

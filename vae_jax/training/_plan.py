@@ -1,4 +1,4 @@
-"""Plan of a fit of one model, and its epoch with validation as one program on the device."""
+"""Settings of a fit of one model, and its epoch with validation as one program on the device."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from vae_jax.training._epoch import make_evaluate, make_train_epoch
 from vae_jax.training._evaluated import Evaluated, as_trained, evaluated_params
 from vae_jax.training._examples import Examples
 from vae_jax.training._step import Trainable, TrainState, TrainStep, init_train_state, make_train_step
-from vae_jax.training.sharding import Rules, examples_per_device, keep_shardings, replicated, shardings_of
+from vae_jax.training.sharding import Rules, examples_per_device, keep_shardings, replicated_sharding, shardings_of
 
 
 class FitState(NamedTuple):
-    """All that an epoch of `fit` changes; it stays on the device, and one epoch gives its memory to the next."""
+    """State of `fit`: everything that an epoch changes. It stays on the device and is donated to the next epoch."""
 
     state: TrainState
-    best_params: Params  # evaluated at the lowest validation loss since the warm-up; until then the last
-    best_loss: jax.Array  # that loss; infinity until the warm-up has ended
-    best_epoch: jax.Array  # its number, from 1
-    running: jax.Array  # False once patience has run out or a loss was not finite: no epoch changes anything any more
+    best_params: Params  # evaluated parameters of the best epoch since the warm-up; during it, of the last epoch
+    best_loss: jax.Array  # validation loss of the best epoch; infinity until the warm-up has ended
+    best_epoch: jax.Array  # number of the best epoch, from 1
+    running: jax.Array  # False after early stopping or a loss that is not finite: then an epoch changes nothing
 
 
 class Keys(NamedTuple):
@@ -37,17 +37,17 @@ class Keys(NamedTuple):
 
     init: jax.Array
     train: jax.Array
-    validation: jax.Array  # the same after every epoch, so that epochs differ by the parameters alone
+    validation: jax.Array  # the same after every epoch, so that only the parameters differ between validations
 
 
 def split_key(key: jax.Array) -> Keys:
-    """The keys of a fit with this key."""
+    """Splits the key of a fit into the keys of its parts."""
     return Keys(*jax.random.split(key, 3))
 
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """A fit of one model, but for its data; it may be made inside a traced function."""
+    """Settings of a fit of one model, without its data; may be made inside a traced function."""
 
     model: Trainable
     objective: Objective
@@ -62,63 +62,70 @@ class Plan:
 
     @cached_property
     def out_shardings(self) -> tuple[FitState, Any] | None:
-        """Shardings of the fit state and the row as a program returns them, and of the fit state as it takes it."""
+        """Shardings of what an epoch returns: the fit state and the row. None without a mesh."""
         if self.mesh is None:
             return None
         examples_per_device(self.batch_size, self.mesh)
         shapes = jax.eval_shape(self._init, jax.random.key(0))
-        return shardings_of(shapes, self.mesh, self.rules), replicated(self.mesh)
+        return shardings_of(shapes, self.mesh, self.rules), replicated_sharding(self.mesh)
 
     @cached_property
     def init(self) -> Callable[[jax.Array], FitState]:
-        """(key) -> the state before the first epoch."""
+        """Jitted (key) -> the state before the first epoch."""
         return jax.jit(self._init, out_shardings=self.out_shardings and self.out_shardings[0])
 
     def _init(self, key: jax.Array) -> FitState:
         state = init_train_state(self.model, self.optimizer, key)
-        # A copy: both are donated to the epoch.
+        # A copy, because the state and the best parameters are both donated to the epoch.
         best_params = jax.tree.map(jnp.copy, state.params)
         return FitState(state, best_params, jnp.float32(jnp.inf), jnp.int32(0), jnp.bool_(True))
 
     @cached_property
     def step(self) -> TrainStep:
-        """The training step, which leaves the state where it lies on the mesh."""
+        """Training step that keeps the sharding of the state on the mesh."""
         step = make_train_step(self.model, self.objective, self.optimizer, self.microbatches)
         return step if self.out_shardings is None else keep_shardings(step, self.out_shardings[0].state)
 
     def validated_epoch(
         self, fit_state: FitState, keys: Keys, train: Examples, validation: Examples
     ) -> tuple[FitState, Metrics]:
-        """An epoch and its row, pure: to be jitted, or mapped by `vmap`.
+        """Trains and validates for one epoch; returns the new fit state and the row. Pure: may be jitted or vmapped.
 
-        If `fit_state.running` is False the fit state comes back as it was, and the row holds zeros.
+        If `fit_state.running` is False, the fit state is returned unchanged, and the row holds zeros.
         """
 
-        # Jitted for its tracing to be kept: the shape of the row is asked for before the epoch itself.
+        # Jitted so that it is traced once: for the shape of the row, and for the epoch itself.
         @jax.jit
         def advance(fit_state: FitState, *arguments: Any) -> tuple[FitState, Metrics]:
             keys, train, validation = arguments
             train_epoch = make_train_epoch(self.step, self.batch_size, num_steps=self.steps_per_epoch, mesh=self.mesh)
             state, metrics = train_epoch(fit_state.state, keys.train, train)
-            return self.judge(fit_state, state, metrics, keys, validation)
+            return self.finish_epoch(fit_state, state, metrics, keys, validation)
 
         arguments = keys, train, validation
         row = jax.eval_shape(advance, fit_state, *arguments)[1]
         stay = lambda fit_state, *_: (fit_state, jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), row))
         return jax.lax.cond(fit_state.running, advance, stay, fit_state, *arguments)
 
-    def judge(
+    def finish_epoch(
         self, fit_state: FitState, state: TrainState, metrics: Metrics, keys: Keys, validation: Examples
     ) -> tuple[FitState, Metrics]:
-        """The fit state and the row after an epoch, pure; fit_state is that before the epoch, state that after it.
+        """Validates after an epoch; returns the new fit state and the row. Pure: may be jitted or vmapped.
 
-        If training was not finite the state before the epoch is kept, from which `_divergence` finds the step that
-        failed: a check of every step would cost 3 to 8 percent of its time, one copy of the state an epoch costs next
-        to nothing. The row's train/loss is then not finite, even if only a parameter was not.
+        If training was not finite, the state before the epoch is kept, and `_divergence` finds the step that failed
+        from it: a check of every step would cost 3 to 8 percent of the step's time, a copy of the state per epoch costs
+        next to nothing. The row's train/loss is then not finite, even if only a parameter was not finite.
 
-        The row holds `epoch` and `step`, `train/...` and `validation/...`, the means of the metrics, and for an
-        objective that warms up `warm_up`, 1 if the epoch ended before the warm-up did: no such epoch is the best, or
-        counts against patience.
+        The row holds `epoch` and `step`, and the means of the metrics, `train/...` and `validation/...`. For an
+        objective with a warm-up it also holds `warm_up`, which is 1 if the epoch ended during the warm-up and then
+        counts neither as the best nor against patience.
+
+        Args:
+          fit_state: state before the epoch.
+          state: training state after the epoch.
+          metrics: mean training metrics of the epoch.
+          keys: keys of the fit.
+          validation: the held-out examples.
         """
         warm_up_steps = warm_up_steps_of(self.objective)
         evaluate = make_evaluate(self.model, self.objective, self.batch_size, self.mesh)
@@ -139,17 +146,17 @@ class Plan:
         finite = trained & jnp.isfinite(loss)
         best = finite & ((loss < fit_state.best_loss) | ~warm)
         best_epoch = jnp.where(best, epoch, fit_state.best_epoch)
-        in_time = True if self.patience is None else epoch - best_epoch < self.patience
+        within_patience = True if self.patience is None else epoch - best_epoch < self.patience
         best_params = jax.tree.map(lambda new, old: jnp.where(best, new, old), params, fit_state.best_params)
         best_loss = jnp.where(best & warm, loss, fit_state.best_loss)
         kept = jax.tree.map(lambda new, old: jnp.where(trained, new, old), state, fit_state.state)
-        return FitState(kept, best_params, best_loss, best_epoch, finite & in_time), row
+        return FitState(kept, best_params, best_loss, best_epoch, finite & within_patience), row
 
 
 def is_finite_step(before: TrainState, after: TrainState, loss: jax.Array) -> jax.Array:
-    """Returns, as a boolean scalar, whether the loss and all trained parameters are finite.
+    """Boolean scalar, True if the loss and all trained parameters are finite.
 
-    A parameter that was not finite before either (a mask of -inf) and is the same after is not caused by training.
+    Values that were already not finite before the step and are unchanged (a mask of -inf) do not count.
     """
     old, new = (jax.tree.leaves(split_buffers(state.params)[0]) for state in (before, after))
     finite = jnp.isfinite(loss)

@@ -1,4 +1,4 @@
-"""A run from its beginning, or from a checkpoint, to its end: epochs, metrics, saves, early stopping, divergence."""
+"""Loop of a run, from its beginning or a checkpoint to its end: epochs, checkpoints, early stopping, divergence."""
 
 from __future__ import annotations
 
@@ -18,42 +18,42 @@ from vae_jax.training.sharding import place
 
 T = TypeVar("T")
 P = TypeVar("P")  # Progress, or EnsembleProgress
-Program = Callable[[FitState], tuple[FitState, Metrics]]  # an epoch, compiled
+Program = Callable[[FitState], tuple[FitState, Metrics]]  # a compiled epoch
 Histories = tuple[History, ...]  # one for each model of a run
 
 
 class Checkpoints:
-    """Keeps no progress of a fit; derive a class that does, as `training.checkpoints.OrbaxCheckpoints` does."""
+    """Base class of checkpoints, which saves nothing; `training.checkpoints.OrbaxCheckpoints` saves to a folder."""
 
     def restore(self, like: T) -> T | None:
-        """Returns the progress that was saved, in the structure of like; None if there is none."""
+        """Returns the saved progress in the structure of `like`, or None if nothing was saved."""
         return None
 
     def due(self) -> bool:
-        """Returns whether it is time to save; the fit then waits for the device, which it does not otherwise.
+        """Returns True if it is time to save; only then does the fit wait for the device.
 
-        Asked once an epoch. Of several processes all must be told the same, and have to wait for one another to be.
+        Called once per epoch. All processes of a run must return the same value, and wait for one another for it.
         """
         return False
 
     def save(self, progress: Any) -> None:
-        """Takes the progress of a fit."""
+        """Saves the progress of a fit."""
 
 
 IN_MEMORY = Checkpoints()
 
 
 class Loop(NamedTuple):
-    """When a run ends, and what it saves and tells on the way, as `fit` takes them."""
+    """Settings of the loop over epochs, as `fit` takes them."""
 
     epochs: int
     patience: int | None
     checkpoints: Checkpoints
-    on_epoch: Callable[[Any], Any]  # called with the history of the one model, or with those of all
-    runs_ahead: bool = True  # an epoch is handed to the device before it is known whether the one before was the last
+    on_epoch: Callable[[Any], Any]  # called with the history of a single model, or with the histories of all models
+    runs_ahead: bool = True  # dispatch an epoch before the previous epoch's metrics show that training has ended
 
     def is_finished(self, histories: Histories) -> bool:
-        """Returns whether no epoch follows for any model."""
+        """Returns True if training has ended for all models."""
         return all(is_finished(rows, self.epochs, self.patience) for rows in histories)
 
 
@@ -63,17 +63,19 @@ def run_epochs(
     histories: Histories,
     loop: Loop,
     progress: Callable[[FitState, Histories], Any],
-    settle: Callable[[FitState, Histories], FitState] = lambda fit_state, histories: fit_state,
+    finalize: Callable[[FitState, Histories], FitState] = lambda fit_state, histories: fit_state,
 ) -> tuple[FitState, Histories]:
-    """Epochs until all models are finished, each handed to the device before the metrics of the last are read.
+    """Runs epochs until all models are finished, each dispatched before the metrics of the previous epoch are read.
 
     Args:
-      program: an epoch, compiled; it takes the memory of the state that it is given, and changes nothing of a model
-        that is no longer running. Its metrics are scalars, or `[M]` for M models.
-      fit_state, histories: the state that the device holds after these epochs.
-      loop: an epoch that is to be saved is saved before the next is handed over; `on_epoch` is called after that.
-      progress: (state, histories) -> what is saved; `on_epoch` is given its history.
-      settle: called once, on the state after the last epoch; what it returns is saved and returned.
+      program: a compiled epoch; the state is donated to it, and it leaves a model unchanged that is no longer running.
+        Its metrics are scalars, or `[M]` for M models.
+      fit_state: the state on the device after the epochs of histories.
+      histories: the history of each model.
+      loop: settings; if an epoch is to be saved, that is done before the next is dispatched, and `on_epoch` is called
+        after that.
+      progress: (state, histories) -> the progress that is saved, whose history is passed to `on_epoch`.
+      finalize: called once with the state after the last epoch; its return value is saved and returned.
 
     Returns:
       The state and the histories at the end.
@@ -86,9 +88,9 @@ def run_epochs(
             fit_state, following = program(fit_state)
         if pending is not None:
             histories = _with_rows(histories, jax.device_get(pending))
-            # An epoch that was handed over behind the end of patience, or behind a divergence, has changed nothing.
+            # An epoch that was dispatched after early stopping, or after a divergence, has changed nothing.
             if loop.is_finished(histories):
-                fit_state = settle(fit_state, histories)
+                fit_state = finalize(fit_state, histories)
             if saving:
                 loop.checkpoints.save(progress(fit_state, histories))
             saved = saving
@@ -101,7 +103,7 @@ def run_epochs(
 
 def _with_rows(histories: Histories, metrics: Metrics) -> Histories:
     rows = [{name: np.ravel(value)[i].item() for name, value in metrics.items()} for i in range(len(histories))]
-    # The row of a model that is not running any more holds zeros.
+    # The row of a model that is no longer running holds zeros.
     return tuple((*past, row) if row["epoch"] else past for past, row in zip(histories, rows, strict=True))
 
 
@@ -115,17 +117,18 @@ def run_to_end(
     num_models: int | None = None,
     out_shardings: tuple[FitState, Any] | None = None,
 ) -> tuple[P, tuple[Divergence | None, ...]]:
-    """A run from its beginning, or its checkpoint, to its end: its progress; and where and why each model diverged.
+    """Runs from the beginning or a checkpoint to the end; returns the progress, and each model's divergence or None.
 
-    A run that has ended, also by divergence, ends in the same way again.
+    A run that has already ended, even by divergence, returns the same result again.
 
     Args:
       kind: `Progress`, or `EnsembleProgress` for many models.
       init: makes the state before the first epoch.
-      make_program: compiles an epoch, as `run_epochs` takes it, for a state; not called for a run that has ended.
-      replay_of: index of a model -> what is needed to repeat its steps.
-      num_models: the leading axis of the state's arrays; None: one model, without such an axis.
-      out_shardings: of `Plan`.
+      make_program: state -> compiled epoch, as `run_epochs` takes it; not called for a run that has ended.
+      replay_of: index of a model -> `Replay` of its steps.
+      loop: settings of the loop.
+      num_models: size of the leading axis of the state's arrays; None: one model, without this axis.
+      out_shardings: `Plan.out_shardings`.
     """
     many = num_models is not None
     own = lambda values: values if many else values[0]
@@ -137,14 +140,14 @@ def run_to_end(
     restored: Any = loop.checkpoints.restore(progress(fit_state, histories))
     if restored is not None:
         histories = restored.history if many else (restored.history,)
-        of_each = lambda function, dtype: jnp.asarray(own([dtype(function(rows)) for rows in histories]))
-        best = of_each(best_loss, jnp.float32), of_each(best_epoch, jnp.int32)
-        running = of_each(lambda rows: not loop.is_finished((rows,)), bool)
+        per_model = lambda function, dtype: jnp.asarray(own([dtype(function(rows)) for rows in histories]))
+        best = per_model(best_loss, jnp.float32), per_model(best_epoch, jnp.int32)
+        running = per_model(lambda rows: not loop.is_finished((rows,)), bool)
         fit_state = FitState(restored.state, restored.best_params, *best, running)
         fit_state = fit_state if out_shardings is None else place(fit_state, out_shardings[0])
     diverged: list[Divergence | None] = [None] * len(histories)
 
-    def settle(fit_state: FitState, histories: Histories) -> FitState:
+    def explain_divergences(fit_state: FitState, histories: Histories) -> FitState:
         for i, rows in enumerate(histories):
             if rows and not is_finite(rows[-1]):
                 state = jax.tree.map(lambda leaf, i=i: leaf[i], fit_state.state) if many else fit_state.state
@@ -155,16 +158,17 @@ def run_to_end(
         return fit_state
 
     if loop.is_finished(histories):
-        fit_state = settle(fit_state, histories)
+        fit_state = explain_divergences(fit_state, histories)
     else:
-        fit_state, histories = run_epochs(make_program(fit_state), fit_state, histories, loop, progress, settle)
+        program = make_program(fit_state)
+        fit_state, histories = run_epochs(program, fit_state, histories, loop, progress, explain_divergences)
     return progress(fit_state, histories), tuple(diverged)
 
 
 def run_one(
     plan: Plan, keys: Keys, make_program: Callable[[FitState], Program], batch_of: BatchOf, loop: Loop
 ) -> Progress:
-    """The progress of one model at its end, as `run_to_end` makes it.
+    """Runs one model to its end with `run_to_end`; returns its progress.
 
     Raises:
       Diverged: as `fit`.

@@ -19,17 +19,17 @@ from vae_jax.params import Params, join_buffers, split_buffers
 
 
 class Trainable(Protocol):
-    """A model, as far as training knows it: its objective knows the rest."""
+    """Anything with an `init`: the part of a model that training uses; the objective uses the rest."""
 
     @property
     def init(self) -> Callable[[jax.Array], Params]: ...
 
 
 class TrainState(NamedTuple):
-    """All that a step changes."""
+    """State of training: everything that a step changes."""
 
-    step: jax.Array  # int32, steps done
-    params: Params  # as the model takes them, buffers included
+    step: jax.Array  # int32, number of steps done
+    params: Params  # the model's parameters, buffers included
     opt_state: optax.OptState
 
 
@@ -37,9 +37,9 @@ TrainStep = Callable[[TrainState, jax.Array, Any], tuple[TrainState, Metrics]]
 
 
 def init_train_state(model: Trainable, optimizer: optax.GradientTransformation, key: jax.Array) -> TrainState:
-    """Fresh parameters and the optimizer's state for them, at step 0."""
-    # Copies: training donates the memory of its state, and a constant of the model's (an output bias set to the data's
-    # mean) is what the next `init` wants to give again.
+    """Initial parameters, and the optimizer's state for them, at step 0."""
+    # Copies: training donates the memory of its state, but the next `init` returns the model's constants (an output
+    # bias set to the data's mean) again.
     params = jax.tree.map(jnp.copy, model.init(key))
     trained, _ = split_buffers(params)
     return TrainState(jnp.zeros((), jnp.int32), params, optimizer.init(trained))
@@ -48,24 +48,25 @@ def init_train_state(model: Trainable, optimizer: optax.GradientTransformation, 
 def make_train_step(
     model: Trainable, objective: Objective, optimizer: optax.GradientTransformation, microbatches: int = 1
 ) -> TrainStep:
-    """A step `(state, key, batch) -> (state, metrics)`: pure, so jit it, scan it, vmap it as you need.
+    """Returns a pure training step `(state, key, batch) -> (state, metrics)`, to be jitted, scanned or vmapped.
 
     `key` is the run's key, the same at every step: the step draws from `fold_in(key, state.step)`, so that any step
-    can be replayed alone. `params["buffers"]` meets neither the gradient nor the optimizer; it takes the value that
-    the objective returns for it. The metrics are the objective's own and `loss`, means over the batch, in nats.
+    can be repeated alone. `params["buffers"]` is neither differentiated nor passed to the optimizer; it is replaced by
+    the buffers that the objective returns. The metrics are those of the objective and `loss`, means over the batch, in
+    nats.
 
     Args:
-      model: any record with an `init`, which the objective understands.
-      objective: (model, params, key, batch) -> (loss, Aux), one of `vae_jax.objectives` or your own; a `Scheduled` one
-        is taken at `state.step`.
-      optimizer: any optax gradient transformation; one that asks for the loss (`value`) is given it.
-      microbatches: the parts of a batch whose gradients are computed one after another and averaged, which takes the
-        memory of one part. Every example keeps the key that it has in the whole batch, and the batch is preprocessed
-        as a whole: the result is that of 1 up to rounding.
+      model: any record with an `init` that the objective accepts.
+      objective: (model, params, key, batch) -> (loss, Aux), one of `vae_jax.objectives` or your own; if it is
+        `Scheduled`, the objective at `state.step`.
+      optimizer: any optax gradient transformation; the loss is passed to it as `value` if it takes that argument.
+      microbatches: number of parts of a batch for gradient accumulation: their gradients are computed one after
+        another and averaged, in the memory of one part. Every example keeps the key that it has in the whole batch,
+        and the batch is preprocessed as a whole: the result equals that of microbatches = 1 up to rounding.
 
     Raises:
-      ValueError: if microbatches is below 1, or above 1 for an objective that is no mean over examples; by the step,
-        if microbatches does not divide the batch, or the objective returns other buffers than the model has.
+      ValueError: if microbatches is below 1, or above 1 for an objective that is not a mean over examples; by the step,
+        if microbatches does not divide the batch, or the objective returns buffers of another structure.
     """
     check_microbatches(objective, microbatches)
     extended = optax.with_extra_args_support(optimizer)
@@ -77,7 +78,7 @@ def make_train_step(
         if given != kept:
             raise ValueError(
                 f"the objective returned Aux.buffers of the structure {given}, but params['buffers'] has {kept} (None: "
-                "the model has none); vae_jax.params.split_buffers(params)[1] keeps them"
+                "no buffers); to leave the buffers unchanged, return vae_jax.params.split_buffers(params)[1]"
             )
         updates, opt_state = extended.update(gradient, state.opt_state, trained, value=loss)
         params = join_buffers(optax.apply_updates(trained, updates), aux.buffers)
@@ -89,9 +90,9 @@ def make_train_step(
 def differentiated(
     model: Trainable, objective: Objective, state: TrainState, key: jax.Array, batch: Any, microbatches: int = 1
 ) -> tuple[tuple[jax.Array, Aux], Any]:
-    """((loss, aux), gradient of the trained parameters) at a state, as the step from it computes them."""
+    """((loss, aux), gradient of the trained parameters) of the training step from a state."""
     trained, buffers = split_buffers(state.params)
-    objective, step_key, batch = as_computed(objective, state.step, key, batch)
+    objective, step_key, batch = inputs_of_step(objective, state.step, key, batch)
 
     def value_and_gradient(key: jax.Array, batch: Any) -> tuple[tuple[jax.Array, Aux], Any]:
         loss_of = lambda trained: objective(model, join_buffers(trained, buffers), key, batch)
@@ -102,8 +103,8 @@ def differentiated(
 
     size = num_examples("batch", batch)
     check_microbatches(objective, microbatches, size)
-    # Every m-th example, not a block of them: of a batch that is split over devices in blocks, each device has its
-    # share of every microbatch.
+    # Each microbatch takes every m-th example, not a block: a batch is split over devices in blocks, and each device
+    # then holds its share of every microbatch.
     in_parts = lambda leaf: leaf.reshape(size // microbatches, microbatches, *leaf.shape[1:]).swapaxes(0, 1)
     parts = jax.tree.map(in_parts, (keys_of_examples(step_key, size), batch))
 
@@ -116,17 +117,17 @@ def differentiated(
     return (loss, Aux(metrics, buffers)), jax.tree.map(lambda leaf: leaf / microbatches, total)
 
 
-def as_computed(objective: Objective, step: Any, key: jax.Array, batch: Any) -> tuple[Objective, jax.Array, Any]:
-    """The objective, the key and the batch, preprocessed, of the step with that number in a run with that key."""
+def inputs_of_step(objective: Objective, step: Any, key: jax.Array, batch: Any) -> tuple[Objective, jax.Array, Any]:
+    """The objective, the key and the preprocessed batch of a training step, given its number and the run's key."""
     return preprocessed(at_step(objective, step), jax.random.fold_in(key, step), batch)
 
 
 def check_microbatches(objective: Objective, microbatches: int, batch_size: int | None = None) -> None:
-    """Raises ValueError if a batch of that size (None: not known yet) cannot be computed in so many parts."""
+    """Raises ValueError if a batch of this size (None: not known yet) cannot be computed in this many microbatches."""
     check_count("microbatches", microbatches)
     if microbatches > 1 and not is_mean_over_examples(objective):
         raise ValueError(
-            f"microbatches must be 1 for an objective that needs its batch as a whole, got {microbatches}: only a mean "
+            f"microbatches must be 1 for an objective that needs its whole batch, got {microbatches}: only a mean "
             "over examples (objectives.mean_over_batch) may be computed in parts"
         )
     if batch_size is not None and batch_size % microbatches:

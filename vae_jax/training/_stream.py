@@ -1,4 +1,4 @@
-"""The training loop on examples that come from outside the device, batch by batch: `fit` for data of any size."""
+"""Training loop for batches that are streamed to the device: `fit` for data of any size."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ from vae_jax.training._history import History, Progress
 from vae_jax.training._plan import FitState, Plan, split_key
 from vae_jax.training._run import IN_MEMORY, Checkpoints, Loop, Program, run_one
 from vae_jax.training._step import Trainable, TrainState, TrainStep
-from vae_jax.training.sharding import Rules, everywhere, split_batch
+from vae_jax.training.sharding import Rules, replicate, split_batch
 
 
 class BatchStream(Iterator[Any], Protocol):
-    """An endless iterator of batches, pytrees of arrays `[batch_size, ...]`, each following from its number alone.
+    """An endless iterator of batches, pytrees of arrays `[batch_size, ...]`, each determined by its number alone.
 
-    `vae_jax.data.Batches` is one; in a run of several processes each has its own part of every batch.
+    For example `vae_jax.data.Batches`. In a run of several processes each process has its own part of every batch.
     """
 
-    batch_size: int  # over all processes
+    batch_size: int  # total over all processes
     steps_per_epoch: int
 
     def seek(self, batch: int) -> None:
-        """Makes batch number `batch`, from 0, the next one."""
+        """Moves the iterator, so that batch number `batch`, from 0, is next."""
         ...
 
 
@@ -59,34 +59,34 @@ def fit_stream(
     on_start: Callable[[], Any] = lambda: None,
     on_epoch: Callable[[History], Any] = lambda history: None,
 ) -> Progress:
-    """`fit` on a stream of batches: only a few of them are in memory, and the next are read while the device works.
+    """Trains like `fit` on a stream of batches: only a few are in memory, and the next are read while the device works.
 
-    The step number is the position in the stream, so that the checkpoint of a run holds both: a run that is stopped and
-    restored goes on with the batches that would have come. Batches are shuffled by the stream; all else that is random
-    follows from the key, as in `fit`.
+    The step number is the position in the stream. The checkpoint of a run therefore holds both, and a restored run
+    continues with the next batches. The stream shuffles the batches; everything else that is random follows from the
+    key, as in `fit`.
 
     Args:
       model, objective, optimizer, key: as `fit` takes them.
-      batches: of the training examples, for this run alone.
-      validation: as `fit` takes it, held out of them and held in memory.
+      batches: stream of the training examples; not to be read by anything else during the run.
+      validation: the held-out examples, as `fit` takes them; they are kept in memory.
       epochs, microbatches, patience, rules, evaluated, checkpoints: as `fit` takes them.
-      mesh: as `fit` takes it. Of several processes each must hold its own part of the mesh's axis "data".
+      mesh: as `fit` takes it. In a run of several processes each must hold its own part of the mesh's axis "data".
+      on_start: called once, when the first steps have been compiled and dispatched.
       on_epoch: called with the history after every epoch.
-      on_start: called once, when the first steps have been compiled and handed to the device.
 
     Returns:
       The progress after the last epoch.
 
     Raises:
       ValueError, Diverged: as `fit`.
-      Exception: what the stream raises.
+      Exception: any error that the stream raises.
     """
     num_steps, batch_size = batches.steps_per_epoch, batches.batch_size
     plan = Plan(model, objective, optimizer, num_steps, batch_size, microbatches, patience, mesh, rules, evaluated)
     validation = examples_of("validation", validation)
     check_plan(plan, epochs)
     check_examples_of(plan, key, "validation", validation)
-    keys = everywhere(split_key(key), mesh)
+    keys = replicate(split_key(key), mesh)
 
     def put(chunk: Any) -> Any:
         check_finite("the next chunk of the stream", chunk)
@@ -94,32 +94,33 @@ def fit_stream(
         check_contexts(model, "the next chunk of the stream", examples)
         if mesh is None:
             return jax.device_put(chunk)
-        # [k, this process's part of the batch, ...], all processes' parts one after the other.
+        # Local arrays [k, this process's part of the batch, ...]; the parts of all processes follow one another.
         sharding = NamedSharding(mesh, PartitionSpec(None, "data"))
-        whole = lambda leaf: (len(leaf), batch_size, *leaf.shape[2:])
-        return jax.tree.map(lambda leaf: jax.make_array_from_process_local_data(sharding, leaf, whole(leaf)), chunk)
+        global_shape = lambda leaf: (len(leaf), batch_size, *leaf.shape[2:])
+        make_global = lambda leaf: jax.make_array_from_process_local_data(sharding, leaf, global_shape(leaf))
+        return jax.tree.map(make_global, chunk)
 
-    on_chunk = cache(on_start)  # which calls it once
+    on_chunk = cache(on_start)  # calls on_start once
 
     def make_program(fit_state: FitState) -> Program:
         batches.seek(int(fit_state.state.step))
         epoch = make_train_stream_epoch(plan.step, num_steps, put=put, on_chunk=on_chunk, mesh=mesh)
-        judge = jax.jit(plan.judge, donate_argnums=0, out_shardings=plan.out_shardings)
-        held_out = everywhere(validation, mesh)
+        finish_epoch = jax.jit(plan.finish_epoch, donate_argnums=0, out_shardings=plan.out_shardings)
+        held_out = replicate(validation, mesh)
 
         def program(fit_state: FitState) -> tuple[FitState, Metrics]:
-            # A copy: the epoch takes the memory of its state.
+            # A copy, because the state is donated to the epoch.
             state, metrics = epoch(jax.tree.map(jnp.copy, fit_state.state), keys.train, batches)
-            return judge(fit_state, state, metrics, keys, held_out)
+            return finish_epoch(fit_state, state, metrics, keys, held_out)
 
         return program
 
     def batch_of(step: int) -> tuple[Any, None]:
         batches.seek(step)
         one = put(jax.tree.map(lambda leaf: leaf[None], next(batches)))
-        return jax.tree.map(lambda leaf: leaf[0], one), None  # the stream does not say which examples it took
+        return jax.tree.map(lambda leaf: leaf[0], one), None  # the stream does not give the indices of its examples
 
-    # It does not run ahead: the stream would be read for an epoch that there may not be.
+    # No running ahead: the stream would be read for an epoch that may not follow.
     loop = Loop(epochs, patience, checkpoints, on_epoch, runs_ahead=False)
     return run_one(plan, keys, make_program, batch_of, loop)
 
@@ -133,28 +134,29 @@ def make_train_stream_epoch(
     on_chunk: Callable[[], Any] = lambda: None,
     mesh: Mesh | None = None,
 ) -> Callable[[TrainState, jax.Array, Iterator[Any]], tuple[TrainState, dict[str, float]]]:
-    """An epoch `(state, key, batches) -> (state, mean metrics)`, like that of `make_train_epoch`, on data of any size.
+    """Returns an epoch `(state, key, batches) -> (state, mean metrics)` over streamed batches, for data of any size.
 
-    It takes `steps_per_epoch` batches from the iterator, no more, and runs them in chunks of `chunk_steps`, each one
-    jitted `lax.scan` that is dispatched at once; the state is donated. While the device works on a chunk, the host
-    collects the next one and starts its copy to the device, and then waits for the chunk BEFORE the one in work: the
-    device always has work queued, and never more than two chunks of it.
+    The epoch takes exactly `steps_per_epoch` batches from the iterator and runs them in chunks of `chunk_steps`, each
+    one jitted `lax.scan` that is dispatched at once; the state is donated. While the device computes a chunk, the host
+    collects the next chunk, starts its copy to the device, and then waits for the chunk BEFORE the running one: the
+    device always has work queued, and never more than two chunks.
 
-    The step number is the number of batches taken, if every batch came through here: a run that is restored from
-    a checkpoint goes on with the iterator at batch `state.step`.
+    If every batch is taken by such epochs, the step number is the number of batches taken: a run that is restored from
+    a checkpoint continues with the iterator at batch `state.step`.
 
     Args:
-      step: of `make_train_step`.
+      step: a training step made by `make_train_step`.
       steps_per_epoch: at least 1.
-      chunk_steps: steps a dispatch, at least 1; three chunks of batches are held at once.
-      put: from k batches of this process, a pytree of arrays `[k, B, ...]`, to the arrays on the device or devices, on
-        which their second axis may be split.
-      on_chunk: called when a chunk has been compiled and handed to the device.
+      chunk_steps: steps per dispatch, at least 1; three chunks of batches are in memory at once.
+      put: copies k batches of this process, a pytree of arrays `[k, B, ...]`, to the device or devices, over which
+        their second axis may be split.
+      on_chunk: called when a chunk has been compiled and dispatched.
       mesh: the devices that each compute their part of every batch; None: those that `put` chooses.
 
     Raises:
       ValueError: if steps_per_epoch or chunk_steps is below 1.
-      RuntimeError (the epoch): if the iterator ends too early; what the iterator raises.
+      RuntimeError: by the epoch, if the iterator ends too early.
+      Exception: by the epoch, any error that the iterator raises.
     """
     check_counts(LARGEST_COUNT, steps_per_epoch=steps_per_epoch, chunk_steps=chunk_steps)
 

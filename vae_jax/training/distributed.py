@@ -1,7 +1,7 @@
-"""The processes of one run, on one host or many: how they meet, and what each learns of the others.
+"""Runs of several processes, on one host or many: starting them, and exchanging values between them.
 
-They meet by JAX's distributed runtime, with messages of what fails; every process runs the same program with the same
-settings. All else here is right in a run of a single process too, in which there is nothing to agree on.
+The processes connect by JAX's distributed runtime, with clear messages for failures; every process runs the same
+program with the same settings. Everything except `start` and `start_detected` also works in a run of a single process.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 _MEETING_SECONDS = 300.0
-# How long a process may be silent before the others end: they learn of a dead one within twice this.
+# Time without a heartbeat from a process after which the others end; they notice a dead process within twice this.
 _HEARTBEAT_SECONDS = 25
-# At the end of a run each waits for all: the first still writes its report then. A dead process ends the wait early.
+# At the end of a run each process waits for the first, which writes the report. A dead process ends the wait early.
 _SHUTDOWN_SECONDS = 7 * 24 * 3600
 
 
@@ -34,16 +34,16 @@ def start(
     meeting_seconds: float = _MEETING_SECONDS,
     heartbeat_seconds: int = _HEARTBEAT_SECONDS,
 ) -> None:
-    """Joins this process to the others of its run; before anything else is asked of JAX.
+    """Connects this process with the others of its run; must be called before JAX initializes its devices.
 
     Args:
-      coordinator: "HOST:PORT", where process 0 runs and on which free port of its host it shall listen.
-      num_processes: of the run.
-      process_id: of this one, from 0.
-      answer_seconds: how long the coordinator may take to listen.
-      meeting_seconds: how long the others may take to come after that; if they do not, the process says so on
-        stderr and exits with code 2, as JAX's runtime cannot be left by an exception.
-      heartbeat_seconds: how long a process may be silent before the others end.
+      coordinator: "HOST:PORT", the host of process 0 and a free port of that host on which it listens.
+      num_processes: number of processes of the run.
+      process_id: number of this process, from 0.
+      answer_seconds: time in which the coordinator must start to listen.
+      meeting_seconds: time after that in which all other processes must connect; otherwise the process prints an
+        error to stderr and exits with code 2, because JAX's runtime cannot be left by an exception.
+      heartbeat_seconds: time without a heartbeat from a process after which the others end.
 
     Raises:
       ValueError: if an argument is out of range, the port is taken, or the coordinator does not answer.
@@ -60,10 +60,10 @@ def start(
     else:
         _wait_for(coordinator, (host.strip("[]"), int(port)), answer_seconds)
     missing = (
-        f"not all of the {num_processes} processes have met at coordinator {coordinator}: start one with each "
-        f"process_id from 0 to {num_processes - 1}, process 0 on the coordinator's host"
+        f"not all of the {num_processes} processes have connected to coordinator {coordinator}: start one process with "
+        f"each process_id from 0 to {num_processes - 1}, process 0 on the coordinator's host"
     )
-    # Given arguments are not to be completed by what JAX finds in the environment.
+    # JAX must not complete the given arguments from the environment.
     given: dict[str, Any] = {
         "num_processes": num_processes,
         "process_id": process_id,
@@ -78,26 +78,26 @@ def start(
 
 
 def start_detected(*, meeting_seconds: float = _MEETING_SECONDS, heartbeat_seconds: int = _HEARTBEAT_SECONDS) -> None:
-    """`start` with what the cluster's environment says: Slurm, Open MPI, Cloud TPU or Kubernetes, as JAX detects them.
+    """Connects as `start` does, with the settings that JAX detects of Slurm, Open MPI, Cloud TPU or Kubernetes.
 
     Raises:
-      ValueError: if JAX finds itself in none of these.
+      ValueError: if JAX detects none of these.
     """
     missing = (
-        "not all processes that the cluster's environment speaks of have met: look for one that has not started, and "
-        "for a firewall between the hosts"
+        "not all processes of the cluster's environment have connected: look for a process that has not started, or "
+        "a firewall between the hosts"
     )
     try:
         _meet(missing, meeting_seconds, heartbeat_seconds)
     except ValueError as error:
         raise ValueError(
-            "JAX detects no cluster (Slurm, Open MPI, Cloud TPU, Kubernetes) in this process's environment: name "
+            "JAX detects no cluster (Slurm, Open MPI, Cloud TPU, Kubernetes) in this process's environment: give "
             f"coordinator, num_processes and process_id instead ({error})"
         ) from error
 
 
 def _meet(missing: str, seconds: float, heartbeat_seconds: int, **given: Any) -> None:
-    """Joins the others by JAX's runtime; if they have not come after so many seconds, says so and exits with code 2."""
+    """Connects by JAX's runtime; if that takes longer than `seconds`, prints an error and exits with code 2."""
 
     def end() -> None:
         print(f"error: after {seconds:g} s {missing}", file=sys.stderr, flush=True)
@@ -109,7 +109,7 @@ def _meet(missing: str, seconds: float, heartbeat_seconds: int, **given: Any) ->
     try:
         jax.distributed.initialize(
             **given,
-            initialization_timeout=int(seconds) + 60,  # after ours: at its own, JAX ends the process with a stack trace
+            initialization_timeout=int(seconds) + 60,  # later than ours: JAX's ends the process with a stack trace
             heartbeat_timeout_seconds=heartbeat_seconds,
             shutdown_timeout_seconds=_SHUTDOWN_SECONDS,
         )
@@ -125,12 +125,12 @@ def _check_free(coordinator: str, port: int) -> None:
         socket.create_server(("", port), family=family, dualstack_ipv6=dual).close()
     except OSError as error:
         raise ValueError(
-            f"coordinator {coordinator}: process 0 cannot listen on this port ({error.strerror})"
+            f"coordinator {coordinator}: process 0 cannot listen on port {port} ({error.strerror})"
         ) from None
 
 
 def _wait_for(coordinator: str, address: tuple[str, int], seconds: float) -> None:
-    """Returns as soon as something listens at the address."""
+    """Waits until a server listens at the address; raises ValueError after `seconds`."""
     deadline = time.monotonic() + seconds
     while True:
         try:
@@ -145,24 +145,24 @@ def _wait_for(coordinator: str, address: tuple[str, int], seconds: float) -> Non
 
 
 def is_writer() -> bool:
-    """Returns whether this process writes the run's files and speaks to the user: the first, or the only one."""
+    """Returns True in the process that writes the run's files and messages: the first, or the only one."""
     return jax.process_index() == 0
 
 
 def from_writer(value: Any) -> Any:
-    """The value that the writer gives, in every process. All must call it, as often, in the same order.
+    """Returns the writer's value in every process. All processes must call it equally often, in the same order.
 
     Args:
-      value: JSON-like; of the others' it is not even looked at.
+      value: JSON-like; ignored in all processes but the writer.
     """
     return from_all(value if is_writer() else None)[0]
 
 
 def from_all(value: Any) -> list[Any]:
-    """The JSON-like values that all processes give, in every process. All must call it, as `from_writer`."""
+    """Returns the JSON-like values of all processes in every process. All must call it, as for `from_writer`."""
     if jax.process_count() == 1:
         return [json.loads(json.dumps(value))]
     own = np.frombuffer(json.dumps(value).encode(), np.uint8)
     sizes = multihost_utils.process_allgather(np.int32(own.size))
-    everyones = multihost_utils.process_allgather(np.pad(own, (0, int(sizes.max()) - own.size)))
-    return [json.loads(row[:size].tobytes()) for row, size in zip(everyones, sizes, strict=True)]
+    rows = multihost_utils.process_allgather(np.pad(own, (0, int(sizes.max()) - own.size)))
+    return [json.loads(row[:size].tobytes()) for row, size in zip(rows, sizes, strict=True)]

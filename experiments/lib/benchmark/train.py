@@ -16,7 +16,7 @@ from vae_jax import data
 from vae_jax.models._model import VAE
 from vae_jax.objectives import negative_elbo, with_preprocessing
 from vae_jax.training import init_train_state, make_train_epoch, make_train_step, over_models
-from vae_jax.training.sharding import data_mesh, keep_shardings, place, replicated, shardings_of
+from vae_jax.training.sharding import data_mesh, keep_shardings, place, replicated_sharding, shardings_of
 
 
 def mlp_work(setup: Setup) -> Work:
@@ -135,7 +135,7 @@ def _training(
     on_device, over_devices, rivals, mesh = jnp.asarray(images), step, {}, None
     if setup.devices > 1:
         mesh = data_mesh(setup.devices)
-        state, key, on_device = place((state, key, on_device), replicated(mesh))
+        state, key, on_device = place((state, key, on_device), replicated_sharding(mesh))
         over_devices = keep_shardings(step, shardings_of(state, mesh))
         on_one = setup._replace(devices=1)
         rivals = {"one device": _training(name, protocol, on_one, model, prepare, images, batch, products, peers).round}

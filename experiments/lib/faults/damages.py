@@ -21,7 +21,7 @@ WAYS = ("cut", "zeroed", "emptied", "deleted", "flipped")
 LOADERS = ("evaluate", "sample", "export", "explore", "report")
 _READERS = ("show", "list", "compare")
 _SAID = re.compile(
-    r"damage|checksum|corrupt|cannot be read|not whole|missing|last good|earlier|unverified|lost|not match|no valid|"
+    r"damage|checksum|corrupt|cannot be read|missing|last good|earlier|unverified|lost|not match|no valid|"
     r"has no|without|unreadable|not readable|instead",
     re.IGNORECASE,
 )

@@ -11,7 +11,7 @@ from vae_jax.runs.folder import RunFolder, Upgrade
 from vae_jax.runs.machine import versions
 from vae_jax.runs.progress import say
 from vae_jax.training._history import is_finished
-from vae_jax.training.checkpoints import newest, newest_whole, read_progress
+from vae_jax.training.checkpoints import newest, newest_intact, read_progress
 
 # Packages that decide the bits of a run.
 _DECIDING = ("vae_jax", "jax", "jaxlib", "flax", "optax", "numpy")
@@ -32,7 +32,7 @@ def restore_if_damaged(folder: RunFolder, upgrade: Upgrade = dict) -> None:
     except Damaged as error:
         folder.lock()
         try:
-            path, _ = newest_whole(folder.checkpoints)
+            path, _ = newest_intact(folder.checkpoints)
             saved = {} if path is None else read_progress(path)
             if "about" not in saved.get("notes", {}):
                 raise error
@@ -79,7 +79,7 @@ def check_not_lost(folder: RunFolder) -> None:
 def check_can_continue(folder: RunFolder) -> None:
     """Raises Damaged, before anything is written, if a trained run holds no checkpoint or none that is whole."""
     check_not_lost(folder)
-    newest_whole(folder.checkpoints)
+    newest_intact(folder.checkpoints)
 
 
 def say_if_elsewhere(folder: RunFolder, device: str) -> None:
@@ -115,7 +115,7 @@ def epochs_to_train(folder: RunFolder, asked: int, patience: int | None, changea
             f"--epochs {asked}: must be {saved}, with which {folder.path} was begun, because its --schedule or "
             "--objective depends on the number of epochs"
         )
-    path, _ = newest_whole(folder.checkpoints)
+    path, _ = newest_intact(folder.checkpoints)
     history = [] if path is None else read_progress(path)["history"]
     models = history if history and isinstance(history[0], list) else [history]
     done = max(map(len, models))

@@ -18,7 +18,7 @@ from vae_jax.runs.keys import keys_of
 from vae_jax.runs.progress import ProgressDisplay, say
 from vae_jax.runs.recipe import Length, PreparedRun, Recipe
 from vae_jax.training import EnsembleProgress, evaluated_params
-from vae_jax.training.checkpoints import OrbaxCheckpoints, check_whole, load_best, newest
+from vae_jax.training.checkpoints import OrbaxCheckpoints, check_intact, load_best, newest
 
 
 def snapshot(folder: RunFolder, length: Length, mark: int) -> Path:
@@ -50,7 +50,7 @@ def is_whole(path: Path) -> bool:
     saved = newest(path)
     try:
         if saved is not None:
-            check_whole(saved, ("last", "best", "progress"))
+            check_intact(saved, ("last", "best", "progress"))
     except Damaged:
         return False
     return saved is not None

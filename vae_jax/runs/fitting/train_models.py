@@ -22,7 +22,7 @@ from vae_jax.runs.keys import keys_of
 from vae_jax.runs.progress import ProgressDisplay
 from vae_jax.runs.recipe import Member, PreparedRun, name_of, weight_name
 from vae_jax.training import EnsembleProgress, History, Progress, Row, fit, fit_ensemble, fit_stream
-from vae_jax.training.sharding import everywhere
+from vae_jax.training.sharding import replicate
 
 Save = Callable[[list[Params]], None]
 
@@ -58,7 +58,7 @@ def train_models(prepared: PreparedRun, display: ProgressDisplay) -> tuple[Train
         train = partial(fit_stream, prepared.model, objective, optimizer, batches)
     begin = partial(train, validation=problem.validation_examples, key=key, mesh=mesh, epochs=length.epochs, **until)
     one: Training = in_folder(prepared.started, begin)
-    save = lambda params: one.checkpoints.save(one.progress._replace(best_params=everywhere(params[0], mesh)))
+    save = lambda params: one.checkpoints.save(one.progress._replace(best_params=replicate(params[0], mesh)))
     return one, [one.progress], save
 
 
