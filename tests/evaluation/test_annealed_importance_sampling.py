@@ -211,7 +211,7 @@ NO_DENSITY = MODEL._replace(encode=lambda params, x: Delta(params["encoder"] @ x
 
 
 def test_a_posterior_without_a_density_is_refused():
-    with pytest.raises(TypeError, match=r"what start returns must have a density, but a Delta has none: .*from_prior"):
+    with pytest.raises(TypeError, match=r"that start returns must have a density, but a Delta has none: .*from_prior"):
         annealed_importance_sampling(NO_DENSITY, WRONG, jax.random.key(0), XS)
 
 
@@ -227,5 +227,5 @@ def test_from_the_prior_no_posterior_is_needed():
 def test_codes_that_have_no_gradient_are_refused():
     codes = lambda params, x=None: Categorical(jnp.zeros((3, 4)))
     model = MODEL._replace(encode=codes, prior=codes)
-    with pytest.raises(TypeError, match=r"model must have a z of floating-point arrays.*got \['int32'\]"):
+    with pytest.raises(TypeError, match=r"model must have a z of floating-point arrays.*got int32$"):
         annealed_importance_sampling(model, WRONG, jax.random.key(0), XS)

@@ -53,18 +53,18 @@ def test_active_units_are_said_layer_by_layer(active, sizes, expected):
 
 
 def test_a_dead_layer_is_named_and_a_dead_code_called_so():
-    assert "The mean of layer 2 does not move with the image" in collapse_by_activity([78, 0], [100, 50])
+    assert "The model does not use layer 2: the mean does not depend" in collapse_by_activity([78, 0], [100, 50])
     assert "the decoder ignores z" in collapse_by_activity([0, 0], [100, 50])
     assert "the decoder ignores z" in collapse_by_activity([0], [20])
 
 
 def test_a_rate_that_is_not_finite_is_no_healthy_code():
     said = collapse_by_kl([1.0, float("nan"), float("inf")])
-    assert said.startswith("2 of 3 dimensions carry no finite nats")
+    assert said.startswith("2 of 3 dimensions have a KL divergence that is not finite")
 
 
 def test_nats_that_do_not_follow_the_image_are_not_taken_for_a_code():
     kl = np.full(3, 0.68)
     assert collapse_by_kl(kl, 3) == collapse_by_kl(kl) == "All 3 dimensions are used: each carries 0.68 nats or more."
-    assert collapse_by_kl(kl, 1).endswith("But the posterior's mean moves with the image in 1 of them only.")
-    assert "does not move with the image, so z tells nothing of it; try a KL warm-up" in collapse_by_kl(kl, 0)
+    assert collapse_by_kl(kl, 1).endswith("But the posterior's mean depends on the image in only 1 of them.")
+    assert "z carries no information about it; try a KL warm-up" in collapse_by_kl(kl, 0)

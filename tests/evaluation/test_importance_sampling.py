@@ -137,7 +137,7 @@ def test_the_warning_says_how_many_examples_and_why():
     assert "Pareto k > 0.7; median effective sample size 6)" in warning
     assert importance_warning(estimates, 5000, tolerated_share=0.02) is None
     few = estimates._replace(pareto_k=np.full(200, np.inf))
-    assert "cannot be judged: there are fewer than 21 samples" in importance_warning(few, 20)
+    assert "cannot be assessed: there are fewer than 21 samples" in importance_warning(few, 20)
     below = estimates._replace(pareto_k=np.full(200, 0.69))
     assert importance_warning(below, 5000) is None
     assert "Pareto k > 0.63" in importance_warning(below, 500)  # fewer samples stand less of a tail
@@ -369,7 +369,7 @@ def test_equal_weights_of_a_discrete_code_are_said_to_be_unjudged_and_not_heavy(
     places = scipy.stats.norm.logpdf(xs, 0.3 * np.arange(10)) - np.log(10)
     np.testing.assert_allclose(estimates.log_likelihood, scipy.special.logsumexp(places, axis=1), atol=0.2)
     said = importance_warning(estimates, 2000)
-    assert "no tail to be judged by: many are equal" in said
+    assert "no tail that can be assessed: many are equal" in said
     assert "annealed" not in said  # which needs a z of real numbers
     # Where one weight outweighs all others k is infinite too, and that is no matter of equal weights.
     alone = estimates._replace(effective_sample_size=np.ones(20), pareto_k=np.append(np.full(19, np.inf), 0.1))

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from vae_jax.cli.options import Encode
 from vae_jax.cli.rows import prepare_rows, write_rows
-from vae_jax.evaluation._each import encoded_at
+from vae_jax.evaluation._per_example import encoded_at
 from vae_jax.runs.each_example import computed
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from vae_jax.cli.options import Score
 from vae_jax.cli.rows import prepare_rows, write_rows
 from vae_jax.evaluation import ImportanceSampled, ScoredExamples, importance_warning
-from vae_jax.evaluation._each import encoded_at, scored_at
+from vae_jax.evaluation._per_example import encoded_at, scored_at
 from vae_jax.row_files import Rows
 from vae_jax.runs.each_example import computed
 from vae_jax.runs.images.problem import with_labels

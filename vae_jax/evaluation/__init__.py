@@ -1,4 +1,4 @@
-"""What a trained model is worth, measured on a whole data set."""
+"""Evaluation of trained models on a whole data set: likelihoods, diagnostics of the posterior, codes and scores."""
 
 from vae_jax.evaluation._annealed_importance_sampling import Annealed as Annealed
 from vae_jax.evaluation._annealed_importance_sampling import Sandwich as Sandwich
@@ -17,10 +17,6 @@ from vae_jax.evaluation._codes import encode_sequences as encode_sequences
 from vae_jax.evaluation._codes import measure_vq_vae as measure_vq_vae
 from vae_jax.evaluation._collapse import collapse_by_activity as collapse_by_activity
 from vae_jax.evaluation._collapse import collapse_by_kl as collapse_by_kl
-from vae_jax.evaluation._each import EncodedExamples as EncodedExamples
-from vae_jax.evaluation._each import ScoredExamples as ScoredExamples
-from vae_jax.evaluation._each import encode_examples as encode_examples
-from vae_jax.evaluation._each import score_examples as score_examples
 from vae_jax.evaluation._elbo import mean_over_samples as mean_over_samples
 from vae_jax.evaluation._elbo_surgery import ElboSurgery as ElboSurgery
 from vae_jax.evaluation._elbo_surgery import elbo_surgery as elbo_surgery
@@ -37,6 +33,10 @@ from vae_jax.evaluation._latents import variances_of_means as variances_of_means
 from vae_jax.evaluation._measures import Measures as Measures
 from vae_jax.evaluation._measures import measure_autoencoder as measure_autoencoder
 from vae_jax.evaluation._measures import measure_vae as measure_vae
+from vae_jax.evaluation._per_example import EncodedExamples as EncodedExamples
+from vae_jax.evaluation._per_example import ScoredExamples as ScoredExamples
+from vae_jax.evaluation._per_example import encode_examples as encode_examples
+from vae_jax.evaluation._per_example import score_examples as score_examples
 from vae_jax.evaluation._summary_measures import measure_annealing as measure_annealing
 from vae_jax.evaluation._summary_measures import measure_nll as measure_nll
 from vae_jax.evaluation._summary_measures import measure_surgery as measure_surgery

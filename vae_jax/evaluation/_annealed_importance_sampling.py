@@ -1,9 +1,9 @@
-"""log p(x) by annealed importance sampling, and between two bounds on data that the model itself drew.
+"""Log-likelihood by annealed importance sampling, and bounds from both sides for data drawn from the model.
 
 Importance sampling needs a posterior close to the true one. Annealing does not: it moves from any q0(z) to p(x, z)
-through T intermediate densities, with HMC steps at each, and more temperatures make up for a poor start. From a
-posterior that is far too narrow that takes very many, since chains at its scale hardly move: start from the prior then.
-The gap between the two bounds (`bidirectional`) shows it; the estimate's own standard error does not.
+through T intermediate densities, with HMC steps at each, and more temperatures compensate for a poor q0. If the
+posterior is far too narrow, very many temperatures are needed, because chains at its scale hardly move: start from the
+prior instead. The gap between the two bounds (`bidirectional`) shows this error; the standard error does not.
 """
 
 from __future__ import annotations
@@ -34,52 +34,52 @@ from vae_jax.evaluation._temperatures import checked_temperatures, sigmoid_tempe
 from vae_jax.models._model import VAE, Conditional, Example, Model, bind, given
 from vae_jax.params import Params
 
-# (vae, params, x) -> q0(z), where the path begins
+# (vae, params, x) -> q0(z), the first density of the path
 Start = Callable[[VAE, Params, Any], Distribution]
 
 DEFAULT_STEPS = 1000
 
 
 def from_posterior(model: VAE, params: Params, x: Any) -> Distribution:
-    """q0 = q(z | x)."""
+    """Start of the path at the posterior, q0 = q(z | x)."""
     return model.encode(params, x)
 
 
 def from_prior(model: VAE, params: Params, x: Any) -> Distribution:
-    """q0 = p(z), which needs no encoder."""
+    """Start of the path at the prior, q0 = p(z), which needs no encoder."""
     del x
     return model.prior(params)
 
 
 class Annealed(NamedTuple):
-    """What C annealed chains with weights w say about each of N examples."""
+    """Estimates for each of N examples from C annealed chains with weights w."""
 
-    log_likelihood: jax.Array  # [N] nats: log mean w; of reverse chains -log mean(1 / w)
-    standard_error: jax.Array  # [N] nats, by the spread of the weights; infinite where C = 1
-    effective_sample_size: jax.Array  # [N] of the weights that are averaged, between 1 and C
+    log_likelihood: jax.Array  # [N] nats: log mean w; for reverse chains -log mean(1 / w)
+    standard_error: jax.Array  # [N] nats, from the spread of the weights; infinite if C = 1
+    effective_sample_size: jax.Array  # [N] of the averaged weights, between 1 and C
     acceptance_rate: jax.Array  # [N] of the HMC proposals
 
 
 class Sandwich(NamedTuple):
-    """log p(x) of N examples that the model drew, between two bounds each of which holds in expectation."""
+    """Bounds of log p(x), each in expectation, for N examples drawn from the model."""
 
-    xs: Any  # [N, ...], those of a Conditional an Example with their contexts
+    xs: Any  # [N, ...] the drawn examples; an Example with their contexts for a Conditional
     forward: Annealed
     reverse: Annealed
 
     @property
     def lower(self) -> jax.Array:
-        """`[N]` in nats, by chains from q0 to p(x, z)."""
+        """Lower bounds `[N]` in nats, from chains from q0 to p(x, z)."""
         return self.forward.log_likelihood
 
     @property
     def upper(self) -> jax.Array:
-        """`[N]` in nats, by chains from the exact z of x back to q0."""
+        """Upper bounds `[N]` in nats, from chains from the exact z of x back to q0."""
         return self.reverse.log_likelihood
 
     @property
     def gap(self) -> jax.Array:
-        """`[N]` upper - lower in nats: in expectation, at least what either of them is wrong by."""
+        """Gaps upper - lower, `[N]` in nats: in expectation, at least the error of either bound."""
         return self.upper - self.lower
 
 
@@ -96,32 +96,32 @@ def annealed_importance_sampling(
     batch_size: int = 50,
     on_batch: Callable[[Annealed], None] | None = None,
 ) -> Annealed:
-    """log 1/C sum_c w_c of every example, w the weights of C chains annealed from q0(z) to p(x, z).
+    """Estimates log p(x) of every example by log 1/C sum_c w_c, from C chains annealed from q0(z) to p(x, z).
 
-    E w = p(x) for any temperatures and any step sizes fixed beforehand; so the estimate is, in expectation, a lower
-    bound of log p(x). Step sizes are fixed, an own one for each example and temperature, by a first pass with chains
-    that are thrown away.
+    E w = p(x) for any temperatures and any step sizes that are fixed in advance: the expectation of the estimate is a
+    lower bound of log p(x). The step sizes of each example and temperature are fixed by a first pass, whose chains are
+    discarded.
 
     Args:
-      model: a VAE, or a `Conditional`; z a pytree of floating-point arrays.
-      params: its parameters.
+      model: a VAE, or a `Conditional`; z is a pytree of floating-point arrays.
+      params: the model's parameters.
       key: PRNG key, consumed; example i has the key `fold_in(key, i)`.
-      xs: `[N, ...]` examples as the model sees them; `Example(xs, contexts)` for a `Conditional`.
-      start: q0: `from_posterior`; `from_prior`, which asks nothing of the encoder and takes several times the
-        temperatures of a good one; or a function (vae, params, x) -> Distribution of your own.
-      temperatures: `[T + 1]` from 0 to 1, not decreasing; `sigmoid_temperatures(1000)` where None.
+      xs: `[N, ...]` examples after preprocessing; `Example(xs, contexts)` for a `Conditional`.
+      start: q0: `from_posterior`; `from_prior`, which does not use the encoder and needs several times the temperatures
+        of a good posterior; or a function (vae, params, x) -> Distribution of your own.
+      temperatures: `[T + 1]` from 0 to 1, not decreasing; None: `sigmoid_temperatures(1000)`.
       num_chains: C, at least 1.
-      num_leapfrog: gradient evaluations an HMC step, at least 1.
-      batch_size: examples a call of the compiled program, with num_chains chains each, at least 1.
-      on_batch: called with the estimates of each batch as soon as they are there.
+      num_leapfrog: gradient evaluations per HMC step, at least 1.
+      batch_size: examples per call of the compiled program, with num_chains chains each, at least 1.
+      on_batch: called with the estimates of each batch as soon as they are computed.
 
     Returns:
       `Annealed`, each field `[N]`.
 
     Raises:
       ValueError: if a size is below 1, temperatures do not run from 0 to 1, or xs does not suit the model.
-      TypeError: if q0 has no density, or z leaves that are not floating-point; if xs have contexts and the model takes
-        none, or the other way round.
+      TypeError: if q0 has no density, or z has leaves that are not floating-point; if xs have contexts and the model
+        takes none, or have none and the model takes them.
 
     Source: Neal 2001 (arXiv:physics/9803008); for decoders: Wu et al. 2017 (arXiv:1611.04273).
     """
@@ -149,25 +149,25 @@ def bidirectional(
     batch_size: int = 50,
     on_batch: Callable[[Sandwich], None] | None = None,
 ) -> Sandwich:
-    """Bounds of log p(x) from both sides (bidirectional Monte Carlo), for x that the model draws: z ~ p(z), x ~ p(x|z).
+    """Bounds log p(x) from both sides (bidirectional Monte Carlo), for x drawn from the model: z ~ p(z), x ~ p(x|z).
 
-    Such a z is an exact draw of p(z | x). Chains from it back to q0 have E 1/w = 1/p(x): -log 1/C sum_c 1/w_c is in
-    expectation an upper bound. The reverse chains of an example share their z, so their standard error leaves out what
-    it contributes; a standard error over examples does not.
+    This z is an exact draw of p(z | x). Chains from it back to q0 have E 1/w = 1/p(x): the expectation of
+    -log 1/C sum_c 1/w_c is an upper bound. The reverse chains of an example share their z, whose contribution their
+    standard error omits; a standard error over examples includes it.
 
     Args:
-      model: a VAE, or a `Conditional`; z a pytree of floating-point arrays. It should be the one whose estimates on
-        real data are in question: the gap shows how far the same settings go on data much like it.
-      params: its parameters.
+      model: a VAE, or a `Conditional`; z is a pytree of floating-point arrays. Use the model whose estimates on real
+        data are to be checked: the gap shows the error of these settings on similar data.
+      params: the model's parameters.
       key: PRNG key, consumed; example i has the key `fold_in(key, i)`.
-      num_examples: N, how many x are drawn, at least 1.
-      contexts: of a `Conditional`, with a leading axis `[N]`: x is drawn given each; None for a VAE.
-      start: as in `annealed_importance_sampling`, like all that follow.
-      temperatures: `[T + 1]`.
+      num_examples: N, the number of x to draw, at least 1.
+      contexts: contexts of a `Conditional`, with a leading axis `[N]`: one x is drawn for each; None for a VAE.
+      start: q0, as in `annealed_importance_sampling`.
+      temperatures: `[T + 1]`, as in `annealed_importance_sampling`.
       num_chains: C, in each direction.
-      num_leapfrog: gradient evaluations an HMC step.
-      batch_size: examples a call of the compiled program.
-      on_batch: called with the bounds of each batch as soon as they are there.
+      num_leapfrog: gradient evaluations per HMC step.
+      batch_size: examples per call of the compiled program.
+      on_batch: called with the bounds of each batch as soon as they are computed.
 
     Returns:
       `Sandwich` with `lower`, `upper` and `gap`, each `[N]` in nats.
@@ -209,7 +209,7 @@ def _forward(
         points = first_points(first_key, path, num_chains)
         return _lower(anneal(chain_key, path, points, temperatures, step_sizes, num_leapfrog))
 
-    # Under vmap a prior that depends on no example is computed once.
+    # Under vmap, a prior that does not depend on the example is computed once.
     return jax.vmap(one)(indices, xs)
 
 
@@ -243,7 +243,7 @@ def _both_ways(
 
 
 def _simulate(vae: VAE, params: Params, key: jax.Array) -> tuple[Any, Any]:
-    """z ~ p(z) and x ~ p(x | z)."""
+    """Draws z ~ p(z) and x ~ p(x | z)."""
     z_key, x_key = jax.random.split(key)
     z = vae.prior(params).sample(z_key)
     return z, vae.decode(params, z).sample(x_key)
@@ -254,7 +254,7 @@ def _example(model: Model, x: Any, context: Any) -> Any:
 
 
 def _example_like(model: Model, params: Params, key: jax.Array, context: Any) -> Any:
-    """An example of the structure, shapes and dtypes that the model draws."""
+    """An example of zeros with the structure, shapes and dtypes of the model's draws."""
     x = jax.eval_shape(lambda: _simulate(given(model, context), params, key)[1])
     return _example(model, jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), x), context)
 
@@ -290,8 +290,9 @@ def _require_annealable(model: Model, params: Params, start: Start, example: Any
         vae, x = bind(model, example, "xs")
         return start(vae, params, x)
 
-    require_density("what start returns", first, "take start=from_prior")
+    require_density("the distribution that start returns", first, "use start=from_prior")
     z = jax.eval_shape(lambda: first().sample(jax.random.key(0)))
     dtypes = {str(leaf.dtype) for leaf in jax.tree.leaves(z) if not jnp.issubdtype(leaf.dtype, jnp.floating)}
     if dtypes:
-        raise TypeError(f"model must have a z of floating-point arrays, for HMC needs gradients; got {sorted(dtypes)}")
+        found = ", ".join(sorted(dtypes))
+        raise TypeError(f"model must have a z of floating-point arrays, because HMC needs gradients; got {found}")

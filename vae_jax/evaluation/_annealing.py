@@ -1,7 +1,7 @@
-"""Chains along a path of densities, for one example: the weights of annealed importance sampling, there and back.
+"""Chains along a path of densities, for one example: weights of annealed importance sampling, forward and reverse.
 
 The path is f_t(z) = (1 - t) log q0(z) + t log p(x, z) with z flattened to `[D]`, at temperatures 0 = t_0 <= ... <= t_T
-= 1. Moving a chain means one HMC step that leaves f_t invariant.
+= 1. A move of a chain is one HMC step that leaves f_t invariant.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from vae_jax.evaluation._hmc import LogDensity, Point, hmc_step, point_at
 TARGET_ACCEPTANCE = 0.65  # the optimum of HMC in high dimensions: Beskos et al. 2013 (arXiv:1001.4460)
 ADAPTATION_RATE = 0.1
 ADAPTATION_CHAINS = 4
-WARM_UP_STEPS = 30  # from the first step size to one that suits the first temperatures
+WARM_UP_STEPS = 30  # adaptation of the first step size to the first temperature
 FIRST_STEP_SIZE = 0.5
 SCALE_DRAWS = 64
 
 
 class Path(NamedTuple):
-    """The two ends of the path, as functions of z `[D]`."""
+    """First and last density of the path, as functions of z `[D]`."""
 
     densities: tuple[LogDensity, LogDensity]  # log q0(z), log p(x, z)
     flatten: Callable[[Any], jax.Array]  # z as q0 draws it -> [D]
@@ -34,7 +34,7 @@ class Path(NamedTuple):
 
 
 def path_between(q0: Distribution, log_joint: Callable[..., jax.Array]) -> Path:
-    """The path from q0 to log p(x, z), a function of z as q0 draws it, whatever pytree that is."""
+    """Path from q0 to log p(x, z), where z is any pytree that q0 draws."""
     _, unravel = ravel_pytree(q0.sample(jax.random.key(0)))  # for the structure only
     densities = (lambda z: q0.log_prob(unravel(z)), lambda z: log_joint(unravel(z)))
     flatten = lambda z: ravel_pytree(z)[0]
@@ -42,16 +42,16 @@ def path_between(q0: Distribution, log_joint: Callable[..., jax.Array]) -> Path:
 
 
 def first_points(key: jax.Array, path: Path, num_chains: int) -> Point:
-    """num_chains independent draws of q0, the exact beginning of forward chains."""
+    """Independent draws of q0, `num_chains` of them: the exact start of forward chains."""
     return jax.vmap(lambda k: point_at(path.densities, path.draw(k)))(jax.random.split(key, num_chains))
 
 
 def adapted_step_sizes(key: jax.Array, path: Path, temperatures: jax.Array, num_leapfrog: int) -> jax.Array:
-    """`[T, D]` step sizes at t_1 ... t_T, by chains that are thrown away.
+    """Step sizes `[T, D]` at t_1 ... t_T, adapted by chains that are discarded.
 
-    From one temperature to the next a size is multiplied by exp(0.1 (acceptance - 0.65)). The chains that are weighted
-    take these sizes as given, so their steps do not depend on where they are, and leave f_t exactly invariant. Each
-    dimension is scaled by the standard deviation of q0.
+    From one temperature to the next a size is multiplied by exp(0.1 (acceptance - 0.65)). The weighted chains use these
+    fixed sizes: their steps do not depend on their positions, and leave f_t exactly invariant. Each dimension is scaled
+    by the standard deviation of q0.
     """
     draw_key, key = jax.random.split(key)
     draws = jax.vmap(path.draw)(jax.random.split(draw_key, SCALE_DRAWS))
@@ -72,18 +72,18 @@ def adapted_step_sizes(key: jax.Array, path: Path, temperatures: jax.Array, num_
 
 
 class Chains(NamedTuple):
-    """What C chains came to."""
+    """Results of C chains."""
 
     log_weights: jax.Array  # [C] nats
-    acceptance_rate: jax.Array  # the mean over chains and temperatures
+    acceptance_rate: jax.Array  # mean over chains and temperatures
 
 
 def anneal(
     key: jax.Array, path: Path, points: Point, temperatures: jax.Array, step_sizes: jax.Array, num_leapfrog: int
 ) -> Chains:
-    """Chains from draws of q0: E exp(log_weight) = p(x).
+    """Runs chains from draws of q0: E exp(log_weight) = p(x).
 
-    log w = sum_t (t_t - t_(t-1)) (log p(x, z) - log q0(z)) at z_(t-1); then z_t follows z_(t-1) by a move under f_t.
+    log w = sum_t (t_t - t_(t-1)) (log p(x, z) - log q0(z)) at z_(t-1); z_t follows from z_(t-1) by a move under f_t.
 
     Source: Neal 2001 (arXiv:physics/9803008).
     """
@@ -102,10 +102,10 @@ def anneal(
 def anneal_back(
     key: jax.Array, path: Path, points: Point, temperatures: jax.Array, step_sizes: jax.Array, num_leapfrog: int
 ) -> Chains:
-    """Chains from an exact draw of p(z | x): E exp(-log_weight) = 1 / p(x).
+    """Runs chains from an exact draw of p(z | x): E exp(-log_weight) = 1 / p(x).
 
-    `anneal` undone, last step first: z_(t-1) follows z_t by a move under f_t (which is reversible), and then the same
-    term of log w is added at z_(t-1).
+    The steps of `anneal` in reverse order: z_(t-1) follows from z_t by a move under f_t (which is reversible), and then
+    the same term of log w is added at z_(t-1).
 
     Source: Grosse, Ghahramani & Adams 2015 (arXiv:1511.02543).
     """
@@ -127,7 +127,7 @@ def _loop(key: jax.Array, points: Point, temperatures: jax.Array, step_sizes: ja
 
 
 def _increment(points: Point, before: jax.Array, after: jax.Array) -> jax.Array:
-    """(after - before) (log p(x, z) - log q0(z)); 0 between equal temperatures, where the ratio may be -inf."""
+    """Increment (after - before) (log p(x, z) - log q0(z)) of log w; 0 between equal temperatures, even if infinite."""
     return jnp.where(after > before, (after - before) * (points.log_probs[:, 1] - points.log_probs[:, 0]), 0.0)
 
 

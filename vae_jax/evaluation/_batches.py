@@ -1,4 +1,4 @@
-"""One compiled program over many examples, a batch at a time, so that a long evaluation shows progress and can stop."""
+"""Evaluation of one compiled program in batches, so that a long evaluation shows progress and can be interrupted."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ def in_batches(
     batch_size: int,
     on_batch: Callable[[Any], None] | None = None,
 ) -> Any:
-    """`program(indices)` for all examples, batch_size of them a call, and always with that many indices.
+    """Calls `program(indices)` for all examples, always with batch_size indices; returns the joined results.
 
     Args:
-      program: indices `[B]` of examples -> pytree of arrays, each with a leading axis `[B]`; jitted, it is compiled
-        once, for the last batch is filled up with the last index.
+      program: indices `[B]` of examples -> pytree of arrays, each with a leading axis `[B]`. If jitted, it is compiled
+        once, because the last batch is padded with the last index.
       num_examples: N, at least 1.
-      batch_size: B; N where that is smaller.
-      on_batch: called with the results of each batch, without what fills it up, as soon as they are there.
+      batch_size: B; reduced to N if N is smaller.
+      on_batch: called with the results of each batch, without the padding, as soon as they are computed.
 
     Returns:
       The pytree, each leaf with a leading axis `[N]`.
@@ -32,12 +32,12 @@ def in_batches(
     batch_size = min(batch_size, num_examples)
     batches = []
     for start in range(0, num_examples, batch_size):
-        # By numpy: each of these operations would be a program of its own, to be compiled.
+        # In numpy, because JAX would compile a program for each of these operations.
         indices = np.minimum(np.arange(start, start + batch_size, dtype=np.int32), num_examples - 1)
         batch = program(jnp.asarray(indices))
         if start + batch_size > num_examples:
             batch = jax.tree.map(itemgetter(slice(num_examples - start)), batch)
-        # Waiting keeps the queue of programs short: what is reported is done, and an interrupt takes effect.
+        # Waiting keeps the queue of programs short: reported batches are finished, and an interrupt takes effect.
         batches.append(jax.block_until_ready(batch))
         if on_batch is not None:
             on_batch(batch)

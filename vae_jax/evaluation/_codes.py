@@ -1,4 +1,4 @@
-"""What a model of discrete codes is worth: which codes it uses, and what they cost under its prior."""
+"""Evaluation of models with discrete codes: the use of the codebooks, and the rate of codes under the prior."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import numpy as np
 
 from vae_jax.distributions import UndefinedError, kl_divergence
 from vae_jax.evaluation._bits import bits_per_dimension
-from vae_jax.evaluation._each import squared_error
 from vae_jax.evaluation._examples import (
     checked_examples,
     contexts_of,
@@ -22,6 +21,7 @@ from vae_jax.evaluation._examples import (
     with_prior_computed,
 )
 from vae_jax.evaluation._measures import Measures
+from vae_jax.evaluation._per_example import squared_error
 from vae_jax.models._codes import Level, sequence_of
 from vae_jax.models._latent_space import latent_code
 from vae_jax.models._model import VAE, Example, Model, given
@@ -30,18 +30,18 @@ from vae_jax.objectives import distortion as distortion_of
 from vae_jax.params import Params
 from vae_jax.quantizers import code_counts, code_entropy, code_usage, perplexity
 
-_MOST_LISTED = 4096  # codes of a codebook whose counts are kept one by one
+_MAX_COUNTED_CODES = 4096  # size of the largest codebook whose counts are part of the summary
 
 
 @jitted("model", "batch_size")
 def encode_sequences(model: Model, params: Params, xs: Any, batch_size: int = 100) -> jax.Array:
-    """The indices of every example's codes, int32 `[N, T]`, in the order of `models.CodebookPrior`: encoded once.
+    """Encodes every example; returns the indices of its codes, int32 `[N, T]`, in the order of `models.CodebookPrior`.
 
     Args:
-      model: of codes.
-      params: its parameters.
-      xs: `[N, ...]` examples as the model sees them; `Example(xs, contexts)` for a `Conditional`.
-      batch_size: examples held at once.
+      model: a model with discrete codes.
+      params: the model's parameters.
+      xs: `[N, ...]` examples after preprocessing; `Example(xs, contexts)` for a `Conditional`.
+      batch_size: number of examples computed at once.
     """
     one = lambda vae, params, key, x: sequence_of(latent_code(vae, params, x))
     return over_examples(one, model, params, jax.random.key(0), xs, batch_size)  # nothing is random
@@ -50,14 +50,15 @@ def encode_sequences(model: Model, params: Params, xs: Any, batch_size: int = 10
 def measure_vq_vae(
     model: Model, params: Params, key: jax.Array, xs: Any, elbo_samples: int, nll_samples: int
 ) -> Measures:
-    """Distortion, rate and bound in nats an example, bits per dimension, and the use and cost of the codes.
+    """Measures distortion, rate and bound in nats per example, bits per dimension, and the use and cost of the codes.
 
-    "rate" is -log p(z) of the codes under the model's prior, "bits_per_code" the same in bits for each of the T
-    indices; "unigram_bits_per_code" is the entropy of the codes of these examples themselves, which no prior that is
-    the same at every place goes below, and "uniform_bits_per_code" log2 K. "codebook_usage" (the share of codes that
-    occur) and "perplexity" are of counts over all examples, means over the codebooks by their share of the indices.
-    "psnr" is that of the decoder's means, in decibels of the range [0, 1], by the mean squared error over all examples.
-    A prior without a likelihood leaves what needs one undefined. Nothing is random: the numbers of samples are unused.
+    "rate" is -log p(z) of the codes under the model's prior, and "bits_per_code" the rate in bits for each of the T
+    indices. "unigram_bits_per_code" is the entropy of the codes of these examples, a lower limit for priors that are
+    the same at every position, and "uniform_bits_per_code" is log2 K. "codebook_usage" (the fraction of codes that
+    occur) and "perplexity" are computed from counts over all examples, and averaged over the codebooks, weighted by
+    their number of indices. "psnr" is the peak signal-to-noise ratio of the decoder's means in decibels for the range
+    [0, 1], from the mean squared error over all examples. Entries that need a likelihood are None if the prior has
+    none. Nothing is random: key and the numbers of samples are unused.
     """
     del key, elbo_samples, nll_samples
     xs, count = checked_examples(model, xs)
@@ -65,7 +66,7 @@ def measure_vq_vae(
     codebooks = codebook_counts(sequences, levels_of(given(model, rows_at(contexts_of(xs), 0))))
     x = xs.x if isinstance(xs, Example) else xs
     length, pixels = sequences.shape[1], sum(leaf.size for leaf in jax.tree.leaves(x)) // count
-    # Each codebook by the share of the indices that are of it.
+    # Each codebook is weighted by its fraction of the indices.
     weights = np.array([int(counts.sum()) for counts in codebooks]) / sequences.size
     mean = lambda function: float(sum(w * function(c) for w, c in zip(weights, codebooks, strict=True)))
     distortions = over_examples(distortion_of, model, params, jax.random.key(0), xs, 100)
@@ -89,21 +90,20 @@ def measure_vq_vae(
         "codebook_usage": mean(code_usage),
         "perplexity": mean(perplexity),
         "codes_per_example": length,
-        "code_counts": [counts.tolist() for counts in codebooks if counts.size <= _MOST_LISTED],
+        "code_counts": [counts.tolist() for counts in codebooks if counts.size <= _MAX_COUNTED_CODES],
     }
     return Measures(summary, None, None)
 
 
 def codebook_counts(sequences: np.ndarray, levels: tuple[Level, ...]) -> list[jax.Array]:
-    """How often each code of each codebook occurs in sequences `[N, T]`: an array `[K]` for each, in the order of the
-    levels, and in it of a place's indices."""
+    """Counts `[K]` of codes in sequences `[N, T]`, for each codebook: by level, then by the indices of a position."""
     counts, start = {}, 0
     for level in reversed(levels):
         end = start + math.prod(level.shape)
         grids = jnp.asarray(sequences[:, start:end]).reshape(-1, level.shape[-1])
         counts[level.name] = [code_counts(part, k) for part, k in zip(grids.T, level.quantizer.num_codes, strict=True)]
         start = end
-    return [each for level in levels for each in counts[level.name]]
+    return [codebook for level in levels for codebook in counts[level.name]]
 
 
 def _rate(vae: VAE, params: Params, key: jax.Array, x: Any) -> jax.Array:

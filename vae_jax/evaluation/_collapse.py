@@ -1,4 +1,4 @@
-"""Posterior collapse, said in words."""
+"""Descriptions of posterior collapse for reports."""
 
 from __future__ import annotations
 
@@ -8,37 +8,43 @@ import chex
 import numpy as np
 from jax.typing import ArrayLike
 
-COLLAPSED_NATS = 0.01  # a dimension that carries less tells no two images apart
+COLLAPSED_NATS = 0.01  # a dimension that carries less cannot distinguish two images
 
 _REMEDIES = "try a KL warm-up, free bits, a smaller beta or a weaker decoder"
 
 
 def collapse_by_kl(kl: ArrayLike, active: int | None = None, threshold: float = COLLAPSED_NATS) -> str:
-    """Which dimensions have collapsed onto the prior, and what that means, in plain words.
+    """Describes in plain words the dimensions that have collapsed onto the prior, and the consequences.
 
-    A posterior that is the same for every image, but not the prior's, has a KL divergence and tells nothing; the active
-    units tell it apart.
+    A posterior that is the same for every image but differs from the prior has a KL divergence, yet no information
+    about the image; the number of active units reveals this case.
 
     Args:
-      kl: `[D]`, the nats of each dimension, as of `kl_per_dimension`. Dimensions are counted from 1, as in "z1".
-      active: units whose mean moves with the image, as of `active_units`; None: not known.
-      threshold: nats under which a dimension counts as collapsed.
+      kl: `[D]`, nats of each dimension, as returned by `kl_per_dimension`. Dimensions are named from "z1" on.
+      active: number of units whose mean depends on the image, as returned by `active_units`; None: not known.
+      threshold: nats below which a dimension counts as collapsed.
     """
-    sentence = _by_kl(kl, threshold)
+    sentence = _describe_kl(kl, threshold)
     used = int(np.sum(np.asarray(kl) >= threshold))
     if active is None or active >= used:
         return sentence
     if active:
-        return f"{sentence} But the posterior's mean moves with the image in {active} of them only."
-    return f"{sentence} But the posterior's mean does not move with the image, so z tells nothing of it; {_REMEDIES}."
+        return f"{sentence} But the posterior's mean depends on the image in only {active} of them."
+    return (
+        f"{sentence} But the posterior's mean does not depend on the image: z carries no information about it; "
+        f"{_REMEDIES}."
+    )
 
 
-def _by_kl(kl: ArrayLike, threshold: float) -> str:
+def _describe_kl(kl: ArrayLike, threshold: float) -> str:
     nats = np.asarray(kl, np.float64)
     chex.assert_rank(nats, 1)
     total = len(nats)
     if undefined := int(np.sum(~np.isfinite(nats))):
-        return f"{undefined} of {total} dimensions carry no finite nats: the parameters or the examples are not finite."
+        return (
+            f"{undefined} of {total} dimensions have a KL divergence that is not finite: the parameters or the "
+            "examples are not finite."
+        )
     collapsed = np.flatnonzero(nats < threshold)
     used = total - len(collapsed)
     if not len(collapsed):
@@ -46,21 +52,21 @@ def _by_kl(kl: ArrayLike, threshold: float) -> str:
     if not used:
         return (
             f"All {total} dimensions carry less than {threshold:g} nats each: the posterior has collapsed onto the "
-            f"prior, whatever the image, so the decoder ignores z; {_REMEDIES}."
+            f"prior for every image, and the decoder ignores z; {_REMEDIES}."
         )
     names = ", ".join(f"z{index + 1}" for index in collapsed)
     sentence = f"{used} of {total} dimensions are used; {len(collapsed)} carry less than {threshold:g} nats: {names}."
     if 2 * used < total:
-        sentence += f" Most of the code has collapsed onto the prior; where more detail is wanted, {_REMEDIES}."
+        sentence += f" Most dimensions have collapsed onto the prior; for more detail, {_REMEDIES}."
     return sentence
 
 
 def collapse_by_activity(active: Sequence[int], sizes: Sequence[int]) -> str:
-    """The same where a unit has no KL divergence of its own: by the active units of each stochastic layer.
+    """Describes posterior collapse by the active units of each layer, for units without a KL divergence of their own.
 
     Args:
-      active: active units of each layer, the one next to the data first.
-      sizes: units of each layer.
+      active: number of active units of each stochastic layer, the layer next to the data first.
+      sizes: number of units of each layer.
     """
     layers = [f"{count} of {size}" for count, size in zip(active, sizes, strict=True)]
     if len(layers) == 1:
@@ -70,8 +76,8 @@ def collapse_by_activity(active: Sequence[int], sizes: Sequence[int]) -> str:
         sentence = f"Active units: {counts}."
     dead = [number for number, count in enumerate(active, start=1) if not count]
     if len(dead) == len(layers):
-        return f"{sentence} The posterior's mean does not move with the image, so the decoder ignores z; {_REMEDIES}."
+        return f"{sentence} The posterior's mean does not depend on the image: the decoder ignores z; {_REMEDIES}."
     if dead:
         names = " and ".join(f"layer {number}" for number in dead)
-        return f"{sentence} The mean of {names} does not move with the image: the model does without; {_REMEDIES}."
+        return f"{sentence} The model does not use {names}: the mean does not depend on the image; {_REMEDIES}."
     return sentence

@@ -1,4 +1,4 @@
-"""The ELBO and the distortion of a whole data set, with several samples of z an example."""
+"""ELBO and distortion of a whole data set, with several samples of z per example."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from vae_jax.evaluation._require import require_at_least_one
 from vae_jax.models._model import VAE, Model
 from vae_jax.params import Params
 
-_DRAWS_AT_ONCE = 50  # of an example
-# (vae, params, key, x) -> pytree of scalars, by one sample of z: elbo_terms, sampled_elbo_terms, distortion
+_DRAWS_AT_ONCE = 50  # draws of z per example
+# (vae, params, key, x) -> pytree of scalars, from one sample of z: elbo_terms, sampled_elbo_terms, distortion
 OneSampleEstimate = Callable[[VAE, Params, jax.Array, Any], Any]
 
 
@@ -28,19 +28,19 @@ def mean_over_samples(
     num_samples: int = 1,
     batch_size: int = 100,
 ) -> Any:
-    """`estimate` of every example, a mean over num_samples independent draws of z: one jitted program, chunked in both.
+    """Averages `estimate` over num_samples independent draws of z, for every example, in one jitted program.
 
     Args:
-      estimate: what to average: `elbo_terms`, `sampled_elbo_terms` or `distortion` of `vae_jax.objectives`.
+      estimate: the estimate to average: `elbo_terms`, `sampled_elbo_terms` or `distortion` of `vae_jax.objectives`.
       model: the model.
-      params: its parameters.
+      params: the model's parameters.
       key: PRNG key, consumed.
-      xs: `[N, ...]` examples as the model sees them; `Example(xs, contexts)` for a `Conditional`.
-      num_samples: draws of z an example, at least 1.
-      batch_size: examples held at once.
+      xs: `[N, ...]` examples after preprocessing; `Example(xs, contexts)` for a `Conditional`.
+      num_samples: number of draws of z per example, at least 1.
+      batch_size: number of examples computed at once.
 
     Returns:
-      What `estimate` returns, each leaf `[N]` values in nats.
+      The structure that `estimate` returns, each leaf `[N]` values in nats.
 
     Raises:
       ValueError: if num_samples is below 1.
@@ -49,8 +49,8 @@ def mean_over_samples(
 
     def example(vae: VAE, params: Params, key: jax.Array, x: Any) -> Any:
         keys = jax.random.split(key, num_samples)
-        own = with_prior_at(vae, params, vae.prior(params))  # once for all draws
-        one = lambda k: estimate(own, params, k, x)
+        with_prior = with_prior_at(vae, params, vae.prior(params))  # computed once for all draws
+        one = lambda k: estimate(with_prior, params, k, x)
         draws = jax.lax.map(one, keys, batch_size=min(num_samples, _DRAWS_AT_ONCE))
         return jax.tree.map(jnp.mean, draws)
 

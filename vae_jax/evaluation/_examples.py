@@ -1,7 +1,7 @@
-"""A function of one example over a whole data set, a chunk at a time; and the mean with its error.
+"""Mapping of functions of one example over a whole data set in chunks, and means with standard errors.
 
-Convention of every evaluator here: `xs` is a pytree of arrays `[N, ...]` if the model is a VAE, and
-`Example(xs, contexts)`, whose contexts have a leading axis `[N]` too, if it is a `Conditional`.
+Convention for every evaluator of this package: `xs` is a pytree of arrays `[N, ...]` if the model is a VAE, and
+`Example(xs, contexts)`, whose contexts also have a leading axis `[N]`, if it is a `Conditional`.
 """
 
 from __future__ import annotations
@@ -45,26 +45,27 @@ def over_examples(
     xs: Any,
     batch_size: int,
 ) -> Any:
-    """`function(vae, params, key_i, x_i)` for every example, batch_size of them at a time: one loop on the device.
+    """Maps `function(vae, params, key_i, x_i)` over the examples, batch_size at a time, in one loop on the device.
 
-    The key of example i is `fold_in(key, i)`, so the result does not depend on batch_size.
+    The key of example i is `fold_in(key, i)`; the result does not depend on batch_size.
 
     Args:
-      function: (vae, params, key, x) -> pytree of arrays; vae is the model, or the member of the family that the
-        example's context gives.
+      function: (vae, params, key, x) -> pytree of arrays; vae is the model, or the VAE that a `Conditional` returns for
+        the example's context.
       model: a VAE, or a `Conditional`.
-      params: passed on to the function.
+      params: passed to the function.
       key: PRNG key, consumed.
       xs: `[N, ...]` examples; `Example(xs, contexts)` for a `Conditional`.
-      batch_size: examples held at once, at least 1.
+      batch_size: number of examples computed at once, at least 1.
 
     Returns:
       The pytree, each leaf with a leading axis `[N]`.
 
     Raises:
       ValueError: if batch_size is below 1, xs holds no example, or its leaves have different lengths; by the model's
-        check of contexts, if they are known.
-      TypeError: if x holds raw uint8 pixels; if xs have contexts and the model takes none, or the other way round.
+        check of contexts, if their values are known.
+      TypeError: if x holds raw uint8 pixels; if xs have contexts and the model takes none, or have none and the model
+        takes them.
     """
     xs, count = as_examples(model, xs)
     require_at_least_one(batch_size=batch_size)
@@ -81,9 +82,10 @@ def as_examples(model: Model, xs: Any) -> tuple[Any, int]:
     """The examples as a pytree of arrays, and their number N.
 
     Raises:
-      ValueError: if there is none, or two leaves have different lengths; by the model's check of contexts, if they are
-        known.
-      TypeError: if x holds raw uint8 pixels; if xs have contexts and the model takes none, or the other way round.
+      ValueError: if there is no example, or two leaves have different lengths; by the model's check of contexts, if
+        their values are known.
+      TypeError: if x holds raw uint8 pixels; if xs have contexts and the model takes none, or have none and the model
+        takes them.
     """
     check_takes_context(model, isinstance(xs, Example))
     xs = model_input("xs", xs)
@@ -94,7 +96,7 @@ def as_examples(model: Model, xs: Any) -> tuple[Any, int]:
 
 
 def jitted(*static_argnames: str) -> Callable[[Evaluator], Evaluator]:
-    """`jax.jit` of an evaluator with arguments `model` and `xs`, before which known contexts are checked."""
+    """`jax.jit` for an evaluator with arguments `model` and `xs`; contexts with known values are checked before it."""
 
     def decorate(evaluator: Evaluator) -> Evaluator:
         program, signature = jax.jit(evaluator, static_argnames=static_argnames), inspect.signature(evaluator)
@@ -111,10 +113,10 @@ def jitted(*static_argnames: str) -> Callable[[Evaluator], Evaluator]:
 
 
 def checked_examples(model: Model, xs: Any) -> tuple[Any, int]:
-    """`as_examples`, whose values suit the model; not for use under `jit`, where values are not known.
+    """`as_examples`, with a check of their values; not for use under `jit`, where values are not known.
 
     Raises:
-      ValueError: if x is of another shape than the model's examples, or outside the support of its likelihood; if a
+      ValueError: if x has another shape than the model's examples, or lies outside the support of its likelihood; if a
         context does not suit the model.
     """
     xs, count = as_examples(model, xs)
@@ -123,11 +125,11 @@ def checked_examples(model: Model, xs: Any) -> tuple[Any, int]:
 
 
 def checked_contexts(model: Model, contexts: Any, count: int) -> Any:
-    """The contexts of `count` examples that the model is to draw, as arrays; None for a VAE.
+    """The contexts of `count` examples to be drawn from the model, as arrays; None for a VAE.
 
     Raises:
-      ValueError: if there are not as many, or one does not suit the model.
-      TypeError: if the model takes a context and there is none, or the other way round.
+      ValueError: if there are not `count` contexts, or one does not suit the model.
+      TypeError: if the model takes a context and there is none, or takes none and there is one.
     """
     check_takes_context(model, contexts is not None)
     if not isinstance(model, Conditional):
@@ -141,24 +143,24 @@ def checked_contexts(model: Model, contexts: Any, count: int) -> Any:
 
 
 def rows_at(xs: Any, indices: Any) -> Any:
-    """The examples at an index, or at indices `[B]`."""
+    """The example at an index, or the examples at indices `[B]`."""
     return jax.tree.map(lambda leaf: jnp.take(leaf, indices, axis=0), xs)
 
 
 def contexts_of(xs: Any) -> Any:
-    """The contexts of an `Example`; None if xs have none."""
+    """The contexts of an `Example`; None for examples without contexts."""
     return xs.context if isinstance(xs, Example) else None
 
 
 def with_prior_computed(model: Model, params: Params, xs: Any) -> Model:
-    """The model whose p(z) at these params is computed here, once, if it is one for all contexts of xs.
+    """The model with p(z) at these params computed once, if it is the same for all contexts of xs.
 
-    A loop over examples then reads it, and does not compute it at every turn: a VampPrior encodes all its
-    pseudo-inputs. A prior that depends on the context is left to be computed for each example.
+    A loop over examples then reuses the prior instead of computing it for each example, which is costly for a
+    VampPrior: it encodes all its pseudo-inputs. A prior that depends on the context is still computed for each example.
 
     Args:
       model: the model.
-      params: its parameters.
+      params: the model's parameters.
       xs: examples, as `over_examples` takes them.
     """
     xs, _ = as_examples(model, xs)
@@ -172,19 +174,19 @@ def with_prior_computed(model: Model, params: Params, xs: Any) -> Model:
 
 
 def with_prior_at(vae: VAE, params: Params, prior: Distribution) -> VAE:
-    """The VAE that returns this prior if it is given these very params; at others p(z) is computed."""
-    return vae._replace(prior=lambda own: prior if own is params else vae.prior(own))
+    """The VAE that returns this prior for the same params object; for other params p(z) is computed."""
+    return vae._replace(prior=lambda given_params: prior if given_params is params else vae.prior(given_params))
 
 
 class Estimate(NamedTuple):
-    """A mean over examples and the standard error of that mean."""
+    """Mean over examples and its standard error."""
 
     mean: float
-    standard_error: float | None  # None if there is one example only
+    standard_error: float | None  # None for a single example
 
 
 def mean_over_examples(values: ArrayLike) -> Estimate:
-    """The mean of `[N]` values and its standard error s / sqrt(N) (s with N - 1 in its divisor)."""
+    """Mean of `[N]` values and its standard error s / sqrt(N), where s has the divisor N - 1."""
     values = jnp.asarray(values)
     chex.assert_rank(values, 1)
     count = values.shape[0]

@@ -1,7 +1,7 @@
 """Hamiltonian Monte Carlo on a geometric mixture of densities, log pi(z) = sum_j m_j log p_j(z) + const.
 
-The value and gradient of every p_j are kept at the current point, so that the next step of a chain whose mixture
-changes, as in annealing, begins without a new evaluation.
+The value and gradient of every p_j at the current point are stored: the next step of a chain whose mixture changes, as
+in annealing, begins without a new evaluation.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ LogDensity = Callable[[jax.Array], jax.Array]  # [D] -> scalar in nats, up to a 
 
 
 class Point(NamedTuple):
-    """A position and what J densities are there."""
+    """Position with the values and gradients of J log-densities."""
 
     position: jax.Array  # [D]
     log_probs: jax.Array  # [J] nats
@@ -28,7 +28,7 @@ class Point(NamedTuple):
 
 
 def point_at(densities: Sequence[LogDensity], position: jax.Array) -> Point:
-    """The J densities and their gradients at a position `[D]`."""
+    """Evaluates the J log-densities and their gradients at a position `[D]`."""
     chex.assert_rank(position, 1)
     pairs = [jax.value_and_grad(density)(position) for density in densities]
     return Point(position, jnp.stack([value for value, _ in pairs]), jnp.stack([gradient for _, gradient in pairs]))
@@ -42,27 +42,26 @@ def hmc_step(
     step_size: ArrayLike,
     num_leapfrog_steps: int,
 ) -> tuple[Point, jax.Array]:
-    """One transition that leaves pi(z) ~ prod_j p_j(z)^m_j invariant, and is reversible with respect to it.
+    """Takes one HMC step, a transition that leaves pi(z) ~ prod_j p_j(z)^m_j invariant and is reversible.
 
     A momentum is drawn from N(0, I), num_leapfrog_steps leapfrog steps follow, and their end is accepted with
-    probability min(1, exp(H(start) - H(end))), H = |momentum|^2 / 2 - log pi. An end whose energy is not a number is
-    rejected.
+    probability min(1, exp(H(start) - H(end))), H = |momentum|^2 / 2 - log pi. An end whose energy is NaN is rejected.
 
-    The step size is drawn anew, up to a fifth more or less, for a trajectory of one fixed length may close on itself:
-    then a chain of many steps stays where it was.
+    The step size is varied randomly by up to a fifth, because a trajectory of fixed length may be periodic, and the
+    chain would then stay at its position.
 
     Args:
       key: PRNG key, consumed.
-      densities: log p_j, J of them.
-      mixture: m, `[J]`.
-      point: the current position with its densities, by `point_at` or a step before this one.
-      step_size: in units of z; `[D]`, one for each dimension. It must not depend on the point.
-      num_leapfrog_steps: gradient evaluations, at least 1.
+      densities: J functions log p_j.
+      mixture: weights m, `[J]`.
+      point: the current position with its densities, from `point_at` or the previous step.
+      step_size: `[D]` step size of each dimension, in units of z; it must not depend on the point.
+      num_leapfrog_steps: number of gradient evaluations, at least 1.
 
     Returns:
-      The next point and the probability with which the proposal was accepted.
+      The next point and the acceptance probability of the proposal.
 
-    Source: Neal 2011 (arXiv:1206.1901), which advises random step sizes too.
+    Source: Neal 2011 (arXiv:1206.1901), which also recommends random step sizes.
     """
     step_size = jnp.asarray(step_size)
     chex.assert_equal_shape([step_size, point.position])
@@ -71,7 +70,7 @@ def hmc_step(
     step_size = step_size * (1.0 + JITTER * (2.0 * for_step - 1.0))
     momentum = jax.random.normal(momentum_key, point.position.shape, point.position.dtype)
 
-    # A density that has no part in the mixture may be 0 where the point is: 0 times -inf is no number.
+    # A density of weight 0 may be 0 at the point, and 0 times -inf is NaN.
     mix = lambda values: sum(jnp.where(m == 0, 0.0, m * value) for m, value in zip(mixture, values, strict=True))
 
     def leapfrog(_: int, state: tuple[Point, jax.Array]) -> tuple[Point, jax.Array]:

@@ -1,4 +1,4 @@
-"""What the posterior does with each latent dimension."""
+"""Statistics of the posterior for each latent dimension: means, active units and KL divergences."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from vae_jax.evaluation._require import require_at_least_one
 from vae_jax.models._model import VAE, Model
 from vae_jax.params import Params
 
-ACTIVE_THRESHOLD = 0.01  # Burda et al.'s, in units of the prior's variance
+ACTIVE_THRESHOLD = 0.01  # threshold of Burda et al., in units of the prior's variance
 
 
 @jitted("model", "batch_size")
 def posterior_means(model: Model, params: Params, xs: Any, batch_size: int = 100) -> Any:
-    """The mean of q(z | x) of every example, `[N, D]`; one jitted, chunked program.
+    """Means of q(z | x) of all examples, `[N, D]`, in one jitted program.
 
     Raises:
       UndefinedError: if the posterior has no mean (a Chain, a Categorical).
@@ -33,7 +33,7 @@ def posterior_means(model: Model, params: Params, xs: Any, batch_size: int = 100
 
 
 def active_units(means: ArrayLike, threshold: float = ACTIVE_THRESHOLD) -> jax.Array:
-    """The number of dimensions u with Var_x(E[z_u | x]) > threshold: those that the posterior uses.
+    """Number of active units, the dimensions u with Var_x(E[z_u | x]) > threshold.
 
     Args:
       means: `[N, D]` posterior means over a data set.
@@ -53,22 +53,22 @@ def active_units(means: ArrayLike, threshold: float = ACTIVE_THRESHOLD) -> jax.A
 def variances_of_means(
     model: Model, params: Params, key: jax.Array, xs: Any, num_samples: int = 100, batch_size: int = 100
 ) -> Any:
-    """Var_x(E[z_u | x]) of every unit u: what `active_units` compares with its threshold, for any z.
+    """Variances Var_x(E[z_u | x]) of every unit u, the activity that `active_units` thresholds, for any z.
 
-    Where the posterior has no mean (several stochastic layers), E[z | x] is the mean m of K draws; its noise would pass
-    for activity, so what it adds on average is taken off again: Var_x(m) - E_x[s^2] / K with s^2 the variance of the
-    draws. The estimate may lie below 0.
+    If the posterior has no mean (several stochastic layers), E[z | x] is estimated by the mean m of K draws. The
+    expected contribution of its noise is subtracted: Var_x(m) - E_x[s^2] / K, where s^2 is the variance of the draws.
+    The estimate may be below 0.
 
     Args:
       model: the model; z may be any pytree.
-      params: its parameters.
-      key: PRNG key, consumed; unused where the posterior has a mean.
-      xs: `[N, ...]` examples as the model sees them; `Example(xs, contexts)` for a `Conditional`.
+      params: the model's parameters.
+      key: PRNG key, consumed; unused if the posterior has a mean.
+      xs: `[N, ...]` examples after preprocessing; `Example(xs, contexts)` for a `Conditional`.
       num_samples: K, at least 2.
-      batch_size: examples held at once.
+      batch_size: number of examples computed at once.
 
     Returns:
-      Numbers of the shape of z.
+      Variances in the structure and shape of z.
 
     Raises:
       ValueError: if num_samples is below 2.
@@ -95,10 +95,10 @@ def variances_of_means(
 
 
 def kl_of_dimensions(posterior: Distribution, prior: Distribution) -> jax.Array:
-    """KL(q(z_d | x) || p(z_d)) of one example for every dimension d: `[D]`, in nats; a z of several axes is one vector.
+    """KL(q(z_d | x) || p(z_d)) of one example for every dimension d of the flattened z: `[D]`, in nats.
 
     Raises:
-      UndefinedError: if posterior and prior do not factorize alike, or have no KL divergence in closed form.
+      UndefinedError: if posterior and prior do not factorize in the same way, or have no KL divergence in closed form.
     """
     leaves = jax.tree.leaves(distributions.kl_per_dimension(posterior, prior))
     return jnp.concatenate([jnp.ravel(leaf) for leaf in leaves])
@@ -106,13 +106,12 @@ def kl_of_dimensions(posterior: Distribution, prior: Distribution) -> jax.Array:
 
 @jitted("model", "batch_size")
 def kl_per_dimension(model: Model, params: Params, xs: Any, batch_size: int = 100) -> jax.Array:
-    """The mean over the examples of KL(q(z_d | x) || p(z_d)) for every dimension d: `[D]`, in nats.
+    """Mean over the examples of KL(q(z_d | x) || p(z_d)) for every dimension d of the flattened z: `[D]`, in nats.
 
-    It sums to the rate: such a posterior and prior factorize over the dimensions. A z of several axes is taken as one
-    long vector.
+    The sum over dimensions is the rate, because posterior and prior factorize over them.
 
     Raises:
-      UndefinedError: if posterior and prior do not factorize alike, or have no KL divergence in closed form.
+      UndefinedError: if posterior and prior do not factorize in the same way, or have no KL divergence in closed form.
     """
 
     def example(vae: VAE, params: Params, key: jax.Array, x: Any) -> jax.Array:

@@ -1,4 +1,4 @@
-"""The numbers that a finished run reports, by kind of model."""
+"""Metrics that a finished run reports, for each kind of model."""
 
 from __future__ import annotations
 
@@ -27,30 +27,31 @@ from vae_jax.params import Params
 
 
 class Measures(NamedTuple):
-    """What was measured on a test set."""
+    """Metrics measured on a test set."""
 
-    summary: dict[str, Any]  # for summary.json: nats per example, a None where a number is not defined
-    posterior_means: jax.Array | None  # [N, D]; None where z is no vector, or its posterior has no mean
-    kl_per_dimension: jax.Array | None  # [D]; None where the dimensions have none of their own
+    summary: dict[str, Any]  # for summary.json: nats per example; None if a metric is not defined
+    posterior_means: jax.Array | None  # [N, D]; None if z is not a vector, or its posterior has no mean
+    kl_per_dimension: jax.Array | None  # [D]; None if the KL divergence does not factorize over dimensions
 
 
 def measure_vae(model: Model, params: Params, key: jax.Array, xs: Any, elbo_samples: int, nll_samples: int) -> Measures:
-    """Negative ELBO, rate, distortion, active units, KL per dimension; and `measure_nll` where nll_samples > 0.
+    """Measures negative ELBO, rate, distortion, active units and KL per dimension; `measure_nll` if nll_samples > 0.
 
-    The rate is the KL divergence in closed form, or where it has none (a mixture prior, several stochastic layers) its
-    estimate by the samples of z that the distortion is measured with. "active_units" is a number, or a list of one for
-    each stochastic layer, next to the data first. "posterior_collapse" says the last two in words.
+    The rate is the KL divergence in closed form. If there is none (a mixture prior, several stochastic layers), it is
+    estimated from the samples of z that the distortion uses. "active_units" is a number, or a list with a number for
+    each stochastic layer, the layer next to the data first. "posterior_collapse" describes "active_units" and
+    "kl_per_dimension" in words.
 
     Raises:
-      ValueError: if a number is out of range, or xs are of another shape than the model's examples or outside the
-        support of its likelihood; `measure_autoencoder` too.
+      ValueError: if a number is out of range, or xs have another shape than the model's examples or lie outside the
+        support of its likelihood.
     """
     _check(model, xs, elbo_samples, nll_samples)
     elbo_key, nll_key, units_key = jax.random.split(key, 3)
     terms = mean_over_samples(_elbo_terms, model, params, elbo_key, xs, elbo_samples)
     negative_elbo = mean_over_examples(-elbo_from_terms(*terms))
     units, sizes = _active_units(model, params, units_key, xs)
-    kl = _where_defined(kl_per_dimension, model, params, xs)
+    kl = _if_defined(kl_per_dimension, model, params, xs)
     summary: dict[str, Any] = {
         "negative_elbo": negative_elbo.mean,
         "negative_elbo_standard_error": negative_elbo.standard_error,
@@ -63,7 +64,7 @@ def measure_vae(model: Model, params: Params, key: jax.Array, xs: Any, elbo_samp
     }
     if nll_samples:
         summary |= measure_nll(model, params, nll_key, xs, nll_samples)
-    means = _where_defined(posterior_means, model, params, xs)
+    means = _if_defined(posterior_means, model, params, xs)
     is_vector = isinstance(means, jax.Array) and means.ndim == 2
     return Measures(summary, means if is_vector else None, kl)
 
@@ -71,11 +72,12 @@ def measure_vae(model: Model, params: Params, key: jax.Array, xs: Any, elbo_samp
 def measure_autoencoder(
     model: Model, params: Params, key: jax.Array, xs: Any, elbo_samples: int, nll_samples: int
 ) -> Measures:
-    """The distortion. A Delta posterior has no density, so ELBO, rate and nll are not defined; the samples are unused.
+    """Measures the distortion of an autoencoder; ELBO, rate and nll are not defined, for a Delta has no density.
 
-    Its codes have no fixed scale, so active units (a threshold on their variance) mean nothing either.
+    Active units (a threshold on variances) are not defined either, because the codes have no fixed scale. Nothing is
+    random: key and the numbers of samples are unused. Errors as for `measure_vae`.
     """
-    _check(model, xs, elbo_samples, nll_samples)  # of which none are drawn: nothing is random
+    _check(model, xs, elbo_samples, nll_samples)
     values = mean_over_examples(mean_over_samples(distortion, model, params, key, xs))
     summary = {
         "negative_elbo": None,
@@ -100,7 +102,7 @@ def _elbo_terms(vae: VAE, params: Params, key: jax.Array, x: Any) -> ElboTerms:
         return sampled_elbo_terms(vae, params, key, x)
 
 
-def _where_defined(measure: Callable[[Model, Params, Any], Any], model: Model, params: Params, xs: Any) -> Any:
+def _if_defined(measure: Callable[[Model, Params, Any], Any], model: Model, params: Params, xs: Any) -> Any:
     try:
         return measure(model, params, xs)
     except UndefinedError:
@@ -110,11 +112,11 @@ def _where_defined(measure: Callable[[Model, Params, Any], Any], model: Model, p
 def _collapse(kl: jax.Array | None, units: list[int], sizes: list[int]) -> str:
     if kl is None:
         return collapse_by_activity(units, sizes)
-    # The units of one-hot codes are the categories, and a KL divergence is that of a whole place.
+    # For one-hot codes the units are categories, but a KL divergence belongs to a whole position.
     return collapse_by_kl(kl, units[0] if sizes == [kl.size] else None)
 
 
 def _active_units(model: Model, params: Params, key: jax.Array, xs: Any) -> tuple[list[int], list[int]]:
-    """Active units and units of each part of z."""
+    """Number of active units and number of units of each part of z."""
     layers = jax.tree.leaves(variances_of_means(model, params, key, xs))
     return [int((variances > ACTIVE_THRESHOLD).sum()) for variances in layers], [layer.size for layer in layers]

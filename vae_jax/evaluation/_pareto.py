@@ -1,7 +1,8 @@
-"""How heavy the tail of importance weights is: the shape k of a generalized Pareto fitted to the largest of them.
+"""Heaviness of the tail of importance weights: the shape k of a generalized Pareto fitted to the largest weights.
 
-With k < 1/2 the weights have a finite variance and the mean of K of them errs as 1 / sqrt(K); beyond, more and more of
-them are needed, and above `pareto_k_limit` the largest, which decide the mean, have not been seen yet.
+With k < 1/2 the weights have a finite variance, and the error of the mean of K weights falls as 1 / sqrt(K). For larger
+k more and more weights are needed, and above `pareto_k_limit` the sample lacks the largest weights, which dominate the
+mean.
 """
 
 from __future__ import annotations
@@ -13,14 +14,14 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-# Fewer exceedances than this say nothing about a tail (the rule of loo and ArviZ).
+# Smallest number of exceedances to which a tail is fitted (the rule of loo and ArviZ).
 MIN_TAIL = 5
-# Weights of a tail that are all within 1% of each other are equal for any use of their mean, whatever law they follow.
+# Weights that are all within 1% of each other count as equal, because their mean has a negligible error.
 FLAT_TAIL_NATS = 0.01
 
 
 def tail_length(num_samples: int) -> int:
-    """M = ceil(min(K / 5, 3 sqrt(K))), the number of largest weights that make up the tail.
+    """Number of largest weights that form the tail, M = ceil(min(K / 5, 3 sqrt(K))).
 
     Source: Vehtari et al. 2024 (arXiv:1507.02646).
     """
@@ -28,7 +29,7 @@ def tail_length(num_samples: int) -> int:
 
 
 def pareto_k_limit(num_samples: int) -> float:
-    """min(1 - 1 / log10 K, 0.7), above which the mean of K weights is not to be trusted; 0 where K is 10 or less.
+    """Largest k with a reliable mean of K weights, min(1 - 1 / log10 K, 0.7); 0 if K is 10 or less.
 
     Source: Vehtari et al. 2024 (arXiv:1507.02646), eq. 13.
     """
@@ -36,16 +37,16 @@ def pareto_k_limit(num_samples: int) -> float:
 
 
 def generalized_pareto_shape(exceedances: ArrayLike) -> jax.Array:
-    """The shape k of a generalized Pareto, p(x) = (1 + k x / s)^(-1/k - 1) / s, by the empirical Bayes fit.
+    """Empirical Bayes estimate of the shape k of a generalized Pareto, p(x) = (1 + k x / s)^(-1/k - 1) / s.
 
-    The posterior mean of b = -k / s under a prior fitted to the data, on a grid of m points; then
-    k = mean(log(1 - b x)), shrunk to 1/2 as if 10 more exceedances had said so: k <- (M k + 5) / (M + 10).
+    First the posterior mean of b = -k / s is computed on a grid of m points, under a prior fitted to the data. Then
+    k = mean(log(1 - b x)), shrunk toward 1/2 with the weight of 10 exceedances: k <- (M k + 5) / (M + 10).
 
     Args:
-      exceedances: `[M]` in ascending order, at least 0; their scale does not matter.
+      exceedances: `[M]` in ascending order, at least 0; their scale has no effect.
 
     Returns:
-      A scalar; not finite where a quarter of the exceedances are 0.
+      A scalar; not finite if a quarter of the exceedances are 0.
 
     Source: Zhang & Stephens 2009 [zhang2009new]; shrinkage: Vehtari et al. 2024 (arXiv:1507.02646).
     """
@@ -63,14 +64,14 @@ def generalized_pareto_shape(exceedances: ArrayLike) -> jax.Array:
 
 
 def pareto_k(largest_log_weights: ArrayLike) -> jax.Array:
-    """The shape k of the tail of importance weights, from the largest of them.
+    """Shape k of the tail of importance weights.
 
     Args:
       largest_log_weights: `[M + 1]` in descending order, in nats, M = `tail_length(K)`; the last is the threshold.
 
     Returns:
-      A scalar, never NaN. 0 where the whole tail is flat (all its weights within 1%: those of an exact posterior);
-      infinity where no tail can be fitted: M < 5 (K below 21), a quarter of it equal to the threshold, or weights that
+      A scalar, never NaN. It is 0 if the tail is flat (all its weights within 1%, as for an exact posterior), and
+      infinity if no tail can be fitted: M < 5 (K below 21), a quarter of the tail equals the threshold, or the weights
       are all zero or not finite.
 
     Source: Vehtari et al. 2024 (arXiv:1507.02646).
@@ -80,7 +81,7 @@ def pareto_k(largest_log_weights: ArrayLike) -> jax.Array:
     if largest.shape[0] <= MIN_TAIL:
         return jnp.full((), jnp.inf, largest.dtype)
     tail, threshold = largest[:-1][::-1], largest[-1]
-    # w - u relative to the largest weight, as a product: no overflow, and no cancellation where w is close to u.
+    # w - u relative to the largest weight, as a product: no overflow, and no cancellation if w is close to u.
     exceedances = jnp.exp(tail - tail[-1]) * -jnp.expm1(threshold - tail)
     k = generalized_pareto_shape(exceedances)
     flat = tail[-1] - threshold < FLAT_TAIL_NATS

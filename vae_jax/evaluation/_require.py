@@ -1,4 +1,4 @@
-"""What an estimate of log p(x) needs, checked before anything long begins."""
+"""Checks of the requirements of an estimate of log p(x), made before long computations."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from vae_jax.distributions._checks import check_count
 
 
 def require_at_least_one(**sizes: int) -> None:
-    """Raises ValueError, naming the argument, where one of the sizes is below 1; TypeError where it is no integer."""
+    """Raises ValueError, naming the argument, if a size is below 1; TypeError if it is not an integer."""
     for name, size in sizes.items():
         check_count(name, size)
 
 
 def type_made_by(make: Callable[[], Any]) -> type:
-    """The type of what it makes; traced only, nothing is computed. A distribution need not be a pytree."""
+    """Type of the return value of `make`, which is only traced, not computed; it need not be a pytree."""
     types: list[type] = []
     jax.eval_shape(lambda: types.append(type(make())))
     return types[0]
 
 
 def require_density(argument: str, make: Callable[[], Distribution], remedy: str) -> None:
-    """Raises TypeError, naming the argument, where a draw of the distribution that it makes has no log-density.
+    """Raises TypeError, naming the argument, if draws of a distribution have no log-density.
 
     Args:
-      argument: what the caller passed that decides the distribution, in words.
-      make: makes it; traced only, nothing is computed.
-      remedy: what would be right.
+      argument: description of the argument that determines the distribution.
+      make: returns the distribution; only traced, not computed.
+      remedy: description of a correct argument.
     """
     name = type_made_by(make).__name__
     try:

@@ -1,4 +1,4 @@
-"""The long measurements as numbers for summary.json, one function each; what is not defined is None."""
+"""Long measurements as entries for summary.json, one function each; metrics that are not defined are None."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from vae_jax.evaluation._require import require_at_least_one
 from vae_jax.models._model import Model, num_examples
 from vae_jax.params import Params
 
-TOLERATED_GAP = 0.3  # nats: of the size of the differences between methods that tables of likelihoods report
+TOLERATED_GAP = 0.3  # nats: about the difference between methods in published tables of likelihoods
 
 
 def measure_nll(
@@ -38,14 +38,13 @@ def measure_nll(
     num_samples: int,
     on_batch: Callable[[ImportanceSampled], None] | None = None,
 ) -> dict[str, Any]:
-    """The importance-sampled negative log-likelihood, and whether to trust it: arguments as of `importance_sampling`.
+    """Measures the importance-sampled negative log-likelihood and its reliability; arguments as `importance_sampling`.
 
     Returns:
-      For summary.json: "nll" and "nll_standard_error" in nats; "nll_samples"; of the weights of each example the median
-      over the examples of "effective_sample_size" and of the tail's shape "pareto_k" (None where it is infinite: fewer
-      than 21 samples, or one weight that outweighs all others); "pareto_k_limit"
-      and "pareto_k_above_limit", the share of examples whose nll is not to be trusted; "nll_warning", words where that
-      share is too large or the mean is not finite, else None.
+      For summary.json: "nll" and "nll_standard_error" in nats; "nll_samples"; the medians over the examples of the
+      weights' "effective_sample_size" and tail shape "pareto_k" (None if infinite: fewer than 21 samples, or one weight
+      outweighs all others); "pareto_k_limit" and "pareto_k_above_limit", the fraction of examples whose nll is not
+      reliable; "nll_warning", a sentence if that fraction is too large or the mean is not finite, else None.
     """
     estimates = importance_sampling(model, params, key, xs, num_samples, on_batch=on_batch)
     nll = mean_over_examples(-estimates.log_likelihood)
@@ -66,11 +65,11 @@ def measure_nll(
 def measure_surgery(
     model: Model, params: Params, key: jax.Array, xs: Any, num_points: int | None = None
 ) -> dict[str, Any]:
-    """`elbo_surgery`: arguments are the same.
+    """Measures the decomposition of the rate by `elbo_surgery`, whose arguments it takes.
 
     Returns:
       "average_kl", "mutual_information", "marginal_kl", "total_correlation" and "dimension_wise_kl" in nats, each with
-      its "_standard_error"; "mutual_information_limit", log N; "surgery_points". The parts are None if the prior
+      its "_standard_error"; "mutual_information_limit", log N; "surgery_points". The terms are None if the prior
       depends on the context.
     """
     numbers: dict[str, Any] = {}
@@ -95,24 +94,26 @@ def measure_annealing(
     on_batch: Callable[[Annealed | Sandwich], None] | None = None,
     start: Start = from_posterior,
 ) -> dict[str, Any]:
-    """The nll of xs by annealed importance sampling, and the gap between two bounds on as many x that the model draws.
+    """Measures the nll of xs by annealed importance sampling, and its error by bounds for N examples from the model.
 
-    The gap is what annealing can be wrong by, in expectation, on images of the model's own; on others it may err more.
+    The gap between the bounds limits the error of annealing, in expectation, on images drawn from the model; on other
+    images the error may be larger.
 
     Args:
-      model: a VAE, or a `Conditional`; z any pytree of floating-point arrays.
-      params: its parameters.
+      model: a VAE, or a `Conditional`; z is any pytree of floating-point arrays.
+      params: the model's parameters.
       key: PRNG key, consumed.
-      xs: `[N, ...]` examples as the model sees them; `Example(xs, contexts)` for a `Conditional`.
-      num_chains: C, at least 1, for each example.
-      num_temperatures: T, at least 1, from where the path starts to the true posterior.
+      xs: `[N, ...]` examples after preprocessing; `Example(xs, contexts)` for a `Conditional`.
+      num_chains: C, the number of chains for each example, at least 1.
+      num_temperatures: T, the number of steps from the start of the path to the true posterior, at least 1.
       on_batch: called with the estimates of each batch.
       start: as `annealed_importance_sampling` takes it.
 
     Returns:
-      In nats "ais_nll" with "_standard_error", "bdmc_lower_bound", "bdmc_upper_bound", "bdmc_gap" with
-      "_standard_error"; "ais_acceptance_rate" (a mean), "ais_effective_sample_size" (a median over xs, of C);
-      "ais_images", "ais_chains", "ais_temperatures"; "ais_warning", words where the gap is too wide, else None.
+      In nats: "ais_nll" with "_standard_error", "bdmc_lower_bound", "bdmc_upper_bound", "bdmc_gap" with
+      "_standard_error". Also "ais_acceptance_rate" (a mean), "ais_effective_sample_size" (the median over xs, at most
+      C), "ais_images", "ais_chains", "ais_temperatures", and "ais_warning", a sentence if the gap is too wide, else
+      None.
 
     Raises:
       ValueError: if a number is below 1, or xs holds no example.
@@ -121,11 +122,11 @@ def measure_annealing(
     """
     require_at_least_one(num_chains=num_chains, num_temperatures=num_temperatures)
     ais_key, simulation_key = jax.random.split(key)
-    how: dict[str, Any] = {"temperatures": sigmoid_temperatures(num_temperatures), "num_chains": num_chains}
-    how |= {"batch_size": 10, "on_batch": on_batch, "start": start}
-    annealed = annealed_importance_sampling(model, params, ais_key, xs, **how)
+    settings: dict[str, Any] = {"temperatures": sigmoid_temperatures(num_temperatures), "num_chains": num_chains}
+    settings |= {"batch_size": 10, "on_batch": on_batch, "start": start}
+    annealed = annealed_importance_sampling(model, params, ais_key, xs, **settings)
     count = num_examples("xs", xs)
-    sandwich = bidirectional(model, params, simulation_key, count, contexts=contexts_of(xs), **how)
+    sandwich = bidirectional(model, params, simulation_key, count, contexts=contexts_of(xs), **settings)
     nll, gap = mean_over_examples(-annealed.log_likelihood), mean_over_examples(sandwich.gap)
     return {
         "ais_nll": nll.mean,
@@ -147,7 +148,7 @@ def _annealing_warning(gap: float) -> str | None:
     if abs(gap) <= TOLERATED_GAP:
         return None
     return (
-        f"the two bounds of annealing are {gap:.2g} nats apart on images that the model drew: do not trust its nll "
-        "beyond that. Take more temperatures, or start from the prior: chains from a posterior that is far too narrow "
+        f"the two bounds of annealing are {gap:.2g} nats apart on images drawn from the model: its nll may be wrong by "
+        "that much. Take more temperatures, or start from the prior: chains from a posterior that is far too narrow "
         "hardly move"
     )

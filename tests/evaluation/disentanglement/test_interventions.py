@@ -61,9 +61,9 @@ def test_one_factor_that_varies_is_always_told_and_bad_input_has_a_message():
     single = table(spread((1, 6)), sizes=(1, 6))
     for score in (factor_vae_score, beta_vae_score):
         assert score(single, KEY, **COUNTS) == 1.0
-        with pytest.raises(ValueError, match="must have a factor of more than one value"):
+        with pytest.raises(ValueError, match="must have a factor with more than one value"):
             score(table(np.ones((1, 2)), sizes=(1, 1)), KEY, **COUNTS)
         with pytest.raises(ValueError, match=f"{score.__name__} needs finite codes, but z1 hold NaN"):
             score(table(np.full((60, 1), np.nan), sizes=SMALL), KEY, **COUNTS)
-        with pytest.raises(ValueError, match=f"{score.__name__} needs num_test of at least 1, got 0"):
+        with pytest.raises(ValueError, match=f"{score.__name__}: num_test must be at least 1, got 0"):
             score(single, KEY, num_test=0)

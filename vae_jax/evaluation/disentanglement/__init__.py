@@ -1,4 +1,7 @@
-"""Scores of a code against the known factors of its images, with the definitions and numbers of disentanglement_lib."""
+"""Disentanglement scores for images with known factors, with the definitions and settings of disentanglement_lib.
+
+disentanglement_lib is the code of Locatello et al. 2019 (arXiv:1811.12359).
+"""
 
 from vae_jax.evaluation.disentanglement._interventions import beta_vae_score as beta_vae_score
 from vae_jax.evaluation.disentanglement._interventions import factor_vae_score as factor_vae_score

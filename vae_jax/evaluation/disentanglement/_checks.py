@@ -1,4 +1,4 @@
-"""What every score asks of its codes."""
+"""Checks of the codes and factors that a score takes."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from jax.typing import ArrayLike
 
 
 def checked(metric: str, codes: ArrayLike, factors: ArrayLike, least: int = 2) -> tuple[np.ndarray, np.ndarray]:
-    """Codes `[n, D]` and the factors `[n, K]` that vary among them, as numpy arrays.
+    """Codes `[n, D]` and the varying factors `[n, K]`, as numpy arrays.
 
     Raises:
-      ValueError: where the shapes do not belong together, a code is not finite, there are fewer than `least` images, or
-        no factor has two values.
+      ValueError: if the shapes do not match, a code is not finite, there are fewer than `least` images, or no factor
+        has two values.
     """
     codes, factors = np.asarray(codes), np.asarray(factors)
     if codes.ndim != 2 or factors.ndim != 2 or len(codes) != len(factors) or not codes.shape[1]:
@@ -30,7 +30,7 @@ def checked(metric: str, codes: ArrayLike, factors: ArrayLike, least: int = 2) -
 
 
 def check_finite(metric: str, codes: ArrayLike) -> None:
-    """Raises ValueError where a code is NaN or infinite."""
+    """Raises ValueError if a code is NaN or infinite."""
     bad = ~np.isfinite(np.asarray(codes)).all(axis=0)
     if bad.any():
         names = ", ".join(f"z{place + 1}" for place in np.flatnonzero(bad))
@@ -39,7 +39,7 @@ def check_finite(metric: str, codes: ArrayLike) -> None:
 
 @contextlib.contextmanager
 def unfinished_fits_allowed() -> Iterator[None]:
-    """Silences scikit-learn where a regression ends after its default 100 iterations: the published scores do too."""
+    """Silences warnings of unconverged fits: the published scores also stop after scikit-learn's 100 iterations."""
     from sklearn.exceptions import ConvergenceWarning
 
     with warnings.catch_warnings():

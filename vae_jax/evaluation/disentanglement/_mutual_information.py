@@ -1,4 +1,4 @@
-"""Mutual information of each latent, cut into bins, with each factor; MIG and modularity, which are made of it."""
+"""Mutual information of each binned latent with each factor, and the scores based on it: MIG and modularity."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from jax.typing import ArrayLike
 from vae_jax.evaluation.disentanglement._checks import checked
 
 NUM_BINS = 20
-_ROUNDING = 1e-6  # nats that float32 makes of none
+_ROUNDING = 1e-6  # nats below which a float32 result counts as 0
 
 
 def mutual_information_matrix(codes: ArrayLike, factors: ArrayLike, num_bins: int = NUM_BINS) -> np.ndarray:
-    """I(bin of z_d; factor k) in nats, `[D, K]`, of the images' empirical distribution.
+    """Mutual information I(bin of z_d; factor k) in nats, `[D, K]`, of the empirical distribution of the images.
 
-    A latent is cut into bins of equal width between its smallest and largest value, as disentanglement_lib does. The
-    estimate of n images is above 0 even for independent variables, by about (bins - 1)(values - 1) / (2 n).
+    Each latent is divided into bins of equal width between its smallest and largest value, as in disentanglement_lib.
+    The estimate from n images is above 0 even for independent variables, by about (bins - 1)(values - 1) / (2 n).
 
     Args:
       codes: `[n, D]`.
-      factors: whole numbers `[n, K]`; those that do not vary are left out.
-      num_bins: of each latent.
+      factors: integers `[n, K]`; factors that do not vary are left out.
+      num_bins: number of bins of each latent.
 
     Raises:
-      ValueError: where codes are not finite, or no factor varies.
+      ValueError: if codes are not finite, or no factor varies.
     """
     codes, factors = checked("the mutual information", codes, factors)
     values = int(factors.max()) + 1
@@ -36,7 +36,7 @@ def mutual_information_matrix(codes: ArrayLike, factors: ArrayLike, num_bins: in
 
 
 def entropies(factors: ArrayLike) -> np.ndarray:
-    """H(factor k) in nats, `[K]`, of the images' empirical distribution."""
+    """Entropy H(factor k) in nats, `[K]`, of the empirical distribution of the images."""
     counts = [np.unique(column, return_counts=True)[1] / len(column) for column in np.asarray(factors).T]
     return np.array([-(p * np.log(p)).sum() for p in counts])
 
@@ -44,15 +44,15 @@ def entropies(factors: ArrayLike) -> np.ndarray:
 def mutual_information_gap(codes: ArrayLike, factors: ArrayLike, num_bins: int = NUM_BINS) -> float:
     """MIG = mean over factors of (largest - second largest I(z_d; factor)) / H(factor): 0 to 1.
 
-    Where there is one latent only, the second largest is 0.
+    If there is only one latent, the second largest is 0.
 
     Args:
-      codes: `[n, D]`; 10,000 images in disentanglement_lib.
-      factors: whole numbers `[n, K]`; those that do not vary are left out.
-      num_bins: of each latent.
+      codes: `[n, D]`; disentanglement_lib uses 10,000 images.
+      factors: integers `[n, K]`; factors that do not vary are left out.
+      num_bins: number of bins of each latent.
 
     Raises:
-      ValueError: where codes are not finite, or no factor varies.
+      ValueError: if codes are not finite, or no factor varies.
 
     Source: Chen et al. 2018 (arXiv:1802.04942), eq. 6; bins as in Locatello et al. 2019 (arXiv:1811.12359).
     """
@@ -63,18 +63,18 @@ def mutual_information_gap(codes: ArrayLike, factors: ArrayLike, num_bins: int =
 
 
 def modularity(codes: ArrayLike, factors: ArrayLike, num_bins: int = NUM_BINS) -> float:
-    """Mean over latents of 1 - sum over its other factors of I^2 / (max I^2 (K - 1)): how far each tells of one alone.
+    """Modularity = mean over latents of 1 - sum over all but the best factor of I^2 / (max I^2 (K - 1)): 0 to 1.
 
-    A latent that tells of none counts 0. Noise does not score 0: what its few images seem to tell is much of the same
-    size for all factors of many values, and small for the others.
+    A latent without information about any factor counts as 0. Noise does not score 0: the bias of the estimated mutual
+    information is larger for factors with many values than for the others.
 
     Args:
-      codes: `[n, D]`; 10,000 images in disentanglement_lib.
-      factors: whole numbers `[n, K]`; those that do not vary are left out. With one of them it is 1 or 0.
-      num_bins: of each latent.
+      codes: `[n, D]`; disentanglement_lib uses 10,000 images.
+      factors: integers `[n, K]`; factors that do not vary are left out. With a single factor the score is 1 or 0.
+      num_bins: number of bins of each latent.
 
     Raises:
-      ValueError: where codes are not finite, or no factor varies.
+      ValueError: if codes are not finite, or no factor varies.
 
     Source: Ridgeway & Mozer 2018 (arXiv:1802.05312), section 3.
     """
@@ -88,14 +88,14 @@ def modularity(codes: ArrayLike, factors: ArrayLike, num_bins: int = NUM_BINS) -
 def _matrix(codes: jax.Array, factors: jax.Array, num_bins: int, num_values: int) -> jax.Array:
     low, high = jnp.min(codes, axis=0), jnp.max(codes, axis=0)
     edges = low[:, None] + (high - low)[:, None] * (jnp.arange(num_bins) / num_bins)[None]
-    # The number of left edges at or below: a value of 1 to num_bins, whatever the rounding of the edges.
+    # The number of left edges at or below a value: 1 to num_bins, whatever the rounding of the edges.
     bins = jax.vmap(lambda e, z: jnp.searchsorted(e, z, side="right") - 1, in_axes=(0, 1))(edges, codes)
 
     def information(bins: jax.Array, factor: jax.Array) -> jax.Array:
         counts = jnp.zeros((num_bins, num_values)).at[jnp.clip(bins, 0), factor].add(1.0)
         joint = counts / bins.shape[0]
-        alone = jnp.sum(joint, axis=1, keepdims=True) * jnp.sum(joint, axis=0, keepdims=True)
-        return jnp.sum(jnp.where(joint > 0, joint * jnp.log(jnp.where(joint > 0, joint / alone, 1.0)), 0.0))
+        independent = jnp.sum(joint, axis=1, keepdims=True) * jnp.sum(joint, axis=0, keepdims=True)
+        return jnp.sum(jnp.where(joint > 0, joint * jnp.log(jnp.where(joint > 0, joint / independent, 1.0)), 0.0))
 
     of_factors = jax.vmap(information, in_axes=(None, 1))
     return jax.vmap(of_factors, in_axes=(0, None))(bins, factors)

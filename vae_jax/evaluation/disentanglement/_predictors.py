@@ -1,4 +1,4 @@
-"""Scores by predictors of a factor from the code, which scikit-learn fits: DCI, SAP and explicitness."""
+"""Scores from predictors of factors, fitted to codes by scikit-learn: DCI, SAP and explicitness."""
 
 from __future__ import annotations
 
@@ -12,27 +12,28 @@ from vae_jax.evaluation.disentanglement._sampling import Labeled
 
 
 class DCI(NamedTuple):
-    """Each 0 to 1."""
+    """Disentanglement, completeness and informativeness, each 0 to 1."""
 
-    disentanglement: float  # each latent is important for one factor only
-    completeness: float  # each factor has one important latent only
+    disentanglement: float  # 1 if each latent is important for a single factor
+    completeness: float  # 1 if each factor has a single important latent
     informativeness: float  # accuracy of the predictors on the test images
 
 
 def dci(train: Labeled, test: Labeled, num_jobs: int | None = None) -> DCI:
-    """Disentanglement, completeness and informativeness by the importances of gradient-boosted trees.
+    """Disentanglement, completeness and informativeness from the importances of gradient-boosted trees.
 
-    With R_dk the importance of latent d for factor k: disentanglement is the mean, weighted by sum_k R_dk, of 1 minus
-    the entropy of R_d. in units of log K; completeness that of R_.k in units of log D, weighted by sum_d R_dk.
+    Let R_dk be the importance of latent d for factor k. Disentanglement is the mean over d of 1 minus the entropy of
+    R_d. in units of log K, weighted by sum_k R_dk; completeness is the mean over k of 1 minus the entropy of R_.k in
+    units of log D, weighted by sum_d R_dk.
 
     Args:
-      train: images that scikit-learn's GradientBoostingClassifier is fitted to, with its defaults, once a factor;
-        10,000 in disentanglement_lib, which takes minutes on one core.
-      test: 5,000 there.
-      num_jobs: factors at once, as joblib counts; None: one after the other.
+      train: images that scikit-learn's GradientBoostingClassifier is fitted to, with its defaults, once per factor;
+        disentanglement_lib uses 10,000, which takes minutes on one core.
+      test: images that the accuracy is measured on; disentanglement_lib uses 5,000.
+      num_jobs: number of factors fitted at once, as in joblib; None: one after the other.
 
     Raises:
-      ValueError: where codes are not finite, or no factor varies.
+      ValueError: if codes are not finite, or no factor varies.
 
     Source: Eastwood & Williams 2018 [eastwood2018framework]; trees as in Locatello et al. 2019 (arXiv:1811.12359).
     """
@@ -40,7 +41,7 @@ def dci(train: Labeled, test: Labeled, num_jobs: int | None = None) -> DCI:
 
     train, test = _pair("dci", train, test)
     fit = delayed(_boosted)
-    # The slowest first, so that none is left alone at the end.
+    # The slowest fits first, so that all processes finish at about the same time.
     order = np.argsort([-len(np.unique(column)) for column in train.factors.T], kind="stable")
     fitted = Parallel(n_jobs=num_jobs)(
         fit(train.codes, train.factors[:, k], test.codes, test.factors[:, k]) for k in order
@@ -52,17 +53,17 @@ def dci(train: Labeled, test: Labeled, num_jobs: int | None = None) -> DCI:
 
 
 def separated_attribute_predictability(train: Labeled, test: Labeled) -> float:
-    """SAP = mean over factors of the gap between the two latents that alone predict it best, by a linear classifier.
+    """SAP = mean over factors of the difference of the two best accuracies of linear classifiers from a single latent.
 
-    Where there is one latent only, the second is 0.
+    If there is only one latent, the second accuracy is 0.
 
     Args:
-      train: images that scikit-learn's LinearSVC(C=0.01, class_weight="balanced") is fitted to; 10,000 in
-        disentanglement_lib.
-      test: images of which the accuracy is measured; 5,000 there.
+      train: images that scikit-learn's LinearSVC(C=0.01, class_weight="balanced") is fitted to; disentanglement_lib
+        uses 10,000.
+      test: images that the accuracy is measured on; disentanglement_lib uses 5,000.
 
     Raises:
-      ValueError: where codes are not finite, or no factor varies.
+      ValueError: if codes are not finite, or no factor varies.
 
     Source: Kumar, Sattigeri & Balakrishnan 2018 (arXiv:1711.00848), section 3; classifier as in Locatello et al. 2019
     (arXiv:1811.12359).
@@ -72,7 +73,7 @@ def separated_attribute_predictability(train: Labeled, test: Labeled) -> float:
     train, test = _pair("sap", train, test)
 
     def accuracy(latent: int, factor: int) -> float:
-        # The primal problem: the dual, scikit-learn's choice for so few features, may stop before its end.
+        # The primal problem: scikit-learn's default for few features, the dual, may stop before it has converged.
         classifier = LinearSVC(C=0.01, class_weight="balanced", dual=False)
         classifier.fit(train.codes[:, [latent]], train.factors[:, factor])
         return float(classifier.score(test.codes[:, [latent]], test.factors[:, factor]))
@@ -83,16 +84,14 @@ def separated_attribute_predictability(train: Labeled, test: Labeled) -> float:
 
 
 def explicitness(train: Labeled, test: Labeled) -> float:
-    """Mean over factors of the area under the ROC curve of each value against the rest, by logistic regression.
-
-    0.5 is chance, 1 is certain.
+    """Explicitness = mean over factors of the area under the ROC curve of each value against the rest: 0.5 is chance.
 
     Args:
-      train: images that it is fitted to.
-      test: images that it is measured on; values that do not occur in both are left out.
+      train: images that scikit-learn's logistic regression is fitted to.
+      test: images that the area is measured on; values that do not occur in both are left out.
 
     Raises:
-      ValueError: where codes are not finite, or no factor varies.
+      ValueError: if codes are not finite, or no factor varies.
 
     Source: Ridgeway & Mozer 2018 (arXiv:1802.05312), section 3.
     """
@@ -100,22 +99,23 @@ def explicitness(train: Labeled, test: Labeled) -> float:
     from sklearn.metrics import roc_auc_score
 
     train, test = _pair("explicitness", train, test)
-    # Of unit variance: the penalty on weights, and the speed of the fit, are then the same whatever a latent's scale.
+    # Codes of unit variance make the penalty on weights, and the speed of the fit, independent of a latent's scale.
     mean, deviation = train.codes.mean(axis=0), np.maximum(train.codes.std(axis=0), 1e-12)
     train, test = (Labeled((part.codes - mean) / deviation, part.factors) for part in (train, test))
     areas = []
     for values, test_values in zip(train.factors.T, test.factors.T, strict=True):
         with unfinished_fits_allowed():
             classifier = LogisticRegression().fit(train.codes, values)
-        chances = classifier.predict_proba(test.codes)
-        of_classes = {c: chances[:, i] for i, c in enumerate(classifier.classes_)} if chances.shape[1] > 1 else {}
-        there = [c for c in of_classes if 0 < np.sum(test_values == c) < len(test_values)]
-        areas.append(np.mean([roc_auc_score(test_values == c, of_classes[c]) for c in there]) if there else 0.5)
+        probabilities = classifier.predict_proba(test.codes)
+        classes = classifier.classes_ if probabilities.shape[1] > 1 else ()
+        by_class = {c: probabilities[:, i] for i, c in enumerate(classes)}
+        present = [c for c in by_class if 0 < np.sum(test_values == c) < len(test_values)]
+        areas.append(np.mean([roc_auc_score(test_values == c, by_class[c]) for c in present]) if present else 0.5)
     return float(np.mean(areas))
 
 
 def _pair(metric: str, train: Labeled, test: Labeled) -> tuple[Labeled, Labeled]:
-    """Both checked, with the factors that vary in the first."""
+    """Checks training and test images; returns both with the factors that vary among the training images."""
     checked(f"{metric} (test images)", test.codes, test.factors, least=2)
     codes, factors = checked(f"{metric} (training images)", train.codes, train.factors, least=2)
     varies = train.factors.min(axis=0) < train.factors.max(axis=0)
@@ -134,7 +134,7 @@ def _boosted(
 
 
 def _concentration(importances: ArrayLike) -> float:
-    """Mean over rows, weighted by their sums, of 1 - entropy in units of its largest; 0 where all importances are 0."""
+    """Mean over rows, weighted by their sums, of 1 - entropy / largest entropy; 0 if all importances are 0."""
     importances = np.asarray(importances, np.float64)
     total = importances.sum()
     if total == 0:

@@ -1,4 +1,4 @@
-"""IRS: how little a latent moves when factors other than its own change."""
+"""Interventional robustness score (IRS): stability of a latent when factors other than its own change."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ from vae_jax.evaluation.disentanglement._checks import checked
 def interventional_robustness(codes: ArrayLike, factors: ArrayLike, quantile: float = 0.99) -> float:
     """IRS = mean over latents, weighted by m_d, of max over factors of 1 - mean over values of deviation / m_d.
 
-    m_d is the largest |z_d - mean z_d|; the deviation of a factor's value is the quantile, over its images, of
-    |z_d - mean of z_d over them|. Latents that do not move are left out; where none moves, the score is 0.
+    m_d is the largest |z_d - mean z_d|. The deviation of a factor's value is the quantile of |z_d - mean z_d| over the
+    images with this value, with the mean over the same images. Constant latents are left out; if all are constant, the
+    score is 0.
 
     Args:
-      codes: `[n, D]`; 10,000 images in disentanglement_lib.
-      factors: whole numbers `[n, K]`.
+      codes: `[n, D]`; disentanglement_lib uses 10,000 images.
+      factors: integers `[n, K]`.
       quantile: 0.99 in the paper.
 
     Raises:
-      ValueError: where codes are not finite, or no factor varies.
+      ValueError: if codes are not finite, or no factor varies.
 
-    Source: Suter et al. 2019 (arXiv:1811.00007), section 4; as disentanglement_lib computes it.
+    Source: Suter et al. 2019 (arXiv:1811.00007), section 4, as computed by disentanglement_lib.
     """
     codes, factors = checked("irs", np.asarray(codes, np.float64), factors)
     largest = np.abs(codes - codes.mean(axis=0)).max(axis=0)

@@ -1,4 +1,4 @@
-"""Which images of a table a score looks at."""
+"""Sampling of the images of a code table that a score uses."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ class Labeled(NamedTuple):
 
 
 def draw(table: CodeTable, key: jax.Array, count: int) -> Labeled:
-    """`count` images, all combinations equally likely, with replacement."""
+    """Draws `count` images with replacement, all combinations of factors equally likely."""
     indices = jax.random.randint(key, (count,), 0, table.means.shape[0])
     factors = factors_at(indices, table.factor_sizes)
     return Labeled(np.asarray(table.means[indices]), np.asarray(factors))
 
 
 def indices_with_one_fixed(key: jax.Array, factor: jax.Array, count: int, factor_sizes: Sequence[int]) -> jax.Array:
-    """Flat indices `[count]` of images that share one value, drawn, of one factor; the others vary independently."""
+    """Draws flat indices `[count]` of images that share a random value of one factor; other factors are independent."""
     sizes = jnp.asarray(factor_sizes)
     values = jax.random.randint(key, (count, len(factor_sizes)), 0, sizes[None, :])
     values = jnp.where(jnp.arange(len(factor_sizes))[None, :] == factor, values[:1], values)
@@ -38,12 +38,13 @@ def indices_with_one_fixed(key: jax.Array, factor: jax.Array, count: int, factor
 
 
 def varying_factors(factor_sizes: Sequence[int]) -> jax.Array:
-    """The places of the factors that have more than one value: the others say nothing.
+    """Indices of the factors that have more than one value.
 
     Raises:
-      ValueError: where there is none.
+      ValueError: if there is none.
     """
     places = [place for place, size in enumerate(factor_sizes) if size > 1]
     if not places:
-        raise ValueError(f"factor_sizes must have a factor of more than one value, got {tuple(factor_sizes)}")
+        sizes = ", ".join(map(str, factor_sizes))
+        raise ValueError(f"factor_sizes must have a factor with more than one value, got the sizes {sizes}")
     return jnp.asarray(places)

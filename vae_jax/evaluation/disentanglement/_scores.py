@@ -1,4 +1,4 @@
-"""All scores of one table of codes, and of two codes that are no model's: the ceiling and the floor to read them by."""
+"""All disentanglement scores of a code table, and those of two reference codes: a ceiling and a floor."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from vae_jax.evaluation.disentanglement._sampling import Labeled, draw
 from vae_jax.evaluation.disentanglement._table import CodeTable, code_table
 from vae_jax.evaluation.disentanglement._unsupervised import gaussian_total_correlation
 
-# In the order of a report.
+# In the order of the report.
 SUPERVISED = (
     "mig",
     "factor_vae_score",
@@ -45,23 +45,23 @@ def measure_disentanglement(
     num_jobs: int | None = None,
     on_part: Callable[[str], None] = lambda name: None,
 ) -> dict[str, float]:
-    """Every score of a table, with disentanglement_lib's numbers of images.
+    """Measures all scores of a code table, by default with the numbers of images of disentanglement_lib.
 
     Args:
-      table: of all images.
-      key: PRNG key, consumed: the same key looks at the same images whatever the model.
-      points: images, or groups of images, that a score is fitted to; half as many that it is tested on.
-      dci_points: the same for DCI alone, whose trees take minutes; None: points.
-      drawn: images to fit to and to test on, at least as many as that; None: drawn from the table.
-      fast: leave out those that scikit-learn fits to each factor (SAP, explicitness, DCI).
-      num_jobs: factors that DCI fits at once, as joblib counts.
+      table: codes of all images.
+      key: PRNG key, consumed; the same key selects the same images for every model.
+      points: number of images, or groups of images, that a score is fitted to; half as many are used for the test.
+      dci_points: number of images for DCI, whose trees take minutes; None: points.
+      drawn: training and test images, at least as many as needed; None: drawn from the table.
+      fast: True leaves out the scores that scikit-learn fits to each factor (SAP, explicitness, DCI).
+      num_jobs: number of factors that DCI fits at once, as in joblib.
       on_part: called with the name of each part before it begins.
 
     Returns:
-      The names in `SUPERVISED`, and "gaussian_total_correlation" (nats) and "active_units".
+      The scores named in `SUPERVISED`, "gaussian_total_correlation" (nats) and "active_units".
 
     Raises:
-      ValueError: where codes are not finite, points is below 2, or no factor has two values.
+      ValueError: if codes are not finite, points is below 2, or no factor has two values.
     """
     draw_key, votes_key, pairs_key = jax.random.split(key, 3)
     count = max(points, dci_points or 0)
@@ -83,16 +83,16 @@ def measure_disentanglement(
     scores["sap"] = separated_attribute_predictability(fitted, tested)
     scores["explicitness"] = explicitness(fitted, tested)
     on_part("DCI")
-    of_dci = dci_points or points
-    parts = dci(first(train, of_dci), first(test, max(of_dci // 2, 2)), num_jobs)
+    dci_points = dci_points or points
+    parts = dci(first(train, dci_points), first(test, max(dci_points // 2, 2)), num_jobs)
     return scores | {f"dci_{name}": value for name, value in parts._asdict().items()}
 
 
 def reference_tables(factor_sizes: Sequence[int], latent_dim: int, key: jax.Array) -> dict[str, CodeTable]:
-    """Two codes that are no model's: "ceiling", a latent for each factor and noise in the others, and "floor", noise.
+    """Two reference codes: "ceiling", with a latent for each factor and noise in the others, and "floor", only noise.
 
-    A factor's values are spread evenly, with unit variance, as the prior has it. Where there are fewer latents than
-    factors, the factors of the most values are those that have one.
+    The values of a factor are spaced evenly, with the unit variance of the prior. If there are fewer latents than
+    factors, only the factors with the most values have a latent.
     """
     sizes = tuple(factor_sizes)
     noise = jax.random.normal(key, (int(np.prod(sizes)), latent_dim))
@@ -100,12 +100,12 @@ def reference_tables(factor_sizes: Sequence[int], latent_dim: int, key: jax.Arra
     columns = jnp.stack(jnp.unravel_index(indices, sizes), axis=1).astype(jnp.float32)
     deviations = jnp.std(columns, axis=0, keepdims=True)
     spread = (columns - jnp.mean(columns, axis=0, keepdims=True)) / jnp.maximum(deviations, 1e-6)
-    kept = sorted(np.argsort(sizes, kind="stable")[::-1][: min(latent_dim, len(sizes))].tolist())
-    perfect = jnp.concatenate([spread[:, jnp.asarray(kept)], noise[:, len(kept) :]], axis=1)
+    encoded = sorted(np.argsort(sizes, kind="stable")[::-1][: min(latent_dim, len(sizes))].tolist())
+    perfect = jnp.concatenate([spread[:, jnp.asarray(encoded)], noise[:, len(encoded) :]], axis=1)
     return {"ceiling": code_table(perfect, sizes), "floor": code_table(noise, sizes)}
 
 
-@functools.lru_cache(maxsize=4)  # of one data set they are the same for all runs
+@functools.lru_cache(maxsize=4)  # the same for all runs on a data set
 def measure_references(
     factor_sizes: tuple[int, ...],
     latent_dim: int,
@@ -114,9 +114,9 @@ def measure_references(
     dci_points: int | None = None,
     num_jobs: int | None = None,
 ) -> dict[str, dict[str, float]]:
-    """The scores of `reference_tables`; arguments as of `measure_disentanglement`.
+    """Measures the scores of `reference_tables`; arguments as for `measure_disentanglement`.
 
-    The ceiling is no limit: a code that holds no noise at all has a higher modularity than one with spare latents.
+    The ceiling is not an upper bound: a code without any noise has a higher modularity than one with unused latents.
     """
     table_key, key = jax.random.split(jax.random.key(0))
     return {

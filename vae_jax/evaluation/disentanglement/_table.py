@@ -1,4 +1,4 @@
-"""Every image of a data set with known factors encoded once: what all scores are gathered from."""
+"""Code tables: every image of a data set with known factors, encoded once for all scores."""
 
 from __future__ import annotations
 
@@ -18,33 +18,34 @@ from vae_jax.evaluation._latents import kl_of_dimensions
 from vae_jax.models._model import Model, bind
 from vae_jax.params import Params
 
-_IMAGES_A_CALL, _IMAGES_RENDERED, _IMAGES_ENCODED = 8192, 512, 32  # of a program, and of its two loops
+# Number of images per call of the program, and per iteration of its loops, which render and encode.
+_IMAGES_PER_CALL, _IMAGES_RENDERED, _IMAGES_ENCODED = 8192, 512, 32
 
 
 class CodeTable(NamedTuple):
-    """Codes of all combinations of K factors, and how many values each factor has."""
+    """Codes of all combinations of K factors."""
 
     means: jax.Array  # [N, D] posterior means, N the product of the sizes, row-major, the last factor fastest
-    factor_sizes: tuple[int, ...]
-    kl_per_dimension: jax.Array | None = None  # [D], a mean over the images; None where there is none
+    factor_sizes: tuple[int, ...]  # number of values of each factor
+    kl_per_dimension: jax.Array | None = None  # [D], a mean over the images; None if not defined
 
     @property
     def factors(self) -> jax.Array:
-        """int32 `[N, K]`."""
+        """Factors of each image, int32 `[N, K]`."""
         return factors_at(jnp.arange(self.means.shape[0]), self.factor_sizes)
 
 
 def code_table(means: ArrayLike, factor_sizes: Sequence[int], kl_per_dimension: ArrayLike | None = None) -> CodeTable:
-    """A table from codes that exist already.
+    """Makes a code table from existing codes.
 
     Raises:
-      ValueError: where means is not `[N, D]` with N the product of the sizes.
+      ValueError: if means is not `[N, D]` with N the product of the sizes.
     """
     means, sizes = jnp.asarray(means), tuple(int(size) for size in factor_sizes)
     if means.ndim != 2 or means.shape[0] != math.prod(sizes):
         raise ValueError(
-            f"means must be [N, D] with a row for each of the {math.prod(sizes):,} combinations of factors {sizes}, "
-            f"got shape {means.shape}"
+            f"means must be [N, D] with a row for each of the {math.prod(sizes):,} combinations of factors of sizes "
+            f"{', '.join(map(str, sizes))}, got shape {means.shape}"
         )
     return CodeTable(means, sizes, None if kl_per_dimension is None else jnp.asarray(kl_per_dimension))
 
@@ -62,27 +63,27 @@ def encode_table(
     on_images: Callable[[int], None] = lambda count: None,
     source: Any = (),
 ) -> CodeTable:
-    """The posterior means of every image, rendered and encoded in one program.
+    """Renders and encodes every image in one program; returns the table of posterior means.
 
     Args:
-      model: its posterior must have a mean, a vector.
-      params: its parameters.
-      render: (source, flat index) -> image as the model sees it, `[H, W, C]`, in an `Example` for a `Conditional`;
-        the same function is compiled once.
-      factor_sizes: how many values each factor has.
-      on_images: called with the number of images that have just been done.
+      model: a model whose posterior mean is a vector.
+      params: the model's parameters.
+      render: (source, flat index) -> preprocessed image `[H, W, C]`, in an `Example` for a `Conditional`; compiled once
+        if the same function is passed.
+      factor_sizes: number of values of each factor.
+      on_images: called with the number of images that have just been encoded.
       source: a pytree of arrays that images are rendered from; an argument of the program.
 
     Raises:
       UndefinedError: if the posterior has no mean.
-      ValueError: if the mean is no vector.
+      ValueError: if the mean is not a vector.
     """
     count = math.prod(factor_sizes)
 
     means, kl = in_batches(
         lambda indices: _encode_images(model, render, params, source, indices),
         count,
-        _IMAGES_A_CALL,
+        _IMAGES_PER_CALL,
         lambda batch: on_images(len(batch[0])),
     )
     chex.assert_rank(means, 2)
@@ -93,21 +94,21 @@ def encode_table(
 def _encode_images(
     model: Model, render: Callable[[Any, jax.Array], Any], params: Params, source: Any, indices: jax.Array
 ) -> tuple[jax.Array, Any]:
-    """Posterior means and KL of each dimension (None where it has none), each with a leading axis of the indices."""
+    """Posterior means, and KL divergences of the dimensions or None, each with a leading axis of the indices."""
 
     def encode(example: Any) -> tuple[jax.Array, Any]:
         vae, x = bind(model, example, "render")
         posterior = vae.encode(params, x)
         mean = mean_of(posterior)
         if not isinstance(mean, jax.Array) or mean.ndim != 1:
-            raise ValueError(f"model: scores of disentanglement need a code that is one vector, got {mean!r}")
+            raise ValueError(f"model: disentanglement scores need a posterior mean that is one vector, got {mean!r}")
         try:
             return mean, kl_of_dimensions(posterior, vae.prior(params))
         except UndefinedError:
             return mean, None
 
     def chunk(indices: jax.Array) -> tuple[jax.Array, Any]:
-        # Rendered, and then encoded: in one loop XLA renders an image again wherever the encoder reads it.
+        # Rendering and encoding are separated: fused, XLA would render an image again for every read of the encoder.
         xs = jax.lax.optimization_barrier(jax.vmap(render, in_axes=(None, 0))(source, indices))
         return jax.lax.map(encode, xs, batch_size=min(_IMAGES_ENCODED, len(indices)))
 

@@ -1,4 +1,4 @@
-"""Scores without labels: the Gaussian total correlation of codes, and UDR, the agreement of models with each other."""
+"""Scores without labels: the Gaussian total correlation of codes, and UDR, the agreement between several models."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ INFORMATIVE_NATS = 0.01
 
 
 def gaussian_total_correlation(codes: ArrayLike) -> float:
-    """TC of the Gaussian with the codes' covariance C: 1/2 (sum_d log C_dd - log det C), in nats; 0 where uncorrelated.
+    """Total correlation 1/2 (sum_d log C_dd - log det C), in nats, of the Gaussian with the codes' covariance C.
 
-    Latents that do not vary depend on nothing and are left out. Infinite where a latent is a linear function of others.
+    It is 0 for uncorrelated latents, and infinite if a latent is a linear function of others. Constant latents are left
+    out.
 
     Args:
       codes: `[n, D]`, n above D.
 
     Raises:
-      ValueError: where codes are not finite, or too few.
+      ValueError: if codes are not finite, or too few.
 
     Source: Locatello et al. 2019 (arXiv:1811.12359), section 5.2, from Watanabe 1960
     [watanabe1960information].
@@ -33,17 +34,19 @@ def gaussian_total_correlation(codes: ArrayLike) -> float:
     codes = codes[:, codes.std(axis=0) > 0]
     if codes.shape[1] < 2:
         return 0.0
-    correlation = np.corrcoef(codes, rowvar=False)  # the same number, and no latent's scale in the determinant
+    correlation = np.corrcoef(codes, rowvar=False)  # same result, but the determinant is independent of scales
     sign, log_determinant = np.linalg.slogdet(correlation)
     return float(-0.5 * log_determinant) if sign > 0 else float("inf")
 
 
 def spearman_matrix(first: ArrayLike, second: ArrayLike) -> np.ndarray:
-    """|Spearman's correlation| of each latent of one model with each of another, `[D, E]`; 0 for one that is constant.
+    """Absolute Spearman correlation of each latent of one model with each latent of another, `[D, E]`.
+
+    It is 0 if a latent is constant.
 
     Args:
       first: codes `[n, D]` of n images.
-      second: codes `[n, E]` of the same images by the other model.
+      second: codes `[n, E]` of the same images from the other model.
     """
     from scipy.stats import rankdata
 
@@ -58,33 +61,33 @@ def spearman_matrix(first: ArrayLike, second: ArrayLike) -> np.ndarray:
 def unsupervised_disentanglement_ranking(
     codes: Sequence[ArrayLike], kl_per_dimension: Sequence[ArrayLike]
 ) -> list[float | None]:
-    """UDR of each of several models: the median, over the others, of how well their latents match one to one.
+    """UDR of each of several models: median agreement with the other models, by a one-to-one match of latents.
 
-    For two models with the similarities R of their d and e informative latents (`spearman_matrix`), that is
-    1 / (d + e) times the sum over columns b of (max_a R_ab)^2 / sum_a R_ab, and the same over rows.
+    The agreement of two models with d and e informative latents and their similarities R (`spearman_matrix`) is
+    1 / (d + e) times the sum over columns b of (max_a R_ab)^2 / sum_a R_ab plus the corresponding sum over rows.
 
     Args:
       codes: `[n, D]` of each model, all of the same n images.
       kl_per_dimension: `[D]` of each model, in nats; latents below 0.01 are not informative.
 
     Returns:
-      A number between 0 and 1 for each model; None for one that has no informative latent, or no other to compare with.
+      A number between 0 and 1 for each model; None if a model has no informative latent, or no other model has one.
 
     Raises:
-      ValueError: where codes are not finite, or not of the same images.
+      ValueError: if codes are not finite, or not of the same images.
 
     Source: Duan et al. 2020 (arXiv:1905.12614), section 3 and eq. 3, with Spearman's correlation (UDR_S).
     """
     sizes = {np.shape(c)[0] for c in codes}
     if len(sizes) > 1 or len(codes) != len(kl_per_dimension):
         raise ValueError(
-            f"udr needs codes and KL of each model, of the same images, got {sorted(sizes)} images, {len(codes)} "
-            f"models and {len(kl_per_dimension)} KL"
+            f"udr needs codes and KL divergences of each model for the same images, got codes of {len(codes)} models "
+            f"for {' and '.join(map(str, sorted(sizes)))} images, and KL divergences of {len(kl_per_dimension)} models"
         )
     informative = []
-    for own, kl in zip(codes, kl_per_dimension, strict=True):
-        check_finite("udr", own)
-        informative.append(np.asarray(own)[:, np.asarray(kl) > INFORMATIVE_NATS])
+    for model_codes, kl in zip(codes, kl_per_dimension, strict=True):
+        check_finite("udr", model_codes)
+        informative.append(np.asarray(model_codes)[:, np.asarray(kl) > INFORMATIVE_NATS])
 
     def agreement(first: np.ndarray, second: np.ndarray) -> float:
         similarities = spearman_matrix(first, second)

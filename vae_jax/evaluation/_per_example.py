@@ -1,4 +1,4 @@
-"""Codes and scores of single examples, one row for each."""
+"""Codes and scores of each example of a data set."""
 
 from __future__ import annotations
 
@@ -28,44 +28,44 @@ from vae_jax.params import Params
 
 
 class EncodedExamples(NamedTuple):
-    """Posteriors of N examples; a field is None if the model has no such number."""
+    """Posteriors of N examples; a field is None if it is not defined for the model."""
 
-    mean: jax.Array | None  # [N, D] of q(z | x), a z of several parts as one vector; None for codes
+    mean: jax.Array | None  # [N, D] mean of q(z | x), the parts of z joined into one vector; None for codes
     std: jax.Array | None  # [N, D]; None if the posterior has no standard deviation in closed form
     codes: jax.Array | None  # int32 [N, T] indices of a quantized model, in the order of `models.CodebookPrior`
     kl: jax.Array | None  # [N] KL(q(z | x) || p(z)), nats; None if it has no closed form
 
 
 class ScoredExamples(NamedTuple):
-    """Scores of N examples; a field is None if the model has no such number."""
+    """Scores of N examples; a field is None if it is not defined for the model."""
 
     elbo: jax.Array | None  # [N] nats
     distortion: jax.Array  # [N] -E_q log p(x | z), nats
-    mse: jax.Array  # [N] mean over the numbers of x of (x - reconstruction)^2
+    mse: jax.Array  # [N] mean squared error of the reconstruction over the values of x
     importance: ImportanceSampled | None  # log p(x) with its diagnostics, each [N]; None without nll_samples
 
     @property
     def score(self) -> jax.Array:
-        """log p(x) if it was estimated, else the ELBO, else -distortion: `[N]`, the lower the more unusual."""
+        """Score `[N]`, lower for more unusual examples: log p(x) if estimated, else the ELBO, else -distortion."""
         if self.importance is not None:
             return self.importance.log_likelihood
         return -self.distortion if self.elbo is None else self.elbo
 
 
 def encode_examples(model: Model, params: Params, xs: Any, *, batch_size: int = 100) -> EncodedExamples:
-    """Mean and standard deviation of q(z | x), or the codes, and the KL divergence of every example.
+    """Encodes every example: mean and standard deviation of q(z | x), or the codes, and the KL divergence.
 
     Args:
       model: a VAE, or a `Conditional`.
-      params: its parameters.
-      xs: `[N, ...]` examples as the model sees them; `Example(xs, contexts)` for a `Conditional`.
-      batch_size: examples computed at once.
+      params: the model's parameters.
+      xs: `[N, ...]` examples after preprocessing; `Example(xs, contexts)` for a `Conditional`.
+      batch_size: number of examples computed at once.
 
     Returns:
       `EncodedExamples`. For several layers of z the mean is the ancestral mean.
 
     Raises:
-      ValueError: if batch_size is below 1, or xs holds no example, or not the model's.
+      ValueError: if batch_size is below 1, or xs holds no example, or examples that do not suit the model.
       UndefinedError: if the posterior has neither a mean nor a point estimate.
     """
     xs, count = checked_examples(model, xs)
@@ -75,7 +75,7 @@ def encode_examples(model: Model, params: Params, xs: Any, *, batch_size: int = 
 
 @partial(jax.jit, static_argnames="model")
 def encoded_at(model: Model, params: Params, xs: Any) -> EncodedExamples:
-    """Posteriors of one batch of examples, as one program."""
+    """Encodes one batch of examples in one program."""
     model = with_prior_computed(model, params, xs)
 
     def one(example: Any) -> EncodedExamples:
@@ -101,27 +101,27 @@ def score_examples(
     nll_samples: int = 0,
     batch_size: int = 100,
 ) -> ScoredExamples:
-    """ELBO, reconstruction error and, with nll_samples, importance-sampled log p(x) of every example.
+    """Scores every example: ELBO, reconstruction error and, with nll_samples, importance-sampled log p(x).
 
-    The draws of example i follow from key and i: batch_size does not change the numbers beyond rounding.
+    The draws of example i follow from key and i: batch_size does not change the results beyond rounding.
 
     Args:
       model: a VAE, or a `Conditional`.
-      params: its parameters.
+      params: the model's parameters.
       key: PRNG key, consumed.
-      xs: `[N, ...]` examples as the model sees them; `Example(xs, contexts)` for a `Conditional`.
-      elbo_samples: draws of z an example, for the ELBO and the distortion; one is taken if the model has no ELBO or its
-        z is codes, of which nothing is random.
-      nll_samples: importance samples an example; 0: none.
-      batch_size: examples computed at once.
+      xs: `[N, ...]` examples after preprocessing; `Example(xs, contexts)` for a `Conditional`.
+      elbo_samples: number of draws of z per example, for the ELBO and the distortion; 1 is used if the model has no
+        ELBO or its z consists of codes, which are not random.
+      nll_samples: number of importance samples per example; 0: none.
+      batch_size: number of examples computed at once.
 
     Returns:
-      `ScoredExamples`. The KL divergence in the ELBO is in closed form if there is one, else by the same draws; a
-      posterior or a prior without a density (an autoencoder's, a masked prior over codes) leaves the distortion alone.
+      `ScoredExamples`. The KL divergence in the ELBO is in closed form if there is one, else estimated by the same
+      draws. If the posterior or the prior has no density (an autoencoder, a masked prior over codes), elbo is None.
 
     Raises:
-      ValueError: if a number is out of range, or xs holds no example, or not the model's.
-      TypeError: if nll_samples are asked for and the posterior has no density.
+      ValueError: if a number is out of range, or xs holds no example, or examples that do not suit the model.
+      TypeError: if nll_samples is above 0 and the posterior has no density.
 
     Source: Kingma & Welling 2014 (arXiv:1312.6114), eq. 6 and 7; Burda et al. 2016 (arXiv:1509.00519), section 5.
     """
@@ -138,18 +138,19 @@ def score_examples(
 def scored_at(
     model: Model, params: Params, key: jax.Array, indices: jax.Array, xs: Any, elbo_samples: int, nll_samples: int
 ) -> ScoredExamples:
-    """Scores of one batch of examples that have these indices in their data set, as one program."""
+    """Scores one batch of examples, given their indices in the data set, in one program."""
     elbo_key, nll_key = jax.random.split(key)
     model = with_prior_computed(model, params, xs)
 
     def one(index: jax.Array, example: Any) -> ScoredExamples:
         vae, x = bind(model, example, "xs")
-        own = _encoded_once(vae, params, x)
-        terms = lambda k: _terms(own, params, k, x)
-        single = _is_codes(getattr(own.encode(params, x), "mean", None)) or jax.eval_shape(terms, elbo_key)[0] is None
+        encoded = _encoded_once(vae, params, x)
+        terms = lambda k: _terms(encoded, params, k, x)
+        has_codes = _is_codes(getattr(encoded.encode(params, x), "mean", None))
+        single = has_codes or jax.eval_shape(terms, elbo_key)[0] is None
         keys = jax.random.split(jax.random.fold_in(elbo_key, index), 1 if single else elbo_samples)
         elbo, error = jax.tree.map(jnp.mean, jax.lax.map(terms, keys))
-        return ScoredExamples(elbo, error, squared_error(own, params, x), None)
+        return ScoredExamples(elbo, error, squared_error(encoded, params, x), None)
 
     scored = jax.vmap(one)(indices, xs)
     if not nll_samples:
@@ -159,13 +160,13 @@ def scored_at(
 
 
 def squared_error(vae: VAE, params: Params, x: Any) -> jax.Array:
-    """Mean of (x - reconstruction)^2 over the numbers of one example."""
+    """Mean squared error of the reconstruction over the values of one example."""
     leaves = jax.tree.leaves(jax.tree.map(lambda mean, own: jnp.square(mean - own), reconstruct(vae, params, x), x))
     return sum(jnp.sum(leaf) for leaf in leaves) / sum(leaf.size for leaf in leaves)
 
 
 def _terms(vae: VAE, params: Params, key: jax.Array, x: Any) -> tuple[jax.Array | None, jax.Array]:
-    """ELBO, None if it is not defined, and distortion, by one draw of z."""
+    """Estimates the ELBO, None if it is not defined, and the distortion with one draw of z."""
     for estimate in (elbo_terms, sampled_elbo_terms):
         terms = _if_defined(partial(estimate, vae, params, key, x))
         if terms is not None:
@@ -174,7 +175,7 @@ def _terms(vae: VAE, params: Params, key: jax.Array, x: Any) -> tuple[jax.Array 
 
 
 def _encoded_once(vae: VAE, params: Params, x: Any) -> VAE:
-    """The VAE that returns the posterior of this x and the prior without computing them again."""
+    """The VAE with the posterior of this x and the prior computed in advance."""
     posterior, prior = vae.encode(params, x), vae.prior(params)
     return vae._replace(encode=lambda own, x: posterior, prior=lambda own: prior)
 
