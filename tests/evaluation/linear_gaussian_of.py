@@ -1,8 +1,8 @@
-"""The linear-Gaussian VAE of `objectives.linear_gaussian` with any number of latent dimensions.
+"""Linear-Gaussian VAE as in `objectives.linear_gaussian`, with any number of latent dimensions.
 
-x = W z + b + N(0, s^2 I) of D + 2 pixels, W with orthogonal columns of lengths 0.5 to 2, so that the true posterior is
-diagonal and everything about the importance weights is known: log p(x), the ELBO, and the variance of a weight. All
-references in numpy float64.
+x = W z + b + N(0, s^2 I) has D + 2 pixels, and the columns of W are orthogonal, of lengths 0.5 to 2. The true posterior
+is therefore diagonal, and log p(x), the ELBO and the variance of an importance weight are known. All references are in
+numpy float64.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def model_of(dim):
 
 
 def exact_params_of(dim):
-    """The encoder is the true posterior."""
+    """Parameters with which the encoder is the true posterior."""
     rng = np.random.default_rng(dim)
     lengths = np.linspace(0.5, 2.0, dim)
     weights = np.linalg.qr(rng.normal(size=(dim + 2, dim)))[0] * lengths
@@ -39,7 +39,7 @@ def exact_params_of(dim):
 
 
 def wrong_params_of(dim, bias=0.4, widening=0.7):
-    """A posterior with a shrunk mean and another width, about as wrong in total whatever the dimension."""
+    """Parameters of a posterior with a shrunk mean and another width; the total error is similar for all dimensions."""
     exact = exact_params_of(dim)
     return {
         **exact,
@@ -49,7 +49,7 @@ def wrong_params_of(dim, bias=0.4, widening=0.7):
 
 
 def examples_of(dim, num_examples, seed=0):
-    """Draws of the model itself, `[N, D + 2]`."""
+    """Examples drawn from the model, `[N, D + 2]`."""
     params, rng = float64(exact_params_of(dim)), np.random.default_rng(seed)
     z = rng.normal(size=(num_examples, dim))
     noise = np.sqrt(NOISE_VARIANCE) * rng.normal(size=(num_examples, dim + 2))
@@ -57,7 +57,7 @@ def examples_of(dim, num_examples, seed=0):
 
 
 def log_likelihood_of(params, xs):
-    """log p(x) = log N(x; b, W W^T + s^2 I) of `[N, D + 2]` examples, by scipy."""
+    """Exact log p(x) = log N(x; b, W W^T + s^2 I) of `[N, D + 2]` examples, by scipy."""
     p = float64(params)
     covariance = p["weights"] @ p["weights"].T + np.exp(p["noise_log_variance"]) * np.eye(len(p["offset"]))
     return scipy.stats.multivariate_normal.logpdf(np.asarray(xs, np.float64), p["offset"], covariance)
@@ -73,7 +73,7 @@ def _posteriors(params, xs):
 
 
 def elbo_of(params, xs):
-    """log p(x) - KL(q || true posterior) of every example."""
+    """Exact ELBO, log p(x) - KL(q || true posterior), of every example."""
     mean, variance, q_mean, q_variance = _posteriors(params, xs)
     ratio = q_variance / variance
     kl = 0.5 * np.sum(ratio - 1 - np.log(ratio) + (mean - q_mean) ** 2 / variance, axis=1)
@@ -81,9 +81,10 @@ def elbo_of(params, xs):
 
 
 def weight_variance_of(params, xs):
-    """Var(w) / p(x)^2 of every example: the integral of (true posterior)^2 / q, less 1; infinite for a narrow q.
+    """Relative variance Var(w) / p(x)^2 of every example: the integral of (true posterior)^2 / q, minus 1.
 
-    Of N(m, s^2)^2 / N(m', t^2) that is t^2 / (s sqrt(2 t^2 - s^2)) exp((m - m')^2 / (2 t^2 - s^2)).
+    The integral of N(m, s^2)^2 / N(m', t^2) is t^2 / (s sqrt(2 t^2 - s^2)) exp((m - m')^2 / (2 t^2 - s^2)); it is
+    infinite if q is too narrow, 2 t^2 <= s^2.
     """
     mean, variance, q_mean, q_variance = _posteriors(params, xs)
     rest = 2 * q_variance - variance

@@ -1,4 +1,4 @@
-"""Annealed estimates and the bounds they make on linear-Gaussian VAEs, whose log p(x) has a closed form."""
+"""Annealed importance sampling and its bounds on linear-Gaussian VAEs, whose log p(x) has a closed form."""
 
 import jax
 import jax.numpy as jnp
@@ -43,7 +43,7 @@ def assert_log_p_within_its_own_error(annealed, truth):
     assert (np.abs(standardized) < 6).all()
     assert abs(standardized.mean()) < 5 / np.sqrt(len(truth))
     assert 0.6 < standardized.std() < 1.5
-    # What adaptation was to reach, and what the error says of the weights: sd / mean / sqrt(C) by the ESS.
+    # The acceptance rate that adaptation aims at, and the error from the ESS of the weights: sd / mean / sqrt(C).
     assert 0.5 < np.mean(annealed.acceptance_rate) < 0.75
     expected = np.sqrt((32 / np.asarray(annealed.effective_sample_size) - 1) / 31)
     np.testing.assert_allclose(error, expected, rtol=1e-3, atol=1e-4)
@@ -74,7 +74,7 @@ def test_the_sandwich_holds_log_p_and_its_lower_half_meets_it_within_its_own_err
     # E p / w = 1 in reverse, through the exact draw alone.
     assert abs(z_score(np.expm1(truth - sandwich.upper))) < 5
     np.testing.assert_array_equal(sandwich.gap, sandwich.upper - sandwich.lower)
-    assert abs(np.mean(sandwich.gap)) < 0.25  # and it is a thin one
+    assert abs(np.mean(sandwich.gap)) < 0.25  # the bounds are tight
 
 
 @pytest.mark.slow
@@ -88,7 +88,7 @@ def test_on_given_examples_it_meets_log_p_within_its_own_error():
 
 @pytest.mark.slow
 def test_the_gap_closes_with_more_temperatures():
-    # Moves at temperature 0 come before the first weight, and after the last one back: for one program of 100 steps.
+    # Extra moves at temperature 0, before the first weight and after the last reverse weight: one program of 100 steps.
     run = lambda steps: bidirectional(
         model_of(8),
         wrong_params_of(8),
@@ -122,9 +122,9 @@ def test_one_temperature_step_is_importance_sampling():
     )
     once = run([0.0, 1.0])
     assert abs(z_score(once.log_likelihood - elbo_of(WRONG, xs))) < 5
-    # A temperature that comes twice changes nothing that is weighed.
+    # A repeated temperature does not change the weights.
     assert abs(z_score(run([0.0, 0.0, 1.0, 1.0]).log_likelihood - elbo_of(WRONG, xs))) < 5
-    assert np.isinf(once.standard_error).all()  # one weight has no spread
+    assert np.isinf(once.standard_error).all()  # a single weight has no spread
     np.testing.assert_allclose(once.effective_sample_size, 1, rtol=1e-5)
 
 

@@ -1,4 +1,4 @@
-"""The parts of annealing that the estimates' own tests see only together: weights and step sizes."""
+"""Unit tests of annealing: weights and step sizes."""
 
 from functools import partial
 
@@ -17,7 +17,7 @@ TEMPERATURES = checked_temperatures(sigmoid_temperatures(20))
 
 
 def path_of(scales):
-    """From N(0, scales^2) to exp(-3) N(scales, scales^2 / 4): an integral of exp(-3), at any scales."""
+    """Path from N(0, scales^2) to exp(-3) N(scales, scales^2 / 4), whose integral is exp(-3) for any scales."""
     scales = jnp.asarray(scales, jnp.float32)
     end = Normal(scales, 2.0 * jnp.log(scales / 2.0))
     return path_between(
@@ -52,7 +52,7 @@ def test_weights_are_unbiased_both_ways_whatever_the_step_size():
             error = relative.std() / np.sqrt(5000)
             assert error < 0.2
             assert abs(relative.mean()) < 5 * error
-        # On average the logarithms are below and above: E log w <= log E w.
+        # On average the logarithms are below and above, because E log w <= log E w.
         assert forward.log_weights.mean() < LOG_EVIDENCE < reverse.log_weights.mean()
 
 
@@ -81,7 +81,7 @@ def test_step_sizes_reach_the_wanted_acceptance_and_follow_the_scale_of_q0():
 
 
 def test_equal_temperatures_add_nothing_where_the_likelihood_is_zero():
-    # log p(x, z) is -inf for half of the draws of q0: 0 times it, between two equal temperatures, is no number.
+    # log p(x, z) is -inf for half of the draws of q0, and between two equal temperatures 0 times -inf would be NaN.
     half = lambda z: jnp.where(z[0] > 0, standard_normal(1).log_prob(z), -jnp.inf)
     path = path_between(standard_normal(1), half)
     temperatures, sizes = jnp.array([0.0, 0.0, 0.25, 0.5, 0.75, 1.0]), jnp.ones((5, 1))

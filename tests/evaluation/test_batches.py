@@ -22,7 +22,7 @@ def test_every_example_once_in_order_by_one_program(batch_size, calls):
     np.testing.assert_array_equal(results["index"], np.arange(7))
     np.testing.assert_array_equal(results["twice"], 2.0 * XS)
     assert len(seen) == calls
-    # What fills up the last batch is not told.
+    # The padding of the last batch is not reported.
     np.testing.assert_array_equal(np.concatenate([batch["index"] for batch in seen]), np.arange(7))
 
 

@@ -1,4 +1,4 @@
-"""Bayes' rule over the labels of a linear-Gaussian family, whose posterior probabilities have a closed form."""
+"""Bayes' rule over the labels of a linear-Gaussian conditional model, whose posteriors have a closed form."""
 
 import jax
 import jax.numpy as jnp
@@ -47,7 +47,7 @@ def test_with_a_wrong_posterior_it_is_bayes_rule_within_its_errors():
     error = np.sqrt((num_samples / effective - 1) / (num_samples - 1))
     # The error of a posterior probability is at most that of both sides of Bayes' rule together.
     own = error + error.max(axis=1, keepdims=True)
-    likely = expected > -7  # the likelihoods of other classes have no part in anything
+    likely = expected > -7  # the likelihoods of other classes have no effect
     assert (np.abs(results.log_posterior - expected) < 5 * own + 1e-3)[likely].all()
     assert np.median(own[likely]) < 0.1
     np.testing.assert_allclose(np.exp(results.log_posterior).sum(axis=1), 1.0, rtol=1e-5)

@@ -40,7 +40,7 @@ def test_counts_are_of_each_codebook_and_all_examples():
     for found, counts in zip(codebook_counts(sequences, levels_of(MODEL)), expected, strict=True):
         np.testing.assert_array_equal(found, counts)
     summary = measure_vq_vae(MODEL, PARAMS, jax.random.key(1), XS, 1, 0).summary
-    # Of 36 indices an image, 16 are of each of the bottom's codebooks and 4 of the top's.
+    # Each image has 36 indices: 16 for each of the two bottom codebooks, and 4 for the top codebook.
     entropies = [-(p[p > 0] * np.log2(p[p > 0])).sum() for p in (c / c.sum() for c in expected)]
     weights = np.array([16, 16, 4]) / 36
     np.testing.assert_allclose(summary["unigram_bits_per_code"], weights @ entropies, rtol=1e-5)

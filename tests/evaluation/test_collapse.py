@@ -1,4 +1,4 @@
-"""What is said of a posterior, for codes of which it is known."""
+"""Descriptions of posterior collapse for known KL divergences and active units."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ def test_the_dimensions_that_are_not_used_are_named_from_1():
     kl = np.full(20, 2.0)
     kl[[3, 8, 19]] = 0.0, 0.0099, 1e-6
     expected = "17 of 20 dimensions are used; 3 carry less than 0.01 nats: z4, z9, z20."
-    assert collapse_by_kl(kl) == expected  # spare dimensions are no fault: no remedy
+    assert collapse_by_kl(kl) == expected  # unused dimensions are no fault: no remedy
     assert collapse_by_kl(kl, threshold=0.001).startswith("18 of 20")
 
 
@@ -24,7 +24,7 @@ def test_a_code_that_is_mostly_collapsed_comes_with_remedies():
     kl = np.zeros(5)
     kl[1] = 3.0
     said = collapse_by_kl(kl)
-    assert said.startswith("1 of 5 dimensions are used; 4 carry less than 0.01 nats: z1, z3, z4, z5. Most of the code")
+    assert said.startswith("1 of 5 dimensions are used; 4 carry less than 0.01 nats: z1, z3, z4, z5. Most dimensions")
     assert "warm-up, free bits" in said
 
 

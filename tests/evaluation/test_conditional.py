@@ -1,4 +1,4 @@
-"""Evaluators of families: on a linear-Gaussian one all that they estimate of each label has a closed form."""
+"""Evaluators on a linear-Gaussian conditional model, for which all estimates have a closed form given the label."""
 
 import jax
 import jax.numpy as jnp
@@ -43,7 +43,7 @@ def truth(params, batch):
 
 
 def as_one_vae(family):
-    """The family as a VAE of which an example is a dict of x and the label; of a common prior."""
+    """The conditional model as a VAE whose examples are dicts of x and the label, with a common prior."""
     return VAE(
         init=family.init,
         encode=lambda params, x: family.given(x["label"]).encode(params, x["x"]),
@@ -59,7 +59,7 @@ def test_importance_sampling_meets_log_p_given_the_label_within_its_own_error(co
     estimates = importance_sampling(family, params, KEY, batch, num_samples)
     effective = np.asarray(estimates.effective_sample_size, np.float64)
     error = np.sqrt((num_samples / effective - 1) / (num_samples - 1))
-    # log of a mean: biased by half its squared error. Five errors in each of 60: once in 29,000 seeds.
+    # The log of a mean is biased by half its squared error. Five errors in each of 60: fails once in 29,000 seeds.
     standardized = (np.asarray(estimates.log_likelihood - truth(params, batch)) + 0.5 * error**2) / error
     assert (np.abs(standardized) < 5).all()
     assert abs(standardized.mean()) < 5 / np.sqrt(60)
@@ -167,7 +167,7 @@ def test_the_summary_of_a_family_is_that_of_its_examples():
 
 
 def counting(family, calls):
-    """The family whose every computation of a prior appends to calls; one that is not used is not counted."""
+    """The conditional model with every computation of a prior appended to calls, if its result is used."""
 
     def counted(label):
         vae = family.given(label)
@@ -179,7 +179,7 @@ def counting(family, calls):
                 calls.append(mean)
                 return mean
 
-            # Notes each computation of the prior's mean: for every label, or one for all.
+            # Records each computation of the prior's mean, once for every label or once for all.
             shape = jax.ShapeDtypeStruct(normal.mean.shape, normal.mean.dtype)
             mean = jax.pure_callback(note, shape, normal.mean, vmap_method="sequential")
             return type(normal)(mean, normal.log_variance)
@@ -263,7 +263,7 @@ def test_a_context_that_the_family_refuses_is_named():
 
 
 class Plain:
-    """A user's own prior: no pytree, no base class."""
+    """Prior of a user's own, which is not a pytree and has no base class."""
 
     def __init__(self, inner):
         self.inner = inner

@@ -15,7 +15,7 @@ def test_means_over_samples_are_the_analytic_terms(estimate):
     num_samples = 20_000
     terms = mean_over_samples(estimate, MODEL, PARAMS, jax.random.key(0), XS, num_samples, 3)
     expected = np.array([elbo_parts(PARAMS, x.astype(np.float64)) for x in XS])
-    # The spread of one sample, measured apart; five standard errors in each of 14 numbers: once in 120,000 seeds.
+    # The spread of one sample is measured separately. Five standard errors in 14 numbers: fails once in 120,000 seeds.
     one = lambda key, x: estimate(MODEL, PARAMS, key, x)
     keys = jax.random.split(jax.random.key(1), 2000)
     spread = jax.vmap(jax.vmap(one, in_axes=(0, None)), in_axes=(None, 0))(keys, XS)

@@ -1,4 +1,4 @@
-"""The parts of the average KL divergence against float64 mixtures, quadrature and closed forms."""
+"""Decomposition of the average KL divergence against float64 mixtures, quadrature and closed forms."""
 
 from functools import cache
 
@@ -21,16 +21,16 @@ KEY = jax.random.key(0)
 
 
 def encoding(encode, prior):
-    """A model of which only posterior and prior matter; an example is what its posterior's parameters are made of."""
+    """Model with a given posterior and prior; an example holds the parameters of its posterior."""
     return VAE(lambda key: {}, lambda params, x: encode(x), lambda params: prior, lambda params, z: None)
 
 
 def normal_model(dim, prior=None):
-    """Examples `[2 * dim]` are mean and log-variance."""
+    """Model with a Normal posterior, whose examples `[2 * dim]` are mean and log-variance."""
     return _standard_model(dim) if prior is None else _standard_model(dim)._replace(prior=lambda params: prior)
 
 
-@cache  # what is compiled of it is found again
+@cache  # the same model, so that compiled programs are reused
 def _standard_model(dim):
     return encoding(lambda x: Normal(x[:dim], x[dim:]), standard_normal(dim))
 
@@ -44,7 +44,7 @@ def rows(*parts):
 
 
 def numpy_aggregate(xs, points):
-    """log q(z) and sum_d log q(z_d) of `[S, D]` points, in float64, one posterior and dimension at a time."""
+    """Log-densities log q(z) and sum_d log q(z_d) of `[S, D]` points, in float64, by one posterior at a time."""
     dim = points.shape[1]
     means, deviations = xs[:, :dim].astype(np.float64), np.exp(0.5 * xs[:, dim:].astype(np.float64))
     log_densities = scipy.stats.norm.logpdf(points[:, None].astype(np.float64), means, deviations)  # [S, N, D]
@@ -88,7 +88,7 @@ def test_the_parts_sum_to_the_kl_divergence(dim, num_points):
     total = parts.mutual_information.mean + parts.total_correlation.mean + parts.dimension_wise_kl.mean
     np.testing.assert_allclose(total, parts.average_kl.mean, rtol=1e-5)
     np.testing.assert_allclose(parts.mutual_information.mean + parts.marginal_kl.mean, parts.average_kl.mean, rtol=1e-5)
-    # And that is the rate's closed form, within five of its errors plus what a subset of the examples differs by.
+    # The sum is the closed form of the rate, within five standard errors plus the deviation of a subset of examples.
     rates = np.array([elbo_parts(params, x.astype(np.float64))[1] for x in xs])
     error = parts.average_kl.standard_error + (rates.std() / np.sqrt(num_points) if num_points < 100 else 0)
     assert abs(parts.average_kl.mean - rates.mean()) < 5 * error
@@ -133,9 +133,9 @@ def test_where_no_two_posteriors_overlap_the_code_names_the_example():
     means = 10.0 * np.stack(np.meshgrid(np.arange(10), np.arange(7)), axis=-1).reshape(70, 2)
     parts = elbo_surgery(normal_model(2), {}, KEY, rows(means, np.full((70, 2), -4.0)))
     np.testing.assert_allclose(parts.mutual_information.mean, np.log(70), rtol=1e-5)
-    # A grid of them: 70 = 10 * 7, each dimension by itself tells its column or its row, and nothing of the other.
+    # A grid of 70 = 10 * 7 means: each dimension identifies the column or the row, and neither depends on the other.
     assert abs(parts.total_correlation.mean) < 1e-3
-    # On a diagonal, either dimension tells all that the other does.
+    # On a diagonal, each dimension determines the other.
     diagonal = np.repeat(10.0 * np.arange(70)[:, None], 2, axis=1)
     parts = elbo_surgery(normal_model(2), {}, KEY, rows(diagonal, np.full((70, 2), -4.0)))
     np.testing.assert_allclose(parts.total_correlation.mean, np.log(70), rtol=1e-5)
@@ -190,7 +190,7 @@ def test_the_parts_are_the_integrals():
     for estimate, value in ((parts.mutual_information, information), (parts.dimension_wise_kl, divergence)):
         assert estimate.standard_error < 0.02
         assert abs(estimate.mean - value) < 5 * estimate.standard_error  # beyond once in 1.7 million seeds
-    assert abs(parts.total_correlation.mean) < 1e-5  # of one dimension there is none
+    assert abs(parts.total_correlation.mean) < 1e-5  # 0 for a single dimension
 
 
 def test_the_standard_errors_are_those_of_repetitions_or_a_little_larger():
@@ -204,8 +204,8 @@ def test_the_standard_errors_are_those_of_repetitions_or_a_little_larger():
         draws = np.asarray(high - low, np.float64)  # [repetitions, points]
         claimed = draws.std(axis=1, ddof=1) / np.sqrt(60)
         actual = draws.mean(axis=1).std(ddof=1)
-        # The examples share the 60 points out evenly, so the error is a little smaller than claimed: by what the
-        # examples' own means differ. 400 repetitions know a deviation to 4%.
+        # The 60 points are spread evenly over the examples, so the error is smaller than estimated, by the variance of
+        # the examples' means. 400 repetitions estimate a deviation to 4%.
         assert 0.6 * claimed.mean() < actual < 1.15 * claimed.mean()
         assert abs(draws.mean() - value) < 5 * actual / np.sqrt(400)
 
@@ -248,12 +248,12 @@ def test_a_prior_that_does_not_factorize_leaves_the_total_correlation():
     mixture = elbo_surgery(normal_model(2, prior), {}, KEY, xs)
     normal = elbo_surgery(normal_model(2), {}, KEY, xs)
     assert mixture.dimension_wise_kl is None
-    assert mixture.total_correlation == normal.total_correlation  # no prior in it
+    assert mixture.total_correlation == normal.total_correlation  # independent of the prior
     assert mixture.marginal_kl != normal.marginal_kl
 
 
 def test_the_information_of_a_discrete_code_is_its_entropy():
-    # 30 examples share three codes, 5, 10 and 15 of them each; the prior takes all three for equally likely.
+    # 30 examples have three codes, shared by 5, 10 and 15 examples; the prior is uniform over the three.
     codes = np.repeat([0, 1, 2], [5, 10, 15])[:, None].astype(np.float32)
     model = encoding(lambda x: Delta(x.astype(jnp.int32)), Categorical(jnp.zeros((1, 3))))
     parts = elbo_surgery(model, {}, KEY, codes)

@@ -1,4 +1,4 @@
-"""HMC against densities that are known exactly: what leaves them invariant, what brings chains to them."""
+"""HMC on known densities: it leaves them invariant, and chains from elsewhere converge to them."""
 
 from functools import partial
 
@@ -15,7 +15,7 @@ SCALES = np.array([0.5, 2.0], np.float32)
 
 
 def logistic(z):
-    """Two independent logistics of scales 0.5 and 2: tails unlike a Normal's."""
+    """Two independent logistic densities of scales 0.5 and 2, with heavier tails than a Normal."""
     return -jnp.sum(z / SCALES + 2.0 * jax.nn.softplus(-z / SCALES))
 
 
@@ -28,7 +28,7 @@ NORMALS = (normal(0.0, 1.0), normal(2.0, 0.25))
 
 @partial(jax.jit, static_argnames=("densities", "num_steps", "num_leapfrog"))
 def chains(key, densities, mixture, positions, step_size, num_steps, num_leapfrog=5):
-    """The positions of all chains after num_steps steps, and the mean acceptance."""
+    """Positions of all chains after num_steps steps, and the mean acceptance probability."""
 
     def chain(key, position):
         def step(point, key):
@@ -42,7 +42,7 @@ def chains(key, densities, mixture, positions, step_size, num_steps, num_leapfro
 
 
 def fits(values, distribution, level=1e-6):
-    """A Kolmogorov-Smirnov test that rejects the right distribution once in a million seeds."""
+    """Kolmogorov-Smirnov test that rejects the correct distribution once in a million seeds."""
     return scipy.stats.kstest(np.asarray(values, np.float64), distribution.cdf).pvalue > level
 
 
@@ -50,11 +50,11 @@ def test_exact_draws_stay_exact_draws_though_many_proposals_are_refused():
     draws = np.random.default_rng(0).logistic(size=(NUM_CHAINS, 2), scale=SCALES).astype(np.float32)
     step_size = 1.8 * SCALES
     points, acceptance = chains(jax.random.key(0), (logistic,), jnp.ones(1), draws, step_size, 6)
-    # A step so large that the leapfrog alone would be far off: were refusals wrong, six steps would show it.
+    # The step size is so large that leapfrog steps alone would be far off: wrong rejections would show in six steps.
     assert 0.5 < acceptance < 0.85
     for d in range(2):
         assert fits(points.position[:, d], scipy.stats.logistic(scale=SCALES[d]))
-        assert abs(np.corrcoef(points.position[:, d], draws[:, d])[0, 1]) < 0.5  # the chains did move
+        assert abs(np.corrcoef(points.position[:, d], draws[:, d])[0, 1]) < 0.5  # the chains have moved
     np.testing.assert_allclose(points.log_probs[:5, 0], jax.vmap(logistic)(points.position[:5]), rtol=1e-5)
 
 

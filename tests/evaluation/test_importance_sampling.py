@@ -1,4 +1,4 @@
-"""Estimates of log p(x) and their diagnostics on linear-Gaussian VAEs, where both are known in closed form."""
+"""Estimates of log p(x) and their diagnostics on linear-Gaussian VAEs, for which both have a closed form."""
 
 import sys
 
@@ -37,7 +37,7 @@ def test_with_the_exact_posterior_every_weight_is_p(dim, num_samples, chunk_size
     estimates = importance_sampling(model_of(dim), params, jax.random.key(0), xs, num_samples, chunk_size=chunk_size)
     np.testing.assert_allclose(estimates.log_likelihood, log_likelihood_of(params, xs), rtol=1e-5)
     np.testing.assert_allclose(estimates.effective_sample_size, num_samples, rtol=1e-5)
-    # No tail at all, and a single weight has none to fit.
+    # The tail is flat; for a single weight no tail can be fitted.
     np.testing.assert_array_equal(estimates.pareto_k, np.full(5, np.inf if num_samples == 1 else 0.0))
     assert (importance_warning(estimates, num_samples) is None) == (num_samples == 40)
 
@@ -80,13 +80,14 @@ def test_with_a_wrong_posterior_it_meets_log_p_within_its_own_error(dim):
     params, xs, num_samples = wrong_params_of(dim), examples_of(dim, 60), 4000
     estimates = importance_sampling(model_of(dim), params, jax.random.key(3), xs, num_samples)
     variance = weight_variance_of(params, xs)
-    assert 0.2 < np.median(variance) < 5  # the posterior is wrong, and not so wrong that the expansion below fails
+    assert 0.2 < np.median(variance) < 5  # the posterior is wrong, but not so wrong that the expansion below fails
     difference = np.asarray(estimates.log_likelihood, np.float64) - log_likelihood_of(params, xs)
-    # Its own estimate of its error, from the effective sample size: sd(w) / (mean(w) sqrt(K)).
+    # The estimated error from the effective sample size: sd(w) / (mean(w) sqrt(K)).
     effective = np.asarray(estimates.effective_sample_size, np.float64)
     own_error = np.sqrt((num_samples / effective - 1) / (num_samples - 1))
     np.testing.assert_allclose(np.median(own_error / np.sqrt(variance / num_samples)), 1.0, atol=0.1)
-    # log of a mean: biased by -v / 2K. Five errors in each of 60: once in 29,000 seeds; and in their mean: 1.7 million.
+    # The log of a mean is biased by -v / 2K. Five errors in each of 60: fails once in 29,000 seeds; in their mean, once
+    # in 1.7 million.
     standardized = (difference + variance / (2 * num_samples)) / own_error
     assert (np.abs(standardized) < 5).all()
     assert abs(standardized.mean()) < 5 / np.sqrt(60)
@@ -108,7 +109,7 @@ def test_the_bound_rises_from_the_elbo_to_log_p_with_the_number_of_samples(dim):
     assert z_score(bounds[5] - bounds[1]) > 5
     assert z_score(bounds[50] - bounds[5]) > 5
     assert z_score(truth - bounds[50]) > -5
-    # What is missing at K = 50 is v / 2K.
+    # The bound at K = 50 is below log p(x) by v / 2K.
     missing = np.mean(truth - bounds[50] - weight_variance_of(params, xs) / 100)
     assert abs(missing) < 0.2 * np.mean(truth - bounds[1])
 
@@ -121,7 +122,7 @@ def test_the_diagnostics_tell_a_narrow_posterior_from_a_wide_one():
     for ratio in (2.0, 0.1):
         params = {**exact, "log_variance": exact["log_variance"] + np.float32(np.log(ratio))}
         found[ratio] = importance_sampling(MODEL, params, jax.random.key(4), xs, 4000)
-    assert np.mean(found[2.0].pareto_k) < 0  # bounded weights have a tail that ends
+    assert np.mean(found[2.0].pareto_k) < 0  # bounded weights have a bounded tail
     assert np.mean(found[0.1].pareto_k) > 0.75
     assert np.median(found[0.1].effective_sample_size) < 0.1 * np.median(found[2.0].effective_sample_size)
     assert importance_warning(found[2.0], 4000) is None
@@ -140,7 +141,7 @@ def test_the_warning_says_how_many_examples_and_why():
     assert "cannot be assessed: there are fewer than 21 samples" in importance_warning(few, 20)
     below = estimates._replace(pareto_k=np.full(200, 0.69))
     assert importance_warning(below, 5000) is None
-    assert "Pareto k > 0.63" in importance_warning(below, 500)  # fewer samples stand less of a tail
+    assert "Pareto k > 0.63" in importance_warning(below, 500)  # the limit is lower for fewer samples
 
 
 def test_the_warning_names_examples_that_have_no_finite_likelihood():
@@ -254,7 +255,7 @@ def test_the_encoder_runs_once_an_example_and_the_prior_once():
 
 
 class Pair(Distribution):
-    """Two independent Normals as one tuple: a z that is no array."""
+    """Two independent Normals over a tuple z."""
 
     def __init__(self, parts):
         self.parts = parts
@@ -329,7 +330,7 @@ def test_a_number_of_samples_that_is_no_whole_number_is_refused():
 
 
 class Plain:
-    """A user's own posterior: no pytree, no base class."""
+    """Posterior of a user's own, which is not a pytree and has no base class."""
 
     def __init__(self, inner):
         self.inner = inner
@@ -352,7 +353,7 @@ def test_a_posterior_that_is_no_pytree_gives_the_same_numbers():
     ours, theirs = (elbo_surgery(model, WRONG, jax.random.key(0), XS) for model in (plain, MODEL))
     np.testing.assert_allclose(ours.average_kl, theirs.average_kl, rtol=1e-5)
     np.testing.assert_allclose(ours.mutual_information, theirs.mutual_information, rtol=1e-4)
-    assert ours.total_correlation is None  # nothing says that its dimensions are independent
+    assert ours.total_correlation is None  # it does not declare independent dimensions
 
 
 @pytest.mark.slow
@@ -371,6 +372,6 @@ def test_equal_weights_of_a_discrete_code_are_said_to_be_unjudged_and_not_heavy(
     said = importance_warning(estimates, 2000)
     assert "no tail that can be assessed: many are equal" in said
     assert "annealed" not in said  # which needs a z of real numbers
-    # Where one weight outweighs all others k is infinite too, and that is no matter of equal weights.
+    # If one weight outweighs all others, k is also infinite, but not because of equal weights.
     alone = estimates._replace(effective_sample_size=np.ones(20), pareto_k=np.append(np.full(19, np.inf), 0.1))
     assert "tail too heavy for their mean" in importance_warning(alone, 2000)

@@ -67,7 +67,7 @@ def tanh_given(params, before):
 
 
 def two_layers(weight):
-    """q(z_1 | x) = N(x[:2], 0.25), q(z_2 | z_1) = N(weight tanh(z_1), 1): the mean of z_2 is no closed form."""
+    """Model with q(z_1 | x) = N(x[:2], 0.25), q(z_2 | z_1) = N(weight tanh(z_1), 1), whose mean has no closed form."""
     return VAE(
         None,
         lambda params, x: Chain(Normal(x[:2], jnp.full(2, np.log(0.25))), (jnp.asarray(weight),), (tanh_given,)),
@@ -83,7 +83,7 @@ def test_where_there_is_no_mean_its_variance_is_estimated_without_the_noise_of_t
     # E[z_2 | x] = weight E[tanh(x + eps / 2)], by Gauss-Hermite quadrature.
     nodes, weights = np.polynomial.hermite_e.hermegauss(40)
     mean = weight * np.tanh(xs[..., None] + 0.5 * nodes) @ weights / weights.sum()
-    # The noise of 50 draws of a z_2 of variance 1 would add 0.02, twice the threshold of an active unit.
+    # The noise of 50 draws of z_2 with variance 1 would add 0.02, twice the threshold of an active unit.
     np.testing.assert_allclose(second, mean.var(axis=0), atol=0.005)
     np.testing.assert_allclose(first, xs.var(axis=0), rtol=0.05)
 

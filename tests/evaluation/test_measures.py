@@ -1,4 +1,4 @@
-"""The numbers of a run's summary, against the linear-Gaussian VAE's closed forms."""
+"""Metrics of a run's summary, against the closed forms of the linear-Gaussian VAE."""
 
 import jax
 import jax.numpy as jnp
@@ -88,7 +88,7 @@ def test_an_exact_posterior_is_trusted_and_too_few_samples_are_not():
     exact = measure_nll(MODEL, exact_params(), jax.random.key(3), XS[:50], 300)
     np.testing.assert_allclose(exact["effective_sample_size"], 300, rtol=1e-3)
     assert (exact["pareto_k"], exact["pareto_k_above_limit"], exact["nll_warning"]) == (0.0, 0.0, None)
-    # Of 3 samples there is no tail to fit: k is infinite, which JSON has no number for.
+    # With 3 samples no tail can be fitted: k is infinite, which JSON cannot represent.
     few = measure_nll(MODEL, wrong_params(), jax.random.key(3), XS[:50], 3)
     assert (few["pareto_k"], few["pareto_k_above_limit"]) == (None, 1.0)
     assert "samples" in few["nll_warning"]
@@ -120,7 +120,7 @@ def with_prior(prior):
 
 @pytest.mark.slow
 def test_a_prior_without_a_closed_form_is_measured_by_sampling():
-    # A mixture of two equal components is the Normal itself, which has one.
+    # A mixture of two equal components is a Normal, whose KL divergence has a closed form.
     twice = Mixture(jnp.zeros(2), Normal(jnp.zeros((2, 2)), jnp.zeros((2, 2))))
     params, key = wrong_params(), jax.random.key(6)
     mixture, normal = (
@@ -171,7 +171,7 @@ def test_two_layers_are_measured_each_for_itself():
 def test_an_autoencoder_has_a_distortion_and_nothing_else():
     model = MODEL._replace(encode=lambda params, x: Delta(params["encoder"] @ (x - params["offset"])))
     measures = measure_autoencoder(model, exact_params(), jax.random.key(0), XS, 10, 10)
-    # A posterior of no variance: the closed form at log_variance -inf leaves the residual alone.
+    # For a posterior without variance, the closed form at log_variance -inf is the residual alone.
     params = {**exact_params(), "log_variance": jnp.full(2, -200.0)}
     expected = np.array([-elbo_parts(params, x)[0] for x in np.asarray(XS, np.float64)])
     summary = measures.summary
@@ -184,7 +184,7 @@ def test_an_autoencoder_has_a_distortion_and_nothing_else():
 
 
 class Odd(Distribution):
-    """A posterior whose divergence fails by a mistake of its own, or has no closed form."""
+    """Posterior whose KL divergence raises an error of the user's code, or has no closed form."""
 
     def __init__(self, error):
         self.error, self.mean = error, jnp.zeros(2)
@@ -201,7 +201,7 @@ class Odd(Distribution):
 
 @pytest.mark.slow
 def test_only_what_is_undefined_is_estimated_and_a_mistake_in_the_model_comes_out():
-    """A TypeError of the user's code was once taken for a divergence without a closed form."""
+    """Regression test: a TypeError of the user's code was mistaken for a divergence without a closed form."""
 
     def model_with(error):
         return MODEL._replace(encode=lambda params, x: Odd(error))
@@ -226,7 +226,7 @@ def test_no_examples_are_refused():
 
 
 def test_a_posterior_that_is_the_same_for_every_image_is_said_to_tell_nothing():
-    # KL(N(1, 1/e) || N(0, 1)) is 0.68 nats a dimension, and not one of information.
+    # KL(N(1, 1/e) || N(0, 1)) is 0.68 nats per dimension, but there is no information about the image.
     constant = MODEL._replace(encode=lambda params, x: Normal(jnp.ones(2), jnp.full(2, -1.0)))
     summary = measure_vae(constant, wrong_params(), jax.random.key(0), XS, 1, 0).summary
     np.testing.assert_allclose(summary["rate"], 1 + np.exp(-1), rtol=1e-5)

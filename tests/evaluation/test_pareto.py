@@ -10,7 +10,7 @@ generalized_pareto_shape, pareto_k = jax.jit(pareto.generalized_pareto_shape), j
 
 
 def reference_shape(x):
-    """The paper's algorithm written again in numpy float64: the profile likelihood of b on Zhang & Stephens' grid."""
+    """Reference of the paper's algorithm in numpy float64: the profile likelihood of b on Zhang & Stephens' grid."""
     n = len(x)
     m = 30 + int(np.sqrt(n))
     grid = [1 / x[-1] + (1 - np.sqrt(m / (j - 0.5))) / (3 * x[int(n / 4 + 0.5) - 1]) for j in range(1, m + 1)]

@@ -1,4 +1,4 @@
-"""Codes and scores of single examples: on a linear-Gaussian VAE against closed forms, else against the library."""
+"""Codes and scores of single examples, against closed forms of a linear-Gaussian VAE, or other library functions."""
 
 import jax
 import jax.numpy as jnp

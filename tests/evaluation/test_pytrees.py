@@ -1,4 +1,4 @@
-"""Evaluators of examples that are a dict of two arrays: the numbers of the same model of one array."""
+"""Evaluators on examples that are dicts of two arrays: same results as for a model of one array."""
 
 import dataclasses
 
@@ -31,7 +31,7 @@ COLUMNS = {"age": XS[:, 0], "others": XS[:, 1:]}
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Columns(Distribution):
-    """A Normal of four numbers as one number and three."""
+    """Normal of four numbers, given as dict of one number and three."""
 
     normal: Normal
 

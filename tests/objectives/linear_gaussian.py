@@ -1,9 +1,9 @@
-"""The linear-Gaussian VAE: x = W z + b + N(0, s^2 I), z ~ N(0, I), so that everything about it is known exactly.
+"""Linear-Gaussian VAE, whose log p(x), posterior and ELBO are known: x = W z + b + N(0, s^2 I), z ~ N(0, I).
 
 log p(x) = log N(x; b, W W^T + s^2 I), and with orthogonal columns of W the true posterior is diagonal:
 N(P^-1 W^T (x - b) / s^2, P^-1) with P = I + W^T W / s^2. The encoder is q(z | x) = N(A (x - b), diag exp(lv)).
 
-It is a `VAE` record written by hand, with no network library: the test of that seam too. References in numpy float64.
+The `VAE` record is written by hand, without a network library, and so tests this use too. References in numpy float64.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ def linear_gaussian() -> VAE:
 def separated(model: VAE) -> VAE:
     """The model with parameters {"inference": ..., "generation": ...}, one copy for `encode` and one for the rest.
 
-    The gradient with respect to the one is then what reaches a shared parameter through `encode`, and to the other
-    through `decode` and `prior`.
+    The gradient with respect to "inference" is the part of a shared parameter's gradient that passes through `encode`,
+    that with respect to "generation" the part through `decode` and `prior`.
     """
     return VAE(
         init=lambda key: {part: model.init(key) for part in ("inference", "generation")},
@@ -61,13 +61,13 @@ def _params(encoder, log_variance):
 
 
 def exact_params():
-    """The encoder is the true posterior."""
+    """Parameters with which the encoder is the true posterior."""
     precision = 1 + np.sum(WEIGHTS.astype(np.float64) ** 2, axis=0) / NOISE_VARIANCE
     return _params(WEIGHTS.T / precision[:, None] / NOISE_VARIANCE, -np.log(precision))
 
 
 def wrong_params():
-    """A posterior too wide (so that importance weights have a variance) and with a biased mean."""
+    """Parameters of a posterior that is too wide (so that importance weights vary) and has a biased mean."""
     exact = exact_params()
     return {**exact, "encoder": 0.7 * exact["encoder"], "log_variance": exact["log_variance"] + 0.8}
 
@@ -77,7 +77,7 @@ def float64(params):
 
 
 def log_likelihood(params, xs):
-    """log p(x) of `[N, 4]` examples, by scipy."""
+    """Exact log p(x) of `[N, 4]` examples, by scipy."""
     p = float64(params)
     covariance = p["weights"] @ p["weights"].T + np.exp(p["noise_log_variance"]) * np.eye(NUM_PIXELS)
     return scipy.stats.multivariate_normal.logpdf(np.asarray(xs, np.float64), p["offset"], covariance)
@@ -86,7 +86,7 @@ def log_likelihood(params, xs):
 def elbo_parts(params, x, xp=np):
     """E_q log p(x | z) and KL(q || p) in closed form: E_q |x - b - W z|^2 = |x - b - W m|^2 + sum_ij W_ij^2 v_j.
 
-    In numpy float64, or in jax.numpy where a gradient is wanted.
+    Computed in numpy float64, or in jax.numpy for gradients.
     """
     p = float64(params) if xp is np else params
     mean, variance = p["encoder"] @ (x - p["offset"]), xp.exp(p["log_variance"])
@@ -104,7 +104,7 @@ def elbo_value(params, x, xp=np):
 
 
 def examples(num_examples, seed=0):
-    """Draws of the model itself, `[N, 4]`."""
+    """Examples drawn from the model, `[N, 4]`."""
     rng = np.random.default_rng(seed)
     z = rng.normal(size=(num_examples, LATENT_DIM))
     x = z @ WEIGHTS.T + OFFSET + np.sqrt(NOISE_VARIANCE) * rng.normal(size=(num_examples, NUM_PIXELS))
@@ -112,7 +112,7 @@ def examples(num_examples, seed=0):
 
 
 def draws(function, num_draws, seed=0):
-    """`function(key)` at many keys, in one jitted program: a numpy float64 array (or pytree of arrays)."""
+    """Results of `function(key)` for many keys, in one jitted program: a numpy float64 array (or pytree of arrays)."""
     keys = jax.random.split(jax.random.key(seed), num_draws)
     return jax.tree.map(lambda a: np.asarray(a, np.float64), jax.jit(jax.vmap(function))(keys))
 

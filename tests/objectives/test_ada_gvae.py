@@ -1,4 +1,4 @@
-"""Ada-GVAE: which dimensions a pair shares, by hand, and what the loss is then of."""
+"""Ada-GVAE: the shared dimensions of a pair by hand, and the loss with the shared posteriors."""
 
 import jax
 import jax.numpy as jnp
@@ -28,7 +28,7 @@ def test_dimensions_with_a_small_divergence_have_mean_mean_and_mean_variance():
 
 
 def test_a_pair_of_one_image_twice_is_the_vae_s_loss():
-    # All divergences are 0, none below their middle: nothing is shared, which is the same here. Of 4,000 draws each.
+    # All divergences are 0, and none is below their midpoint: nothing is shared. Both losses use 4,000 draws.
     pairs, keys = np.stack([IMAGES, IMAGES], axis=1), jax.random.split(jax.random.key(0), 4000)
     draws = lambda objective, batch: jax.jit(jax.vmap(lambda k: objective(VAE_MODEL, VAE_PARAMS, k, batch)[0]))(keys)
     found = np.asarray(draws(objectives.ada_gvae_loss(3.0), pairs), np.float64)

@@ -1,4 +1,4 @@
-"""The aggregate posterior's estimates against the aggregate posterior itself, in numpy float64."""
+"""Estimates of the aggregate posterior against the exact aggregate posterior, in numpy float64."""
 
 import itertools
 
@@ -24,7 +24,7 @@ EXAMPLES = np.concatenate([MEANS, LOG_VARIANCES], axis=1)  # x holds the paramet
 
 
 def densities(z):
-    """q(z_d | x_n), `[N, D]`."""
+    """Densities q(z_d | x_n), `[N, D]`."""
     return scipy.stats.norm.pdf(np.float64(z), np.float64(MEANS), np.exp(0.5 * np.float64(LOG_VARIANCES)))
 
 
@@ -52,7 +52,7 @@ def test_stratified_of_the_whole_data_set_is_exact():
 
 
 def published_log_weights(m, n):
-    """As the code published with the paper fills it: 1 / N in column 0, the stratum's weight in column 1."""
+    """Log-weights of the code published with the paper: 1 / N in column 0, the stratum's weight in column 1."""
     weights = np.full(m * m, 1 / (m - 1))
     weights[::m] = 1 / n
     weights[1::m] = (n - m + 1) / (n * (m - 1))
@@ -62,7 +62,7 @@ def published_log_weights(m, n):
 
 
 def mean_over_batches(log_weights_of, m, own):
-    """E over all batches of m with example `own` at every place of sum_j W_ij q(z_i | x_j), at one z."""
+    """Expectation of sum_j W_ij q(z_i | x_j) at one z, over batches of size m with example `own` at every position."""
     z = RNG.normal(size=D).astype(np.float32)
     others = [i for i in range(N) if i != own]
     values = []

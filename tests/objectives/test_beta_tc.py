@@ -1,4 +1,4 @@
-"""beta-TCVAE: the parts of the rate against closed forms of an aggregate posterior that is known."""
+"""beta-TCVAE: the decomposition of the rate against closed forms of a known aggregate posterior."""
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +13,7 @@ from vae_jax.objectives import LogAggregate, rate_decomposition
 
 
 def test_parts_of_a_correlated_gaussian_aggregate_are_its_closed_forms():
-    # q(z | x) = N(x, s^2 I) and x ~ N(m, S): q(z) is N(m, S + s^2 I), whose parts are known.
+    # q(z | x) = N(x, s^2 I) and x ~ N(m, S): q(z) is N(m, S + s^2 I), whose decomposition is known.
     rng = np.random.default_rng(0)
     mean, own = np.array([0.3, -0.5]), 0.4
     cov = np.array([[1.2, 0.7], [0.7, 0.9]])

@@ -72,7 +72,7 @@ def test_the_loss_is_distortion_plus_gamma_times_each_examples_own_distance(nats
 def test_some_of_the_examples_lie_on_either_side_of_the_middle_capacity():
     middle = np.sort(RATES)[2]
     distances = RATES - middle
-    # So that the test above tells the mean distance from the distance of the mean.
+    # This makes the mean distance differ from the distance of the mean in the test above.
     assert np.abs(distances).mean() > abs(distances.mean()) + 0.1
 
 

@@ -1,4 +1,4 @@
-"""Objectives of a family whose likelihood given each label is known: they agree with it within their errors."""
+"""Objectives of a conditional model whose likelihood given each label is known, within their standard errors."""
 
 import jax
 import jax.numpy as jnp

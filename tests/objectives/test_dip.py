@@ -1,4 +1,4 @@
-"""DIP-VAE: the penalty by hand, and what each of the two is a covariance of."""
+"""DIP-VAE: the penalty by hand, and the covariances of means (DIP-VAE I) and of draws (DIP-VAE II)."""
 
 import jax
 import jax.numpy as jnp

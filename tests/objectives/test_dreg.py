@@ -1,4 +1,4 @@
-"""Sticking the landing and the doubly reparameterized gradient: the usual mean, without the noise of the score."""
+"""Sticking the landing and the doubly reparameterized gradient: same expectation, without the noise of the score."""
 
 import jax
 import jax.numpy as jnp
@@ -26,7 +26,7 @@ MODEL, XS = linear_gaussian(), examples(1)
 
 
 def posterior_prior():
-    """A prior that calls the encoder, as a VampPrior does: its use of the encoder's weights is generation."""
+    """Prior that calls the encoder, as a VampPrior does, and thereby uses the encoder's weights for generation."""
 
     def prior(params):
         return MODEL.encode(params, params["pseudo_input"])
@@ -40,7 +40,7 @@ def _given(weights, before):
 
 
 def two_layers():
-    """z = (z_1, z_2): q(z_1 | x) q(z_2 | z_1), p(z_2) p(z_1 | z_2), p(x | z_1), linear and Gaussian throughout."""
+    """Linear-Gaussian model of z = (z_1, z_2): q(z_1 | x) q(z_2 | z_1), p(z_2) p(z_1 | z_2), p(x | z_1)."""
     model = VAE(
         init=lambda key: {},
         encode=lambda params, x: Chain(MODEL.encode(params, x), (params["up"],), (_given,)),
@@ -70,9 +70,9 @@ def test_the_expected_gradient_is_that_of_the_iwae(problem):
     difference = usual.mean(axis=0) - doubly.mean(axis=0)
     error = np.hypot(standard_error(usual), standard_error(doubly))
     # Five standard errors in each of at most 46 numbers: fails once in 38,000 seeds. With v_k in place of v_k^2, the
-    # biased gradient of Roeder et al. 2017 for an IWAE, the greatest difference is some 90.
+    # biased gradient of Roeder et al. 2017 for an IWAE, the largest difference is about 90 standard errors.
     assert (np.abs(difference) < 5 * error + 1e-5).all()
-    assert np.abs(usual.mean(axis=0)).max() > 50 * error.max()  # the test can tell it from zero
+    assert np.abs(usual.mean(axis=0)).max() > 50 * error.max()  # far from zero, so that the comparison has power
 
 
 @pytest.mark.slow
@@ -133,7 +133,7 @@ def test_with_the_exact_posterior_the_encoders_gradient_has_no_noise_and_the_usu
     size = sum(leaf.size for leaf in jax.tree.leaves(exact_params()))
     stl, usual = (gradient_draws(o, model, params, XS, 2000) for o in (negative_stl, negative_sampled_elbo))
     # The leaves are in the order of their names: "generation" first, then "inference".
-    assert np.abs(stl[:, size:]).max() < 1e-4  # not only without noise: zero, to rounding
+    assert np.abs(stl[:, size:]).max() < 1e-4  # not only without noise: zero up to rounding
     assert usual[:, size:].std(axis=0).max() > 0.5
     assert stl[:, :size].std(axis=0).max() > 0.5  # the generative gradient is what it was
     np.testing.assert_allclose(stl[:, :size], usual[:, :size], rtol=1e-4, atol=1e-4)

@@ -1,4 +1,4 @@
-"""FactorVAE: which gradient reaches what, and a discriminator that finds a total correlation that is known."""
+"""FactorVAE: the parameters that each term's gradient reaches, and a discriminator's estimate of a known TC."""
 
 import jax
 import jax.numpy as jnp

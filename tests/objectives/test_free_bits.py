@@ -70,7 +70,7 @@ def test_a_dimension_below_lambda_is_free_to_carry_more():
         ]
     )(PARAMS)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), everything_free, distortion)
-    # Only dimension 0 pays: d KL / d log_variance = (exp(lv) - 1) / 2.
+    # Only dimension 0 is penalized: d KL / d log_variance = (exp(lv) - 1) / 2.
     paid = free["log_variance"] - distortion["log_variance"]
     slope = 0.5 * np.expm1(float64(PARAMS)["log_variance"])
     np.testing.assert_allclose(paid, [slope[0], 0.0], rtol=1e-4, atol=1e-5)
@@ -87,7 +87,7 @@ def test_groups_pay_for_their_sum():
 
 
 def test_channels_of_a_feature_map_are_groups():
-    # z is [2, 2, 3] and its mean is the example; unit variances, so that a place's KL is half its square.
+    # z is [2, 2, 3], its mean is the example, and its variances are 1: the KL of a position is half its square.
     shape = (2, 2, 3)
     model = VAE(
         init=lambda key: {},

@@ -1,4 +1,4 @@
-"""Derivatives by the function that uses a parameter: told apart on a model with one copy of them for each."""
+"""Derivatives by the function that uses a parameter, on a model with separate parameters for each function."""
 
 import jax
 import jax.numpy as jnp
@@ -27,7 +27,7 @@ PARAMS = {part: wrong_params() for part in ("inference", "generation")}
 
 @pytest.fixture(scope="module")
 def results():
-    """Value and gradient of the sampled ELBO by what was stopped in the model, as one program."""
+    """Values and gradients of the sampled ELBO, by the transformation of the model, computed in one program."""
     models = {
         "whole": MODEL,
         "no inference": stop_inference(MODEL),
@@ -101,7 +101,7 @@ def test_the_second_pass_of_dreg_is_compiled_into_the_first(beta):
 
 def test_a_posterior_without_a_density_is_refused_in_words():
     deterministic = linear_gaussian()._replace(encode=lambda params, x: Delta(params["encoder"] @ x))
-    # Like an autoregressive flow that cannot be inverted: it knows the density of its own draws alone.
+    # Like an autoregressive flow without an inverse, it has only the density of its own draws.
 
     class OneWay:
         def sample_and_log_prob(self, key):

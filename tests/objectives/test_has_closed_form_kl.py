@@ -1,4 +1,4 @@
-"""Which models have a KL divergence in closed form: those of which `elbo_terms` gives one."""
+"""`has_closed_form_kl` is True exactly for the models for which `elbo_terms` is defined."""
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +13,7 @@ from vae_jax.objectives import elbo_terms, has_closed_form_kl, sampled_elbo_term
 
 KEY = jax.random.key(0)
 WITHOUT = {"autoencoder", "hierarchical_vae", "conditional", "with_mixture_prior", "with_vamp_prior"}
-# One example of a family, with an integer label as its context.
+# One example of a conditional model, with an integer label as its context.
 EXAMPLE = Example(jax.ShapeDtypeStruct(IMAGE, jnp.float32), jax.ShapeDtypeStruct((), jnp.int32))
 
 

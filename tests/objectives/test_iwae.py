@@ -1,4 +1,4 @@
-"""On the linear-Gaussian VAE, whose log p(x) is known."""
+"""IWAE bound on the linear-Gaussian VAE, whose log p(x) is known."""
 
 import jax
 import jax.numpy as jnp

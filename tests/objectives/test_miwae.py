@@ -1,4 +1,4 @@
-"""MIWAE and CIWAE against their parts, and PIWAE against the two bounds that it takes its gradient from."""
+"""MIWAE and CIWAE against the bounds they combine, and PIWAE against the two bounds whose gradients it uses."""
 
 import jax
 import jax.numpy as jnp
@@ -79,7 +79,7 @@ def test_piwae_trains_generation_by_the_iwae_and_inference_by_the_miwae_of_the_s
     close = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
     jax.tree.map(close, gradient["generation"], tight_gradient["generation"])
     jax.tree.map(close, gradient["inference"], loose_gradient["inference"])
-    for part in ("generation", "inference"):  # the two bounds' own differ, so that the test can tell them apart
+    for part in ("generation", "inference"):  # the gradients of the two bounds differ, so that the test has power
         assert np.abs(tight_gradient[part]["offset"] - loose_gradient[part]["offset"]).max() > 0.01
     np.testing.assert_allclose(loss, tight[0], rtol=1e-6)
     np.testing.assert_allclose(aux.metrics.pop("miwae"), loose[1].metrics["miwae"], rtol=1e-6)

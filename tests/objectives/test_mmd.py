@@ -1,4 +1,4 @@
-"""MMD against a double sum written out, its mean against the closed form, and the objectives made of it."""
+"""MMD against an explicit double sum, its mean against the closed form, and the objectives based on it."""
 
 import jax
 import jax.numpy as jnp

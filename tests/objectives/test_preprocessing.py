@@ -1,4 +1,4 @@
-"""`with_preprocessing`; of an objective that warms up, in test_scheduled.py."""
+"""Tests of `with_preprocessing`; scheduled objectives with preprocessing are in test_scheduled.py."""
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +9,7 @@ from vae_jax.models import Example
 from vae_jax.objectives import negative_elbo, with_preprocessing
 
 
-def test_on_prepared_passes_prepared_pixels_and_an_independent_key():
+def test_the_objective_gets_preprocessed_pixels_and_an_independent_key():
     seen = {}
 
     def objective(model, params, key, batch):
@@ -30,7 +30,7 @@ def test_on_prepared_passes_prepared_pixels_and_an_independent_key():
     assert len({jax.random.key_data(k).tobytes() for k in (key, seen["key"], seen["prepare_key"])}) == 3
 
 
-def test_on_prepared_is_the_objective_of_what_was_prepared():
+def test_it_is_the_objective_of_the_preprocessed_batch():
     model, params, batch = linear_gaussian(), exact_params(), examples(3)
     key = jax.random.key(1)
     shift = lambda key, xs: xs + jax.random.normal(key, xs.shape)
@@ -40,7 +40,7 @@ def test_on_prepared_is_the_objective_of_what_was_prepared():
     np.testing.assert_allclose(actual, expected, rtol=1e-6)
 
 
-def test_of_an_example_x_alone_is_prepared_and_the_context_passes():
+def test_only_x_of_an_example_is_preprocessed_and_the_context_is_unchanged():
     seen = {}
 
     def objective(model, params, key, batch):
@@ -49,7 +49,7 @@ def test_of_an_example_x_alone_is_prepared_and_the_context_passes():
 
     key, pixels, labels = jax.random.key(3), np.array([[0, 51], [255, 102]], np.uint8), np.array([4, 1])
     noisy = lambda key, xs: xs / 255 + jax.random.normal(key, xs.shape)
-    # Twice, as of an objective that has been prepared before: each time with a key of its own.
+    # Two nested preprocessings have different keys.
     with_preprocessing(with_preprocessing(objective, noisy), noisy)("model", "params", key, Example(pixels, labels))
     first_key, rest = jax.random.split(key)
     second_key, rest = jax.random.split(rest)

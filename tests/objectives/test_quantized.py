@@ -78,7 +78,7 @@ def test_a_training_step_moves_buffers_by_the_batch_and_weights_by_the_gradient(
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), after.params["buffers"], expected)
     changed = jax.tree.map(lambda a, b: bool((a != b).any()), after.params, state.params)
     assert all(jax.tree.leaves(changed))
-    # The optimizer knows nothing of buffers.
+    # The optimizer has no state for buffers.
     assert "buffers" not in str(jax.tree.structure(after.opt_state))
 
 
@@ -99,7 +99,7 @@ def test_the_entropy_of_a_batch_counts_for_every_place_as_the_commitment_does():
     quantizer = lookup_free_quantizer(3, entropy_weight=0.2)
     losses = {}
     for places in (1, 4):
-        # The same vector at every place: whatever the grid, what a place says of the entropy is the same.
+        # With the same vector at every position, the entropy per position does not depend on the grid.
         copies = lambda params, x, places=places: jnp.tile(x[0, :3, 0] - params["shift"], places)
         encoder = Network(lambda key: {"shift": jnp.full(3, 0.4)}, copies)
         model = vq_vae(encoder, mlp_decoder(3 * places, (*IMAGE, 1), (8,)), quantizer, (1, places))

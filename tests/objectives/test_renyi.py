@@ -81,7 +81,7 @@ def test_its_power_has_the_expectation_that_quadrature_gives(alpha):
     powers = np.exp((1 - alpha) * (bounds - expected))
     assert abs(powers.mean() - 1) < 5 * standard_error(powers)  # fails once in 1.7 million seeds
     assert standard_error(powers) < 0.01
-    # And the bound itself lies on the exact one's own side of log p(x).
+    # The bound lies on the same side of log p(x) as the exact bound.
     assert (expected < log_likelihood(PARAMS, X)) == (alpha > 0)
 
 

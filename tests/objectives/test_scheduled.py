@@ -1,4 +1,4 @@
-"""Objectives that warm up: what they are at each step, and what they are to whoever knows of no step."""
+"""Scheduled objectives, at each training step and when called without a step."""
 
 from functools import partial
 
@@ -36,12 +36,12 @@ def _terms(terms_of, key, xs):
 
 
 def terms(terms_of, key=KEY, xs=XS):
-    """log p(x | z) and KL of each example at the draws that an objective makes: `[N]` each, in numpy float64."""
+    """ELBO terms of each example at the draws that an objective makes: `[N]` each, in numpy float64."""
     return tuple(np.asarray(part, np.float64) for part in _terms(terms_of, key, xs))
 
 
 def losses(objective, steps):
-    """At each step, and last as called without one."""
+    """Losses at each step, and last the loss of a call without a step."""
 
     @jax.jit
     def at_each(steps):
@@ -84,7 +84,7 @@ def loss_of_capacity(value, log_likelihood, kl):
 def test_at_every_step_it_is_the_objective_of_the_schedules_value(objective, loss_of, terms_of, schedule):
     steps = [0, 3, 9, 10, 12, 1000]
     expected = [loss_of(float(schedule.at(step)), *terms(terms_of)) for step in steps]
-    # To whoever calls it as an objective, it is the one after the warm-up: the last.
+    # Called without a step, it is the objective after the warm-up, the last.
     np.testing.assert_allclose(losses(objective, steps), [*expected, expected[-1]], rtol=1e-5)
     assert len({round(value, 3) for value in expected[:4]}) >= 3
     assert objective.warm_up_steps == schedule.num_steps

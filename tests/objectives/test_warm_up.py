@@ -70,7 +70,7 @@ def draws_of_z():
 
 
 def log_densities(z):
-    """log p(x | z), log p(z) and log q(z | x) of draws `[3, ..., 2]`: `[3, ...]` each."""
+    """Log-densities log p(x | z), log p(z) and log q(z | x) of draws `[3, ..., 2]`: `[3, ...]` each."""
     p, z = float64(PARAMS), np.asarray(z, np.float64)
     xs = XS.astype(np.float64).reshape(3, *(1,) * (z.ndim - 2), 4)
     log_likelihood = scipy.stats.norm.logpdf(
@@ -201,7 +201,7 @@ def test_the_doubly_reparameterized_gradient_of_a_weighted_bound_is_unbiased(bet
     # Five standard errors in each of 46 numbers: fails once in 38,000 seeds. With v_k^2 for every beta the greatest
     # difference at beta = 0.3 is some 50.
     assert (np.abs(difference) < 5 * error + 1e-5).all()
-    assert np.abs(usual.mean(axis=0)).max() > 50 * error.max()  # the test can tell it from zero
+    assert np.abs(usual.mean(axis=0)).max() > 50 * error.max()  # far from zero, so that the comparison has power
 
 
 def test_sticking_the_landing_has_the_analytic_mean_of_the_weighted_elbos_gradient():

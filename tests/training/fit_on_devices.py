@@ -1,4 +1,4 @@
-"""A program of `test_fit_on_devices`: fits in FOLDER on as many devices as there are, or goes on with what is there."""
+"""Program of `test_fit_on_devices`: fits in FOLDER on all devices, or continues from the checkpoint there."""
 
 import json
 import sys
@@ -31,7 +31,7 @@ class Stopped(Exception):
 
 
 def run(folder, *, mesh=None, rules=(), stop_after=None):
-    """The fit, or the rest of it."""
+    """Runs the fit, or the rest of it if there is a checkpoint."""
 
     def on_epoch(history):
         if len(history) == stop_after:
@@ -86,7 +86,7 @@ if __name__ == "__main__":
     if sys.argv[1] == "stream":
         print(json.dumps(facts(run_stream(data_mesh()))))
         try:
-            run_stream(data_mesh(), slice(0, 8))  # as if another process had the rest
+            run_stream(data_mesh(), slice(0, 8))  # as if another process had the other half
         except ValueError as error:
             print(f"refused: {error}")
         sys.exit(0)

@@ -1,6 +1,6 @@
-"""What 8 devices compute of the problems that are also here, for one device: `python -m training.on_eight_devices DIR`.
+"""Program for 8 devices, and the same problems for one device: `python -m training.on_eight_devices DIR`.
 
-Writes DIR/results.npz, and checkpoints of a state that 8 devices hold in parts.
+Writes DIR/results.npz, and checkpoints of a state that is split over 8 devices.
 """
 
 import json
@@ -74,7 +74,7 @@ def value_and_gradient(row, mesh=None):
 
 
 def moments():
-    """A model whose buffers keep what a batch-wide objective makes of every batch, as a codebook's averages do."""
+    """Model with buffers that an objective of the whole batch updates, as the averages of a codebook are updated."""
     start = {"mean": jnp.zeros(()), "seen": jnp.zeros((3, BATCH_SIZE)), "row": jnp.zeros((), jnp.int32)}
 
     def objective(model, params, key, batch):
@@ -87,7 +87,7 @@ def moments():
 
 
 def after_an_epoch(model, objective, examples, mesh=None, microbatches=1, **options):
-    """The parameters and the metrics."""
+    """Parameters and metrics."""
     optimizer = optax.sgd(1e-3)
     epoch = make_train_epoch(
         make_train_step(model, objective, optimizer, microbatches), BATCH_SIZE, mesh=mesh, **options
@@ -110,13 +110,13 @@ TABLE = {
 
 
 def noisy_rows(data, key, indices):
-    """Rows, and beside them what is drawn with the key: nothing of it is among the data."""
+    """Rows of the table and noise drawn with the key, which is not part of the data."""
     taken = jax.tree.map(lambda leaf: leaf[indices], data)
     return {**taken, "noise": jax.random.normal(key, indices.shape)}
 
 
 def tables():
-    """A model of rows of the table, fitted to them and to noise that differs in every example."""
+    """Model of rows of the table, fitted to them and to noise that differs in every example."""
 
     def objective(model, params, key, batch):
         offset = jax.random.normal(key, batch["age"].shape) + batch.get("noise", 0.0)
@@ -128,7 +128,7 @@ def tables():
 
 
 def tables_after_an_epoch(mesh=None):
-    """On rows, and on five steps of examples that are generated from drawn indices."""
+    """Epochs on rows, and five steps on examples that are generated from drawn indices."""
     generated = Examples(TABLE, 50, noisy_rows, drawn)
     return {
         "rows": after_an_epoch(*tables(), TABLE, mesh),
@@ -137,7 +137,7 @@ def tables_after_an_epoch(mesh=None):
 
 
 def fit_tables(mesh=None):
-    """Rows to train on, and fewer, of which the last batch is not one of 8 devices, to validate."""
+    """Training rows, and held-out rows whose last batch 8 devices do not divide."""
     validation = jax.tree.map(lambda leaf: leaf[:21], TABLE)
     progress = fit(*tables(), optax.sgd(0.01), TABLE, validation, KEY, epochs=2, batch_size=BATCH_SIZE, mesh=mesh)
     return {"best": process_allgather(progress.best_params, tiled=True), "history": progress.history}
@@ -159,14 +159,14 @@ def initial_state(shardings=None):
 
 
 def fit_two_epochs(**placement):
-    """Its best parameters, and the numbers of every epoch."""
+    """Best parameters of the fit, and the metrics of every epoch."""
     options = {"epochs": 2, "batch_size": BATCH_SIZE}
     progress = fit(MODEL, OBJECTIVE, OPTIMIZER, TRAIN, VALIDATION, KEY, **options, **placement)
     return {"best": process_allgather(progress.best_params, tiled=True), "history": progress.history}
 
 
 def fit_averaged(**placement):
-    """Best parameters, numbers of every epoch and last average of a fit that validates a moving average."""
+    """Best parameters, metrics of every epoch and last average of a fit that validates a moving average."""
     optimizer, options = averaged(OPTIMIZER, 0.5), {"epochs": 2, "batch_size": BATCH_SIZE}
     progress = fit(
         MODEL, OBJECTIVE, optimizer, TRAIN, VALIDATION, KEY, evaluated=averaged_params, **options, **placement
@@ -187,13 +187,13 @@ def flat(name, tree):
 
 
 def collectives(program):
-    """The kinds of communication in a compiled program, each with the type of its result."""
+    """Kinds of communication in a compiled program, each with the type of its result."""
     kinds = "all-reduce|all-gather|all-to-all|collective-permute|reduce-scatter"
     return re.findall(rf"= (.*?) ({kinds})(?:-start)?\(", program.as_text())
 
 
 def collectives_of_microbatches(mesh):
-    """Of a gradient over two microbatches of 16: each must be split over all devices, not lie on half of them."""
+    """Communication in a gradient over two microbatches of 16, each of which must be split over all devices."""
     state, batch = init_train_state(MODEL, OPTIMIZER, KEY), jnp.zeros((32, *np.shape(TRAIN)[1:]))
     gradient = jax.jit(lambda *args: differentiated(MODEL, negative_elbo, *args[:-1], split_batch(args[-1], mesh), 2))
     return collectives(gradient.lower(*place((state, KEY, batch), replicated_sharding(mesh))).compile(UNRUN))
@@ -237,7 +237,7 @@ def main(folder):
         }
         OrbaxCheckpoints(folder / name, KEY, {}).save(Progress(after, after.params, ({"epoch": 1.0},)))
         results |= flat(f"{name}/fit", fit_two_epochs(mesh=mesh_of, rules=rules))
-    # Rules that leave the arrays beside the split ones to the compiler.
+    # Rules for some arrays only; the compiler chooses the shardings of the others.
     partial_rules = [("encoder/hidden_0/kernel", PartitionSpec(None, "model"))]
     results |= flat("partial/fit", fit_two_epochs(mesh=data_mesh(model=2), rules=partial_rules))
     progress, found = fit_averaged(mesh=data_mesh(model=2), rules=RULES)

@@ -1,4 +1,4 @@
-"""States that 8 devices saved, trained on by 2: `python -m training.on_two_devices FOLDER OUT`."""
+"""Continues training on 2 devices from states that 8 devices saved: `python -m training.on_two_devices FOLDER OUT`."""
 
 import sys
 from pathlib import Path
@@ -23,7 +23,7 @@ from vae_jax.training.sharding import data_mesh, keep_shardings, replicate, shar
 
 
 def trained_on(folder, mesh, rules):
-    """The state that the folder holds, and what an epoch makes of it."""
+    """Restores the state in a folder and trains one epoch; returns the arrays of both states by name."""
     shardings = shardings_of(jax.eval_shape(initial_state), mesh, rules)
     like = initial_state(shardings)
     restored = OrbaxCheckpoints(folder, KEY, {}).restore(Progress(like, like.params, ())).state

@@ -1,4 +1,4 @@
-"""What the processes of `test_two_processes.py` do once they have met."""
+"""Programs of `test_two_processes.py`, run by both processes after they have connected."""
 
 import time
 
@@ -19,7 +19,7 @@ from vae_jax.training.sharding import data_mesh, keep_shardings, place, replicat
 
 
 class Shard:
-    """An array that gives, and counts, the rows asked of it: what a process reads of its data."""
+    """Array that counts the rows read from it by a process."""
 
     def __init__(self, array):
         self.array, self.read = array, set()
@@ -41,7 +41,7 @@ def on_mesh_of_all():
 
 
 def train(folder):
-    """An epoch on data of which each process reads its own part; the state saved by both, restored, and one more."""
+    """Trains an epoch with each process reading its own part of the data; saves, restores and trains another epoch."""
     mesh, state, key, epoch, evaluate = on_mesh_of_all()
     shard = Shard(TRAIN)
     own = shard[np.split(np.arange(len(TRAIN)), jax.process_count())[jax.process_index()]]
@@ -71,7 +71,7 @@ def train_forever(folder):
 
 
 def fail(folder):
-    """The second fails by itself, while the first waits for it in a sum."""
+    """The second process raises an error, while the first waits for it in a sum."""
     if jax.process_index() == 1:
         raise RuntimeError("a fault of its own")
     train_forever(folder)
@@ -83,7 +83,7 @@ def configure(folder):
 
 
 def prepare_slowly(folder):
-    """The first process takes a second to make the run folder, and the second reads it all the same."""
+    """The first process takes a second to make the run folder, and the second process waits for it."""
     create = RunFolder.create
 
     def create_slowly(*args, **about):

@@ -1,4 +1,4 @@
-"""A quadratic that every batch shares, for the paths of optimizers; two parts of params that are added up."""
+"""Quadratic loss of the sum of two parts of params, the same for every batch, for tests of optimizers."""
 
 import jax
 import jax.numpy as jnp
@@ -9,8 +9,8 @@ from vae_jax.models import VAE
 from vae_jax.objectives import Aux
 
 KEY = jax.random.key(0)
-EPOCHS, STEPS, RATE = 6, 4, 0.1  # steps an epoch
-# Every batch is alike: parameters are drawn to AIM, and pass what validation asks for on the way.
+EPOCHS, STEPS, RATE = 6, 4, 0.1  # STEPS per epoch
+# All batches are the same: the parameters converge to AIM, and pass the optimum of the validation loss on the way.
 AIM, VALIDATION = np.full((2, 2), 1.0, np.float32), np.full((2, 2), 0.55, np.float32)
 
 
@@ -19,7 +19,7 @@ def nothing(*_):
 
 
 def quadratic(model, params, key, batch):
-    """loss = |encoder + critic - x|^2 / 2, whose gradient is the same for both parts."""
+    """Loss |encoder + critic - x|^2 / 2, whose gradient is the same for both parts."""
     error = (params["encoder"] + params["critic"])[None] - batch
     return 0.5 * jnp.mean(jnp.sum(jnp.square(error), (1, 2))), Aux({}, None)
 

@@ -1,4 +1,4 @@
-"""Python programs of these tests in processes of their own, with as many devices as they ask for."""
+"""Runs Python programs of these tests in processes of their own, with a given number of simulated devices."""
 
 import os
 import socket
@@ -10,16 +10,16 @@ from pathlib import Path
 TESTS = Path(__file__).parents[1]
 # True if programs are compiled as users compile them: by XLA's ordinary emitters, with all optimizations.
 ORDINARY = os.environ.get("VAE_JAX_ORDINARY_COMPILATION") == "1"
-# XLA's former emitters of fused operations: LLVM compiles what they write in half of the time. One module of LLVM for
-# each program, where XLA splits it for many cores: a tenth less. A process stops at a flag that its XLA does not know,
-# so these are for the versions that have been seen to know them.
+# LLVM compiles the output of XLA's former emitters of fused operations in half the time, and one module for each program,
+# which XLA otherwise splits for many cores, in a tenth less. A process stops at an unknown XLA flag, so these are only
+# set for versions known to have them.
 _KNOWN = version("jaxlib").startswith(("0.8.", "0.10."))
 _FLAGS = "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
 SOON_COMPILED = _FLAGS if _KNOWN and not ORDINARY else ""
 
 
 def environment(devices=1):
-    """Of a process with so many simulated devices, that finds this package, the tests and the compiled programs."""
+    """Environment of a process with simulated devices, which imports this package and tests and caches compilations."""
     return os.environ | {
         "JAX_PLATFORMS": "cpu",
         "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices} {SOON_COMPILED}".strip(),
@@ -32,7 +32,7 @@ def environment(devices=1):
 
 
 def start(*words, devices=1, **options):
-    """A running `python WORDS`, stdout and stderr together in its pipe."""
+    """Starts `python WORDS`, with stdout and stderr in one pipe."""
     command = [sys.executable, *map(str, words)]
     return subprocess.Popen(
         command, env=environment(devices), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options
@@ -40,7 +40,7 @@ def start(*words, devices=1, **options):
 
 
 def finish(process, seconds=60):
-    """Its output and exit code; it is ended where it takes longer."""
+    """Waits for a process; returns its output and exit code. A process that takes too long is ended."""
     try:
         output, _ = process.communicate(timeout=seconds)
     except subprocess.TimeoutExpired:
@@ -51,7 +51,7 @@ def finish(process, seconds=60):
 
 
 def run(*words, devices=1, seconds=60):
-    """The output of `python WORDS`, which must succeed."""
+    """Runs `python WORDS`, which must succeed; returns its output."""
     output, code = finish(start(*words, devices=devices), seconds)
     assert code == 0, output
     return output

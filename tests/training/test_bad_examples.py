@@ -1,4 +1,4 @@
-"""Data that cannot be trained on: each message names the leaf by its path, before anything is compiled."""
+"""Unsuitable training data: each is refused before anything is compiled, in a message that names the leaf's path."""
 
 import re
 

@@ -51,7 +51,7 @@ def checkpoints_in(folder, key=KEY, config=CONFIG, every_seconds=0.0, **others):
 
 
 def like(seed=9):
-    """Progress of the right structure and other numbers."""
+    """Progress with the same structure but other numbers."""
     state = some_state(MODEL, OPTIMIZER, seed)
     return Progress(state, state.params, ())
 
@@ -77,13 +77,13 @@ def test_a_run_that_was_stopped_and_resumed_ends_in_the_same_bits(tmp_path, unin
     # And a run that is finished is trained no further.
     again = train(checkpoints_in(tmp_path / "c"), stop_after=EPOCHS)
     chex.assert_trees_all_equal(again.state, uninterrupted.state)
-    # The comparison is not of things that never change.
+    # The compared values do change during training.
     assert abs(restored.history[-1]["validation/loss"] - resumed.history[-1]["validation/loss"]) > 1e-3
 
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
-    """A folder with the checkpoint of a run of two epochs, and what that run returned."""
+    """Folder with the checkpoint of a run of two epochs, and the progress that the run returned."""
     folder = tmp_path_factory.mktemp("saved") / "checkpoints"
     return folder, train(checkpoints_in(folder), epochs=2)
 
@@ -123,7 +123,7 @@ def test_the_folder_says_by_itself_what_it_is_of(saved):
 
 
 def test_load_best_gives_the_parameters_of_the_best_epoch(tmp_path, uninterrupted):
-    # Best and last are made to differ, whatever the run was like.
+    # Best and last parameters are made to differ in any case.
     apart = uninterrupted._replace(best_params=jax.tree.map(lambda p: p + 1.0, uninterrupted.state.params))
     checkpoints_in(tmp_path / "c").save(apart)
     chex.assert_trees_all_equal(load_best(tmp_path / "c", some_params(MODEL, 8)), apart.best_params)
@@ -145,7 +145,7 @@ def test_load_best_of_a_folder_without_checkpoints_is_refused_by_name(tmp_path):
 def test_a_save_that_is_interrupted_leaves_the_one_before_usable(tmp_path, uninterrupted):
     checkpoints = checkpoints_in(tmp_path / "c")
     checkpoints.save(uninterrupted)
-    unwritable = ({"epoch": object()},)  # met by the JSON writer in the midst of the save, beside written arrays
+    unwritable = ({"epoch": object()},)  # makes the JSON writer fail after arrays were written
     changed = uninterrupted._replace(best_params=like().best_params, history=unwritable)
     with pytest.raises(TypeError, match="JSON serializable"):
         checkpoints.save(changed)
@@ -194,7 +194,7 @@ def test_a_fit_that_is_asked_to_stop_is_saved_first(tmp_path):
             MODEL, negative_elbo, OPTIMIZER, TRAIN, VALIDATION, KEY,
             epochs=EPOCHS, batch_size=BATCH_SIZE, checkpoints=checkpoints, on_epoch=on_epoch,
         )  # fmt: skip
-    # The epoch that the device was at when it was asked.
+    # The epoch that the device was computing when the stop was requested.
     assert len(checkpoints_in(tmp_path / "c").restore(like()).history) == 3
 
 

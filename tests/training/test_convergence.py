@@ -44,6 +44,6 @@ def test_a_linear_vae_reaches_the_exact_log_likelihood_of_linear_gaussian_data()
     terms = mean_over_samples(elbo_terms, model, progress.best_params, jax.random.key(1), test, 64)
     trained = float(np.mean(elbo_from_terms(*terms)))
 
-    assert exact - independent > 1.0  # what a model without a code leaves on the table
-    # 0.02 above: 3 standard errors of the 64 draws of 1,000 examples. 0.05 below: what training leaves.
+    assert exact - independent > 1.0  # difference from a model without a latent code
+    # 0.02 above: 3 standard errors of the 64 draws of 1,000 examples. 0.05 below: training has not fully converged.
     assert exact - 0.05 < trained < exact + 0.02, (trained, exact)

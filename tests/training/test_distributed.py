@@ -1,4 +1,4 @@
-"""Bad settings of `start`, refused before JAX is asked, and a single process; two are in `test_two_processes.py`."""
+"""Bad settings of `start`, and runs of a single process; runs of two processes are in `test_two_processes.py`."""
 
 import os
 import socket

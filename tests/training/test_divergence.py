@@ -62,7 +62,7 @@ def test_the_one_example_that_is_to_blame_is_named_by_its_place_in_the_data():
     assert message.startswith("training diverged in epoch 1 at step ")
     assert "the distortion, -log p(x | z), is not finite (" in message
     assert "), at example 23 of train (position " in message
-    # The data of that batch are far from standardized, and the first loss was small: the example is to blame.
+    # The data of that batch are far from standardized, but the first loss was small: the example is the cause.
     assert message.endswith("are kept: look at that example, or lower the learning rate")
     assert int(saved[0].state.step) < 5
     chex.assert_tree_all_finite(saved[0].state.params)
@@ -70,7 +70,7 @@ def test_the_one_example_that_is_to_blame_is_named_by_its_place_in_the_data():
 
 @pytest.mark.slow
 def test_preprocessing_is_replayed_with_the_steps_own_key():
-    # One pixel in a hundred is made too large, by the key: no example is so by itself.
+    # The preprocessing draws one pixel in a hundred that is too large; the examples themselves are not.
     def prepare(key, batch):
         return jnp.where(jax.random.uniform(key, batch.shape) < 0.01, 1e30, batch)
 
@@ -91,7 +91,7 @@ def test_a_gradient_that_is_not_finite_is_named_by_its_parameters_and_a_finite_l
     ):
         train(objective, optax.sgd(0.1), model=model, checkpoints=saving_to(saved))
     assert jax.tree.map(float, saved[0].state.params) == {"a": 1.0, "root": 0.0}
-    # An optimizer that passes over such a step is let do so.
+    # An optimizer that skips a step without a finite gradient may do so.
     progress = train(objective, optax.apply_if_finite(optax.sgd(0.1), 1000), model=model, epochs=2)
     assert len(progress.history) == 2
 

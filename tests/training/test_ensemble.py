@@ -34,8 +34,8 @@ def alone(index, model=MODEL, **options):
 
 
 def assert_the_same(progress, other):
-    # The same operations, batched otherwise by XLA: apart by the rounding of matrix products. Adam's first updates are
-    # signs of gradients, so that rounding may show in the fifth digit.
+    # XLA batches the same operations differently, and matrix products are rounded differently. Adam's first updates are
+    # signs of gradients, which may change the fifth digit.
     chex.assert_trees_all_close(progress.state, other.state, rtol=1e-4, atol=1e-5)
     chex.assert_trees_all_close(progress.best_params, other.best_params, rtol=1e-4, atol=1e-5)
     assert len(progress.history) == len(other.history)
@@ -46,7 +46,7 @@ def assert_the_same(progress, other):
 
 @pytest.fixture(params=["as on a CPU", "as on an accelerator"])
 def way(request, monkeypatch):
-    """Models one after another, or all at once."""
+    """Mode of computing the models: one after another, or all at once."""
     if request.param == "as on an accelerator":
         monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
 
@@ -60,7 +60,7 @@ def test_each_model_is_the_one_that_trains_alone(options):
     for i, member in enumerate(members):
         assert_the_same(member, alone(i, **options))
     losses = [member.history[-1]["validation/loss"] for member in members]
-    assert np.ptp(losses) > 0.5  # they do differ
+    assert np.ptp(losses) > 0.5  # the models differ
     if options:
         assert len({len(member.history) for member in members}) > 1  # and do not all stop at once
 
@@ -98,15 +98,16 @@ HUGE = np.float32(1e38)  # in a script: a loss that is not finite
 
 
 def scripted(tables, train_tables=None, **options):
-    """Model i has the validation losses tables[i]; each epoch (one step of SGD at rate 1) adds 1 to its weight.
+    """Trains models with given validation losses, tables[i] for model i; each epoch adds 1 to a model's weight.
 
-    As the losses are data and not part of the program, as many models of other losses are no new compilation.
+    An epoch is one step of SGD at rate 1. The losses are data, not part of the program: other losses need no new
+    compilation.
     """
     count, epochs = np.shape(tables)
     train_tables = np.zeros((count, epochs)) if train_tables is None else train_tables
 
     def examples(number, validation, losses):
-        """All alike: whether they are of validation, and the losses of each model at each number of epochs."""
+        """Identical examples: 1 for validation, and the losses of each model at each number of epochs."""
         losses = np.pad(losses, ((0, 0), (0, 1 + LONGEST - np.shape(losses)[1])), constant_values=99.0)
         losses = np.where(np.isfinite(losses), losses, HUGE)  # data that are not finite are refused
         return np.tile(np.array([validation, *losses.ravel()], np.float32), (number, 1))
@@ -127,7 +128,7 @@ def scripted(tables, train_tables=None, **options):
 
 
 def ends(progress):
-    """Epochs in the history, the best of them, the last weight and the best, of each model."""
+    """Number of epochs, best epoch, last weight and best weight of each model."""
     members = [progress.member(i) for i in range(len(progress.history))]
     return [(len(m.history), m.best_epoch, float(m.state.params["w"]), float(m.best_params["w"])) for m in members]
 

@@ -20,7 +20,7 @@ def no_distribution(*_):
 
 
 def recorder():
-    """A model of one weight whose buffers write down which examples each step was given."""
+    """Model of one weight whose buffers record the examples of each step."""
     seen = {"seen": jnp.full((NUM_STEPS, BATCH_SIZE), -1.0, jnp.float32), "row": jnp.zeros((), jnp.int32)}
     return VAE(
         lambda key: {"w": jnp.array(0.5, jnp.float32), "buffers": seen},
@@ -31,7 +31,7 @@ def recorder():
 
 
 def noisy_fit(model, params, key, batch):
-    """A weight fitted to the examples through noise, so that order and keys both show in it."""
+    """Objective that fits one weight to noisy examples, so that the weight depends on both order and keys."""
     buffers = params["buffers"]
     seen = {"seen": buffers["seen"].at[buffers["row"] % NUM_STEPS].set(batch), "row": buffers["row"] + 1}
     noise = jax.random.normal(key, batch.shape)
@@ -48,7 +48,7 @@ def fresh_state():
 
 
 def run_epochs(count, key):
-    """The order of each epoch, the state after the last, its metrics."""
+    """Order of the examples in each epoch, and state and metrics after the last epoch."""
     state, orders, metrics = fresh_state(), [], {}
     for _ in range(count):
         state, metrics = TRAIN_EPOCH(state, key, EXAMPLES)
@@ -135,7 +135,7 @@ def test_evaluation_is_the_mean_over_all_the_examples_the_remainder_included(bat
 
 
 def test_evaluation_gives_each_batch_noise_of_its_own():
-    # Five batches of one draw each, weighed 5, 5, 5, 5, 2: one shared draw would be of variance 1, these are of 0.215.
+    # Five batches of one draw each, weighed 5, 5, 5, 5, 2: one shared draw would have variance 1, the mean has 0.215.
     evaluate = make_evaluate(recorder(), mean_square, 5)
     draws = [float(evaluate({"w": 2.0}, jax.random.key(seed), EXAMPLES)["noise"]) for seed in range(100)]
     np.testing.assert_allclose(np.var(draws), (4 * 5**2 + 2**2) / 22**2, rtol=0.45)  # 3 standard errors of 14%

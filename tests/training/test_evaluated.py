@@ -1,4 +1,4 @@
-"""Fits that validate and keep other parameters than those they train, on a quadratic with a closed form."""
+"""Fits that validate and keep parameters other than the trained ones, on a quadratic with a closed form."""
 
 from functools import partial
 
@@ -61,7 +61,7 @@ def ensemble(setup, numbers, evaluated, **options):
 
 
 def half_path():
-    """Each entry of each of the two parts after every step of gradient descent: half of the way 1 - (1 - 2 rate)^t."""
+    """Entries of both parts after every step of gradient descent: half of the distance 1 - (1 - 2 rate)^t."""
     return 0.5 * (1.0 - (1.0 - 2.0 * RATE) ** np.arange(1.0, 1.0 + EPOCHS * STEPS))
 
 
@@ -71,7 +71,7 @@ def average(path, decay):
 
 
 def assert_kept(progress, ends):
-    """ends[e - 1] is each entry of both parts that epoch e is validated with."""
+    """Asserts that epoch e is validated with entries ends[e - 1] in both parts."""
     losses = [0.5 * 4 * (2 * end - VALIDATION[0, 0]) ** 2 for end in ends]
     np.testing.assert_allclose([row["validation/loss"] for row in progress.history], losses, rtol=1e-4, atol=1e-7)
     best = int(np.argmin(losses))
@@ -89,7 +89,7 @@ def averages(decay):
 def test_the_average_is_validated_and_kept_and_training_goes_on_from_the_trained_parameters(way):
     progress = way(averaged(optax.sgd(RATE), 0.9), averaged_params)
     path = half_path()
-    # It comes to what validation asks for later than the trained parameters do.
+    # The average reaches the optimum of the validation loss later than the trained parameters.
     assert assert_kept(progress, averages(0.9)) > int(np.argmin(np.abs(2 * path[STEPS - 1 :: STEPS] - 0.55)))
     chex.assert_trees_all_close(progress.state.params["encoder"], np.full((2, 2), path[-1]), rtol=1e-5)
     last = evaluated_params(averaged_params, progress.state)
@@ -124,7 +124,7 @@ def test_schedule_free_parameters_are_those_of_optax_in_a_loop_of_its_own():
     params = path[-1][0]
     chex.assert_trees_all_close(progress.state.params, params, rtol=1e-5)
     assert abs(params["encoder"][0, 0] - ends[-1]) > 0.01
-    # An ensemble keeps an optimizer's numbers in its state, one of each model.
+    # An ensemble keeps an optimizer's numbers in its state, one for each model.
     setup = lambda b1: (quadratic, contrib.schedule_free_sgd(0.05, b1=b1))
     many = ensemble(setup, [0.9, 0.5], evaluated)
     last = jax.vmap(partial(evaluated_params, evaluated))(many.state)
@@ -183,7 +183,7 @@ def test_buffers_are_not_averaged():
     chex.assert_trees_all_equal(best["buffers"], state.params["buffers"])
     codes = [params["buffers"]["quantizers"]["level_1"]["codebook"] for params in (best, jax.jit(model.init)(KEY))]
     assert np.abs(codes[0] - codes[1]).max() > 0.01
-    # The row is of the average with the codebook of the end.
+    # The row's metrics are those of the average with the codebook after the epoch.
     evaluate = make_evaluate(model, vq_vae_loss, 8)
     losses = [evaluate(params, split_key(KEY).validation, images[32:])["loss"] for params in (best, state.params)]
     np.testing.assert_allclose(progress.history[0]["validation/loss"], losses[0], rtol=1e-5)

@@ -29,7 +29,7 @@ TABLE = {"age": jnp.arange(float(N)), "marks": {"math": jnp.arange(2.0 * N).resh
 
 
 def recorder(num_steps=STEPS, size=BATCH_SIZE):
-    """A model whose buffers write down the ages that each step was given."""
+    """Model whose buffers record the ages of each step's examples."""
     seen = {"seen": jnp.full((num_steps, size), -1.0), "row": jnp.zeros((), jnp.int32)}
     return VAE(lambda key: {"w": jnp.float32(0.5), "buffers": seen}, None, None, None)
 
@@ -54,7 +54,7 @@ def state_of(model=None):
 
 
 def drawing(data, key, indices):
-    """Rows whose age is drawn anew at every step."""
+    """Rows with an age that is drawn at every step."""
     batch = rows(data, key, indices)
     return {**batch, "age": batch["age"] + jax.random.uniform(key, indices.shape)}
 
@@ -77,7 +77,7 @@ def test_drawn_examples_come_with_replacement_for_as_many_steps_as_are_asked_for
     assert counts.sum() == 1500
     chi_square = np.sum((counts - 1500 / N) ** 2) / (1500 / N)
     assert chi_square < 21 + 5 * np.sqrt(2 * 21)  # 21 degrees of freedom; five standard deviations
-    # Those of a step follow from its number alone, wherever an epoch begins.
+    # The examples of a step depend on its number alone, not on the first step of an epoch.
     np.testing.assert_array_equal(drawn(KEY, 7, 3, N, BATCH_SIZE), drawn(KEY, 0, 10, N, BATCH_SIZE)[7:])
     assert drawn(KEY, 0, 2, 3, 8).max() < 3  # more than there are: with replacement
 

@@ -23,16 +23,16 @@ HUGE = np.float32(1e38)  # in a script: a loss that is not finite
 
 
 def examples(count, validation, losses):
-    """All alike: whether they are of validation, and the loss at each number of epochs, from 0."""
+    """Identical examples: 1 for validation, and the loss at each number of epochs, from 0."""
     losses = np.pad(losses, (0, 1 + LONGEST - len(losses)), constant_values=99.0)
     losses = np.where(np.isfinite(losses), losses, HUGE)  # data that are not finite are refused
     return np.tile(np.array([validation, *losses], np.float32), (count, 1))
 
 
 def scripted(model, params, key, batch):
-    """The loss that the examples hold. Each epoch (one step of SGD at rate 1) adds 1 to w.
+    """Objective that returns the loss stored in the examples. Each epoch (one step of SGD at rate 1) adds 1 to w.
 
-    As the losses are data and not part of the program, runs of different losses are one compilation.
+    The losses are data, not part of the program: runs with different losses need one compilation.
     """
     w = jax.lax.stop_gradient(params["w"])
     validation, loss = batch[0, 0] > 0.5, batch[0, 1 + w.astype(int)]
@@ -42,7 +42,7 @@ def scripted(model, params, key, batch):
 
 
 def warming_up(warm_up_steps):
-    """Until then a validation shows a loss that it must not."""
+    """Objective with a warm-up, during which it returns a loss that no validation may use."""
 
     def at(step):
         def objective(model, params, key, batch):
@@ -58,7 +58,7 @@ TRAIN, VALIDATION = examples(4, False, [0.0] * LONGEST), examples(3, True, [99.0
 
 
 def run(losses, epochs=None, *, train_losses=None, warm_up_steps=None, **options):
-    """losses[e - 1] is the validation loss after epoch e."""
+    """Runs `fit` with the validation loss losses[e - 1] after epoch e."""
     objective = scripted if warm_up_steps is None else warming_up(warm_up_steps)
     train = TRAIN if train_losses is None else examples(4, False, train_losses)
     arguments = (COUNTER, objective, optax.sgd(1.0), train, examples(3, True, [99.0, *losses]), jax.random.key(0))
@@ -66,7 +66,7 @@ def run(losses, epochs=None, *, train_losses=None, warm_up_steps=None, **options
 
 
 def slow(*values):
-    """A case of which there are many, each a compilation of its own."""
+    """Marks a test case as slow, because it needs its own compilation."""
     return pytest.param(*values, marks=pytest.mark.slow)
 
 
@@ -201,7 +201,7 @@ def test_the_callbacks_meet_the_start_and_every_epochs_history_in_turn():
 
 
 class MemoryCheckpoints:
-    """Is due after the epochs that it is told, and keeps the number and the weight of what it is given."""
+    """Checkpoints that are due after given epochs, and record the epoch and the weight of each saved progress."""
 
     def __init__(self, due_after=()):
         self.due_after = due_after
@@ -226,7 +226,7 @@ class MemoryCheckpoints:
         ((1, 2, 3), None, [(1, 1.0, 1.0), (2, 2.0, 2.0), (3, 3.0, 2.0), (4, 4.0, 2.0)]),
         ((2,), None, [(2, 2.0, 2.0), (4, 4.0, 2.0)]),
         ((), None, [(4, 4.0, 2.0)]),
-        # The end of patience is known after one more epoch was handed to the device: it must have changed nothing.
+        # Early stopping is known only after one more epoch was dispatched, which must have changed nothing.
         ((), 1, [(3, 3.0, 2.0)]),
         ((1, 2, 3), 1, [(1, 1.0, 1.0), (2, 2.0, 2.0), (3, 3.0, 2.0)]),
     ],

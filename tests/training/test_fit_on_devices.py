@@ -1,4 +1,4 @@
-"""`fit` on 8 and on 2 simulated devices, in processes of their own, is `fit` on the one device of this process."""
+"""`fit` on 8 and on 2 simulated devices, in other processes, compared with `fit` on the one device of this process."""
 
 import json
 import shutil
@@ -31,7 +31,7 @@ def fit_there(folder, devices, model=1, stop_after=0):
 
 
 def assert_same(results, expected):
-    # Sums over a batch are taken in another order; sixteen steps of Adam carry that on.
+    # Sums over a batch are computed in another order, and sixteen steps of Adam propagate the rounding.
     assert results["best_epoch"] == expected["best_epoch"]
     for row, expected_row in zip(results["history"], expected["history"], strict=True):
         np.testing.assert_allclose(list(row.values()), list(expected_row.values()), rtol=1e-5)

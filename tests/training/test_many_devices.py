@@ -1,4 +1,4 @@
-"""What 8 simulated devices, in a process of their own, compute and leave is what one device does here."""
+"""Results and checkpoints of 8 simulated devices, in another process, compared with one device in this process."""
 
 import json
 
@@ -34,8 +34,8 @@ from vae_jax.training.checkpoints import OrbaxCheckpoints, load_best
 
 pytestmark = pytest.mark.slow
 
-# Sums over a batch are taken in another order. Adam divides a gradient by its own size, so that where it is all
-# rounding, the step is too: of parameters the tolerance is a thousandth of one step of Adam.
+# Sums over a batch are computed in another order. Adam divides a gradient by its size: if a gradient is only
+# rounding, so is the step. The tolerance for parameters is a thousandth of one step of Adam.
 CLOSE = {"rtol": 1e-5, "atol": 1e-6}
 AFTER_ADAM = {"rtol": 1e-5, "atol": 1e-5}
 

@@ -1,4 +1,4 @@
-"""Gradients summed over microbatches: the numbers of the large batch, in the memory of a small one."""
+"""Gradient accumulation over microbatches: the results of the large batch, in the memory of a small one."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""Optimizers of optax in a fit: those that it trains with, and those that ask for more than a step gives."""
+"""Optimizers of optax in `fit`: supported ones, and those that need more arguments than a training step passes."""
 
 from functools import partial
 
@@ -43,12 +43,12 @@ def test_an_optimizer_that_asks_for_more_than_a_step_gives_is_refused_before_any
         r"'dict' object has no attribute 'fast'": optax.lookahead(optax.sgd(0.1), 5, 0.5),
         r"transparent_update_fn\(\)": partitioned(optax.sgd(0.1), {"critic": sam()}),
     }
-    words = r"^optimizer must compute its update from the gradient, the parameters and the loss \(value\) of a step"
+    expected = r"^optimizer must compute its update from the gradient, the parameters and the loss \(value\) of a step"
     for message, optimizer in refused.items():
-        with pytest.raises(ValueError, match=f"{words}.*{message}") as caught:
+        with pytest.raises(ValueError, match=f"{expected}.*{message}") as caught:
             fit(MODEL, began, optimizer, TRAIN, HELD_OUT, KEY, epochs=1, batch_size=4)
         assert "\n" not in str(caught.value)
-    with pytest.raises(ValueError, match=words):
+    with pytest.raises(ValueError, match=expected):
         fit_stream(MODEL, began, sam(), Stream(), HELD_OUT, KEY, epochs=1)
-    with pytest.raises(ValueError, match=words):
+    with pytest.raises(ValueError, match=expected):
         fit_ensemble(MODEL, lambda _: (began, sam()), None, TRAIN, HELD_OUT, KEY[None], epochs=1, batch_size=4)

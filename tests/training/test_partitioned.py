@@ -1,4 +1,4 @@
-"""Two optimizers for two parts of one model's params."""
+"""Different optimizers for different parts of one model's params."""
 
 import jax
 import jax.numpy as jnp

@@ -6,7 +6,7 @@ from vae_jax.training._run import Checkpoints, Loop, run_epochs
 
 
 def run(monkeypatch, epochs, due=(), stop_at=None, runs_ahead=True):
-    """The log, the state and the length of the history of epochs that log when they are handed to the device.
+    """Log, state and length of the history of a run whose epochs log when they are dispatched.
 
     The state is the epoch's number; the validation loss rises, or is not finite after stop_at.
     """
@@ -67,7 +67,7 @@ def test_an_early_end_is_saved_and_without_running_ahead_nothing_more_was_handed
 
 
 def test_an_early_end_is_saved_with_what_was_handed_over_behind_it(monkeypatch):
-    # That epoch changes nothing on the device (tests/training/test_fit.py): here it counts on, to be seen.
+    # In `fit` that epoch changes nothing (tests/training/test_fit.py); here it increments the state, to be visible.
     log, *end = run(monkeypatch, 9, stop_at=1)
     assert end == [2, [1]]
     assert log == ["start 1", "start 2", "read 1", "show 1", "save 2 after 1"]

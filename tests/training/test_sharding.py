@@ -1,5 +1,4 @@
-"""On the one device of this process; what 8 make of it is in `test_many_devices.py`, two processes in
-`test_two_processes.py`."""
+"""Sharding on one device; 8 devices are tested in `test_many_devices.py`, two processes in `test_two_processes.py`."""
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +20,7 @@ from vae_jax.training.sharding import (
     split_batch,
 )
 
-# Of six devices that need not be there: shardings are said of it, nothing is placed.
+# A mesh of six devices that do not exist: shardings are computed for it, but no array is placed.
 MESH = AbstractMesh((3, 2), ("data", "model"), (AxisType.Auto, AxisType.Auto))
 EIGHT = AbstractMesh((8, 1), ("data", "model"), (AxisType.Auto, AxisType.Auto))
 STATE = jax.eval_shape(
@@ -121,7 +120,7 @@ def test_a_batch_that_the_devices_do_not_divide_is_refused_with_what_would_be_ri
 def test_an_evaluation_takes_a_batch_that_the_devices_do_not_divide():
     mean = lambda model, params, key, batch: (jnp.mean(batch), Aux({}, None))
     assert make_evaluate(None, mean, 5, EIGHT)({}, jax.random.key(0), jnp.arange(5.0))["loss"] == 2.0
-    # As `fit` gives it where there are eight: two leaves, of which each device gets two examples.
+    # As in `fit` on eight devices: two leaves, of which each device gets two examples.
     split = jax.make_jaxpr(lambda batch: split_batch(batch, EIGHT))({"a": jnp.zeros(16), "b": jnp.zeros((16, 3))})
     assert [eqn.params["sharding"].spec for eqn in split.eqns] == [PartitionSpec("data")] * 2
     whole = jax.make_jaxpr(lambda batch: split_batch(batch, EIGHT))({"a": jnp.zeros(12), "b": jnp.zeros((12, 3))})

@@ -30,7 +30,7 @@ WITH_BUFFERS = VAE(
 
 
 def scaled_sum(model, params, key, batch):
-    """loss = sum(w * scale); the buffers come back doubled and counted."""
+    """Loss sum(w * scale), with new buffers that are doubled and counted."""
     buffers = params["buffers"]
     updated = {"scale": 2 * buffers["scale"], "count": buffers["count"] + 1}
     return jnp.sum(params["w"] * buffers["scale"]), Aux({"count": buffers["count"]}, updated)
@@ -157,7 +157,7 @@ def test_an_nnx_network_trains_through_the_same_step():
     encoder = from_nnx(lambda rngs: NnxPerceptron(16, (4,), rngs))
     decoder = from_nnx(lambda rngs: NnxPerceptron(2, (4, 4, 1, 1), rngs))
     model = gaussian_vae(encoder, decoder, 2)
-    # Two patterns of 16 equally likely bits: ln 2 = 0.69 nats at best, 16 ln 2 = 11.1 for a decoder that knows nothing.
+    # Two equally likely patterns of 16 bits: ln 2 = 0.69 nats at best, 16 ln 2 = 11.1 for a decoder that ignores z.
     pattern = np.random.default_rng(0).integers(0, 2, (1, 4, 4, 1))
     batch = jnp.asarray(np.concatenate([pattern, 1 - pattern] * 8), jnp.float32)
     step = jax.jit(make_train_step(model, negative_elbo, optax.adam(0.02)))
@@ -172,7 +172,7 @@ def test_an_nnx_network_trains_through_the_same_step():
 
 @pytest.mark.slow
 def test_a_model_trains_again_where_its_parameters_began_at_an_array_of_its_own():
-    # The whole state is donated to an epoch: an output bias that the model keeps must not go with it.
+    # The whole state is donated to an epoch: an output bias that the model keeps must not be donated with it.
     model = mlp_vae((2, 2, 1), 2, hidden=(5,), data_mean=jnp.full((2, 2, 1), 0.3))
     optimizer = optax.adam(1e-2)
     epoch = make_train_epoch(make_train_step(model, negative_elbo, optimizer), 3)

@@ -23,7 +23,7 @@ VALIDATION = IMAGES[40:]
 
 
 class Stream:
-    """Batch t of 40 images; remembers which were read."""
+    """Stream of batches of 40 images that records the numbers of the batches read."""
 
     batch_size, steps_per_epoch = 8, 5
 

@@ -33,7 +33,7 @@ def fresh_state():
 
 
 def resident(num_epochs):
-    """The same batches, all on the device, an epoch one scanned program: the state, each epoch's mean metrics."""
+    """State and mean metrics of each epoch on the same batches kept on the device, an epoch as one scanned program."""
 
     @jax.jit
     def epoch(state, data):

@@ -1,4 +1,4 @@
-"""Two processes of one device each, on this machine: they meet, compute what one process does, and end together."""
+"""Two processes of one device each, on this machine: they connect, compute the results of one, and end together."""
 
 import contextlib
 import os
@@ -81,7 +81,7 @@ def test_a_killed_process_ends_the_other_with_a_message(tmp_path, victim):
         output, code = finish(processes[1 - victim], seconds=60)
     assert code != 0
     assert time.monotonic() - killed < 30
-    # Ours; or the runtime's, where it notices first that the coordinator's process is gone.
+    # Our message, or that of JAX's runtime if it notices first that the coordinator's process has ended.
     assert (
         f"error: another process of the run has ended, and process {1 - victim} of 2 ends with it; --resume goes on "
         "from the last checkpoint (" in output

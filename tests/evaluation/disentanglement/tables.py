@@ -1,4 +1,4 @@
-"""Tables of codes by hand, for the tests of the scores."""
+"""Code tables made by hand, for the tests of the scores."""
 
 import math
 
@@ -7,16 +7,16 @@ import numpy as np
 
 from vae_jax.evaluation.disentanglement import CodeTable, code_table
 
-SIZES = (3, 6, 40, 32, 32)  # of dSprites
+SIZES = (3, 6, 40, 32, 32)  # sizes of the factors of dSprites
 
 
 def factors(sizes=SIZES):
-    """`[N, K]`, float64."""
+    """Factors of all images, `[N, K]`, float64."""
     return np.stack(np.unravel_index(np.arange(math.prod(sizes)), sizes), 1).astype(np.float64)
 
 
 def spread(sizes=SIZES):
-    """Every factor as a latent of unit variance."""
+    """Codes with a latent of unit variance for every factor."""
     columns = factors(sizes)
     return (columns - columns.mean(0)) / np.maximum(columns.std(0), 1e-9)
 

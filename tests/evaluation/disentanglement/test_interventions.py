@@ -34,8 +34,8 @@ def test_a_latent_for_each_factor_scores_1_and_noise_scores_chance(score):
 
 
 def test_a_code_without_one_factor_is_right_about_the_others_and_guesses_that_one():
-    # Groups that share the missing factor vote at random for one of the two latents: 2/3 for the others, which are
-    # always told, and nothing for its own, as each latent's majority is its factor.
+    # Groups that share the missing factor vote for one of the two latents at random and are always wrong, because each
+    # latent's majority is its factor; all other groups are right: 2/3.
     two = table(spread((6, 6, 6))[:, :2], sizes=(6, 6, 6))
     assert factor_vae_score(two, KEY, num_train=4000, num_test=4000) == pytest.approx(2 / 3, abs=0.03)
 
@@ -50,7 +50,7 @@ def test_latents_that_hardly_move_do_not_vote():
 
 
 def test_groups_that_all_share_one_factor_do_not_pass_for_knowledge():
-    # Fitted to a single group: it is right where the test groups share that factor, about a third.
+    # Fitted to a single group, it is right for the test groups that share that factor, about a third.
     assert beta_vae_score(table(noise(3, SMALL), sizes=SMALL), KEY, num_train=1, num_test=900) == pytest.approx(
         1 / 3, abs=0.09
     )

@@ -1,4 +1,4 @@
-"""MIG and modularity: known codes, a reference in numpy and scikit-learn, and what must not change them."""
+"""MIG and modularity: known codes, a reference in numpy and scikit-learn, and invariances."""
 
 import jax
 import numpy as np
@@ -29,7 +29,7 @@ def test_the_matrix_is_scikit_learn_s_of_numpy_s_bins():
 
 @pytest.mark.slow
 def test_mig_of_known_codes_on_the_factors_of_dsprites():
-    # A latent for each factor loses by its 20 bins alone: 40 angles fall in twos, 32 places in 12 twos and 8 ones.
+    # A latent for each factor loses only by its 20 bins: 40 angles fall in pairs, 32 places in 12 pairs and 8 ones.
     shares = [1, 1, np.log(20) / np.log(40), *[1 - 24 / 32 * np.log(2) / np.log(32)] * 2]
     assert mutual_information_gap(*sampled(spread())) == pytest.approx(np.mean(shares), abs=0.01)
     assert mutual_information_gap(*sampled(spread(), noise(5))) == pytest.approx(np.mean(shares), abs=0.01)
@@ -40,8 +40,8 @@ def test_mig_of_known_codes_on_the_factors_of_dsprites():
 
 @pytest.mark.slow
 def test_scatter_of_the_means_lowers_the_ceiling():
-    # 0.87 and 0.48 have been reported for these two codes, whose scatter is not known: between none and 5 % of a
-    # latent's deviation, as places then share bins.
+    # 0.87 and 0.48 have been reported for these two codes, with an unknown scatter: the results for a scatter of 0 and
+    # of 5 % of a latent's deviation, with which places share bins, enclose them.
     off = lambda deviation: spread() + deviation * noise(5, seed=1)
     gaps = [mutual_information_gap(*sampled(off(d), noise(5))) for d in (0.0, 0.02, 0.05, 0.2)]
     assert gaps == sorted(gaps, reverse=True) and gaps[0] > 0.87 > gaps[2]
@@ -53,7 +53,7 @@ def test_modularity_of_known_codes():
     assert modularity(*sampled(spread())) == pytest.approx(1.0, abs=1e-3)
     assert modularity(*sampled(spread(), noise(5))) == pytest.approx(0.84, abs=0.02)
     assert modularity(*sampled(noise(10))) == pytest.approx(0.68, abs=0.04)
-    # A latent of the sum of two factors of six values tells as much of either: 1 - 1 / (K - 1).
+    # The sum of two factors of six values has the same information about both: 1 - 1 / (K - 1).
     both = factors((6, 6))[:, :1] + factors((6, 6))[:, 1:]
     assert modularity(*sampled(both, sizes=(6, 6))) == pytest.approx(0.0, abs=0.01)
 
@@ -64,7 +64,7 @@ def test_neither_order_nor_scale_nor_sign_of_latents_matters():
     other = codes[:, [3, 0, 6, 2, 1, 5, 4]] * np.float32([2, 0.5, 4, 8, 16, 0.25, 1])
     for score in (mutual_information_gap, modularity):
         assert score(other, labels) == pytest.approx(score(codes, labels), rel=1e-5)
-    # A sign turns the half-open bins round: the same up to what lies on their edges.
+    # A change of sign reverses the half-open bins: same result except for values on their edges.
     assert mutual_information_gap(-codes, labels) == pytest.approx(mutual_information_gap(codes, labels), abs=0.01)
 
 
@@ -72,7 +72,7 @@ def test_degenerate_codes_have_a_score_and_bad_ones_a_message():
     codes, labels = sampled(spread())
     assert mutual_information_gap(np.zeros_like(codes), labels) == 0.0
     assert modularity(np.zeros_like(codes), labels) == 0.0
-    one = mutual_information_gap(codes[:, :1], labels)  # one latent, of the first factor: the second best tells nothing
+    one = mutual_information_gap(codes[:, :1], labels)  # one latent, of the first factor: the second largest is 0
     assert one == pytest.approx(1 / 5, abs=0.01)
     fixed = np.concatenate([labels[:, :1], 0 * labels[:, 1:]], axis=1)
     assert mutual_information_gap(codes[:, :1], fixed) == pytest.approx(1.0, abs=1e-3)  # of the factor that varies

@@ -1,4 +1,4 @@
-"""IRS, the Gaussian total correlation, UDR, the table of codes, and the whole of the scores."""
+"""IRS, Gaussian total correlation, UDR, the code table, and the measurement of all scores."""
 
 import math
 
@@ -31,7 +31,7 @@ RNG = np.random.default_rng(0)
 def test_irs_is_1_for_a_latent_of_one_factor_and_by_hand_for_a_sum():
     labeled = draw(table(spread(SMALL), sizes=SMALL), jax.random.key(0), 2000)
     assert interventional_robustness(*labeled) == pytest.approx(1.0, abs=1e-6)
-    # a + b with a, b in {-1, 1}: fixed a, it moves by 1 about its mean, of at most 2 over all.
+    # a + b with a, b in {-1, 1}: for fixed a, it deviates by 1 from its mean; the largest deviation over all is 2.
     codes = np.array([[-2.0], [0.0], [0.0], [2.0]])
     labels = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
     assert interventional_robustness(codes, labels) == pytest.approx(0.5)
@@ -65,7 +65,7 @@ def test_spearman_is_scipy_s():
 def test_udr_of_the_same_code_in_another_order_is_1_and_of_a_rotation_by_hand():
     code = RNG.normal(size=(20_000, 2))
     kl = [np.ones(2)] * 3
-    # Independent latents have correlations of about 0.007, which the sums of a column hold.
+    # Independent latents have correlations of about 0.007, which are part of the sums over a column.
     same = unsupervised_disentanglement_ranking([code, -code[:, ::-1], 2 * code], kl)
     np.testing.assert_allclose(same, 1.0, atol=0.05)
     turned = code @ np.array([[1, 1], [1, -1]]) / np.sqrt(2)
@@ -73,7 +73,7 @@ def test_udr_of_the_same_code_in_another_order_is_1_and_of_a_rotation_by_hand():
     rho = 6 / np.pi * np.arcsin(0.5 / np.sqrt(2))
     two = unsupervised_disentanglement_ranking([code, turned], kl[:2])
     np.testing.assert_allclose(two, rho / 2, atol=0.02)
-    # A latent that carries nothing is left out, and a model of nothing else has no score.
+    # An uninformative latent is left out, and a model without informative latents has no score.
     extra = np.concatenate([code, RNG.normal(size=(20_000, 1))], axis=1)
     some = unsupervised_disentanglement_ranking([code, extra], [np.ones(2), np.array([1.0, 1.0, 0.001])])
     np.testing.assert_allclose(some, 1.0, atol=0.05)
@@ -92,7 +92,7 @@ MODEL = VAE(
 
 
 def test_the_table_holds_the_mean_of_every_image_in_order_and_the_mean_kl():
-    sizes = (7, 31, 43)  # more than one program of 8,192 images, and no multiple of its parts
+    sizes = (7, 31, 43)  # more than the 8,192 images of one call, and not a multiple of the chunk size
     render = lambda source, index: source[index] / 1000
     source, seen = jnp.outer(jnp.arange(7 * 31 * 43.0), jnp.array([1.0, -1.0])), []
     found = encode_table(MODEL, {"scale": jnp.float32(2.0)}, render, sizes, seen.append, source)

@@ -29,12 +29,12 @@ def test_concentration_is_one_minus_the_entropy_of_each_row_weighted_by_its_impo
     assert _concentration(rows) == pytest.approx(by_hand)
     assert _concentration(np.eye(4)) == pytest.approx(1.0)
     assert _concentration(np.zeros((2, 3))) == 0.0
-    assert _concentration(np.ones((3, 1))) == 1.0  # one factor: no latent tells of another
+    assert _concentration(np.ones((3, 1))) == 1.0  # a single factor
 
 
 @pytest.mark.slow
 def test_dci_of_a_latent_for_each_factor_is_1_and_of_noise_near_0():
-    # Noise drawn for each image: of a table of 12 images it would tell each of them.
+    # The noise is drawn for each image; fixed noise of a table of 12 images would identify each of them.
     rng = np.random.default_rng(1)
     noisy = lambda part: part._replace(codes=np.concatenate([part.codes, rng.normal(size=(len(part.codes), 2))], 1))
     perfect = dci(*map(noisy, halves(spread(SMALL))))
@@ -43,7 +43,7 @@ def test_dci_of_a_latent_for_each_factor_is_1_and_of_noise_near_0():
     rng = np.random.default_rng(0)
     alone = shuffled._replace(codes=rng.normal(size=(600, 4)))
     assert dci(alone, alone._replace(codes=rng.normal(size=(600, 4)))).disentanglement < 0.1
-    # Two latents that each hold both factors: a rotation by 45 degrees.
+    # A rotation by 45 degrees: each of two latents contains both factors.
     turned = spread(SMALL) @ np.array([[1, 1], [1, -1]]) / np.sqrt(2)
     assert dci(*halves(turned)).disentanglement < 0.5
 
@@ -57,7 +57,7 @@ def test_sap_of_the_factors_of_dsprites_is_the_published_ceiling():
 
 
 def test_sap_is_the_gap_of_the_two_best_latents_alone():
-    # Two values that a threshold tells apart, in one latent or in two, and a second factor that no latent holds.
+    # Two values that a threshold separates, in one latent or in two, and a second factor that no latent contains.
     sizes = (2, 2)
     alone = separated_attribute_predictability(*halves(spread(sizes)[:, :1], sizes=sizes))
     assert alone == pytest.approx((1.0 + 0.5) / 2, abs=0.06)  # one latent: the second best is 0
