@@ -138,7 +138,7 @@ def test_the_surgery_is_that_of_labels_as_a_part_of_the_example():
 
 
 def test_a_prior_for_each_label_has_no_surgery():
-    with pytest.raises(UndefinedError, match=r"elbo_surgery needs one p\(z\) for all contexts"):
+    with pytest.raises(UndefinedError, match=r"elbo_surgery needs the same p\(z\) for all contexts"):
         elbo_surgery(FAMILY, EXACT, KEY, examples(3))
     numbers = measure_surgery(FAMILY, EXACT, KEY, examples(3))
     assert numbers["average_kl"] is numbers["marginal_kl_standard_error"] is None

@@ -118,7 +118,7 @@ def test_a_table_of_another_size_and_a_code_that_is_no_vector_are_refused():
     with pytest.raises(ValueError, match="the 60 combinations of factors of sizes 3, 4, 5, got shape"):
         code_table(np.zeros((59, 2)), SMALL)
     scalar = MODEL._replace(encode=lambda params, x: Normal(x[0], jnp.zeros(())))
-    with pytest.raises(ValueError, match="need a code that is one vector"):
+    with pytest.raises(ValueError, match=r"need a posterior mean that is one vector, got an array of shape \(\)"):
         encode_table(scalar, {"scale": jnp.float32(1)}, lambda source, i: jnp.ones(2) * i, SMALL)
 
 

@@ -101,7 +101,8 @@ def _encode_images(
         posterior = vae.encode(params, x)
         mean = mean_of(posterior)
         if not isinstance(mean, jax.Array) or mean.ndim != 1:
-            raise ValueError(f"model: disentanglement scores need a posterior mean that is one vector, got {mean!r}")
+            found = f"an array of shape {mean.shape}" if isinstance(mean, jax.Array) else f"a {type(mean).__name__}"
+            raise ValueError(f"model: disentanglement scores need a posterior mean that is one vector, got {found}")
         try:
             return mean, kl_of_dimensions(posterior, vae.prior(params))
         except UndefinedError:
