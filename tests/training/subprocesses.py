@@ -10,9 +10,9 @@ from pathlib import Path
 TESTS = Path(__file__).parents[1]
 # True if programs are compiled as users compile them: by XLA's ordinary emitters, with all optimizations.
 ORDINARY = os.environ.get("VAE_JAX_ORDINARY_COMPILATION") == "1"
-# LLVM compiles the output of XLA's former emitters of fused operations in half the time, and one module for each program,
-# which XLA otherwise splits for many cores, in a tenth less. A process stops at an unknown XLA flag, so these are only
-# set for versions known to have them.
+# LLVM compiles the output of XLA's former emitters of fused operations in half the time, and a program as one module,
+# which XLA otherwise splits for many cores, in a tenth less time. A process stops at an unknown XLA flag, so these are
+# only set for versions known to have them.
 _KNOWN = version("jaxlib").startswith(("0.8.", "0.10."))
 _FLAGS = "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
 SOON_COMPILED = _FLAGS if _KNOWN and not ORDINARY else ""

@@ -73,6 +73,6 @@ def test_a_batch_that_the_devices_do_not_divide_is_refused():
     two_places = SimpleNamespace(shape={"data": 2})  # the part of a mesh that is used before devices are
     images, model = np.zeros((9, 2, 2, 1), np.float32), mlp_vae((2, 2, 1), 1)
     options = {"epochs": 1, "batch_size": 5, "mesh": two_places}
-    with pytest.raises(ValueError, match=r"batch_size must be a multiple of 2, the number of devices .*, got 5: take 4 or 6"):
+    with pytest.raises(ValueError, match=r"a multiple of 2, the number of devices .*, got 5: take 4 or 6"):
         fit(model, negative_elbo, optax.sgd(1.0), images, images, jax.random.key(0), **options)
     assert data_mesh().shape == {"data": 1, "model": 1}

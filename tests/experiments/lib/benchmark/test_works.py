@@ -72,9 +72,7 @@ def test_a_batch_that_the_devices_cannot_share_is_refused(monkeypatch):
     check(["mlp_vae", "conv_vae"], Setup(devices=8))
     with pytest.raises(ValueError, match="--devices must divide the batch size of mlp_vae, 128, got 3"):
         check(["mlp_vae"], Setup(devices=3))
-    with pytest.raises(
-        ValueError, match="--devices 2 applies to the workloads mlp_vae, conv_vae"
-    ):
+    with pytest.raises(ValueError, match="--devices 2 applies to the workloads mlp_vae, conv_vae"):
         check(["ensemble"], Setup(devices=2))
 
 
