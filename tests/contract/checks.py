@@ -1,4 +1,4 @@
-"""What the contract tests share."""
+"""Helpers of the contract tests."""
 
 import functools
 
@@ -17,5 +17,5 @@ def assert_all_finite(tree):
 
 @functools.cache
 def params_of(model):
-    """Of `init` operation by operation: most operations are those of the model before, and compiled already."""
+    """Initial parameters, made without jit: most operations are already compiled for the previous models."""
     return model.init(jax.random.key(0))

@@ -1,4 +1,4 @@
-"""One row for every distribution, for the checks of `test_distributions.py`."""
+"""Table of all distributions for the tests of `test_distributions.py`."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ def array(*values: float) -> jax.Array:
 
 
 class DistributionRow(NamedTuple):
-    example: Any  # over an event of several places, at ordinary parameters
-    event: Any  # one event of it
-    extremes: tuple[tuple[Any, Any], ...]  # (distribution, event): parameters at +-200 or +-30
+    example: Any  # a distribution over an event of several places, with ordinary parameters
+    event: Any  # one event
+    extremes: tuple[tuple[Any, Any], ...]  # pairs (distribution, event) with parameters at +-200 or +-30
     event_dtype: Any
-    continuous: bool  # has a density, and a gradient with respect to the event
-    reparameterized: bool | None  # gradients flow through its draws: of all parameters, of none, or (None) of some
-    support: Callable[[Any], np.ndarray] | None  # of one place: a fine grid or all outcomes; None for a point mass
-    marginals: tuple[Any, ...] | None = None  # of each place, in closed form; None: the places are independent
+    continuous: bool  # whether there is a density, with a gradient in the event
+    reparameterized: bool | None  # whether draws have gradients in all parameters (True), none (False) or some (None)
+    support: Callable[[Any], np.ndarray] | None  # support of one place, a fine grid or all outcomes; None: point mass
+    marginals: tuple[Any, ...] | None = None  # marginals of the places; None if the places are independent
 
 
 def _grid(low: float, high: float) -> np.ndarray:
@@ -49,7 +49,7 @@ def linear_conditional(params: Any, before: jax.Array) -> d.Normal:
 
 
 def linear_chain(log_variances: tuple[float, float, float], from_last: bool = False) -> d.Chain:
-    """Two places, and a third whose mean is 1.5 z_0 - 0.8 z_1 + 0.3."""
+    """Chain of two places and a third whose mean is 1.5 z_0 - 0.8 z_1 + 0.3."""
     params = {
         "weights": jnp.asarray([[1.5, -0.8]], jnp.float32),
         "bias": array(0.3),
@@ -83,16 +83,16 @@ def _mixture_marginal(place: int) -> d.Mixture:
     )
 
 
-def _of_likelihood(likelihood: Likelihood) -> DistributionRow:
-    """The row of the distribution that a likelihood makes of a decoder's outputs."""
+def _likelihood_row(likelihood: Likelihood) -> DistributionRow:
+    """Row for the distribution of a likelihood."""
     count = likelihood.output_shape(())[0]
     make = lambda *parameters: likelihood.distribution(jnp.stack(parameters[:count], axis=-1))
     example = make(array(0.5, -2.0, 3.0), array(-1.0, 0.5, 1.0))
-    one = jax.tree.map(lambda a: a[:1], example)
-    total = lambda values: np.exp(np.asarray(jax.vmap(one.log_prob)(values[:, None]), np.float64)).sum()
-    # It is discrete if the probabilities of all outcomes sum to 1.
+    place = jax.tree.map(lambda a: a[:1], example)
+    total = lambda values: np.exp(np.asarray(jax.vmap(place.log_prob)(values[:, None]), np.float64)).sum()
+    # The distribution is discrete if the probabilities of all outcomes sum to 1.
     outcomes = next((values for values in (PIXELS[[0, 255]], PIXELS) if abs(total(values) - 1) < 1e-3), None)
-    bounded = not one.supports(array(-1.0))
+    bounded = not place.supports(array(-1.0))
 
     def support(q: Any) -> np.ndarray:
         if bounded:
@@ -110,7 +110,7 @@ def _of_likelihood(likelihood: Likelihood) -> DistributionRow:
 
 
 DISTRIBUTIONS: dict[str, DistributionRow] = {
-    **{type(row.example).__name__: row for row in map(_of_likelihood, LIKELIHOODS.values())},
+    **{type(row.example).__name__: row for row in map(_likelihood_row, LIKELIHOODS.values())},
     "MultivariateNormal": DistributionRow(
         d.MultivariateNormal(array(0.5, -2.0, 3.0), CORRELATED),
         array(0.0, -1.0, 4.0),
@@ -120,7 +120,7 @@ DISTRIBUTIONS: dict[str, DistributionRow] = {
         ),
         jnp.float32,
         continuous=True,
-        reparameterized=None,  # not of the entries above the diagonal
+        reparameterized=None,  # the entries above the diagonal have no gradient
         support=_normal_support,
         marginals=tuple(
             d.Normal(array(mean), jnp.log(jnp.sum(jnp.square(row)))[None])
@@ -139,7 +139,7 @@ DISTRIBUTIONS: dict[str, DistributionRow] = {
     "DiscreteUniform": DistributionRow(
         d.DiscreteUniform(jnp.asarray([5, 5], jnp.int32)),
         jnp.asarray([1, 4], jnp.int32),
-        (),  # of integers there are no gradients
+        (),  # integers have no gradients
         jnp.int32,
         continuous=False,
         reparameterized=False,
@@ -161,7 +161,7 @@ DISTRIBUTIONS: dict[str, DistributionRow] = {
         marginals=tuple(d.Bernoulli(array(np.log(p / (1 - p)))) for p in (0.2, 0.5, 0.3, 0.6, 0.1, 0.3)),
     ),
     "Delta": DistributionRow(
-        # Of integers: a Delta of floating-point values has no density (tests/distributions/test_delta.py).
+        # Integers, since a Delta of floating-point values has no density (tests/distributions/test_delta.py).
         d.Delta(jnp.asarray([0, -2, 3], jnp.int32)),
         jnp.asarray([0, -2, 3], jnp.int32),
         (),
@@ -184,7 +184,7 @@ DISTRIBUTIONS: dict[str, DistributionRow] = {
         marginals=(
             d.Normal(array(0.5), array(-1.0)),
             d.Normal(array(-1.0), array(0.5)),
-            # The variance 1.5^2 exp(-1) + 0.8^2 exp(0.5) + exp(0.2).
+            # Variance 1.5^2 exp(-1) + 0.8^2 exp(0.5) + exp(0.2).
             d.Normal(array(1.85), array(np.log(1.5**2 * np.exp(-1) + 0.8**2 * np.exp(0.5) + np.exp(0.2)))),
         ),
     ),

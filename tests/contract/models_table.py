@@ -1,4 +1,4 @@
-"""One row for every model and likelihood, for the checks of `test_models.py`."""
+"""Table of all models and likelihoods for the tests of `test_models.py`."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def small_categorical_vae() -> VAE:
 
 
 def small_vq_vae() -> VAE:
-    """A grid of 2 x 2 codes of length 3."""
+    """VQ-VAE with a grid of 2 x 2 codes of length 3."""
     encoder = mlp_encoder(IMAGE_SHAPE, 12, (8,), jnp.tanh)
     decoder = mlp_decoder(12, (*IMAGE_SHAPE, 1), (8,), activation=jnp.tanh)
     return vq_vae(encoder, decoder, q.residual_quantizer(q.ema_vector_quantizer(7, 3), 2), (2, 2))
@@ -111,12 +111,12 @@ def _paths_of(init: Callable[[jax.Array], Any]) -> set[str]:
 
 
 class ModelRow(NamedTuple):
-    builder: str  # the name in vae_jax.models
+    builder: str  # name in vae_jax.models
     model: VAE
-    paths: set[str]  # of all its parameters: what a checkpoint of today must still find tomorrow
-    z_shape: tuple[Any, ...] = (LATENT_DIM,)  # or one for each part of z
-    standard_prior: bool = True  # p(z) = N(0, I)
-    any_code: bool = True  # p(z) is above 0 at every z of real numbers
+    paths: set[str]  # paths of all parameters, which must not change, so that old checkpoints can be loaded
+    z_shape: tuple[Any, ...] = (LATENT_DIM,)  # shape of z, or a shape for each part of z
+    standard_prior: bool = True  # whether p(z) = N(0, I)
+    any_code: bool = True  # whether p(z) > 0 for every z of real numbers
 
 
 MODELS: dict[str, ModelRow] = {
@@ -148,7 +148,7 @@ MODELS: dict[str, ModelRow] = {
         ),
         _paths(encoder=MLP_LAYERS, decoder=MLP_LAYERS),
     ),
-    # Members of families: those of one context, with the family's parameters.
+    # Conditional models for one context.
     "conditional_vae": ModelRow(
         "conditional_vae",
         conditional_vae(IMAGE_SHAPE, contexts.embedded_labels(3, 4), LATENT_DIM, (8,), prior_hidden=()).given(2),

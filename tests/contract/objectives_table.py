@@ -1,4 +1,4 @@
-"""One row for every objective, for the checks of `test_objectives.py`."""
+"""Table of all objectives for the tests of `test_objectives.py`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from vae_jax.networks import mlp_encoder
 
 
 def noiseless(params: Any) -> Any:
-    """An mlp_vae's parameters with every posterior log-variance at -30: z is the posterior mean to float precision."""
+    """Parameters of an mlp_vae with all posterior log-variances at -30: z is the posterior mean to float precision."""
     output = params["encoder"]["output"]
     quiet = {
         "kernel": output["kernel"].at[:, LATENT_DIM:].set(0.0),
@@ -29,8 +29,8 @@ def noiseless(params: Any) -> Any:
     return {**params, "encoder": {**params["encoder"], "output": quiet}}
 
 
-def sure(params: Any) -> Any:
-    """A categorical_vae's parameters with logits so far apart that the noise of a draw decides nothing."""
+def deterministic(params: Any) -> Any:
+    """Parameters of a categorical_vae with logits so far apart that the noise of a draw has no effect."""
     output = params["encoder"]["output"]
     return {**params, "encoder": {**params["encoder"], "output": jax.tree.map(lambda leaf: 1e4 * leaf, output)}}
 
@@ -51,29 +51,29 @@ CATEGORICAL_MODEL = small_categorical_vae()
 class Problem(NamedTuple):
     model: VAE
     params: Any
-    batch: np.ndarray  # four different examples
+    batch: np.ndarray  # batch of four different examples
 
 
 class ObjectiveRow(NamedTuple):
-    name: str  # in vae_jax.objectives
+    name: str  # name in vae_jax.objectives
     objective: o.Objective
-    problem: Problem  # an ordinary one
-    quiet: Problem  # one where the loss of an example does not depend on the key
+    problem: Problem  # an ordinary problem
+    noiseless: Problem  # a problem where the loss of an example does not depend on the key
     has_elbo: bool
     updates_buffers: bool = False
-    needs_batch: str = ""  # why the loss is not the mean of the examples' own, where it is not
-    needs_size: str = ""  # why it depends on the number of examples too, or has noise that no example owns
+    needs_batch: str = ""  # reason if the loss is not the mean of the losses of the examples
+    needs_size: str = ""  # reason if the loss also depends on the number of examples, or has noise of the whole batch
 
 
 NOISY = Problem(VAE_MODEL, VAE_PARAMS, IMAGES)
 NOISELESS = Problem(VAE_MODEL, noiseless(VAE_PARAMS), IMAGES)
-# With the exact posterior log p(x, z) - log q(z | x) = log p(x) at every z, though log q itself is noisy.
+# For the exact posterior, log p(x, z) - log q(z | x) = log p(x) at every z, although log q is noisy.
 EXACT = Problem(LINEAR_MODEL, exact_params(), LINEAR_EXAMPLES)
 CODES = Problem(AUTOENCODER, AUTOENCODER_PARAMS, IMAGES)
 VQ_CODES = Problem(CODE_MODEL, init(CODE_MODEL, jax.random.key(0)), IMAGES)
 CATEGORICAL_PARAMS = init(CATEGORICAL_MODEL, jax.random.key(0))
 CATEGORIES = Problem(CATEGORICAL_MODEL, CATEGORICAL_PARAMS, IMAGES)
-SURE_CATEGORIES = Problem(CATEGORICAL_MODEL, sure(CATEGORICAL_PARAMS), IMAGES)
+NOISELESS_CATEGORIES = Problem(CATEGORICAL_MODEL, deterministic(CATEGORICAL_PARAMS), IMAGES)
 
 PAIRS = np.stack([IMAGES, IMAGES[::-1]], axis=1)
 DISCRIMINATOR = mlp_encoder((LATENT_DIM,), 1, (8,))
@@ -104,7 +104,7 @@ OBJECTIVES: dict[str, ObjectiveRow] = {
         NOISY,
         NOISELESS,
         has_elbo=True,
-        needs_batch="the free nats are of the batch's mean",
+        needs_batch="the free nats apply to the mean over the batch",
     ),
     "free_bits_loss(0.1, groups)": ObjectiveRow(
         "free_bits_loss",
@@ -112,7 +112,7 @@ OBJECTIVES: dict[str, ObjectiveRow] = {
         NOISY,
         NOISELESS,
         has_elbo=True,
-        needs_batch="the free nats are of the batch's mean",
+        needs_batch="the free nats apply to the mean over the batch",
     ),
     "scheduled(beta_vae_loss)": ObjectiveRow(
         "scheduled", o.scheduled(o.beta_vae_loss, o.linear(10, 0.0, 2.0)), NOISY, NOISELESS, has_elbo=True
@@ -132,7 +132,7 @@ OBJECTIVES: dict[str, ObjectiveRow] = {
     "negative_dreg(5)": ObjectiveRow("negative_dreg", o.negative_dreg(5), NOISY, EXACT, has_elbo=True),
     "negative_stl": ObjectiveRow("negative_stl", o.negative_stl, NOISY, EXACT, has_elbo=True),
     "reconstruction_loss": ObjectiveRow("reconstruction_loss", o.reconstruction_loss, CODES, CODES, has_elbo=False),
-    # Their rate is no Gaussian's: tests/objectives/test_quantized.py and test_gumbel_softmax.py say what it is.
+    # The rates of discrete codes are tested in tests/objectives/test_quantized.py and test_gumbel_softmax.py.
     "vq_vae_loss": ObjectiveRow(
         "vq_vae_loss",
         o.vq_vae_loss,
@@ -143,7 +143,7 @@ OBJECTIVES: dict[str, ObjectiveRow] = {
         needs_batch="codebooks are updated by the whole batch",
     ),
     "gumbel_softmax_loss": ObjectiveRow(
-        "gumbel_softmax_loss", o.gumbel_softmax_loss(0.7), CATEGORIES, SURE_CATEGORIES, has_elbo=False
+        "gumbel_softmax_loss", o.gumbel_softmax_loss(0.7), CATEGORIES, NOISELESS_CATEGORIES, has_elbo=False
     ),
     "ada_gvae_loss(2.0)": ObjectiveRow(
         "ada_gvae_loss",
@@ -166,7 +166,7 @@ OBJECTIVES: dict[str, ObjectiveRow] = {
         NOISELESS,
         has_elbo=True,
         needs_batch="q(z) is estimated from the batch",
-        needs_size="its logarithm is biased by less the larger the batch",
+        needs_size="the bias of its logarithm falls with the size of the batch",
     ),
     "dip_vae_i_loss(2.0)": ObjectiveRow(
         "dip_vae_i_loss",
@@ -174,7 +174,7 @@ OBJECTIVES: dict[str, ObjectiveRow] = {
         NOISY,
         NOISELESS,
         has_elbo=True,
-        needs_batch="a covariance of the batch",
+        needs_batch="the covariance is that of the batch",
     ),
     "dip_vae_ii_loss(2.0)": ObjectiveRow(
         "dip_vae_ii_loss",
@@ -182,7 +182,7 @@ OBJECTIVES: dict[str, ObjectiveRow] = {
         NOISY,
         NOISELESS,
         has_elbo=True,
-        needs_batch="a covariance of the batch",
+        needs_batch="the covariance is that of the batch",
     ),
     "factor_vae_loss(6.0)": ObjectiveRow(
         "factor_vae_loss",
@@ -190,8 +190,8 @@ OBJECTIVES: dict[str, ObjectiveRow] = {
         Problem(DISCRIMINATED, discriminated(VAE_PARAMS), IMAGES),
         Problem(DISCRIMINATED, discriminated(noiseless(VAE_PARAMS)), IMAGES),
         has_elbo=False,
-        needs_batch="codes are permuted over the batch",
-        needs_size="the permutations are noise of the batch",
+        needs_batch="latent codes are permuted over the batch",
+        needs_size="the permutations are noise of the whole batch",
     ),
     "info_vae_loss(0.5, 10.0)": ObjectiveRow(
         "info_vae_loss",
@@ -199,8 +199,8 @@ OBJECTIVES: dict[str, ObjectiveRow] = {
         NOISY,
         NOISELESS,
         has_elbo=True,
-        needs_batch="pairs of the batch",
-        needs_size="it is compared with draws of the prior, and by pairs of different examples",
+        needs_batch="the kernel is evaluated for pairs of the batch",
+        needs_size="the pairs are different examples, or examples and draws of the prior",
     ),
     "wae_mmd_loss(10.0)": ObjectiveRow(
         "wae_mmd_loss",
@@ -208,8 +208,8 @@ OBJECTIVES: dict[str, ObjectiveRow] = {
         NOISY,
         NOISELESS,
         has_elbo=False,
-        needs_batch="pairs of the batch",
-        needs_size="it is compared with draws of the prior, and by pairs of different examples",
+        needs_batch="the kernel is evaluated for pairs of the batch",
+        needs_size="the pairs are different examples, or examples and draws of the prior",
     ),
     "reconstruction_loss-noisy": ObjectiveRow(
         "reconstruction_loss", o.reconstruction_loss, NOISY, NOISELESS, has_elbo=False

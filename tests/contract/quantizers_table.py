@@ -1,4 +1,4 @@
-"""One row for every quantizer, for the checks of `test_quantizers.py`."""
+"""Table of all quantizers for the tests of `test_quantizers.py`."""
 
 from __future__ import annotations
 

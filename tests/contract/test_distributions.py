@@ -1,4 +1,4 @@
-"""The contract of distributions: every row of the table passes the same tests."""
+"""Contract tests of distributions, which every row of the table passes."""
 
 import itertools
 
@@ -16,13 +16,13 @@ from vae_jax.distributions import check_support
 
 distribution_rows = pytest.mark.parametrize("row", DISTRIBUTIONS.values(), ids=DISTRIBUTIONS.keys())
 
-# A goodness-of-fit test fails where its p-value is below this: once in 10,000 seeds, if all is well. Seeds are fixed.
+# Threshold of the p-values of goodness-of-fit tests: a correct distribution fails once in 10,000 seeds (fixed here).
 P_THRESHOLD = 1e-4
 
 
 @pytest.mark.slow
 @distribution_rows
-def test_distribution_under_jit_is_the_same(row):
+def test_distribution_under_jit_agrees_with_eager_mode(row):
     key = jax.random.key(0)
     assert_trees_close(jax.jit(lambda q, v: q.log_prob(v))(row.example, row.event), row.example.log_prob(row.event))
     assert_trees_close(jax.jit(lambda q, k: q.sample(k))(row.example, key), row.example.sample(key))
@@ -33,33 +33,33 @@ def test_distribution_under_jit_is_the_same(row):
 
 @pytest.mark.slow
 @distribution_rows
-def test_distribution_under_vmap_is_a_python_loop(row):
+def test_distribution_under_vmap_agrees_with_a_python_loop(row):
     # A batch of three different distributions, keys and events.
     batch = jax.tree.map(lambda a: jnp.stack([a, 2 * a, -a]), row.example)
-    one = lambda i: jax.tree.map(lambda a: a[i], batch)
+    member = lambda i: jax.tree.map(lambda a: a[i], batch)
     keys = jax.random.split(jax.random.key(1), 3)
     values = jax.vmap(lambda q, k: q.sample(k))(batch, keys)
-    each = [one(i).sample(keys[i]) for i in range(3)]
-    assert_trees_close(values, stacked(*each))
+    draws = [member(i).sample(keys[i]) for i in range(3)]
+    assert_trees_close(values, stacked(*draws))
     log_probs = jax.vmap(lambda q, v: q.log_prob(v))(batch, values)
-    assert_trees_close(log_probs, jnp.stack([one(i).log_prob(value) for i, value in enumerate(each)]))
+    assert_trees_close(log_probs, jnp.stack([member(i).log_prob(draw) for i, draw in enumerate(draws)]))
 
 
 @distribution_rows
-def test_distribution_is_a_pytree_that_survives_a_round_trip(row):
+def test_distribution_is_a_pytree_of_arrays(row):
     leaves, structure = jax.tree.flatten(row.example)
-    again = jax.tree.unflatten(structure, leaves)
-    assert type(again) is type(row.example)
+    unflattened = jax.tree.unflatten(structure, leaves)
+    assert type(unflattened) is type(row.example)
     assert all(isinstance(leaf, jax.Array) for leaf in leaves)
-    assert again.log_prob(row.event) == row.example.log_prob(row.event)
-    # Through scan as carried state, which refuses a structure or dtype that changes.
+    assert unflattened.log_prob(row.event) == row.example.log_prob(row.event)
+    # As the carry of a scan, whose structure and dtypes must not change.
     carried, log_probs = jax.lax.scan(lambda q, v: (q, q.log_prob(v)), row.example, stacked(row.event, row.event))
     assert_trees_close(carried, row.example, rtol=0, atol=0)
     assert_trees_close(log_probs, jnp.stack([row.example.log_prob(row.event)] * 2))
 
 
 def outside_of(row):
-    """Events that the distribution of a row does not support."""
+    """Yields events that the distribution of a row does not support."""
     yield jax.tree.map(lambda leaf: leaf + jnp.asarray(1000, leaf.dtype), row.event) if not row.continuous else None
     yield jax.tree.map(lambda leaf: leaf * jnp.nan, row.event) if row.event_dtype == jnp.float32 else None
     if type(row.example).__name__ == "ContinuousBernoulli":
@@ -71,8 +71,8 @@ def outside_of(row):
 
 
 @distribution_rows
-def test_a_distribution_supports_its_own_draws_and_no_others(row):
-    # One program for all.
+def test_a_distribution_supports_its_draws_and_not_events_outside(row):
+    # One program computes all draws.
     draws = jax.vmap(row.example.sample)(jax.random.split(jax.random.key(2), 50))
     supported = jax.jit(jax.vmap(row.example.supports))(draws)
     assert (supported.shape, supported.dtype) == ((50,), bool)
@@ -87,7 +87,7 @@ def test_a_distribution_supports_its_own_draws_and_no_others(row):
 
 
 @distribution_rows
-def test_log_prob_is_a_float32_scalar_and_the_sum_over_the_places_where_they_are_independent(row):
+def test_log_prob_is_a_float32_scalar_and_the_sum_over_independent_places(row):
     log_prob = row.example.log_prob(row.event)
     assert (log_prob.shape, log_prob.dtype) == ((), jnp.float32)
     if row.marginals is not None:
@@ -97,27 +97,27 @@ def test_log_prob_is_a_float32_scalar_and_the_sum_over_the_places_where_they_are
 
 
 @distribution_rows
-def test_terms_of_the_independent_parts_are_those_of_the_parts_alone_and_sum_to_the_whole(row):
+def test_terms_of_independent_parts_agree_with_single_parts_and_sum_to_the_total(row):
     q, p = row.example, jax.tree.map(lambda a: 2 * a, row.example)
     parts = lambda tree: jax.tree.map(lambda a: a[:, None], tree)
 
     @jax.jit
-    def terms_parts_and_whole(q, p, event):
+    def terms_expected_and_total(q, p, event):
         numbers = {}
         if hasattr(q, "log_prob_terms"):
-            each = jax.vmap(lambda q, v: q.log_prob(v))(parts(q), parts(event))
-            numbers["log_prob"] = q.log_prob_terms(event), each, q.log_prob(event)
+            expected = jax.vmap(lambda q, v: q.log_prob(v))(parts(q), parts(event))
+            numbers["log_prob"] = q.log_prob_terms(event), expected, q.log_prob(event)
         if hasattr(q, "kl_per_dimension"):
-            each = jax.vmap(lambda q, p: q.kl(p))(parts(q), parts(p))
-            numbers["kl"] = q.kl_per_dimension(p), each, q.kl(p)
-            numbers["kl to itself"] = q.kl_per_dimension(q), jnp.zeros_like(each), q.kl(q)
+            expected = jax.vmap(lambda q, p: q.kl(p))(parts(q), parts(p))
+            numbers["kl"] = q.kl_per_dimension(p), expected, q.kl(p)
+            numbers["kl to itself"] = q.kl_per_dimension(q), jnp.zeros_like(expected), q.kl(q)
         return numbers
 
-    numbers = terms_parts_and_whole(q, p, row.event)
+    numbers = terms_expected_and_total(q, p, row.event)
     assert bool(numbers) == (type(q).__name__ not in ("Chain", "Delta", "Mixture", "MultivariateNormal"))
-    for name, (terms, each, whole) in numbers.items():
-        np.testing.assert_allclose(terms, each, rtol=1e-6)
-        np.testing.assert_allclose(np.asarray(terms, np.float64).sum(), whole, rtol=1e-6)
+    for name, (terms, expected, total) in numbers.items():
+        np.testing.assert_allclose(terms, expected, rtol=1e-6)
+        np.testing.assert_allclose(np.asarray(terms, np.float64).sum(), total, rtol=1e-6)
         assert name == "log_prob" or (np.asarray(terms) >= 0).all()
     if hasattr(q, "kl_per_dimension"):
         assert q.kl_per_dimension(d.Mixture(jnp.zeros(1), parts(q))) is None
@@ -136,8 +136,8 @@ def test_the_map_from_standard_normal_numbers_gives_the_density_by_change_of_var
         return ravel_pytree(value)[0], row.example.log_prob(value)
 
     jacobian, log_prob = jax.jit(jax.jacfwd(map_and_log_prob, has_aux=True))(noise)
-    of_noise = scipy.stats.norm.logpdf(np.asarray(noise, np.float64)).sum()
-    expected = of_noise - np.linalg.slogdet(np.asarray(jacobian, np.float64))[1]
+    noise_log_prob = scipy.stats.norm.logpdf(np.asarray(noise, np.float64)).sum()
+    expected = noise_log_prob - np.linalg.slogdet(np.asarray(jacobian, np.float64))[1]
     np.testing.assert_allclose(log_prob, expected, rtol=1e-5)
 
 
@@ -211,24 +211,26 @@ def _shapes(dist):
     [row for row in DISTRIBUTIONS.values() if row.support is not None],
     ids=[name for name, row in DISTRIBUTIONS.items() if row.support is not None],
 )
-def test_gradients_flow_through_a_draw_where_the_table_says_so(row):
+def test_draws_have_gradients_in_the_parameters_given_in_the_table(row):
     weights = jnp.arange(1.0, 1.0 + flat(row.event).size)
     draw = lambda q: jnp.sum(weights * ravel_pytree(q.sample(jax.random.key(3)))[0].astype(jnp.float32))
     to_params = jax.tree.leaves(jax.jit(jax.grad(draw, allow_int=True))(row.example))
-    gradients, _ = ravel_pytree([leaf for leaf in to_params if leaf.dtype != jax.dtypes.float0])  # that of integers
+    gradients, _ = ravel_pytree(
+        [leaf for leaf in to_params if leaf.dtype != jax.dtypes.float0]
+    )  # gradients of integers
     assert np.isfinite(gradients).all()
     nonzero = np.asarray(gradients) != 0
-    # None: through some of the parameters; which ones, the tests of that distribution say.
+    # None means some of the parameters, which the tests of the distribution specify.
     assert nonzero.any() if row.reparameterized is None else (nonzero == row.reparameterized).all()
 
 
 @pytest.mark.slow
 @distribution_rows
 def test_draws_fit_the_density(row):
-    """One-dimensional marginals: Kolmogorov-Smirnov against the integrated density, or chi-square against the masses.
+    """Tests the marginals: Kolmogorov-Smirnov with the integrated density, or chi-square with the probabilities.
 
-    Each of the two or three places fails once in 1 / P_THRESHOLD seeds; the pairwise correlations, at five standard
-    errors, once in 1.7 million.
+    For correct draws, each of the two or three places fails once in 1 / P_THRESHOLD seeds, and each pairwise
+    correlation, at five standard errors, once in 1.7 million.
     """
     num_draws = 20_000
     keys = jax.random.split(jax.random.key(4), num_draws)
@@ -237,7 +239,7 @@ def test_draws_fit_the_density(row):
         np.testing.assert_array_equal(draws, np.broadcast_to(row.event, draws.shape))
         return
     if hasattr(row.example, "standard_deviation"):
-        # At five standard errors of a mean and of a variance, each place fails once in 870,000 seeds.
+        # Five standard errors of a mean and of a variance: each place fails once in 870,000 seeds.
         variance = flat(row.example.standard_deviation).astype(np.float64) ** 2
         centered = draws.astype(np.float64) - flat(row.example.mean)
         assert (np.abs(centered.mean(0)) < 5 * np.sqrt(variance / num_draws)).all()
@@ -245,15 +247,15 @@ def test_draws_fit_the_density(row):
         assert (np.abs(np.square(centered).mean(0) - variance) < 5 * error + 1e-6 * variance).all()
     for place in range(draws.shape[1]):
         slice_of_place = lambda a, i=place: a[i : i + 1]
-        one = jax.tree.map(slice_of_place, row.example) if row.marginals is None else row.marginals[place]
-        support = row.support(one)
-        log_probs = jax.jit(jax.vmap(one.log_prob))(support[:, None])
+        marginal = jax.tree.map(slice_of_place, row.example) if row.marginals is None else row.marginals[place]
+        support = row.support(marginal)
+        log_probs = jax.jit(jax.vmap(marginal.log_prob))(support[:, None])
         density = np.exp(np.asarray(log_probs, np.float64))
         p_value = (_ks if row.continuous else _chi_square)(support, density, draws[:, place])
         assert p_value > P_THRESHOLD
     if row.marginals is not None:
-        return  # the joint density is tested with the distribution
-    # Places are independent: one noise for all of them would pass each marginal.
+        return  # the joint density is tested in the tests of the distribution
+    # Places must be independent: shared noise would pass the tests of the marginals.
     for i, j in itertools.combinations(range(draws.shape[1]), 2):
         correlation = np.corrcoef(draws[:, i].astype(np.float64), draws[:, j].astype(np.float64))[0, 1]
         assert abs(correlation) < 5 / np.sqrt(num_draws)
@@ -263,12 +265,12 @@ def _ks(grid, density, draws):
     grid = grid.astype(np.float64)
     cells = 0.5 * (density[1:] + density[:-1]) * np.diff(grid)
     cdf = np.concatenate([[0.0], np.cumsum(cells)])
-    np.testing.assert_allclose(cdf[-1], 1.0, atol=1e-4)  # it is a density
+    np.testing.assert_allclose(cdf[-1], 1.0, atol=1e-4)  # the density is normalized
     return scipy.stats.kstest(draws.astype(np.float64), lambda x: np.interp(x, grid, cdf / cdf[-1])).pvalue
 
 
 def _chi_square(support, masses, draws):
-    np.testing.assert_allclose(masses.sum(), 1.0, atol=3e-5)  # they are probabilities
+    np.testing.assert_allclose(masses.sum(), 1.0, atol=3e-5)  # the probabilities sum to 1
     nearest = np.abs(draws[:, None].astype(np.float64) - support[None].astype(np.float64)).argmin(axis=1)
     np.testing.assert_allclose(draws, support[nearest], rtol=2e-7)
     observed, expected = np.bincount(nearest, minlength=len(support)), masses / masses.sum() * len(draws)

@@ -1,4 +1,4 @@
-"""The contract of models: every row of the table passes the same tests."""
+"""Contract tests of models, which every row of the table passes."""
 
 import itertools
 
@@ -41,33 +41,33 @@ def test_params_are_plain_dicts_of_arrays_with_stable_paths(row):
 @pytest.mark.slow
 @model_rows
 def test_init_is_a_function_of_its_key(row):
-    first, again, other = (ravel_pytree(row.model.init(jax.random.key(seed)))[0] for seed in (0, 0, 1))
-    np.testing.assert_array_equal(first, again)
-    assert np.mean(first != other) > 0.5  # the kernels; biases start at zero
+    first, repeated, other = (ravel_pytree(row.model.init(jax.random.key(seed)))[0] for seed in (0, 0, 1))
+    np.testing.assert_array_equal(first, repeated)
+    assert np.mean(first != other) > 0.5  # the kernels differ; biases are initially zero
 
 
 def _chain(model, params, key, x):
-    """x -> q(z | x) -> z -> p(x | z) -> x', and every density on the way."""
+    """Draws z ~ q(z | x) and x' ~ p(x | z), and evaluates all densities."""
     z_key, x_key = jax.random.split(key)
     posterior, prior = model.encode(params, x), model.prior(params)
-    # A Delta has no density over continuous codes: 0 keeps its place here (and TypeError is tested where it lives).
+    # A Delta of floating-point values has no density (its TypeError is tested elsewhere); 0 is used instead.
     point = isinstance(posterior, distributions.Delta)
     z, log_q = (posterior.sample(z_key), jnp.zeros(())) if point else posterior.sample_and_log_prob(z_key)
     likelihood = model.decode(params, z)
-    again = likelihood.sample(x_key)
+    drawn = likelihood.sample(x_key)
     return {
         "z": z,
         "log_q": log_q,
         "log_prior": prior.log_prob(z),
         "log_likelihood": likelihood.log_prob(x),
-        "x": again,
-        "log_likelihood_of_draw": likelihood.log_prob(again),
+        "x": drawn,
+        "log_likelihood_of_draw": likelihood.log_prob(drawn),
     }
 
 
 @pytest.mark.slow
 @model_rows
-def test_encode_sample_decode_chain_is_finite_and_of_the_right_shapes(row):
+def test_encode_sample_decode_chain_is_finite_and_has_the_right_shapes(row):
     chain = _chain(row.model, params_of(row.model), jax.random.key(1), IMAGES[0])
     assert_all_finite(chain)
     assert {name: jax.tree.map(jnp.shape, value) for name, value in chain.items()} == {
@@ -82,27 +82,27 @@ def test_encode_sample_decode_chain_is_finite_and_of_the_right_shapes(row):
     assert all(value.dtype == jnp.float32 for name, value in chain.items() if name != "z")
     if not row.standard_prior:
         return
-    # The prior that the model trains with is the standard Normal, in float64: -1/2 |z|^2 - D/2 log 2 pi.
+    # The prior is the standard Normal, in float64: -1/2 |z|^2 - D/2 log 2 pi.
     z = np.asarray(chain["z"], np.float64)
     np.testing.assert_allclose(chain["log_prior"], -0.5 * (z**2).sum() - LATENT_DIM / 2 * np.log(2 * np.pi), rtol=1e-5)
 
 
 @pytest.mark.slow
 @model_rows
-def test_model_under_jit_and_vmap_is_a_python_loop(row):
+def test_model_under_jit_and_vmap_agrees_with_a_python_loop(row):
     params, keys = params_of(row.model), jax.random.split(jax.random.key(2), len(IMAGES))
-    one = lambda key, x: _chain(row.model, params, key, x)
-    loop = jax.tree.map(lambda *a: jnp.stack(a), *(one(key, x) for key, x in zip(keys, IMAGES, strict=True)))
-    batched = jax.jit(jax.vmap(one))(keys, IMAGES)
-    np.testing.assert_allclose(batched["x"], loop["x"], atol=1 / 255 + 1e-5)  # a pixel on the edge of two bins
+    chain = lambda key, x: _chain(row.model, params, key, x)
+    loop = jax.tree.map(lambda *a: jnp.stack(a), *(chain(key, x) for key, x in zip(keys, IMAGES, strict=True)))
+    batched = jax.jit(jax.vmap(chain))(keys, IMAGES)
+    np.testing.assert_allclose(batched["x"], loop["x"], atol=1 / 255 + 1e-5)  # a pixel at the edge between two bins
     for name in set(loop) - {"x", "log_likelihood_of_draw"}:
         assert_trees_close(batched[name], loop[name], rtol=2e-5, atol=1e-5)
 
 
 @pytest.mark.slow
 @model_rows
-def test_model_is_finite_with_finite_gradients_far_outside(row):
-    # Codes 30 prior standard deviations out, black and white images: outputs are some +-20.
+def test_model_is_finite_with_finite_gradients_at_extreme_latent_codes(row):
+    # Latent codes at 30 prior standard deviations, and black and white images: outputs are about +-20.
     trained, buffers = split_buffers(params_of(row.model))
 
     def log_joint(trained, z, x):
@@ -111,10 +111,10 @@ def test_model_is_finite_with_finite_gradients_far_outside(row):
 
     grads_of = jax.jit(jax.value_and_grad(log_joint, argnums=(0, 1), allow_int=True))
     ordinary = row.model.prior(params_of(row.model)).sample(jax.random.key(0))
-    # Of integers and one-hot vectors there are none far out, and of integers no gradients.
-    may_be_far = lambda a: row.any_code and jnp.issubdtype(a.dtype, jnp.floating)
-    for far, x in itertools.product((-30.0, 30.0), (0.0, 1.0)):
-        z = jax.tree.map(lambda a, f=far: jnp.full_like(a, f) if may_be_far(a) else a, ordinary)
+    # Integers and one-hot vectors have no extreme values, and integers no gradients.
+    may_be_extreme = lambda a: row.any_code and jnp.issubdtype(a.dtype, jnp.floating)
+    for extreme, x in itertools.product((-30.0, 30.0), (0.0, 1.0)):
+        z = jax.tree.map(lambda a, value=extreme: jnp.full_like(a, value) if may_be_extreme(a) else a, ordinary)
         value, grads = grads_of(trained, z, jnp.full(IMAGE_SHAPE, x))
         assert np.isfinite(value)
         assert_all_finite([leaf for leaf in jax.tree.leaves(grads) if leaf.dtype != jax.dtypes.float0])

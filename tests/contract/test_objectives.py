@@ -1,4 +1,4 @@
-"""The contract of objectives: every row of the table passes the same tests."""
+"""Contract tests of objectives, which every row of the table passes."""
 
 import itertools
 from functools import cache, partial
@@ -16,7 +16,7 @@ from vae_jax.distributions import gaussian_kl
 from vae_jax.params import join_buffers, split_buffers
 
 objective_rows = pytest.mark.parametrize("row", OBJECTIVES.values(), ids=OBJECTIVES.keys())
-# Those that are a mean over examples with a key each, whatever the number of examples.
+# Objectives that do not depend on the number of examples, each of which has its own key.
 sized_rows = pytest.mark.parametrize(
     "row",
     [row for row in OBJECTIVES.values() if not row.needs_size],
@@ -27,7 +27,7 @@ elbo_rows = pytest.mark.parametrize(
     [row for row in OBJECTIVES.values() if row.has_elbo],
     ids=[n for n, row in OBJECTIVES.items() if row.has_elbo],
 )
-# One of each kind: in closed form, of many samples, without a rate.
+# One objective of each kind: in closed form, with several samples, without a rate.
 QUICK = ("negative_elbo", "negative_iwae(5)", "reconstruction_loss")
 
 NUM_KEYS = 4000
@@ -35,17 +35,17 @@ NUM_KEYS = 4000
 
 @partial(jax.jit, static_argnums=(0, 1))
 def _loss_and_metrics(objective, model, params, keys, batch):
-    def at(key):
+    def loss_and_metrics(key):
         loss, aux = objective(model, params, key, batch)
         return loss, aux.metrics
 
-    return jax.vmap(at)(keys)
+    return jax.vmap(loss_and_metrics)(keys)
 
 
 def draws(row, problem, batch, seed):
-    """The loss and metrics of a batch at 4,000 keys, in numpy float64.
+    """Loss and metrics of a batch for 4,000 keys, in numpy float64.
 
-    A program for each size of batch, of 1, 4 and 16 examples, that the tests share: most of their time is compilation.
+    The tests share one program per batch size (1, 4 and 16 examples), because most of their time is compilation.
     """
     keys = jax.random.split(jax.random.key(seed), NUM_KEYS)
     drawn = _loss_and_metrics(row.objective, problem.model, problem.params, keys, batch)
@@ -54,7 +54,7 @@ def draws(row, problem, batch, seed):
 
 @pytest.mark.slow
 @objective_rows
-def test_objective_under_jit_is_the_same(row):
+def test_objective_under_jit_agrees_with_eager_mode(row):
     model, params, batch = row.problem
     eager = row.objective(model, params, jax.random.key(0), batch)
     jitted = jax.jit(row.objective, static_argnums=0)(model, params, jax.random.key(0), batch)
@@ -71,9 +71,9 @@ def test_loss_and_metrics_are_float32_scalars(row):
 
 @pytest.mark.slow
 @sized_rows
-def test_without_noise_the_loss_of_a_tiled_batch_is_the_loss(row):
-    loss, _ = draws(row, row.quiet, row.quiet.batch, 0)
-    other, _ = draws(row, row.quiet, np.concatenate([row.quiet.batch] * 4), 1)
+def test_without_noise_tiling_the_batch_does_not_change_the_loss(row):
+    loss, _ = draws(row, row.noiseless, row.noiseless.batch, 0)
+    other, _ = draws(row, row.noiseless, np.concatenate([row.noiseless.batch] * 4), 1)
     np.testing.assert_allclose(other, loss, rtol=1e-5)
 
 
@@ -85,48 +85,48 @@ def test_without_noise_the_loss_of_a_tiled_batch_is_the_loss(row):
         if not row.needs_batch
     ],
 )
-def test_without_noise_the_loss_is_the_mean_of_the_examples_own(row):
-    loss, _ = draws(row, row.quiet, row.quiet.batch, 0)
-    alone = [draws(row, row.quiet, x[None], seed)[0] for seed, x in enumerate(row.quiet.batch, start=1)]
-    assert np.std(alone, axis=0).min() > 0.01  # the examples differ, so that the mean is told from any one of them
-    np.testing.assert_allclose(loss, np.mean(alone, axis=0), rtol=1e-5)
+def test_without_noise_the_loss_is_the_mean_over_single_examples(row):
+    loss, _ = draws(row, row.noiseless, row.noiseless.batch, 0)
+    single = [draws(row, row.noiseless, x[None], seed)[0] for seed, x in enumerate(row.noiseless.batch, start=1)]
+    assert np.std(single, axis=0).min() > 0.01  # the losses of the examples differ from each other and their mean
+    np.testing.assert_allclose(loss, np.mean(single, axis=0), rtol=1e-5)
 
 
 @pytest.mark.slow
 @sized_rows
 def test_the_expected_loss_does_not_depend_on_the_batch_size(row):
-    # Five standard errors (and float32's rounding, where nothing is random): fails once in 1.7 million seeds.
+    # Five standard errors, plus rounding in float32 for losses without noise: fails once in 1.7 million seeds.
     means, errors = [], []
     for seed, copies in enumerate((1, 4)):
         losses, _ = draws(row, row.problem, np.concatenate([row.problem.batch] * copies), seed)
         means.append(losses.mean())
         errors.append(losses.std() / np.sqrt(losses.size))
     assert abs(means[0] - means[1]) < 5 * np.hypot(*errors) + 1e-5 * abs(means[0])
-    assert max(errors) < 0.01 * abs(means[0])  # else the comparison says nothing
+    assert max(errors) < 0.01 * abs(means[0])  # larger errors would make the comparison meaningless
 
 
 @pytest.mark.slow
 @sized_rows
-def test_each_example_has_a_key_of_its_own(row):
-    # The same example four times: with one key for all, the variance of the mean loss would not fall to a quarter.
+def test_each_example_has_its_own_key(row):
+    # One example four times: with a common key, the variance of the mean loss would not fall to a quarter.
     batches = (np.concatenate([row.problem.batch[:1]] * copies) for copies in (1, 4))
     variances = [draws(row, row.problem, batch, 5)[0].var() for batch in batches]
     if row.problem.model in (AUTOENCODER, CODE_MODEL):
-        assert max(variances) < 1e-9  # a code that is one point has no noise
+        assert max(variances) < 1e-9  # a point mass has no noise
     else:
-        # The ratio of two variances of 4,000 draws has a standard error of some 4%: 25% is beyond six.
+        # The ratio of two variances of 4,000 draws has a standard error of about 4%; 25% is more than six of them.
         np.testing.assert_allclose(variances[0] / variances[1], 4.0, rtol=0.25)
 
 
 @cache
 def _rate_and_distortions():
-    """Of the ordinary problem in numpy float64: the rate in closed form, and the distortion of a draw, 4,000 times."""
+    """Closed-form rate and 4,000 sampled distortions of the ordinary problem, in numpy float64."""
     model, params, batch = NOISY
     posterior = jax.jit(jax.vmap(lambda x: model.encode(params, x)))(batch)
     mean, log_variance = (np.asarray(a, np.float64) for a in (posterior.mean, posterior.log_variance))
     rate = 0.5 * (np.expm1(log_variance) - log_variance + mean**2).sum(1).mean()
     np.testing.assert_allclose(rate, jax.vmap(gaussian_kl)(posterior.mean, posterior.log_variance).mean(), rtol=1e-5)
-    # The distortion is minus the pixels' log-likelihood at z ~ q, drawn and summed here.
+    # The distortion is minus the log-likelihood of the pixels at z ~ q.
     rng = np.random.default_rng(7)
     z = mean[:, None] + np.exp(0.5 * log_variance)[:, None] * rng.normal(size=(*mean.shape[:1], 4000, LATENT_DIM))
     decoded = jax.jit(jax.vmap(jax.vmap(lambda z: model.decode(params, z).logits)))(z.astype(np.float32))
@@ -136,20 +136,20 @@ def _rate_and_distortions():
 
 @pytest.mark.slow
 @elbo_rows
-def test_metrics_hold_the_true_elbo_rate_and_distortion_whatever_the_loss(row):
+def test_metrics_hold_the_true_elbo_rate_and_distortion_for_any_loss(row):
     assert row.problem is NOISY
     _, metrics = draws(row, row.problem, row.problem.batch, 6)
     np.testing.assert_allclose(metrics["elbo"], -(metrics["rate"] + metrics["distortion"]), rtol=1e-6)
     error = {name: values.std() / np.sqrt(values.size) for name, values in metrics.items()}
     rate, distortions = _rate_and_distortions()
-    # The rate is the closed form's in expectation: five standard errors, fails once in 1.7 million seeds.
+    # The expected rate is the closed form. Five standard errors: fails once in 1.7 million seeds.
     assert abs(metrics["rate"].mean() - rate) < 5 * error["rate"] + 1e-5 * rate
-    own_error = distortions.std() / np.sqrt(distortions.size)
-    assert abs(metrics["distortion"].mean() - distortions.mean()) < 5 * np.hypot(error["distortion"], own_error)
+    reference_error = distortions.std() / np.sqrt(distortions.size)
+    assert abs(metrics["distortion"].mean() - distortions.mean()) < 5 * np.hypot(error["distortion"], reference_error)
 
 
 @objective_rows
-def test_only_an_objectives_own_buffers_change(row):
+def test_an_objective_changes_only_its_buffers(row):
     model, params, batch = row.problem
     trained, _ = split_buffers(params)
     buffers = {**params.get("buffers", {}), "count": jnp.arange(3)}
@@ -170,7 +170,7 @@ def test_loss_and_gradient_are_finite_at_extreme_parameters(row):
     model, params, batch = row.problem
     trained, buffers = split_buffers(params)
     encoder, decoder = trained["encoder"]["output"], trained["decoder"]["output"]
-    # The last half of the encoder's outputs are log-variances (codes, for an autoencoder, which may be as extreme).
+    # The second half of the encoder's outputs are log-variances (latent codes for an autoencoder, equally extreme).
     half = encoder["bias"].shape[0] // 2
 
     @jax.jit
@@ -190,5 +190,5 @@ def test_loss_and_gradient_are_finite_at_extreme_parameters(row):
         loss, gradients = loss_of(extreme)
         assert np.isfinite(loss), (log_variance, logit)
         assert_all_finite(gradients)
-        # And not zero: it could be trained back.
+        # The gradient is not zero, so that training can recover.
         assert np.abs(ravel_pytree(gradients)[0]).max() > 0.1, (log_variance, logit)

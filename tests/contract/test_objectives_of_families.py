@@ -1,7 +1,8 @@
-"""The contract of objectives of a family of models, whose examples have contexts: `Example(x, context)`.
+"""Contract tests of objectives on conditional models, whose examples are `Example(x, context)`.
 
-Each row says its kind by its type, and is held to it: a mean over examples is the mean of what it is for each example
-and the model of its context; any other is what it is for the model of a context that its whole batch shares.
+The type of an objective says if it is a mean over examples. If so, it must equal the mean of its values for each
+example and the model of its context. If not, it must equal its value for the model of a context that all examples of
+the batch share.
 """
 
 from functools import partial
@@ -20,12 +21,12 @@ from vae_jax.models.contexts import labels
 
 CONTEXTS = np.array([0.3, -0.2, 0.1, -0.4], np.float32)
 KEYS = jax.random.split(jax.random.key(0), 4)
-# One of each kind: a mean over examples, a statistic of the batch, a state that the batch changes.
+# One objective of each kind: a mean over examples, a statistic of the batch, an update of buffers by the batch.
 QUICK = ("negative_elbo", "dip_vae_ii_loss(2.0)", "vq_vae_loss")
 
 
 def family_of(model):
-    """The model with the weights of its networks times 1 + context, a number, and a Normal prior shifted by it."""
+    """Conditional model with network weights multiplied by 1 + context, and a Normal prior shifted by the context."""
 
     def given(context):
         def scaled(params):
@@ -47,7 +48,7 @@ def is_mean(row):
 
 
 def needs_known_examples(row):
-    """The estimate of the aggregate posterior by all examples, whose contexts it would have to know."""
+    """Returns whether the objective estimates the aggregate posterior by all examples, whose contexts it lacks."""
     return not row.needs_batch and not is_mean(row)
 
 
@@ -55,9 +56,9 @@ def rows(*names):
     return pytest.mark.parametrize("row", [OBJECTIVES[name] for name in names], ids=names)
 
 
-def test_every_row_says_its_kind_by_its_type():
-    of_all = [name for name, row in OBJECTIVES.items() if needs_known_examples(row)]
-    assert of_all == ["beta_tcvae_loss(6.0), exact"]
+def test_the_kind_of_every_row_is_given_by_its_type():
+    names = [name for name, row in OBJECTIVES.items() if needs_known_examples(row)]
+    assert names == ["beta_tcvae_loss(6.0), exact"]
     assert not any(is_mean(row) and (row.needs_batch or row.needs_size) for row in OBJECTIVES.values())
     assert sum(map(is_mean, OBJECTIVES.values())) >= 15
 
@@ -78,7 +79,7 @@ def test_every_docstring_says_its_kind():
         if not needs_known_examples(row)
     ],
 )
-def test_of_a_family_it_is_what_its_kind_says_whatever_the_batch_size_and_under_vmap(row):
+def test_an_objective_of_a_conditional_model_has_the_value_of_its_kind_for_any_batch_size_and_under_vmap(row):
     model, params, xs = row.problem
     objective, family = row.objective, family_of(model)
 
@@ -86,33 +87,33 @@ def test_of_a_family_it_is_what_its_kind_says_whatever_the_batch_size_and_under_
         loss, aux = objective(model, params, keys, batch)
         return {"loss": loss, **aux.metrics}, aux.buffers
 
-    def alone(example):
+    def single(example):
         key, x, context = example
         return value(family.given(context), key[None], x[None])[0]
 
     @jax.jit
     def program(keys, xs, contexts):
-        # Two batches, mapped by vmap: of one context each if the objective is of its batch, else of four.
-        each = jnp.stack([contexts, contexts[::-1]] if is_mean(row) else jnp.broadcast_to(contexts[:2, None], (2, 4)))
-        found = jax.vmap(lambda contexts: value(family, keys, Example(xs, contexts)))(each)
+        # Two batches, mapped by vmap, with four contexts each for a mean over examples, and one context each otherwise.
+        pair = jnp.stack([contexts, contexts[::-1]] if is_mean(row) else jnp.broadcast_to(contexts[:2, None], (2, 4)))
+        found = jax.vmap(lambda contexts: value(family, keys, Example(xs, contexts)))(pair)
         if is_mean(row):
-            loss_by_loop = lambda contexts: jax.tree.map(jnp.mean, jax.lax.map(alone, (keys, xs, contexts)))
-            expected = (jax.lax.map(loss_by_loop, each), found[1])  # buffers pass through
+            mean_by_loop = lambda contexts: jax.tree.map(jnp.mean, jax.lax.map(single, (keys, xs, contexts)))
+            expected = (jax.lax.map(mean_by_loop, pair), found[1])  # buffers do not change
         else:
             expected = jax.lax.map(lambda context: value(family.given(context), keys, xs), contexts[:2])
-        twice = jax.tree.map(lambda leaf: jnp.concatenate([leaf, leaf]), (keys, Example(xs, each[0])))
+        twice = jax.tree.map(lambda leaf: jnp.concatenate([leaf, leaf]), (keys, Example(xs, pair[0])))
         return found, expected, value(family, *twice)[0]
 
     found, expected, twice = program(KEYS, xs, CONTEXTS)
     assert_trees_close(found, expected, rtol=1e-5, atol=1e-5)
     losses = found[0]["loss"]
-    assert abs(losses[0] - losses[1]) > 1e-3 * abs(losses[0])  # the context makes a difference
+    assert abs(losses[0] - losses[1]) > 1e-3 * abs(losses[0])  # the loss depends on the context
     if not row.needs_size:
         assert_trees_close(twice["loss"], losses[0], rtol=1e-5)
 
 
 @rows(*QUICK[:2])
-def test_of_a_family_it_is_the_same_without_jit(row):
+def test_an_objective_of_a_conditional_model_under_jit_agrees_with_eager_mode(row):
     model, params, xs = row.problem
     family, batch = family_of(model), Example(xs, CONTEXTS)
     eager = row.objective(family, params, KEYS, batch)
@@ -120,7 +121,7 @@ def test_of_a_family_it_is_the_same_without_jit(row):
     assert_trees_close(jitted, eager, rtol=2e-5)
 
 
-def test_contexts_where_none_are_taken_and_the_other_way_round_are_refused_by_every_kind():
+def test_unexpected_and_missing_contexts_are_refused_by_every_kind():
     for name in QUICK:
         model, params, xs = OBJECTIVES[name].problem
         with pytest.raises(TypeError, match="model takes no context"):
@@ -132,7 +133,7 @@ def test_contexts_where_none_are_taken_and_the_other_way_round_are_refused_by_ev
     assert OBJECTIVES["vq_vae_loss"].problem.model is CODE_MODEL
 
 
-def test_a_label_out_of_range_is_refused_by_every_kind_and_unknown_if_traced():
+def test_a_label_out_of_range_is_refused_by_every_kind_unless_it_is_traced():
     for name in QUICK:
         model, params, xs = OBJECTIVES[name].problem
         family, batch = Conditional(model.init, lambda label, m=model: m, labels(3).check), Example(xs, jnp.arange(4))
@@ -142,7 +143,7 @@ def test_a_label_out_of_range_is_refused_by_every_kind_and_unknown_if_traced():
 
 
 @pytest.mark.parametrize("objective", [o.negative_sampled_elbo, o.negative_iwae(3)], ids=["elbo", "iwae"])
-def test_a_vamp_prior_of_a_family_is_encoded_once_a_program_call_and_not_once_an_example(objective):
+def test_the_pseudo_inputs_of_a_conditional_model_are_encoded_once_per_call(objective):
     encoded = []
 
     def counting(params, x):
@@ -154,4 +155,4 @@ def test_a_vamp_prior_of_a_family_is_encoded_once_a_program_call_and_not_once_an
     encoded.clear()
     jax.block_until_ready(jax.jit(objective, static_argnums=0)(family, params, KEYS, Example(IMAGES, CONTEXTS)))
     jax.effects_barrier()
-    assert len(encoded) == 3 + 4  # the pseudo-inputs and the examples; once an example it would be 3 * 4 + 4
+    assert len(encoded) == 3 + 4  # pseudo-inputs and examples; 3 * 4 + 4 if pseudo-inputs were encoded for each example

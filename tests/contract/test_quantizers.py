@@ -1,4 +1,4 @@
-"""The contract of quantizers: every row of the table passes the same tests."""
+"""Contract tests of quantizers, which every row of the table passes."""
 
 import functools
 from types import SimpleNamespace
@@ -18,7 +18,7 @@ quantizer_rows = pytest.mark.parametrize("name", QUANTIZERS)
 
 @functools.cache
 def programs(name):
-    """The functions of a row as programs that its tests share."""
+    """Compiled functions of a quantizer, shared by its tests."""
     quantizer = QUANTIZERS[name]
     return SimpleNamespace(
         init=jax.jit(quantizer.init),
@@ -37,40 +37,40 @@ def params_and_vectors(name, count=40):
 
 @pytest.mark.slow
 @quantizer_rows
-def test_the_value_is_what_the_indices_look_up_bit_for_bit(name):
+def test_the_value_equals_the_lookup_of_the_indices_bit_for_bit(name):
     quantizer, (params, zs) = QUANTIZERS[name], params_and_vectors(name)
-    together = programs(name).quantize(params, zs)
-    np.testing.assert_array_equal(programs(name).lookup(params, together.indices), together.value)
-    # Operation by operation, and in a program with its gradient.
+    batched = programs(name).quantize(params, zs)
+    np.testing.assert_array_equal(programs(name).lookup(params, batched.indices), batched.value)
+    # In eager mode, and in a program with the gradient.
     eager = quantizer.quantize(params, zs[0])
     np.testing.assert_array_equal(quantizer.lookup(params, eager.indices), eager.value)
     with_value = lambda z, params: (lambda value: (value.sum(), value))(quantizer.quantize(params, z).value)
     with_gradient = jax.jit(jax.vmap(jax.grad(with_value, has_aux=True), (0, None)))
-    np.testing.assert_array_equal(with_gradient(zs, params)[1], together.value)
+    np.testing.assert_array_equal(with_gradient(zs, params)[1], batched.value)
 
 
 @quantizer_rows
-def test_quantize_as_a_mapped_program_is_a_python_loop(name):
+def test_quantize_under_jit_and_vmap_agrees_with_a_python_loop(name):
     params, zs = params_and_vectors(name)
     batched = programs(name).quantize(params, zs)
     for i in range(3):
-        one = QUANTIZERS[name].quantize(params, zs[i])
-        np.testing.assert_array_equal(batched.indices[i], one.indices)
-        np.testing.assert_allclose(batched.value[i], one.value, rtol=1e-6, atol=1e-6)
-        np.testing.assert_allclose(batched.loss[i], one.loss, rtol=1e-5, atol=1e-6)
+        single = QUANTIZERS[name].quantize(params, zs[i])
+        np.testing.assert_array_equal(batched.indices[i], single.indices)
+        np.testing.assert_allclose(batched.value[i], single.value, rtol=1e-6, atol=1e-6)
+        np.testing.assert_allclose(batched.loss[i], single.loss, rtol=1e-5, atol=1e-6)
 
 
 @quantizer_rows
-def test_shapes_types_and_range_of_float32_and_bfloat16_which_is_quantized_as_its_float32(name):
+def test_shapes_dtypes_and_range_and_bfloat16_is_quantized_in_float32(name):
     quantizer, (params, zs) = QUANTIZERS[name], params_and_vectors(name)
     quantize = programs(name).quantize
-    short, long = (
+    bfloat16, float32 = (
         quantize(params, zs.astype(jnp.bfloat16)),
         quantize(params, zs.astype(jnp.bfloat16).astype(jnp.float32)),
     )
-    np.testing.assert_array_equal(short.indices, long.indices)
-    np.testing.assert_array_equal(short.value, long.value)
-    for out in (short, long):
+    np.testing.assert_array_equal(bfloat16.indices, float32.indices)
+    np.testing.assert_array_equal(bfloat16.value, float32.value)
+    for out in (bfloat16, float32):
         assert out.value.shape == (40, quantizer.dim)
         assert out.indices.shape == (40, len(quantizer.num_codes))
         assert (out.value.dtype, out.indices.dtype, out.loss.dtype) == (jnp.float32, jnp.int32, jnp.float32)
@@ -80,15 +80,15 @@ def test_shapes_types_and_range_of_float32_and_bfloat16_which_is_quantized_as_it
 
 
 @quantizer_rows
-def test_gradients_are_finite_anywhere_and_reach_the_encoder_and_what_is_trained_and_no_buffer(name):
+def test_gradients_are_finite_and_nonzero_for_the_encoder_and_parameters_and_zero_for_buffers(name):
     quantizer, (params, _) = QUANTIZERS[name], params_and_vectors(name)
 
-    def of(params, z):
+    def loss(params, z):
         out = quantizer.quantize(params, z)
         return out.value @ jnp.arange(1.0, quantizer.dim + 1) + out.loss + (out.value**2).sum()
 
     zs = jnp.stack([jnp.full(quantizer.dim, v) for v in (0.0, 0.3, -0.3, 1e-30, 1e4, -1e4)])
-    to_params, to_zs = jax.jit(jax.vmap(jax.grad(of, argnums=(0, 1)), (None, 0)))(params, zs)
+    to_params, to_zs = jax.jit(jax.vmap(jax.grad(loss, argnums=(0, 1)), (None, 0)))(params, zs)
     assert_all_finite((to_params, to_zs))
     assert np.abs(to_zs[1:3]).max() > 0.0
     trained, buffers = split_buffers(to_params)
@@ -97,10 +97,10 @@ def test_gradients_are_finite_anywhere_and_reach_the_encoder_and_what_is_trained
 
 
 @quantizer_rows
-def test_the_batchs_loss_does_not_scale_with_the_batch(name):
+def test_the_batch_loss_does_not_depend_on_the_batch_size(name):
     params, zs = params_and_vectors(name)
-    of = programs(name).batch_loss
-    np.testing.assert_allclose(of(params, jnp.concatenate([zs] * 3)), of(params, zs), rtol=1e-4)
+    batch_loss = programs(name).batch_loss
+    np.testing.assert_allclose(batch_loss(params, jnp.concatenate([zs] * 3)), batch_loss(params, zs), rtol=1e-4)
 
 
 @pytest.mark.slow
@@ -127,7 +127,7 @@ def test_updates_and_fits_keep_structure_and_stay_finite(name):
 
 
 @quantizer_rows
-def test_an_index_outside_is_not_a_number_and_no_other_code(name):
+def test_an_index_out_of_range_looks_up_nan(name):
     params, zs = params_and_vectors(name)
     inside = programs(name).quantize(params, zs).indices
     for wrong in (-1, max(QUANTIZERS[name].num_codes)):
@@ -136,7 +136,7 @@ def test_an_index_outside_is_not_a_number_and_no_other_code(name):
 
 @quantizer_rows
 def test_init_is_a_function_of_its_key(name):
-    first, again, other = (ravel_pytree(programs(name).init(jax.random.key(seed)))[0] for seed in (0, 0, 1))
-    np.testing.assert_array_equal(first, again)
+    first, repeated, other = (ravel_pytree(programs(name).init(jax.random.key(seed)))[0] for seed in (0, 0, 1))
+    np.testing.assert_array_equal(first, repeated)
     if first.size:
-        assert np.mean(first != other) > 0.4  # counts start at 1, and a map at the identity
+        assert np.mean(first != other) > 0.4  # counts are initially 1, and a linear map the identity

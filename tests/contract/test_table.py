@@ -1,4 +1,4 @@
-"""The guards: every public member of every axis has a row in its axis's table."""
+"""Checks that every public distribution, objective, quantizer and model has a row in its table."""
 
 import inspect
 import re
@@ -22,9 +22,9 @@ def test_every_public_distribution_has_a_row_of_its_own_class():
 
 
 def test_every_public_objective_has_a_row():
-    # An objective is a function (model, params, key, batch); a maker of objectives says so in its return annotation.
-    # Those that lift or wrap someone else's function are tested in tests/objectives/.
-    lifts = {"code_prior_loss", "with_preprocessing", "at_step", "negative_bound"}
+    # An objective is a function (model, params, key, batch), or made by a function with this return annotation.
+    # Wrappers of other functions are tested in tests/objectives/.
+    wrappers = {"code_prior_loss", "with_preprocessing", "at_step", "negative_bound"}
     functions = {name: value for name, value in vars(objectives).items() if inspect.isfunction(value)}
     public = {
         name
@@ -33,10 +33,10 @@ def test_every_public_objective_has_a_row():
         or function.__annotations__.get("return") in ("Objective", "Scheduled")
     }
     public |= {name for name, value in vars(objectives).items() if isinstance(value, objectives.mean_over_batch)}
-    assert lifts <= public
-    assert public - lifts == {row.name for row in OBJECTIVES.values()}
-    named = re.compile(r"(negative_\w+|\w+_loss|scheduled)")
-    assert [name for name in public - lifts if not named.fullmatch(name)] == []
+    assert wrappers <= public
+    assert public - wrappers == {row.name for row in OBJECTIVES.values()}
+    naming_rule = re.compile(r"(negative_\w+|\w+_loss|scheduled)")
+    assert [name for name in public - wrappers if not naming_rule.fullmatch(name)] == []
 
 
 def test_every_public_quantizer_has_a_row():

@@ -117,7 +117,7 @@ def test_kernel_sizes_are_in_the_order_of_the_encoder_in_both_networks():
 
 
 def test_wrong_kernel_sizes_are_refused():
-    message = r"kernel_sizes must have one entry per layer, 2 as channels \(4, 5\), got \(4,\)"
+    message = r"kernel_sizes must have 2 entries, one for each layer of channels \(4, 5\), got \(4,\)"
     with pytest.raises(ValueError, match=message):
         conv_encoder((8, 8, 1), 4, (4, 5), kernel_sizes=(4,))
     with pytest.raises(

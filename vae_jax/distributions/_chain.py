@@ -23,7 +23,7 @@ Link = Callable[[Any, Any], Distribution]  # (params, the part drawn before) -> 
 class Chain(Distribution):
     """log p(z) = log p(first part) + sum log p(next part | previous part), in nats; each part is any pytree.
 
-    `conditionals` are static fields: create each function once, when the model is built, because a new function at
+    `conditionals` is a static field: create each function once, when the model is built, because a new function at
     every call would make `jit` compile again. Pass their inputs in `params`, whose arrays are leaves of this pytree.
     Draw and evaluate inside the `vmap` over a batch of examples: a vmapped function that returns the chain itself
     copies the parameters for every example.

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-# Largest size of a layer, code or image: a larger number is a typing error, refused before memory is allocated.
+# Largest size of a layer, code or image: a larger number is taken for a typo, refused before memory is allocated.
 LARGEST_SIZE = 2**24
 LARGEST_COUNT = 2**31 - 1  # steps and epochs are counted in int32
 

@@ -51,7 +51,7 @@ class Distribution(Protocol):
         return all_finite(value)
 
     def sample_and_log_prob(self, key: jax.Array) -> tuple[Any, jax.Array]:
-        """One draw and its log-density; overridden if the log-density is more precise from the noise than the value."""
+        """One draw and its log-density; overridden if computing both from the noise is more precise."""
         value = self.sample(key)
         return value, self.log_prob(value)
 
@@ -160,7 +160,7 @@ def point_estimate_of(distribution: Distribution) -> Any:
 
 
 def from_standard_normal_of(distribution: Distribution, noise: Any) -> Any:
-    """`distribution.from_standard_normal(noise)`: maps draws of N(0, I), with the event's shape, to its draws.
+    """`distribution.from_standard_normal(noise)`: maps draws of N(0, I) to draws of the distribution.
 
     Raises:
       UndefinedError: if the distribution has no such map; draw with `sample(key)` instead.

@@ -75,7 +75,7 @@ def _factor(mean: jax.Array, scale_tril: ArrayLike) -> jax.Array:
 
 
 def _log_diagonal(scale_tril: ArrayLike) -> jax.Array:
-    # Negating a column of L leaves the covariance unchanged: its determinant is the product of the |L_ii|, squared.
+    # The absolute values, because negating a column of L does not change the covariance.
     return jnp.log(jnp.abs(jnp.diagonal(event_arrays(scale_tril)[0])))
 
 

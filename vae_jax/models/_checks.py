@@ -25,7 +25,7 @@ from vae_jax.models._model import (
 
 
 def check_latent_dim(latent_dim: int) -> None:
-    """Raises ValueError if the length of z is below 1, or so large that it is a typing error."""
+    """Raises ValueError if the length of z is below 1, or so large that it is taken for a typo."""
     check_count("latent_dim", latent_dim, most=LARGEST_SIZE // 2)  # an encoder gives twice as many numbers
 
 
@@ -61,8 +61,8 @@ def check_example(model: Model, x: Any, name: str = "x", context: Any = None) ->
 def check_examples(model: Model, examples: Any, name: str) -> None:
     """Checks the shapes of examples, their contexts, and that their values are in the support of the likelihood.
 
-    Nothing is checked under the caller's `jit`, where values are not known, if the functions of the model are not
-    traceable, or if its likelihood has no `supports`.
+    Shapes and values of x are not checked under the caller's `jit`, or if the functions of the model are not traceable;
+    values are not checked if the likelihood has no `supports`.
 
     Args:
       model: a record with the four functions of a `VAE`, or a `Conditional`; for any other, nothing is checked.

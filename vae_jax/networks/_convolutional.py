@@ -75,7 +75,8 @@ def _kernel_sizes(channels: Sequence[int], kernel_sizes: Sequence[int] | None) -
     sizes = (4,) * len(channels) if kernel_sizes is None else tuple(kernel_sizes)
     if len(sizes) != len(channels):
         raise ValueError(
-            f"kernel_sizes must have one entry per layer, {len(channels)} as channels {tuple(channels)}, got {sizes}"
+            f"kernel_sizes must have {len(channels)} entries, one for each layer of channels {tuple(channels)}, "
+            f"got {sizes}"
         )
     for size in sizes:
         padding_of(size, 2)

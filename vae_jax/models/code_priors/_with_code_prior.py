@@ -122,7 +122,7 @@ def with_codes_fitted(model: Conditional, xs: Any) -> Conditional: ...
 
 
 def with_codes_fitted(model: Model, xs: Any) -> Model:
-    """Returns the model with initial codes fitted to vectors of the untrained encoder, by k-means for a codebook.
+    """Returns the model with initial codes fitted to the vectors of the untrained encoder, by k-means for codebooks.
 
     Initial codes close to the vectors lead to a higher codebook usage. The levels of a hierarchy are fitted to vectors
     that are computed with the unfitted codes of the other levels.
