@@ -1,11 +1,12 @@
 """Messages and refusals before a run trains."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 
 from runs.commands import contents
-from vae_jax.runs import VAE, VQ_VAE, CodeSettings, Settings, prepare
+from vae_jax.runs import AUTOENCODER, VAE, VQ_VAE, CodeSettings, Settings, prepare
 
 pytestmark = pytest.mark.usefixtures("in_an_empty_folder")
 SMALL = {"data": "blobs.npz", "run_dir": Path("run"), "latent_dim": 2}
@@ -20,6 +21,40 @@ def test_a_batch_that_is_smaller_than_by_default_is_said_once_all_is_checked(cap
     prepared.folder.unlock()
     prepare(VAE, Settings(**SMALL | {"run_dir": Path("given")}, hidden=(4,), batch_size=72)).folder.unlock()
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("recipe", "settings", "notes"),
+    [
+        (VAE, {"hidden": (4,), "nll_samples": 5, "kl_warm_up": 2, "epochs": 2}, []),
+        (
+            AUTOENCODER,
+            {"hidden": (4,), "nll_samples": 5},
+            ["--nll-samples 5 is not used: nothing is sampled to measure this model"],
+        ),
+        (
+            VQ_VAE,
+            {"channels": (4,), "elbo_samples": 5, "prior_batch_size": 72, "k_means_images": 73},
+            [
+                "--elbo-samples 5 is not used: nothing is sampled to measure this model",
+                "--k-means-images 73: all 72 training images are taken, as there are no more",
+            ],
+        ),
+        (
+            VAE,
+            {"hidden": (4,), "kl_warm_up": 3, "epochs": 2},
+            [
+                "warning: --kl-warm-up 3 is longer than --epochs 2: no epoch counts as the best or stops training "
+                "early, and the parameters of the last epoch are saved"
+            ],
+        ),
+    ],
+    ids=["none", "unused", "more than there are", "warm-up"],
+)
+def test_settings_without_the_effect_that_they_name_are_said_in_a_line(recipe, settings, notes):
+    prepared = prepare(recipe, dataclasses.replace(recipe.defaults, **SMALL, **settings))
+    assert recipe.kind.opening(prepared).splitlines()[1:] == notes
+    prepared.folder.unlock()
 
 
 @pytest.mark.parametrize(

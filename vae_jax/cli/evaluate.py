@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from vae_jax.atomic import check_writable
-from vae_jax.runs.factors.evaluate import prepare_scoring
+from vae_jax.runs.factors.evaluate import factor_figures, prepare_scoring
 from vae_jax.runs.folder import RunFolder
 from vae_jax.runs.images.evaluation import prepare_evaluation, run_evaluation
 from vae_jax.runs.limits import flag_of
@@ -40,7 +40,8 @@ def prepare_evaluate(options: Evaluate) -> Callable[[], None]:
             evaluate = prepare_scoring(options)
         else:
             opened = prepare_evaluation(options)
-            evaluate = lambda: run_evaluation(*opened, options, finished)
+            figures = factor_figures(*opened, options.data_dir)
+            evaluate = lambda: run_evaluation(*opened, options, finished, figures)
             if finished:
                 written = f"what was measured until then is in {folder.path / 'summary.json'}"
     except BaseException:

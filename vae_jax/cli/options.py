@@ -1,4 +1,4 @@
-"""Options of the commands, except `evaluate` and the recipes. Nothing here imports JAX, so that help is quick."""
+"""Options of all commands except `evaluate` and the recipes. Nothing here imports JAX, so that help is quick."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ Output = Annotated[Path | None, tyro.conf.arg(metavar="FILE")]
 
 @dataclasses.dataclass(frozen=True)
 class Train:
-    """Train a model by a recipe; it leaves a run folder for the other commands."""
+    """Train a model by a recipe, in a new run folder that the other commands read."""
 
 
 @dataclasses.dataclass(frozen=True)
 class List:
-    """List the runs below a folder, the latest last."""
+    """List the runs below a folder, the newest last."""
 
     folder: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="FOLDER")] = Path("runs")
     """folder to search, at any depth"""
@@ -40,45 +40,45 @@ class Show:
 
 @dataclasses.dataclass(frozen=True)
 class OfRun:
-    """Choice of a model."""
+    """Model of a run."""
 
     run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
     """folder of a finished run, such as runs/vae-digits-20250131-120000-seed0"""
     seed: int | None = dataclasses.field(default=None, kw_only=True)
-    """seed of the model, if the run has several (default: the model in the figures of the report)"""
+    """seed of the model, if the run has several (default: the model that the report shows)"""
     weight: float | None = dataclasses.field(default=None, kw_only=True)
     """weight of the model, if the run has a grid of weights (default: the first)"""
 
 
 @dataclasses.dataclass(frozen=True)
 class WithImages(WithData, OfRun):
-    """Choice of a model and of images."""
+    """Model of a run, and images."""
 
     label: int | None = dataclasses.field(default=None, kw_only=True)
-    """label for a model of --condition labels (default: the label of each test image)"""
+    """label of the images, for a model with --condition labels (default: the label of each test image)"""
     resize: bool = dataclasses.field(default=False, kw_only=True)
     """resize picture files to the size that the model takes"""
 
 
 @dataclasses.dataclass(frozen=True)
 class Sample(OfRun):
-    """Draw images from the prior of a trained model, as one picture or as a file each."""
+    """Draw images from the prior of a trained model, as one picture or as single files."""
 
     count: int = 64
     """number of images"""
     label: int | None = None
-    """label of the images, for a model of --condition labels (default: all labels in turn)"""
+    """label of the images, for a model with --condition labels (default: all labels in turn)"""
     random_seed: int = 0
     """random seed of the samples"""
     output: Output = None
     """PNG to write (default: sample.png in the current folder, or the next free name)"""
     files: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
-    """new folder for the images as PNG files of their own, 0000.png or 0000_label3.png, in place of one picture"""
+    """new folder for single PNG files, such as 0000.png or 0000_label3.png, instead of one picture"""
 
 
 @dataclasses.dataclass(frozen=True)
 class Reconstruct(WithImages):
-    """Encode images and decode them again: originals above, reconstructions below."""
+    """Reconstruct images: a picture with the originals above and their reconstructions below."""
 
     images_: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="IMAGE")]
     """picture files, or numbers of test images"""
@@ -88,23 +88,23 @@ class Reconstruct(WithImages):
 
 @dataclasses.dataclass(frozen=True)
 class Interpolate(WithImages):
-    """Decode paths between the codes of two images: a straight line above, a great circle below."""
+    """Interpolate between the codes of two images: along a straight line above, along a great circle below."""
 
     a: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="A")]
     """picture file, or number of a test image, at the start of the paths"""
     b: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="B")]
-    """picture file, or number of a test image, at their end"""
+    """picture file, or number of a test image, at the end of the paths"""
     steps: int = 11
-    """images on each path, both ends included"""
+    """number of images on each path, both ends included"""
     output: Output = None
     """PNG to write (default: interpolate.png in the current folder, or the next free name)"""
 
 
 @dataclasses.dataclass(frozen=True)
 class Traverse(WithImages):
-    """Vary one dimension of the code of an image at a time, in a row each: the 16 dimensions with the most KL.
+    """Vary one dimension of the code of an image in each row: the 16 dimensions with the largest KL.
 
-    These are the first 16 if there is no KL (an autoencoder) or the data of the run is not here.
+    If there is no KL (an autoencoder), or the data of the run is missing, the rows are the first 16 dimensions.
     """
 
     image: str = "0"
@@ -112,53 +112,58 @@ class Traverse(WithImages):
     span: float = 3.0
     """range to each side, in standard deviations of the prior"""
     steps: int = 11
-    """images in each row"""
+    """number of images in each row"""
     output: Output = None
     """PNG to write (default: traverse.png in the current folder, or the next free name)"""
 
 
 @dataclasses.dataclass(frozen=True)
 class OfExamples(Processes, WithData, OfRun):
-    """Choice of a model and of a data set, of which every example is taken."""
+    """Model of a run, and a data set whose examples are all used."""
 
-    data: Annotated[tyro.conf.Positional[str | None], tyro.conf.arg(metavar="DATA")] = None
-    """digits, a TFDS image dataset, a .npz or .npy file, a folder or a picture file; all its splits are taken (default:
-    the data of the run)"""
+    data: Annotated[
+        tyro.conf.Positional[str | None],
+        tyro.conf.arg(
+            metavar="DATA",
+            help="digits, a TFDS image dataset, a .npz or .npy file, a folder or a picture file, with all its splits "
+            "(default: the data of the run)",
+        ),
+    ] = None
     resize: bool = dataclasses.field(default=False, kw_only=True)
-    """resize images of another size to that of the model"""
+    """resize images to the size that the model takes"""
     batch_size: int = dataclasses.field(default=100, kw_only=True)
-    """images computed at once; the numbers do not depend on it beyond rounding"""
+    """number of images computed at once; the results do not depend on it beyond rounding"""
 
 
 @dataclasses.dataclass(frozen=True)
 class Encode(OfExamples):
-    """Write the latent code of every example of a data set: embeddings for search, clustering or a classifier.
+    """Write the latent code of every example of a data set, as embeddings for search, clustering or a classifier.
 
-    A row for each example: its name (file or row), its label if there is one, mean and standard deviation of q(z | x),
-    or the code indices of a quantized model, and the KL divergence to the prior in nats. Several processes write a file
-    each.
+    Each example has a row: its name (file or row), its label if there is one, mean and standard deviation of q(z | x)
+    or the code indices of a quantized model, and the KL divergence to the prior in nats. Of several processes each
+    writes a file.
     """
 
     output: Output = None
-    """.csv, .npz or .parquet file; .npz holds all codes in memory (default: codes.npz, or the next free name)"""
+    """.csv, .npz or .parquet file; .npz needs memory for all codes (default: codes.npz, or the next free name)"""
 
 
 @dataclasses.dataclass(frozen=True)
 class Score(OfExamples):
-    """Write how well the model explains every example of a data set: scores to find anomalies by.
+    """Write how well the model explains every example of a data set, as scores that show anomalies.
 
-    A row for each example: its name (file or row), its label if there is one, ELBO or estimated log p(x), and
-    reconstruction error, in nats and as a mean squared error. Several processes write a file each.
+    Each example has a row: its name (file or row), its label if there is one, ELBO or estimated log p(x), and
+    reconstruction error in nats and as a mean squared error. Of several processes each writes a file.
     """
 
     output: Output = None
     """.csv, .npz or .parquet file to write (default: scores.csv, or the next free name)"""
     elbo_samples: int = 16
-    """samples of z for each image, for the ELBO and the reconstruction error in nats"""
+    """number of samples of z for each image, for the ELBO and the reconstruction error in nats"""
     nll_samples: int = 0
-    """importance samples for each image, for log p(x) and its effective sample size; 0: the ELBO alone"""
+    """number of importance samples for each image, for log p(x) and its effective sample size; 0: the ELBO alone"""
     sort: bool = False
-    """sort by log p(x), else the ELBO, else the reconstruction error, the worst first; holds all rows in memory"""
+    """sort by log p(x) (else by the ELBO, else by the reconstruction error), worst first; needs memory for all rows"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -173,7 +178,7 @@ class Compare:
 
 @dataclasses.dataclass(frozen=True)
 class Report(WithData):
-    """Draw the figures of a finished run again and write its report.html anew, from the numbers in summary.json."""
+    """Draw the figures of a finished run again and rewrite its report.html, from the numbers in summary.json."""
 
     run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
     """folder of a finished run"""
@@ -183,21 +188,21 @@ class Report(WithData):
 
 @dataclasses.dataclass(frozen=True)
 class Export(OfRun):
-    """Write a trained model as files for other programs, which take any number of images at a time.
+    """Write a trained model as files for other programs, which can then run it on any number of images.
 
-    onnx and stablehlo give a file each for encoder, decoder and sampler; safetensors gives the parameters, in a folder
-    that vae_jax.load opens. manifest.json describes inputs and outputs, MODEL.md the model.
+    onnx and stablehlo write a file for the encoder, the decoder and the sampler; safetensors writes the parameters, in
+    a folder that vae_jax.load opens. manifest.json describes inputs and outputs, MODEL.md the model.
     """
 
     format: Literal["onnx", "stablehlo", "safetensors"] = "onnx"
     """onnx: for ONNX Runtime and others; stablehlo: for jax.export; safetensors: the parameters alone"""
     output: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
-    """folder to write, new or of an earlier export (default: RUN/export-FORMAT)"""
+    """folder to write: a new one, or that of an earlier export (default: RUN/export-FORMAT)"""
 
 
 @dataclasses.dataclass(frozen=True)
 class Explore(WithData, OfRun):
-    """Walk through the latent space of a trained model in the browser.
+    """Explore the latent space of a trained model in the browser.
 
     The page holds the model and runs it in the browser, without any network request.
     """
@@ -205,14 +210,14 @@ class Explore(WithData, OfRun):
     export: Annotated[Path | None, tyro.conf.arg(metavar="PAGE.html")] = None
     """write the page as one file, which works offline, instead of serving it"""
     port: int = 8000
-    """port of the loopback address, or the next free one if it is in use"""
+    """port on this machine (127.0.0.1); if it is in use, the next free port is taken"""
     browser: bool = True
     """open the page in the browser"""
 
 
 @dataclasses.dataclass(frozen=True)
 class Doctor:
-    """Check this machine: devices, versions, data folders, and some seconds of training on the embedded digits."""
+    """Check this machine: devices, versions, data folders, and a few seconds of training on the embedded digits."""
 
     seconds: float = 5.0
     """seconds of training, not counting compilation"""

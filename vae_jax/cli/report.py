@@ -1,4 +1,4 @@
-"""`vae-jax report`: the figures and the report of a finished run, made anew."""
+"""`vae-jax report`: the figures and the report of a finished run, drawn again."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from collections.abc import Callable
 
 from vae_jax.atomic import check_writable
 from vae_jax.cli.options import Report
+from vae_jax.runs.factors.evaluate import factor_figures
 from vae_jax.runs.folder import RunFolder
 from vae_jax.runs.loading import checked_summary, open_run
-from vae_jax.runs.reporting.report import write_pages
+from vae_jax.runs.reporting.report import save_figures, write_pages
 from vae_jax.text import printable
 
 
@@ -27,7 +28,9 @@ def prepare_report(options: Report) -> Callable[[], None]:
 
     def work() -> None:
         try:
-            write_pages(prepared, prepared.recipe.kind.redraw(prepared, trained, summary))
+            outcome = prepared.recipe.kind.redraw(prepared, trained, summary)
+            more = save_figures(folder, factor_figures(prepared, trained, options.data_dir))
+            write_pages(prepared, outcome._replace(figures=[*outcome.figures, *more]))
         finally:
             folder.unlock()
         print(f"report: {printable(folder.report)}")

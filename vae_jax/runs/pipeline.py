@@ -1,7 +1,8 @@
-"""One run from its settings to a finished folder: training, measurement, figures, report."""
+"""Pipeline of a run: training, measurement, figures, report."""
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import jax
@@ -23,8 +24,8 @@ from vae_jax.training.distributed import is_writer
 def run(prepared: PreparedRun) -> dict[str, Any]:
     """Trains, measures, draws the figures and writes the report; returns the summary.
 
-    If several processes train, the first of them does all that follows, on its first device; the others return an empty
-    summary.
+    If several processes train, everything after the training is done by the first process, on its first device; the
+    other processes return an empty summary.
     """
     try:
         return _run(prepared)
@@ -36,8 +37,10 @@ def _run(prepared: PreparedRun) -> dict[str, Any]:
     recipe, settings, kind = prepared.recipe, prepared.settings, prepared.recipe.kind
     with ProgressDisplay(prepared.length.epochs) as display:
         display.say(kind.opening(prepared))
-        training, progress, save = train_models(prepared, display)
-        # From the devices of all processes, over which a run of several has its arrays split or copied.
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "the objective's warm-up takes")  # `opening` has said it with the flags
+            training, progress, save = train_models(prepared, display)
+        # Gathered from the devices of all processes, over which the arrays are split or copied.
         params = [jax.tree.map(jnp.asarray, process_allgather(one.best_params, tiled=True)) for one in progress]
         fit_after = recipe.fit_after(settings)
         if fit_after is not None:
@@ -64,7 +67,7 @@ def _run(prepared: PreparedRun) -> dict[str, Any]:
 
 
 def _trained(prepared: PreparedRun, member: Member, progress: Progress, params: Params) -> TrainedModel:
-    """A trained model with its second stage, if the recipe has one."""
+    """Returns a trained model, after training its second stage if the recipe has one."""
     recipe, whole = prepared.recipe, (prepared.model, params)
     if recipe.second_stage is not None:
         whole = recipe.second_stage.train(prepared, recipe.kind.alone(prepared.settings, member), params)

@@ -1,4 +1,4 @@
-"""Settings of a run by group: they become flags, with their docstrings as help, and `config.json` in the run folder."""
+"""Settings of a run, by group. They become flags, with their docstrings as help, and `config.json` of the run."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from vae_jax.runs.choices import (
 from vae_jax.runs.choices.loggers import LOGGERS
 from vae_jax.runs.options import Processes
 
-_CAPACITY = "capacity in nats at the end of its rise, over the first third of the steps"
+_CAPACITY = "capacity in nats at the end of its rise, which takes the first third of the steps"
 
 
 def _weight(name: str, word: str = "weight") -> dict[str, str]:
-    """Help of a weight, by the objective that uses it."""
+    """Help text of a weight for each objective that uses it."""
     return {choice.name: f"{word} of {choice.weighs}" for choice in OBJECTIVES if choice.weight == name}
 
 
@@ -46,20 +46,20 @@ class Data:
     title: ClassVar[str] = "data"
 
     data: str = "digits"
-    """digits (5,000 of MNIST, embedded), a TFDS image dataset (mnist, cifar10, ...), a .npz or .npy file, or folder/"""
+    """digits (5,000 of MNIST, embedded), a TFDS image dataset (mnist, cifar10, ...), a .npz or .npy file, a folder"""
     data_dir: str | None = None
     """folder of TFDS datasets (default: TFDS_DATA_DIR of the environment, else the folder that TFDS uses)"""
     size: Annotated[tuple[int, int] | None, tyro.conf.arg(metavar="HEIGHT WIDTH")] = None
     """size to which the pictures of a folder are resized and cropped (default: all must have the same size)"""
     stream: bool = False
-    """leave the training images on disk and read each batch when it is needed: for data larger than memory"""
+    """leave the training images on disk and read each batch when it is needed, for data larger than memory"""
     binarization: Annotated[
-        str, BINARIZATIONS.help("pixels as bits", auto="dynamic for --likelihood bernoulli, else none")
+        str, BINARIZATIONS.help("binarization of the pixels", auto="dynamic for --likelihood bernoulli, else none")
     ] = "auto"
     condition: Literal["none", "labels"] = "none"
     """side information for encoder and decoder; labels: the label of each image"""
     validation_size: int | None = None
-    """images held out of train to choose the best epoch (default: the validation split, else a tenth, at most 1,000)"""
+    """training images held out to choose the best epoch (default: the validation split, else a tenth, at most 1,000)"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Model:
         tuple[int, ...], NETWORKS.flag("channels", "channels of the convolutions, from image to code")
     ] = (32, 64)
     residual_hidden: Annotated[int, NETWORKS.flag("residual_hidden", "channels inside a residual layer")] = 32
-    residual_layers: Annotated[int, NETWORKS.flag("residual_layers", "residual layers of each network")] = 2
+    residual_layers: Annotated[int, NETWORKS.flag("residual_layers", "number of residual layers in each network")] = 2
     latent_dim: int = 20
     """number of dimensions of the latent code z"""
     posterior: Annotated[str, POSTERIORS.help("posterior q(z | x)")] = "normal"
@@ -94,18 +94,18 @@ class Loss:
 
     objective: Annotated[str, ON_IMAGES.help("loss to minimize")] = "elbo"
     samples: Annotated[int | None, ON_IMAGES.flag("samples", "samples of z for each bound")] = None
-    bounds: Annotated[int | None, ON_IMAGES.flag("bounds", "number of bounds to average")] = None
+    bounds: Annotated[int | None, ON_IMAGES.flag("bounds", "number of bounds that are averaged")] = None
     share: Annotated[float | None, ON_IMAGES.flag("share", "weight of the ELBO, from 0 to 1")] = None
     alpha: Annotated[float | None, ON_IMAGES.flag("alpha", "order of the Renyi divergence")] = None
     beta: Annotated[float | None, ON_IMAGES.flag("beta", _weight("beta"))] = None
     gamma: Annotated[float | None, ON_IMAGES.flag("gamma", _weight("gamma"))] = None
     lambda_: Annotated[float | None, ON_IMAGES.flag("lambda_", _weight("lambda_"), name="lambda")] = None
     free_bits: Annotated[
-        float | None, ON_IMAGES.flag("free_bits", "KL in each dimension of z that costs nothing, in nats")
+        float | None, ON_IMAGES.flag("free_bits", "KL in nats of each dimension of z that is not penalized")
     ] = None
     max_capacity: Annotated[float | None, ON_IMAGES.flag("max_capacity", _CAPACITY)] = None
     kl_warm_up: int = 0
-    """epochs over which the weight of the KL rises from 0 to 1; 0: no warm-up"""
+    """number of epochs over which the weight of the KL rises from 0 to 1; 0: no warm-up"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,13 +117,13 @@ class Optimization:
     optimizer: Annotated[str, OPTIMIZERS.help("optimizer of optax", any_name=True)] = "adam"
     learning_rate: float = 1e-3
     """peak learning rate"""
-    schedule: Annotated[str, SCHEDULES.help("learning rate over the steps of the run")] = "constant"
+    schedule: Annotated[str, SCHEDULES.help("schedule of the learning rate over the steps of the run")] = "constant"
     weight_decay: Annotated[float | None, OPTIMIZERS.flag("weight_decay", "decoupled weight decay")] = None
-    momentum: Annotated[float | None, OPTIMIZERS.flag("momentum", "momentum, 0: none")] = None
+    momentum: Annotated[float | None, OPTIMIZERS.flag("momentum", "momentum (0: none)")] = None
     clip_norm: float | None = None
-    """largest global norm of the gradient; a longer gradient is scaled down (default: no clipping)"""
+    """largest global norm of the gradient; a longer gradient is scaled down to it (default: no clipping)"""
     ema: float | None = None
-    """decay of an exponential moving average of the weights, which is evaluated and kept (default: no average)"""
+    """decay of an exponential moving average of the weights, which is evaluated and saved (default: no average)"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,21 +134,21 @@ class Training:
     default_batch_size: ClassVar[int] = 128
 
     epochs: int = 100
-    """passes over the training images; may be changed with --resume unless learning rate or loss depend on it"""
+    """number of passes over the training images; can be changed with --resume unless --schedule or the loss uses it"""
     batch_size: int | None = None
-    """images in each training step (default: 128, for vq_vae 64, or all training images if there are fewer)"""
+    """number of images in each training step (default: 128, or 64 for vq_vae, or all training images if fewer)"""
     microbatches: int = 1
-    """parts of a batch, computed one after another to need less memory; the numbers are those of the whole batch"""
+    """parts of a batch computed one after another (gradient accumulation), for less memory and the same numbers"""
     rematerialize: bool = False
-    """compute the activations of each network again for the gradient, to need less memory (GPU and TPU)"""
+    """recompute the activations of each network for the gradient, to need less memory (GPU and TPU)"""
     precision: Literal["float32", "bfloat16"] = "float32"
-    """arithmetic of the networks; parameters, densities and optimizer are float32 in either case"""
+    """arithmetic of the networks; parameters, densities and optimizer always use float32"""
     patience: int | None = 20
-    """early stopping: epochs without a better validation loss after which training ends; None: train all epochs"""
+    """early stopping: number of epochs without a better validation loss after which training ends; None: no stopping"""
     seed: int = 0
     """random seed of parameters, shuffling and noise"""
     seeds: int = 1
-    """number of models to train at once, in one program; their seeds are --seed and the numbers after it"""
+    """number of models to train at once, in one program, with the seeds SEED, SEED + 1, ..."""
 
     @property
     def resolved_batch_size(self) -> int:
@@ -159,14 +159,14 @@ class Training:
 
 @dataclasses.dataclass(frozen=True)
 class Measuring:
-    """Measurements on the test images at the end."""
+    """Measurements on the test images after training."""
 
     title: ClassVar[str] = "evaluation"
 
     elbo_samples: int = 16
-    """samples of z for each test image, for the ELBO"""
+    """number of samples of z for each test image, for the ELBO"""
     nll_samples: int = 0
-    """importance samples for each test image, for the negative log-likelihood; 0: leave it to `vae-jax evaluate`"""
+    """number of importance samples for each test image, for the log-likelihood; 0: leave it to `vae-jax evaluate`"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -180,8 +180,8 @@ class Folder:
     resume: bool = False
     """continue the run in --run-dir from its last checkpoint, with its settings"""
     accept_versions: bool = False
-    """resume with other versions of vae_jax, JAX, flax, optax or NumPy than before (the last bits may differ)"""
-    log: Annotated[str, LOGGERS.help("logger of the metrics beside metrics.jsonl; may be changed with --resume")] = (
+    """resume with other versions of vae_jax, JAX, flax, optax or NumPy than before (the last digits may differ)"""
+    log: Annotated[str, LOGGERS.help("logger of the metrics beside metrics.jsonl; can be changed with --resume")] = (
         "none"
     )
 
@@ -193,10 +193,10 @@ class Machines(Processes):
     title: ClassVar[str] = "machines"
 
     devices: int | None = None
-    """devices over which every batch is split, in all processes (default: one, or all of several processes)"""
+    """number of devices, in all processes, that share each batch (default: 1, or all devices of several processes)"""
 
 
-# Settings of where things lie and how a run begins: no part of what it computes.
+# Settings that no result depends on: paths, and how the run is started.
 PLACES = ("data_dir", *(field.name for group in (Folder, Machines) for field in dataclasses.fields(group)))
 
 
@@ -212,35 +212,35 @@ class CodeModel:
     title: ClassVar[str] = "model"
 
     latent_dim: int = 32
-    """number of dimensions of the vector of a code"""
+    """number of dimensions of each vector of the codebook"""
     channels: tuple[int, ...] = (32, 64)
-    """channels of the 4x4 convolutions, each of which halves the image; the last gives the grid of codes"""
+    """channels of the 4x4 convolutions, each of which halves the image; the last one gives the grid of codes"""
     residual_hidden: int = 32
     """channels inside a residual layer"""
     residual_layers: int = 2
-    """residual layers of encoder and decoder"""
+    """number of residual layers in encoder and decoder each"""
     likelihood: Annotated[str, _LIKELIHOOD] = "auto"
 
 
 @dataclasses.dataclass(frozen=True)
 class CodeQuantizer:
-    """Scheme that turns vectors into codes."""
+    """Quantizer, which turns vectors into codes."""
 
     title: ClassVar[str] = "quantizer"
 
-    quantizer: Annotated[str, QUANTIZERS.help("scheme that turns vectors into codes")] = "ema"
+    quantizer: Annotated[str, QUANTIZERS.help("quantizer of the vectors")] = "ema"
     num_codes: int = 32
-    """number of codes; finite_scalar: levels whose product is near it; lookup_free, spherical: a power of 2"""
+    """number of codes; finite_scalar takes the nearest that it can; lookup_free and spherical need a power of 2"""
     commitment: Annotated[float, QUANTIZERS.flag("commitment", "weight of the commitment loss")] = 0.25
     revival: Annotated[
         float,
         QUANTIZERS.flag(
             "revival",
-            "share of the average use below which a code is replaced by a vector of the batch, 0: never",
+            "share of the average use below which a code is replaced by a vector of the batch (0: never)",
         ),
     ] = 0.1
     k_means_images: int = 256
-    """training images to whose vectors the codes are fitted by k-means before training; 0: random codes"""
+    """number of training images for k-means, which initializes the codes before training; 0: random codes"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -251,21 +251,21 @@ class CodePrior:
 
     prior: Annotated[str, CODE_PRIORS.help("network of the prior", any_name=True)] = "transformer"
     prior_epochs: int = 8
-    """passes of the prior over the codes of the training images"""
+    """number of passes over the codes of the training images, to train the prior"""
     prior_batch_size: int = 64
-    """images in each training step of the prior"""
+    """number of images in each training step of the prior"""
     prior_learning_rate: float = 1e-3
-    """peak learning rate of the prior, which falls to 0 by a cosine"""
+    """peak learning rate of the prior, with a cosine schedule"""
     prior_layers: int = 2
-    """number of layers"""
+    """number of layers of the prior"""
     prior_width: int = 128
-    """features of each position of a transformer, or channels of a PixelCNN"""
+    """number of features of a transformer at each position, or of channels of a PixelCNN"""
     prior_heads: Annotated[int, CODE_PRIORS.flag("prior_heads", "number of attention heads")] = 4
 
 
 @dataclasses.dataclass(frozen=True)
 class CodeSettings(Machines, Folder, Measuring, Training, Optimization, CodePrior, CodeQuantizer, CodeModel, Data):
-    """Settings of a model of codes, and of the prior over them."""
+    """Settings of a VQ-VAE on images, and of the prior over its codes."""
 
     default_batch_size: ClassVar[int] = 64
     epochs: int = 12
@@ -298,15 +298,15 @@ class Grid:
     lambdas: Annotated[tuple[float, ...], WEIGHTED.flag("lambda_", _weight("lambda_", "weights"))] = ()
     max_capacity: Annotated[float, WEIGHTED.flag("max_capacity", _CAPACITY)] = 25.0
     changed_factors: int | None = 1
-    """with --objective ada_gvae: factors in which the images of a pair may differ; None: drawn for each pair"""
+    """with --objective ada_gvae: number of factors in which a pair of images may differ; None: drawn for each pair"""
     seeds: int = 5
-    """models of each weight; the spread between seeds is larger than that between methods"""
+    """number of models for each weight; seeds differ from one another more than methods do, so take several"""
     seed: int = 0
-    """random seed of the first model of each weight; the others have the numbers after it"""
+    """random seed of the first model of each weight; the next models have SEED + 1, SEED + 2, ..."""
     steps: int = 10_000
-    """training steps of each model (the papers take 300,000)"""
+    """number of training steps of each model (300,000 in the papers)"""
     batch_size: int = 64
-    """images in each training step"""
+    """number of images in each training step"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -316,23 +316,23 @@ class Scoring:
     title: ClassVar[str] = "scores"
 
     score_every: int | None = None
-    """training steps between two scorings (default: score at the end only)"""
+    """number of training steps between two scorings (default: score at the end only)"""
     points: int = 10_000
-    """images, or votes, to fit each score to; half as many more test it"""
+    """number of images (for the FactorVAE score: of votes) to fit each score to; half as many more test it"""
     whole_table: Annotated[
         bool,
         tyro.conf.arg(
-            help="encode every image, minutes for each model; --no-whole-table takes seconds: FactorVAE and BetaVAE "
-            "scores, active units and figures then use at most 8 values of each factor (10,000 images), and "
-            "the other scores only the images that they draw"
+            help="encode every image, which takes minutes for each model. With --no-whole-table it takes seconds: "
+            "FactorVAE and BetaVAE scores, active units and figures use at most 8 values of each factor (10,000 "
+            "images), and the other scores only the images that they draw"
         ),
     ] = True
     dci_points: int | None = None
-    """like --points, for DCI alone: its boosted trees take minutes for each model with 10,000 (default: --points)"""
+    """like --points, for DCI alone, whose boosted trees take minutes for each model with 10,000 (default: --points)"""
 
 
 @dataclasses.dataclass(frozen=True)
 class FactorSettings(Folder, Scoring, Optimization, Grid, FactorData):
-    """Models of one objective, with every weight for every seed, trained at once and scored against known factors."""
+    """Settings of a grid of models, one for each weight and seed, trained at once and scored against known factors."""
 
     learning_rate: float = 5e-4  # that of Burgess et al. 2018; disentanglement_lib takes 1e-4

@@ -27,7 +27,7 @@ def test_evaluate_scores_a_finished_run_again_with_other_numbers(metrics, finish
     with pytest.raises(SystemExit) as stop:
         cli.main()
     assert stop.value.code == 2
-    assert "error: --metrics likelihood: RUN " in capsys.readouterr().err
+    assert "error: --metrics likelihood needs test images, which RUN " in capsys.readouterr().err
     points = 120
     words = f"vae-jax evaluate {prepared.folder.path}{metrics} --points {points} --dci-points 100"
     monkeypatch.setattr("sys.argv", words.split())
@@ -59,15 +59,19 @@ def test_evaluate_scores_runs_of_other_recipes_on_sprites(name, tmp_path, monkey
     assert [float(word) for word in line.split()[-3:]] == pytest.approx(expected, abs=6e-4)
     assert {"mig", "factor_vae_score", "dci_disentanglement", "sap", "udr"} - set(summary) == {"udr"}
     assert (summary["points"], summary["dci_points"]) == (100, 100)
-    report = (run_dir / "report.html").read_text()
-    assert "Where each latent responds" in report and "mutual information gap (MIG)" in report
+    for again in ("", f"vae-jax report {run_dir}"):  # which draws the figures of the factors again
+        if again:
+            monkeypatch.setattr("sys.argv", again.split())
+            cli.main()
+        report = (run_dir / "report.html").read_text()
+        assert "Where each latent responds" in report and "mutual information gap (MIG)" in report
 
 
 def test_a_run_without_factors_is_refused_with_what_remains(tmp_path, few_sprites):
     RunFolder(tmp_path).create({"experiment": "vae", "data": "digits"})
     options = Evaluate(tmp_path, metrics="disentanglement")
     with pytest.raises(
-        ValueError, match=r"known factors \(sprites, .*made with digits; without factors there are active"
+        ValueError, match=r"known factors \(sprites, .*trained on digits; leave out --metrics to measure active units"
     ):
         prepare_scoring(options)
     with pytest.raises(ValueError, match="--points must be at least 100, got 7"):

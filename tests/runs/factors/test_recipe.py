@@ -49,7 +49,12 @@ def test_the_summary_has_a_record_of_each_model_and_their_median_and_range(finis
     assert [row["steps"] for row in summary["by_steps"]] == [2] * 4 + [4] * 4
     assert json.loads((prepared.folder.path / "summary.json").read_text()) == summary
     report = prepared.folder.report.read_text()
-    for words in ("What each latent tells of each factor", "Where each latent responds", "FactorVAE score", "Scores"):
+    for words in (
+        "Information about each factor in each latent",
+        "Where each latent responds",
+        "FactorVAE score",
+        "Scores",
+    ):
         assert words in report
     # In the order of the settings: objective and weights, then the training, then the scores.
     assert "--betas 1.0 8.0 --seeds 2 --steps 4 --batch-size 4 --score-every 2" in report

@@ -51,7 +51,7 @@ def test_it_adds_its_numbers_to_the_summary_and_the_report_and_changes_nothing_e
     assert abs(summary["average_kl"] - summary["rate"]) < 5 * summary["average_kl_standard_error"] + 1e-6
     np.testing.assert_allclose(summary["mutual_information_limit"], np.log(20))
     assert summary["evaluation_seconds"] > 0
-    assert "importance sampling, 500 samples an image" in error
+    assert "importance sampling, 500 samples for each image" in error
     report = (in_runs / "vae/report.html").read_text()
     assert "Decomposition of the rate" in report
     assert summary["posterior_collapse"] in report

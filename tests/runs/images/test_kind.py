@@ -64,7 +64,10 @@ def test_a_validation_split_of_the_datas_own_is_used_whole_and_nothing_is_held_o
     resolved = resolve(Settings(), own)
     assert (resolved.validation_size, resolved.batch_size) == (7, 50)
     assert resolve(resolved, own) == resolved
-    with pytest.raises(ValueError, match="data zeros has 7 of its own for validation: leave it out, got 5"):
+    with pytest.raises(
+        ValueError,
+        match="--validation-size 5 would hold out training images, but zeros has a validation split of 7 images",
+    ):
         resolve(Settings(validation_size=5), own)
     with pytest.raises(ValueError, match=r"--batch-size 51 is larger than the 50 training images \(beside 7 for vali"):
         resolve(Settings(batch_size=51), own)
@@ -105,7 +108,7 @@ def test_what_the_images_do_not_allow_is_refused_by_the_name_of_its_flag(given, 
 
 def test_a_step_has_a_number(monkeypatch):
     monkeypatch.setattr(run_images, "MOST_STEPS", 20)
-    with pytest.raises(ValueError, match=r"--epochs must be at most 4 here \(20 steps\), got 5"):
+    with pytest.raises(ValueError, match=r"--epochs must be at most 4 for this data \(20 steps\), got 5"):
         resolve(dataclasses.replace(SMALL, epochs=5), images())
 
 

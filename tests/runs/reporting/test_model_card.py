@@ -15,7 +15,7 @@ def numbers_of(summary):
 
 def test_the_numbers_of_one_model_are_those_of_its_test_images():
     assert numbers_of({"test_images": 500, "negative_elbo": 101.256, "mig": 0.12345}) == [
-        "On the 500 test images.",
+        "Measured on the 500 test images.",
         "| number | value |",
         "|---|---|",
         "| negative ELBO, nats per image | 101.26 |",
@@ -23,7 +23,9 @@ def test_the_numbers_of_one_model_are_those_of_its_test_images():
     ]
     models = [{"seed": 0}, {"seed": 1}]
     said = numbers_of({"test_images": 500, "negative_elbo": 101.0, "models": models})[0]
-    assert said == "On the 500 test images. The numbers are of 2 models: means, or see summary.json."
+    assert said == (
+        "Measured on the 500 test images. Each number is the mean over 2 models; summary.json has those of each model."
+    )
 
 
 def test_a_likelihood_that_is_not_to_be_trusted_is_said_to_be_none():
@@ -40,7 +42,7 @@ def test_of_models_with_different_weights_each_weight_has_its_medians():
         {"beta": 4.0, "seed": 0, "mig": 0.5, "sap": None, "negative_elbo": 31.0},
     ]
     assert numbers_of({"models": records, "over_seeds": over_seeds(records)}) == [
-        "The numbers are of 4 models: of each weight the median over its seeds.",
+        "Each number is the median over the seeds of a weight (4 models in all).",
         "| number | weight 1 | weight 4 |",
         "|---|---|---|",
         "| negative ELBO, nats per image | 22.00 | 31.00 |",

@@ -1,4 +1,4 @@
-"""Figures of a run on known factors: its scores, and a look at one of its models."""
+"""Figures of a run on known factors: the scores of all models, and codes and images of one model."""
 
 from __future__ import annotations
 
@@ -23,15 +23,16 @@ from vae_jax.runs.factors.scoring import (
 from vae_jax.runs.keys import keys_of
 from vae_jax.runs.recipe import PreparedRun, weight_in, weight_name
 from vae_jax.runs.reporting.metrics import metric_of
+from vae_jax.runs.settings import Scoring
 from vae_jax.visualization._disentanglement import information_map, response_maps, score_strips, scores_by_step
 from vae_jax.visualization._model_figures import Captioned, Subject, reconstruction_and_traversal
 
 _SHOWN_IMAGES, _MAP_POINTS = 100, 10_000
-_WORDS = {name: metric_of(name).heading for name in SUPERVISED}
+_HEADINGS = {name: metric_of(name).heading for name in SUPERVISED}
 
 
 def run_figures(prepared: PreparedRun, summary: Mapping[str, Any]) -> Iterator[Captioned]:
-    """Every figure of a run, in reading order; the model that is looked at is the one of the median MIG."""
+    """Figures of a run, in reading order; those of a single model show the model with the median MIG."""
     settings, data, model = prepared.settings, prepared.data, prepared.model
     word = weight_name(settings)
     records = [record for record in summary["models"] if "diverged" not in record]
@@ -39,7 +40,9 @@ def run_figures(prepared: PreparedRun, summary: Mapping[str, Any]) -> Iterator[C
         return
     labels = {weight_in(record): f"{word} {weight_in(record):g}" for record in records}
     values = {
-        _WORDS[name]: {label: [r[name] for r in records if weight_in(r) == weight] for weight, label in labels.items()}
+        _HEADINGS[name]: {
+            label: [r[name] for r in records if weight_in(r) == weight] for weight, label in labels.items()
+        }
         for name in SUPERVISED
         if all(r.get(name) is not None for r in records)
     }
@@ -47,45 +50,51 @@ def run_figures(prepared: PreparedRun, summary: Mapping[str, Any]) -> Iterator[C
         yield Captioned(
             "scores",
             "Scores",
-            "A dot is a model, a bar the median over seeds. The gray band of each score reaches from what noise scores "
-            "to what a code with a latent for each factor does (noise in the others): hardly any score reaches from 0 "
-            f"to 1. For these two DCI is fitted to {summary['reference_dci_points']:,} images, for the models to "
-            f"{summary['dci_points']:,}.",
-            score_strips(values, *({_WORDS[n]: summary[end][n] for n in SUPERVISED} for end in ("ceiling", "floor"))),
+            "Each dot is a model, each bar the median over seeds. The gray band of a score reaches from the score of "
+            "noise to the score of a code that has one latent for each factor and noise in the others; few scores span "
+            f"the whole range from 0 to 1. DCI is fitted to {summary['reference_dci_points']:,} images for these two "
+            f"references, and to {summary['dci_points']:,} for the models.",
+            score_strips(
+                values, *({_HEADINGS[n]: summary[end][n] for n in SUPERVISED} for end in ("ceiling", "floor"))
+            ),
         )
     if len({r["steps"] for r in summary["by_steps"]}) > 1 and len(labels) <= 6:
         panels: dict[str, dict[str, dict[int, list[float]]]] = {}
         for row in summary["by_steps"]:
             for name in ("factor_vae_score", "mig"):
                 if name in row and weight_in(row) in labels:  # a model that has diverged has no scores
-                    curves = panels.setdefault(_WORDS[name], {})
+                    curves = panels.setdefault(_HEADINGS[name], {})
                     curves.setdefault(labels[weight_in(row)], {}).setdefault(row["steps"], []).append(row[name])
-        words = "On a coarser grid of factors, 8 values of each at most: medians over seeds, and their range."
-        yield Captioned("scores_by_step", "Scores against steps", words, scores_by_step(panels))
+        caption = "Median and range over seeds, measured on a coarser grid of at most 8 values of each factor."
+        yield Captioned("scores_by_step", "Scores against steps", caption, scores_by_step(panels))
     order = sorted(range(len(records)), key=lambda i: records[i]["mig"])
     record = records[order[len(order) // 2]]
     index = summary["models"].index(record)
     params = load_mark(prepared, prepared.length.marks[-1])[index]
-    of = f" Model: {word} {weight_in(record):g}, seed {record['seed']}, that of the median MIG."
+    shown = f" Model: {word} {weight_in(record):g}, seed {record['seed']}, which has the median MIG."
     keys = keys_of(settings.seed)
-    # All values of the two factors that the maps are over; of the others few will do.
-    sizes = list(coarse_sizes(data.factor_sizes))
-    for place in _plane(data):
-        sizes[place] = table_sizes(settings, data)[place]
-    table = table_with_progress(scorer_of(prepared), params, sizes, name="figures")
-    yield from table_figures(table, data, keys.fitting, of)
+    table = table_with_progress(scorer_of(prepared), params, figure_sizes(settings, data), name="figures")
+    yield from table_figures(table, data, keys.fitting, shown)
     xs = draw_images(data, keys.evaluation, _SHOWN_IMAGES)
     yield from reconstruction_and_traversal(Subject(model, params, xs, None, None, table.kl_per_dimension, ()))
 
 
-def table_figures(table: CodeTable, data: FactorData, key: jax.Array, of: str = "") -> Iterator[Captioned]:
+def figure_sizes(settings: Scoring, data: FactorData) -> list[int]:
+    """Number of values of each factor for `table_figures`: all of the two that the maps show, few of the others."""
+    sizes = list(coarse_sizes(data.factor_sizes))
+    for place in _plane(data):
+        sizes[place] = table_sizes(settings, data)[place]
+    return sizes
+
+
+def table_figures(table: CodeTable, data: FactorData, key: jax.Array, shown: str = "") -> Iterator[Captioned]:
     """Figures of a table of codes: the heat map of latents and factors, and the response maps over two factors.
 
     Args:
       table: codes of the images.
       data: the images and their factors.
       key: draws the images that the heat map is estimated from.
-      of: a sentence for the captions: which model it is.
+      shown: sentence for the captions that names the model.
     """
     labeled = draw(table, key, _MAP_POINTS)
     varies = [name for name, size in zip(data.factor_names, table.factor_sizes, strict=True) if size > 1]
@@ -93,9 +102,9 @@ def table_figures(table: CodeTable, data: FactorData, key: jax.Array, of: str = 
     shares = mutual_information_matrix(labeled.codes, varying) / entropies(varying)[None, :]
     yield Captioned(
         "information",
-        "What each latent tells of each factor",
-        "Mutual information of a latent, cut into 20 bins, and a factor, as a share of the factor's entropy. A "
-        "disentangled code has one dark cell in each row, and at most one in each column." + of,
+        "Information about each factor in each latent",
+        "Mutual information of a latent (in 20 bins) and a factor, as a share of the factor's entropy. A "
+        "disentangled code has one dark cell in each row, and at most one in each column." + shown,
         information_map(np.clip(shares, 0, 1), varies),
     )
     grid = np.asarray(table.means).reshape(*table.factor_sizes, -1)
@@ -110,15 +119,15 @@ def table_figures(table: CodeTable, data: FactorData, key: jax.Array, of: str = 
     yield Captioned(
         "responses",
         "Where each latent responds",
-        f"The mean of each latent over {data.factor_names[x]} and {data.factor_names[y]}, all other factors averaged; "
-        "each on its own scale, blue low and red high. A latent of one of them has parallel stripes; one that carries "
-        "0 nats shows nothing, enlarged." + of,
+        f"Mean of each latent against {data.factor_names[x]} and {data.factor_names[y]}, averaged over all other "
+        "factors; each map has its own scale, from blue (low) to red (high). A latent that encodes one of the two "
+        "factors has parallel stripes; a latent that carries 0 nats shows only noise, enlarged." + shown,
         response_maps(maps, names, data.factor_names[y], data.factor_names[x]),
     )
 
 
 def _plane(data: FactorData) -> tuple[int, int]:
-    """The places of the factors that are an x and a y."""
+    """Indices of the factors for an x and a y position, or of the last two factors if there are no such names."""
     names = data.factor_names
     x = next((i for i, name in enumerate(names) if name.endswith("_x")), len(names) - 2)
     y = next((i for i, name in enumerate(names) if name.endswith("_y")), len(names) - 1)

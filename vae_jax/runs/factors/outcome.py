@@ -1,4 +1,4 @@
-"""Summary, figures and lines of a run on known factors, of the records of its models."""
+"""Summary, figures and table of a run on known factors, made from the records of its models."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _REFERENCE_DCI_POINTS = 1_000
 
 
 def outcome(prepared: PreparedRun, records: Sequence[Mapping[str, Any]], seconds: Mapping[str, float]) -> Outcome:
-    """The summary and the figures of a run whose models have these records."""
+    """Summary and figures of a run, from the records of its models."""
     settings, data, folder = prepared.settings, prepared.data, prepared.folder
     earlier, reference_points = summary_to_add_to(folder), reference_dci_points(settings)
     references = {
@@ -63,19 +63,19 @@ def outcome(prepared: PreparedRun, records: Sequence[Mapping[str, Any]], seconds
 
 
 def reference_dci_points(settings: Any) -> int:
-    """Images that DCI of ceiling and floor is fitted to: no more than a thousand, for its time."""
+    """Number of images that DCI of ceiling and floor is fitted to: at most a thousand, because DCI is slow."""
     return min(settings.dci_points or settings.points, _REFERENCE_DCI_POINTS)
 
 
 def references_for(settings: Any, data: FactorData, latent_dim: int) -> dict[str, dict[str, float]]:
-    """The scores of "ceiling" and "floor"."""
-    say("scoring a code of a latent for each factor, and noise, to compare with")
+    """Scores of the two references: "ceiling", one latent for each factor, and "floor", noise."""
+    say("scoring the references: a code with one latent for each factor, and noise")
     points = {"points": settings.points, "dci_points": reference_dci_points(settings)}
     return measure_references(data.factor_sizes, latent_dim, **points)
 
 
 def over_seeds(records: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, dict[str, float]]]:
-    """Median and range over the models of each weight, for each score."""
+    """Median and range of each score over the models of each weight."""
     result: dict[str, dict[str, dict[str, float]]] = {}
     for weight in dict.fromkeys(weight_in(record) for record in records):
         for name in (metric.key for metric in SUMMARIZED):
@@ -93,7 +93,7 @@ def spread_text(metric: Metric, spread: Mapping[str, float]) -> str:
 
 
 def table_of(summary: Mapping[str, Any], word: str) -> str:
-    """The scores of each weight as lines of text, each beside its ceiling and its floor."""
+    """Table of the scores of each weight, with their floor and ceiling, as lines of text."""
     weights = list(summary["over_seeds"])
     heads = "".join(f"{f'{word} {weight}':>28}" for weight in weights)
     lines = [f"{'score':<22}{heads}{'floor':>9}{'ceiling':>9}"]
@@ -102,4 +102,5 @@ def table_of(summary: Mapping[str, Any], word: str) -> str:
         cells = [f"{spread_text(metric, spread) if spread else '':>28}" for spread in spreads]
         ends = [f"{text_of(summary[reference], metric.key):>9}" for reference in ("floor", "ceiling")]
         lines.append(f"{metric.heading:<22}" + "".join([*cells, *ends]))
-    return "\n".join([*lines, f"median over {len(summary['seeds'])} seeds (lowest to highest)"])
+    count = len(summary["seeds"])
+    return "\n".join([*lines, f"median over {count} seed{'s' * (count > 1)} (lowest to highest)"])

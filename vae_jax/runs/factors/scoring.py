@@ -1,4 +1,4 @@
-"""Scores of the models of a run: each model is scored once at each mark, and its record kept in `scores/`."""
+"""Scores of the models of a run: each model is scored once at each mark, and its record is saved in `scores/`."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from vae_jax.runs.settings import Scoring
 
 _ELBO_IMAGES, _ELBO_SAMPLES, _UDR_IMAGES = 1_000, 4, 2_000
 draw_images = jax.jit(FactorData.draw, static_argnums=2)  # (data, key, count)
-_COARSE_VALUES, _COARSE_IMAGES = 8, 10_000  # of a factor, of the table: the most on the way to the last step
+_COARSE_VALUES, _COARSE_IMAGES = 8, 10_000  # largest numbers of values of a factor, and of images, in a coarse table
 
 
 class Scorer(NamedTuple):
@@ -50,7 +50,7 @@ class Scorer(NamedTuple):
 
 
 def scorer_of(prepared: PreparedRun) -> Scorer:
-    """The scorer of all models of a run."""
+    """Scorer of all models of a run."""
     settings = prepared.settings
     return Scorer(settings, prepared.model, prepared.data, keys_of(settings.seed).fitting)
 
@@ -58,7 +58,7 @@ def scorer_of(prepared: PreparedRun) -> Scorer:
 def table_with_progress(
     scorer: Scorer, params: Params, sizes: Sequence[int] | None = None, name: str = "encoding"
 ) -> CodeTable:
-    """`encode_table` of all images, or of evenly spaced values of each factor, with a bar.
+    """Encodes all images, or those of evenly spaced values of each factor, as `encode_table` does, with a bar.
 
     Args:
       sizes: number of values of each factor; None: all.
@@ -75,7 +75,7 @@ def table_with_progress(
 def _renderer(
     render_at: Render, factor_sizes: tuple[int, ...], sizes: tuple[int, ...]
 ) -> Callable[[Any, jax.Array], jax.Array]:
-    """Images of evenly spaced values of each factor, by the table that they are rendered from and their flat index."""
+    """Function (table, flat index) -> image, over a grid of evenly spaced values of each factor."""
 
     def render(table: Any, index: jax.Array) -> jax.Array:
         values = zip(jnp.unravel_index(index, sizes), sizes, factor_sizes, strict=True)
@@ -87,12 +87,12 @@ def _renderer(
 
 
 def score_all(prepared: PreparedRun, diverged: Mapping[int, int]) -> list[dict[str, Any]]:
-    """The records of all models after the last step, which `score` makes, with UDR; those on the way are scored too.
+    """Scores all models at every mark, and returns their records after the last step, with UDR.
 
-    On the way to the last step the scores are those that take seconds, on a coarser grid of factors.
+    Marks before the last step have only the scores that take seconds, on a coarser grid of factors.
 
     Args:
-      diverged: index of each model that diverged -> the step at which it did; it has no scores from there on.
+      diverged: index of each model that diverged -> the step at which it diverged, after which it has no scores.
     """
     settings, folder, scorer, records = prepared.settings, prepared.folder, scorer_of(prepared), []
     for mark in prepared.length.marks:
@@ -118,10 +118,10 @@ def score_all(prepared: PreparedRun, diverged: Mapping[int, int]) -> list[dict[s
 
 
 def score_again(prepared: PreparedRun, before: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The records of all models after the last step, scored by these settings whatever has been scored.
+    """Scores all models after the last step with these settings, and returns their records; earlier scores are unused.
 
     Args:
-      before: the records of its summary; models that diverged are not scored.
+      before: records in the summary of the run; models that diverged are not scored.
     """
     settings, scorer, mark = prepared.settings, scorer_of(prepared), prepared.length.marks[-1]
     models, records, steps = load_mark(prepared, mark), [], prepared.length.steps_at(mark)
@@ -139,7 +139,7 @@ def given_of(settings: Any, member: Member) -> dict[str, Any]:
 
 
 def load_mark(prepared: PreparedRun, mark: int) -> list[Params]:
-    """The parameters of every model at a mark."""
+    """Parameters of every model at a mark."""
     path = snapshot(prepared.folder, prepared.length, mark)
     return load_from(path, prepared.recipe, prepared.settings, prepared.model, prepared.folder)
 
@@ -148,7 +148,7 @@ def on_the_way(prepared: PreparedRun) -> list[dict[str, Any]]:
     """Coarse scores of all models, at each step at which they were scored.
 
     Raises:
-      Damaged: one of them is gone or not what was written.
+      Damaged: a file of scores is missing or damaged.
     """
     folder = prepared.folder
     names = [
@@ -164,7 +164,7 @@ def on_the_way(prepared: PreparedRun) -> list[dict[str, Any]]:
 
 
 def score_table(scorer: Scorer, params: Params, table: CodeTable, name: str = "scoring") -> dict[str, Any]:
-    """Returns every score of the model whose table this is."""
+    """Computes every score of the model that the table was encoded with."""
     settings = scorer.settings
     return measure_disentanglement(
         table,
@@ -183,9 +183,9 @@ def table_sizes(settings: Scoring, data: FactorData) -> tuple[int, ...]:
 
 
 def score(scorer: Scorer, params: Params, steps: int, name: str) -> dict[str, Any]:
-    """Returns every score of a model of a run, and its negative ELBO, rate and distortion on 1,000 drawn images.
+    """Computes every score of a model of a run, and its negative ELBO, rate and distortion on 1,000 drawn images.
 
-    A model that has diverged has no scores; "diverged" is its number of steps.
+    A model that has diverged has no scores, but its number of steps under "diverged".
     """
     if not _is_finite(params):
         return _unscored(name, steps)
@@ -203,7 +203,7 @@ def score(scorer: Scorer, params: Params, steps: int, name: str) -> dict[str, An
 
 
 def coarse_sizes(factor_sizes: Sequence[int]) -> tuple[int, ...]:
-    """Number of values of each factor in a coarse table: 8 at most, fewer if that were more than 10,000 images."""
+    """Number of values of each factor in a coarse table: at most 8, or fewer to stay within 10,000 images."""
     for values in range(_COARSE_VALUES, 2, -1):
         sizes = tuple(min(size, values) for size in factor_sizes)
         if math.prod(sizes) <= _COARSE_IMAGES:
@@ -230,10 +230,10 @@ def _unscored(name: str, steps: int) -> dict[str, Any]:
 
 
 def _score_fast(scorer: Scorer, models: Callable[[], Sequence[Params]], index: int, name: str) -> dict[str, Any]:
-    """Scores of a model on the way, that take seconds; none if its parameters are lost or not finite."""
+    """Scores that take seconds, of a model before the last step; none if its parameters are lost or not finite."""
     try:
         params = models()[index]
-    except Damaged as error:  # of a snapshot that training has passed, which cannot be made again
+    except Damaged as error:  # training has passed this snapshot, so it cannot be made again
         say(f"{name}: not scored ({error.__cause__ or error})")
         return {}
     if not _is_finite(params):
@@ -243,7 +243,7 @@ def _score_fast(scorer: Scorer, models: Callable[[], Sequence[Params]], index: i
 
 
 def with_udr(scorer: Scorer, records: list[dict[str, Any]], models: Sequence[Params]) -> list[dict[str, Any]]:
-    """The records with "udr", among the models of one weight."""
+    """Adds "udr" to the records, computed among the models of each weight."""
     xs = draw_images(scorer.data, scorer.key, _UDR_IMAGES)
     codes = [posterior_means(scorer.model, params, xs) for params in models]
     kl = [kl_per_dimension(scorer.model, params, xs) for params in models]
@@ -264,7 +264,7 @@ def _name(record: str) -> str:
 
 
 def _kept(folder: RunFolder, record: str) -> dict[str, Any] | None:
-    """A record out of the folder; None if it is missing or damaged."""
+    """Reads a record from the folder; None if it is missing or damaged."""
     name = _name(record)
     try:
         return folder.read_part(name)

@@ -1,4 +1,4 @@
-"""Training of all models of a run: one model, on images in memory or on disk, or several at once as one program."""
+"""Training of all models of a run: a single model on images in memory or on disk, or several models in one program."""
 
 from __future__ import annotations
 
@@ -28,7 +28,11 @@ Save = Callable[[list[Params]], None]
 
 
 def train_models(prepared: PreparedRun, display: ProgressDisplay) -> tuple[Training, list[Progress], Save]:
-    """The training, the progress of each model, and a function that saves the parameters that are kept of each."""
+    """Trains all models of a run.
+
+    Returns:
+      The training, the progress of each model, and a function that saves new best parameters of all models.
+    """
     recipe, settings, length = prepared.recipe, prepared.settings, prepared.length
     members = recipe.kind.members(settings)
     keys = jnp.stack([keys_of(member.seed).training for member in members])
@@ -79,7 +83,7 @@ def _train_many(
     optimizer: Any,
     until: dict[str, Any],
 ) -> tuple[Training, list[Progress], Save]:
-    """Models that are one program; after each mark of the run's length their last parameters are kept."""
+    """Trains several models in one program; after each mark of the run's length their last parameters are saved."""
     settings, problem, length = prepared.settings, prepared.problem, prepared.length
     weights = None if members[0].weight is None else jnp.asarray([member.weight for member in members])
     # The objective of models without weights of their own is made once.

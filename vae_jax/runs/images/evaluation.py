@@ -1,4 +1,4 @@
-"""A finished run measured further: its numbers are added to `summary.json`, its report is written anew."""
+"""Further measurements of a finished run, which are added to `summary.json` and to the report."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def prepare_evaluation(options: Evaluate, recipe: Recipe | None = None) -> tuple
     """Opens a run with its model and data, and checks all that can be checked; nothing is written.
 
     Args:
-      recipe: RECIPE of a script of the user's own that made the run; None: the recipe of that name.
+      recipe: RECIPE of the user's own script that made the run; None: the recipe that config.json names.
 
     Raises:
       ValueError, TypeError: if an option is out of range, or RUN is not the folder of a run that can be measured.
@@ -47,8 +47,7 @@ def prepare_evaluation(options: Evaluate, recipe: Recipe | None = None) -> tuple
     require_density(
         f"RUN {options.run}: the posterior of its model",
         lambda: _encoded(prepared, trained),
-        "without one there is neither a likelihood nor a rate; give a run whose posterior has one, such as of "
-        "experiments.vae",
+        "without one there is neither a likelihood nor a rate; give a run whose posterior has one, such as one of vae",
     )
     if options.nll_samples:
         require_density(
@@ -57,12 +56,12 @@ def prepare_evaluation(options: Evaluate, recipe: Recipe | None = None) -> tuple
             "without one there is no likelihood to measure; give --nll-samples 0",
         )
     if options.ais_images and not _has_real_code(prepared, trained):
-        raise ValueError(f"--ais-images needs a z of real numbers, which RUN {options.run} has not: leave it out")
+        raise ValueError(f"--ais-images needs a continuous z, and z of RUN {options.run} is discrete: leave it out")
     return prepared, trained
 
 
 def _first(prepared: PreparedRun, trained: TrainedModel) -> tuple[VAE, Any]:
-    """The VAE of the first test image's context, and that image."""
+    """VAE for the context of the first test image, and that image."""
     first = jax.tree.map(lambda leaf: leaf[0], prepared.problem.test_examples)
     return bind(trained.model, first)
 
@@ -73,16 +72,25 @@ def _encoded(prepared: PreparedRun, trained: TrainedModel) -> Distribution:
 
 
 def _has_real_code(prepared: PreparedRun, trained: TrainedModel) -> bool:
-    """Returns whether all parts of z are real numbers, which HMC can move."""
+    """Returns whether all parts of z are real numbers, as HMC requires."""
     prior = lambda: _first(prepared, trained)[0].prior(trained.params)
     code = jax.eval_shape(lambda: prior().sample(jax.random.key(0)))
     return all(jnp.issubdtype(part.dtype, jnp.floating) for part in jax.tree.leaves(code))
 
 
-def run_evaluation(prepared: PreparedRun, trained: TrainedModel, options: Evaluate, finished: bool) -> dict[str, Any]:
+def run_evaluation(
+    prepared: PreparedRun,
+    trained: TrainedModel,
+    options: Evaluate,
+    finished: bool,
+    more_figures: Iterable[Captioned] = (),
+) -> dict[str, Any]:
     """Measures part by part, adds each to `summary.json` as soon as it is done, and writes the report.
 
-    Nothing is written for a run that has not finished: a summary would mark it as finished.
+    Nothing is written for an unfinished run: a summary would mark it as finished.
+
+    Args:
+      more_figures: figures that are added at the end of the report.
 
     Returns:
       The summary; for an unfinished run, only what was measured.
@@ -97,17 +105,15 @@ def run_evaluation(prepared: PreparedRun, trained: TrainedModel, options: Evalua
 
     measures = measure(prepared, trained, 0)
     summary = add(measures.summary)
-    if finished and "models" in summary:
-        folder.add_to_summary({"shown_seed": seed})
-    for words, part in _parts(prepared, trained, options):
-        say(words)
-        numbers = part()
+    for name, measure_part in _parts(prepared, trained, options):
+        say(name)
+        numbers = measure_part()
         summary = add(numbers)
-        for name in ("nll_warning", "ais_warning"):
-            if numbers.get(name):
-                say(f"warning: {numbers[name]}")
+        for key in ("nll_warning", "ais_warning"):
+            if numbers.get(key):
+                say(f"warning: {numbers[key]}")
     if finished:
-        return finish_evaluation(prepared, trained, measures, started)
+        return finish_evaluation(prepared, trained, measures, started, more_figures)
     summary |= {"evaluation_device": device_name(), "evaluation_seconds": round(time.monotonic() - started, 2)}
     return {"unfinished": True, "epochs": len(trained.history), "seed": seed} | summary
 
@@ -115,13 +121,15 @@ def run_evaluation(prepared: PreparedRun, trained: TrainedModel, options: Evalua
 def finish_evaluation(
     prepared: PreparedRun, trained: TrainedModel, measures: Measures, started: float, more: Iterable[Captioned] = ()
 ) -> dict[str, Any]:
-    """Draws the figures by the numbers in the summary, and others after them, and writes the report; the summary."""
+    """Draws the figures of the model and `more` figures, and writes the report with them; returns the summary."""
     say("drawing the figures")
     folder = prepared.folder
     figures = draw(prepared, trained, measures, summary_of_model(folder.summary() or {}, trained.member))
     figures += save_figures(folder, more)
-    seconds = round(time.monotonic() - started, 2)
-    summary = folder.add_to_summary({"evaluation_seconds": seconds, "evaluation_device": device_name()})
+    about = {"evaluation_seconds": round(time.monotonic() - started, 2), "evaluation_device": device_name()}
+    if "models" in (folder.summary() or {}):
+        about |= {"shown_seed": trained.member.seed}
+    summary = folder.add_to_summary(about)
     write_pages(prepared, Outcome(title(prepared), summary, figures))
     return summary
 
@@ -129,15 +137,15 @@ def finish_evaluation(
 def _parts(
     prepared: PreparedRun, trained: TrainedModel, options: Evaluate
 ) -> Iterator[tuple[str, Callable[[], dict[str, Any]]]]:
-    """The parts of the evaluation: words for the terminal, and the function that measures it."""
+    """Parts of the evaluation: a description for the terminal, and the function that measures the part."""
     model, params, test = trained.model, trained.params, prepared.problem.test_examples
     keys = keys_of(trained.member.seed)
     surgery_key, nll_key, ais_key = jax.random.split(keys.further_evaluation, 3)
-    yield "taking the rate apart", lambda: measure_surgery(model, params, surgery_key, test, options.surgery_points)
+    yield "decomposing the rate", lambda: measure_surgery(model, params, surgery_key, test, options.surgery_points)
 
     if options.nll_samples:
         yield (
-            f"importance sampling, {options.nll_samples:,} samples an image",
+            f"importance sampling, {options.nll_samples:,} samples for each image",
             lambda: nll_with_progress(model, params, nll_key, test, options.nll_samples),
         )
     default = _DEFAULT_AIS_IMAGES if _has_real_code(prepared, trained) else 0
@@ -149,9 +157,9 @@ def _parts(
     start = {"posterior": from_posterior, "prior": from_prior}[options.ais_start]
 
     yield (
-        f"annealing of {num_images} test images and {num_images} of the model's own, {chains} chains each over "
-        f"{temperatures:,} temperatures",
-        # Importance sampling of the first images has the draws of the nll above.
+        f"annealed importance sampling of {num_images} test images and {num_images} images drawn from the model, "
+        f"{chains} chains for each over {temperatures:,} temperatures",
+        # Importance sampling of the first images uses the same draws as above.
         lambda: annealing_with_progress(
             model, params, ais_key, first, chains, temperatures, nll_key, options.nll_samples, start
         ),

@@ -1,9 +1,9 @@
-"""Runs on images: how their settings are resolved, and what is measured and drawn of their models."""
+"""Runs on images: resolution of their settings, measurements and figures."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,36 +11,40 @@ import jax
 import numpy as np
 
 from vae_jax.data import Images, ImageStream, load_images, stream_images
-from vae_jax.evaluation import Measures, bits_per_dimension
+from vae_jax.evaluation import Measures, bits_per_dimension, measure_autoencoder, measure_vq_vae
 from vae_jax.runs.checks import check_data_dir
 from vae_jax.runs.choices import OBJECTIVES
 from vae_jax.runs.images.problem import AnySettings, Problem, make_problem, without_data
 from vae_jax.runs.images.vae import describe_kl
 from vae_jax.runs.keys import keys_of
-from vae_jax.runs.limits import MOST_STEPS
+from vae_jax.runs.limits import MOST_STEPS, flag_of
 from vae_jax.runs.machine import device_name
 from vae_jax.runs.progress import say
 from vae_jax.runs.recipe import Kind, Length, Member, Outcome, PreparedRun, TrainedModel
 from vae_jax.runs.reporting.report import save_figures
 from vae_jax.runs.reporting.report_page import ReportFigure
 from vae_jax.runs.reporting.summaries import combined, shown_model, summary_of_model, summary_to_add_to, with_numbers
-from vae_jax.runs.settings import Loss
+from vae_jax.runs.settings import Loss, Settings
 from vae_jax.training import steps_per_epoch
 from vae_jax.visualization._model_figures import Subject, code_figures, model_figures, surgery_figures
 
 
 def load_data(settings: AnySettings) -> Images | ImageStream:
-    """The images that the settings name."""
+    """Loads the images that the settings name.
+
+    Raises:
+      ValueError: if the data cannot be loaded, or is no TFDS dataset although a folder of TFDS datasets is given.
+    """
     check_data_dir(settings.data, settings.data_dir)
     load = stream_images if settings.stream else load_images
     return load(settings.data, settings.data_dir, size=settings.size)
 
 
 def resolve(settings: AnySettings, images: Images | ImageStream) -> Any:
-    """The settings with nothing left to default, as `config.json` has them.
+    """Settings in which all values that depend on the data are filled in, as `config.json` has them.
 
     Raises:
-      ValueError: if a number is out of range, or two settings contradict each other or the images.
+      ValueError: if a number is out of range, or settings contradict one another or the images.
     """
     total = images.train.shape[0]
     likelihood = settings.likelihood
@@ -50,11 +54,11 @@ def resolve(settings: AnySettings, images: Images | ImageStream) -> Any:
     if binarization == "auto":
         binarization = "dynamic" if likelihood == "bernoulli" else "none"
     validation_size = _validation_size(settings, images)
-    training, words = total, f"{total} less {validation_size} for validation"
+    training, counted = total, f"{total} less {validation_size} for validation"
     if images.validation is None:
         training -= validation_size
     else:
-        words = f"beside {validation_size} for validation"
+        counted = f"beside {validation_size} for validation"
     batch_size = settings.batch_size
     if batch_size is None:
         batch_size = settings.default_batch_size
@@ -62,7 +66,7 @@ def resolve(settings: AnySettings, images: Images | ImageStream) -> Any:
             # Microbatches and devices must divide the batch.
             batch_size = max(training - training % (settings.microbatches * (settings.devices or 1)), 1)
     if batch_size > training:
-        raise ValueError(f"--batch-size {batch_size} is larger than the {training} training images ({words})")
+        raise ValueError(f"--batch-size {batch_size} is larger than the {training} training images ({counted})")
     if isinstance(settings, Loss) and batch_size < (least := OBJECTIVES.of(settings).least_batch):
         raise ValueError(
             f"--batch-size must be at least {least} with --objective {settings.objective}, which compares the examples "
@@ -71,7 +75,9 @@ def resolve(settings: AnySettings, images: Images | ImageStream) -> Any:
     steps = settings.epochs * steps_per_epoch(training, batch_size)
     if steps > MOST_STEPS:
         most = MOST_STEPS * settings.epochs // steps
-        raise ValueError(f"--epochs must be at most {most:,} here ({MOST_STEPS:,} steps), got {settings.epochs}")
+        raise ValueError(
+            f"--epochs must be at most {most:,} for this data ({MOST_STEPS:,} steps), got {settings.epochs}"
+        )
     if batch_size % settings.microbatches:
         raise ValueError(f"--microbatches must divide --batch-size {batch_size}, got {settings.microbatches}")
     return dataclasses.replace(
@@ -84,10 +90,11 @@ def resolve(settings: AnySettings, images: Images | ImageStream) -> Any:
 
 
 def check(settings: AnySettings) -> None:
-    """Raises ValueError if settings of a run on images contradict each other, whatever the images are."""
+    """Raises ValueError if settings of a run on images contradict one another for any images."""
     if settings.stream and settings.binarization == "static":
         raise ValueError(
-            "--stream reads images batch by batch, but --binarization static draws the bits of all at once"
+            "--stream reads images batch by batch, but --binarization static draws the bits of all images at once: "
+            "leave one out"
         )
     if settings.stream and settings.condition != "none":
         raise ValueError(
@@ -98,13 +105,13 @@ def check(settings: AnySettings) -> None:
 
 
 def _validation_size(settings: AnySettings, images: Images | ImageStream) -> int:
-    """Number of images that choose the best epoch: the data's own validation split, or images held out of train."""
+    """Number of validation images: the size of the data's own validation split, or images held out of train."""
     total, own = images.train.shape[0], images.validation
     if own is not None:
         if settings.validation_size not in (None, len(own)):
             raise ValueError(
-                f"--validation-size holds images out of train, and data {images.name} has {len(own)} of its own for "
-                f"validation: leave it out, got {settings.validation_size}"
+                f"--validation-size {settings.validation_size} would hold out training images, but {images.name} has a "
+                f"validation split of {len(own)} images: leave --validation-size out"
             )
         return len(own)
     size = max(1, min(total // 10, 1000)) if settings.validation_size is None else settings.validation_size
@@ -127,7 +134,7 @@ def _length(settings: AnySettings) -> Length:
 
 
 def _changeable(settings: AnySettings) -> tuple[str, ...]:
-    """The epochs, if nothing but the end of the run depends on them."""
+    """Settings that may differ with --resume: the epochs, if neither learning rate nor loss depends on them."""
     by_length = isinstance(settings, Loss) and OBJECTIVES.of(settings).by_length
     return () if by_length or settings.schedule != "constant" else ("epochs",)
 
@@ -137,11 +144,28 @@ def _opening(prepared: PreparedRun) -> str:
     counts = f"{problem.train.shape[0]} training, {len(problem.validation)} validation, {len(problem.test)} test images"
     models = f"{settings.seeds} models at once, " if settings.seeds > 1 else ""
     about = f"{prepared.recipe.name} on {prepared.data.name}: {models}{counts}; {describe_kl(prepared)}"
-    return f"{about}{device_name()}; in {prepared.folder.path}"
+    return "\n".join([f"{about}{device_name()}; in {prepared.folder.path}", *_notes(prepared)])
+
+
+def _notes(prepared: PreparedRun) -> Iterator[str]:
+    """Lines about settings that have no effect, or another effect than their numbers say."""
+    recipe, settings, count = prepared.recipe, prepared.settings, prepared.problem.num_examples
+    if recipe.measure is not None and recipe.measure(settings) in (measure_autoencoder, measure_vq_vae):
+        for name in ("elbo_samples", "nll_samples"):
+            if (given := getattr(settings, name)) != getattr(recipe.defaults, name):
+                yield f"--{flag_of(name)} {given} is not used: nothing is sampled to measure this model"
+    for name in ("k_means_images", "prior_batch_size"):
+        if (given := getattr(settings, name, 0)) > count:
+            yield f"--{flag_of(name)} {given}: all {count} training images are taken, as there are no more"
+    if isinstance(settings, Settings) and settings.kl_warm_up > settings.epochs:
+        yield (
+            f"warning: --kl-warm-up {settings.kl_warm_up} is longer than --epochs {settings.epochs}: no epoch counts "
+            "as the best or stops training early, and the parameters of the last epoch are saved"
+        )
 
 
 def measure(prepared: PreparedRun, trained: TrainedModel, nll_samples: int) -> Measures:
-    """The numbers of a model on the test images, with bits per dimension if they are defined."""
+    """Measures a model on the test images, with bits per dimension if they are defined."""
     recipe, problem, settings = prepared.recipe, prepared.problem, prepared.settings
     assert recipe.measure is not None
     measures: Measures = recipe.measure(settings)(
@@ -153,7 +177,7 @@ def measure(prepared: PreparedRun, trained: TrainedModel, nll_samples: int) -> M
         nll_samples,
     )
     bound = measures.summary["negative_elbo"]
-    # Only if p(x | z) is of 8-bit pixels: it does not compare bits of black and white.
+    # Defined only for a likelihood of 8-bit pixels, not for black and white.
     if bound is not None and problem.likelihood.levels is not None:
         bits = bits_per_dimension(bound, problem.test[0].size, problem.likelihood.levels)
         measures = measures._replace(summary=measures.summary | {"bits_per_dim": bits})
@@ -163,7 +187,7 @@ def measure(prepared: PreparedRun, trained: TrainedModel, nll_samples: int) -> M
 def draw(
     prepared: PreparedRun, trained: TrainedModel, measures: Measures, summary: Mapping[str, Any]
 ) -> list[ReportFigure]:
-    """Saves every figure that the model and the numbers in its summary give, in the order of the report."""
+    """Saves every figure that can be drawn from the model and its summary, in the order of the report."""
     problem: Problem = prepared.problem
     subject = Subject(
         trained.model,
@@ -193,7 +217,7 @@ def _finish(prepared: PreparedRun, models: Sequence[TrainedModel], seconds: Call
     for i, trained in enumerate(models):
         say("evaluating on the test images")
         before = models_before[i] if i < len(models_before) else {}
-        # A run that is resumed after its end has the same parameters: a better estimate of their nll stays.
+        # A run that is resumed after its end has the same parameters: an estimate with more samples is kept.
         better = (before.get("nll_samples") or 0) > settings.nll_samples
         measured.append(measure(prepared, trained, 0 if better else settings.nll_samples))
         summaries.append(before | with_numbers(trained.summary, measured[i].summary))

@@ -1,4 +1,4 @@
-"""MODEL.md, in every finished run and beside what is exported of one: what the model is, for whoever finds it."""
+"""MODEL.md, the model card in every finished run and export, which describes the model to anyone who finds it."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _PLACES = ("experiment", "data")
 def model_card(
     title: str, description: str, config: Mapping[str, Any], summary: Mapping[str, Any], command: str
 ) -> str:
-    """The text, in Markdown.
+    """Text of the model card, in Markdown.
 
     Args:
       title: title of the recipe.
       description: the recipe in a sentence.
-      config: the experiment and its settings, as config.json has them.
-      summary: as summary.json has it.
-      command: command line that trains it again.
+      config: recipe and settings, as in config.json.
+      summary: content of summary.json.
+      command: command line that trains the model again.
     """
     settings = [(name, setting(value)) for name, value in config.items() if name not in _PLACES and value is not None]
     facts = [f"- **Data**: {as_markdown(summary.get('data_note', config.get('data')))}."]
@@ -40,7 +40,7 @@ def model_card(
 {description}
 
 {about}
-- **License**: the code that made it is Apache-2.0; what may be done with the parameters depends on the data's license.
+- **License**: the code is Apache-2.0; what may be done with the parameters depends on the license of the data.
 
 ## Numbers
 
@@ -67,9 +67,10 @@ image = vae_jax.sample(model, params, jax.random.key(0){with_label})
 
 
 def _numbers(summary: Mapping[str, Any]) -> str:
-    """The table of numbers (a column, or one for each weight), what they are measured on, and cautions."""
+    """Table of numbers (in one column, or one for each weight), with sentences about them and warnings."""
     models, by_weight = listed(summary.get("models")), mapping(summary.get("over_seeds"))
-    said = [f"On the {as_markdown(text_of(summary, 'test_images'))} test images."] if "test_images" in summary else []
+    count = as_markdown(text_of(summary, "test_images"))
+    sentences = [f"Measured on the {count} test images."] if "test_images" in summary else []
     if by_weight:
         header = ("number", *(f"weight {weight}" for weight in by_weight))
         medians = {
@@ -81,17 +82,19 @@ def _numbers(summary: Mapping[str, Any]) -> str:
             for metric, values in medians.items()
             if any(value is not None for value in values)
         ]
-        said.append(f"The numbers are of {len(models)} models: of each weight the median over its seeds.")
+        sentences.append(f"Each number is the median over the seeds of a weight ({len(models)} models in all).")
     else:
         header = ("number", "value")
         rows = [(m.label, text_of(summary, m.key)) for m in shown_in(View.CARD) if summary.get(m.key) is not None]
         if models:
-            said.append(f"The numbers are of {len(models)} models: means, or see summary.json.")
+            sentences.append(
+                f"Each number is the mean over {len(models)} models; summary.json has those of each model."
+            )
     notes = [
         f"{before}{as_markdown(summary[name]).rstrip('.')}.\n" for name, before in NOTES.items() if summary.get(name)
     ]
     table = _table(header, rows) if rows else "Nothing was measured.\n"
-    return "\n\n".join([*([" ".join(said)] if said else []), "\n".join([table, *notes])])
+    return "\n\n".join([*([" ".join(sentences)] if sentences else []), "\n".join([table, *notes])])
 
 
 def _table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:

@@ -9,6 +9,7 @@ from vae_jax.atomic import write_atomically
 from vae_jax.runs.config import as_command, run_config
 from vae_jax.runs.folder import RunFolder
 from vae_jax.runs.recipe import Outcome, PreparedRun
+from vae_jax.runs.reporting.formatting import setting
 from vae_jax.runs.reporting.model_card import NAME, model_card
 from vae_jax.runs.reporting.report_page import ReportFigure, write_report
 from vae_jax.visualization import save_figure
@@ -16,7 +17,7 @@ from vae_jax.visualization._model_figures import Captioned
 
 
 def save_figures(folder: RunFolder, figures: Iterable[Captioned]) -> list[ReportFigure]:
-    """Saves figures in the folder of a run; returns them for its report."""
+    """Saves figures in the run folder, and returns them for the report."""
     saved = []
     for captioned in figures:
         path = folder.figures / f"{captioned.name}.png"
@@ -26,7 +27,7 @@ def save_figures(folder: RunFolder, figures: Iterable[Captioned]) -> list[Report
 
 
 def write_outcome(prepared: PreparedRun, outcome: Outcome) -> dict[str, Any]:
-    """Writes the report and the model card of a run, and last its summary, which is returned."""
+    """Writes report, model card and summary of a run, in this order; returns the summary."""
     write_pages(prepared, outcome)
     summary = dict(outcome.summary)
     prepared.folder.write_summary(summary)
@@ -42,7 +43,7 @@ def write_pages(prepared: PreparedRun, outcome: Outcome) -> None:
         folder.report,
         title=outcome.title,
         summary={**reported, **outcome.rows, "command": command},
-        config=config,
+        config={name: setting(value) for name, value in config.items() if value is not None},
         figures=outcome.figures,
     )
     write_atomically(folder.path / NAME, model_card(recipe.title, recipe.description, config, summary, command))
