@@ -20,7 +20,7 @@ from vae_jax.params import Params
 
 
 def share_posteriors(first: Distribution, second: Distribution) -> tuple[Distribution, Distribution]:
-    """Returns two posteriors with the dimensions in which they are close averaged, mean with mean, variance likewise.
+    """Returns both posteriors, with averaged means and variances in the dimensions in which they are close.
 
     Dimension d is close if KL(first_d || second_d) is below the midpoint between the smallest and the largest KL
     divergence of all dimensions.

@@ -62,7 +62,7 @@ class Plan:
 
     @cached_property
     def out_shardings(self) -> tuple[FitState, Any] | None:
-        """Shardings of what an epoch returns: the fit state and the row. None without a mesh."""
+        """Shardings of the fit state, as an epoch takes and returns it, and of the row; None without a mesh."""
         if self.mesh is None:
             return None
         examples_per_device(self.batch_size, self.mesh)
