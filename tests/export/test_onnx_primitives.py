@@ -8,7 +8,6 @@ from jax import lax
 from jax.ad_checkpoint import checkpoint_name
 
 from export.onnx_runtime import converted, run
-from quick import quick
 from vae_jax.export import to_onnx
 from vae_jax.export._onnx_convert import CALLS, HANDLERS
 from vae_jax.networks import Conv, ConvTranspose
@@ -205,18 +204,21 @@ def batch_of(example, size):
     return np.stack([np.roll(example, i) for i in range(size)])
 
 
-@pytest.mark.parametrize(
-    "name", quick(CASES, "arithmetic", "extremes", "product of two", "convolution", "gather", "scan", "layer")
-)
-def test_the_runtime_computes_what_jax_does(name):
-    function, *examples = batched(CASES[name])
-    session = converted(lambda *args: {"output": function(*args)}, *examples)
+def test_the_runtime_computes_what_jax_does():
+    # All cases in one file and one program.
+    functions, places, examples = {}, {}, []
+    for name, case in CASES.items():
+        functions[name], *own = batched(case)
+        places[name] = slice(len(examples), len(examples) + len(own))
+        examples += own
+    of_all = lambda *args: {name: function(*args[places[name]]) for name, function in functions.items()}
+    session, compute = converted(of_all, *examples), jax.jit(of_all)
     for size in (1, 3):
         inputs = [batch_of(np.asarray(example), size) for example in examples]
-        found = run(session, **{f"input_{i}": array for i, array in enumerate(inputs)})["output"]
-        expected = np.asarray(jax.jit(function)(*inputs))
-        assert found.dtype == expected.dtype and found.shape == expected.shape
-        np.testing.assert_allclose(found, expected, rtol=2e-6, atol=1e-6)
+        found = run(session, **{f"input_{i}": array for i, array in enumerate(inputs)})
+        for name, expected in compute(*inputs).items():
+            assert (found[name].dtype, found[name].shape) == (expected.dtype, expected.shape), name
+            np.testing.assert_allclose(found[name], expected, rtol=2e-6, atol=1e-6, err_msg=name)
 
 
 def primitives_in(jaxpr):
