@@ -2,19 +2,23 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from runs.commands import ROOT, SCRIPTS, SMALL, command, contents, lines_of, numbers_of, without_seconds
+from runs.commands import ROOT, SCRIPTS, SMALL, command, contents, lines_of, numbers_of, train, without_seconds
+from runs.conftest import write_blobs
+from training.subprocesses import ORDINARY, SOON_COMPILED
 from vae_jax.cli.train import exit_if_training_ends_early, main
 from vae_jax.data import Unreadable
-from vae_jax.runs.fitting import in_folder
-from vae_jax.runs.fitting import train_models as train
+from vae_jax.runs.fitting import in_folder, train_models
 from vae_jax.runs.folder import RunFolder
+from vae_jax.runs.images import kind as run_images
 from vae_jax.runs.progress import ProgressDisplay
 
 pytestmark = pytest.mark.usefixtures("in_an_empty_folder")
@@ -24,13 +28,38 @@ NUMBERS = {
 }  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Trains a run of a recipe in a folder of its own, once: the folder, and what came on stdout and on stderr."""
+
+    @cache
+    def make(name):
+        folder = tmp_path_factory.mktemp(name)
+        write_blobs(folder)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(folder)
+            patch.setattr(run_images, "model_figures", lambda subject, key: [])
+            return folder, *train(name, "run")
+
+    return make
+
+
+@pytest.fixture
+def finished(trained, without_figures):
+    """Puts a copy of such a run into the current folder as `run`; returns what came on stdout and on stderr."""
+
+    def copy(name):
+        folder, out, err = trained(name)
+        shutil.copytree(folder / "run", "run")
+        return out, err
+
+    return copy
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["vae", "beta_vae", "autoencoder"])
-def test_a_run_ends_with_its_summary_as_json_and_leaves_files_that_agree_with_it(
-    monkeypatch, capsys, without_figures, name
-):
-    code, out, err = command(monkeypatch, capsys, name, "--run-dir run")
-    assert code == 0
+def test_a_run_ends_with_its_summary_as_json_and_leaves_files_that_agree_with_it(finished, name):
+    out, err = finished(name)
     assert out.count("\n") == 1  # and nothing else
     summary = json.loads(out)
     assert "report: run/report.html\n" in err
@@ -71,16 +100,16 @@ def test_the_elbo_of_a_beta_vae_is_the_true_one_whatever_beta(monkeypatch, capsy
 
 
 @pytest.mark.slow
-def test_an_autoencoder_has_a_distortion_and_no_elbo(monkeypatch, capsys, without_figures):
-    _, out, _ = command(monkeypatch, capsys, "autoencoder", "--run-dir run")
+def test_an_autoencoder_has_a_distortion_and_no_elbo(finished):
+    out, _ = finished("autoencoder")
     summary = json.loads(out.splitlines()[-1])
     assert summary["negative_elbo"] is summary["rate"] is summary["active_units"] is None
     assert 0 < summary["distortion"] < 36 * np.log(2) + 2  # a fair coin's, for 36 pixels, and then some
 
 
 @pytest.mark.slow
-def test_a_vaes_summary_says_how_far_its_likelihood_is_to_be_trusted(monkeypatch, capsys, without_figures):
-    _, out, error = command(monkeypatch, capsys, "vae", "--run-dir run")
+def test_a_vaes_summary_says_how_far_its_likelihood_is_to_be_trusted(finished):
+    out, error = finished("vae")
     summary = json.loads(out.splitlines()[-1])
     # Two samples have no tail to judge: k is infinite, null in JSON, and the run says so.
     assert 1 <= summary["effective_sample_size"] <= 2
@@ -92,17 +121,18 @@ def test_a_vaes_summary_says_how_far_its_likelihood_is_to_be_trusted(monkeypatch
 
 
 @pytest.mark.slow
-def test_the_same_command_gives_the_same_numbers_and_another_seed_others(monkeypatch, capsys, without_figures):
-    runs = [command(monkeypatch, capsys, "vae", f"--run-dir r{i} --seed {seed}")[1] for i, seed in enumerate((0, 0, 1))]
+def test_the_same_command_gives_the_same_numbers_and_another_seed_others(finished, monkeypatch, capsys):
+    runs = [finished("vae")[0]]
+    runs += [command(monkeypatch, capsys, "vae", f"--run-dir seed{seed} --seed {seed}")[1] for seed in (0, 1)]
     first, again, other = (numbers_of(json.loads(out.splitlines()[-1])) for out in runs)
     assert first == again
     assert first["negative_elbo"] != other["negative_elbo"]
-    assert without_seconds("r0/metrics.jsonl") == without_seconds("r1/metrics.jsonl")
+    assert without_seconds("run/metrics.jsonl") == without_seconds("seed0/metrics.jsonl")
 
 
 @pytest.mark.slow
-def test_a_folder_that_holds_a_run_is_left_as_it_is(monkeypatch, capsys, without_figures):
-    assert command(monkeypatch, capsys, "vae", "--run-dir run")[0] == 0
+def test_a_folder_that_holds_a_run_is_left_as_it_is(finished, monkeypatch, capsys):
+    finished("vae")
     before = contents("run")
     for arguments, named in [
         ("--run-dir run", "--run-dir run already holds a run"),
@@ -161,8 +191,8 @@ def test_a_run_that_was_interrupted_and_resumed_ends_in_the_same_numbers(monkeyp
 
 
 @pytest.mark.slow
-def test_resuming_a_finished_run_keeps_what_was_measured_since(monkeypatch, capsys, without_figures):
-    _, out, _ = command(monkeypatch, capsys, "vae", "--run-dir run")
+def test_resuming_a_finished_run_keeps_what_was_measured_since(finished, monkeypatch, capsys):
+    out, _ = finished("vae")
     # As `vae-jax evaluate` would: a bound between two, and a better estimate of the likelihood.
     since = {"bdmc_gap": 1.25, "nll": 3.5, "nll_samples": 5000, "effective_sample_size": 40.0}
     RunFolder(Path("run")).add_to_summary(since)
@@ -174,14 +204,14 @@ def test_resuming_a_finished_run_keeps_what_was_measured_since(monkeypatch, caps
 
 
 @pytest.mark.slow
-def test_a_run_that_was_killed_before_its_first_checkpoint_starts_again(monkeypatch, capsys, without_figures):
-    _, out, _ = command(monkeypatch, capsys, "vae", "--run-dir whole")
+def test_a_run_that_was_killed_before_its_first_checkpoint_starts_again(finished, monkeypatch, capsys):
+    out, _ = finished("vae")
 
     def die(*_, **__):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(train, "fit", die)
+        patch.setattr(train_models, "fit", die)
         assert command(patch, capsys, "vae", "--run-dir part")[0] == 130
     code, again, _ = command(monkeypatch, capsys, "vae", "--run-dir part --resume")
     assert code == 0
@@ -272,6 +302,7 @@ def test_the_second_start_of_an_experiment_compiles_nothing(tmp_path):
     words = ["--data", "blobs.npz", *SMALL.split(), "--run-dir"]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("JAX_")}
     environment |= {"XDG_CACHE_HOME": str(tmp_path / "caches"), "PYTHONPATH": str(ROOT)}
+    environment |= {"XLA_FLAGS": SOON_COMPILED, "JAX_DISABLE_MOST_OPTIMIZATIONS": str(int(not ORDINARY))}
     programs, seconds = [], []
     for run in ("first", "second"):
         finished = subprocess.run(

@@ -1,9 +1,13 @@
 """Experiments as commands in the tests' own process, and what they leave."""
 
+import contextlib
 import importlib.util
+import io
 import json
 import sys
 from pathlib import Path
+
+import pytest
 
 from vae_jax.cli.train import main
 
@@ -36,6 +40,21 @@ def command(monkeypatch, capsys, name, arguments, *, small=SMALL):
         code = stop.code
     captured = capsys.readouterr()
     return code, captured.out, captured.err
+
+
+def train(name, run_dir, *, small=SMALL):
+    """Trains a run to its end, for tests that share it; returns what came on stdout and on stderr."""
+    words = ["--data", "blobs.npz", *small.split(), "--run-dir", run_dir]
+    module = SCRIPTS[name]
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        contextlib.redirect_stdout(io.StringIO()) as out,
+        contextlib.redirect_stderr(io.StringIO()) as err,
+    ):
+        patch.setattr(sys, "argv", [f"{name}.py", *words])
+        main(module.RECIPE, module.__doc__)
+    assert json.loads(out.getvalue()) == json.loads(Path(run_dir, "summary.json").read_text())
+    return out.getvalue(), err.getvalue()
 
 
 def contents(path):

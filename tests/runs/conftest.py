@@ -8,13 +8,17 @@ from runs.finished_runs import train
 from vae_jax.runs.images import kind as run_images
 
 
+def write_blobs(folder):
+    """The images that the tests train on, of two kinds of blobs, so that there is something to learn."""
+    rng = np.random.default_rng(0)
+    shapes = np.kron(rng.integers(0, 2, (100, 2, 2)), np.full((3, 3), 230)) + rng.integers(0, 25, (100, 6, 6))
+    np.savez(folder / "blobs.npz", train=shapes[:80].astype(np.uint8), test=shapes[80:].astype(np.uint8))
+
+
 @pytest.fixture
 def in_an_empty_folder(tmp_path, monkeypatch):
-    """The images that the tests train on; and a default run folder would be seen."""
-    rng = np.random.default_rng(0)
-    # Blobs of two kinds, so that there is something to learn.
-    shapes = np.kron(rng.integers(0, 2, (100, 2, 2)), np.full((3, 3), 230)) + rng.integers(0, 25, (100, 6, 6))
-    np.savez(tmp_path / "blobs.npz", train=shapes[:80].astype(np.uint8), test=shapes[80:].astype(np.uint8))
+    """The images alone; and a default run folder would be seen."""
+    write_blobs(tmp_path)
     monkeypatch.chdir(tmp_path)
 
 
@@ -28,9 +32,7 @@ def without_figures(monkeypatch):
 def runs(tmp_path_factory):
     """A folder with data and a finished run of it, for copies."""
     folder = tmp_path_factory.mktemp("runs")
-    rng = np.random.default_rng(0)
-    shapes = np.kron(rng.integers(0, 2, (100, 2, 2)), np.full((3, 3), 230)) + rng.integers(0, 25, (100, 6, 6))
-    np.savez(folder / "blobs.npz", train=shapes[:80].astype(np.uint8), test=shapes[80:].astype(np.uint8))
+    write_blobs(folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.syspath_prepend(str(ROOT))

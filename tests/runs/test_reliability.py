@@ -11,12 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from runs.commands import SCRIPTS, command, contents, lines_of, numbers_of, without_seconds
+from runs.commands import SCRIPTS, command, contents, lines_of, numbers_of, train, without_seconds
+from runs.conftest import write_blobs
 from vae_jax import load
 from vae_jax.checksums import write_recorded
 from vae_jax.cli.train import main
 from vae_jax.runs.fitting import in_folder
 from vae_jax.runs.folder import RunFolder
+from vae_jax.runs.images import kind as run_images
 from vae_jax.runs.progress import ProgressDisplay
 
 pytestmark = [pytest.mark.usefixtures("in_an_empty_folder", "without_figures"), pytest.mark.slow]
@@ -34,14 +36,24 @@ def resume(monkeypatch, capsys, path, *words, name="vae"):
     return code, json.loads(captured.out) if captured.out else None, captured.err
 
 
-@pytest.fixture
-def whole(monkeypatch, capsys):
-    """The summary of a run in the folder `whole`, of three epochs and a save after each."""
-    with monkeypatch.context() as patch:
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A folder with a run in `whole`, of three epochs and a save after each."""
+    folder = tmp_path_factory.mktemp("made")
+    write_blobs(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr(run_images, "model_figures", lambda subject, key: [])
         patch.setattr(in_folder.OrbaxCheckpoints, "due", lambda self: True)
-        code, out, _ = command(patch, capsys, "vae", "--run-dir whole")
-    assert code == 0
-    return json.loads(out)
+        train("vae", "whole")
+    return folder
+
+
+@pytest.fixture
+def whole(made):
+    """The summary of that run, of which a copy is in the folder `whole`."""
+    shutil.copytree(made / "whole", "whole")
+    return json.loads(Path("whole/summary.json").read_text())
 
 
 def same_as_whole(path, summary, whole):

@@ -10,7 +10,8 @@ import jax
 import numpy as np
 import pytest
 
-from runs.commands import SCRIPTS, command, contents, lines_of, numbers_of
+from runs.commands import SCRIPTS, command, contents, lines_of, numbers_of, train
+from runs.conftest import write_blobs
 from runs.finished_runs import evaluate
 from vae_jax.checksums import write_recorded
 from vae_jax.models._codes import sequence_of
@@ -30,10 +31,20 @@ SMALL = (
 )
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A folder with a finished `run`, and what came on stdout and on stderr."""
+    folder = tmp_path_factory.mktemp("made")
+    write_blobs(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        return folder, *train("vq_vae", "run", small=SMALL)
+
+
 @pytest.mark.slow
-def test_both_stages_train_and_the_summary_adds_up(monkeypatch, capsys):
-    code, out, err = command(monkeypatch, capsys, "vq_vae", "--run-dir run", small=SMALL)
-    assert code == 0, err
+def test_both_stages_train_and_the_summary_adds_up(made, monkeypatch, capsys):
+    folder, out, err = made
+    shutil.copytree(folder / "run", "run")
     summary = json.loads(out.splitlines()[-1])
     assert "a prior over the 9 codes of an image, of 4 each; in run/prior_0" in err
     prepared, trained = open_run(Path("run"))
@@ -107,9 +118,8 @@ def test_another_prior_is_trained_found_again_and_says_what_it_knows(name, monke
 
 
 @pytest.mark.slow
-def test_a_run_interrupted_in_its_second_stage_ends_in_the_same_numbers(monkeypatch, capsys, without_figures):
-    _, out, _ = command(monkeypatch, capsys, "vq_vae", "--run-dir whole", small=SMALL)
-    whole = json.loads(out.splitlines()[-1])
+def test_a_run_interrupted_in_its_second_stage_ends_in_the_same_numbers(made, monkeypatch, capsys, without_figures):
+    whole = json.loads(made[1].splitlines()[-1])
 
     class EveryEpoch(in_folder.OrbaxCheckpoints):
         def __init__(self, *arguments, **options):
