@@ -21,7 +21,7 @@ def signed_distance(index):
         return 9.6 - np.maximum(np.abs(u), np.abs(v))
     if shape == 1:
         return 1 - (u / 12.76) ** 2 - (v / 7.22) ** 2
-    a = np.linspace(0, 2 * np.pi, 40_001)
+    a = np.linspace(0, 2 * np.pi, 4_001)
     curve = np.stack(
         [
             9.6 * np.sin(a) ** 3,
@@ -45,7 +45,7 @@ def test_images_are_their_outlines(shape):
         distance = signed_distance(index)
         # On the line itself float32 and float64 may differ.
         wrong += int(((image == 1) != (distance > 0))[np.abs(distance) > 1e-5].sum())
-    assert wrong <= (2 if shape == 2 else 0)  # a polygon of 40,000 points is not quite the heart
+    assert wrong <= (2 if shape == 2 else 0)  # a polygon of 4,000 points is not quite the heart
 
 
 def test_area_grows_with_the_square_of_the_scale_and_is_the_outline_s():

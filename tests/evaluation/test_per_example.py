@@ -64,7 +64,6 @@ def test_scores_are_near_the_closed_forms():
     np.testing.assert_allclose(scores.distortion, expected, atol=0.1)
 
 
-@pytest.mark.slow
 def test_draws_follow_from_the_key_and_the_place_of_an_example_alone():
     whole = score_examples(MODEL, WRONG, KEY, EXAMPLES, nll_samples=30)
     parts = score_examples(MODEL, WRONG, KEY, EXAMPLES, nll_samples=30, batch_size=2)

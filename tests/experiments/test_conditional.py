@@ -1,12 +1,14 @@
 """Tests of experiments.conditional: its summary and record, its reuse of finished runs, and bad options."""
 
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from experiments import conditional
 from experiments.lib.records import read_record
+from vae_jax.runs import Settings
 from vae_jax.runs.folder import RunFolder
 
 NAMES = ["nll_given_label", "nll_marginal", "nll_unconditional", "nll_gain", "classification_accuracy"]
@@ -25,6 +27,10 @@ def options(folder: Path, **changes) -> conditional.Options:
 
 @pytest.mark.slow
 def test_a_second_call_trains_nothing_and_other_epochs_train_on(tmp_path, monkeypatch, capsys):
+    # What the runs themselves draw and sample is tested with them, and takes longer than their training.
+    monkeypatch.setattr(conditional, "Settings", partial(Settings, nll_samples=0))
+    monkeypatch.setattr("vae_jax.runs.images.kind.model_figures", lambda subject, key: [])
+
     def summary_of(**changes):
         conditional.main(options(tmp_path, **changes))
         return json.loads(capsys.readouterr().out.splitlines()[-1])

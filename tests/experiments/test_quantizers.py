@@ -2,6 +2,7 @@
 
 import json
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,8 @@ pytestmark = pytest.mark.usefixtures("in_an_empty_folder", "without_figures")
 @pytest.mark.slow
 def test_every_row_is_a_run_and_the_record_has_its_numbers(capsys, monkeypatch):
     module = script("quantizers")
+    small = {"prior_layers": 1, "prior_width": 8, "prior_heads": 2}
+    monkeypatch.setattr(module, "CodeSettings", partial(module.CodeSettings, **small))
     flags = "--data blobs.npz --channels 4 --epochs 1 --prior-epochs 1 --batch-size 20 --runs runs --record record.json"
     monkeypatch.setattr(sys, "argv", ["quantizers.py"])
     options = tyro.cli(module.Options, args=[*flags.split(), "--only", "finite_scalar", "ema_revival"])

@@ -86,6 +86,7 @@ def test_a_run_that_was_resumed_ends_in_the_bits_of_one_that_was_not(trained):
     assert len(losses) == 4 and losses[-1] < losses[0]
 
 
+@pytest.mark.slow
 def test_the_folder_says_the_condition(trained):
     config = json.loads((trained / "labels/config.json").read_text())
     assert (config["condition"], config["num_classes"]) == ("labels", 3)
@@ -107,6 +108,7 @@ def test_the_folder_says_the_condition(trained):
     assert 2.5 < width / height < 4.5  # ten columns and three rows, and the labels at their left
 
 
+@pytest.mark.slow
 def test_the_model_comes_back_as_a_family_that_uses_its_labels(trained, tmp_path):
     model, params, config = vae_jax.load(trained / "labels")
     assert isinstance(model, Conditional) and config["condition"] == "labels"
@@ -244,6 +246,7 @@ def test_what_cannot_be_trained_is_refused_in_a_line(tmp_path, monkeypatch, caps
     assert not Path("new").exists()
 
 
+@pytest.mark.slow
 def test_labels_that_a_run_does_not_have_are_refused_in_a_line(here, capsys):
     Image.fromarray(np.full((6, 6), 90, np.uint8)).save("mine.png")
     before = contents("labels")
@@ -267,6 +270,7 @@ def test_labels_that_a_run_does_not_have_are_refused_in_a_line(here, capsys):
     assert contents("labels") == before
 
 
+@pytest.mark.slow
 def test_a_config_that_says_no_number_of_labels_is_refused(here, capsys):
     from vae_jax.checksums import write_recorded
 

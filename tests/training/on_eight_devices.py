@@ -16,7 +16,6 @@ import optax
 from jax.experimental.multihost_utils import process_allgather
 from jax.sharding import PartitionSpec
 
-from contract.objectives_table import OBJECTIVES
 from fresh import soon_started
 from networks.programs import UNRUN
 from vae_jax.data import binarize
@@ -200,6 +199,9 @@ def collectives_of_microbatches(mesh):
 
 
 def main(folder):
+    # Only here: the table makes the parameters of many models, and other processes import this module for its problems.
+    from contract.objectives_table import OBJECTIVES
+
     results, facts = {}, {}
     mesh = data_mesh()
     everywhere = replicated_sharding(mesh)
