@@ -1,4 +1,4 @@
-"""Small models as pages, and one browser for all tests of a process."""
+"""Pages of small models, and one browser for all tests of a process."""
 
 import os
 import shutil
@@ -23,7 +23,7 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stab
 
 
 class Explored(NamedTuple):
-    """A model, and its page."""
+    """A model with its page."""
 
     model: Model
     params: dict
@@ -39,11 +39,11 @@ def explored(model, params, images, **fields):
 
 @pytest.fixture(scope="session")
 def plane():
-    """z of two dimensions, of digits."""
+    """Page of a two-dimensional latent space of digits."""
     digits = data.load_images("digits")
     model = mlp_vae((28, 28, 1), 2, hidden=(32,))
     params = some_params(model)
-    # Wide enough apart that the two dimensions and the images are told apart.
+    # Larger weights, so that dimensions and images can be distinguished.
     params["decoder"]["hidden_0"]["kernel"] *= 2.0
     facts = [("negative ELBO", "160.25", "nats per image"), ("active units", "2", "latent dimensions")]
     return explored(model, params, digits.test[:60], labels=digits.test_labels[:60], facts=facts)
@@ -51,7 +51,7 @@ def plane():
 
 @pytest.fixture(scope="session")
 def color():
-    """z of ten dimensions, two of them unused, of images in color that are wider than high."""
+    """Page of a latent space of ten dimensions, two of them unused, of color images that are wider than high."""
     images = np.random.default_rng(0).integers(0, 256, (30, 8, 12, 3), np.uint8)
     model = mlp_vae((8, 12, 3), 10, hidden=(32,), likelihood=likelihoods.logistic)
     params = some_params(model)
@@ -63,7 +63,7 @@ def color():
 
 @pytest.fixture(scope="session")
 def codes():
-    """Two codes at each place of a grid of 3 x 4, of 6 and 6."""
+    """Page of a 3 x 4 grid with two codes per position, from two codebooks of 6 codes."""
     images = np.random.default_rng(0).integers(0, 256, (40, 6, 8, 1), np.uint8)
     quantizer = product_quantizer(vector_quantizer(6, 2), 2)
     outputs = likelihoods.bernoulli.output_shape((6, 8, 1))
@@ -73,7 +73,7 @@ def codes():
 
 @pytest.fixture(scope="session")
 def odd_codes():
-    """A grid of 2 x 3 codes, of images whose sides two halvings do not divide."""
+    """Page of a 2 x 3 grid of codes, of images whose sides are not divisible by 4."""
     images = np.random.default_rng(0).integers(0, 256, (10, 5, 10, 1), np.uint8)
     options = {"residual_hidden": 2, "residual_layers": 1}
     networks = (
@@ -86,7 +86,7 @@ def odd_codes():
 
 @pytest.fixture(scope="session")
 def labeled():
-    """z of three dimensions, given one of four labels; images of 6 x 8."""
+    """Page of a conditional model with three latent dimensions and four labels; images of 6 x 8."""
     images = np.random.default_rng(0).integers(0, 256, (40, 6, 8, 1), np.uint8)
     networks = mlp_encoder((6, 8, 1), 6, (16,), context_size=4), mlp_decoder(3, (6, 8, 1, 1), (16,), context_size=4)
     model = conditional(gaussian_vae(*networks, 3), contexts.labels(4))
@@ -101,7 +101,7 @@ def browser():
     path = next((found for name in BROWSERS if (found := shutil.which(name))), None)
     if path is None:
         missing = f"needs one of {', '.join(BROWSERS)}; on Debian: apt-get install chromium"
-        # A machine that is to test everything must not pass over this in silence.
+        # With this variable the tests must not be skipped.
         (pytest.fail if os.environ.get("VAE_JAX_REQUIRE_BROWSER") == "1" else pytest.skip)(missing)
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
@@ -110,7 +110,7 @@ def browser():
 
 
 class Visit:
-    """A page in the browser, with all that it asked for and complained of."""
+    """A page in the browser, with its requests and console messages."""
 
     def __init__(self, browser, url, **options):
         self.context = browser.new_context(**{"viewport": {"width": 1280, "height": 800}} | options)
@@ -126,7 +126,7 @@ class Visit:
         self.start = self.evaluate("location.hash")
 
     def start_anew(self):
-        """Goes back to where the page began, by its permalink."""
+        """Restores the initial state of the page by its permalink."""
         script = """start => {
             scrollTo(0, 0);
             document.activeElement.blur();
@@ -145,7 +145,7 @@ class Visit:
         self.evaluate("explorer.shown()")
 
     def fragment(self):
-        """The permalink, once it says where the page is now."""
+        """Permalink of the current state."""
         self.page.wait_for_timeout(350)
         return self.evaluate("location.hash")
 
@@ -161,14 +161,14 @@ class Visit:
         self.settle()
 
     def check(self):
-        """Nothing was complained of, and nothing asked for but the page itself."""
+        """Asserts that there were no console messages and no requests but for the page itself."""
         assert self.complaints == []
         assert [url for url in self.requests if not url.startswith((self.url.split("#")[0], "blob:", "data:"))] == []
 
 
 @pytest.fixture(scope="session")
 def places(tmp_path_factory, plane, color, codes, odd_codes, labeled):
-    """Where each page is: as a file, and the first one served too."""
+    """Addresses of the pages as files, and of the first one from a server."""
     folder = tmp_path_factory.mktemp("pages")
     urls = {}
     pages = {"plane": plane, "color": color, "codes": codes, "odd_codes": odd_codes, "labeled": labeled}
@@ -195,9 +195,9 @@ def shared_visits():
 
 @pytest.fixture
 def visit(browser, places, shared_visits):
-    """`visit(name)` is at a page that earlier tests may have walked in; with a fragment or options, at a new one.
+    """Function `visit(name)` that opens a page: a new one if a fragment or options are given, else a shared one.
 
-    At the end of the test each must have been quiet.
+    A shared page is reset to its initial state. At the end of the test every page is checked for messages.
     """
     visits, own = [], []
 

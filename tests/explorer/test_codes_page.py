@@ -1,4 +1,4 @@
-"""The page of a latent space of codes in Chromium, against Python's own numbers."""
+"""Page of a latent space of codes in Chromium, against the numbers of Python."""
 
 import jax
 import numpy as np
@@ -22,7 +22,7 @@ def test_an_image_becomes_the_codes_that_python_gives_it(visit, codes):
         visit.choose(i)
         np.testing.assert_array_equal(visit.code(), codes.payload.space.indices[i])
         np.testing.assert_allclose(visit.picture(), decoded(codes, visit.code()), atol=1e-4)
-    # Place by place two indices; the first part is shown first.
+    # Two indices per position; the first part is shown first.
     shown = visit.evaluate("[...document.querySelectorAll('#code-grid span')].map((e) => Number(e.textContent))")
     np.testing.assert_array_equal(shown, codes.payload.space.indices[13][0::2])
     visit.page.locator("#code-layers input").nth(1).check()
@@ -44,7 +44,7 @@ def test_of_a_picture_of_odd_sides_the_cells_lie_where_their_pixels_do(visit, od
     }"""
     whole, *cells = np.array(visit.evaluate(script))
     pixel = (whole[2] - whole[0]) / 10
-    edges = (cells - np.tile(whole[:2], 2)) / pixel  # of a cell, in pixels of the picture
+    edges = (cells - np.tile(whole[:2], 2)) / pixel  # edges of a cell, in pixels of the picture
     expected = [[4 * c, 4 * r, min(4 * c + 4, 10), min(4 * r + 4, 5)] for r in range(2) for c in range(3)]
     np.testing.assert_allclose(edges, expected, atol=0.05)
 
@@ -117,12 +117,12 @@ def test_draws_of_the_prior_are_those_of_python_one_after_another(visit, codes):
     shown = visit.evaluate(
         "[...document.querySelectorAll('#prior-grid button')].map((e) => e.getAttribute('aria-label'))"
     )
-    assert shown[0] == "Go to sample 1, draw 1 of 128"
+    assert shown[0] == "Go to sample 1, sample 1 of 128 in this page"
     visit.page.locator("#prior-grid button").nth(4).click()
     np.testing.assert_array_equal(visit.code(), draws[4])
     visit.page.locator("#sample-one").click()
     np.testing.assert_array_equal(visit.code(), draws[16])
-    assert "draw 17 of 128" in visit.page.locator("#toast").inner_text()
+    assert "sample 17 of 128" in visit.page.locator("#toast").inner_text()
 
 
 def test_a_permalink_brings_codes_and_place_back_and_refuses_codes_that_are_none(visit, codes):

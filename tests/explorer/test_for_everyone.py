@@ -1,4 +1,4 @@
-"""What the page is for those with a phone, a keyboard, a screen reader, little patience, or no trust."""
+"""Accessibility, small screens, performance and security of the page."""
 
 import pytest
 
@@ -6,7 +6,7 @@ pytestmark = pytest.mark.slow
 
 KINDS = ["plane", "color", "codes"]
 
-# Every element that can have focus, with the name that a screen reader says: as the browser computes it.
+# Every element that can have focus, with the name that a screen reader reads, as the browser computes it.
 NAMES = """() => [...document.querySelectorAll('button, input, select, summary, [tabindex], [role=img]')]
     .filter((e) => e.checkVisibility() && !e.closest('[aria-hidden=true]'))
     .map((e) => {
@@ -18,7 +18,7 @@ NAMES = """() => [...document.querySelectorAll('button, input, select, summary, 
         return [e.outerHTML.slice(0, 80), name];
     })"""
 
-# Contrast of every text with what is painted behind it (WCAG 2.1): ratio, and what is asked of its size.
+# Contrast ratio of every text with its background (WCAG 2.1).
 CONTRAST = """() => {
     const channels = (text) => text.match(/[\\d.]+/g).map(Number);
     const luminance = ([r, g, b]) => [r, g, b].map((c) => c / 255)
@@ -52,7 +52,7 @@ def test_every_control_has_a_name(visit, name):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_text_is_told_from_its_ground(visit, scheme):
+def test_text_has_enough_contrast(visit, scheme):
     visit = visit("plane", color_scheme=scheme)
     texts = visit.evaluate(CONTRAST)
     assert len(texts) > 60
@@ -89,7 +89,7 @@ def test_the_first_screen_holds_picture_plane_and_sliders(visit):
         assert box["y"] + box["height"] <= 800, part
 
 
-def test_those_who_want_less_motion_see_the_strip_step_by_step(visit):
+def test_with_reduced_motion_the_player_moves_step_by_step(visit):
     visit = visit("plane", reduced_motion="reduce")
     visit.page.locator("#play").click()
     seen = set()
@@ -117,14 +117,14 @@ def test_the_page_itself_forbids_every_connection(visit):
     blocked, kept_out = visit.evaluate(script)
     assert blocked == ["connect-src", "img-src", "script-src-elem"]
     assert kept_out
-    # Of the picture the browser tells of a request, which the policy ended before it was made.
+    # The browser reports a request for the image, which the policy ended before it was made.
     assert all("Content Security Policy" in words for words in visit.complaints)
     assert visit.failed == {"http://127.0.0.1:9/a.png": "csp"}
     visit.complaints.clear()
     visit.requests.remove("http://127.0.0.1:9/a.png")
 
 
-def test_an_old_browser_is_told_so(browser, places):
+def test_an_old_browser_shows_a_message(browser, places):
     context = browser.new_context()
     context.add_init_script("delete window.DecompressionStream")
     page = context.new_page()
@@ -134,7 +134,7 @@ def test_an_old_browser_is_told_so(browser, places):
     context.close()
 
 
-def test_a_model_that_cannot_be_started_is_said(browser, places, plane, tmp_path):
+def test_a_model_that_cannot_be_started_shows_a_message(browser, places, plane, tmp_path):
     broken = plane.page.replace(plane.payload.as_json()["decoder"], "H4sIAAAAAAAC/wMAAAAAAAAAAAA=")
     (tmp_path / "broken.html").write_text(broken, encoding="utf-8")
     context = browser.new_context()

@@ -1,4 +1,4 @@
-"""A model that is given labels: its payload, and the picker of labels in Chromium, against Python's own numbers."""
+"""Page of a conditional model: its payload, and the label picker in Chromium, against the numbers of Python."""
 
 import jax
 import numpy as np
@@ -32,22 +32,27 @@ def test_the_payload_has_the_number_of_labels_and_the_codes_of_images_with_their
 
 
 def test_a_model_of_labels_needs_them_and_another_takes_none(labeled, plane):
-    words = {"title": "VAE", "data": "digits", "key": jax.random.key(0)}
+    options = {"title": "VAE", "data": "digits", "key": jax.random.key(0)}
     xs = labeled.payload.images / np.float32(255)
     with pytest.raises(ValueError, match="labels must be given with num_classes"):
-        payload_of(labeled.model, labeled.params, xs, num_classes=4, **words)
+        payload_of(labeled.model, labeled.params, xs, num_classes=4, **options)
     with pytest.raises(TypeError, match="model is a Conditional and needs a context"):
-        payload_of(labeled.model, labeled.params, xs, labels=labeled.payload.labels, **words)
+        payload_of(labeled.model, labeled.params, xs, labels=labeled.payload.labels, **options)
     with pytest.raises(TypeError, match="model takes no context"):
         payload_of(
-            plane.model, plane.params, plane.payload.images / 255, labels=plane.payload.labels, num_classes=10, **words
+            plane.model,
+            plane.params,
+            plane.payload.images / 255,
+            labels=plane.payload.labels,
+            num_classes=10,
+            **options,
         )
 
 
 @pytest.mark.slow
-def test_the_picked_label_is_the_one_that_every_picture_is_decoded_with(visit, labeled):
+def test_every_picture_is_decoded_with_the_picked_label(visit, labeled):
     visit = visit("labeled")
-    picker = visit.page.get_by_role("combobox", name="Label that the model is given")
+    picker = visit.page.get_by_role("combobox", name="Label for the model")
     assert picker.input_value() == "0" and picker.locator("option").all_inner_texts() == ["a", "b", "c", "d"]
     strips = lambda: [
         np.array(each)
@@ -62,7 +67,7 @@ def test_the_picked_label_is_the_one_that_every_picture_is_decoded_with(visit, l
     assert np.abs(decoded(labeled, code, 2) - decoded(labeled, code, 0)).max() > 0.01
     assert max(np.abs(now - then).max() for now, then in zip(strips(), before, strict=True)) > 0.01
 
-    # An image brings its own label; the permalink keeps the label that was picked after that.
+    # A test image sets its own label; the permalink has the label that is picked afterwards.
     visit.choose(7)
     assert picker.input_value() == "3"
     own = encoded(labeled, labeled.payload.images[7], 3)
@@ -81,7 +86,7 @@ def test_the_picked_label_is_the_one_that_every_picture_is_decoded_with(visit, l
 
 
 @pytest.mark.slow
-def test_an_image_of_the_visitor_is_encoded_with_the_label_that_is_picked(visit, labeled):
+def test_the_visitors_image_is_encoded_with_the_picked_label(visit, labeled):
     visit = visit("labeled")
     image = labeled.payload.images[5]
     picker = visit.page.locator("#given-label")

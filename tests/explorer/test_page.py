@@ -1,4 +1,4 @@
-"""One file with all that it needs, and nothing in it that can break out of its place."""
+"""Page as a self-contained file, and escaping of inserted text."""
 
 import base64
 import hashlib
@@ -14,7 +14,7 @@ from vae_jax.explorer._page import explorer_page, linked_modules
 
 
 def element(page, name):
-    """What the JSON element of that id holds."""
+    """Content of the JSON element of that id."""
     return json.loads(re.search(rf'<script type="application/json" id="{name}">(.*?)</script>', page, re.S)[1])
 
 
@@ -25,13 +25,13 @@ def test_the_page_holds_payload_modules_and_what_runs_them(plane):
     assert list(element(plane.page, "vendored")) == ["ort", "wasm", "gifenc"]
     assert "<title>VAE on digits: latent explorer</title>" in plane.page
     assert not re.search(r"\{\{[A-Z]+\}\}", plane.page)
-    # Nothing is taken from elsewhere: the only addresses are names of formats.
+    # Nothing is loaded from elsewhere: the only addresses are names of formats.
     head = plane.page.split('<script type="application/json"')[0]
     assert set(re.findall(r"https?://[^'\"\s)]+", head)) == {"http://www.w3.org/2000/svg"}
     assert not re.search(r"<(script|img|iframe|link)[^>]+(src|href)=[\"'](?!data:)", plane.page)
 
 
-def test_the_policy_names_the_one_script_and_the_one_style_by_their_hashes(plane):
+def test_the_policy_allows_one_script_and_one_style_by_their_hashes(plane):
     policy = re.search(r'Content-Security-Policy" content="([^"]+)"', plane.page)[1]
     script = plane.page.rsplit("<script>", 1)[1].rsplit("</script>", 1)[0]
     style = re.search(r"<style>(.*?)</style>", plane.page, re.S)[1]
@@ -40,7 +40,7 @@ def test_the_policy_names_the_one_script_and_the_one_style_by_their_hashes(plane
     assert rules["default-src"] == rules["connect-src"] == "'none'"
     assert rules["script-src"] == f"'sha256-{digest(script)}' blob: 'wasm-unsafe-eval'"
     assert rules["style-src"] == f"'sha256-{digest(style)}'"
-    # The policy would stop what it does not know: no handlers or styles in attributes.
+    # No handlers or styles in attributes, which the policy would block.
     assert not re.search(r"<[a-z][^>]* (on[a-z]+|style)=", plane.page.split('<script type="application/json"')[0])
 
 

@@ -1,4 +1,4 @@
-"""What of a model goes into the page, and that it arrives there as it was."""
+"""Payload of the explorer's page: its content and encoding."""
 
 import base64
 import gzip
@@ -86,20 +86,20 @@ def test_facts_are_shown_as_they_are_given_and_are_safe_to_show(small):
     ]
 
 
-def test_a_prior_that_is_no_normal_comes_as_draws(small):
+def test_a_prior_that_is_not_a_normal_is_stored_as_samples(small):
     model, _, images = small
     model = with_mixture_prior(model, 3, 4)
     payload = payload_of(model, some_params(model), images / np.float32(255), **WORDS)
     assert payload.space.prior == "Mixture"
     assert payload.space.kl is None
     assert payload.space.draws.shape == (128, 3)
-    # Draws and moments are of one distribution: within five standard errors.
+    # Samples and moments agree within five standard errors.
     error = payload.space.prior_standard_deviation / np.sqrt(128)
     assert (np.abs(payload.space.draws.mean(axis=0) - payload.space.prior_mean) < 5 * error).all()
 
 
 @pytest.mark.slow
-def test_a_full_covariance_has_its_standard_deviations_and_as_a_prior_comes_as_draws():
+def test_a_full_covariance_has_standard_deviations_and_as_a_prior_is_stored_as_samples():
     posterior = posteriors.full_covariance(2)
     model = vae(mlp_encoder((4, 4, 1), 5, (8,)), mlp_decoder(2, (4, 4, 1, 1), (8,)), posterior)
     factor = jnp.array([[2.0, 0.0], [-1.2, 0.5]])
@@ -118,7 +118,7 @@ def test_a_full_covariance_has_its_standard_deviations_and_as_a_prior_comes_as_d
     assert np.corrcoef(space.draws.T)[0, 1] < -0.8  # -0.92: five standard errors are 0.07
 
 
-def test_layers_are_where_the_indices_of_the_sequence_lie():
+def test_layers_give_the_positions_of_their_indices_in_the_sequence():
     fine = Level("level_1", vector_quantizer(5, 2), (4, 3))
     coarse = Level("level_2", product_quantizer(vector_quantizer(7, 2), 2), (2, 3))
     layers = layers_of((fine, coarse))
@@ -149,10 +149,10 @@ def test_usage_and_swatches_of_codes_are_of_the_images(codes):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"xs": np.zeros((3, 4, 6), np.float32)}, r"xs must be images \[N, H, W, C\] with C 1 or 3, got the shape"),
-        ({"xs": np.full((3, 4, 6, 1), 2.0, np.float32)}, r"xs must lie in \[0, 1\], got numbers from 2.0 to 2.0"),
+        ({"xs": np.zeros((3, 4, 6), np.float32)}, r"xs must be images \[N, H, W, C\] with C 1 or 3, got shape"),
+        ({"xs": np.full((3, 4, 6, 1), 2.0, np.float32)}, r"xs must be in \[0, 1\], got numbers from 2.0 to 2.0"),
         ({"raw": np.zeros((3, 4, 6, 1), np.float32)}, "raw must be uint8 of the shape of xs"),
-        ({"labels": [1]}, "labels must be one for each of the 20 images, got 1"),
+        ({"labels": [1]}, "labels must hold one label for each of the 20 images, got 1 labels"),
     ],
 )
 def test_other_images_are_refused(small, change, words):
@@ -166,6 +166,6 @@ def test_a_z_of_several_vectors_is_refused(small):
     encoders = mlp_encoder((4, 6, 1), 6, (4,)), mlp_encoder((3,), 4, (4,))
     model = hierarchical_vae(encoders, [mlp_encoder((2,), 6, (4,))], mlp_decoder(3, (4, 6, 1, 1), (4,)), 2)
     with pytest.raises(
-        ValueError, match=r"z that is one vector, or codes on grids, to be explored; got \['z0', 'z1'\]"
+        ValueError, match="z that is one vector, or codes on grids, to be explored, got an encoder with outputs z0, z1"
     ):
         payload_of(model, some_params(model), images / np.float32(255), **WORDS)

@@ -1,4 +1,4 @@
-"""The page on loopback, for this machine's browsers alone."""
+"""Server of the page on the loopback address."""
 
 import errno
 import http.client
@@ -60,7 +60,7 @@ def test_the_page_and_nothing_else_is_served():
 @pytest.mark.parametrize(
     "host", ["evil.example", "evil.example:PORT", "127.0.0.1", "127.0.0.1:1", "localhost.evil.example:PORT"]
 )
-def test_a_name_that_was_made_to_point_here_gets_nothing(host):
+def test_requests_with_another_host_name_are_rejected(host):
     with running() as port:
         status, body, _ = answer(port, host=host.replace("PORT", str(port)))
         assert status == 421
@@ -69,7 +69,7 @@ def test_a_name_that_was_made_to_point_here_gets_nothing(host):
 
 
 def sent(port, data, wait=10.0):
-    """Answer to a connection that sends these bytes and then nothing, until the server ends it."""
+    """Answer to a connection that sends these bytes and then waits until the server ends it."""
     with socket.create_connection(("127.0.0.1", port), timeout=wait) as connection, suppress(ConnectionError):
         connection.sendall(data)
         return b"".join(iter(lambda: connection.recv(65536), b""))
@@ -77,7 +77,7 @@ def sent(port, data, wait=10.0):
 
 
 @pytest.mark.slow
-def test_a_connection_that_says_nothing_or_never_ends_is_closed(monkeypatch):
+def test_an_idle_or_endless_connection_is_closed(monkeypatch):
     monkeypatch.setattr(serve, "SECONDS_IDLE", 0.3)
     with running() as port:
         for data in (b"", b"GET", b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n"):
@@ -97,12 +97,12 @@ def test_a_connection_that_says_nothing_or_never_ends_is_closed(monkeypatch):
 
 
 def connections():
-    """Threads of this process that answer a connection, of whatever server."""
+    """Threads of this process that answer connections, of all servers."""
     return {thread for thread in threading.enumerate() if "process_request_thread" in thread.name}
 
 
 def wait_for_connections(count, others):
-    """Waits until there are threads for just so many connections, beside those of other servers in this process."""
+    """Waits until there are exactly `count` connection threads besides those of other servers in this process."""
     for _ in range(1000):
         if len(connections() - others) == count:
             return
@@ -112,7 +112,7 @@ def wait_for_connections(count, others):
 
 def test_a_request_is_bounded_and_so_is_their_number(monkeypatch):
     monkeypatch.setattr(serve, "MOST_CONNECTIONS", 2)
-    others = connections()  # such as of a stand-in for the Hub, which another test has left open
+    others = connections()  # for example of another test's stand-in for the Hub
     with running() as port:
         head = f"GET / HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n".encode()
         long = b"".join(b"X-%d: %s\r\n" % (i, b"a" * 60_000) for i in range(50))
@@ -136,38 +136,38 @@ def test_only_loopback_is_bound():
     server.server_close()
 
 
-def test_a_port_in_use_is_passed_over():
+def test_the_next_port_is_used_if_one_is_in_use():
     with running() as port:
         second = server_of(PAGE, port)
         assert port < second.server_address[1] < port + 100
         second.server_close()
 
 
-def test_a_port_that_is_none_is_refused():
+def test_an_invalid_port_is_refused():
     with pytest.raises(ValueError, match="port must be between 0 and 65535, got 70000"):
         server_of(PAGE, 70000)
 
 
-def test_where_no_port_is_left_or_allowed_the_reason_is_said(monkeypatch):
+def test_the_error_has_the_reason_if_no_port_is_free_or_permitted(monkeypatch):
     with socket.socket() as taken:
         with suppress(OSError):  # another program has it
             taken.bind(("127.0.0.1", 65535))
             taken.listen()
-        with pytest.raises(ValueError, match=r"^--port 65535 and those after it are in use: give another$"):
+        with pytest.raises(ValueError, match=r"^--port 65535 and the ports after it are in use: give another port$"):
             server_of(PAGE, 65535, "--port")
 
     def refused(*arguments):
-        raise PermissionError(errno.EACCES, "Permission denied")  # root, as tests may be, is refused none
+        raise PermissionError(errno.EACCES, "Permission denied")  # root, as whom tests may run, may use all ports
 
     monkeypatch.setattr(serve, "_Server", refused)
-    with pytest.raises(ValueError, match=r"^--port 80 needs rights; give one above 1023$"):
+    with pytest.raises(ValueError, match=r"^--port 80 requires more permissions: give a port above 1023$"):
         server_of(PAGE, 80, "--port")
 
 
 def test_the_user_ends_it_and_is_told_where_it_is():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        # Where the tests run in the background of a shell, Ctrl-C is ignored, and what they start inherits that.
+        # If the tests run in the background of a shell, they and their subprocesses ignore Ctrl-C.
         heed = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
         script = f"{heed}; from vae_jax.explorer import serve; serve('page', {port}, open_browser=False)"
         root = str(Path(__file__).parents[2])
@@ -178,6 +178,6 @@ def test_the_user_ends_it_and_is_told_where_it_is():
             first, second = process.stderr.readline(), process.stderr.readline()
             process.send_signal(signal.SIGINT)
             rest = process.stderr.read()
-    assert first.startswith(f"port {port} is in use, so the page is on ")
-    assert second.strip() == f"http://127.0.0.1:{first.split()[-1]}/  (Ctrl-C ends)"
-    assert (process.returncode, rest) == (0, "ended\n")
+    assert first.startswith(f"port {port} is in use, so the page is served on port ")
+    assert second.strip() == f"http://127.0.0.1:{first.split()[-1]}/  (press Ctrl-C to stop)"
+    assert (process.returncode, rest) == (0, "stopped\n")

@@ -1,4 +1,4 @@
-"""A latent space of real vectors."""
+"""Latent spaces of real vectors."""
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +11,7 @@ from vae_jax.networks import Network
 
 
 @pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
-def test_which_dimensions_of_an_autoencoder_are_used_does_not_hang_on_the_units_of_z(scale):
+def test_the_active_dimensions_of_an_autoencoder_do_not_depend_on_the_units_of_z(scale):
     encoder = Network(lambda key: {}, lambda params, x: scale * jnp.stack([x[0, 0, 0], 0 * x[0, 0, 0], x[0, 1, 0]]))
     decoder = Network(lambda key: {}, lambda params, z: jnp.zeros((1, 2, 1, 1)) + z[0])
     model, xs = autoencoder(encoder, decoder, 3), jax.random.uniform(jax.random.key(0), (50, 1, 2, 1))

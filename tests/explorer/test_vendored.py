@@ -1,4 +1,4 @@
-"""Third-party files are those that their packages publish, and travel with the package."""
+"""Third-party files are the published ones, and are part of the package."""
 
 import gzip
 import hashlib
@@ -17,7 +17,7 @@ def test_the_files_are_those_of_the_readme_byte_for_byte():
     for name, digest in stated.items():
         packed = (FOLDER / name).read_bytes()
         assert hashlib.sha256(gzip.decompress(packed)).hexdigest() == digest
-        # Without a name and a time: the same file gives the same bytes.
+        # Without a name and a time, so that equal files give equal bytes.
         assert packed[3:8] == bytes(5)
 
 

@@ -1,4 +1,4 @@
-"""The page of a latent space of vectors in Chromium, served and as a file, against Python's own numbers."""
+"""Page of a latent space of vectors in Chromium, served and as a file, against the numbers of Python."""
 
 import base64
 import io
@@ -89,7 +89,7 @@ def test_an_image_is_encoded_as_in_python_and_every_control_goes_there(visit, re
 def test_the_points_are_the_posterior_means_and_a_click_goes_to_one(visit, plane):
     visit = visit("plane")
     z = plane.payload.space.means
-    # The point that is farthest from all others, so that no other is meant.
+    # The point that is farthest from all others, so that no other is selected.
     gaps = np.linalg.norm(z[:, None] - z[None], axis=-1) + 1e9 * np.eye(len(z))
     lonely = int(np.argmax(gaps.min(axis=1)))
     x, y, width = center(visit, "#pad")
@@ -188,14 +188,14 @@ def test_a_file_of_the_right_size_is_encoded_and_another_is_not_resized_unasked(
     dropped(visit, np.kron(image, np.ones((2, 3), np.uint8)), "large.png")
     note = visit.page.locator("#file-note")
     visit.page.locator("#file-resize").wait_for()
-    assert "large.png is 84 \u00d7 56 pixels; the model takes 28 \u00d7 28" in note.inner_text()
+    assert "large.png is 84 \u00d7 56 pixels; the model requires 28 \u00d7 28" in note.inner_text()
     assert "proportions" in note.inner_text()
     np.testing.assert_array_equal(visit.code(), before)
     assert visit.page.locator("#file-resize").inner_text() == "Resize to 28 \u00d7 28"
     visit.page.locator("#file-resize").click()
     visit.page.locator("#source-name", has_text="resized").wait_for()
     visit.settle()
-    # Whole pixels were doubled, so that shrinking gives them back, but for the canvas's filter.
+    # Pixels were repeated, so that shrinking restores them, up to the canvas's filter.
     np.testing.assert_allclose(visit.code(), before, atol=0.1)
 
     visit.page.locator("#file").set_input_files({"name": "no.png", "mimeType": "image/png", "buffer": b"no image"})

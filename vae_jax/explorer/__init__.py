@@ -1,4 +1,4 @@
-"""The latent explorer: one page in which people walk through a model's latent space, the model running in it."""
+"""Latent explorer: a single HTML page that runs a model in the browser and moves through its latent space."""
 
 from vae_jax.explorer._page import explorer_page as explorer_page
 from vae_jax.explorer._page import write_page as write_page

@@ -1,4 +1,4 @@
-"""A latent space of codes on grids, as the page shows it."""
+"""Latent spaces of codes on grids, for the explorer's page."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from vae_jax.params import Params
 
 NUM_DRAWS = 128
 _BATCH = 64  # pictures decoded at once
-_MOST_CODES = 4096  # of a codebook that the page lists
+_MOST_CODES = 4096  # largest codebook that the page lists
 
 
 class Layer(NamedTuple):
-    """One index at each place of a grid: of place r, c it is at `start + step * (r * width + c)` of the sequence."""
+    """Grid of indices: position (r, c) is at `start + step * (r * width + c)` of the sequence."""
 
     name: str
     height: int
@@ -37,14 +37,14 @@ class Layer(NamedTuple):
 
 
 class CodeSpace(NamedTuple):
-    """z as a sequence of T indices: those of the images, and what each code looks like."""
+    """Latent space of sequences of T indices, with those of the images and a picture of each code."""
 
     layers: tuple[Layer, ...]  # in the order of the sequence
-    indices: np.ndarray  # int32 [n, T], of the images
-    usage: tuple[np.ndarray, ...]  # int [K] for each layer: how often its codes occur in the images
+    indices: np.ndarray  # int32 [n, T], codes of the images
+    usage: tuple[np.ndarray, ...]  # int [K] for each layer: counts of its codes in the images
     swatches: np.ndarray  # uint8 [sum of K, h, w, C]
-    prior: str  # in words
-    draws: np.ndarray  # int32 [128, T], of the prior
+    prior: str  # description
+    draws: np.ndarray  # int32 [128, T], samples of the prior
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -59,43 +59,43 @@ class CodeSpace(NamedTuple):
 
 
 def code_space(model: VAE, params: Params, xs: jax.Array, key: jax.Array) -> CodeSpace:
-    """The space of a model of codes.
+    """Latent space of a model of codes.
 
     Args:
-      model: such as `models.vq_vae`.
-      params: its parameters.
-      xs: `[n, H, W, C]` images as the model sees them.
-      key: PRNG key, consumed: for draws of the prior.
+      model: A model of codes, such as `models.vq_vae`.
+      params: Its parameters.
+      xs: `[n, H, W, C]` preprocessed images.
+      key: PRNG key for samples of the prior, consumed.
 
     Raises:
-      ValueError: where a codebook has more than 4,096 codes.
+      ValueError: If a codebook has more than 4,096 codes.
     """
     prior = model.prior(params)
     assert isinstance(prior, CodebookPrior)
     layers = layers_of(prior.levels)
     if (most := max(layer.codes for layer in layers)) > _MOST_CODES:
-        raise ValueError(f"model must have at most {_MOST_CODES:,} codes a codebook to be explored, got {most:,}")
+        raise ValueError(f"model must have at most {_MOST_CODES:,} codes per codebook to be explored, got {most:,}")
     indices = np.asarray(encode_sequences(model, params, xs), np.int32)
     usage = tuple(np.bincount(indices[:, layer.places].ravel(), minlength=layer.codes) for layer in layers)
     draw = jax.jit(lambda key: prior.sequence.sample(key))
     draws = np.stack([np.asarray(draw(k), np.int32) for k in jax.random.split(key, NUM_DRAWS)])
     swatches = _swatches(model, params, layers, usage, indices.shape[1])
-    return CodeSpace(layers, indices, usage, swatches, _words_for(prior), draws)
+    return CodeSpace(layers, indices, usage, swatches, _description(prior), draws)
 
 
-def _words_for(prior: CodebookPrior) -> str:
-    return "every code as likely" if isinstance(prior.sequence, DiscreteUniform) else "learned, of all codes together"
+def _description(prior: CodebookPrior) -> str:
+    return "all codes equally likely" if isinstance(prior.sequence, DiscreteUniform) else "learned prior over all codes"
 
 
 def layers_of(levels: tuple[Level, ...]) -> tuple[Layer, ...]:
-    """The layers of the sequence: the coarsest grid first, the parts of its places one after another."""
+    """Layers of the sequence: the coarsest grid first; a grid with several codes per position has a layer for each."""
     layers: list[Layer] = []
     start = 0
     for number, level in enumerate(reversed(levels)):
         height, width, parts = level.shape
         for part, size in enumerate(level.quantizer.num_codes):
-            words = ([f"grid {number + 1}"] if len(levels) > 1 else []) + ([f"part {part + 1}"] if parts > 1 else [])
-            layers.append(Layer(", ".join(words) or "codes", height, width, int(size), start + part, parts))
+            names = ([f"grid {number + 1}"] if len(levels) > 1 else []) + ([f"part {part + 1}"] if parts > 1 else [])
+            layers.append(Layer(", ".join(names) or "codes", height, width, int(size), start + part, parts))
         start += math.prod(level.shape)
     return tuple(layers)
 
@@ -103,7 +103,7 @@ def layers_of(levels: tuple[Level, ...]) -> tuple[Layer, ...]:
 def _swatches(
     model: VAE, params: Params, layers: tuple[Layer, ...], usage: tuple[np.ndarray, ...], length: int
 ) -> np.ndarray:
-    """The center of the picture in which all places of a layer hold one code, the others their most common one."""
+    """Center of the picture with one code at all positions of a layer and the most common codes in other layers."""
     common = np.zeros(length, np.int32)
     for layer, counts in zip(layers, usage, strict=True):
         common[layer.places] = int(np.argmax(counts))
@@ -118,7 +118,7 @@ def _swatches(
     assert isinstance(prior, CodebookPrior)
     decode = jax.jit(jax.vmap(lambda i: mean_of(model.decode(params, prior.lookup(i)))))
     pictures = np.concatenate([np.asarray(decode(jnp.asarray(chunk))) for chunk in padded])[: len(sequences)]
-    # Two places wide and high, of the finest grid: what a code means, without the borders.
+    # A crop of two by two positions of the finest grid, without the borders.
     height = min(pictures.shape[1], 2 * math.ceil(pictures.shape[1] / max(layer.height for layer in layers)))
     width = min(pictures.shape[2], 2 * math.ceil(pictures.shape[2] / max(layer.width for layer in layers)))
     top, left = (pictures.shape[1] - height) // 2, (pictures.shape[2] - width) // 2

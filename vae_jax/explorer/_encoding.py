@@ -1,4 +1,4 @@
-"""Bytes and arrays on their way into the page."""
+"""Encoding of bytes and arrays for the page."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import numpy as np
 
 
 def packed_bytes(data: bytes) -> str:
-    """Gzip in base64; the same bytes give the same text."""
+    """Compresses bytes to gzip in base64; equal bytes give equal texts."""
     return base64.b64encode(gzip.compress(data, mtime=0)).decode("ascii")
 
 
 def packed_array(array: np.ndarray) -> dict[str, Any]:
-    """The numbers row by row, little-endian, with shape and dtype beside them."""
+    """Encodes an array: shape, dtype, and its elements row by row, little-endian."""
     little = np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<"), copy=False)
     return {"dtype": array.dtype.name, "shape": list(array.shape), "data": packed_bytes(little.tobytes())}

@@ -1,7 +1,7 @@
-"""The explorer as one HTML file that holds all it needs: no server, no network, no build step.
+"""Explorer in one self-contained HTML file: no server, no network, no build step.
 
-The page's own policy (Content-Security-Policy) forbids every connection; the only scripts that it lets run are the one
-inside it, by its hash, and what that one makes of the modules below as blob: URLs.
+The page's Content-Security-Policy forbids every connection. It allows only the page's script, by its hash, and the
+modules that this script links as blob: URLs.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ VENDORED = {
 
 
 def explorer_page(payload: Payload) -> str:
-    """The page of a model: one HTML file, some megabytes long, that opens from disk.
+    """Makes the page of a model: one HTML file of some megabytes that opens from disk.
 
     Args:
-      payload: of `payload_of`.
+      payload: A model and images, made by `payload_of`.
 
     Returns:
       The HTML, with the model, the images and the runtime inside.
@@ -42,7 +42,7 @@ def explorer_page(payload: Payload) -> str:
         f"default-src 'none'; script-src '{_digest(boot)}' blob: 'wasm-unsafe-eval'; style-src '{_digest(style)}'; "
         "img-src data: blob:; connect-src 'none'; base-uri 'none'; form-action 'none'"
     )
-    filling = {
+    content = {
         "TITLE": as_html(f"{payload.title} on {payload.data}: latent explorer"),
         "POLICY": policy,
         "STYLE": style,
@@ -51,22 +51,22 @@ def explorer_page(payload: Payload) -> str:
         "VENDORED": _json(_vendored()),
         "BOOT": boot,
     }
-    # In one pass, so that nothing that was filled in is taken for a hole.
-    return re.sub(r"\{\{(\w+)\}\}", lambda hole: filling[hole[1]], _asset("index.html"))
+    # In one pass, so that placeholders in inserted text are not replaced.
+    return re.sub(r"\{\{(\w+)\}\}", lambda placeholder: content[placeholder[1]], _asset("index.html"))
 
 
 def write_page(payload: Payload, path: str | Path) -> Path:
-    """Writes the page of a model, whole or not at all, and makes the folders above it.
+    """Writes the page of a model atomically, and creates its folder.
 
     Args:
-      payload: of `payload_of`.
-      path: of the file, which is overwritten.
+      payload: A model and images, made by `payload_of`.
+      path: Path of the file; an existing file is replaced.
 
     Returns:
       The path.
 
     Raises:
-      ValueError: where the path is a folder.
+      ValueError: If the path is a folder.
     """
     path = Path(path)
     if path.is_dir():
@@ -77,10 +77,10 @@ def write_page(payload: Payload, path: str | Path) -> Path:
 
 
 def linked_modules() -> list[tuple[str, str]]:
-    """Name and source of every module, each after those that it imports.
+    """Names and sources of all modules, each after the modules that it imports.
 
     Raises:
-      ValueError: where modules import one another in a circle, or one that is not there.
+      ValueError: If modules import one another in a circle, or a module is missing.
     """
     sources = {
         file.name.removesuffix(".mjs"): file.read_text("utf-8") for file in _files() if file.name.endswith("mjs")
@@ -89,7 +89,7 @@ def linked_modules() -> list[tuple[str, str]]:
 
     def visit(name: str, above: tuple[str, ...]) -> None:
         if name in above or name not in sources:
-            raise ValueError(f"modules import {' -> '.join((*above, name))}, which is a circle or not there")
+            raise ValueError(f"modules import {' -> '.join((*above, name))}, which is a circle or a missing module")
         if name not in ordered:
             for needed in _IMPORT.findall(sources[name]):
                 visit(needed, (*above, name))
@@ -119,5 +119,5 @@ def _digest(text: str) -> str:
 
 
 def _json(value: Any) -> str:
-    # No "<" at all: neither "</script>" nor "<!--" can end or change the element that holds it.
+    # "<" is escaped, so that neither "</script>" nor "<!--" can end or change the element.
     return json.dumps(value, allow_nan=False, ensure_ascii=True).replace("<", "\\u003c")

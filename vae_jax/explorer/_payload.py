@@ -1,6 +1,6 @@
-"""What the explorer's page knows of a model: its networks as ONNX, test images with their codes, the prior.
+"""Content of the explorer's page: the networks as ONNX, test images with their latent codes, the prior.
 
-Everything that the page shows of an image is of the image at 8 bits: x = k / 255, encoded so here and in the browser.
+Images are shown and encoded at 8 bits, x = k / 255, both here and in the browser.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _FACT = ("name", "value", "unit")
 
 
 class Payload(NamedTuple):
-    """A model and what it makes of some images, ready for `explorer_page`."""
+    """A model with images and their latent codes, for `explorer_page`."""
 
     title: str
     data: str  # name of the images
@@ -38,15 +38,15 @@ class Payload(NamedTuple):
     encoder: bytes  # ONNX: x float32 [N, H, W, C] in [0, 1], and label int32 [N] of a Conditional -> the space's code
     decoder: bytes  # ONNX: the space's code, and label int32 [N] of a Conditional -> mean float32 [N, H, W, C]
     space: VectorSpace | CodeSpace
-    num_classes: int | None = None  # of the labels that a Conditional is given; None of a VAE
+    num_classes: int | None = None  # number of labels of a Conditional; None for a VAE
 
     def as_json(self) -> dict[str, Any]:
-        """What the page reads; arrays are little-endian bytes, gzipped, in base64."""
+        """Returns the payload as JSON; arrays are little-endian bytes, gzipped, in base64."""
         _, height, width, channels = self.images.shape
         return {
             "title": printable(self.title),
             "data": printable(self.data),
-            "facts": [{name: printable(each) for name, each in zip(_FACT, fact, strict=True)} for fact in self.facts],
+            "facts": [{name: printable(text) for name, text in zip(_FACT, fact, strict=True)} for fact in self.facts],
             "image": {"height": height, "width": width, "channels": channels},
             "images": packed_array(self.images),
             "labels": None if self.labels is None else self.labels.tolist(),
@@ -72,29 +72,29 @@ def payload_of(
     num_classes: int | None = None,
     key: jax.Array,
 ) -> Payload:
-    """What the page needs to know of a model.
+    """Makes the payload of the explorer's page.
 
     Args:
-      model: whose z is one vector, or codes on grids; a `Conditional` of labels whose z is one vector.
-      params: its parameters.
-      xs: `[N, H, W, C]` test images as the model sees them, in [0, 1], C 1 or 3; the first 1,000 are taken.
-      title: what the model is, for the page's head: "VAE".
-      data: what the images are: "digits".
-      raw: uint8 `[N, H, W, C]`, the same images before binarization or noise; where given, these are shown and encoded.
-      labels: `[N]` integers, if the images have any.
-      label_names: of the labels from 0 on.
-      facts: numbers for the page's head, ready to be shown: ("negative ELBO", "104.31", "nats per image").
-      num_classes: of the labels that a `Conditional` is given, which visitors choose from; None for a VAE.
-      key: PRNG key, consumed: for the draws of the prior that the browser cannot make itself.
+      model: A VAE whose z is a vector or codes on grids; or a `Conditional` of labels whose z is a vector.
+      params: Its parameters.
+      xs: `[N, H, W, C]` preprocessed test images in [0, 1], C 1 or 3; the first 1,000 are used.
+      title: Name of the model for the page's head, such as "VAE".
+      data: Name of the images, such as "digits".
+      raw: uint8 `[N, H, W, C]`, the images before binarization or noise. If given, these are shown and encoded.
+      labels: `[N]` integers, if the images have labels.
+      label_names: Names of the labels, from 0 on.
+      facts: Texts (name, number, unit) for the page's head: ("negative ELBO", "104.31", "nats per image").
+      num_classes: Number of labels of a `Conditional`, from which visitors choose; None for a VAE.
+      key: PRNG key for samples of the prior that the browser cannot draw, consumed.
 
     Raises:
-      ValueError: where the images are not of one or three channels in [0, 1], or their numbers differ; or
-        where z is neither one vector nor codes on grids; if a `Conditional` comes without labels of its images.
-      TypeError: if a `Conditional` comes without num_classes, or a VAE with it.
+      ValueError: If the images do not have one or three channels in [0, 1], raw or labels do not match them, z is
+        neither a vector nor codes on grids, or labels are missing for a `Conditional`.
+      TypeError: If num_classes is None for a `Conditional`, or is given for a VAE.
     """
     images = _pixels(xs, raw)[:MAX_IMAGES]
     if labels is not None and len(labels) < len(images):
-        raise ValueError(f"labels must be one for each of the {len(images)} images, got {len(labels)}")
+        raise ValueError(f"labels must hold one label for each of the {len(images)} images, got {len(labels)} labels")
     if num_classes is not None and labels is None:
         raise ValueError("labels must be given with num_classes: the model needs the label of each image")
     exported = functions_of(model, params, images.shape[1:], num_classes)
@@ -102,7 +102,8 @@ def payload_of(
     coded = {tensor.name for tensor in functions["encoder"].outputs}
     if not coded & {"mean", "indices"}:
         raise ValueError(
-            f"model must have a z that is one vector, or codes on grids, to be explored; got {sorted(coded)}"
+            "model must have a z that is one vector, or codes on grids, to be explored, got an encoder with outputs "
+            f"{', '.join(sorted(coded))}"
         )
     shown = jnp.asarray(images, jnp.float32) / 255
     known = None if labels is None else np.asarray(labels)[: len(images)].astype(int)
@@ -129,10 +130,10 @@ def payload_of(
 def _pixels(xs: ArrayLike, raw: np.ndarray | None) -> np.ndarray:
     xs = np.asarray(xs)
     if xs.ndim != 4 or xs.shape[-1] not in (1, 3) or not len(xs):
-        raise ValueError(f"xs must be images [N, H, W, C] with C 1 or 3, got the shape {xs.shape}")
+        raise ValueError(f"xs must be images [N, H, W, C] with C 1 or 3, got shape {xs.shape}")
     if raw is None:
         if not (np.min(xs) >= 0 and np.max(xs) <= 1):
-            raise ValueError(f"xs must lie in [0, 1], got numbers from {np.min(xs)} to {np.max(xs)}")
+            raise ValueError(f"xs must be in [0, 1], got numbers from {np.min(xs)} to {np.max(xs)}")
         return np.rint(np.asarray(xs, np.float32) * 255).astype(np.uint8)
     if raw.dtype != np.uint8 or raw.shape != xs.shape:
         raise ValueError(f"raw must be uint8 of the shape of xs, {xs.shape}, got {raw.dtype} {raw.shape}")

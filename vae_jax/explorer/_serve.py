@@ -1,4 +1,4 @@
-"""The explorer's page on this machine's own loopback address, for browsers on this machine alone."""
+"""Server of the explorer's page on the loopback address, for browsers on this machine only."""
 
 from __future__ import annotations
 
@@ -15,49 +15,49 @@ from typing import Any, cast
 
 HOST = "127.0.0.1"
 MOST_CONNECTIONS = 32
-MOST_BYTES = 64 * 2**10  # of a request: its line and headers, for it has nothing else
+MOST_BYTES = 64 * 2**10  # largest request: its line and headers
 SECONDS_IDLE = 10.0
 SECONDS_IN_ALL = 60.0
-_TRIES = 100  # ports after the one that was asked for
+_TRIES = 100  # ports that are tried, from the requested one on
 
 
 def serve(page: str, port: int = 8000, open_browser: bool = True) -> None:
-    """Serves the page until the user interrupts (Ctrl-C), which ends it without a traceback.
+    """Serves the page until the user interrupts (Ctrl-C), without a traceback.
 
     Args:
-      page: the HTML, of `explorer_page`.
-      port: where to begin; the next free one is taken where it is in use, and stderr says so.
-      open_browser: open the page in the user's browser.
+      page: The HTML, made by `explorer_page`.
+      port: Port of the server; if it is in use, the next free one is used and printed on stderr. 0: any free port.
+      open_browser: Open the page in the user's browser.
 
     Raises:
-      ValueError: where port is not between 0 and 65535 (0: any free one), none of the next hundred is free,
-        or it is one that this user may not serve.
+      ValueError: If port is not between 0 and 65535, none of the next hundred ports is free, or the user lacks
+        permission to serve it.
     """
     server = server_of(page, port)
     url = f"http://{HOST}:{server.server_port}/"
     try:
         if port and server.server_port != port:
-            print(f"port {port} is in use, so the page is on {server.server_port}", file=sys.stderr)
-        print(f"{url}  (Ctrl-C ends)", file=sys.stderr)
+            print(f"port {port} is in use, so the page is served on port {server.server_port}", file=sys.stderr)
+        print(f"{url}  (press Ctrl-C to stop)", file=sys.stderr)
         if open_browser:
             webbrowser.open(url)
         server.serve_forever(poll_interval=0.2)
     except KeyboardInterrupt:
-        print("ended", file=sys.stderr)
+        print("stopped", file=sys.stderr)
     finally:
         server.server_close()
 
 
 def server_of(page: str, port: int, argument: str = "port") -> ThreadingHTTPServer:
-    """A server of the page, bound to the first free port from the given one on, that is not running yet.
+    """Makes a server of the page, bound to the first free port from the given one on, that is not running yet.
 
     Args:
-      page: the HTML.
-      port: where to begin; 0: any free one.
-      argument: what the user gave the port by, for messages.
+      page: The HTML.
+      port: First port to try; 0: any free port.
+      argument: Name of the argument or flag that gave the port, for messages.
 
     Raises:
-      ValueError: as `serve` does.
+      ValueError: As `serve`.
     """
     if not 0 <= port <= 65535:
         raise ValueError(f"{argument} must be between 0 and 65535, got {port}")
@@ -65,18 +65,18 @@ def server_of(page: str, port: int, argument: str = "port") -> ThreadingHTTPServ
         try:
             return _Server((HOST, candidate), _handler_of(page.encode("utf-8")))
         except PermissionError:
-            raise ValueError(f"{argument} {candidate} needs rights; give one above 1023") from None
+            raise ValueError(f"{argument} {candidate} requires more permissions: give a port above 1023") from None
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
                 raise ValueError(f"{argument} {candidate} cannot be served: {error.strerror}") from error
-    raise ValueError(f"{argument} {port} and those after it are in use: give another")
+    raise ValueError(f"{argument} {port} and the ports after it are in use: give another port")
 
 
 class _Server(ThreadingHTTPServer):
-    """Server that limits the number of connections and the time of each: a browser needs one or two."""
+    """Server that limits the number of connections and the time of each; a browser needs one or two connections."""
 
     daemon_threads = True
-    # With the standard library's True, Windows would bind a port that another program serves.
+    # With the default True, Windows would bind a port that another program serves.
     allow_reuse_address = sys.platform != "win32"
 
     def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]):
@@ -89,12 +89,12 @@ class _Server(ThreadingHTTPServer):
             return
         try:
             super().process_request(request, client_address)
-        except BaseException:  # no thread was made
+        except BaseException:  # no thread was started
             self._free.release()
             raise
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
-        # A client that sends or takes a byte now and then is never idle, and must not hold a thread for ever.
+        # A client that sends or receives a byte now and then is never idle, and must not block a thread forever.
         end = threading.Timer(SECONDS_IN_ALL, self._end, [request])
         end.daemon = True
         end.start()
@@ -106,23 +106,23 @@ class _Server(ThreadingHTTPServer):
 
     @staticmethod
     def _end(request: socket.socket) -> None:
-        with suppress(OSError):  # it has ended by itself
+        with suppress(OSError):  # the connection has ended
             request.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        if not isinstance(sys.exception(), OSError):  # the client has gone, or was too slow
+        if not isinstance(sys.exception(), OSError):  # the client has disconnected, or was too slow
             super().handle_error(request, client_address)
 
 
 class _Bounded(io.RawIOBase):
-    """Lines of a request, until there have been too many bytes; then it ends."""
+    """Stream of the lines of a request, which ends after a number of bytes."""
 
     def __init__(self, stream: BufferedIOBase, most: int):
         self._stream, self.left = stream, most
 
     def readline(self, size: int | None = -1, /) -> bytes:
-        asked = self.left if size is None or size < 0 else min(size, self.left)
-        line = self._stream.readline(asked)
+        limit = self.left if size is None or size < 0 else min(size, self.left)
+        line = self._stream.readline(limit)
         self.left -= len(line)
         return line
 
@@ -143,19 +143,19 @@ def _handler_of(page: bytes) -> type[BaseHTTPRequestHandler]:
             self.rfile = cast(BufferedReader, self._request)
 
         def do_GET(self) -> None:
-            # Another site whose name is made to point to this machine (DNS rebinding) sends its own name as host.
+            # A site whose name is made to point to this machine (DNS rebinding) sends its name as host.
             assert isinstance(self.server, ThreadingHTTPServer)
             port = self.server.server_port
             if not self._request.left:
                 self._answer(431, b"the request is too long\n", "text/plain")
             elif self.headers.get("Host") not in (f"{HOST}:{port}", f"localhost:{port}"):
-                self._answer(421, b"this server answers to 127.0.0.1 and localhost alone\n", "text/plain")
+                self._answer(421, b"this server only answers to 127.0.0.1 and localhost\n", "text/plain")
             elif self.path.partition("?")[0] == "/":
                 self._answer(200, page, "text/html; charset=utf-8")
             elif self.path == "/favicon.ico":
                 self._answer(204, b"", None)
             else:
-                self._answer(404, b"there is only /\n", "text/plain")
+                self._answer(404, b"the only page is /\n", "text/plain")
 
         def _answer(self, status: int, body: bytes, kind: str | None) -> None:
             self.send_response(status)
@@ -165,12 +165,12 @@ def _handler_of(page: bytes) -> type[BaseHTTPRequestHandler]:
             self.send_header("Cache-Control", "no-store")
             self.send_header("X-Content-Type-Options", "nosniff")
             self.send_header("Referrer-Policy", "no-referrer")
-            self.send_header("Content-Security-Policy", "frame-ancestors 'none'")  # a meta element cannot say this
+            self.send_header("Content-Security-Policy", "frame-ancestors 'none'")  # not possible in a meta element
             self.end_headers()
-            with suppress(BrokenPipeError, ConnectionResetError):  # the browser has gone
+            with suppress(BrokenPipeError, ConnectionResetError):  # the browser has disconnected
                 self.wfile.write(body)
 
         def log_message(self, *args: object) -> None:
-            del args  # quiet: one reader, on this machine
+            del args  # no log: the only reader is on this machine
 
     return Handler

@@ -1,4 +1,4 @@
-"""A latent space of real vectors, as the page shows it."""
+"""Latent spaces of real vectors, for the explorer's page."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from vae_jax.models import VAE, Example
 from vae_jax.models._model import Model, common_prior
 from vae_jax.params import Params
 
-ACTIVE_NATS = 0.01  # a dimension with less KL than this tells the decoder nothing
-ACTIVE_SHARE = 0.01  # or, where there is no KL, whose means have less than this share of the prior's variance
-NUM_DRAWS = 128  # of a prior that is no diagonal Normal
+ACTIVE_NATS = 0.01  # a dimension with a smaller KL divergence is unused
+ACTIVE_SHARE = 0.01  # without a KL divergence: one whose means have less than this share of the prior's variance
+NUM_DRAWS = 128  # samples of a prior other than a diagonal Normal
 _DRAWS_FOR_MOMENTS = 4096
 
 
 class VectorSpace(NamedTuple):
-    """z in R^D: where the images lie in it, and what the prior is."""
+    """Latent space R^D, with the posteriors of the images and the prior."""
 
-    means: np.ndarray  # float32 [n, D], of q(z | x) of each image
-    standard_deviations: np.ndarray | None  # float32 [n, D]; None if q(z | x) has none, as a point
-    kl: np.ndarray | None  # float32 [D] in nats, a mean over the images; None where it is not defined
+    means: np.ndarray  # float32 [n, D], means of q(z | x) of the images
+    standard_deviations: np.ndarray | None  # float32 [n, D]; None if q(z | x) has none (a point)
+    kl: np.ndarray | None  # float32 [D] in nats, a mean over the images; None if it is not defined
     active: np.ndarray  # bool [D]
-    prior: str  # name of its distribution
+    prior: str  # name of the prior's distribution
     prior_mean: np.ndarray  # float32 [D]
     prior_standard_deviation: np.ndarray  # float32 [D]
     draws: np.ndarray | None  # float32 [128, D]; None if the prior is the diagonal Normal of the two above
@@ -55,17 +55,17 @@ class VectorSpace(NamedTuple):
 def vector_space(
     model: Model, params: Params, xs: jax.Array, key: jax.Array, contexts: jax.Array | None = None
 ) -> VectorSpace:
-    """The space of a model whose z is one vector.
+    """Latent space of a model whose z is a vector.
 
     Args:
-      model: the model.
-      params: its parameters.
-      xs: `[n, H, W, C]` images as the model sees them.
-      key: PRNG key, consumed; unused if the prior is a diagonal Normal.
-      contexts: `[n]`, those of the images, for a `Conditional` with one prior for all of them; None for a VAE.
+      model: The model.
+      params: Its parameters.
+      xs: `[n, H, W, C]` preprocessed images.
+      key: PRNG key, consumed; not used if the prior is a diagonal Normal.
+      contexts: `[n]`, contexts of the images, for a `Conditional` whose prior does not depend on them; None for a VAE.
 
     Raises:
-      ValueError: if the prior depends on the context.
+      ValueError: If the prior depends on the context.
     """
     examples = xs if contexts is None else Example(xs, contexts)
     means = _float32(posterior_means(model, params, examples))
@@ -79,13 +79,13 @@ def vector_space(
         kl = None
     prior = jax.jit(partial(common_prior, model))(params, contexts)
     if prior is None:
-        raise ValueError("model must have one prior for all labels to be explored, got one that depends on the label")
+        raise ValueError("model must have a prior that is the same for all labels to be explored, got one that differs")
     if _is_diagonal_normal(prior):
         mean, deviation, draws = mean_of(prior), standard_deviation_of(prior), None
     else:
         samples = jax.jit(jax.vmap(prior.sample))(jax.random.split(key, _DRAWS_FOR_MOMENTS))
         mean, deviation, draws = jnp.mean(samples, axis=0), jnp.std(samples, axis=0), _float32(samples[:NUM_DRAWS])
-    # Without a KL of its own, a dimension counts as used where the images differ in it, in whatever units z has.
+    # Without a KL divergence, a dimension counts as used if its means vary relative to the prior, whatever z's units.
     active = np.var(means, axis=0) > ACTIVE_SHARE * _float32(deviation) ** 2 if kl is None else kl > ACTIVE_NATS
     name = type(prior).__name__
     return VectorSpace(means, deviations, kl, active, name, _float32(mean), _float32(deviation), draws)
@@ -96,7 +96,7 @@ def _deviation(vae: VAE, params: Params, key: jax.Array, x: jax.Array) -> jax.Ar
 
 
 def _is_diagonal_normal(prior: Distribution) -> bool:
-    """Returns whether z is a map of standard normal numbers (so a Normal) whose dimensions are independent."""
+    """Returns whether the prior is a Normal with independent dimensions."""
     return hasattr(prior, "from_standard_normal") and hasattr(prior, "log_prob_terms")
 
 

@@ -1,11 +1,11 @@
-// Starts the page: says so where the browser is too old, links the modules, and hands over to main.mjs.
+// Starts the page: shows a message if the browser is too old, links the modules, and calls main.mjs.
 (function () {
   "use strict";
   var status = document.getElementById("status");
-  function fail(words, detail) {
+  function fail(message, detail) {
     status.hidden = false;
     status.classList.add("failed");
-    status.textContent = words;
+    status.textContent = message;
     if (detail) {
       var small = document.createElement("small");
       small.textContent = detail;
@@ -17,7 +17,7 @@
   });
   if (missing.length) {
     fail(
-      "This browser is too old for the page: it needs Chrome or Edge 91, Firefox 113 or Safari 16.4, or newer.",
+      "This browser is too old: the page requires Chrome or Edge 91, Firefox 113 or Safari 16.4, or newer.",
       "Missing: " + missing.join(", ")
     );
     return;
@@ -25,7 +25,7 @@
   function read(id) {
     return JSON.parse(document.getElementById(id).textContent);
   }
-  // Modules come in the order in which they can be linked, so each import is replaced by the URL of one made before.
+  // Modules are sorted by their imports, so that each import can be replaced by the URL of an earlier module.
   var urls = {};
   read("modules").forEach(function (module) {
     var linked = module[1].replace(/from "\.\/([\w-]+)\.mjs"/g, function (_, name) {

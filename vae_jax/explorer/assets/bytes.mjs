@@ -1,4 +1,4 @@
-// Bytes out of the page: base64, gzip, and arrays with shape and dtype.
+// Decoding of the page's data: base64, gzip, and arrays with shape and dtype.
 
 const KINDS = { uint8: Uint8Array, uint16: Uint16Array, int32: Int32Array, float32: Float32Array };
 
@@ -10,7 +10,7 @@ export function fromBase64(text) {
   return bytes;
 }
 
-// Of base64 with the alphabet of URLs, as in permalinks.
+// Decodes base64 with the alphabet of URLs, as in permalinks.
 export function fromUrlText(text) {
   return fromBase64(text.replace(/-/g, "+").replace(/_/g, "/").padEnd(Math.ceil(text.length / 4) * 4, "="));
 }
@@ -26,7 +26,7 @@ export async function unpackBytes(text) {
   return new Uint8Array(await new Response(stream).arrayBuffer());
 }
 
-// {dtype, shape, data} -> {shape, data}: numbers row by row.
+// {dtype, shape, data} -> {shape, data}, with the elements row by row.
 export async function unpackArray(packed) {
   if (packed === null) return null;
   const bytes = await unpackBytes(packed.data);

@@ -1,4 +1,4 @@
-// The codebook of a layer: its codes by how often the test images use them, each a button that puts it in the cell.
+// The codebook of a layer: its codes, sorted by use in the test images, each a button that sets the chosen cell.
 
 import { count, element, find, roving } from "./dom.mjs";
 
@@ -21,7 +21,7 @@ export function createCodebook(app, swatch, assign) {
         const bar = element("span", { className: "bar" });
         bar.style.width = `${(100 * usage[k]) / most}%`;
         const share = `${((100 * usage[k]) / total).toFixed(1)}%`;
-        const name = usage[k] ? `${share} of the places` : "unused";
+        const name = usage[k] ? `${share} of the positions` : "unused";
         const button = element(
           "button",
           { type: "button", className: usage[k] ? "" : "unused", title: `code ${k}: ${name}`, "aria-label": `Code ${k}, ${name}` },

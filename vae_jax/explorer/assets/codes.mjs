@@ -1,4 +1,4 @@
-// The grid of codes, over the picture and beside it: each cell a code that can be chosen anew.
+// The grid of codes, on the picture and beside it; the code of each cell can be changed.
 
 import { row } from "./bytes.mjs";
 import { element, find, onceAFrame, say } from "./dom.mjs";
@@ -9,7 +9,7 @@ export function createCodes(app) {
   const { state, space, image } = app;
   const [grid, over, tabs] = ["code-grid", "code-overlay", "code-layers"].map(find);
   const swatchImage = { height: space.swatches.shape[1], width: space.swatches.shape[2], channels: image.channels };
-  // The swatches of all layers follow one another.
+  // The swatches of all layers are concatenated.
   const firsts = space.layers.map((_, l) => space.layers.slice(0, l).reduce((sum, layer) => sum + layer.codes, 0));
   const swatch = (canvas, l, code) => draw(canvas, row(space.swatches, firsts[l] + code), swatchImage);
   const layer = () => space.layers[state.get("layer")];
@@ -26,7 +26,7 @@ export function createCodes(app) {
 
   const nameOf = (cell) => `Row ${Math.floor(cell / layer().width) + 1}, column ${(cell % layer().width) + 1}`;
 
-  // Where halvings do not divide a side of the picture, the last cell is only partly in it.
+  // If halvings do not divide a side of the picture, the last cell is only partly inside.
   function tracks(pixels, cells) {
     let side = 1;
     while (Math.ceil(pixels / side) > cells) side *= 2;
@@ -48,7 +48,7 @@ export function createCodes(app) {
     mark();
   }
 
-  // Beside the picture the cells are buttons; over it they are the same again for the pointer alone.
+  // Beside the picture the cells are buttons; on the picture they only react to the pointer.
   function makeCell(cell, beside) {
     const made = beside
       ? element("button", { type: "button", tabIndex: -1 }, element("canvas"), element("span"))
@@ -73,7 +73,7 @@ export function createCodes(app) {
   function mark() {
     const chosen = state.get("cell");
     for (const parent of [grid, over]) {
-      [...parent.children].forEach((each, cell) => each.classList.toggle("chosen", cell === chosen));
+      [...parent.children].forEach((button, cell) => button.classList.toggle("chosen", cell === chosen));
     }
     [...grid.children].forEach((button, cell) => {
       button.tabIndex = cell === chosen ? 0 : -1;
@@ -97,7 +97,7 @@ export function createCodes(app) {
     else return;
     event.preventDefault();
   });
-  // Where focus goes, there the chosen cell is.
+  // The chosen cell follows the focus.
   grid.addEventListener("focusin", (event) => {
     const cell = [...grid.children].indexOf(event.target);
     if (cell >= 0 && cell !== state.get("cell")) state.set({ cell }, { settled: false });

@@ -1,8 +1,8 @@
-// The few things that every part does with the document.
+// Functions on the document that all parts of the page use.
 
 export const find = (id) => document.getElementById(id);
 
-// A new element; of the properties, those with a dash and role are set as attributes.
+// Makes an element; role and properties with a dash are set as attributes.
 export function element(tag, properties = {}, ...children) {
   const made = document.createElement(tag);
   for (const [name, value] of Object.entries(properties)) {
@@ -15,10 +15,10 @@ export function element(tag, properties = {}, ...children) {
 
 let quiet = 0;
 
-// Says something to all: shown for a moment, and read out by screen readers.
-export function say(words) {
+// Shows a message for a moment, which screen readers read out.
+export function say(message) {
   const toast = find("toast");
-  toast.textContent = words;
+  toast.textContent = message;
   toast.classList.add("shown");
   clearTimeout(quiet);
   quiet = setTimeout(() => toast.classList.remove("shown"), 3000);
@@ -27,14 +27,14 @@ export function say(words) {
 const format = (digits) => new Intl.NumberFormat("en-GB", { minimumFractionDigits: digits, maximumFractionDigits: digits });
 const formats = [0, 1, 2, 3].map(format);
 
-// With a real minus sign, and none at a zero.
+// Formats a number with a minus sign (not a hyphen), and without one at zero.
 export function number(value, digits = 2) {
   return formats[digits].format(value).replace(/^-(?=[0.,]*$)/, "").replace("-", "\u2212");
 }
 
 export const count = (value) => formats[0].format(value);
 
-// One tab stop for a group of buttons; arrows, Home and End move inside it.
+// Makes a group of buttons one tab stop; arrows, Home and End move inside it.
 export function roving(group, columns = () => 1) {
   const items = () => [...group.querySelectorAll("button")];
   const settle = (chosen) => items().forEach((item) => (item.tabIndex = item === chosen ? 0 : -1));
@@ -52,7 +52,7 @@ export function roving(group, columns = () => 1) {
   return () => settle(items().find((item) => item.getAttribute("aria-current") === "true") ?? items()[0]);
 }
 
-// Calls at most once a frame, with the last arguments.
+// Calls at most once per frame, with the last arguments.
 export function onceAFrame(call) {
   let last = null;
   return (...args) => {
@@ -65,7 +65,7 @@ export function onceAFrame(call) {
   };
 }
 
-// Calls when nothing more has come for a while.
+// Calls after a pause without further calls.
 export function whenQuiet(call, milliseconds) {
   let timer = 0;
   return (...args) => {

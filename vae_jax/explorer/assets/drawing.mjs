@@ -1,9 +1,9 @@
-// An image of the visitor's own, drawn: with a pointer, or with the arrow keys and the space bar.
+// The visitor's own image, drawn with a pointer, or with the arrow keys and the space bar.
 
 import { find } from "./dom.mjs";
 import { readPixels } from "./files.mjs";
 
-const FINE = 12; // canvas pixels for one of the model's, averaged: that makes the gray edges that scanned digits have
+const FINE = 12; // canvas pixels per pixel of the model, averaged, which gives gray edges as in scanned digits
 
 export function createDrawing(app) {
   const { image } = app;
@@ -21,7 +21,7 @@ export function createDrawing(app) {
   function clear() {
     context.fillStyle = "#000000";
     context.fillRect(0, 0, canvas.width, canvas.height);
-    at = { x: canvas.width / 2, y: canvas.height / 2 }; // where the keys begin
+    at = { x: canvas.width / 2, y: canvas.height / 2 }; // start of drawing by keys
     find("drawing-hint").hidden = false;
   }
 
@@ -36,7 +36,7 @@ export function createDrawing(app) {
     at = { x, y };
   }
 
-  // As in MNIST, whose digits have their center of mass in the middle.
+  // Moves the center of mass to the middle, as in MNIST.
   function centered() {
     const { data } = context.getImageData(0, 0, canvas.width, canvas.height);
     let [mass, x, y] = [0, 0, 0];
@@ -51,7 +51,7 @@ export function createDrawing(app) {
     return shifted;
   }
 
-  // Each pixel of the model is the mean of its square; canvases' own smoothing leaves out some of them.
+  // Each pixel of the model is the mean of its square; the smoothing of canvases skips some pixels.
   function averaged(source) {
     const { data } = source.getContext("2d").getImageData(0, 0, source.width, source.height);
     const small = new ImageData(image.width, image.height);
@@ -88,9 +88,9 @@ export function createDrawing(app) {
     lineTo(x, y);
   });
   canvas.addEventListener("pointermove", (event) => {
-    // All places since the last frame, so that quick strokes stay round.
+    // All positions since the last frame, so that quick strokes stay round.
     const events = event.getCoalescedEvents?.() ?? [];
-    if (down) for (const each of events.length ? events : [event]) lineTo(...place(each));
+    if (down) for (const moved of events.length ? events : [event]) lineTo(...place(moved));
   });
   for (const end of ["pointerup", "pointercancel"]) {
     canvas.addEventListener(end, () => {

@@ -1,4 +1,4 @@
-// An image of the visitor's own, from a file: chosen, dropped or pasted; never resized without a word.
+// The visitor's own image from a file that is chosen, dropped or pasted; it is never resized silently.
 
 import { find, say } from "./dom.mjs";
 
@@ -6,11 +6,11 @@ export function createFiles(app) {
   const { image } = app;
   const [input, note, resize, invert] = ["file", "file-note", "file-resize", "file-invert"].map(find);
   const size = `${image.width} \u00d7 ${image.height}`;
-  let kept = null; // {bitmap, name} of a file that is not of the model's size
+  let kept = null; // {bitmap, name} of a file of another size
   let shown = null; // {pixels, name}, for inverting
 
-  function tell(words, failed = false) {
-    note.textContent = words;
+  function tell(message, failed = false) {
+    note.textContent = message;
     note.classList.toggle("failed", failed);
     resize.hidden = kept === null;
   }
@@ -22,7 +22,7 @@ export function createFiles(app) {
     try {
       bitmap = await createImageBitmap(file, { colorSpaceConversion: "none", premultiplyAlpha: "none" });
     } catch {
-      tell(`${file.name} is not an image that this browser can read: give a PNG or a JPEG.`, true);
+      tell(`${file.name} is not an image that this browser can read: use a PNG or JPEG file.`, true);
       return;
     }
     if (bitmap.width === image.width && bitmap.height === image.height) {
@@ -32,8 +32,8 @@ export function createFiles(app) {
     kept = { bitmap, name: file.name };
     const stretched = Math.abs((bitmap.width / bitmap.height) / (image.width / image.height) - 1) > 0.02;
     tell(
-      `${file.name} is ${bitmap.width} \u00d7 ${bitmap.height} pixels; the model takes ${size}.` +
-        (stretched ? " Resizing changes its proportions." : "")
+      `${file.name} is ${bitmap.width} \u00d7 ${bitmap.height} pixels; the model requires ${size}.` +
+        (stretched ? " Resizing changes the proportions." : "")
     );
     say(note.textContent);
   }
@@ -43,7 +43,7 @@ export function createFiles(app) {
     shown = { pixels, name };
     kept = null;
     invert.hidden = false;
-    tell(colored ? `${name} is in color; the model takes gray, so it was turned to gray.` : name);
+    tell(colored ? `${name} is in color and was converted to gray for the model.` : name);
     await app.chooseOwn(pixels, name);
   }
 
@@ -73,12 +73,12 @@ export function createFiles(app) {
     if (event.dataTransfer.files.length) open(event.dataTransfer.files[0]);
   });
   addEventListener("paste", (event) => {
-    const file = [...(event.clipboardData?.files ?? [])].find((each) => each.type.startsWith("image/"));
+    const file = [...(event.clipboardData?.files ?? [])].find((pasted) => pasted.type.startsWith("image/"));
     if (file) open(file);
   });
 }
 
-// Bytes height x width x channels of what canvases can draw, at the model's size, on black where it is transparent.
+// Converts a drawable to bytes height x width x channels of the model's size, with transparency on black.
 export function readPixels(drawable, { height, width, channels }) {
   const canvas = Object.assign(document.createElement("canvas"), { width, height });
   const context = canvas.getContext("2d", { willReadFrequently: true });

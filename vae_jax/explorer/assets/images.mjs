@@ -1,4 +1,4 @@
-// The test images as a strip, a page at a time, all or those of one label.
+// A strip of test images, one page at a time, of all labels or one.
 
 import { count, element, find, roving } from "./dom.mjs";
 import { pictureOf } from "./raster.mjs";

@@ -1,4 +1,4 @@
-// From A to B: two ends, a way between them, a strip of what lies on it, and a player that goes to and fro.
+// From A to B: two ends, a path between them, a strip of pictures along it, and a player that moves back and forth.
 
 import { calm, element, find, number, onceAFrame, say } from "./dom.mjs";
 import { evenly } from "./paths.mjs";
@@ -16,24 +16,24 @@ export function createInterpolation(app) {
   let [playing, turn] = [false, 0];
   app.strips.path = null;
 
-  const path = () => space.paths.find((each) => each.name === state.get("path"));
-  const whole = () => state.get("ends").a && state.get("ends").b;
+  const path = () => space.paths.find(({ name }) => name === state.get("path"));
+  const complete = () => state.get("ends").a && state.get("ends").b;
   const at = (t) => path().at(state.get("ends").a, state.get("ends").b, t);
 
   function go(t, settled = true) {
-    if (whole()) state.set({ t, code: at(t) }, { settled });
+    if (complete()) state.set({ t, code: at(t) }, { settled });
   }
 
   async function renew() {
     const mine = ++turn;
     const { a, b } = state.get("ends");
-    slider.disabled = play.disabled = !whole();
+    slider.disabled = play.disabled = !complete();
     for (const [name, code] of [["a", a], ["b", b]]) {
       find(`end-${name}`).classList.toggle("empty", !code);
       if (code) model.decode(code).then((pixels) => draw(find(`end-${name}-picture`), pixels, image));
       find(`go-${name}`).disabled = !code;
     }
-    if (!whole()) return;
+    if (!complete()) return;
     const pictures = await model.decodeAll(ts.map(at), () => mine !== turn);
     if (pictures === null) return;
     app.strips.path = pictures;
@@ -68,7 +68,7 @@ export function createInterpolation(app) {
       if (!playing) return;
       const way = ((now - begun) / (1000 * SECONDS)) % 2;
       let t = Math.min(1, Math.max(0, way < 1 ? way : 2 - way));
-      // Those who want less motion see the pictures of the strip, one after another.
+      // With reduced motion, the pictures of the strip are shown one after another.
       if (calm()) t = ts[Math.round(t * (STEPS - 1))];
       if (t !== step) go((step = t), false);
       requestAnimationFrame(frame);
@@ -84,7 +84,7 @@ export function createInterpolation(app) {
   for (const name of ["a", "b"]) {
     find(`set-${name}`).addEventListener("click", () => {
       state.set({ ends: { ...state.get("ends"), [name]: state.get("code").slice() }, t: name === "a" ? 0 : 1 });
-      say(`${name.toUpperCase()} is where you are`);
+      say(`Set ${name.toUpperCase()} to the current code`);
     });
     find(`go-${name}`).addEventListener("click", () => go(name === "a" ? 0 : 1));
   }
@@ -95,7 +95,7 @@ export function createInterpolation(app) {
   slider.addEventListener("input", () => go(Number(slider.value), false));
   slider.addEventListener("change", () => go(Number(slider.value)));
   play.addEventListener("click", () => (playing ? stop() : start()));
-  // Whoever takes another control takes over.
+  // Any other control stops the player.
   state.on(["source", "axes", "ends", "path"], stop);
   for (const kind of ["pointerdown", "keydown"]) {
     addEventListener(kind, (event) => playing && !play.contains(event.target) && event.key !== "Tab" && stop(), true);

@@ -1,4 +1,4 @@
-// The label that the model is given: chosen here, or that of the test image one goes to. The code stays where it is.
+// The label for the model: chosen here, or that of the chosen test image. The code does not change.
 
 import { element, find, say } from "./dom.mjs";
 
@@ -13,7 +13,7 @@ export function createLabels(app) {
     say(`The same code with label ${app.labelName(state.get("label"))}`);
   });
   state.on(["label"], () => (select.value = state.get("label")));
-  // An image without a label of its own is encoded again, with the new one.
+  // An image without a label is encoded again with the new label.
   state.on(["label"], () => {
     const source = state.get("source");
     if (source !== null && source.label === undefined) app.look(source);

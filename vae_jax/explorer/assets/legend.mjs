@@ -1,9 +1,9 @@
-// The labels of the points: a button each, which shows that label alone or together with others.
+// The labels of the points: a button for each, which shows this label alone or together with others.
 
 import { labelColor } from "./colors.mjs";
 import { element, find, onThemeChange } from "./dom.mjs";
 
-const MOST = 24; // labels that are listed; of more the colors say nothing anyway
+const MOST = 24; // labels that are listed; more colors cannot be distinguished
 
 export function createLegend(app, changed) {
   const legend = find("legend");
@@ -24,7 +24,7 @@ export function createLegend(app, changed) {
     );
   }
 
-  // The first choice leaves one label alone; choosing the last one away brings all back.
+  // The first choice leaves one label alone; removing the last label shows all.
   function toggle(label) {
     if (shown.size === all.length) shown.clear();
     if (shown.has(label)) shown.delete(label);

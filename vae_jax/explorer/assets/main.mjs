@@ -1,4 +1,4 @@
-// Puts the page together: opens the model, makes each part, and takes visitors to where the address says.
+// Builds the page: opens the model, makes each part, and restores the state in the address.
 
 import { row, unpackArray } from "./bytes.mjs";
 import { createCodes } from "./codes.mjs";
@@ -19,7 +19,7 @@ import { openSpace } from "./space.mjs";
 import { createState } from "./state.mjs";
 import { createTraversal } from "./traversal.mjs";
 
-const FEW = 4; // dimensions, whose sliders leave room for the drawing area
+const FEW = 4; // dimensions up to which the sliders leave room for the drawing area
 
 export async function start(payload, vendored) {
   const begun = performance.now();
@@ -73,7 +73,7 @@ export async function start(payload, vendored) {
   helping();
 
   if (!(await permalink.restore())) await begin(app);
-  // Every part shows what is there now.
+  // Every part shows the current state.
   state.set(Object.fromEntries(["axes", "traversed", "layer", "cell", "path", "label"].map((name) => [name, state.get(name)])));
   await picture.shown();
   find("status").hidden = true;
@@ -82,7 +82,7 @@ export async function start(payload, vendored) {
   await createPrior(app);
 }
 
-// Dimensions by their KL, or by how much the images differ in them.
+// Dimensions sorted by KL divergence or, without one, by the variance of the means.
 function orderOf(space) {
   if (space.kind !== "vector") return [];
   const { means } = space;
@@ -106,15 +106,15 @@ function naming(app, { labelNames }) {
     testPixels: (i) => row(app.images, i),
     fillDimensions(select) {
       const { kl } = app.space;
-      const words = (d) => `z${d + 1}${kl ? ` (${number(kl[d], 1)})` : ""}`;
-      select.append(...app.order.map((d) => element("option", { value: d }, words(d))));
+      const name = (d) => `z${d + 1}${kl ? ` (${number(kl[d], 1)})` : ""}`;
+      select.append(...app.order.map((d) => element("option", { value: d }, name(d))));
     },
   };
 }
 
-// An image is encoded here, and every control goes to its code.
+// Choosing an image encodes it and moves to its code.
 function choosing(app) {
-  // Encodes without going there; returns what the encoder said. A test image has its own label, another one the current.
+  // Encodes an image without moving to its code; returns the posterior. Images without a label get the current one.
   async function look(source) {
     if (source === null) {
       app.state.set({ source: null, posterior: null });
@@ -141,7 +141,7 @@ function choosing(app) {
   };
 }
 
-// The first image; A there, and B at one of another label.
+// Starts at the first image, with A there and B at an image of another label.
 async function begin(app) {
   const { labels, state, images } = app;
   let other = labels ? labels.findIndex((label) => label !== labels[0]) : 1;
@@ -159,9 +159,9 @@ function describe({ title, data, facts, space, image }) {
     ...facts.map(({ name, value, unit }) => [name, value, unit]),
   ];
   find("picture-size").textContent = `${image.width} \u00d7 ${image.height}${image.channels === 3 ? ", color" : ""}`;
-  const unit = (words) => (words ? [element("small", {}, ` ${words}`)] : []);
+  const small = (unit) => (unit ? [element("small", {}, ` ${unit}`)] : []);
   find("facts").append(
-    ...shown.map(([name, value, words]) => element("div", {}, element("dt", {}, name), element("dd", {}, value, ...unit(words))))
+    ...shown.map(([name, value, unit]) => element("div", {}, element("dt", {}, name), element("dd", {}, value, ...small(unit))))
   );
 }
 

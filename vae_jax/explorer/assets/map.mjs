@@ -1,11 +1,11 @@
-// The map behind the points: what the decoder makes of a lattice of places in the plane, the other dimensions as they
-// are. Made anew when one of those has changed and come to rest.
+// The map behind the points: decoded pictures of a lattice in the plane, with the other dimensions at their current
+// values. It is renewed when one of those has changed and is settled.
 
 import { isDark } from "./colors.mjs";
 import { find, onThemeChange, whenQuiet } from "./dom.mjs";
 import { inkOf, pictureOf } from "./raster.mjs";
 
-const LATTICE = 20; // places across and up
+const LATTICE = 20; // points per side
 
 export function createMap(app, view, drawn) {
   const { state, space, model, image } = app;
@@ -13,7 +13,7 @@ export function createMap(app, view, drawn) {
   box.checked = space.dimension === 2;
   let [canvas, madeOf, turn] = [null, "", 0];
 
-  // All that the map depends on; equal text, equal map.
+  // Everything on which the map depends: equal texts, equal maps.
   const origin = () => {
     const axes = state.get("axes");
     return JSON.stringify([axes, view().half, state.get("label"), Array.from(state.get("code"), (z, d) => (axes.includes(d) ? 0 : z))]);
@@ -39,7 +39,7 @@ export function createMap(app, view, drawn) {
     canvas = document.createElement("canvas");
     Object.assign(canvas, { width: LATTICE * image.width, height: LATTICE * image.height });
     const context = canvas.getContext("2d");
-    // Gray pictures are ink on the page's own ground; those in color lie under a veil, which scatter.mjs draws.
+    // Gray pictures are drawn as ink on the page's background; those in color are below a veil, drawn by scatter.mjs.
     const ink = isDark() ? [232, 234, 236] : [28, 32, 36];
     const tile = (pixels) => (image.channels === 1 ? inkOf(pixels, image, ink) : pictureOf(pixels, image));
     pictures.forEach((pixels, i) =>

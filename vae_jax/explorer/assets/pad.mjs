@@ -1,4 +1,4 @@
-// The pad: any two dimensions of z as a plane that one moves in by pointer or by keys.
+// The pad: two dimensions of z as a plane, in which pointer or keys move the code.
 
 import { row } from "./bytes.mjs";
 import { find, number, onThemeChange, onceAFrame } from "./dom.mjs";
@@ -7,8 +7,8 @@ import { createMap } from "./map.mjs";
 import { draw } from "./raster.mjs";
 import { drawMoving, drawStill, windowOn } from "./scatter.mjs";
 
-const NEAR = 9; // screen pixels between the pointer and a point that it means
-const STILL = 4; // that a press may move and still be a click
+const NEAR = 9; // largest distance in screen pixels between the pointer and a point that it selects
+const STILL = 4; // largest movement in screen pixels of a click
 
 export function createPad(app) {
   const { space, state, image } = app;
@@ -60,7 +60,7 @@ export function createPad(app) {
     state.set({ code }, { settled });
   }
 
-  // The image whose point is nearest to a place on the screen, if one is near enough.
+  // The image whose point is nearest to a position on the screen, or null if none is near enough.
   function nearest(x, y, near = NEAR) {
     const [across, up] = state.get("axes");
     let [found, best] = [null, near * near];
@@ -93,7 +93,7 @@ export function createPad(app) {
   pad.addEventListener("pointerdown", (event) => {
     if (event.button) return;
     const [x, y] = place(event);
-    // A finger covers what it means, so it only drags; a mouse may click a point.
+    // A finger covers the point below it, so that it only drags; a mouse can click a point.
     press = { x, y, point: event.pointerType === "touch" ? null : nearest(x, y), moved: false };
     pad.setPointerCapture(event.pointerId);
     showTip(null);
@@ -139,7 +139,7 @@ export function createPad(app) {
     find(id).addEventListener("change", (event) => {
       const axes = state.get("axes").slice();
       const chosen = Number(event.target.value);
-      if (axes[1 - k] === chosen) axes[1 - k] = axes[k]; // the two change places
+      if (axes[1 - k] === chosen) axes[1 - k] = axes[k]; // swap the axes
       axes[k] = chosen;
       state.set({ axes });
     });

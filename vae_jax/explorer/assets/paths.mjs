@@ -1,4 +1,4 @@
-// Ways from one code to another: (start, end, t in [0, 1]) -> code. The first two as in vae_jax/models/use.py.
+// Paths between two codes: (start, end, t in [0, 1]) -> code. The first two are those of vae_jax/models/_latent_space.py.
 
 // (1 - t) z0 + t z1
 export function straightLine(start, end, t) {
@@ -6,7 +6,7 @@ export function straightLine(start, end, t) {
 }
 
 // (sin((1 - t) w) z0 + sin(t w) z1) / sin(w), w the angle between the two (White 2016, arXiv:1609.04468); the straight
-// line where they point the same or opposite ways, and no one great circle joins them.
+// line if they point in the same or opposite directions, for which the great circle is not unique.
 export function greatCircle(start, end, t) {
   const dot = (a, b) => a.reduce((sum, z, d) => sum + z * b[d], 0);
   const cosine = dot(start, end) / Math.max(Math.sqrt(dot(start, start) * dot(end, end)), 1e-12);
@@ -16,12 +16,12 @@ export function greatCircle(start, end, t) {
   return Float32Array.from(start, (z, d) => (from * z + to * end[d]) / Math.sin(angle));
 }
 
-// Codes have nothing in between: all of them change at once,
+// Discrete codes have no values between them. All change at t = 1/2.
 export function middle(start, end, t) {
   return (t < 0.5 ? start : end).slice();
 }
 
-// or one after another, in the order of the sequence, those that differ.
+// The codes that differ change one after another, in the order of the sequence.
 export function places(start, end, t) {
   const differing = [...start.keys()].filter((i) => start[i] !== end[i]);
   const code = start.slice();

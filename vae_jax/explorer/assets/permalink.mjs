@@ -1,9 +1,9 @@
-// The whole state in the address, after the "#": what is needed to be here again, exactly.
+// The complete state in the address, after the "#", from which it can be restored exactly.
 
 import { fromUrlText, toUrlText } from "./bytes.mjs";
 import { find, say, whenQuiet } from "./dom.mjs";
 
-const MOST_OWN = 4096; // bytes of an own image that go into the address
+const MOST_OWN = 4096; // largest own image, in bytes, that is stored in the address
 
 export function createPermalink(app) {
   const { state, space, model } = app;
@@ -23,7 +23,7 @@ export function createPermalink(app) {
     return new URLSearchParams(fields).toString();
   }
 
-  // A step of the browser's history where something came to rest, else the same step with other words.
+  // Adds a step to the browser's history if the state has settled, else replaces the current step.
   function write(settled) {
     if (restoring) return;
     const now = text();
@@ -34,7 +34,7 @@ export function createPermalink(app) {
   }
   const writeSettled = whenQuiet(() => write(true), 250);
 
-  // Takes what the address says, and leaves what it does not; true where it said where to be.
+  // Restores the state in the address; what it lacks does not change. Returns true if the address had a code.
   async function restore() {
     const fields = new URLSearchParams(location.hash.slice(1));
     const code = space.fromText(fields.get("z"));
@@ -80,12 +80,12 @@ export function createPermalink(app) {
       const pixels = fromUrlText(fields.get("o") ?? "");
       if (pixels.length === model.size) return { pixels, name: fields.get("n") ?? "an image" };
     } catch {
-      // no image, then
+      // no image in the address
     }
     return null;
   }
 
-  // Codes must be those of the codebooks.
+  // Checks that codes are within the codebooks.
   function isOfModel(code) {
     if (space.kind === "vector") return true;
     const inside = (k, layer) => k >= 0 && k < layer.codes;
@@ -96,7 +96,7 @@ export function createPermalink(app) {
   }
 
   const all = ["code", "source", "ends", "path", "t", "axes", "traversed", "layer", "cell", "label"];
-  // While something moves, the address waits; when it has come to rest, it says where.
+  // The address is updated when the state has settled.
   state.on(all, ({ settled }) => settled && writeSettled());
   addEventListener("popstate", restore);
   find("copy-link").addEventListener("click", async () => {
@@ -105,7 +105,7 @@ export function createPermalink(app) {
       await navigator.clipboard.writeText(location.href);
       say("Link copied");
     } catch {
-      say("This browser does not let the page copy: the link is in the address bar");
+      say("This browser does not allow the page to copy: the link is in the address bar");
     }
   });
   return { restore, write };

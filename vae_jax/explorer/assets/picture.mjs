@@ -1,9 +1,9 @@
-// The large picture: p(x | z)'s mean at the current code, decoded once a frame at most, and never an outdated one.
+// The large picture: the mean of p(x | z) at the current code, decoded at most once per frame, and always the latest.
 
 import { find } from "./dom.mjs";
 import { draw } from "./raster.mjs";
 
-const KEPT = 2000; // times, for measurements
+const KEPT = 2000; // recorded times, for measurements
 const SLOW = 12; // milliseconds
 
 export function createPicture(app) {
@@ -25,13 +25,13 @@ export function createPicture(app) {
       draw(mini, app.pixels, image);
       const now = performance.now();
       keep(measured.decodeTimes, now - begun);
-      // Pictures that follow one another without a rest are frames of one movement.
+      // Pictures without a pause between them are frames of one movement.
       if (now - drawnAt < 250) keep(measured.frameTimes, now - drawnAt);
       drawnAt = now;
     } finally {
       busy = false;
     }
-    // A model that takes most of a frame or longer goes on at once: waiting for the next one would halve its pace.
+    // A model that takes most of a frame or longer continues at once: waiting for the next frame would halve its rate.
     if (wanted && performance.now() - begun > SLOW) setTimeout(show);
     else if (wanted) requestAnimationFrame(show);
     else idle.splice(0).forEach((resolve) => resolve());
@@ -46,8 +46,8 @@ export function createPicture(app) {
   canvas.style.aspectRatio = `${image.width} / ${image.height}`;
   find("smooth").addEventListener("change", (event) => document.body.classList.toggle("smooth", event.target.checked));
   state.on(["code", "label"], request);
-  // Where the picture has been scrolled away, a small one stays in the corner.
-  new IntersectionObserver(([seen]) => mini.classList.toggle("away", seen.isIntersecting)).observe(canvas);
+  // If the picture is scrolled out of view, a small one is shown in the corner.
+  new IntersectionObserver(([entry]) => mini.classList.toggle("away", entry.isIntersecting)).observe(canvas);
   state.on(["source"], () => {
     const source = state.get("source");
     find("beside").hidden = source === null;
@@ -55,7 +55,7 @@ export function createPicture(app) {
     draw(find("source"), source.pixels, image);
     draw(find("reconstruction"), source.reconstruction, image);
     find("source-name").textContent = source.name;
-    canvas.setAttribute("aria-label", `Decoded picture, last taken from ${source.name}`);
+    canvas.setAttribute("aria-label", `Decoded picture, started from ${source.name}`);
   });
   return {
     ...measured,

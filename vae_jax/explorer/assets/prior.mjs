@@ -1,4 +1,4 @@
-// Draws of the prior: one at a time, or many side by side to choose from.
+// Samples from the prior: one at a time, or many side by side to choose from.
 
 import { find, say } from "./dom.mjs";
 import { createStrip } from "./strip.mjs";
@@ -10,7 +10,7 @@ export function createPrior(app) {
   let [drawn, wanted, turn] = [[], [], 0];
   const go = ({ code, note }) => {
     state.set({ code: code.slice() });
-    say(note ? `A sample of the prior: ${note}` : "A sample of the prior");
+    say(note ? `Sample from the prior: ${note}` : "Sample from the prior");
   };
   const strip = createStrip(find("prior-grid"), image, (i) => {
     strip.mark(i);
@@ -30,7 +30,7 @@ export function createPrior(app) {
   const renew = () => show(Array.from({ length: MANY }, () => space.sample()));
   find("sample-one").addEventListener("click", () => go(space.sample()));
   find("sample-many").addEventListener("click", renew);
-  find("prior-note").textContent = space.draws ? `${space.prior.name}; draws made with the model` : `${space.prior.name}`;
-  state.on(["label"], () => show(wanted)); // the same draws
+  find("prior-note").textContent = space.draws ? `${space.prior.name}; samples stored in this page` : `${space.prior.name}`;
+  state.on(["label"], () => show(wanted)); // the same samples with another label
   return renew();
 }

@@ -1,11 +1,11 @@
-// Pictures on canvases. A picture is an array of height x width x channels numbers: floats in [0, 1], or bytes.
+// Pictures on canvases. A picture is an array of height x width x channels floats in [0, 1], or bytes.
 
 export function imageData(pixels, { height, width, channels }) {
   const scale = pixels instanceof Uint8Array ? 1 : 255;
   const made = new ImageData(width, height);
   for (let i = 0; i < height * width; i++) {
     for (let c = 0; c < 3; c++) {
-      // The clamped array rounds to the nearest, and takes what lies outside as the nearest end.
+      // The clamped array rounds, and clips values out of range.
       made.data[4 * i + c] = scale * pixels[channels === 1 ? i : 3 * i + c];
     }
     made.data[4 * i + 3] = 255;
@@ -13,7 +13,7 @@ export function imageData(pixels, { height, width, channels }) {
   return made;
 }
 
-// A gray picture as ink on a clear ground: what is bright is opaque. So it suits any theme.
+// A gray picture as ink on a transparent background, with bright pixels opaque, for any theme.
 export function inkOf(pixels, { height, width }, [r, g, b]) {
   const made = new ImageData(width, height);
   for (let i = 0; i < height * width; i++) made.data.set([r, g, b, 255 * pixels[i]], 4 * i);
@@ -22,7 +22,7 @@ export function inkOf(pixels, { height, width }, [r, g, b]) {
   return canvas;
 }
 
-// One pixel of the canvas for each of the picture; how large it is shown is the stylesheet's to say.
+// Draws one canvas pixel per picture pixel; the style sheet sets the size on the screen.
 export function draw(canvas, pixels, image) {
   if (canvas.width !== image.width || canvas.height !== image.height) {
     Object.assign(canvas, { width: image.width, height: image.height });
@@ -51,5 +51,5 @@ export function enlarged(pictures, image, scale, gap = 0) {
   return canvas;
 }
 
-// The whole number of screen pixels for one of the picture that comes nearest to a height.
+// Whole number of screen pixels per picture pixel that comes nearest to a height.
 export const scaleFor = (image, height) => Math.max(1, Math.round(height / image.height));

@@ -1,4 +1,4 @@
-// Pictures as files: PNG of the picture or a strip, GIF of the way from A to B and back.
+// Saving of pictures: PNG of the picture or a strip, GIF of the path from A to B and back.
 
 import { find, say } from "./dom.mjs";
 import { openModule } from "./model.mjs";
@@ -6,7 +6,7 @@ import { evenly } from "./paths.mjs";
 import { enlarged, scaleFor } from "./raster.mjs";
 
 const STEPS = 24; // pictures from A to B in the GIF
-const DELAY = 60; // milliseconds each
+const DELAY = 60; // milliseconds per picture
 
 function download(blob, name) {
   const url = URL.createObjectURL(blob);
@@ -30,7 +30,7 @@ export function createSaving(app, vendored, interpolation) {
     const codes = evenly(0, 1, STEPS).map(interpolation.at);
     const there = await model.decodeAll(codes);
     const encoder = GIFEncoder();
-    // There and back; the ends are shown once each.
+    // Forward and back; each end is shown once.
     for (const [frame, pixels] of [...there, ...there.slice(1, -1).reverse()].entries()) {
       const canvas = enlarged([pixels], image, scaleFor(image, 280));
       const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);

@@ -1,10 +1,10 @@
-// What lies still in the pad: the posterior means of the images, the prior, axes; and where things are on the screen.
+// Drawing of the pad: posterior means of the images, the prior, axes and the current code.
 
 import { row } from "./bytes.mjs";
 import { labelColor } from "./colors.mjs";
 import { color, number } from "./dom.mjs";
 
-// The window onto two dimensions: equal units on both axes, wide enough for prior (3 standard deviations) and images.
+// Window of two dimensions with equal scales, wide enough for 3 standard deviations of the prior and all images.
 export function windowOn(space, [across, up], size) {
   const { means, prior } = space;
   const reach = (d) => {
@@ -59,12 +59,12 @@ function drawGrid(context, view) {
     context.moveTo(0, y);
     context.lineTo(size, y);
     context.stroke();
-    const words = number(k * step, step < 1 ? 1 : 0);
+    const text = number(k * step, step < 1 ? 1 : 0);
     context.fillStyle = color("faint");
     context.textAlign = "center";
-    if (x > 14 && x < size - 14) context.fillText(words, x, size - 5);
+    if (x > 14 && x < size - 14) context.fillText(text, x, size - 5);
     context.textAlign = "left";
-    if (y > 14 && y < size - 20) context.fillText(words, 5, y + 4);
+    if (y > 14 && y < size - 20) context.fillText(text, 5, y + 4);
   }
 }
 
@@ -96,7 +96,7 @@ function drawPoints(context, view, app, [across, up], shownLabels) {
   context.globalAlpha = 1;
 }
 
-// What moves: the way from A to B, its ends, and where the code is.
+// Draws the moving parts: the path from A to B, its ends, and the current code.
 export function drawMoving(context, view, app, [across, up]) {
   const { space, state } = app;
   const at = (code) => [view.across(code[across]), view.up(code[up])];
@@ -130,7 +130,7 @@ function drawEnd(context, name, x, y) {
   context.fillText(name, x, y + 4);
 }
 
-// A stroke that is seen on any ground: the card's color around it.
+// A stroke with a border in the card's color, visible on any background.
 function halo(context, stroke, width, ink) {
   Object.assign(context, { lineWidth: width + 3, strokeStyle: color("card"), globalAlpha: 0.85 });
   stroke();

@@ -1,4 +1,4 @@
-// A slider for each dimension of z, those that carry most first, with what the encoder said of the chosen image on it.
+// A slider for each dimension of z, sorted by KL divergence, with the posterior of the chosen image.
 
 import { element, find, number } from "./dom.mjs";
 
@@ -13,8 +13,8 @@ export function createSliders(app) {
   find("idle-count").textContent = `${idle.length} unused ${idle.length === 1 ? "dimension" : "dimensions"}`;
   find("idle-sliders").append(...idle.map((row) => row.node));
   find("sliders-note").textContent = kl
-    ? "by KL divergence from the prior, in nats"
-    : "in the order of how much the images differ in them";
+    ? "sorted by KL divergence from the prior, in nats"
+    : "sorted by the variance of the codes of the images";
 
   function makeRow(d) {
     const [center, half] = [prior.mean[d], 4 * prior.standardDeviation[d] || 1];
@@ -28,7 +28,7 @@ export function createSliders(app) {
     const traverse = element("button", {
       type: "button",
       className: "quiet",
-      title: "show what this dimension does",
+      title: "show the traversal of this dimension",
       "aria-label": `Traverse z ${d + 1}`,
     }, "\u2194");
     traverse.addEventListener("click", () => app.traverse(d));
@@ -46,7 +46,7 @@ export function createSliders(app) {
     input.addEventListener("input", () => move(false));
     input.addEventListener("change", () => move(true));
     input.addEventListener("keydown", (event) => {
-      // With step "any" browsers move by a hundredth of the range or by what they like; here all by the same.
+      // With step "any" the step of the keys depends on the browser; here it is the same for all.
       const steps = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1, PageUp: 5, PageDown: -5 };
       if (!(event.key in steps)) return;
       event.preventDefault();
@@ -65,7 +65,7 @@ export function createSliders(app) {
     }
   }
 
-  // The posterior of the chosen image: its mean as a mark, one standard deviation to either side as a band.
+  // The posterior of the chosen image: the mean as a mark, one standard deviation to either side as a band.
   function showPosterior() {
     const posterior = state.get("posterior");
     for (const { d, band, mark, center, half } of rows) {

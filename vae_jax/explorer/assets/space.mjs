@@ -1,4 +1,4 @@
-// What the two kinds of latent space have in common: z as an array, draws of the prior, ways from A to B, text.
+// Common interface of the two kinds of latent space: z as an array, samples of the prior, paths from A to B, text.
 
 import { fromUrlText, row, toUrlText, unpackArray } from "./bytes.mjs";
 import { greatCircle, middle, places, straightLine } from "./paths.mjs";
@@ -41,8 +41,8 @@ async function openCodes(json) {
     indices,
     swatches,
     paths: [
-      { name: "middle", title: "all in the middle", at: middle },
-      { name: "places", title: "place by place", at: places },
+      { name: "middle", title: "all at the middle", at: middle },
+      { name: "places", title: "one by one", at: places },
     ],
   };
 }
@@ -52,16 +52,16 @@ function common(Numbers, size, draws) {
   return {
     Numbers,
     size,
-    // Draw after draw of those that came with the page.
+    // The samples stored in the page, one after another.
     pooled() {
       const i = next++ % draws.shape[0];
-      return { code: row(draws, i).slice(), note: `draw ${i + 1} of ${draws.shape[0]}` };
+      return { code: row(draws, i).slice(), note: `sample ${i + 1} of ${draws.shape[0]} in this page` };
     },
     sample() {
       return draws === null ? this.fresh() : this.pooled();
     },
     toText: (code) => toUrlText(new Uint8Array(new Numbers(code).buffer)),
-    // Null where the text is not of a code of this model.
+    // Null if the text is not a code of this model.
     fromText(text) {
       try {
         const bytes = fromUrlText(text ?? "");

@@ -1,4 +1,4 @@
-// A row of pictures, each a button that goes there.
+// A row of pictures, each a button that moves to its code.
 
 import { element, roving } from "./dom.mjs";
 import { draw } from "./raster.mjs";
@@ -6,7 +6,7 @@ import { draw } from "./raster.mjs";
 export function createStrip(container, image, chosen) {
   const settleFocus = roving(container, () => getComputedStyle(container).gridTemplateColumns.split(" ").length);
   return {
-    // Pictures with a name and a caption for each; elements are kept, so that focus is.
+    // Shows pictures with a name and a caption for each; elements are reused, so that the focus stays.
     show(pictures, names, captions = []) {
       while (container.children.length > pictures.length) container.lastChild.remove();
       pictures.forEach((pixels, i) => {

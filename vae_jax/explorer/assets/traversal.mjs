@@ -1,4 +1,4 @@
-// What one dimension of z does: pictures along it, from -3 to 3 standard deviations of the prior, the others as they are.
+// Traversal of one dimension of z, from -3 to 3 standard deviations of the prior, with the others fixed.
 
 import { find, number, whenQuiet } from "./dom.mjs";
 import { evenly } from "./paths.mjs";
