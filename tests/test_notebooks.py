@@ -62,8 +62,8 @@ def autoencoder_to_vq_vae(printed):
     assert rate[0] > 45
     varied, collapsed = numbers(printed["collapse-reconstructions"])[1::2]
     assert collapsed < 0.02 < 0.1 < varied
-    alone, in_pairs = numbers(printed["sprites-figure"])
-    assert alone < 0.4 < 0.55 < in_pairs
+    alone, in_pairs, best = numbers(printed["sprites-figure"])
+    assert alone < 0.4 < 0.55 < in_pairs < best < 1
     uniform, _, unigram, _, learned, nats, *_ = numbers(printed["prior-samples"])
     assert learned < 3.1 < 4.2 < unigram < uniform == 5
     assert nats == pytest.approx(49 * learned * np.log(2), rel=0.01)
