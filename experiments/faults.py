@@ -1,14 +1,14 @@
-"""Faults injected into small runs: kills, damaged files, machines that fail, inputs that cannot be.
+"""Injection of faults into small runs: kills, damaged files, failing machines, bad inputs.
 
     python -m experiments.faults --runs runs/faults
     python -m experiments.faults --quick
 
-Runs of three recipes, with pictures of 8 x 8, are killed and continued, and must end in the bits of a run that was not;
-every file of their folders is damaged in five ways, and each command that reads it must say so, use the last good state
-or give the same; disks are full, folders read-only, pipes closed. Cases that are drawn anew at every run stand nowhere.
-A second start with the same --runs does what is left. About two hours on two cores; --quick: two minutes, of
-vae alone and without a record. The exit code is 1 if anything is not as docs/reliability.md promises; each such case is
-a line on stderr.
+Runs of three recipes on 8 x 8 images are killed and continued, and must end in the bits of an uninterrupted run. Every
+file of their folders is damaged in five ways, and each command that reads it must report that, use the last good state
+or give the same output. Disks are full, folders read-only, pipes closed. Some cases are drawn at random in every run.
+Another start with the same --runs does the remaining cases. About two hours on two cores; --quick takes two minutes,
+for vae alone and without a record. The exit code is 1 if anything differs from the promises of docs/reliability.md;
+each such case is a line on stderr.
 """
 
 import dataclasses
@@ -42,35 +42,35 @@ class Options:
     """Options of the experiment."""
 
     quick: bool = False
-    """ten kills and sixteen damaged files of the quickest recipe, vae, and the bad inputs"""
+    """run ten kills and sixteen damaged files of the fastest recipe, vae, and the bad inputs"""
     parts: tuple[Part, ...] = PARTS
-    """which parts to run; the record needs all"""
+    """parts to run; the record needs all"""
     recipes: tuple[Literal["vae", "vq_vae", "disentangle"], ...] = ("vae", "vq_vae", "disentangle")
-    """which recipes to run; the record needs all"""
+    """recipes to run; the record needs all"""
     random: int = 60
-    """kills that are drawn at random, and as many damages"""
+    """number of random kills, and of random damages"""
     seed: int | None = None
-    """of what is drawn at random; None: one that the clock gives, kept in --runs"""
+    """random seed of the random cases; default: from the clock, stored in --runs"""
     jobs: int = 2
-    """cases at a time"""
+    """number of cases to run at a time"""
     runs: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
-    """where to work, and to go on later; None: a temporary folder"""
+    """working folder, from which a later start continues; default: a temporary folder"""
     cache: Path | None = None
-    """compiled programs, for a quicker start; None: in --runs"""
+    """folder of compiled programs, for a faster start; default: in --runs"""
     record: Path = Path("docs/results/reliability.json")
-    """where the numbers go"""
+    """path of the JSON record to write"""
 
 
 def cases_of(options: Options, bench: Bench, seed: int) -> Iterator[Case]:
-    """All cases that the options ask for."""
+    """All cases selected by the options."""
     references = bench.references
     events = {name: reference.events for name, reference in references.items()}
     sights = {name: sum(1 for _ in reference.finished.rglob("*")) for name, reference in references.items()}
     quick, recipes = options.quick, list(bench.references)
     if "kills" in options.parts:
-        whole = {"events": 36, "sights": 9, "times": 9, "chains": 6, "stops": 24}
-        few = {"events": 5, "sights": 1, "times": 1, "chains": 1, "stops": 2}
-        yield from kill_cases(events, sights, few if quick else whole, seed=0)
+        all_cases = {"events": 36, "sights": 9, "times": 9, "chains": 6, "stops": 24}
+        quick_cases = {"events": 5, "sights": 1, "times": 1, "chains": 1, "stops": 2}
+        yield from kill_cases(events, sights, quick_cases if quick else all_cases, seed=0)
     if "damages" in options.parts:
         yield from damage_cases(bench, recipes, seed=0, quick=16 if quick else 0)
     if "machine" in options.parts:
@@ -91,10 +91,10 @@ def main(options: Options) -> int:
     forked.preload((options.cache or root / "compiled").resolve())
     bench, log = Bench(root), root / "cases.jsonl"
     bench.prepare(["vae"] if options.quick else list(options.recipes))
-    kept = root / "seed"
-    if not kept.exists():
-        kept.write_text(str(time.time_ns() % 2**32))
-    seed = int(kept.read_text()) if options.seed is None else options.seed
+    stored_seed = root / "seed"
+    if not stored_seed.exists():
+        stored_seed.write_text(str(time.time_ns() % 2**32))
+    seed = int(stored_seed.read_text()) if options.seed is None else options.seed
     with exit_on_bad_input():
         cases = list(cases_of(options, bench, seed))
     lines = run_cases(cases, bench, log, options.jobs)

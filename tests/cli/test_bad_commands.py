@@ -49,7 +49,7 @@ def test_what_cannot_be_is_refused_by_its_name_and_leaves_nothing(run, tmp_path,
         said, printed = capsys.readouterr()[::-1]
         one_line = said.startswith("error: ") and said.count("\n") == 1
         if code != 2 or not one_line or bad.expected not in said or printed or any(tmp_path.iterdir()):
-            wrong.append(f"{bad.words}: {code}, {said[:200]!r}, {printed[:80]!r}, {list(tmp_path.iterdir())}")
+            wrong.append(f"{bad.command}: {code}, {said[:200]!r}, {printed[:80]!r}, {list(tmp_path.iterdir())}")
     assert not wrong, "\n".join(wrong)
     assert len(BAD_COMMANDS) >= 60
     assert {path: path.stat().st_mtime_ns for path in run.rglob("*")} == before

@@ -1,4 +1,4 @@
-"""The harness of experiments.faults: what it does to files, how it judges, and that it can fail."""
+"""Tests of the harness of experiments.faults: its damages, its verdicts and its cases."""
 
 import json
 import os
@@ -22,7 +22,7 @@ from experiments.lib.faults.small_runs import Event
 ROOT = Path(__file__).parents[2]
 
 
-def test_each_way_of_damaging_a_file_does_what_it_says_and_leaves_its_time(tmp_path):
+def test_each_way_of_damaging_a_file_keeps_its_modification_time(tmp_path):
     path, content = tmp_path / "f", bytes(range(1, 200))
     for way in WAYS:
         path.write_bytes(content)
@@ -73,13 +73,13 @@ def test_every_file_but_a_picture_is_damaged_and_read_by_the_commands_that_use_i
         (-11, "", [], "CRASH"),
     ],
 )
-def test_a_command_on_a_damaged_folder_is_judged_by_the_same_on_a_whole_one(tmp_path, code, err, said, verdict):
+def test_a_command_on_a_damaged_folder_is_compared_with_one_on_an_undamaged_folder(tmp_path, code, err, said, verdict):
     expected = {"outcome": Outcome(0, 1.0, "", ""), "said": ["numbers"], "made": {}}
     got = {"outcome": Outcome(code, 1.0, "", err), "said": said, "made": {}}
     assert _judge("show", "metrics.jsonl", expected, got, {}, tmp_path, SimpleNamespace())[0] == verdict
 
 
-def test_an_error_must_leave_what_was_whole(tmp_path):
+def test_an_error_must_not_change_undamaged_files(tmp_path):
     (tmp_path / "config.json").write_text("whole")
     before = hashes(tmp_path)
     (tmp_path / "config.json").write_text("overwritten")
@@ -89,7 +89,7 @@ def test_an_error_must_leave_what_was_whole(tmp_path):
     assert judged == ("OVERWRITTEN", ["config.json"])
 
 
-def test_two_states_differ_in_numbers_and_not_in_times_or_machines(tmp_path):
+def test_states_differ_in_numbers_but_not_in_times_or_machines(tmp_path):
     one = {"elbo": 1.0, "wall_seconds": 3.0, "models": [{"nll": 2.0, "training_seconds": 1}], "device": "cpu"}
     other = {"elbo": 1.0, "wall_seconds": 9.0, "models": [{"nll": 2.5, "training_seconds": 7}], "device": "gpu"}
     assert differences(without_time(one), without_time(other)) == ["/models/0/nll: 2.5 instead of 2.0"]
@@ -100,10 +100,10 @@ def test_two_states_differ_in_numbers_and_not_in_times_or_machines(tmp_path):
     assert sorted(leftovers(tmp_path)) == [".metrics.jsonl.12.tmp", "checkpoints/3.orbax-checkpoint-tmp"]
 
 
-def test_kills_are_planned_at_every_kind_of_event_and_drawn_ones_by_their_seed():
+def test_kills_cover_every_kind_of_event_and_random_kills_follow_their_seed():
     events = [Event(n, kind, f"checkpoints/{n}/m") for n, kind in enumerate(["open", "write", "rename"] * 20, 1)]
-    each = {"events": 6, "sights": 2, "times": 2, "chains": 2, "stops": 4}
-    cases = list(kill_cases({"vae": events}, {"vae": 30}, each, 0))
+    counts = {"events": 6, "sights": 2, "times": 2, "chains": 2, "stops": 4}
+    cases = list(kill_cases({"vae": events}, {"vae": 30}, counts, 0))
     assert Counter(case.kind for case in cases) == {"kill": 12, "stop": 4}
     assert {case.id.split(": ")[1].split()[0] for case in cases if "/event " in case.id} >= {"open", "write", "rename"}
     assert len({case.id for case in cases}) == len(cases)

@@ -1,7 +1,7 @@
-"""Calls of the library that cannot mean anything, each with the words that its error must hold.
+"""Meaningless calls of the library, each with a part of the error message that it must raise.
 
-A row is (what is wrong, the call, the words). Every call must raise a ValueError or a TypeError of the library's own,
-of one line, before anything is compiled for long, much memory is taken or a file is written.
+Every call must raise a ValueError or a TypeError of the library's own with one line, before a long compilation, before
+much memory is taken, and before a file is written.
 """
 
 # mypy: disable-error-code="arg-type"
@@ -25,9 +25,11 @@ SHAPE = (4, 4, 3)
 
 
 class BadCall(NamedTuple):
-    name: str
+    """Meaningless call, and the error that it must raise."""
+
+    name: str  # call and fault
     call: Callable[[], Any]
-    words: str  # that the message holds
+    message: str  # part of the error message
 
 
 @cache
@@ -64,7 +66,7 @@ def _fit_ensemble(train: Any = None, **options: Any) -> Any:
     return training.fit_ensemble(_model(), setup, None, train, _images(4), keys, **options)
 
 
-def _of_one(function: Callable[..., Any], x: Any, *more: Any, **options: Any) -> Any:
+def _without_key(function: Callable[..., Any], x: Any, *more: Any, **options: Any) -> Any:
     return function(_model(), _params(), x, *more, **options)
 
 
@@ -78,25 +80,27 @@ BYTES = (255 * X).astype(np.uint8)
 LAST, ONE = "channels come last", "map with jax.vmap"
 
 SHAPES = [
-    BadCall("code, channels first", lambda: _of_one(vae_jax.latent_code, CHANNELS_FIRST), LAST),
-    BadCall("encode, channels first", lambda: _of_one(vae_jax.encode, CHANNELS_FIRST), LAST),
-    BadCall("encode, a batch", lambda: _of_one(vae_jax.encode, _images()), ONE),
-    BadCall("code, a batch", lambda: _of_one(vae_jax.latent_code, _images()), ONE),
-    BadCall("reconstruct, a batch", lambda: _of_one(vae_jax.reconstruct, _images()), ONE),
+    BadCall("code, channels first", lambda: _without_key(vae_jax.latent_code, CHANNELS_FIRST), LAST),
+    BadCall("encode, channels first", lambda: _without_key(vae_jax.encode, CHANNELS_FIRST), LAST),
+    BadCall("encode, a batch", lambda: _without_key(vae_jax.encode, _images()), ONE),
+    BadCall("code, a batch", lambda: _without_key(vae_jax.latent_code, _images()), ONE),
+    BadCall("reconstruct, a batch", lambda: _without_key(vae_jax.reconstruct, _images()), ONE),
     BadCall(
-        "reconstruct, another size", lambda: _of_one(vae_jax.reconstruct, X[:3]), "of shape (4, 4, 3), got (3, 4, 3)"
+        "reconstruct, another size",
+        lambda: _without_key(vae_jax.reconstruct, X[:3]),
+        "of shape (4, 4, 3), got (3, 4, 3)",
     ),
-    BadCall("interpolate, channels first", lambda: _of_one(vae_jax.interpolate, X, CHANNELS_FIRST), LAST),
-    BadCall("traverse, a batch", lambda: _of_one(vae_jax.traverse, _images(), [0.0, 1.0]), ONE),
-    BadCall("decode, z too long", lambda: _of_one(vae_jax.decode, np.zeros(3)), "of shape (2,), got (3,)"),
-    BadCall("decode, a batch", lambda: _of_one(vae_jax.decode, np.zeros((5, 2))), ONE),
+    BadCall("interpolate, channels first", lambda: _without_key(vae_jax.interpolate, X, CHANNELS_FIRST), LAST),
+    BadCall("traverse, a batch", lambda: _without_key(vae_jax.traverse, _images(), [0.0, 1.0]), ONE),
+    BadCall("decode, z too long", lambda: _without_key(vae_jax.decode, np.zeros(3)), "of shape (2,), got (3,)"),
+    BadCall("decode, a batch", lambda: _without_key(vae_jax.decode, np.zeros((5, 2))), ONE),
     BadCall("elbo, channels first", lambda: _with_key(vae_jax.elbo, CHANNELS_FIRST), LAST),
     BadCall("elbo, a batch", lambda: _with_key(vae_jax.elbo, _images()), ONE),
     BadCall("log_weight, flattened", lambda: _with_key(vae_jax.log_weight, X.ravel()), "of shape (4, 4, 3), got (48,)"),
     BadCall("iwae, a batch", lambda: _with_key(vae_jax.iwae, _images(), 5), ONE),
     BadCall(
         "posterior_means, channels first",
-        lambda: _of_one(evaluation.posterior_means, np.moveaxis(_images(), -1, 1)),
+        lambda: _without_key(evaluation.posterior_means, np.moveaxis(_images(), -1, 1)),
         LAST,
     ),
     BadCall(
@@ -109,8 +113,8 @@ SHAPES = [
 ]
 
 VALUES = [
-    BadCall("code, 0 to 255", lambda: _of_one(vae_jax.latent_code, 255 * X), "outside [0, 1] for a Bernoulli"),
-    BadCall("code, raw bytes", lambda: _of_one(vae_jax.latent_code, BYTES), "raw uint8 pixels"),
+    BadCall("code, 0 to 255", lambda: _without_key(vae_jax.latent_code, 255 * X), "outside [0, 1] for a Bernoulli"),
+    BadCall("code, raw bytes", lambda: _without_key(vae_jax.latent_code, BYTES), "raw uint8 pixels"),
     BadCall("elbo, below 0", lambda: _with_key(vae_jax.elbo, X - 1), "take likelihoods.normal"),
     BadCall("elbo, NaN", lambda: _with_key(vae_jax.elbo, X * NAN), "x holds 48 values that are not finite"),
     BadCall("iwae, above 1", lambda: _with_key(vae_jax.iwae, X + 1, 5), "outside [0, 1] for a Bernoulli"),
@@ -227,8 +231,10 @@ NUMBERS = [
         "temperature must be above 0",
     ),
     BadCall("iwae, 0 samples", lambda: _with_key(vae_jax.iwae, X, 0), "num_samples must be at least 1"),
-    BadCall("interpolate, 1 step", lambda: _of_one(vae_jax.interpolate, X, X, 1), "num_steps must be at least 2"),
-    BadCall("interpolate, 10^12 steps", lambda: _of_one(vae_jax.interpolate, X, X, HUGE), "num_steps must be at most"),
+    BadCall("interpolate, 1 step", lambda: _without_key(vae_jax.interpolate, X, X, 1), "num_steps must be at least 2"),
+    BadCall(
+        "interpolate, 10^12 steps", lambda: _without_key(vae_jax.interpolate, X, X, HUGE), "num_steps must be at most"
+    ),
     BadCall("fit, 0 epochs", lambda: _fit(epochs=0), "epochs must be at least 1, got 0"),
     BadCall("fit, 10^12 epochs", lambda: _fit(epochs=HUGE), "epochs must be at most"),
     BadCall("fit, epochs nan", lambda: _fit(epochs=NAN), "epochs must be a whole number, got nan"),
@@ -274,7 +280,7 @@ BAD_CALLS = [*SHAPES, *VALUES, *SIZES, *NUMBERS]
 
 
 def verdict(bad: BadCall) -> str | None:
-    """Fault of a bad call's error; None if it is a clear error of the library's own."""
+    """Fault in the error of a bad call; None if it is a clear error of the library's own."""
     try:
         bad.call()
     except (ValueError, TypeError) as error:
@@ -283,8 +289,8 @@ def verdict(bad: BadCall) -> str | None:
         if "\n" in message or len(message) > 400:
             return f"not one line: {message[:80]!r}"
         if module != "builtins" and not module.startswith("vae_jax"):
-            return f"an error of another library's, {module}.{type(error).__name__}"
-        return None if bad.words in message else f"does not say {bad.words!r}: {message}"
+            return f"an error of another library, {module}.{type(error).__name__}"
+        return None if bad.message in message else f"does not say {bad.message!r}: {message}"
     except Exception as error:
         return f"{type(error).__name__}: {str(error)[:80]!r}"
     return "no error"

@@ -1,6 +1,6 @@
-"""Command lines that cannot be: each must end with exit code 2, words that say what would be right, and no file.
+"""Meaningless command lines: each must end with exit code 2 and a message of what would be right, and leave no file.
 
-Flags that make a run small stand before the one that cannot be, so that a command that does not refuse it soon ends.
+Flags that make a run small precede the wrong flag, so that a command that does not refuse it ends soon.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ _HUGE, _BEYOND = "1000000000000", "1" + 400 * "0"
 
 
 class BadCommand(NamedTuple):
-    """Arguments of `vae-jax`, and what stderr must say of them."""
+    """Arguments of `vae-jax`, and the text that stderr must contain."""
 
-    words: str
+    command: str
     expected: str
 
     def arguments(self, run: Path, new: Path) -> list[str]:
-        """The arguments, with the folder of a finished VAE and a path that is free in their places."""
-        return [word.format(run=run, new=new) for word in self.words.split()]
+        """Arguments with the folder of a finished VAE for {run} and an unused path for {new}."""
+        return [word.format(run=run, new=new) for word in self.command.split()]
 
 
 def _of(command: str, *refused: tuple[str, str]) -> list[BadCommand]:

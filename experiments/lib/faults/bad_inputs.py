@@ -1,4 +1,4 @@
-"""Bad inputs of the command and of the library, each of which must end in a clear error of our own."""
+"""Bad inputs of the command and of the library, which must end in clear errors of this library."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _DIGITS = "train vae --epochs 1 --hidden 2 --latent-dim 2 --elbo-samples 1 --nll
 
 
 def table(module: str, name: str) -> list[Any]:
-    """The rows of a table in experiments/lib/faults.
+    """Rows of a table in experiments/lib/faults.
 
     Raises:
-      ValueError: if the table is not there.
+      ValueError: if there is no such table.
     """
     try:
         return list(getattr(importlib.import_module(f"experiments.lib.faults.{module}"), name))
@@ -31,7 +31,7 @@ def table(module: str, name: str) -> list[Any]:
 
 
 def digits_run(bench: Bench) -> Path:
-    """A finished run of the embedded digits, which the table of commands is about."""
+    """Folder of a finished run on the embedded digits, which the bad commands read; trains it if needed."""
     folder = bench.root / "references" / "digits"
     if not (folder / "summary.json").exists():
         outcome = forked.run([*_DIGITS.split(), "--run-dir", str(folder)], bench.log(), timeout=600)
@@ -46,19 +46,19 @@ def _command(number: int, bench: Bench) -> list[Result]:
     before = hashes(run)
     outcome = forked.run(bad.arguments(run, new), bench.log(), timeout=60)
     own = outcome.err.startswith("error: ") and outcome.err.count("\n") == 1
-    # The parser puts its own errors in a box.
+    # The parser draws a box around its errors.
     parsers = "Traceback" not in outcome.err and ("------" in outcome.err or "──────" in outcome.err)
     wrong = [] if outcome.code == 2 else [f"exit {outcome.code}"]
     wrong += [] if own or parsers else ["not one line of error"]
     wrong += [] if bad.expected in " ".join(outcome.err.split()) else [f"it does not say {bad.expected!r}"]
     wrong += ["it printed on stdout"] if outcome.out else []
     wrong += ["something was left behind"] if list(new.parent.glob(f"{new.name}*")) or hashes(run) != before else []
-    details = {"command": bad.words, "wrong": wrong, "said": outcome.last_line}
+    details = {"command": bad.command, "wrong": wrong, "said": outcome.last_line}
     return [Result("UNCLEAR", False, details) if wrong else Result("clear error", True, details)]
 
 
 def _calls(numbers: range, bench: Bench) -> list[Result]:
-    """Calls of the library, some in one process; it is begun again after one that ends it."""
+    """Runs several calls of the library in one process, and starts another process after a call that ends it."""
     results: list[Result] = []
     while len(results) < len(numbers):
         outcome = forked.call(partial(_make_calls, numbers[len(results) :]), bench.log(), timeout=300)
@@ -80,10 +80,10 @@ def _make_calls(numbers: range) -> None:
 
 
 def bad_input_cases(bench: Bench) -> Iterator[Case]:
-    """A case for each row of both tables; the rows of the library share processes."""
+    """Yields a case for each bad command, and a case for each group of bad calls that share a process."""
     for number, bad in enumerate(table("bad_commands", "BAD_COMMANDS")):
-        yield Case("bad command", f"command/{number}: {bad.words[-60:]}", partial(_command, number))
-    # Counted in another process, for the table holds arrays, which begin a JAX backend.
+        yield Case("bad command", f"command/{number}: {bad.command[-60:]}", partial(_command, number))
+    # Counted in another process: the table has arrays, which start a JAX backend.
     counted = forked.call(lambda: print(len(table("bad_calls", "BAD_CALLS"))), bench.log())
     if counted.code:
         raise ValueError(counted.last_line)

@@ -1,4 +1,4 @@
-"""Files of a run folder damaged, one at a time, and the commands that read them."""
+"""Damages to single files of a run folder, and the commands that read them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _SAID = re.compile(
 
 
 def damage(path: Path, way: str, rng: random.Random) -> str | None:
-    """Damages the file and returns what was done, or None if that changes nothing; its time of change stays."""
+    """Damages a file without changing its modification time; returns a description, or None if nothing changed."""
     content, about = path.read_bytes(), path.stat()
     if way == "deleted":
         path.unlink()
@@ -50,33 +50,33 @@ def damage(path: Path, way: str, rng: random.Random) -> str | None:
 
 
 def files_of(folder: Path) -> list[str]:
-    """Every file of a run folder but those that are drawn again and never read (figures)."""
+    """Names of all files of a run folder, except figures, which are drawn again and never read."""
     names = (path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*")) if path.is_file())
     return [name for name in names if not name.startswith("figures/") and not name.endswith(".lock")]
 
 
 def commands_for(recipe: str, name: str, way: int, turn: int) -> tuple[str, ...]:
-    """The commands that read the file, damaged in that way.
+    """Commands to run on a file that is damaged in one way.
 
-    Files of the run itself are read by --resume, the readers and one of the commands that load a model, in turn. Files
-    below, of which there are many, are read by one command: by turns --resume and those that load a model. In a slow
-    recipe export, which loads by the same function in a second, takes three of the five ways.
+    Files of the run itself are read by --resume, by the readers, and by one of the commands that load a model, in turn.
+    The many files in subfolders are read by one command each: --resume or a command that loads a model, in turn. In a
+    slow recipe, export, which loads by the same function within a second, is used for three of the five ways.
     """
     if name in ("report.html", "MODEL.md"):
         return ("resume",)
     if "/" not in name:
         return ("resume", LOADERS[(turn + way // 2) % len(LOADERS)], *_READERS)
     if name.startswith("scores/"):
-        each: tuple[str, ...] = ("resume", "report")
+        commands: tuple[str, ...] = ("resume", "report")
     elif recipe == "vae":
-        each = ("resume", LOADERS[(turn + way // 2) % len(LOADERS)])
+        commands = ("resume", LOADERS[(turn + way // 2) % len(LOADERS)])
     else:
         slow = [loader for loader in LOADERS if loader != "export"]
-        each = ("resume", "export", slow[turn % len(slow)], "export", "export")
-    return (each[(turn + way) % len(each)],)
+        commands = ("resume", "export", slow[turn % len(slow)], "export", "export")
+    return (commands[(turn + way) % len(commands)],)
 
 
-def _words(command: str, recipe: str, folder: Path, bench: Bench) -> list[str]:
+def _arguments(command: str, recipe: str, folder: Path, bench: Bench) -> list[str]:
     run, out = str(folder), bench.scratch / "made"
     return {
         "show": ["show", run],
@@ -92,14 +92,14 @@ def _words(command: str, recipe: str, folder: Path, bench: Bench) -> list[str]:
     }[command]
 
 
-def _do(command: str, recipe: str, folder: Path, bench: Bench) -> dict[str, Any]:
-    """Runs a command on the folder: how it ended, what it said and made, and what the folder then holds."""
+def _run_command(command: str, recipe: str, folder: Path, bench: Bench) -> dict[str, Any]:
+    """Runs a command on the folder; returns its outcome, its comparable output, and digests of the files it made."""
     for path in bench.scratch.glob("made*"):
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     if command == "resume":
         outcome = bench.train(recipe, folder, resume=True)
     else:
-        outcome = forked.run(_words(command, recipe, folder, bench), bench.log())
+        outcome = forked.run(_arguments(command, recipe, folder, bench), bench.log())
     made = (
         {
             name: digest
@@ -116,7 +116,7 @@ def _do(command: str, recipe: str, folder: Path, bench: Bench) -> dict[str, Any]
 
 
 def _comparable(out: str, folder: Path, bench: Bench) -> Any:
-    """Stdout without times, machine and places; JSON is parsed."""
+    """Lines of stdout without times, machine and paths; JSON is parsed."""
     lines: list[Any] = []
     for line in out.replace(str(folder), "RUN").replace(str(bench.scratch), "HERE").splitlines():
         try:
@@ -130,18 +130,18 @@ def _comparable(out: str, folder: Path, bench: Bench) -> Any:
 def damaged(
     recipe: str, which: str, name: str, commands: Mapping[str, Sequence[str]], seed: int, bench: Bench
 ) -> list[Result]:
-    """Damages one file of a copy in each of the ways, and judges the commands on it by the same on a whole one."""
+    """Damages one file of a copy in each way, and compares the commands on it with those on an undamaged folder."""
     source: Path = getattr(bench.references[recipe], which)
     results = []
-    for way, each in commands.items():
-        for command in each:
+    for way, commands_of_way in commands.items():
+        for command in commands_of_way:
             expected = _baseline(recipe, which, command, bench)
             folder = bench.fresh(source)
             done = damage(folder / name, way, random.Random(f"{seed} {name} {way}"))
             if done is None:
                 break
             before = hashes(folder)
-            got = _do(command, recipe, folder, bench)
+            got = _run_command(command, recipe, folder, bench)
             verdict, why = _judge(command, name, expected, got, before, folder, bench)
             ok = verdict[0].islower()
             details = {"file": name, "damage": done, "command": command, "exit": got["outcome"].code, "why": why}
@@ -156,7 +156,7 @@ def _baseline(recipe: str, which: str, command: str, bench: Bench) -> dict[str, 
     key = recipe, which, command
     if key not in _BASELINES:
         folder = bench.fresh(getattr(bench.references[recipe], which))
-        _BASELINES[key] = _do(command, recipe, folder, bench)
+        _BASELINES[key] = _run_command(command, recipe, folder, bench)
         _BASELINES[key]["state"] = state_of(folder, bench.log("state"))
         # A resume must end like the uninterrupted run, not like a resume of an undamaged folder.
         if command == "resume":
@@ -173,7 +173,7 @@ def _judge(
     folder: Path,
     bench: Bench,
 ) -> tuple[str, Any]:
-    """A verdict, in capitals if it is not as promised, and why."""
+    """Verdict, in capitals if a promise is broken, and the reason."""
     outcome: forked.Outcome = got["outcome"]
     if outcome.code is None or outcome.code < 0:
         return ("HANG" if outcome.code is None else "CRASH"), f"after {outcome.seconds} s"
@@ -182,44 +182,47 @@ def _judge(
     if outcome.code:
         errors = [line for line in outcome.err.splitlines() if line.startswith("error: ")]
         after = hashes(folder)
-        changed = [each for each, digest in before.items() if each != name and after.get(each) != digest]
+        changed = [file for file, digest in before.items() if file != name and after.get(file) != digest]
         if outcome.code != 2 or len(errors) != 1:
             return "WRONG ERROR", f"exit {outcome.code} with {len(errors)} lines of error"
         return ("OVERWRITTEN", changed[:5]) if changed else ("one line of error", None)
-    words = set(outcome.err.splitlines()) - set(expected["outcome"].err.splitlines())
-    told = [line for line in words if _SAID.search(line) or Path(name).name in line]
+    new_lines = set(outcome.err.splitlines()) - set(expected["outcome"].err.splitlines())
+    messages = [line for line in new_lines if _SAID.search(line) or Path(name).name in line]
     if command in _READERS:
-        told += [line for line in map(str, got["said"]) if re.search(r"not readable|damage|checksum|missing", line)]
+        messages += [line for line in map(str, got["said"]) if re.search(r"not readable|damage|checksum|missing", line)]
     differ = differences(expected["said"], got["said"]) + differences(expected["made"], got["made"])
     if command not in _READERS:
         states = expected["state"], state_of(folder, bench.log("state"))
-        if command != "resume":  # it may write numbers, but neither arrays nor what was damaged and it does not read
-            kept = lambda state: {n: v for n, v in state.items() if "." in n and n != name}
-            states = kept(states[0]), kept(states[1])
+        if command != "resume":  # it may write numbers, but no arrays, and does not restore the damaged file
+            files = lambda state: {n: v for n, v in state.items() if "." in n and n != name}
+            states = files(states[0]), files(states[1])
         differ += differences(*states)
-    if told and command == "resume" and name.startswith("snapshots/") and not name.startswith(_last_snapshot(expected)):
-        # Training has passed it, so that it cannot be made again; all else must be as in the uninterrupted run.
-        differ = [each for each in differ if not each.startswith(f"/{'/'.join(name.split('/')[:2])}/")]
+    old_snapshot = name.startswith("snapshots/") and not name.startswith(_last_snapshot(expected))
+    if messages and command == "resume" and old_snapshot:
+        # Training has passed this snapshot and cannot write it again; all else must equal the uninterrupted run.
+        differ = [
+            difference for difference in differ if not difference.startswith(f"/{'/'.join(name.split('/')[:2])}/")
+        ]
     if not differ:
-        return ("last good state, said so" if told else "same output"), None
-    if told and command != "resume":
+        return ("last good state, said so" if messages else "same output"), None
+    if messages and command != "resume":
         return "last good state, said so", None
-    return ("OTHER NUMBERS" if told else "SILENT"), differ[:4]
+    return ("OTHER NUMBERS" if messages else "SILENT"), differ[:4]
 
 
 def _last_snapshot(expected: dict[str, Any]) -> str:
-    """The snapshot of a run after its last step, as the start of its files' names."""
-    steps = [int(found[1]) for each in expected["state"] if (found := re.match(r"snapshots/step-(\d+)/", each))]
+    """Prefix of the names of files in the snapshot after the last step."""
+    steps = [int(found[1]) for name in expected["state"] if (found := re.match(r"snapshots/step-(\d+)/", name))]
     return f"snapshots/step-{max(steps)}/"
 
 
 def damage_cases(bench: Bench, recipes: Sequence[str], seed: int, quick: int = 0) -> Iterator[Case]:
-    """Every file of a finished run of each recipe in five ways, and of an unfinished one; `quick` of them if given."""
+    """Yields damages of every file of a finished and an unfinished run of each recipe; `quick` of them if not 0."""
     cases, turn = [], 0
     for recipe in recipes:
         for which in ("finished", "unfinished"):
             for name in files_of(getattr(bench.references[recipe], which)):
-                # Unfinished runs of the slower recipes differ little from finished ones: each file in one way.
+                # Unfinished runs of the slower recipes differ little from finished runs: each file in one way.
                 one = quick or (which == "unfinished" and recipe != "vae")
                 ways = [turn % len(WAYS)] if one else range(len(WAYS))
                 commands = {
@@ -235,7 +238,7 @@ def damage_cases(bench: Bench, recipes: Sequence[str], seed: int, quick: int = 0
 
 
 def random_damages(bench: Bench, recipes: Sequence[str], count: int, seed: int) -> Iterator[Case]:
-    """Random files, ways and commands that stand nowhere."""
+    """Yields damages with random files, ways and commands."""
     rng = random.Random(f"{seed} damages")
     for i in range(count):
         recipe, which = rng.choice(list(recipes)), rng.choice(("finished", "unfinished"))

@@ -1,4 +1,4 @@
-"""Cases of fault injection, run by several workers, each once: what is done is in a file of JSON lines."""
+"""Cases of fault injection, each run once by one of several workers; a file of JSON lines holds the finished cases."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ from experiments.lib.faults.small_runs import Bench
 
 
 class Result(NamedTuple):
-    """Outcome of a case: a word, whether that is as promised, and details for a reader if it is not."""
+    """Outcome of a case."""
 
     verdict: str
-    ok: bool
-    details: dict[str, Any]
+    ok: bool  # True if the promises were kept
+    details: dict[str, Any]  # for the reader of a broken promise
 
 
 class Case(NamedTuple):
-    """One fault. Its id says all that is needed to make it again."""
+    """One fault."""
 
     kind: str
-    id: str
+    id: str  # describes the fault completely
     run: Callable[[Bench], Sequence[Result]]
 
 
 def run_cases(cases: Sequence[Case], bench: Bench, log: Path, jobs: int) -> list[dict[str, Any]]:
-    """Runs the cases that the log does not hold yet, `jobs` at a time, and returns the lines of all of them.
+    """Runs the cases that the log does not have yet, `jobs` at a time, and returns the log's lines of all cases.
 
-    Each worker is a process with one thread, which forks the cases' own; it takes the next case from a pipe.
+    Each worker is a process with one thread that reads the number of its next case from a pipe and forks.
     """
     wanted = {case.id for case in cases}
     done = {line["id"] for line in read_lines(log)}
     left = [number for number, case in enumerate(cases) if case.id not in done]
-    print(f"{len(cases)} cases, {len(cases) - len(left)} of them done before", file=sys.stderr, flush=True)
+    print(f"{len(cases)} cases, {len(cases) - len(left)} of them already done", file=sys.stderr, flush=True)
     if left:
         take, give = os.pipe()
         workers = []
@@ -62,7 +62,7 @@ def run_cases(cases: Sequence[Case], bench: Bench, log: Path, jobs: int) -> list
 
 
 def _own_bench(bench: Bench, worker: int) -> Bench:
-    """The bench with a scratch folder of the worker's own."""
+    """Bench with a scratch folder of the worker's own."""
     own = Bench(bench.root)
     own.references, own.scratch = bench.references, bench.root / f"scratch-{worker}"
     return own
@@ -95,13 +95,13 @@ def _work(cases: Sequence[Case], bench: Bench, log: Path, take: int, left: int) 
 
 
 def failure(line: dict[str, Any]) -> str:
-    """A failed line for a reader."""
+    """Message about a failed case."""
     about = "; ".join(f"{name} {value}" for name, value in line["details"].items() if value not in (None, "", []))
     return f"FAILED {line['id']}: {line['verdict']}: {about}"
 
 
 def read_lines(log: Path) -> list[dict[str, Any]]:
-    """The lines of the log; a last one that was cut is left out."""
+    """Lines of the log, without a last line that was cut."""
     lines = []
     for text in log.read_text().splitlines() if log.exists() else []:
         try:

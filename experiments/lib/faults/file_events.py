@@ -1,4 +1,4 @@
-"""Numbered events by which a process changes the files of a folder, so that it can be stopped at each."""
+"""Numbered events at which a process changes the files of a folder, so that it can be stopped at any of them."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ from typing import Any
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _AUDITED = {"os.rename": (0, 1), "os.mkdir": (0,), "os.remove": (0,), "os.rmdir": (0,), "os.link": (1,)}
 _DESCRIPTORS = {"os.rename": 2, "os.mkdir": 2, "os.remove": 1, "os.rmdir": 1, "os.link": 2}
-Act = Callable[[int, str, str], bool]  # (number, event, path) -> whether the write at hand is to be cut in half
+Act = Callable[[int, str, str], bool]  # (number, event, path) -> True to cut the current write in half
 
 
 def at_events(folder: Path, act: Act) -> None:
-    """Calls `act` before every event below the folder, in this process, for the rest of its life.
+    """Makes this process call `act` before every event below the folder, until it ends.
 
-    Events are: open (a file for writing), opened (it is there, and empty), write (from Python), fsync, rename, mkdir,
-    remove, rmdir, link. What C++ writes of arrays is not among them; it goes to temporary folders, which are renamed.
+    Events are: open (a file for writing), opened (the file exists and is empty), write (from Python), fsync, rename,
+    mkdir, remove, rmdir, link. Arrays that C++ code writes cause no events; they go to temporary folders, which are
+    renamed.
     """
     root, numbers = os.path.abspath(folder), itertools.count(1)
 
@@ -90,15 +91,15 @@ def at_events(folder: Path, act: Act) -> None:
 def _die(number: int) -> None:
     os.kill(os.getpid(), number)
     if number == signal.SIGKILL:
-        time.sleep(60)  # it does not return; another thread's may take a moment
+        time.sleep(60)  # SIGKILL does not return; it may take a moment if another thread sent it
 
 
 def signal_at(target: int, number: int) -> Act:
-    """Sends this process the signal at that event; a write is cut in half by SIGKILL."""
+    """Sends this process a signal at the event with number `target`; SIGKILL cuts a write in half."""
 
     def act(at: int, event: str, path: str) -> bool:
         if at == target:
-            if number == signal.SIGKILL:  # the numbers of two runs may differ, where threads take turns
+            if number == signal.SIGKILL:  # numbers may differ between runs, because of threads
                 os.write(2, f"killed at event {at}: {event} {path}\n".encode())
             if event == "write" and number == signal.SIGKILL:
                 return True
@@ -109,7 +110,7 @@ def signal_at(target: int, number: int) -> Act:
 
 
 def full_from(target: int) -> Act:
-    """Lets every write from that event on fail for lack of space on the device."""
+    """Makes every write from the event with number `target` on fail for lack of space on the device."""
 
     def act(at: int, event: str, path: str) -> bool:
         if at >= target and event in ("open", "write", "fsync", "mkdir"):
@@ -120,7 +121,7 @@ def full_from(target: int) -> Act:
 
 
 def noted(log: Path) -> Act:
-    """Writes every event down, a line each: its number, kind and path."""
+    """Logs every event as a line with its number, kind and path."""
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o644)
     write = os.write
 
@@ -132,6 +133,6 @@ def noted(log: Path) -> Act:
 
 
 def hurry() -> None:
-    """Puts the clock forward by 1.5 s at every reading, so that checkpoints are due every few epochs of a small run."""
+    """Advances the clock by 1.5 s at every reading, so that a small run writes checkpoints every few epochs."""
     clock, readings = time.monotonic, itertools.count()
     time.monotonic = lambda: clock() + 1.5 * next(readings)

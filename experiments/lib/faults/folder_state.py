@@ -1,4 +1,4 @@
-"""Contents of a run folder in a form that can be compared: every number, but no time or machine."""
+"""Contents of a run folder in a comparable form: every number, without times and machine."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _DRAWN_AGAIN = ("figures", "report.html", "MODEL.md", ".lock")
 
 
 def without_time(value: Any) -> Any:
-    """JSON without what differs between two runs of the same bits: seconds, devices, versions."""
+    """Removes the entries of JSON that differ between two runs with the same bits: seconds, devices, versions."""
     if isinstance(value, dict):
-        return {name: without_time(each) for name, each in value.items() if not _OF_THE_MACHINE.search(name)}
-    return [without_time(each) for each in value] if isinstance(value, list) else value
+        return {name: without_time(item) for name, item in value.items() if not _OF_THE_MACHINE.search(name)}
+    return [without_time(item) for item in value] if isinstance(value, list) else value
 
 
 def state_of(folder: Path, log: Path) -> dict[str, Any]:
-    """The numbers of a run folder: rows, summary, settings, scores, and a digest of every array of its checkpoints.
+    """Numbers of a run folder: rows, summary, settings, scores, and a digest of every array of its checkpoints.
 
     A part that cannot be read is replaced by its error message.
     """
@@ -48,7 +48,7 @@ def _read(folder: Path) -> dict[str, Any]:
         except ValueError as error:
             state[name] = f"unreadable: {error}"
     for parent, newest in latest_checkpoints(folder):
-        for item in sorted(each for each in newest.iterdir() if each.name in ("best", "last")):
+        for item in sorted(path for path in newest.iterdir() if path.name in ("best", "last")):
             try:
                 arrays = dict(_arrays(item))
             except Exception as error:
@@ -58,7 +58,7 @@ def _read(folder: Path) -> dict[str, Any]:
 
 
 def latest_checkpoints(folder: Path) -> Iterator[tuple[str, Path]]:
-    """Each folder of numbered checkpoints, by its name, and the one of the highest number in it."""
+    """Yields the name of each folder of numbered checkpoints, and its checkpoint with the highest number."""
     numbered: dict[Path, list[Path]] = {}
     for path in folder.rglob("*"):
         if path.name.isdigit() and path.is_dir():
@@ -84,11 +84,11 @@ def _arrays(item: Path) -> Iterator[tuple[str, Any]]:
 
 
 def differences(expected: Any, found: Any, at: str = "") -> list[str]:
-    """Differences between two states, in a few words each."""
+    """Differences between two states, each as a short text."""
     if isinstance(expected, dict) and isinstance(found, dict):
         names = sorted(expected.keys() | found.keys())
-        each = (differences(expected.get(name), found.get(name), f"{at}/{name}") for name in names)
-        return [difference for part in each for difference in part]
+        by_name = (differences(expected.get(name), found.get(name), f"{at}/{name}") for name in names)
+        return [difference for found_in_name in by_name for difference in found_in_name]
     if isinstance(expected, list) and isinstance(found, list) and len(expected) == len(found):
         pairs = enumerate(zip(expected, found, strict=True))
         return [difference for i, pair in pairs for difference in differences(*pair, f"{at}/{i}")]
@@ -100,7 +100,7 @@ def _short(value: Any) -> str:
 
 
 def hashes(folder: Path) -> dict[str, str]:
-    """A digest of every file that is not drawn again."""
+    """Digest of every file, except those that commands draw again."""
     paths = (path for path in folder.rglob("*") if path.is_file())
     named = ((path.relative_to(folder).as_posix(), path) for path in paths)
     return {
@@ -111,6 +111,6 @@ def hashes(folder: Path) -> dict[str, str]:
 
 
 def leftovers(folder: Path) -> list[str]:
-    """Temporary files and folders that a finished run has left."""
+    """Temporary files and folders that a finished run has left behind."""
     names = (os.path.relpath(path, folder) for path in folder.rglob("*"))
     return [name for name in names if re.search(r"\.tmp|tmp-|\.orbax-", os.path.basename(name))]

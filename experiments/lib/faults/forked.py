@@ -1,6 +1,6 @@
-"""The command in a forked process: imports are paid once, and every case begins in a process without a JAX backend.
+"""Commands in forked processes: imports happen once, and every case starts in a process without a JAX backend.
 
-Nothing is imported here but the standard library until `preload`, which must come first in a program.
+Only the standard library is imported here until `preload`, which a program must call first.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # its threads begin at the import, before a fork
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # its threads start at the import, before a fork
 _BLANK = bytes.fromhex(
     "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de0000000c49444154789c63f8ffff3f0005fe02fe"
     "0def46b80000000049454e44ae426082"
@@ -30,9 +30,9 @@ _FIGURES = ("model_figures", "code_figures", "surgery_figures", "run_figures")
 
 
 class Outcome(NamedTuple):
-    """End of a process."""
+    """Outcome of a process."""
 
-    code: int | None  # exit code; minus the number of the signal that ended it; None: it had to be ended, for its time
+    code: int | None  # exit code, or minus the number of the signal that ended it; None after a timeout
     seconds: float
     out: str
     err: str
@@ -40,16 +40,16 @@ class Outcome(NamedTuple):
 
     @property
     def last_line(self) -> str:
-        """The last line on stderr that says anything."""
+        """Last line on stderr that is not blank."""
         lines = [line for line in self.err.replace("\r", "\n").splitlines() if line.strip()]
         return lines[-1][:400] if lines else ""
 
 
 def preload(cache: Path, figures: bool = False) -> None:
-    """Imports all that the command may need, without a JAX backend and without a second thread.
+    """Imports all modules that the command may need, without a JAX backend and without a second thread.
 
-    Figures cost half of a small run's time, are drawn again by every command that needs them, and are not verified:
-    unless `figures`, runs have none. Boosted trees are of two stages.
+    Figures take half of a small run's time, are drawn again by every command that needs them, and are not verified:
+    runs have none unless `figures` is True. Boosted trees have two stages.
     """
     import vae_jax.cli
 
@@ -67,7 +67,7 @@ def preload(cache: Path, figures: bool = False) -> None:
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
     _make_cheap(figures)
     if xla_bridge.backends_are_initialized() or len(os.listdir("/proc/self/task")) > 1:
-        raise RuntimeError("importing vae_jax began a thread or a JAX backend: a fork would not be safe")
+        raise RuntimeError("importing vae_jax must start no thread and no JAX backend, or a fork is not safe")
 
 
 def _make_cheap(figures: bool) -> None:
@@ -104,14 +104,14 @@ def run(
     watch: Callable[[int], bool] | None = None,
     timeout: float = 600.0,
 ) -> Outcome:
-    """Runs `vae-jax` with these arguments.
+    """Runs `vae-jax` with arguments in a forked process.
 
     Args:
-      arguments: the words after `vae-jax`.
-      log: stdout and stderr go to this path with .out and .err.
-      inside: called in the new process, before the command.
-      watch: called in this process every 0.2 ms with the other's id, until it returns True.
-      timeout: seconds after which the process is ended.
+      arguments: arguments after `vae-jax`.
+      log: path for stdout and stderr, with the suffixes .out and .err.
+      inside: function to call in the new process, before the command.
+      watch: function to call in this process every 0.2 ms with the new process's id, until it returns True.
+      timeout: seconds after which the process is killed.
     """
 
     def command() -> int:
@@ -130,13 +130,13 @@ def run(
 def call(
     function: Callable[[], Any], log: Path, watch: Callable[[int], bool] | None = None, timeout: float = 600.0
 ) -> Outcome:
-    """Calls the function in a process of its own; an exception ends it as the interpreter would."""
+    """Calls a function in a forked process; an exception ends the process as it ends the interpreter."""
     out, err = log.with_suffix(".out"), log.with_suffix(".err")
     sys.stdout.flush()
     sys.stderr.flush()
     started = time.monotonic()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # JAX warns of a fork; there is no thread here but this one
+        warnings.simplefilter("ignore")  # JAX warns about forks; this process has one thread
         pid = os.fork()
     if pid == 0:
         _become(out, err)
@@ -150,7 +150,7 @@ def call(
         if watching and watch is not None:
             watching = not watch(pid)
         time.sleep(0.0002 if watching else 0.005)
-    with contextlib.suppress(ProcessLookupError):  # what it may have left, in its own group of processes
+    with contextlib.suppress(ProcessLookupError):  # its children, which are in its process group
         os.killpg(pid, signal.SIGKILL)
     if code is None:
         with contextlib.suppress(ChildProcessError):
@@ -159,7 +159,7 @@ def call(
 
 
 def cpu_seconds(pid: int) -> float:
-    """Processor time that a process has taken by now: on a machine with other work, what says how far it is."""
+    """Processor time of a process until now, which measures its progress on a machine with other work."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
@@ -186,7 +186,7 @@ def _become(out: Path, err: Path) -> None:
 
 
 def end(function: Callable[[], Any]) -> None:
-    """Calls it and ends the process as the interpreter does: what is left to flush may fail."""
+    """Calls a function and ends the process as the interpreter does, where flushing stdout may fail."""
     code = 1
     try:
         code = function() or 0
@@ -200,7 +200,7 @@ def end(function: Callable[[], Any]) -> None:
     except BaseException:
         traceback.print_exc()
     try:
-        threading._shutdown()  # type: ignore[attr-defined]  # as at an ordinary exit, before its callbacks
+        threading._shutdown()  # type: ignore[attr-defined]  # as at an ordinary exit, before the exit callbacks
         atexit._run_exitfuncs()
         sys.stdout.flush()
     except BaseException:

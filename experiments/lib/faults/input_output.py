@@ -1,4 +1,4 @@
-"""Faults of machines: no space left, a folder that cannot be written or goes away, a pipe that closes."""
+"""Faults of machines: full disks, read-only and removed folders, closed pipes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from experiments.lib.faults.small_runs import Bench
 
 
 def _one_line(outcome: forked.Outcome, codes: Sequence[int]) -> list[str]:
-    """Faults in how a command ended that could not continue."""
+    """Faults in the exit code and the messages of a command that could not continue."""
     errors = [line for line in outcome.err.splitlines() if line.startswith("error: ")]
     wrong = [] if outcome.code in codes else [f"exit {outcome.code}, not {' or '.join(map(str, codes))}"]
     wrong += ["a traceback"] if "Traceback" in outcome.err or "Exception ignored" in outcome.err else []
@@ -34,7 +34,7 @@ def _result(wrong: Sequence[str], outcome: forked.Outcome, well: str) -> list[Re
 
 
 def _continued(recipe: str, folder: Path, bench: Bench) -> list[str]:
-    """Faults of the run when it is continued without the machine's fault."""
+    """Faults of a run that is continued after the machine's fault has been removed."""
     outcome = bench.train(recipe, folder)
     if outcome.code != 0:
         return [f"not resumed: exit {outcome.code}: {outcome.last_line}"]
@@ -43,7 +43,7 @@ def _continued(recipe: str, folder: Path, bench: Bench) -> list[str]:
 
 
 def _full(recipe: str, inside: Callable[[Path], None], bench: Bench) -> list[Result]:
-    """Fills the disk from some moment on, and then frees it."""
+    """Simulates a full disk from some event on, and then frees it."""
     folder = bench.fresh()
     outcome = bench.train(recipe, folder, inside=partial(inside, folder))
     if outcome.code == 0:
@@ -57,12 +57,12 @@ def _limited(size: int, folder: Path) -> None:
 
 @contextmanager
 def _mounted(bench: Bench, size: str) -> Iterator[Path | None]:
-    """A file system of that size in memory; None if this user may not make one."""
+    """Yields a file system of the given size in memory, or None if this user may not mount one."""
     place = bench.scratch / "mounted"
     place.mkdir(parents=True, exist_ok=True)
-    words = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(place)]
+    command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(place)]
     try:
-        made = subprocess.run(words, capture_output=True).returncode == 0
+        made = subprocess.run(command, capture_output=True).returncode == 0
     except OSError:
         made = False
     try:
@@ -90,7 +90,7 @@ def _full_device(recipe: str, kilobytes: int, bench: Bench) -> list[Result]:
 
 
 def _read_only(recipe: str, command: Sequence[str], codes: Sequence[int], bench: Bench) -> list[Result]:
-    """A command on a run that cannot be written to."""
+    """Runs a command on a read-only run folder."""
     with _mounted(bench, "200m") as place:
         if place is None:
             return []
@@ -107,7 +107,7 @@ def _read_only(recipe: str, command: Sequence[str], codes: Sequence[int], bench:
 
 
 def _removed(recipe: str, share: float, bench: Bench) -> list[Result]:
-    """The folder is removed under the run."""
+    """Removes the folder of a run while it trains."""
     folder = bench.fresh()
     moment = share * bench.references[recipe].seconds
 
@@ -121,8 +121,8 @@ def _removed(recipe: str, share: float, bench: Bench) -> list[Result]:
     return _result(_one_line(outcome, [1, 2]), outcome, "one line") if outcome.code else []
 
 
-def _closed_pipe(recipe: str, words: Sequence[str], bench: Bench) -> list[Result]:
-    """Closes the pipe that stdout goes to."""
+def _closed_pipe(recipe: str, arguments: Sequence[str], bench: Bench) -> list[Result]:
+    """Runs a command whose stdout is a closed pipe."""
     folder = bench.fresh(bench.references[recipe].finished)
 
     def closed() -> None:
@@ -130,13 +130,13 @@ def _closed_pipe(recipe: str, words: Sequence[str], bench: Bench) -> list[Result
         os.dup2(give, 1)
         os.close(take)
 
-    outcome = forked.run([word.format(run=folder) for word in words], bench.log(), inside=closed)
-    words_of_it = ("Traceback", "BrokenPipe", "Broken pipe", "Exception ignored")
-    return _result([f"said {word}" for word in words_of_it if word in outcome.err], outcome, "in silence")
+    outcome = forked.run([argument.format(run=folder) for argument in arguments], bench.log(), inside=closed)
+    messages = ("Traceback", "BrokenPipe", "Broken pipe", "Exception ignored")
+    return _result([f"said {message}" for message in messages if message in outcome.err], outcome, "in silence")
 
 
 def _two_writers(recipe: str, share: float, bench: Bench) -> list[Result]:
-    """A second process resumes a folder that another is working on."""
+    """Resumes a folder in a second process while the first is working on it."""
     reference, folder = bench.references[recipe], bench.fresh()
     number = max(1, int(share * len(reference.events)))
     second: list[forked.Outcome] = []
@@ -145,8 +145,8 @@ def _two_writers(recipe: str, share: float, bench: Bench) -> list[Result]:
         if "State:\tT" not in Path(f"/proc/{pid}/status").read_text():
             return False
         if (folder / "config.json").exists():
-            words = ["train", recipe, *reference.flags, "--run-dir", str(folder), "--resume"]
-            second.append(forked.run(words, bench.log("second")))
+            arguments = ["train", recipe, *reference.flags, "--run-dir", str(folder), "--resume"]
+            second.append(forked.run(arguments, bench.log("second")))
         os.kill(pid, signal.SIGCONT)
         return True
 
@@ -154,16 +154,16 @@ def _two_writers(recipe: str, share: float, bench: Bench) -> list[Result]:
     outcome = bench.train(recipe, folder, inside=stop, watch=watch)
     if not second:
         return []
-    wrong = [f"the second: {each}" for each in _one_line(second[0], [2])]
+    wrong = [f"the second: {fault}" for fault in _one_line(second[0], [2])]
     wrong += [] if outcome.code == 0 else [f"the first: exit {outcome.code}: {outcome.last_line}"]
     found = differences(reference.state, state_of(folder, bench.log("state")))
     return _result([*wrong, *([f"other bits: {found[:4]}"] if found else [])], second[0], "the second is told")
 
 
-def input_output_cases(bench: Bench, recipes: Sequence[str], each: int, seed: int) -> Iterator[Case]:
-    """`each` moments of every kind, and every command once."""
+def input_output_cases(bench: Bench, recipes: Sequence[str], count: int, seed: int) -> Iterator[Case]:
+    """Yields `count` cases of every kind of fault at random moments, and one case for every command."""
     rng, kind = random.Random(f"{seed} input and output"), "input and output"
-    for i in range(each):
+    for i in range(count):
         recipe = recipes[i % len(recipes)]
         events = bench.references[recipe].events
         number = rng.choice([event.number for event in events if event.kind in ("open", "write", "fsync", "mkdir")])
@@ -176,8 +176,8 @@ def input_output_cases(bench: Bench, recipes: Sequence[str], each: int, seed: in
         share = round(rng.uniform(0.1, 1.0), 4)
         yield Case(kind, f"removed/{recipe}/at {share}", partial(_removed, recipe, share))
         yield Case(kind, f"two writers/{recipe}/at {share}", partial(_two_writers, recipe, share))
-    for recipe in recipes[:each]:
-        for words, codes in (
+    for recipe in recipes[:count]:
+        for command, codes in (
             (f"train {recipe} --run-dir {{run}} --resume", [1, 2]),
             ("report {run}", [1, 2]),
             ("export {run} --format safetensors", [1, 2]),
@@ -185,7 +185,7 @@ def input_output_cases(bench: Bench, recipes: Sequence[str], each: int, seed: in
             ("list {run}", [0]),
             ("sample {run} --count 4 --output {out}.png", [0]),
         ):
-            run = partial(_read_only, recipe, words.split(), codes)
-            yield Case(kind, f"read only/{recipe}/{words.split()[0]}", run)
-        for words in ("show {run}", "show {run} --json", "list {run}", f"train {recipe} --run-dir {{run}} --resume"):
-            yield Case(kind, f"closed pipe/{recipe}/{words}", partial(_closed_pipe, recipe, words.split()))
+            run = partial(_read_only, recipe, command.split(), codes)
+            yield Case(kind, f"read only/{recipe}/{command.split()[0]}", run)
+        for command in ("show {run}", "show {run} --json", "list {run}", f"train {recipe} --run-dir {{run}} --resume"):
+            yield Case(kind, f"closed pipe/{recipe}/{command}", partial(_closed_pipe, recipe, command.split()))

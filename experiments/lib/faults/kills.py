@@ -1,4 +1,4 @@
-"""Runs that are killed, or told to stop, and then continued: they must end in the bits of an uninterrupted one."""
+"""Runs that are killed or stopped and then continued, which must end in the bits of an uninterrupted run."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from experiments.lib.faults.file_events import at_events, signal_at
 from experiments.lib.faults.folder_state import differences, leftovers, state_of
 from experiments.lib.faults.small_runs import Bench, Event
 
-# Runs in the folder until it is interrupted, and returns how it ended.
+# Trains in the folder until the run is interrupted, and returns the outcome.
 Interrupt = Callable[[Bench, str, Path], forked.Outcome]
 _CODES = {signal.SIGTERM: 143, signal.SIGINT: 130}
 
 
 def at_event(number: int, sent: int = signal.SIGKILL) -> Interrupt:
-    """Kill by the process itself, at the event of that number."""
+    """Signal by the process to itself, at the event with a number."""
 
     def interrupt(bench: Bench, recipe: str, folder: Path) -> forked.Outcome:
         return bench.train(recipe, folder, inside=partial(at_events, folder, signal_at(number, sent)))
@@ -32,7 +32,7 @@ def at_event(number: int, sent: int = signal.SIGKILL) -> Interrupt:
 
 
 def at_share(share: float, sent: int = signal.SIGKILL) -> Interrupt:
-    """Kill from outside, after that share of an uninterrupted run's processor time."""
+    """Signal from another process, after a share of an uninterrupted run's processor time."""
 
     def interrupt(bench: Bench, recipe: str, folder: Path) -> forked.Outcome:
         moment = share * bench.references[recipe].seconds
@@ -49,7 +49,7 @@ def at_share(share: float, sent: int = signal.SIGKILL) -> Interrupt:
 
 
 def at_sight(number: int, sent: int = signal.SIGKILL) -> Interrupt:
-    """Kill from outside, once that many new names have been seen in the folder."""
+    """Signal from another process, as soon as a number of new names have appeared in the folder."""
 
     def interrupt(bench: Bench, recipe: str, folder: Path) -> forked.Outcome:
         seen = {str(path) for path in folder.rglob("*")} if folder.exists() else set()
@@ -79,7 +79,7 @@ def _see(folder: str, seen: set[str]) -> None:
 
 
 def interrupted(recipe: str, interrupts: Sequence[Interrupt], sent: int, bench: Bench) -> list[Result]:
-    """Runs, is interrupted as often as told, is continued by the same command with --resume, and is compared."""
+    """Interrupts a run, continues it by the same command with --resume, and compares it with the reference."""
     folder, reference = bench.fresh(), bench.references[recipe]
     wrong: list[str] = []
     last, codes = "", []
@@ -88,7 +88,7 @@ def interrupted(recipe: str, interrupts: Sequence[Interrupt], sent: int, bench: 
         codes.append(outcome.code)
         last = outcome.last_line
         if sent != signal.SIGKILL and outcome.code != 0:
-            wrong += _unlike_a_stop(outcome, sent, folder, bench, reference.state)
+            wrong += _stop_faults(outcome, sent, folder, bench, reference.state)
         elif outcome.code not in (0, -sent):
             wrong.append(f"exit {outcome.code}: {last}")
     reached = sum(code != 0 for code in codes)
@@ -104,8 +104,10 @@ def interrupted(recipe: str, interrupts: Sequence[Interrupt], sent: int, bench: 
     return [Result("bit-identical" if reached else "ended before it", True, details)]
 
 
-def _unlike_a_stop(outcome: forked.Outcome, sent: int, folder: Path, bench: Bench, whole: dict[str, Any]) -> list[str]:
-    """Faults after SIGTERM or Ctrl-C: of the exit code, the words, and what was saved."""
+def _stop_faults(
+    outcome: forked.Outcome, sent: int, folder: Path, bench: Bench, reference: dict[str, Any]
+) -> list[str]:
+    """Faults after SIGTERM or Ctrl-C in the exit code, the message, and the saved state."""
     wrong = []
     if outcome.code != _CODES[signal.Signals(sent)]:
         wrong.append(f"exit {outcome.code} after {signal.Signals(sent).name}: {outcome.last_line}")
@@ -114,17 +116,17 @@ def _unlike_a_stop(outcome: forked.Outcome, sent: int, folder: Path, bench: Benc
     if not (folder / "config.json").exists():
         return wrong
     if "--resume" not in outcome.last_line:
-        wrong.append(f"no word of how to go on: {outcome.last_line}")
+        wrong.append(f"does not say how to continue: {outcome.last_line}")
     state = state_of(folder, bench.log())
-    for name in (name for name in whole if name.endswith("metrics.jsonl") and name in state):
-        (epochs, steps), (all_epochs, all_steps) = _progress(state, name), _progress(whole, name)
+    for name in (name for name in reference if name.endswith("metrics.jsonl") and name in state):
+        (epochs, steps), (all_epochs, all_steps) = _progress(state, name), _progress(reference, name)
         if steps * all_epochs < epochs * all_steps:
-            wrong.append(f"{name} tells of {epochs} epochs, but the last step that was saved is {steps}")
+            wrong.append(f"{name} has {epochs} epochs, but the last saved step is {steps}")
     return wrong
 
 
 def _progress(state: dict[str, Any], metrics: str) -> tuple[int, int]:
-    """The last epoch in the rows, and the last step in the checkpoint beside them."""
+    """Last epoch in the rows of a metrics file, and last step in the checkpoint beside it."""
     saved = state.get(metrics.replace("metrics.jsonl", "checkpoints/last"), {})
     steps = [value for name, value in saved.items() if "step" in name and isinstance(value, int)]
     rows = state[metrics] if isinstance(state[metrics], list) else []
@@ -132,19 +134,19 @@ def _progress(state: dict[str, Any], metrics: str) -> tuple[int, int]:
 
 
 def kill_cases(
-    events: Mapping[str, Sequence[Event]], sights: Mapping[str, int], each: dict[str, int], seed: int
+    events: Mapping[str, Sequence[Event]], sights: Mapping[str, int], counts: dict[str, int], seed: int
 ) -> Iterator[Case]:
-    """Kills of every recipe, and stops by SIGTERM and Ctrl-C.
+    """Yields kills of every recipe, and stops by SIGTERM and Ctrl-C.
 
     Args:
-      events: of an uninterrupted run of each recipe; the first of every kind on every kind of file is taken first.
-      sights: how many names such a run leaves.
-      each: how many of the kinds "events", "sights", "times", "chains" and "stops".
-      seed: of what is drawn.
+      events: events of an uninterrupted run of each recipe; every kind of event on every kind of file is used first.
+      sights: number of names in the folder of such a run.
+      counts: number of cases of the kinds "events", "sights", "times", "chains" and "stops", over all recipes.
+      seed: random seed.
     """
     for recipe, of_run in events.items():
         rng = random.Random(f"{seed} {recipe}")
-        many = {name: max(1, round(count / len(events))) if count else 0 for name, count in each.items()}
+        many = {name: max(1, round(count / len(events))) if count else 0 for name, count in counts.items()}
         for event in _spread(of_run, many["events"], rng):
             name = f"kill/{recipe}/event {event.number}: {event.kind} {event.path}"
             yield _case("kill", name, recipe, [at_event(event.number)])
@@ -156,15 +158,15 @@ def kill_cases(
             yield _case("kill", f"kill/{recipe}/at {share}", recipe, [at_share(share)])
         for i in range(many["chains"]):
             numbers = sorted(rng.sample(range(1, len(of_run)), 2 + i % 2))
-            # After a resume a run has fewer events left; the clock of the harness makes it save again soon.
+            # A resumed run has fewer events left; the advanced clock makes it save again soon.
             chain = [at_event(max(1, number // (1 + j))) for j, number in enumerate(numbers)]
             yield _case("kill", f"kill/{recipe}/events {numbers}", recipe, chain)
         for i in range(many["stops"]):
             sent = (signal.SIGTERM, signal.SIGINT)[i % 2]
             share, number = round(rng.uniform(0.1, 1.0), 4), rng.randrange(1, len(of_run))
-            how = at_share(share, sent) if i % 4 < 2 else at_event(number, sent)
-            words = f"at {share}" if i % 4 < 2 else f"at event {number}"
-            yield _case("stop", f"stop/{recipe}/{sent.name} {words}", recipe, [how], sent)
+            interrupt = at_share(share, sent) if i % 4 < 2 else at_event(number, sent)
+            moment = f"at {share}" if i % 4 < 2 else f"at event {number}"
+            yield _case("stop", f"stop/{recipe}/{sent.name} {moment}", recipe, [interrupt], sent)
 
 
 def _case(kind: str, name: str, recipe: str, interrupts: Sequence[Interrupt], sent: int = signal.SIGKILL) -> Case:
@@ -172,7 +174,7 @@ def _case(kind: str, name: str, recipe: str, interrupts: Sequence[Interrupt], se
 
 
 def _spread(events: Sequence[Event], count: int, rng: random.Random) -> list[Event]:
-    """Chosen events: first one of every kind on every kind of file, then others at random."""
+    """Selects events: one of every kind on every kind of file, then others at random."""
     kinds: dict[tuple[str, str], list[Event]] = {}
     for event in events:
         kinds.setdefault((event.kind, _shape(event.path)), []).append(event)
@@ -184,7 +186,7 @@ def _spread(events: Sequence[Event], count: int, rng: random.Random) -> list[Eve
 
 
 def _shape(path: str) -> str:
-    """The kind of file that a path is of: its name without numbers and names that are drawn."""
+    """Kind of a file: its name without numbers and random parts."""
     name = os.path.basename(path)
     if re.fullmatch(r"[0-9a-f]{32}(\.__lock)?", name):
         return "array"
@@ -192,7 +194,7 @@ def _shape(path: str) -> str:
 
 
 def random_kills(recipes: Sequence[str], count: int, seed: int) -> Iterator[Case]:
-    """Kills at moments that stand nowhere, once, twice or three times in a run."""
+    """Yields kills at random moments, one to three in a run."""
     rng = random.Random(f"{seed} kills")
     for i in range(count):
         recipe, times = rng.choice(list(recipes)), rng.choice((1, 1, 2, 3))

@@ -1,4 +1,4 @@
-"""The smallest runs of three recipes that still reach every stage, and their uninterrupted folders."""
+"""Smallest runs of three recipes that reach every stage, and the folders of their uninterrupted references."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from experiments.lib.faults.file_events import at_events, hurry, noted, signal_a
 from experiments.lib.faults.folder_state import state_of
 
 _FEW = "--data {data} --batch-size 64 --elbo-samples 1 --nll-samples 0"
-# An unfinished run of each is one that is killed just after the last write of the file at this share of its writes.
+# Flags of each recipe. Its unfinished run is killed just after this share of the writes of the named file.
 RECIPES = {
     "vae": (f"{_FEW} --hidden 8 --latent-dim 2 --epochs 12", "metrics.jsonl", 0.7),
     "vq_vae": (
@@ -35,7 +35,7 @@ RECIPES = {
 
 
 class Event(NamedTuple):
-    """Event that an uninterrupted run went through."""
+    """Event of an uninterrupted run."""
 
     number: int
     kind: str
@@ -44,19 +44,19 @@ class Event(NamedTuple):
 
 @dataclass
 class Reference:
-    """An uninterrupted run of a recipe."""
+    """Uninterrupted run of a recipe."""
 
     recipe: str
     flags: list[str]
     finished: Path
     unfinished: Path
-    seconds: float  # of processor time
+    seconds: float  # processor time
     state: dict[str, Any]
     events: list[Event] = field(default_factory=list)
 
 
 class Bench:
-    """A work folder: the references, and a place for each case."""
+    """Working folder with the references, and a place for each case."""
 
     def __init__(self, root: Path):
         self.root = root
@@ -64,12 +64,12 @@ class Bench:
         self.scratch = root / "scratch"
 
     def log(self, name: str = "log") -> Path:
-        """Files for stdout and stderr of the next process."""
+        """Path for stdout and stderr of the next process."""
         self.scratch.mkdir(parents=True, exist_ok=True)
         return self.scratch / name
 
     def fresh(self, source: Path | None = None) -> Path:
-        """A place for a run folder, where a copy of `source` lies, or nothing."""
+        """Path of a run folder that is a copy of `source`, or does not exist if `source` is None."""
         place = self.scratch / "run"
         shutil.rmtree(place, ignore_errors=True)
         if source is not None:
@@ -77,9 +77,9 @@ class Bench:
         return place
 
     def train(self, recipe: str, folder: Path, resume: bool | None = None, **how: Any) -> forked.Outcome:
-        """Trains in the folder by the recipe's flags; with --resume if it holds a run's config.json."""
+        """Trains in the folder with the recipe's flags, and with --resume if it has a config.json."""
         resume = (folder / "config.json").exists() if resume is None else resume
-        words = ["train", recipe, *self.references[recipe].flags, "--run-dir", str(folder)]
+        arguments = ["train", recipe, *self.references[recipe].flags, "--run-dir", str(folder)]
         inside = how.pop("inside", None)
 
         def prepared() -> None:
@@ -87,10 +87,10 @@ class Bench:
             if inside is not None:
                 inside()
 
-        return forked.run([*words, *(["--resume"] if resume else [])], self.log(), inside=prepared, **how)
+        return forked.run([*arguments, *(["--resume"] if resume else [])], self.log(), inside=prepared, **how)
 
     def prepare(self, recipes: list[str]) -> None:
-        """Makes the references that are not there yet, all at once."""
+        """Runs the references that do not exist yet, all at once."""
         data = self.root / "images.npz"
         if not data.exists():
             _write_images(data)
@@ -98,8 +98,8 @@ class Bench:
         for recipe in recipes:
             flags, _, _ = RECIPES[recipe]
             place = self.root / "references" / recipe
-            words = [word.format(data=data) for word in flags.split()]
-            self.references[recipe] = Reference(recipe, words, place / "finished", place / "unfinished", 0.0, {})
+            arguments = [argument.format(data=data) for argument in flags.split()]
+            self.references[recipe] = Reference(recipe, arguments, place / "finished", place / "unfinished", 0.0, {})
             if not (place / "about.json").exists():
                 pid = os.fork()
                 if pid == 0:
@@ -111,7 +111,7 @@ class Bench:
         for recipe in recipes:
             path = self.root / "references" / recipe / "about.json"
             if not path.exists():
-                raise RuntimeError(f"the runs of {recipe} that all others are compared with could not be made")
+                raise RuntimeError(f"the reference runs of {recipe} failed")
             about, reference = json.loads(path.read_text()), self.references[recipe]
             reference.seconds, reference.state = about["seconds"], about["state"]
             reference.events = [Event(*event) for event in about["events"]]
@@ -128,7 +128,7 @@ class Bench:
         reference.state = state_of(run, self.log())
         shutil.copytree(run, reference.finished)
         _, name, share = RECIPES[recipe]
-        # A file is written whole by a rename, or not by one: the last event of a group is what puts it in its place.
+        # A file is written in a group of events with a rename or without: the last event puts it in its place.
         writes = [event.number for event in reference.events if event.path == name]
         kill = signal_at(writes[int(share * (len(writes) - 1))] + 1, signal.SIGKILL)
         run = self.fresh()
@@ -136,13 +136,13 @@ class Bench:
         if outcome.code != -signal.SIGKILL:
             raise RuntimeError(f"the unfinished run of {recipe} must be killed: {outcome.code} {outcome.err}")
         shutil.copytree(run, reference.unfinished)
-        reference.seconds = 1.25 * outcome.cpu_seconds  # the first run compiled its programs, which takes longer
+        reference.seconds = 1.25 * outcome.cpu_seconds  # not of the first run, which also compiled its programs
         about = {"seconds": reference.seconds, "state": reference.state, "events": reference.events}
         (place / "about.json").write_text(json.dumps(about))
 
 
 def _write_images(path: Path) -> None:
-    """Pictures of 8 x 8 of four kinds, with noise."""
+    """Writes noisy 8 x 8 images of four kinds."""
     import numpy as np
 
     rng = np.random.default_rng(0)
