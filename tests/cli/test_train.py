@@ -51,6 +51,7 @@ def finished(trained, without_figures):
     def copy(name):
         folder, out, err = trained(name)
         shutil.copytree(folder / "run", "run")
+        assert json.loads(out) == json.loads(Path("run/summary.json").read_text())
         return out, err
 
     return copy

@@ -53,6 +53,7 @@ def made(tmp_path_factory):
 def whole(made):
     """The summary of that run, of which a copy is in the folder `whole`."""
     shutil.copytree(made / "whole", "whole")
+    assert [row["epoch"] for row in lines_of("whole/metrics.jsonl")] == [1, 2, 3]
     return json.loads(Path("whole/summary.json").read_text())
 
 
