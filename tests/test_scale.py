@@ -1,4 +1,4 @@
-"""Command of docs/scale.md for two processes, run unchanged, and a run with it that is killed and resumed."""
+"""Command of docs/scale.md for two processes, on a shorter run, and a run with it that is killed and resumed."""
 
 import contextlib
 import json
