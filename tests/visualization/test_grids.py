@@ -42,7 +42,7 @@ def test_grid_reads_row_by_row():
 def test_the_last_row_of_a_grid_may_be_short():
     images = levels(7)
     tiles = tiles_of(image_grid(images), corners(1, 1), corners(1, 1))
-    np.testing.assert_array_equal(tiles.ravel(), [*images[:, 0, 0, 0, 0], 1.0, 1.0])  # white if there is no image
+    np.testing.assert_array_equal(tiles.ravel(), [*images[:, 0, 0, 0], 1.0, 1.0])  # white if there is no image
 
 
 def test_each_label_has_a_row():
