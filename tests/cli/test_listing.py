@@ -95,7 +95,7 @@ def test_runs_are_compared_by_what_differs(here, capsys):
     ("words", "message"),
     [
         (["compare", "runs/vae"], "RUN: give the folders of two runs or more, got 1"),
-        (["compare", "runs/vae", "runs/vae"], "RUN: give each folder once"),
+        (["compare", "runs/vae", "runs/vae"], "RUN: give each folder only once"),
         (["compare", "runs/vae", "blobs.npz"], "RUN must be the folder of a run, got blobs.npz"),
         (["compare", "runs/vae", "runs/codes", "--output", "x.jpg"], "--output must end in .png, got x.jpg"),
     ],

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def drawn(monkeypatch):
-    """What each figure was given."""
+    """Records the arguments of each figure."""
     given = {}
     for name in ("image_grid", "reconstructions", "interpolations", "traversal"):
         draw = getattr(pictures, name)
@@ -92,7 +92,7 @@ def test_a_traversal_without_the_data_says_that_its_order_is_not_by_kl(here, dra
     assert capsys.readouterr().err == ""  # it has no KL
     (here / "blobs.npz").unlink()
     assert call("traverse", "runs/vae", "--image", "mine.png", "--steps", 3) == 0
-    assert "the data is not here: dimensions in their own order" in capsys.readouterr().err
+    assert "the data is missing, so the dimensions are not sorted by their KL" in capsys.readouterr().err
     assert drawn["traversal"][1].dtype == object  # None in the place of a KL
 
 
@@ -131,7 +131,7 @@ def vae_jax_rate():
         (["interpolate", "runs/vae", 0, 99], "A or B must be a picture file, or the number of a test image"),
         (["traverse", "runs/vae", "--image", 99], "--image must be a picture file, or the number of a test image"),
         (["interpolate", "runs/vae", 0, 1, "--steps", 1], "--steps must be between 2 and 101, got 1"),
-        (["traverse", "runs/codes"], "RUN runs/codes: a traversal needs a code that is one vector"),
+        (["traverse", "runs/codes"], "RUN runs/codes: a traversal needs a latent code that is one vector"),
         (["traverse", "runs/vae", "--span", -1], "--span must be a number above 0, got -1.0"),
     ],
 )

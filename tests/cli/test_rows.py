@@ -134,7 +134,7 @@ def test_an_autoencoder_and_codes_have_columns_of_their_own(here, capsys):
     close(found["mean"], jax.vmap(lambda x: model.encode(params, x).mean)(xs), "mean")
     capsys.readouterr()
     assert call("score", "runs/autoencoder", "--output", "a.csv") == 0
-    assert "RUN runs/autoencoder has no ELBO: the score is the reconstruction error" in capsys.readouterr().err
+    assert "RUN runs/autoencoder has no ELBO: the reconstruction error is the score" in capsys.readouterr().err
     assert list(rows("a.csv")) == ["name", "label", "distortion", "mse"]
 
     model, params, _ = vae_jax.load("runs/codes")
@@ -160,9 +160,9 @@ def test_a_conditional_model_is_given_the_label_of_each_example(here, capsys):
     for words, message in (
         (
             ["photo.png"],
-            "DATA photo.png has no labels, which the model of RUN runs/labels is given (--condition labels)",
+            "DATA photo.png has no labels, which the model of RUN runs/labels needs (--condition labels)",
         ),
-        (["many.npz"], "DATA: 3 has label 3, and the model of RUN runs/labels knows the labels 0 to 2"),
+        (["many.npz"], "DATA: 3 has label 3, and the model of RUN runs/labels takes the labels 0 to 2"),
     ):
         assert call("encode", "runs/labels", *words, "--output", "b.npz") == 2
         assert f"error: {message}\n" in capsys.readouterr().err
@@ -230,10 +230,11 @@ def test_what_cannot_be_is_told_in_a_line_and_leaves_nothing(here, capsys, monke
         ),
         (
             ["score", "runs/codes", "--nll-samples", 5],
-            "--nll-samples 5: z of RUN runs/codes is codes, of which nothing",
+            "--nll-samples 5: the encoder of RUN runs/codes gives discrete codes without randomness",
         ),
         (["encode", "runs/vae", "photos"], "DATA photos/2.png must be of 8 x 8 pixels, got 9 x 8: give --resize"),
         (["encode", "runs/vae", "digits"], "DATA digits holds images of 28 x 28 x 1, and 8 x 8 x 1"),
+        (["encode", "runs/vae", "digits", "--data-dir", "there"], "--data-dir is for TFDS datasets, and digits is not"),
         (["encode", "runs/vae", "gone.png"], "DATA gone.png: expected an image file that can be read"),
         (["encode", "runs/vae", "half"], "half/b.png: cannot be used as an image"),
         (
@@ -241,7 +242,7 @@ def test_what_cannot_be_is_told_in_a_line_and_leaves_nothing(here, capsys, monke
             "--coordinator, --num-processes and --process-id must be given together",
         ),
         (["sample", "runs/vae", "--files", "photos"], "--files must be a new or empty folder, got photos"),
-        (["sample", "runs/vae", "--files", "a", "--output", "a.png"], "give one of the two"),
+        (["sample", "runs/vae", "--files", "a", "--output", "a.png"], "give one of the two flags"),
     ):
         capsys.readouterr()
         assert call(*words) == 2, words

@@ -168,7 +168,7 @@ def files_of(folder):
         (["train", "vae", "--run-dir", "st"], "--run-dir st already holds an export: give another folder\n"),
         (["evaluate", "st"], "RUN must be the folder of a run itself, got st"),
         (["report", "st"], "RUN must be the folder of a run itself, got st"),
-        (["compare", "st", "onnx"], "RUN: there is no curve to draw"),
+        (["compare", "st", "onnx"], "RUN: no curve can be drawn"),
     ],
 )
 def test_an_export_is_not_taken_for_its_run_and_stays_as_it_is(exported, capsys, words, message):

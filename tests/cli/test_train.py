@@ -316,7 +316,7 @@ def test_the_second_start_of_an_experiment_compiles_nothing(tmp_path):
         )
         programs.append({path.name for path in (tmp_path / "caches/vae_jax").iterdir() if path.suffix != "-atime"})
         seconds.append(json.loads(finished.stdout.splitlines()[-1])["seconds_to_first_step"])
-        assert f"first step {seconds[-1]:.1f} s after the command began" in finished.stderr
+        assert f"first training step {seconds[-1]:.1f} s after the start of the command" in finished.stderr
     assert len(programs[0]) > 10
     assert programs[1] == programs[0]
     assert 0.3 < seconds[1] < seconds[0]

@@ -176,7 +176,7 @@ def test_commands_draw_with_the_label_that_is_asked_for_and_each_test_image_with
     np.testing.assert_allclose(drawn["image_grid"][0][6], sample(keys[6], 1), rtol=1e-5, atol=1e-6)
     capsys.readouterr()
     assert call("sample", "labels", "--count", 5) == 0
-    assert "row by row, the labels are 0 to 2 in turn" in capsys.readouterr().err
+    assert "the labels of the images are, row by row, 0 to 2, then from 0 again" in capsys.readouterr().err
 
     Image.fromarray(np.full((6, 6), 90, np.uint8)).save("mine.png")
     rebuild = jax.jit(lambda x, label: vae_jax.reconstruct(given(model, label), params, x))
@@ -221,18 +221,22 @@ def test_exported_functions_and_the_page_take_the_label_too(here):
 @pytest.mark.parametrize(
     ("changes", "words", "message"),
     [
-        ({"train_labels": None}, "train vae --condition labels", "--condition labels: data blobs.npz has no labels of"),
-        ({"test_labels": None}, "train vae --condition labels", "has no labels of its test images: leave it out"),
-        ({"train_labels": np.full(80, -1)}, "train vae --condition labels", "labels that count from 0, .* has -1 to 2"),
+        ({"train_labels": None}, "train vae --condition labels", "--condition labels: data blobs.npz has no labels f"),
+        (
+            {"test_labels": None},
+            "train vae --condition labels",
+            "has no labels for its test images: leave --condition out",
+        ),
+        ({"train_labels": np.full(80, -1)}, "train vae --condition labels", "labels that count from 0, .* got -1 to 2"),
         (
             {"train_labels": np.zeros(80, int), "test_labels": np.zeros(20, int)},
             "train vae --condition labels",
-            "of 2 to 100,000 classes, has 0 to 0",
+            "for 2 to 100,000 classes, got 0 to 0",
         ),
         (
             {"train_labels": np.full(80, 10**6)},
             "train vae --condition labels",
-            "of 2 to 100,000 classes, has 0 to 1000",
+            "for 2 to 100,000 classes, got 0 to 1000",
         ),
         ({}, "train vq_vae --condition labels", "--condition labels: the model of vq_vae takes no labels"),
     ],
@@ -251,16 +255,16 @@ def test_labels_that_a_run_does_not_have_are_refused_in_a_line(here, capsys):
     Image.fromarray(np.full((6, 6), 90, np.uint8)).save("mine.png")
     before = contents("labels")
     for words, message in (
-        ("sample plain --label 1", "--label 1: the model of RUN plain is given no labels"),
-        ("reconstruct plain 0 --label 0", "--label 0: the model of RUN plain is given no labels"),
+        ("sample plain --label 1", "--label 1: the model of RUN plain takes no labels"),
+        ("reconstruct plain 0 --label 0", "--label 0: the model of RUN plain takes no labels"),
         ("sample labels --label 3", "--label must be between 0 and 2, the labels of RUN labels, got 3"),
         ("sample labels --label -1", "--label must be at least 0, got -1"),
         (
             "reconstruct labels mine.png",
-            "IMAGE mine.png: a picture file has no label, which the model needs: give --lab",
+            "IMAGE mine.png: the model needs a label, and a picture file has none: give --lab",
         ),
-        ("traverse labels --image mine.png", "--image mine.png: a picture file has no label"),
-        ("interpolate labels 0 1", "A 0 has label 2 and B 1 label 0, and a path has one: give --label"),
+        ("traverse labels --image mine.png", "--image mine.png: the model needs a label, and a picture file has none"),
+        ("interpolate labels 0 1", "A 0 has label 2 and B 1 has label 0, but a path needs one label: give --label"),
         ("train vae --resume --run-dir plain --condition labels", "condition (the run: 'none', now: 'labels')"),
         ("train vae --resume --run-dir labels --condition none", "condition (the run: 'labels', now: 'none')"),
     ):
@@ -278,7 +282,7 @@ def test_a_config_that_says_no_number_of_labels_is_refused(here, capsys):
     for number in (None, 1, "3", 10**9):
         write_recorded(Path("labels"), "config.json", json.dumps(config | {"num_classes": number}))
         assert call("sample", "labels") == 2
-        assert "config.json must hold for num_classes a whole number from 2 to 100,000" in capsys.readouterr().err
+        assert "config.json: num_classes must be a whole number from 2 to 100,000" in capsys.readouterr().err
 
 
 @pytest.mark.slow

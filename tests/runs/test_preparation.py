@@ -63,7 +63,7 @@ def test_settings_without_the_effect_that_they_name_are_said_in_a_line(recipe, s
         (
             VAE,
             Settings(**SMALL, objective="beta_tc", microbatches=2),
-            "--microbatches 2: the objective needs its batch as a whole; leave it at 1",
+            "--microbatches must be 1 for this objective, which needs the batch as a whole, got 2",
         ),
         (
             VAE,

@@ -94,7 +94,10 @@ def unfinished_without_rows():
             "RUN vae: config.json: prior must be normal, mixture, vamp or fitted for vae, got transformer",
         ),
         (lambda: spoil(None, weather=0.9), "RUN vae holds a run of another version of vae_jax"),
-        (lambda: spoil(None, format=99), "RUN vae was made by a newer version of vae_jax (format 99"),
+        (
+            lambda: spoil(None, format=99),
+            "RUN vae was made by a newer version of vae_jax (its folder has format 99, not 4)",
+        ),
         (lambda: spoil(None, data="gone.npz"), "data (the run: 'blobs.npz', now: 'gone.npz')"),
         (
             lambda: np.savez("blobs.npz", train=np.zeros((80, 6, 6), np.uint8), test=np.zeros((9, 6, 6), np.uint8)),
@@ -143,7 +146,7 @@ def test_a_checkpoint_of_another_model_is_refused(in_runs, capsys):
     spoil(None, hidden=[9])
     code, _, error = evaluate(capsys, "vae")
     assert code == 2
-    assert error.startswith("error: RUN vae: its checkpoint does not hold the model that config.json describes")
+    assert error.startswith("error: RUN vae: the checkpoint does not hold the model that config.json describes")
     assert "hidden (the run: [8], now: [9])" in error
     assert len(error.splitlines()) == 1
 

@@ -86,7 +86,7 @@ def test_a_signal_saves_first_and_the_run_ends_in_the_same_bits(monkeypatch, cap
     finally:
         signal.signal(number, before)
     assert (ended, out) == (code, "")
-    assert "stopping after this epoch, to save it; a second signal stops at once" in error
+    assert "stopping after this epoch, which is saved first; a second signal stops at once" in error
     assert re.match(rf"{word}\w*; --run-dir part --resume continues$", error.splitlines()[-1])
     done = len(lines_of("part/metrics.jsonl"))
     assert done in (2, 3)  # the epoch that the device was at
@@ -125,8 +125,8 @@ DAMAGES = {
 def test_a_resume_restores_whatever_is_damaged_and_says_so(monkeypatch, capsys, whole):
     words = {
         "config.json": "config.json .*: restored from the checkpoint",
-        "metrics.jsonl": "metrics.jsonl is written anew from the last checkpoint",
-        "summary.json": "summary.json is measured anew, without what evaluate had added",
+        "metrics.jsonl": "metrics.jsonl is written again from the last checkpoint",
+        "summary.json": "summary.json is measured again, without what .vae-jax evaluate. had added",
         "checksums.json": "(checksums|config).json .*restored from the checkpoint",
         "checkpoints/3/last/_METADATA": "3 is damaged: .* continuing from the one before it",
         "checkpoints/3/progress/metadata": "3 is damaged: .* continuing from the one before it",
@@ -142,7 +142,7 @@ def test_a_resume_restores_whatever_is_damaged_and_says_so(monkeypatch, capsys, 
         assert re.search(said, error), (name, damage, error)
         same_as_whole(part, summary, whole)
         if name == "checksums.json":  # what evaluate has added may be in it
-            assert "summary.json cannot be verified: it is kept as summary.unverified" in error
+            assert "summary.json cannot be verified: it is renamed to summary.unverified" in error
             assert Path(part, "summary.unverified").read_bytes() == Path("whole/summary.json").read_bytes()
 
 
@@ -153,7 +153,7 @@ def test_a_run_goes_on_elsewhere_and_without_its_empty_folders(monkeypatch, caps
     write_recorded(Path("part"), "config.json", json.dumps(config | {"device": "tpu (v9)"}, indent=2) + "\n")
     code, summary, error = resume(monkeypatch, capsys, "part")
     assert code == 0, error
-    assert f"begun on tpu (v9), continued on {config['device']}: it may end in other bits" in error
+    assert f"begun on tpu (v9), continued on {config['device']}: the results may differ" in error
     same_as_whole("part", summary, whole)
     assert "begun on" not in resume(monkeypatch, capsys, "part")[2]
 
@@ -184,7 +184,7 @@ def assert_refused_and_untouched(monkeypatch, capsys, message):
 
 def test_a_run_that_lost_its_checkpoints_never_begins_again_in_silence(monkeypatch, capsys, whole):
     shutil.rmtree("whole/checkpoints")
-    assert_refused_and_untouched(monkeypatch, capsys, "error: --run-dir whole: its checkpoints are gone")
+    assert_refused_and_untouched(monkeypatch, capsys, "error: --run-dir whole has lost its checkpoints")
     with pytest.raises(ValueError, match="holds no checkpoint"):
         load("whole")
 
@@ -205,7 +205,7 @@ def test_a_run_killed_before_its_first_save_says_that_it_begins_again(monkeypatc
     )
     code, summary, error = resume(monkeypatch, capsys, "part")
     assert code == 0
-    assert "stopped before its first checkpoint: it begins again at epoch 1" in error
+    assert "stopped before its first checkpoint: it starts again at epoch 1" in error
     same_as_whole("part", summary, whole)
 
 
@@ -254,12 +254,12 @@ def test_epochs_may_be_raised_or_lowered_if_the_schedule_is_constant(monkeypatch
     # And a run that has done more than it is now to do ends where it is.
     code, summary, error = resume(monkeypatch, capsys, "extended", "--epochs", "2")
     assert code == 0
-    assert "extended has trained 5 epochs already: it ends there, not at 2" in error
+    assert "extended has already been trained for 5 epochs: it ends there, not at 2" in error
     assert numbers_of(summary) == numbers_of(longer)
     command(monkeypatch, capsys, "vae", "--run-dir cosine --schedule cosine")
     code, _, error = resume(monkeypatch, capsys, "cosine", "--epochs", "5")
     assert code == 2
-    assert "--epochs 5: must be 3, with which" in error
+    assert "--epochs must be 3, with which" in error
 
 
 def test_an_unfinished_run_is_opened_at_its_best_epoch_so_far_with_a_word(monkeypatch, capsys, whole):

@@ -136,10 +136,10 @@ WRONG_CONFIGS = {
         "config for .*: config.json must hold the image_shape \\[H, W, 1 or 3\\]",
     ),
     "images of no size": (CONFIG | {"image_shape": [0, 8, 1]}, "must hold the image_shape"),
-    "no number of labels": (CONFIG | {"condition": "labels"}, "must hold for num_classes a whole number from 2"),
+    "no number of labels": (CONFIG | {"condition": "labels"}, "num_classes must be a whole number from 2"),
     "a field less": ({name: CONFIG[name] for name in CONFIG if name != "hidden"}, r"fields that differ: hidden\)"),
     "a field of another type": (CONFIG | {"latent_dim": "2"}, "config.json: latent_dim must be a whole number"),
-    "several models": (CONFIG | {"seeds": 3}, "config must be that of one model, .* got that of a run of 3"),
+    "several models": (CONFIG | {"seeds": 3}, "config must describe one model, .* got one of 3 models"),
     "another width": (CONFIG | {"latent_dim": 3}, START),
 }
 
@@ -153,7 +153,7 @@ def test_what_is_not_of_the_model_is_refused_and_nothing_is_written(tmp_path, pa
         with pytest.raises(ValueError, match=words) as caught:
             vae_jax.save(tmp_path / "tuned", params, config)
         assert "\n" not in str(caught.value), what
-    with pytest.raises(TypeError, match=r"config must be a mapping, as vae_jax.load returns it, got list"):
+    with pytest.raises(TypeError, match=r"config must be the mapping that vae_jax.load returned, got list"):
         vae_jax.save(tmp_path / "tuned", params, [])
     assert list(tmp_path.iterdir()) == []
 
@@ -213,13 +213,13 @@ def test_a_recipe_of_your_own_saves_and_loads_what_it_made(tmp_path, params):
 def test_the_commands_that_need_a_model_alone_take_it_and_the_others_say_what_is_missing(tmp_path, params, capsys):
     path = str(vae_jax.save(tmp_path / "tuned", params, CONFIG))
     assert call(cli.main, "show", path) == 0
-    assert "saved by a program after the training of the run, and not measured" in capsys.readouterr().out
+    assert "changed by a program after the training of the run, and not measured" in capsys.readouterr().out
     assert call(cli.main, "sample", path, "--count", "2", "--output", str(tmp_path / "sample.png")) == 0
     assert call(cli.main, "export", path, "--format", "safetensors", "--output", str(tmp_path / "again")) == 0
     cards = [(tmp_path / folder / "MODEL.md").read_text() for folder in ("tuned", "again")]
     assert cards[0] == cards[1]
     assert "Nothing was measured." in cards[0] and "Trained on" not in cards[0]
-    assert "**Parameters**: saved by a program after the training of the run, and not measured." in cards[0]
+    assert "**Parameters**: changed by a program after the training of the run, and not measured." in cards[0]
     assert "Train the run again, without what was changed later:" in cards[0]
     capsys.readouterr()
     for command in ("evaluate", "report"):

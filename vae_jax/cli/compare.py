@@ -1,4 +1,4 @@
-"""`vae-jax compare`: runs side by side."""
+"""`vae-jax compare`: the settings, numbers and curves of several runs side by side."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ def prepare_compare(options: Compare) -> Callable[[], None]:
     if len(options.runs) < 2:
         raise ValueError(f"RUN: give the folders of two runs or more, got {len(options.runs)}")
     if len({path.resolve() for path in options.runs}) < len(options.runs):
-        raise ValueError("RUN: give each folder once")
+        raise ValueError("RUN: give each folder only once")
     folders = [RunFolder(path, "RUN") for path in options.runs]
     configs = [folder.config() for folder in folders]
     summaries = [folder.summary() or {} for folder in folders]
     names = [printable(name) for name in names_of(options.runs)]
     histories = {name: folder.metrics() for name, folder in zip(names, folders, strict=True)}
     try:
-        # A dollar would begin a formula.
+        # An unescaped dollar would begin a formula.
         figure = compared_curves({name.replace("$", r"\$"): rows for name, rows in histories.items() if rows})
     except ValueError as error:
-        raise ValueError(f"RUN: there is no curve to draw of their metrics.jsonl: {error}") from error
+        raise ValueError(f"RUN: no curve can be drawn from the metrics.jsonl of these runs: {error}") from error
     output = new_file(options.output, "compare.png")
 
     def work() -> None:
@@ -44,7 +44,7 @@ def prepare_compare(options: Compare) -> Callable[[], None]:
 
 
 def names_of(paths: Sequence[Path]) -> list[str]:
-    """The last parts of the paths, as many as tell them apart."""
+    """Shortest endings of the paths, in whole folder names, that differ from one another."""
     whole = [path.resolve().parts for path in paths]
     for count in range(1, max(map(len, whole)) + 1):
         names = ["/".join(parts[-count:]) for parts in whole]
@@ -54,7 +54,7 @@ def names_of(paths: Sequence[Path]) -> list[str]:
 
 
 def comparison(configs: Sequence[Mapping[str, Any]], summaries: Sequence[Mapping[str, Any]]) -> list[list[str]]:
-    """Rows of a table: what the runs are, the settings that differ, and the numbers that any of them has."""
+    """Rows of the table: facts about the runs, the settings that differ, and the numbers that at least one run has."""
     both = [{**config, **summary} for config, summary in zip(configs, summaries, strict=True)]
     rows = [[metric_of(name).title, *(text_of(about, name) for about in both)] for name in _ABOUT]
     for name in dict.fromkeys(name for config in configs for name in config):

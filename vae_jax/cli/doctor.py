@@ -1,4 +1,4 @@
-"""`vae-jax doctor`: a check of this machine, by a short training."""
+"""`vae-jax doctor`: a check of this machine, with a short training."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from vae_jax.objectives import negative_elbo, with_preprocessing
 from vae_jax.runs.machine import device_name, versions
 from vae_jax.training import init_train_state, make_train_step
 
-# A package of each optional extra.
+# Package that each optional extra installs.
 EXTRAS = {
     "tensorflow": "tensorflow",
     "hub": "huggingface_hub",
@@ -40,20 +40,20 @@ def _report(seconds: float) -> None:
     Raises:
       SystemExit: with code 1 if the training check fails.
     """
-    print(f"device       {device_name()}, of JAX's backend {jax.default_backend()}")
+    print(f"device       {device_name()}, JAX backend {jax.default_backend()}")
     for device in jax.devices():
         print(f"             {device}")
     print("versions     " + ", ".join(f"{name} {version}" for name, version in versions().items()))
-    have = [
+    extras = [
         f"{extra}{'' if importlib.util.find_spec(module) else ' (not installed)'}" for extra, module in EXTRAS.items()
     ]
-    print("extras       " + ", ".join(have))
+    print("extras       " + ", ".join(extras))
     folder = Path(os.environ.get("TFDS_DATA_DIR") or Path.home() / "tensorflow_datasets")
     sets = sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else None
     print(f"TFDS data    {folder}: " + (", ".join(sets) or "empty" if sets is not None else "no such folder"))
     cache = jax.config.values["jax_compilation_cache_dir"]
-    print(f"compiled     kept in {cache}" if cache else "compiled     not kept")
-    print(f"training     {_BATCH} digits a step, for {seconds:g} s ...", flush=True)
+    print(f"compiled     programs are cached in {cache}" if cache else "compiled     programs are not cached")
+    print(f"training     on batches of {_BATCH} digits, for {seconds:g} s ...", flush=True)
     first, last, steps, rate = train_for(seconds)
     verdict = "works" if last < first else "DOES NOT WORK: the loss did not fall"
     print(f"             loss {first:.1f} -> {last:.1f} nats in {steps} steps, {rate:,.0f} images/s: {verdict}")
@@ -62,7 +62,7 @@ def _report(seconds: float) -> None:
 
 
 def train_for(seconds: float) -> tuple[float, float, int, float]:
-    """Loss of the first and of the last step, number of steps, and images per second."""
+    """Trains on the digits; returns the losses of the first and the last step, the number of steps, and images/s."""
     digits = load_images("digits").train
     model, optimizer, key = mlp_vae(digits.shape[1:]), optax.adam(1e-3), jax.random.key(0)
     step = jax.jit(make_train_step(model, with_preprocessing(negative_elbo, binarize), optimizer))

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import jax
 
 from vae_jax.atomic import check_writable
-from vae_jax.cli.of_run import load
+from vae_jax.cli.inputs import load
 from vae_jax.cli.options import Explore
 from vae_jax.explorer import explorer_page, payload_of, serve, write_page
 from vae_jax.explorer._serve import server_of

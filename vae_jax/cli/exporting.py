@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from vae_jax.cli.of_run import load
+from vae_jax.cli.inputs import load
 from vae_jax.cli.options import Export
 from vae_jax.export import check_can_write
 from vae_jax.runs.progress import working

@@ -20,16 +20,16 @@ from vae_jax.text import printable
 def prepare_list(options: List) -> Callable[[], None]:
     if not options.folder.is_dir():
         raise ValueError(
-            f"FOLDER must be a folder with runs in it, got {options.folder}: there is none; `vae-jax train vae` makes "
-            "one below runs/"
+            f"FOLDER must be a folder with runs in it, got {options.folder}, which does not exist; `vae-jax train vae` "
+            "makes a run below runs/"
         )
     return lambda: _list(options)
 
 
 def runs_below(folder: Path) -> Iterator[RunFolder]:
-    """The run folders at any depth, by the time they were begun; no run inside another's folder.
+    """Run folders at any depth, sorted by the time at which they were begun, without runs inside other runs.
 
-    A run that has lost its config.json is known by its checksums, and is listed as one that cannot be read.
+    A run that has lost its config.json is found by its checksums, and is listed as not readable.
     """
     marks = sorted((*folder.rglob("config.json"), *folder.rglob(CHECKSUMS)), key=lambda path: len(path.parts))
     found: list[Path] = []
@@ -40,7 +40,7 @@ def runs_below(folder: Path) -> Iterator[RunFolder]:
 
 
 def _begun(run: Path) -> float:
-    """Time of the last change of config.json, in seconds; of the checksums if it is missing."""
+    """Time of the last change of config.json, in seconds; if it is missing, of the file of checksums."""
     config = run / "config.json"
     return (config if config.exists() else run / CHECKSUMS).stat().st_mtime
 
@@ -62,15 +62,15 @@ def _list(options: List) -> None:
         if options.json:
             print(json.dumps(about | {metric.key: summary.get(metric.key) for metric in metrics}))
         begun = datetime.fromtimestamp(_begun(run.path))
-        words = [str(value or "") for value in about.values()]
-        rows.append([*words, f"{begun:%Y-%m-%d %H:%M}", *(text_of(summary, metric.key) for metric in metrics)])
+        cells = [str(value or "") for value in about.values()]
+        rows.append([*cells, f"{begun:%Y-%m-%d %H:%M}", *(text_of(summary, metric.key) for metric in metrics)])
     if not options.json:
         headers = ("run", "experiment", "data", "state", "begun", *(metric.heading for metric in metrics))
         print_table(headers, rows, left=5)
 
 
 def state_of(run: RunFolder) -> str:
-    """State of a run: finished, or its last epoch; the format of an export."""
+    """State of a run: "finished", its last epoch, or the format of an export."""
     if format := run.export_format():
         return f"exported ({format})"
     if run.summary() is not None:
@@ -93,9 +93,9 @@ def _show(options: Show, run: RunFolder, config: dict[str, Any], summary: dict[s
     print_table(("setting", ""), [[name, setting(value)] for name, value in config.items()], left=2)
     if summary:
         print()
-        unsaid = {key for key in NOTES if summary.get(key) is None}
+        empty_notes = {key for key in NOTES if summary.get(key) is None}
         shown = [key for key in summary if not (isinstance(summary[key], dict | list) or is_error(key, summary))]
-        rows = [[metric_of(key).label, text_of(summary, key)] for key in shown if key not in unsaid]
+        rows = [[metric_of(key).label, text_of(summary, key)] for key in shown if key not in empty_notes]
         print_table(("number", ""), rows, left=2)
     files = [
         path for path in (run.report, run.figures, run.checkpoints, run.params, run.path / "MODEL.md") if path.exists()

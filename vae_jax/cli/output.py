@@ -1,4 +1,4 @@
-"""Tables on stdout, and the files that commands write."""
+"""Tables on stdout, and names of the files that commands write."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _UNBROKEN = 10_000
 
 
 def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> None:
-    """A table on stdout, the first `left` columns aligned to the left, the others, of numbers, to the right.
+    """Prints a table whose first `left` columns are aligned to the left and the others, of numbers, to the right.
 
-    On a terminal it is no wider than that; elsewhere each row is one line, without blanks at its end.
+    On a terminal the table is no wider than the terminal; elsewhere each row is one line without trailing blanks.
     """
     console = Console(width=None if sys.stdout.isatty() else _UNBROKEN, highlight=False, markup=False)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
@@ -30,14 +30,14 @@ def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]], left: int
     with console.capture() as text:
         console.print(table)
     for line in text.get().splitlines():
-        print(line.rstrip())  # else a long cell would make every line of a pager as long
+        print(line.rstrip())  # otherwise one long cell would make every line as long
 
 
 def new_file(output: Path | None, default: str) -> Path:
-    """The file to write: the one that was asked for, or of the default's names one that is free (sample-2.png).
+    """File to write: `output`, or a free name after `default`, such as sample-2.png.
 
     Raises:
-      ValueError: if it cannot be written, or the one that was asked for is a folder itself.
+      ValueError: if the file cannot be written, has another ending than `default`, or is a folder.
     """
     if output is not None:
         suffix = Path(default).suffix

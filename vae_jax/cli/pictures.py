@@ -1,4 +1,4 @@
-"""`vae-jax sample`, `reconstruct`, `interpolate`, `traverse`: pictures that a trained model makes."""
+"""`vae-jax sample`, `reconstruct`, `interpolate` and `traverse`: pictures made with a trained model."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from vae_jax.atomic import check_writable
-from vae_jax.cli.of_run import check_label, images, load
+from vae_jax.cli.inputs import check_label, images, load
 from vae_jax.cli.options import Interpolate, Reconstruct, Sample, Traverse
 from vae_jax.cli.output import new_file
 from vae_jax.distributions import UndefinedError
@@ -53,7 +53,7 @@ def prepare_sample(options: Sample) -> Callable[[], None]:
     def drawn() -> jax.Array:
         keys = jax.random.split(jax.random.key(options.random_seed), options.count)
         draw_one = jax.jit(lambda one: sample(given(loaded.model, one[1]), loaded.params, one[0]))
-        # One by one or all at once: a prior over codes is itself a program of many steps.
+        # In batches: one image needs little memory, but a prior over codes takes many steps for each.
         return jax.lax.map(draw_one, (keys, labels), batch_size=min(64, options.count))
 
     if options.files is not None:
@@ -65,7 +65,7 @@ def prepare_sample(options: Sample) -> Callable[[], None]:
 
 def _check_files(folder: Path, output: Path | None) -> None:
     if output is not None:
-        raise ValueError("--output names one picture, and --files a folder of single images: give one of the two")
+        raise ValueError("--output names one picture, and --files a folder of single images: give one of the two flags")
     check_new_folder("--files", folder)
     check_writable(folder, "--files")
 
@@ -79,15 +79,13 @@ def _write_files(draw: Callable[[], jax.Array], labels: jax.Array | None, folder
 
 
 def _by_label(images: np.ndarray, num_classes: int) -> Any:
-    """A row for each label, of images whose labels come in turn; without two images of each, one after the other."""
+    """Figure with a row for each label, of images whose labels come in turn; a plain grid below two images a label."""
     if len(images) < 2 * num_classes:
-        say(
-            f"row by row, the labels are 0 to {min(num_classes, len(images)) - 1}"
-            + " in turn" * (len(images) > num_classes)
-        )
+        repeated = ", then from 0 again" * (len(images) > num_classes)
+        say(f"the labels of the images are, row by row, 0 to {min(num_classes, len(images)) - 1}{repeated}")
         return image_grid(images)
     columns = -(-len(images) // num_classes)
-    cells = np.ones((columns * num_classes, *images.shape[1:]), images.dtype)  # white, as the ground
+    cells = np.ones((columns * num_classes, *images.shape[1:]), images.dtype)  # white, like the background
     cells[: len(images)] = images
     by_label = cells.reshape(columns, num_classes, *images.shape[1:]).swapaxes(0, 1)
     return images_by_label(by_label, np.arange(num_classes))
@@ -109,7 +107,8 @@ def prepare_interpolate(options: Interpolate) -> Callable[[], None]:
     (x0, x1), labels = images(options, loaded, (options.a, options.b), "A or B")
     if labels is not None and labels[0] != labels[1]:
         raise ValueError(
-            f"A {options.a} has label {labels[0]} and B {options.b} label {labels[1]}, and a path has one: give --label"
+            f"A {options.a} has label {labels[0]} and B {options.b} has label {labels[1]}, but a path needs one label: "
+            "give --label"
         )
     label = None if labels is None else labels[0]
     output = new_file(options.output, "interpolate.png")
@@ -132,8 +131,8 @@ def prepare_traverse(options: Traverse) -> Callable[[], None]:
     values = traversed_values(prior, steps)
     if values is None:
         raise ValueError(
-            f"RUN {options.run}: a traversal needs a code that is one vector whose prior has a standard deviation, got "
-            f"a {type(prior).__name__} for its prior; take `vae-jax sample` or `vae-jax explore`"
+            f"RUN {options.run}: a traversal needs a latent code that is one vector and a prior with a standard "
+            f"deviation, got a prior of the type {type(prior).__name__}; take `vae-jax sample` or `vae-jax explore`"
         )
     output = new_file(options.output, "traverse.png")
 
@@ -145,17 +144,17 @@ def prepare_traverse(options: Traverse) -> Callable[[], None]:
 
 
 def _kl(options: Traverse, loaded: Loaded) -> np.ndarray | None:
-    """KL of each dimension over the test images; None if these are not to be had, or there is no KL."""
+    """KL of each dimension over the test images; None if the test images are missing, or there is no KL."""
     try:
         test = images_of(loaded, options.data_dir)
     except ValueError as error:
-        say(f"the data is not here: dimensions in their own order ({error})")
+        say(f"the data is missing, so the dimensions are not sorted by their KL ({error})")
         return None
     labels = None if test.labels is None else test.labels[:1000]
     try:
         examples = with_labels(test.xs[:1000], labels, loaded.num_classes)
         return np.asarray(kl_per_dimension(loaded.model, loaded.params, examples))
-    except UndefinedError:  # a posterior without a density, of an autoencoder
+    except UndefinedError:  # the posterior of an autoencoder has no density
         return None
 
 
@@ -165,7 +164,7 @@ def _check_steps(steps: int) -> None:
 
 
 def write_picture(draw: Callable[[], Any], output: Path) -> None:
-    """Writes the figure that `draw` makes to the file of `new_file`, in a folder that is made if it is missing."""
+    """Writes the figure that `draw` makes to a file; its folder is made if it is missing."""
     with working("drawing"):
         figure = draw()
     output.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Shared parts of the commands that write a row for each example: model, data and file of the options."""
+"""Shared parts of the commands that write a row for each example: loading of model and data, writing of the file."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ import jax
 
 from vae_jax.atomic import check_writable
 from vae_jax.cli.exits import end, exit_in_a_line, exit_on_bad_input
-from vae_jax.cli.of_run import load
+from vae_jax.cli.inputs import load
 from vae_jax.cli.options import OfExamples
 from vae_jax.cli.output import new_file
 from vae_jax.data import NamedImages, every_example
 from vae_jax.row_files import Rows, check_row_file, row_file
+from vae_jax.runs.checks import check_data_dir
 from vae_jax.runs.each_example import BadExample, Part
 from vae_jax.runs.fitting.signals import terminated_as_interrupted
 from vae_jax.runs.loading import Loaded, data_of
@@ -24,22 +25,22 @@ from vae_jax.text import printable
 
 
 class Work(NamedTuple):
-    """The examples of this process, and the file for their rows."""
+    """Examples of this process, and the file for their rows."""
 
     part: Part
     output: Path
 
 
 def prepare_rows(options: OfExamples, output: Path | None, default: str, check: Callable[[Loaded], None]) -> Work:
-    """The model, the data and the file that the options name; nothing is written.
+    """Loads the model and opens the data that the options name; nothing is written.
 
     Args:
-      output: file to write.
-      default: its name if it is None.
+      output: file to write; None: a free name after `default`.
+      default: name of the file if `output` is None.
       check: raises ValueError if the model does not suit the options.
 
     Raises:
-      SystemExit: with code 2 and a line on stderr, for what is not as it must be.
+      SystemExit: with code 2 and a line on stderr, for a bad option, run or data set.
     """
     with ending_together(), exit_on_bad_input():
         if output is not None:
@@ -58,7 +59,7 @@ def prepare_rows(options: OfExamples, output: Path | None, default: str, check: 
 
 
 def _own_file(path: Path) -> Path:
-    """The file that this process writes: of several processes each has its own."""
+    """File that this process writes; each of several processes has its own."""
     if jax.process_count() > 1:
         path = path.with_stem(f"{path.stem}-{jax.process_index()}-of-{jax.process_count()}")
     check_row_file(path, "--output")
@@ -67,27 +68,31 @@ def _own_file(path: Path) -> Path:
 
 
 def _images(options: OfExamples, loaded: Loaded) -> NamedImages:
-    own = options.data is None
+    of_run = options.data is None
     data: str = loaded.settings.data if options.data is None else options.data
-    if own:
-        data_of(loaded, options.data_dir)  # which has not changed since
-    # The run's own pictures were resized if it was trained with --size.
-    resize = options.resize or (own and getattr(loaded.settings, "size", None) is not None)
+    if of_run:
+        data_of(loaded, options.data_dir)  # raises ValueError if the data has changed since
+    check_data_dir(data, options.data_dir)
+    # The pictures of the run were resized if it was trained with --size.
+    resize = options.resize or (of_run and getattr(loaded.settings, "size", None) is not None)
     try:
         images = every_example(data, options.data_dir, shape=loaded.image_shape, resize=resize)
     except ValueError as error:
         raise ValueError(f"DATA {error}") from error
     if loaded.num_classes is not None and not images.labeled:
-        raise ValueError(f"DATA {data} has no labels, which the model of {loaded.folder} is given (--condition labels)")
+        raise ValueError(f"DATA {data} has no labels, which the model of {loaded.folder} needs (--condition labels)")
     say(f"{data}: {images.shape[0]:,} examples{images.note and '; '}{images.note}")
     return images
 
 
 def write_rows(work: Work, batches: Iterable[Rows], what: str) -> None:
-    """Writes the rows as they come, and prints their file and their number.
+    """Writes the rows batch by batch, and prints the name of the file and the number of rows.
+
+    Args:
+      what: name of the rows, for the printed line.
 
     Raises:
-      SystemExit: with code 2 and a line on stderr, for an example that the model cannot be given.
+      SystemExit: with code 2 and a line on stderr, for an example that the model cannot take.
     """
     work.output.parent.mkdir(parents=True, exist_ok=True)
     with ending_together(), exit_in_a_line(), terminated_as_interrupted():

@@ -39,7 +39,7 @@ def prepare_score(options: Score) -> Callable[[], None]:
 
 
 def _check(options: Score, loaded: Loaded) -> None:
-    """Refuses importance samples of a model that has none to give, and says if it has no ELBO; nothing is computed."""
+    """Raises ValueError for --nll-samples if the model has no density, and says if it has no ELBO."""
     model, run = loaded.model, f"RUN {loaded.folder.path}"
     xs = with_labels(jnp.zeros((1, *loaded.image_shape)), np.zeros(1, np.int32), loaded.num_classes)
     shapes = jax.eval_shape(lambda params: encoded_at(model, params, xs), loaded.params)
@@ -47,17 +47,17 @@ def _check(options: Score, loaded: Loaded) -> None:
     scored = jax.eval_shape(lambda params: scored_at(model, params, key, index, xs, 1, 0), loaded.params)
     if options.nll_samples and shapes.codes is not None:
         raise ValueError(
-            f"--nll-samples {options.nll_samples}: z of {run} is codes, of which nothing is random, so the ELBO "
-            "is all there is: leave it out"
+            f"--nll-samples {options.nll_samples}: the encoder of {run} gives discrete codes without randomness, so "
+            "log p(x) cannot be estimated better than by the ELBO: leave it out"
         )
     if options.nll_samples and scored.elbo is None:
         raise ValueError(f"--nll-samples {options.nll_samples}: the posterior of {run} has no density: leave it out")
     if scored.elbo is None:
-        say(f"{run} has no ELBO: the score is the reconstruction error")
+        say(f"{run} has no ELBO: the reconstruction error is the score")
 
 
 def _rows(batches: Iterator[tuple[dict[str, Any], ScoredExamples]], kept: list[ImportanceSampled]) -> Iterator[Any]:
-    """Rows of each batch with its scores; what was drawn for log p(x) is added to `kept`."""
+    """Rows and scores of each batch; the importance samples of the batch are appended to `kept`."""
     for about, scored in batches:
         columns: dict[str, Any] = {"elbo": scored.elbo}
         if scored.importance is not None:
@@ -69,7 +69,7 @@ def _rows(batches: Iterator[tuple[dict[str, Any], ScoredExamples]], kept: list[I
 
 
 def _sorted(batches: Iterator[Any]) -> Iterator[Rows]:
-    """All rows at once: first those whose score is not a number, then the others from the lowest score up."""
+    """All rows at once, by score from the lowest up; rows whose score is not a number come first."""
     rows, scores = zip(*batches, strict=True)
     score = np.concatenate(scores)
     order = np.argsort(np.where(np.isnan(score), -np.inf, score), kind="stable")

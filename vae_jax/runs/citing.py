@@ -1,4 +1,4 @@
-"""Public functions of vae_jax that a run uses, by its configuration; their sources are cited for it."""
+"""Public functions of vae_jax that a run uses according to its configuration, and whose sources it cites."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from vae_jax.runs.config import upgraded
 from vae_jax.runs.folder import RunFolder
 from vae_jax.runs.loading import recipe_of
 
-# (field, value) -> the function or module that the run then uses; of data, those that this library brings.
+# (field, value) -> function or module that such a run uses; of data sets, those that come with this library.
 _OTHERS: dict[tuple[str, Any], Any] = {
     ("data", "digits"): digits.load_digits,
     ("data", "mnist"): digits.load_digits,
@@ -30,15 +30,15 @@ _OTHERS: dict[tuple[str, Any], Any] = {
     ("precision", "bfloat16"): in_precision,
     ("rematerialize", True): rematerialized,
 }
-# Field -> the function that the run uses if the number is above 0.
+# Field -> function that the run uses if the number in the field is above 0.
 _COUNTS: dict[str, Any] = {"k_means_images": k_means, "nll_samples": importance_sampling}
 
 
 def used_by_run(path: Path) -> tuple[Any, ...]:
-    """The functions, classes and modules of vae_jax that the run in a folder uses.
+    """Functions, classes and modules of vae_jax that the run in a folder uses.
 
     Raises:
-      ValueError: if the folder holds no run, or one of a recipe that this version does not know.
+      ValueError: if the folder holds no run, or its recipe is unknown to this version.
     """
     folder = RunFolder(path, "the run")
     recipe, summary = recipe_of(folder), folder.summary() or {}

@@ -1,4 +1,4 @@
-"""Each example of a data set through the model of a run: batches as they are read, by one program."""
+"""Computation for each example of a data set with the model of a run, in batches by one program."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from vae_jax.runs.images.problem import with_labels
 from vae_jax.runs.loading import Loaded, preprocessing
 from vae_jax.runs.progress import CountDisplay
 
-# The draws of an example follow from this key and the number of the example in its data set.
+# The random draws of an example depend on this key and on the index of the example in its data set.
 KEY_SEED = 0
-# (model, params, key, indices [B], examples [B] as the model sees them) -> numbers, each [B, ...]
+# (model, params, key, indices [B], preprocessed examples [B]) -> numbers, each [B, ...]
 Compute = Callable[[Model, Params, jax.Array, jax.Array, Any], Any]
 
 
 class BadExample(ValueError):
-    """An example that the model cannot be given."""
+    """Error about an example that the model cannot take."""
 
 
 class Part(NamedTuple):
-    """Examples that one process computes."""
+    """Part of a data set that one process computes."""
 
     loaded: Loaded
     images: NamedImages
@@ -35,12 +35,12 @@ class Part(NamedTuple):
 
 
 def computed(part: Part, compute: Compute, what: str) -> Iterator[tuple[dict[str, Any], Any]]:
-    """Computes the examples of a part, a batch at a time by one program, with a bar: names and labels, and numbers.
+    """Computes the examples of a part batch by batch, with a progress bar; yields names and labels, and numbers.
 
-    The image and the draws of example i have keys of their own, so that its numbers do not depend on the batch.
+    Preprocessing and draws of each example have their own keys, so that its numbers do not depend on the batch.
 
     Raises:
-      BadExample: an image cannot be read, or has a label that the model does not know.
+      BadExample: an image cannot be read, or has a label that the model does not take.
     """
     loaded, images, size = part.loaded, part.images, part.batch_size
     prepare, key = preprocessing(loaded), jax.random.key(KEY_SEED)
@@ -88,5 +88,5 @@ def _check_labels(loaded: Loaded, images: NamedImages, places: np.ndarray, label
     if len(wrong):
         raise BadExample(
             f"DATA: {images.name(int(places[wrong[0]]))} has label {labels[wrong[0]]}, and the model of "
-            f"{loaded.folder} knows the labels 0 to {loaded.num_classes - 1}"
+            f"{loaded.folder} takes the labels 0 to {loaded.num_classes - 1}"
         )

@@ -30,15 +30,15 @@ from vae_jax.locks import exclusive_lock
 if TYPE_CHECKING:
     from filelock import FileLock
 
-# Format of a run folder. It rises when an older version could no longer read a run.
+# Format of a run folder. It is increased when older versions can no longer read a new run.
 FORMAT = 4
-# Formats that are read: 2 had no checksums, so what it holds is not verified; 3 had fewer settings.
+# Formats that can be read: 2 had no checksums, so its content is not verified; 3 had fewer settings.
 READABLE = (2, 3, FORMAT)
-Upgrade = Callable[[Mapping[str, Any]], Mapping[str, Any]]  # what an earlier version wrote -> as it is written now
+Upgrade = Callable[[Mapping[str, Any]], Mapping[str, Any]]  # configuration of an earlier version -> of this version
 # Fields of config.json beside the settings.
 _ABOUT = ("format", "image_shape", "num_classes", "data_fingerprint", "versions", "device")
 _LOCK = ".lock"
-_MOST_PIXELS = 2**26  # of one image: a model is built of its shape before its parameters are seen
+_MOST_PIXELS = 2**26  # of one image: a model is built for its shape before its parameters are checked
 _METRICS_BYTES = 2**30  # a row for each epoch of each model
 
 
@@ -47,12 +47,12 @@ class RunFolder:
 
     def __init__(self, path: Path, argument: str = "--run-dir"):
         self.path = path
-        self.argument = argument  # what the user named it by, for messages
+        self.argument = argument  # argument or flag that gave the folder, for messages
         self.checkpoints = path / "checkpoints"
-        self.params = path / "params.safetensors"  # in the place of checkpoints, of one model that was exported
+        self.params = path / "params.safetensors"  # instead of checkpoints, in an export of one model
         self.figures = path / "figures"
         self.report = path / "report.html"
-        self.made_here = False  # by this process
+        self.made_here = False  # whether this process made the folder
         self._config_path, self._summary_path = path / "config.json", path / "summary.json"
         self._lock: FileLock | None = None
 
@@ -60,7 +60,7 @@ class RunFolder:
         return f"{self.argument} {self.path}"
 
     def exists(self) -> bool:
-        """Returns whether a run was begun here; an empty config.json, left by a full disk, is none."""
+        """Returns whether a run was begun here; an empty config.json, left by a full disk, does not count."""
         return os.path.exists(self._config_path) and os.path.getsize(self._config_path) > 0  # Path.exists may raise
 
     def export_format(self) -> str | None:
@@ -68,40 +68,40 @@ class RunFolder:
         manifest = self.path / "manifest.json"
         if os.path.exists(manifest):
             return str(self._read(manifest).get("format"))
-        return "safetensors" if os.path.exists(self.params) else None  # from the Hub there comes no manifest
+        return "safetensors" if os.path.exists(self.params) else None  # a download from the Hub has no manifest
 
     def check_no_export(self) -> None:
-        """Raises ValueError if the folder holds an export of a run in the place of the run itself."""
+        """Raises ValueError if the folder holds an export of a run instead of the run itself."""
         if format := self.export_format():
             raise ValueError(
-                f"{self.argument} must be the folder of a run itself, got {self.path}: it holds one model of a run, "
+                f"{self.argument} must be the folder of a run itself, got {self.path}, which holds one model of a run, "
                 f"exported as {format}"
             )
 
     def check_new(self) -> None:
-        """Raises ValueError if the path is taken, for no run is mixed with another, or cannot be written to."""
+        """Raises ValueError if the path is in use, because runs are not mixed, or cannot be written to."""
         if self.exists():
             held, way = ("an export", "") if self.export_format() else ("a run", ", or --resume to continue that run")
             raise ValueError(f"{self} already holds {held}: give another folder{way}")
         if self.path.exists() and not (self.path.is_dir() and self._holds_nothing_yet()):
-            raise ValueError(f"{self} exists and is not an empty folder: give one that the run can make")
+            raise ValueError(f"{self} exists and is not an empty folder: give a new folder")
         place = self.path.absolute().as_posix()
-        # Orbax takes a backslash for a separator, and :/ for the address of a remote store.
+        # Orbax reads a backslash as a separator, and :/ as the address of a remote store.
         if sign := next((sign for sign in ("\\", ":/") if sign in place), None):
-            raise ValueError(f"{self.argument} must be a path without {sign!r}, got {place}: give another folder")
-        if any("\ud800" <= character <= "\udfff" for character in place):  # which tensorstore cannot open
+            raise ValueError(f"{self.argument} must be a path without {sign}, got {place}: give another folder")
+        if any("\ud800" <= character <= "\udfff" for character in place):  # tensorstore cannot open such a path
             raise ValueError(f"{self.argument} must be a path in UTF-8, got {place}: give another folder")
         check_writable(self.path, self.argument)
 
     def _holds_nothing_yet(self) -> bool:
-        """Returns whether the folder is empty but for what a run leaves that was killed before it began."""
+        """Returns whether the folder is empty, except for the files of a run that was killed before it began."""
         begun = {self._config_path, self.figures, self.path / CHECKSUMS, self.path / _LOCK}
         return all(path in begun or is_left_over(path) for path in self.path.iterdir()) and not (
             self.figures.is_dir() and any(self.figures.iterdir())
         )
 
     def lock(self) -> None:
-        """Keeps every other process from writing to the folder until `unlock`, or until this process ends.
+        """Keeps other processes from writing to the folder until `unlock`, or until this process ends.
 
         Raises:
           ValueError: another process has the lock.
@@ -109,7 +109,7 @@ class RunFolder:
         """
         if self._lock is not None:
             return
-        if not self.path.is_dir():  # which the lock would make
+        if not self.path.is_dir():  # the lock would make it
             raise ValueError(f"{self.argument} must be the folder of a run, got {self.path}: there is no such folder")
         self.check_no_export()
         self._lock = exclusive_lock(self.path / _LOCK, str(self))
@@ -121,16 +121,16 @@ class RunFolder:
             self._lock = None
 
     def config(self) -> dict[str, Any]:
-        """The configuration of the run that the folder holds: its experiment and settings.
+        """Configuration of the run in the folder: its recipe and settings.
 
         Raises:
-          Damaged: config.json is not what was written.
-          ValueError: the folder holds no run, or one of a version of vae_jax that this one does not read.
+          Damaged: config.json is damaged.
+          ValueError: the folder holds no run, or a run of a version of vae_jax that this version cannot read.
         """
         return {name: value for name, value in self._checked().items() if name not in _ABOUT}
 
     def about(self) -> dict[str, Any]:
-        """The run's image_shape, num_classes, data_fingerprint, versions and device, as far as config.json has them.
+        """The run's image_shape, num_classes, data_fingerprint, versions and device, if config.json has them.
 
         Raises:
           ValueError: as `config`.
@@ -138,28 +138,28 @@ class RunFolder:
         return {name: value for name, value in self._checked().items() if name in _ABOUT[1:]}
 
     def is_earlier(self) -> bool:
-        """Returns whether the run was begun by an earlier version, which had fewer settings."""
+        """Returns whether an earlier version began the run, which had fewer settings."""
         return self._checked()["format"] != FORMAT
 
     def image_shape(self) -> tuple[int, ...]:
-        """Shape (H, W, C) of what the run's model encodes.
+        """Shape (H, W, C) of the images that the run's model encodes.
 
         Raises:
-          ValueError: as `config`, or the run's model does not encode images.
+          ValueError: as `config`, or config.json has no such shape.
         """
         shape = self._checked().get("image_shape")
         sizes = shape if isinstance(shape, list) and all(type(n) is int and n > 0 for n in shape) else []
         if len(sizes) != 3 or sizes[-1] not in (1, 3) or math.prod(sizes) > _MOST_PIXELS:
-            wanted = f"config.json must hold the image_shape [H, W, 1 or 3] of at most {_MOST_PIXELS:,} numbers"
-            raise ValueError(f"{self}: {wanted}, got {shape}")
+            wanted = f"config.json must hold the image_shape [H, W, 1 or 3], at most {_MOST_PIXELS:,} numbers in all"
+            raise ValueError(f"{self}: {wanted}, got {json.dumps(shape)}")
         return tuple(sizes)
 
     def check_data(self, fingerprint: str, data: str) -> None:
-        """Raises ValueError if the run was made with other data; a run that knows of no fingerprint is trusted.
+        """Raises ValueError if the run was made with other data; a run without a fingerprint is trusted.
 
         Args:
-          fingerprint: fingerprint of the data that is there now.
-          data: its name, for the message.
+          fingerprint: fingerprint of the present data.
+          data: name of the data, for the message.
         """
         expected = self.about().get("data_fingerprint")
         if expected not in (None, fingerprint):
@@ -174,21 +174,21 @@ class RunFolder:
                 raise self._damaged("config.json is missing")
             if os.path.exists(self.path / CHECKSUMS):
                 raise Damaged(f"{self}: config.json is missing, and nothing is trained yet: begin without --resume")
-            if self._lock is not None:  # this process has seen it
+            if self._lock is not None:  # it was there when this process locked the folder
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self._config_path))
             fault = "it has no config.json" if os.path.isdir(self.path) else "there is no such folder"
             raise ValueError(f"{self.argument} must be the folder of a run, got {self.path}: {fault}")
         config = self._read(self._config_path)
         if (number := config.get("format")) not in READABLE:
             made = "a newer" if isinstance(number, int) and number > FORMAT else "another"
-            fault = f"was made by {made} version of vae_jax (format {number!r} of its folder; this one reads {FORMAT})"
+            fault = f"was made by {made} version of vae_jax (its folder has format {json.dumps(number)}, not {FORMAT})"
             raise ValueError(f"{self} {fault}: use the version that made it")
         if config["format"] > 2 and not self._has_checksums():
             raise self._damaged(f"{CHECKSUMS} is missing")
         return config
 
     def check_same(self, config: Mapping[str, Any], changeable: Collection[str] = (), upgrade: Upgrade = dict) -> None:
-        """Raises ValueError if the folder holds no run, or one of another configuration, naming the fields.
+        """Raises ValueError if the folder holds no run, or a run whose configuration differs; the message says where.
 
         Args:
           config: configuration that the run is to be continued with.
@@ -198,19 +198,19 @@ class RunFolder:
         self.check_no_export()
         if differences := differing(upgrade(self.config()), config, changeable):
             raise ValueError(
-                f"{self} holds a run that keeps the settings it was begun with, but these differ: {differences}"
+                f"{self} holds a run, which must be continued with its own settings, but these differ: {differences}"
             )
 
     def create(self, config: Mapping[str, Any], **about: Any) -> None:
         """Makes the folder, locks it and writes `config.json`.
 
         Args:
-          config: the experiment and its settings, JSON-like.
-          about: facts that are kept beside them: `image_shape` and `num_classes`, by which the model is built without
-            the data; `data_fingerprint`; `versions`.
+          config: JSON-like recipe and settings.
+          about: facts beside the settings: `image_shape` and `num_classes`, from which the model is built without the
+            data; `data_fingerprint`; `versions`; `device`.
 
         Raises:
-          ValueError: the path has been taken since `check_new`, by a run that was begun meanwhile.
+          ValueError: another run was begun in the folder since `check_new`.
         """
         self.figures.mkdir(parents=True, exist_ok=True)
         self.lock()
@@ -220,7 +220,7 @@ class RunFolder:
         self.made_here = True
 
     def keep_config(self, config: Mapping[str, Any], about: Mapping[str, Any]) -> None:
-        """Replaces `config.json` if it says anything else; its time stays, which is when the run was begun."""
+        """Replaces `config.json` if its content differs, and keeps its modification time, when the run was begun."""
         text = config_text(config, **about)
         if self._config_path.read_text() != text:
             begun = os.stat(self._config_path)
@@ -228,10 +228,10 @@ class RunFolder:
             os.utime(self._config_path, ns=(begun.st_atime_ns, begun.st_mtime_ns))
 
     def restore_config(self, config: Mapping[str, Any], about: Mapping[str, Any]) -> str | None:
-        """Writes a damaged `config.json` again; without checksums that hold, metrics and summary are made anew too.
+        """Writes a damaged `config.json` again; if the checksums are damaged too, metrics and summary are dropped.
 
         Returns:
-          The name under which a summary is kept that can no longer be verified; None if there is none.
+          New name of a summary that can no longer be verified, or None if there is no such summary.
         """
         kept = None
         try:
@@ -239,7 +239,7 @@ class RunFolder:
         except Damaged:
             verified = False
         if not verified:
-            # The record comes before config.json: of a process that is killed in between, config.json is damaged again.
+            # The record is written before config.json: a process that is killed in between leaves config.json damaged.
             (self.path / "metrics.jsonl").unlink(missing_ok=True)
             if self._summary_path.is_file():
                 kept = self._summary_path.rename(self.path / "summary.unverified").name
@@ -248,13 +248,13 @@ class RunFolder:
         return kept
 
     def remove_unless_trained(self) -> None:
-        """Removes the folder of a run that could not begin, so that another can be made in its place."""
+        """Removes the folder of a run that could not begin, so that the same folder can be used again."""
         if not (self.has_checkpoint() or self.has_been_trained()):
             self.unlock()
             shutil.rmtree(self.path)
 
     def has_been_trained(self) -> bool:
-        """Returns whether metrics or a summary of the run were written, as far as the checksums or the files tell."""
+        """Returns whether metrics or a summary were written, according to the checksums and the files."""
         try:
             known = self._recorded() or {}
         except Damaged:
@@ -265,10 +265,10 @@ class RunFolder:
         return self.checkpoints.is_dir() and any(path.name.isdigit() for path in self.checkpoints.iterdir())
 
     def metrics(self) -> list[dict[str, float]]:
-        """The rows of `metrics.jsonl`; none if there is no such file yet.
+        """Rows of `metrics.jsonl`; an empty list if there is no such file yet.
 
         Raises:
-          Damaged: the file is not what was written, or is gone.
+          Damaged: the file is damaged or has been removed.
         """
         path = self.path / "metrics.jsonl"
         if path.exists():
@@ -277,37 +277,37 @@ class RunFolder:
         return []
 
     def write_metrics(self, lines: Iterable[str]) -> None:
-        """Writes `metrics.jsonl` anew, of rows in JSON: a resumed run must not repeat epochs since its checkpoint."""
-        # Not waited for: checkpoints hold the same rows.
+        """Replaces `metrics.jsonl` by these JSON rows, so that a resumed run repeats no epochs since its checkpoint."""
+        # Not synced to the disk: checkpoints hold the same rows.
         self._write("metrics.jsonl", "".join(f"{line}\n" for line in lines), durable=False)
 
     def summary(self) -> dict[str, Any] | None:
-        """The numbers of a finished run; None if it has not finished.
+        """Numbers of a finished run; None if the run has not finished.
 
         Raises:
-          Damaged: the file is not what was written, or is gone.
+          Damaged: the file is damaged or has been removed.
         """
         return self.read_part("summary.json")
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
-        """Replaces the numbers of the run; those that are not finite must be None (see `defined`)."""
+        """Replaces the numbers of the run; numbers that are not finite must be given as None (see `defined`)."""
         self._write("summary.json", json.dumps(summary, indent=2, allow_nan=False) + "\n")
 
     def add_to_summary(self, numbers: Mapping[str, Any]) -> dict[str, Any]:
-        """The summary with these numbers, over those of their names, as it now stands on disk and was written there."""
+        """Adds numbers to the summary on disk, replacing those of the same name; returns the new summary."""
         summary = {**(self.summary() or {}), **defined(numbers)}
         self.write_summary(summary)
         return summary
 
     def remove_summary(self) -> None:
-        """Makes the run unfinished again, before it is trained for longer."""
+        """Removes the summary, so that the run counts as unfinished and can be trained for longer."""
         remove_recorded(self.path, "summary.json")
 
     def read_part(self, name: str) -> dict[str, Any] | None:
-        """A JSON object that `write_part` wrote; None if there is none.
+        """Reads a JSON object that `write_part` wrote; None if there is no such file.
 
         Raises:
-          Damaged: the file is not what was written, or is gone.
+          Damaged: the file is damaged or has been removed.
         """
         path = self.path / name
         if path.exists():
@@ -316,18 +316,18 @@ class RunFolder:
         return None
 
     def write_part(self, name: str, content: Mapping[str, Any]) -> None:
-        """Replaces a JSON file of the run's own, such as `scores/final-0.json`."""
+        """Replaces a JSON file of the run, such as `scores/final-0.json`."""
         (self.path / name).parent.mkdir(exist_ok=True)
         self._write(name, json.dumps(content, allow_nan=False) + "\n")
 
     def _write(self, name: str, content: str, durable: bool = True) -> None:
-        if not os.path.exists(self.path / CHECKSUMS):  # of a run of an earlier version: from now on it has them
+        if not os.path.exists(self.path / CHECKSUMS):  # a run of an earlier version gets checksums now
             parts = (path.relative_to(self.path).as_posix() for path in self.path.glob("scores/*.json"))
             begin_record(self.path, ("config.json", "metrics.jsonl", "summary.json", *parts))
         write_recorded(self.path, name, content, durable)
 
     def _has_checksums(self) -> bool:
-        # An export has those of its files in its manifest.
+        # An export has the checksums in its manifest.
         return self._recorded() is not None or self.export_format() is not None
 
     def _recorded(self) -> dict[str, list[str]] | None:
@@ -387,6 +387,6 @@ class RunFolder:
 
 
 def config_text(config: Mapping[str, Any], **about: Any) -> str:
-    """Text of `config.json`: its format, the settings, and what is known about the run beside them."""
+    """Text of `config.json`: format, settings, and further facts about the run."""
     known = {name: list(value) if isinstance(value, tuple) else value for name, value in about.items() if value}
     return json.dumps({"format": FORMAT} | known | as_json(config), indent=2) + "\n"

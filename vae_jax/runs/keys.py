@@ -1,4 +1,4 @@
-"""Keys of everything random in a run."""
+"""Random keys of the models of a run."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import jax
 
 
 class Keys(NamedTuple):
-    """Keys of one model of a run."""
+    """Random keys of one model of a run."""
 
     training: jax.Array
-    fitting: jax.Array  # fits after the training: a prior over the codes, the predictors of scores
-    evaluation: jax.Array  # measurements and pictures at the end
+    fitting: jax.Array  # for fits after the training: a prior over the codes, the predictors of scores
+    evaluation: jax.Array  # for measurements after the training
     figures: jax.Array
-    further_evaluation: jax.Array  # measurements of `vae-jax evaluate`
+    further_evaluation: jax.Array  # for the measurements of `vae-jax evaluate`
 
 
 def keys_of(seed: int) -> Keys:
-    """Keys of the model of a seed."""
+    """Random keys of the model with this seed."""
     return Keys(*jax.random.split(jax.random.key(seed), 5))

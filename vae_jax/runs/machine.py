@@ -1,4 +1,4 @@
-"""The machine that a run is on: its devices, versions, memory and kept programs."""
+"""Machine of a run: devices, versions, memory, and the cache of compiled programs."""
 
 from __future__ import annotations
 
@@ -29,29 +29,29 @@ def device_name() -> str:
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that the numbers depend on."""
+    """Versions of Python and of the packages that the results depend on."""
     return {"python": platform.python_version(), **{package: version(package) for package in _PACKAGES}}
 
 
 def seconds_since_start() -> float:
     """Seconds since this process began to import vae_jax.
 
-    The process's own start would include what its shell did before, such as an installation.
+    The start of the process itself could be much earlier, for example before an installation in a notebook.
     """
     return time.monotonic() - BEGAN
 
 
 def keep_compiled_programs() -> None:
-    """Keeps compiled programs on disk, so that the next process need not compile them again.
+    """Caches compiled programs on disk, so that the next process does not compile them again.
 
-    They go to the folder that the environment's JAX_COMPILATION_CACHE_DIR names (JAX's own variable; an empty one turns
-    this off), else to `vae_jax` in the user's cache.
+    The folder is that of JAX's environment variable JAX_COMPILATION_CACHE_DIR (empty: no cache), or by default
+    `vae_jax` in the user's cache folder.
     """
     configured = jax.config.values["jax_compilation_cache_dir"]
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ and configured is None:
         caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
         jax.config.update("jax_compilation_cache_dir", str(Path(caches) / "vae_jax"))
-        # JAX leaves out what compiled in under a second: an experiment has dozens of those.
+        # By default JAX does not cache programs that compile in under a second, of which an experiment has dozens.
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
 
@@ -59,10 +59,10 @@ def check_fits(init: Callable[[jax.Array], Params], optimizer: GradientTransform
     """Checks that the parameters of the models, their gradients and the state of the optimizer fit in memory.
 
     Args:
-      init: (key) -> params of one model; it is traced, not run.
-      optimizer: trains them; so is its `init`.
+      init: (key) -> params of one model; only traced.
+      optimizer: optimizer of the params; its `init` is only traced.
       models: number of models that are trained at once.
-      flags: words for the settings that decide the size, for the message.
+      flags: description of the settings that determine the size, for the message.
 
     Raises:
       ValueError: they do not fit.

@@ -1,4 +1,4 @@
-"""A run before its training: its settings checked, its data, model and folder there."""
+"""Preparation of a run: checks of its settings, data, model, and the run folder."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ from vae_jax.training.distributed import from_writer, is_writer
 
 
 def prepare(recipe: Recipe, settings: Any) -> PreparedRun:
-    """Loads the data, builds the model, checks all that can be checked, and then makes the run folder.
+    """Loads the data, builds the model, checks everything that can be checked, and then makes the run folder.
 
     Raises:
-      ValueError, TypeError: if a setting, the data or the run folder is not as it must be; nothing is written.
+      ValueError, TypeError: if a setting, the data or the run folder is unfit; nothing is written.
     """
     started = time.monotonic()
     check_settings(recipe, settings)
@@ -56,7 +56,7 @@ def _prepare_in(folder: RunFolder, recipe: Recipe, settings: Any, started: float
     kind = recipe.kind
     data = kind.load(settings)
     given, settings = settings, kind.resolve(with_defaults(recipe, settings), data)
-    check_choices(recipe, settings)  # those that the data has made too
+    check_choices(recipe, settings)  # now with the choices that were left to the data
     check_same(run_config(recipe, settings) | versions())
     mesh = mesh_of(settings)
     about: dict[str, Any] = {
@@ -84,7 +84,7 @@ def _prepare_in(folder: RunFolder, recipe: Recipe, settings: Any, started: float
         flag = "epochs" if isinstance(settings, Training) else "steps"
         raise ValueError(
             f"--{flag} must give at most {MOST_ROWS:,} rows of metrics, got {getattr(settings, flag)} with {rows:,}: "
-            "give a smaller or a rounder number, or fewer --seeds"
+            "give a smaller or rounder number, or fewer --seeds"
         )
     model = recipe.model(settings, problem)
     whole = model if recipe.second_stage is None else recipe.second_stage.whole(settings, model)
@@ -94,7 +94,7 @@ def _prepare_in(folder: RunFolder, recipe: Recipe, settings: Any, started: float
     objective = recipe.objective(settings, problem, model, num_steps, members[0].weight)
     if length.microbatches > 1 and not is_mean_over_examples(objective):
         raise ValueError(
-            f"--microbatches {length.microbatches}: the objective needs its batch as a whole; leave it at 1"
+            f"--microbatches must be 1 for this objective, which needs the batch as a whole, got {length.microbatches}"
         )
     if is_writer():
         if isinstance(given, Training) and given.batch_size is None and length.batch_size < given.default_batch_size:
@@ -105,5 +105,5 @@ def _prepare_in(folder: RunFolder, recipe: Recipe, settings: Any, started: float
             if trains_on:
                 forget_the_end(folder)
             folder.keep_config(run_config(recipe, settings), about)
-    from_writer(True)  # the others wait here: they read the folder too
+    from_writer(True)  # the other processes wait here before they read the folder
     return PreparedRun(recipe, settings, folder, data, problem, model, length, num_steps, mesh, started)

@@ -1,4 +1,4 @@
-"""Progress of a run on stderr: a bar on a terminal; in a file or a pipe a line every ten seconds."""
+"""Progress of a run on stderr: a bar on a terminal, or a line every ten seconds in a file or a pipe."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def say(text: str) -> None:
 
 @contextlib.contextmanager
 def working(text: str) -> Iterator[None]:
-    """Shows a moving bar with the time on a terminal, for work without steps to count; elsewhere nothing."""
-    console, words = Console(stderr=True), TextColumn("{task.description}", markup=False)
-    columns = (words, BarColumn(bar_width=24), TimeElapsedColumn())
+    """Shows a moving bar with the time on a terminal, for work without countable steps; elsewhere nothing."""
+    console, description = Console(stderr=True), TextColumn("{task.description}", markup=False)
+    columns = (description, BarColumn(bar_width=24), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         bar.add_task(printable(text), total=None)
         yield
@@ -48,7 +48,7 @@ class _Bar(Progress):
         self._task = self.add_task("compiling", total=total)
 
     def say(self, text: str) -> None:
-        """A line above the bar."""
+        """Prints a line above the bar."""
         self.console.print(printable_lines(text), highlight=False, markup=False, soft_wrap=True)
 
     def _advance(self, done: int, description: str) -> None:
@@ -66,21 +66,21 @@ class ProgressDisplay(_Bar):
         super().__init__("epoch", epochs)
 
     def show(self, rows: Sequence[Row]) -> None:
-        """The rows of one epoch, one a model that was trained in it."""
-        words, counts = [], [0]
+        """Shows the rows of one epoch, one for each model that was trained in it."""
+        numbers, counts = [], [0]
         for metric in shown_in(View.PROGRESS):
             name = f"validation/{metric.key}"
             values = [row[name] for row in rows if math.isfinite(row.get(name, math.nan))]
             if values:
-                words.append(f"{metric.heading} {metric.text(statistics.fmean(values))}")
+                numbers.append(f"{metric.heading} {metric.text(statistics.fmean(values))}")
             counts.append(len(values))
         if len(rows) > 1:
-            words.append(f"mean of {max(counts)} models")
-        self._advance(int(rows[0]["epoch"]), "  ".join(words))
+            numbers.append(f"mean of {max(counts)} models")
+        self._advance(int(rows[0]["epoch"]), "  ".join(numbers))
 
 
 class CountDisplay(_Bar):
-    """Bar that shows how many images one part of an evaluation has done."""
+    """Bar that counts the images of one part of an evaluation."""
 
     def __init__(self, part: str, images: int):
         super().__init__(f"{part}: image", images)

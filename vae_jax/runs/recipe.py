@@ -1,4 +1,4 @@
-"""A recipe: the record of what a run is, from its data to what is measured of its models."""
+"""Recipes: records that define a run, from its data to the measurements of its models."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from vae_jax.training import History
 
 
 class Member(NamedTuple):
-    """One model of a run: a place in its grid of weights and seeds."""
+    """Seed and weight of one model of a run."""
 
     seed: int
     weight: float | None = None  # weight of the objective's own term; None: the run has no grid of weights
 
 
 def name_of(settings: Any, member: Member) -> str:
-    """Words for one model of a run."""
+    """Text that names one model of a run, such as "beta 4, seed 0"."""
     of_weight = "" if member.weight is None else f"{settings.objective} {member.weight:g}, "
     return f"{of_weight}seed {member.seed}"
 
@@ -48,7 +48,7 @@ class Length(NamedTuple):
     steps_per_epoch: int | None = None
     patience: int | None = None
     microbatches: int = 1
-    # Epochs after which the last parameters are kept, to be measured; () if those of the best epoch are measured.
+    # Epochs after which the current parameters are saved and measured; (): those of the best epoch are measured.
     marks: tuple[int, ...] = ()
 
     def steps_at(self, mark: int) -> int:
@@ -73,40 +73,41 @@ class Outcome(NamedTuple):
     summary: dict[str, Any]
     figures: Sequence[ReportFigure]
     rows: Mapping[str, Any] = MappingProxyType({})  # rows of the report beside those of the summary
-    left_out: tuple[str, ...] = ()  # parts of the summary that are no rows of the report
+    left_out: tuple[str, ...] = ()  # keys of the summary that are not shown in the report
 
 
 class SecondStage(NamedTuple):
-    """A part of the model that is trained after it: a prior over its codes."""
+    """Part of the model that is trained after the rest: a prior over the codes."""
 
-    train: Callable[..., tuple[VAE, Params]]  # (prepared, settings of one model, params) -> the whole and its params
-    load: Callable[..., Params]  # (run folder, settings, the model alone, its params) -> params of the whole
-    whole: Callable[[Any, Any], VAE]  # (settings, the model alone) -> the whole
-    begun: Callable[..., bool]  # (run folder, settings) -> whether any of it has been saved
+    # In these comments the model is the one without this part, and the whole is the model with it.
+    train: Callable[..., tuple[VAE, Params]]  # (prepared, settings of one model, params) -> whole and its params
+    load: Callable[..., Params]  # (run folder, settings, model, its params) -> params of the whole
+    whole: Callable[[Any, Any], VAE]  # (settings, model) -> whole
+    begun: Callable[..., bool]  # (run folder, settings) -> whether a training of this part has been saved
 
 
 class Kind(NamedTuple):
-    """Functions that differ by the kind of data: plain images, or images with known factors."""
+    """Functions that depend on the kind of data: plain images, or images with known factors."""
 
     load: Callable[[Any], Any]  # (settings) -> data
-    resolve: Callable[[Any, Any], Any]  # (settings, data) -> settings with nothing left to default
-    problem: Callable[[Any, Any], Any]  # (settings, data) -> how a model meets the data
-    without_data: Callable[..., Any]  # (settings, image_shape, num_classes) -> a problem that holds none
+    resolve: Callable[[Any, Any], Any]  # (settings, data) -> settings with all values that depend on the data
+    problem: Callable[[Any, Any], Any]  # (settings, data) -> splits, preprocessing and likelihood
+    without_data: Callable[..., Any]  # (settings, image_shape, num_classes) -> problem without images
     members: Callable[[Any], list[Member]]  # (settings) -> the models of the run
-    alone: Callable[[Any, Member], Any]  # (settings, member) -> settings that make this model alone
+    alone: Callable[[Any, Member], Any]  # (settings, member) -> settings that train this model alone
     length: Callable[[Any], Length]  # (settings) -> extent of the training
-    default_name: Callable[[Any, str], str]  # (settings, time) -> name of the run folder, behind that of the recipe
-    opening: Callable[..., str]  # (prepared) -> words about the run that begins
-    finish: Callable[..., Outcome]  # (prepared, models, () -> seconds so far) -> what was measured and drawn
-    redraw: Callable[..., Outcome]  # (prepared, one model, summary) -> the figures of a finished run again
-    show: Callable[[Any, Any], Any]  # (settings, data) -> images to look at a model by: pixels, as it sees them, labels
-    # (prepared, options, summary) -> all models scored again; None: `evaluate` measures one model
+    default_name: Callable[[Any, str], str]  # (settings, time) -> name of the run folder after the recipe's name
+    opening: Callable[..., str]  # (prepared) -> lines printed before the training
+    finish: Callable[..., Outcome]  # (prepared, models, () -> seconds so far) -> measurements and figures
+    redraw: Callable[..., Outcome]  # (prepared, one model, summary) -> the figures of a finished run, drawn again
+    show: Callable[[Any, Any], Any]  # (settings, data) -> images to show: pixels, inputs of the model, labels
+    # (prepared, options, summary) -> scores of all models, measured again; None: `evaluate` measures one model
     rescore: Callable[..., Outcome] | None = None
     changeable: Callable[[Any], tuple[str, ...]] = lambda settings: ()  # settings that may differ with --resume
 
 
 class Recipe(NamedTuple):
-    """A kind of run that can be trained by its name. A script of your own has one, by which its runs are loaded."""
+    """Record of all that defines a run that can be trained by name. Your own script has one too, to load its runs."""
 
     name: str
     title: str  # for reports
@@ -116,9 +117,9 @@ class Recipe(NamedTuple):
     model: Callable[[Any, Any], Model]  # (settings, problem)
     objective: Callable[..., Objective]  # (settings, problem, model, number of steps, weight of a member or None)
     optimizer: Callable[[Any, int], Optimizer]  # (settings, number of training steps)
-    # (settings) -> a vae_jax.evaluation.measure_*; None: the kind of run measures by itself
+    # (settings) -> a vae_jax.evaluation.measure_*; None: `kind.finish` measures the models
     measure: Callable[[Any], Callable[..., Any]] | None = None
-    # (settings) -> (prepared, params) -> params: what is fitted after training; None if nothing is
+    # (settings) -> (prepared, params) -> params, which fits parameters after training; None if nothing is fitted
     fit_after: Callable[[Any], Any] = lambda settings: None
     second_stage: SecondStage | None = None
     axes: tuple[Axis, ...] = ()  # the settings name a choice of each
@@ -128,7 +129,7 @@ class Recipe(NamedTuple):
 
 
 class PreparedRun(NamedTuple):
-    """A run that has passed every check; its folder holds the configuration."""
+    """Run that has passed all checks, and whose folder holds the configuration."""
 
     recipe: Recipe
     settings: Any

@@ -1,4 +1,4 @@
-"""Saved models, for users: `load` and `save`. What they need is imported when they are called."""
+"""Functions `load` and `save` for trained models. Their imports are made when they are called."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ if TYPE_CHECKING:
 def load(
     path: str | Path, seed: int | None = None, weight: float | None = None, recipe: Recipe | None = None
 ) -> tuple[Any, Params, dict[str, Any]]:
-    """The trained model of a run folder, or of a folder that was saved or exported of one; none needs its data.
+    """Loads a trained model from a run folder, or from a saved or exported model. The data of the run is not needed.
 
-    A run that has not finished gives its best epoch so far, with a warning.
+    For an unfinished run, the parameters of its best epoch so far are loaded, with a warning.
 
     Args:
       path: the folder.
-      seed: seed of the model to load, of a run of several (default: the one that the report shows).
-      weight: weight of the model to load, of a run with a grid of weights (default: the first).
-      recipe: RECIPE of a script of your own that made the run (default: the recipe of that name). Nothing in the folder
-        is executed, so a folder from anyone can be opened.
+      seed: seed of the model, if the run has several (default: the model that the report shows).
+      weight: weight of the model, if the run has a grid of weights (default: the first).
+      recipe: RECIPE of your own script that made the run (default: the recipe that config.json names). Nothing in the
+        folder is executed, so a folder from anyone can be opened.
 
     Returns:
-      The model, its params, and the config that makes this model: recipe and settings, as config.json has them, with
-      image_shape `[H, W, C]` and, of a model that is given labels, num_classes.
-      The model is a `VAE`; of a run with --condition labels a `Conditional`, whose context is a label from 0 on.
+      The model, its params, and its config: recipe and settings as in config.json, with image_shape `[H, W, C]` and,
+      for a model that takes labels, num_classes.
+      The model is a `VAE`, or for a run with --condition labels a `Conditional`, whose context is a label from 0 on.
 
     Raises:
-      ValueError: if the folder is not that of a run with a checkpoint, holds no such model, or is damaged.
+      ValueError: if the folder holds no run with a checkpoint or no such model, or is damaged.
     """
     from vae_jax.runs.loading import load_run
 
@@ -44,26 +44,26 @@ def load(
 
 
 def save(path: str | Path, params: Params, config: Mapping[str, Any], recipe: Recipe | None = None) -> Path:
-    """Saves a model with other parameters than its run trained, such as those of a fine-tuning.
+    """Saves a model with new parameters, such as those of a fine-tuning.
 
-    The folder is one that `load`, `push_to_hub` and the commands that use a model open: config.json,
-    params.safetensors, MODEL.md, a summary.json without numbers, for the parameters were not measured, and
-    manifest.json with the checksum of each. It is written whole or not at all.
+    `load`, `push_to_hub` and the commands that use a model can open the folder. It holds config.json,
+    params.safetensors, MODEL.md, a summary.json without numbers (the new parameters were not measured), and
+    manifest.json with the checksum of each. It is written completely or not at all.
 
     Args:
-      path: the folder; a new one, an empty one, or an earlier save or export, which is replaced.
-      params: the parameters, buffers too, with the structure, shapes and types of those that `load` returned. A model
-        of codes may come without its prior over them: its codes are then uniform.
-      config: the configuration that `load` returned.
-      recipe: RECIPE of a script of your own that made the run (default: the recipe of that name).
+      path: folder to write: a new one, an empty one, or an earlier save or export, which is replaced.
+      params: parameters and buffers, with the structure, shapes and types of those that `load` returned. Those of a
+        VQ-VAE may lack its prior over the codes: the codes then have a uniform prior.
+      config: configuration that `load` returned.
+      recipe: RECIPE of your own script that made the run (default: the recipe that config names).
 
     Returns:
       The folder.
 
     Raises:
-      ValueError: if path is taken by anything else or cannot be made, config describes no model or several, or params
-        are not those of its model (the message names the first leaf that differs) or hold numbers that are not finite.
-      TypeError: if config is no mapping.
+      ValueError: if path holds something else or cannot be made, config describes no model or several, or params do
+        not fit the model (the message names the first leaf that differs) or hold numbers that are not finite.
+      TypeError: if config is not a mapping.
     """
     from vae_jax.runs.share import save_model
 

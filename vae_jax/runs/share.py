@@ -1,4 +1,4 @@
-"""Models in folders of their own, exported of a run or saved, with all that tells a stranger what they are."""
+"""Export and saving of a model to its own folder, with its configuration, numbers and model card."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from vae_jax.runs.recipe import Recipe
 from vae_jax.runs.reporting.model_card import NAME, model_card
 from vae_jax.runs.reporting.summaries import summary_of_model
 
-_SAVED = "saved by a program after the training of the run, and not measured"
+_SAVED = "changed by a program after the training of the run, and not measured"
 
 
 class Unwritten(RunFolder):
-    """A folder whose config.json is not written yet."""
+    """Folder whose config.json is not written yet."""
 
     def __init__(self, path: Path, config: Mapping[str, Any]):
         super().__init__(path, "config for")
@@ -36,7 +36,7 @@ class Unwritten(RunFolder):
 def export_run(loaded: Loaded, format: str, folder: Path) -> list[Path]:
     """Writes the model of a run in a format, with config.json, summary.json and MODEL.md beside it.
 
-    A folder of safetensors is opened by `vae_jax.load` as that of a run is, with this one model in it.
+    `vae_jax.load` opens a folder of safetensors like a run folder that holds only this model.
 
     Raises:
       ValueError: as `export` does.
@@ -52,9 +52,9 @@ def export_run(loaded: Loaded, format: str, folder: Path) -> list[Path]:
 
 
 def save_model(path: Path, params: Params, config: Mapping[str, Any], recipe: Recipe | None) -> Path:
-    """`vae_jax.save`."""
+    """Implementation of `vae_jax.save`."""
     if not isinstance(config, Mapping):
-        raise TypeError(f"config must be a mapping, as vae_jax.load returns it, got {type(config).__name__}")
+        raise TypeError(f"config must be the mapping that vae_jax.load returned, got {type(config).__name__}")
     loaded = _loaded(Unwritten(path, config), params, recipe)
     check_params(params, loaded.model)
     check_finite(params)
@@ -64,13 +64,13 @@ def save_model(path: Path, params: Params, config: Mapping[str, Any], recipe: Re
 
 
 def _loaded(folder: RunFolder, params: Params, recipe: Recipe | None) -> Loaded:
-    """The model of a configuration, with these parameters and no numbers."""
+    """Builds the model that a configuration describes, with these parameters and without numbers."""
     recipe = recipe_of(folder, recipe)
     settings, problem = without_data(recipe, folder)
     member, *others = recipe.kind.members(settings)
     if others:
         raise ValueError(
-            f"config must be that of one model, as vae_jax.load returns it, got that of a run of {1 + len(others)}"
+            f"config must describe one model, as that of vae_jax.load does, got one of {1 + len(others)} models"
         )
     model = recipe.model(settings, problem)
     summary: dict[str, Any] = {"params_note": _SAVED}

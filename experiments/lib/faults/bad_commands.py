@@ -128,7 +128,7 @@ BAD_COMMANDS: list[BadCommand] = [
         (f"--prior-width {_HUGE}", "--prior-width must be at most 100,000"),
         ("--prior-width 100000 --prior-layers 20", "of memory: give smaller numbers"),
         ("--prior-heads 3", "--prior-heads must divide --prior-width 8, got 3"),
-        ("--microbatches 2", "--microbatches 2: the objective needs its batch as a whole; leave it at 1"),
+        ("--microbatches 2", "--microbatches must be 1 for this objective, which needs the batch as a whole, got 2"),
     ),
     *_of(
         f"train disentangle {_FACTORS}",
@@ -215,7 +215,7 @@ BAD_COMMANDS: list[BadCommand] = [
     BadCommand("doctor --seconds 0", "--seconds must be a number above 0, got 0.0"),
     BadCommand(f"doctor --seconds {_HUGE}", "--seconds must be at most 3,600"),
     BadCommand("compare {run}", "RUN: give the folders of two runs or more, got 1"),
-    BadCommand("compare {run} {run}", "RUN: give each folder once"),
+    BadCommand("compare {run} {run}", "RUN: give each folder only once"),
     BadCommand("show {new}", "RUN must be the folder of a run"),
     BadCommand("list {new}", "FOLDER must be a folder with runs in it"),
     BadCommand("report {new}", "RUN must be the folder of a run"),

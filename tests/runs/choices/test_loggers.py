@@ -101,7 +101,7 @@ def mlflow_runs(folder):
 
 
 def numbers_of(rows, name=lambda row, metric: metric):
-    """What a logger should hold of the rows of metrics.jsonl."""
+    """Contents that a logger should have for the rows of metrics.jsonl."""
     return sorted(
         (name(row, metric), int(row["epoch"]), np.float32(value))
         for row in rows
@@ -207,7 +207,7 @@ def test_weights_and_biases_without_a_key_is_refused(monkeypatch, tmp_path):
     monkeypatch.delenv("WANDB_MODE", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("WANDB_SILENT", "true")
-    with pytest.raises(ValueError, match="run wandb login, or set WANDB_MODE=offline"):
+    with pytest.raises(ValueError, match="run `wandb login`, or set WANDB_MODE=offline"):
         check_logger("wandb")
 
 
@@ -259,7 +259,7 @@ def test_mlflow_keeps_models_apart_and_gets_later_what_its_server_missed(monkeyp
     with monkeypatch.context() as patch:
         patch.setattr("mlflow.MlflowClient.log_batch", unreachable)
         logger.log(rows[:8])
-    assert capsys.readouterr().err == "--log mlflow: the last epochs are not logged yet (no route)\n"
+    assert capsys.readouterr().err == "--log mlflow: the last epochs could not be logged yet (no route)\n"
     logger.log(rows)
     logger.close(True)
     ((_, history),) = mlflow_runs("run/mlflow")

@@ -60,7 +60,7 @@ def test_networks_are_of_the_widths_and_the_code_that_were_asked_for():
 
 
 def test_a_dense_layer_of_two_widths_is_refused_by_the_network_that_has_one():
-    message = r"--network conv has one dense layer: --hidden takes one width, got \(4, 4\)"
+    message = "--network conv has one dense layer: give one width to --hidden, got 2"
     with pytest.raises(ValueError, match=message):
         composed(network="conv", hidden=(4, 4))
 
@@ -84,7 +84,7 @@ def test_networks_compute_in_the_precision_that_was_asked_for_and_again_where_to
     [
         ({}, "KL in closed form; "),
         ({"objective": "beta"}, "KL in closed form; "),
-        ({"prior": "vamp"}, "KL estimated by the draw of z, because --prior vamp gives it no closed form; "),
+        ({"prior": "vamp"}, "KL estimated by sampling z, because it has no closed form with --prior vamp; "),
         ({"objective": "iwae"}, ""),
     ],
 )

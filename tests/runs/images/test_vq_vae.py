@@ -46,7 +46,7 @@ def test_both_stages_train_and_the_summary_adds_up(made, monkeypatch, capsys):
     folder, out, err = made
     shutil.copytree(folder / "run", "run")
     summary = json.loads(out.splitlines()[-1])
-    assert "a prior over the 9 codes of an image, of 4 each; in run/prior_0" in err
+    assert "training a prior over the 9 codes of an image, each one of 4; in run/prior_0" in err
     prepared, trained = open_run(Path("run"))
     encode = jax.jit(jax.vmap(lambda x: sequence_of(trained.model.encode(trained.params, x).mean)))
     sequences = np.asarray(encode(prepared.problem.test))
@@ -97,7 +97,7 @@ def test_another_prior_is_trained_found_again_and_says_what_it_knows(name, monke
     small = SMALL.replace("--prior-heads 2", "") if name == "pixel_cnn" else SMALL
     code, out, err = command(monkeypatch, capsys, "vq_vae", arguments, small=small)
     assert code == 0, err
-    assert "a prior over the 18 codes of an image, of 4 each" in err  # 3 x 3 places, two codes in each
+    assert "a prior over the 18 codes of an image, each one of 4" in err  # 3 x 3 places, two codes in each
     summary = json.loads(out.splitlines()[-1])
     metrics = lines_of("run/prior_0/metrics.jsonl")[-1]
     if name == "masked":
@@ -186,11 +186,11 @@ def test_the_grid_of_images_of_odd_sides_is_rounded_up_and_has_a_prior(name):
             "--quantizer product --latent-dim 5",
             "--latent-dim must be even for --quantizer product, which halves the vectors, got 5",
         ),
-        ("--quantizer lookup_free --num-codes 5", "--num-codes must be a power of 2 for codes of signs, got 5"),
+        ("--quantizer lookup_free --num-codes 5", "--num-codes must be a power of 2 for codes made of signs, got 5"),
         ("--prior-heads 3", "--prior-heads must divide --prior-width 8, got 3"),
         ("--prior-epochs 0", "--prior-epochs must be at least 1, got 0"),
         ("--channels 4 4 4 4", "need more than 8 pixels in height and width, got images of 6 x 6"),
-        ("--microbatches 2", "--microbatches 2: the objective needs its batch as a whole; leave it at 1"),
+        ("--microbatches 2", "--microbatches must be 1 for this objective, which needs the batch as a whole, got 2"),
         ("--k-means-images -1", "--k-means-images must be at least 0, got -1"),
         ("--commitment -1", "--commitment must be at least 0, got -1"),
     ],

@@ -12,7 +12,7 @@ HOSTILE = '<script>alert(1)</script> & "it\'s" <img src=http://x.example>'
 
 
 class Page(HTMLParser):
-    """What a browser would see: the elements with their attributes, and the text."""
+    """Elements with their attributes, and text, as a browser would show them."""
 
     def __init__(self, text):
         super().__init__()
@@ -200,7 +200,7 @@ def test_a_failure_leaves_the_old_report_and_no_other_file(tmp_path, pngs, monke
 
 def test_wrong_figures_are_refused(tmp_path, pngs):
     twice = [ReportFigure("same", "A", "B", pngs[0])] * 2
-    with pytest.raises(ValueError, match=r"figures must have a name each.*same"):
+    with pytest.raises(ValueError, match=r"figures must have different names.*same"):
         report(tmp_path, figures=twice)
     gif = tmp_path / "bad.gif"
     gif.write_bytes(b"GIF89a" + bytes(40))

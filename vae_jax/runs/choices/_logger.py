@@ -13,7 +13,7 @@ from vae_jax.runs.folder import RunFolder, defined
 from vae_jax.runs.progress import say
 from vae_jax.training import Row
 
-# Keys that tell the rows of one epoch apart, if a run has several models.
+# Keys that distinguish the rows of one epoch if a run has several models.
 _OF_A_MODEL = ("seed", *(weight.rstrip("_") for weight in WEIGHTS))
 _STATE = "logged.json"
 
@@ -21,12 +21,12 @@ _STATE = "logged.json"
 class Logger(NamedTuple):
     """Destination of the metrics of a run, epoch by epoch."""
 
-    log: Callable[[Sequence[Row]], None]  # all rows of the run so far, by epoch: those of new epochs are written
+    log: Callable[[Sequence[Row]], None]  # (all rows of the run so far, by epoch) -> None; writes those of new epochs
     close: Callable[[bool], None]  # (whether the training is complete)
 
 
 def run_name(folder: RunFolder) -> str:
-    """Name of the run; a second stage has a folder of its own in that of its run."""
+    """Name of the run; the name of a second stage includes that of its run, in whose folder it lies."""
     place = folder.path.resolve()
     of_run = (place.parent / "config.json").exists()
     return f"{place.parent.name}/{place.name}" if of_run else place.name
@@ -38,9 +38,9 @@ def each_epoch_once(
     write: Callable[[int, str, Mapping[str, float]], None],
     flush: Callable[[], None],
 ) -> Callable[[Sequence[Row]], None]:
-    """`Logger.log` on (epoch, model, numbers), with a note in the folder of what was the last epoch.
+    """Makes `Logger.log` of a function of (epoch, model, numbers); the last epoch is noted in the folder.
 
-    A resumed run trains the epochs after its last checkpoint again, in the same bits: they are not written again.
+    A resumed run trains the epochs after its last checkpoint again, with the same results, which are not logged again.
     """
 
     def log(rows: Sequence[Row]) -> None:
@@ -48,7 +48,7 @@ def each_epoch_once(
         for row in new:
             series = "-".join(f"{name}-{row[name]:g}" for name in _OF_A_MODEL if name in row)
             numbers = {name: value for name, value in row.items() if name not in ("epoch", *_OF_A_MODEL)}
-            # None stands for what is not finite.
+            # None stands for numbers that are not finite.
             write(int(row["epoch"]), series, {n: v for n, v in defined(numbers).items() if v is not None})
         if new:
             flush()
@@ -59,12 +59,12 @@ def each_epoch_once(
 
 
 def read_note(path: Path) -> dict[str, Any]:
-    """Note in the folder about earlier processes; if it is damaged, says so and returns an empty one."""
+    """Reads the note of earlier processes in the folder; if it is damaged, prints a line and returns an empty note."""
     note = path / _STATE
     try:
         logged = json.loads(note.read_text()) if note.exists() else {"epoch": 0}
         if not isinstance(logged["epoch"], int):
-            raise ValueError("it names no epoch")
+            raise ValueError("it has no epoch")
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         say(f"{note} cannot be read ({error}): all epochs are logged again")
         return {"epoch": 0}

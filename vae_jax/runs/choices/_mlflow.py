@@ -15,9 +15,9 @@ from vae_jax.runs.progress import say
 from vae_jax.runs.reporting.formatting import setting
 from vae_jax.training import Row
 
-# Used if the environment says nothing else.
+# Defaults of environment variables.
 _ENVIRONMENT = {
-    # MLflow's own defaults wait minutes for a server, and training would stand still meanwhile.
+    # With MLflow's own defaults, training would wait minutes for a server.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "7",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
@@ -29,21 +29,21 @@ _SECONDS_BETWEEN_ATTEMPTS = 60.0
 
 
 def mlflow_logger(folder: RunFolder, config: Mapping[str, Any]) -> Logger:
-    """A run of MLflow, the configuration as its parameters, the epoch as the step.
+    """Logs to a run of MLflow, with the configuration as its parameters and the epoch as the step.
 
-    Its id is kept in RUN/mlflow, so that a resumed run goes on in it. Of several models the metrics are named apart:
-    validation/elbo/seed-3. Server and experiment are those of the environment (MLFLOW_TRACKING_URI, by default a
-    database in RUN/mlflow; MLFLOW_EXPERIMENT_NAME, by default vae_jax).
+    The id of the MLflow run is saved in RUN/mlflow, so that a resumed run continues it. Metrics of several models have
+    names such as validation/elbo/seed-3. Server and experiment are set by the environment variables MLFLOW_TRACKING_URI
+    (default: a database in RUN/mlflow) and MLFLOW_EXPERIMENT_NAME (default: vae_jax).
     """
     run = _Run(folder, config)
     return Logger(run.log, run.close)
 
 
 def import_package(package: str = "mlflow") -> Any:
-    """Imports a package of MLflow, told to wait seconds for a server and to leave stdout alone.
+    """Imports a package of MLflow, configured to wait only seconds for a server and to print nothing on stdout.
 
     Raises:
-      ImportError: it is not installed.
+      ImportError: the package is not installed.
     """
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
@@ -51,7 +51,7 @@ def import_package(package: str = "mlflow") -> Any:
 
 
 def check_mlflow() -> None:
-    """Asks the tracking server of the environment, if it names one, for the experiment.
+    """Checks that the tracking server, if the environment names one, can be used.
 
     Raises:
       ValueError: the server does not answer, or the experiment was deleted.
@@ -73,9 +73,9 @@ def check_mlflow() -> None:
 
 
 class _Run:
-    """A run of MLflow, begun or continued when an epoch is logged.
+    """Run of MLflow, which is begun or continued when an epoch is logged.
 
-    If the server does not answer, training goes on, and the epochs are logged with a later one.
+    If the server does not answer, training continues, and the epochs are logged later.
     """
 
     def __init__(self, folder: RunFolder, config: Mapping[str, Any]):
@@ -97,13 +97,13 @@ class _Run:
         if self._send is None and self._rows:
             self._attempt()
             if self._send is None:
-                say("--log mlflow: the same command with --run-dir and --resume logs the epochs that are missing")
+                say("--log mlflow: to log the missing epochs, repeat the command with --run-dir and --resume")
         if self._send is None:
             return
         try:
             self._end("FINISHED" if complete else "KILLED")
         except Exception as error:
-            say(f"--log mlflow: the end of the run is not logged ({_in_a_line(error)})")
+            say(f"--log mlflow: the end of the run could not be logged ({_in_a_line(error)})")
 
     def _attempt(self) -> None:
         try:
@@ -112,7 +112,7 @@ class _Run:
             self._send(self._rows)
         except Exception as error:  # a store may raise anything: sqlalchemy's OperationalError if its disk is full
             self._send, self._next_attempt = None, time.monotonic() + _SECONDS_BETWEEN_ATTEMPTS
-            say(f"--log mlflow: the last epochs are not logged yet ({_in_a_line(error)})")
+            say(f"--log mlflow: the last epochs could not be logged yet ({_in_a_line(error)})")
 
     def _begin(self) -> Callable[[Sequence[Row]], None]:
         from mlflow.entities import Metric, Param
@@ -131,7 +131,7 @@ class _Run:
         else:
             client.update_run(run.info.run_id, status="RUNNING")
         run_id = run.info.run_id
-        # In each epoch the metric "epoch" is written last, so it says what the run has, whatever the note says.
+        # In each epoch the metric "epoch" is written last, so it is more reliable than the note.
         logged |= {"id": run_id, "epoch": int(run.data.metrics.get("epoch", 0))}
         write_note(self._path, logged)
         params = [Param(name, value) for name, value in self._params.items() if name not in run.data.params]
@@ -158,7 +158,7 @@ class _Run:
         return each_epoch_once(self._path, logged, write, flush)
 
     def _found(self, client: Any, run_id: str | None) -> Any:
-        """The run that was begun earlier; None if there is none, or it was deleted."""
+        """Run that was begun earlier; None if there is none, or it was deleted."""
         if run_id is None:
             return None
         try:
@@ -168,7 +168,7 @@ class _Run:
                 raise
             run = None
         if run is None or run.info.lifecycle_stage == "deleted":
-            say(f"--log mlflow: the run {run_id} is gone: a new one is begun, with all epochs")
+            say(f"--log mlflow: the run {run_id} does not exist any more: all epochs are logged to a new run")
             return None
         return run
 
@@ -178,17 +178,17 @@ def _experiment_name() -> str:
 
 
 def _allowed(name: str) -> str:
-    """A name of a metric without characters that MLflow refuses, such as the + of 1e+06."""
+    """Name of a metric without characters that MLflow refuses, such as the + of 1e+06."""
     return re.sub(r"[^/\w.\- :]", "", name)
 
 
 def _in_a_line(error: Exception) -> str:
-    """The cause in the message of an error of MLflow."""
+    """Cause of an error of MLflow, taken from its message, in one line."""
     cause = " ".join(str(error).split()).rpartition("(Caused by ")[2]
     inner = re.sub(r"""^\w+\(["']|["']\)+$""", "", cause)
     return _without_account(inner)[:200]
 
 
 def _without_account(text: str) -> str:
-    """A text without the name and password in its addresses."""
+    """Text without the name and password in its addresses."""
     return re.sub(r"//[^/@\s]*@", "//", text)

@@ -1,4 +1,4 @@
-"""Priors over the codes of a model by name."""
+"""Priors over the codes of a VQ-VAE, by name."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def _masked(model: VAE, *, prior_layers: int, prior_width: int, prior_heads: int
 
 
 def _rows_and_columns(model: VAE) -> tuple[int, int]:
-    """Rows and columns of the one grid of codes, those of one place beside each other."""
+    """Rows and columns of the only grid of codes; several codes of one place lie beside one another."""
     level, *others = levels_of(model)
     if others:
-        raise ValueError(f"--prior pixel_cnn is over one grid of codes, and this model has {1 + len(others)}")
+        raise ValueError(f"--prior pixel_cnn needs a single grid of codes, and this model has {1 + len(others)}")
     return level.grid[0], level.grid[1] * len(level.quantizer.num_codes)
 
 

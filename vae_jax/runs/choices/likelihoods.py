@@ -1,4 +1,4 @@
-"""Likelihoods p(x | z) of pixels by name, and the bits that pixels may be turned into."""
+"""Likelihoods p(x | z) of pixels, and binarizations of pixels, by name."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ class LikelihoodChoice(Choice):
 
 @dataclasses.dataclass(frozen=True)
 class BinarizationChoice(Choice):
-    """A way to turn pixels into bits, or none."""
+    """A binarization of pixels, or none."""
 
-    prepare: Prepare | None = None  # None: gray values, prepared for the likelihood
-    once: bool = False  # whether the bits are drawn before the training, so that `prepare` only scales them
+    prepare: Prepare | None = None  # None: the preprocessing of the likelihood is used
+    once: bool = False  # whether the bits are drawn once before the training, so that `prepare` only scales them
 
 
 def _row(name: str, likelihood: Likelihood) -> LikelihoodChoice:
-    """The row of a likelihood of `vae_jax.models.likelihoods`."""
+    """Row of a likelihood of `vae_jax.models.likelihoods`."""
     prepare, cites = (data.dequantize, (data.dequantize,)) if likelihood.levels == 256 else (data.scale, ())
     return LikelihoodChoice(name, lambda: likelihood, likelihood.values, (likelihood, *cites), prepare=prepare)
 

@@ -1,4 +1,4 @@
-"""Loggers of metrics beside `metrics.jsonl`, by name: TensorBoard's event files, Weights & Biases, MLflow."""
+"""Loggers of metrics beside `metrics.jsonl`, by name: TensorBoard, Weights & Biases, MLflow."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ class LoggerChoice(Choice):
     """A logger; `build` takes the run folder and its configuration."""
 
     packages: tuple[str, ...] = ()  # packages that must be installed
-    load: Callable[[str], Any] = importlib.import_module  # imports one of them
-    check: Callable[[], None] = lambda: None  # raises ValueError if nothing can be logged from here
+    load: Callable[[str], Any] = importlib.import_module  # imports one of the packages
+    check: Callable[[], None] = lambda: None  # raises ValueError if this machine cannot log
 
 
 def no_logger(folder: RunFolder, config: Mapping[str, Any]) -> Logger:
-    """Writes nothing."""
+    """Logger that writes nothing."""
     return Logger(lambda rows: None, lambda complete: None)
 
 
 def tensorboard_logger(folder: RunFolder, config: Mapping[str, Any]) -> Logger:
-    """Event files in RUN/tensorboard, the epoch as the step; of several models each in a folder of its own there.
+    """Logs to event files in RUN/tensorboard, with the epoch as the step.
 
-    TensorBoard shows those folders as runs, their curves in one picture.
+    Each of several models has its own folder there, which TensorBoard shows as a run, with all curves in one picture.
     """
     from tensorboardX import SummaryWriter
 
     path = folder.path / "tensorboard"
     logged = read_note(path)
-    # TensorBoard forgets the rows that a killed process wrote after its last note.
+    # TensorBoard drops the rows that a killed process wrote after its last note.
     purge = logged["epoch"] + 1 if logged["epoch"] else None
     # TensorBoard names files by the second: two processes of the same second need different suffixes.
     suffix = f".{uuid.uuid4().hex[:8]}"
@@ -64,10 +64,10 @@ def tensorboard_logger(folder: RunFolder, config: Mapping[str, Any]) -> Logger:
 
 
 def wandb_logger(folder: RunFolder, config: Mapping[str, Any]) -> Logger:
-    """A run of Weights & Biases, its files in RUN/wandb, the epoch as the step.
+    """Logs to a run of Weights & Biases, with files in RUN/wandb and the epoch as the step.
 
-    Its id is kept there, so that a resumed run goes on in it. Of several models the metrics are named apart:
-    validation/elbo/seed-3. Project, account and mode are those of the environment (WANDB_PROJECT, by default vae_jax).
+    The id of the run is saved there, so that a resumed run continues it. Metrics of several models have names such as
+    validation/elbo/seed-3. Project, account and mode are set by the environment (WANDB_PROJECT; default: vae_jax).
     """
     import wandb
 
@@ -82,7 +82,7 @@ def wandb_logger(folder: RunFolder, config: Mapping[str, Any]) -> Logger:
         resume="allow",
         config=dict(config),
         dir=str(folder.path),
-        # The last line on stdout is the run's own.
+        # wandb must not capture stdout, whose last line is the summary.
         settings=wandb.Settings(console="off"),
     )
 
@@ -97,13 +97,13 @@ def _check_wandb() -> None:
         return
     import wandb
 
-    advice = "run wandb login, or set WANDB_MODE=offline to log to files alone"
+    advice = "run `wandb login`, or set WANDB_MODE=offline to log to files only"
     try:
         logged_in = wandb.login(prompt=False)
     except wandb.errors.Error as error:
         raise ValueError(f"--log wandb: {str(error).rstrip('.')}; {advice}") from None
     if not logged_in:
-        raise ValueError(f"--log wandb finds no key of an account: {advice}")
+        raise ValueError(f"--log wandb finds no API key: {advice}")
 
 
 LOGGERS = Axis(
@@ -128,11 +128,11 @@ LOGGERS = Axis(
 
 
 def check_logger(name: str) -> None:
-    """Stops before anything is written if metrics cannot be logged.
+    """Checks that metrics can be logged, before anything is written.
 
     Raises:
-      ValueError: a package is not installed, Weights & Biases has no key to log in with, or the tracking server of
-        MLflow does not answer.
+      ValueError: a package is not installed, Weights & Biases has no API key, or the tracking server of MLflow does not
+        answer.
     """
     choice = LOGGERS[name]
     for package in choice.packages:

@@ -23,7 +23,7 @@ WEIGHTS = ("beta", "gamma", "lambda_")
 
 
 class Facts(NamedTuple):
-    """Facts about a run that its objective is built from, beside the objective's own numbers."""
+    """Facts about a run from which its objective is built, beside the values of its flags."""
 
     latent_dim: int
     num_examples: int  # training examples
@@ -37,39 +37,39 @@ class ObjectiveChoice(Choice):
     """A training objective; `build` takes a `Facts`."""
 
     warms_up: bool = False  # whether `build` uses kl_weight
-    model: Callable[[Model, int], Model] = lambda model, latent_dim: model  # adds the networks that it needs
+    model: Callable[[Model, int], Model] = lambda model, latent_dim: model  # adds networks that the objective needs
     optimizer: Callable[[optax.GradientTransformation], optax.GradientTransformation] = lambda own: own
-    either_kl: bool = False  # whether it takes the KL in closed form if there is one, and by the draw of z otherwise
-    weighs: str = ""  # term that its weight weighs
-    by_length: bool = False  # whether the loss of a step depends on how many steps the run has
-    least_batch: int = 1  # examples of a batch that it compares with one another
-    in_pairs: bool = False  # whether it is trained on pairs of examples that share some of their factors
+    either_kl: bool = False  # whether the KL is in closed form if it has one, and estimated by sampling z otherwise
+    weighs: str = ""  # term that the weight of the objective multiplies
+    by_length: bool = False  # whether the loss of a step depends on the number of steps of the run
+    least_batch: int = 1  # smallest batch, if the objective compares the examples of a batch
+    in_pairs: bool = False  # whether the objective is trained on pairs of examples that share some factors
 
     @property
     def weight(self) -> str | None:
-        """Name of the setting that is the weight of its own term; None if it has none."""
+        """Name of the setting that is the weight of the objective's own term; None if there is no such term."""
         return next((name for name in WEIGHTS if name in self.flags), None)
 
 
 def build_objective(settings: Any, facts: Facts, warm_up_steps: int = 0, **instead: Any) -> Objective:
-    """The objective that the settings name, with a linear warm-up of its KL over so many steps.
+    """Objective that the settings name, with a linear warm-up of the weight of its KL.
 
     Args:
-      warm_up_steps: 0: no warm-up.
-      instead: values in place of those of the settings, which may be traced.
+      warm_up_steps: number of steps of the warm-up; 0: no warm-up.
+      instead: values that replace those of the settings, and may be traced.
     """
     make = lambda weight: OBJECTIVES.build(settings, facts._replace(kl_weight=weight), **instead)
     return objectives.scheduled(make, schedules.linear(warm_up_steps)) if warm_up_steps else make(1.0)
 
 
 def _weighted(facts: Facts, beta: ArrayLike) -> Objective:
-    """Distortion and beta times the rate: in closed form if there is one, else by the draw of z."""
+    """Distortion plus beta times the rate, which is in closed form if it has one, else estimated by sampling z."""
     make = objectives.beta_vae_loss if facts.closed_form_kl else objectives.sampled_beta_vae_loss
     return make(beta)
 
 
 def _elbo(facts: Facts) -> Objective:
-    if not isinstance(facts.kl_weight, float):  # an array: that of a warm-up
+    if not isinstance(facts.kl_weight, float):  # an array, in a warm-up
         return _weighted(facts, facts.kl_weight)
     return objectives.negative_elbo if facts.closed_form_kl else objectives.negative_sampled_elbo
 
@@ -81,7 +81,7 @@ def _stl(facts: Facts) -> Objective:
 
 
 def discriminator(latent_dim: int) -> Network:
-    """Six layers of 1000, as in Kim & Mnih 2018 (arXiv:1802.05983), appendix A."""
+    """MLP with six layers of 1000 units, as in Kim & Mnih 2018 (arXiv:1802.05983), appendix A."""
     return mlp_encoder((latent_dim,), 1, (1000,) * 6, lambda x: jax.nn.leaky_relu(x, 0.2))
 
 
@@ -107,7 +107,7 @@ def _row(
     priors: tuple[str, ...] = (),
     **more: Any,
 ) -> ObjectiveChoice:
-    """A row; `posteriors` and `priors` are those that it does not go with."""
+    """Row of an objective; `posteriors` and `priors` are those that it cannot be combined with."""
     not_with = {"posterior": posteriors} | ({"prior": priors} if priors else {})
     return ObjectiveChoice(name, build, help, cites, not_with, **more)
 
@@ -206,7 +206,7 @@ OBJECTIVES = Axis(
         with_discriminator,
         priors=_TRAINED,
         model=lambda model, latent_dim: with_discriminator(model, discriminator(latent_dim)),
-        # Rate and decays of the paper, appendix A.
+        # Learning rate and decays from appendix A of the paper.
         optimizer=lambda own: partitioned(own, {"discriminator": optax.adam(1e-4, b1=0.5, b2=0.9)}),
         weighs="the total correlation",
         least_batch=2,

@@ -1,4 +1,4 @@
-"""Priors p(z) over a code that is one vector, by name."""
+"""Priors p(z) over a latent code that is one vector, by name."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from vae_jax.models._model import Model
 from vae_jax.params import Params
 from vae_jax.runs.choices._choice import Axis, Choice
 
-Fit = Callable[[Model, Params, Any], Params]  # (model, params, training examples as the model sees them) -> params
+Fit = Callable[[Model, Params, Any], Params]  # (model, params, preprocessed training examples) -> params
 
 
 @dataclasses.dataclass(frozen=True)
 class PriorChoice(Choice):
     """A prior over a vector; `build` takes the model, the length of z and `StartingImages`."""
 
-    fit: Fit | None = None  # fits it to the codes after training; None: it is trained with the model, or fixed
+    fit: Fit | None = None  # fits the prior to the codes after training; None: trained with the model, or fixed
 
 
 class StartingImages(NamedTuple):
-    """Training images that pseudo-inputs start from, as many as are asked for."""
+    """Training images from which pseudo-inputs are initialized."""
 
     image_shape: tuple[int, ...]
     take: Callable[[int], tuple[Any, np.ndarray | None]] | None  # (count) -> (images, labels); None: there is no data
@@ -49,7 +49,7 @@ def _vamp(model: Model, latent_dim: int, images: StartingImages, *, pseudo_input
     make = partial(with_vamp_prior, num_pseudo_inputs=pseudo_inputs, image_shape=images.image_shape)
     if not isinstance(model, Conditional):
         return make(model, initial_images=start)
-    # A model that is only read back has its labels among its parameters.
+    # A model that is built to load its parameters finds the labels among them.
     contexts = np.zeros(pseudo_inputs, np.int32) if labels is None else labels
     return make(model, initial_images=start, contexts=contexts)
 

@@ -1,4 +1,4 @@
-"""Training in a run folder: begun there, continued from its last checkpoint, or found finished."""
+"""Training in a run folder, which is begun, or continued from the last checkpoint, or found finished."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class Training(NamedTuple, Generic[ProgressT]):
 
     progress: ProgressT
     checkpoints: OrbaxCheckpoints
-    seconds: Callable[[], float]  # seconds of the run so far, over all processes that worked on it
-    seconds_to_first_step: float | None  # since the command began; None if the run was found finished
+    seconds: Callable[[], float]  # seconds of the run so far, including earlier processes that worked on it
+    seconds_to_first_step: float | None  # since the start of the command; None if the run was found finished
 
 
 def train_in_folder(
@@ -43,28 +43,28 @@ def train_in_folder(
     changeable: Collection[str] = (),
     upgrade: Callable[[Mapping[str, Any]], Mapping[str, Any]] = dict,
 ) -> Training[ProgressT]:
-    """Runs a fit with its checkpoints and `metrics.jsonl` in the folder; a second call continues it.
+    """Trains with checkpoints and `metrics.jsonl` in the folder; a second call continues the training.
 
     Args:
-      folder: folder of the run; it holds the configuration already.
-      config: JSON-like, saved in the checkpoints and compared with what they were made with.
+      folder: folder of the run, which holds the configuration already.
+      config: JSON-like configuration, saved in the checkpoints and compared with theirs.
       display: shows every epoch.
-      key: the run's, saved in the checkpoints and compared.
+      key: key of the run, saved in the checkpoints and compared with theirs.
       started: `time.monotonic()` when this process began to work on the run.
-      begin: `fit` or `fit_ensemble` with all but its checkpoints, on_start and on_epoch.
-      rows_of: the rows of a history, of all models.
+      begin: `fit` or `fit_ensemble` with all arguments except checkpoints, on_start and on_epoch.
+      rows_of: history -> rows of all models.
       log: makes the logger of the rows beside `metrics.jsonl`.
       changeable: fields of config that may differ from those of the checkpoint.
-      upgrade: config that an earlier version saved -> as this version writes it.
+      upgrade: config of an earlier version -> config of this version.
 
     Raises:
-      Damaged: the folder has lost its checkpoints, or none of them is whole.
-      Interrupted: a signal asked the run to end; it is saved.
+      Damaged: the folder has lost its checkpoints, or all of them are damaged.
+      Interrupted: a signal asked the run to end; the run is saved.
       OSError: the folder cannot be written to.
     """
     check_not_lost(folder)
     if newest(folder.checkpoints) is None and not folder.made_here:
-        display.say("the run was stopped before its first checkpoint: it begins again at epoch 1")
+        display.say("the run was stopped before its first checkpoint: it starts again at epoch 1")
     about, rows = folder.about(), _rows_so_far(folder, display)
     clock = _Clock(started, rows)
     sorted_rows = lambda history: sorted(rows_of(history), key=lambda row: row["epoch"])
@@ -85,12 +85,12 @@ def train_in_folder(
             say=display.say,
         )
         first_step: list[float] = []
-        lines: list[str] = []  # of metrics.jsonl: a row is turned into JSON once, for runs may have thousands
+        lines: list[str] = []  # of metrics.jsonl; each row is turned into JSON only once
 
         def on_start() -> None:
             clock.recall(checkpoints.restored_notes)
             first_step.append(round(seconds_since_start(), 2))
-            display.say(f"first step {first_step[0]:.1f} s after the command began")
+            display.say(f"first training step {first_step[0]:.1f} s after the start of the command")
             signals.begin()
 
         def write(history: list[Row]) -> None:
@@ -117,7 +117,7 @@ def train_in_folder(
                 if [row["epoch"] for row in rows] != [row["epoch"] for row in whole]:
                     write(whole)
                 elif is_writer():
-                    logger.log(whole)  # which may have missed some
+                    logger.log(whole)  # the logger may have missed some rows
             complete = True
         finally:
             logger.close(complete)
@@ -126,7 +126,7 @@ def train_in_folder(
 
 
 class _Clock:
-    """Seconds that a run has taken, over all processes that worked on it, at the end of each epoch.
+    """Seconds that a run has taken at the end of each epoch, including earlier processes that worked on it.
 
     Args:
       started: `time.monotonic()` when this process began to work on the run.
@@ -142,19 +142,19 @@ class _Clock:
         return round(self._spent + time.monotonic() - self._started, 2)
 
     def at(self, row: Row) -> float:
-        # A checkpoint of an earlier version keeps no seconds of rows that were lost.
+        # Checkpoints of earlier versions have no seconds for rows that were lost.
         return self._at.get(int(row["epoch"]), self._spent)
 
     def pass_epoch(self, row: Row) -> None:
-        """Records that an epoch has ended. Epochs after the last checkpoint are repeated, with the same bits."""
+        """Records the end of an epoch. Epochs after the last checkpoint are repeated, with the same results."""
         self._at[int(row["epoch"])] = self.now()
 
     def seconds_of(self, rows: Iterable[Row]) -> dict[str, float]:
-        """The seconds of each epoch, JSON-like, to be kept in a checkpoint; the last may be ending just now."""
+        """JSON-like seconds of each epoch for a checkpoint; the last epoch may not be recorded yet."""
         return {str(epoch): self._at.get(epoch, self.now()) for epoch in sorted({int(row["epoch"]) for row in rows})}
 
     def recall(self, notes: Mapping[str, Any]) -> None:
-        """Takes the epochs whose rows were lost from the notes of the checkpoint."""
+        """Takes the seconds of epochs whose rows were lost from the notes of the checkpoint."""
         for epoch, at in notes.get("seconds", {}).items():
             self._at.setdefault(int(epoch), at)
         self._spent = max(self._at.values(), default=0.0)
@@ -164,5 +164,5 @@ def _rows_so_far(folder: RunFolder, display: ProgressDisplay) -> list[dict[str, 
     try:
         return folder.metrics()
     except ValueError as error:
-        display.say(f"metrics.jsonl is written anew from the last checkpoint ({error})")
+        display.say(f"metrics.jsonl is written again from the last checkpoint ({error})")
         return []

@@ -1,4 +1,4 @@
-"""Handling of Ctrl-C and SIGTERM during training: the epoch is finished and saved first."""
+"""Handling of Ctrl-C and SIGTERM during training, which finishes and saves the epoch first."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 
 class Interrupted(KeyboardInterrupt):
-    """Raised for Ctrl-C or SIGTERM once all finished work is saved."""
+    """Exception for Ctrl-C or SIGTERM, raised once all finished work is saved."""
 
     def __init__(self, number: int):
         super().__init__()
@@ -21,8 +21,8 @@ class Interrupted(KeyboardInterrupt):
 class Stopping:
     """Record of the signals that arrive during training.
 
-    Before `begin` a signal ends the process at once, for there is nothing to save. After it the first is
-    recorded for `asked`, and a second ends the process at once.
+    Before `begin` a signal ends the process at once, because there is nothing to save. After `begin` the first signal
+    is recorded for `asked`, and a second signal ends the process at once.
     """
 
     def __init__(self, say: Callable[[str], Any]):
@@ -31,15 +31,15 @@ class Stopping:
         self._number: int | None = None
 
     def begin(self) -> None:
-        """Marks that from now on there is something to save."""
+        """Marks the time from which there is something to save."""
         self._at_work = True
 
     def asked(self) -> bool:
-        """Returns whether the training is to end."""
+        """Returns whether a signal has asked the training to end."""
         return self._number is not None
 
     def end(self, asked: bool = False) -> None:
-        """Raises Interrupted if the training was to end, and is saved.
+        """Raises Interrupted if this process was asked to end; the training is saved by then.
 
         Args:
           asked: whether another process of the run was asked to end.
@@ -53,15 +53,15 @@ class Stopping:
         if not self._at_work or self.asked():
             raise Interrupted(number)
         self._number = number
-        # It must not end what is at work here, if stderr is a pipe whose reader has had the same signal (of which Rich
-        # makes SystemExit), or is just being written to.
+        # Printing must not end the training if stderr is a pipe whose reader got the same signal (Rich then raises
+        # SystemExit), or if stderr is being written to just now.
         with contextlib.suppress(OSError, RuntimeError, SystemExit):
-            self._say("stopping after this epoch, to save it; a second signal stops at once")
+            self._say("stopping after this epoch, which is saved first; a second signal stops at once")
 
 
 @contextlib.contextmanager
 def stopping(say: Callable[[str], Any]) -> Iterator[Stopping]:
-    """Hands signals to a `Stopping`, until the context is left."""
+    """Passes signals to a `Stopping` inside the context."""
     received = Stopping(say)
     with _handled(received.receive):
         yield received
@@ -69,7 +69,7 @@ def stopping(say: Callable[[str], Any]) -> Iterator[Stopping]:
 
 @contextlib.contextmanager
 def terminated_as_interrupted() -> Iterator[None]:
-    """Lets SIGTERM raise Interrupted as Ctrl-C does, until the context is left: what is open is closed first."""
+    """Lets SIGTERM raise Interrupted, like Ctrl-C, inside the context, so that open files are closed first."""
 
     def receive(number: int, frame: FrameType | None) -> None:
         raise Interrupted(number)
@@ -80,10 +80,10 @@ def terminated_as_interrupted() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _handled(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():  # only there can signals be handled
+    if threading.current_thread() is not threading.main_thread():  # signals can be handled in the main thread only
         yield
         return
-    # Signals that the parent lets this process ignore (a shell does so in the background) stay ignored.
+    # Signals that the parent process has set to be ignored (as a shell does for background jobs) stay ignored.
     numbers = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) not in (signal.SIG_IGN, None)]
     before = {number: signal.signal(number, handler) for number in numbers}
     try:

@@ -1,4 +1,4 @@
-"""Parameters of a run's models in its folder: those of the best epochs, and the last ones at each mark."""
+"""Parameters of a run's models in its folder: of the best epochs, and of each mark."""
 
 from __future__ import annotations
 
@@ -22,22 +22,23 @@ from vae_jax.training.checkpoints import OrbaxCheckpoints, check_intact, load_be
 
 
 def snapshot(folder: RunFolder, length: Length, mark: int) -> Path:
-    """Folder of the last parameters after so many epochs."""
+    """Folder of the parameters at a mark."""
     return folder.path / "snapshots" / f"step-{length.steps_at(mark)}"
 
 
 def keep(
     prepared: PreparedRun, mark: int, progress: EnsembleProgress, evaluated: Any, display: ProgressDisplay
 ) -> None:
-    """Saves the last parameters at a mark, unless they are there.
+    """Saves the current parameters at a mark, unless they are saved already.
 
-    A lost snapshot that training has passed is not made again. Models that have all diverged stay at fewer epochs.
+    A lost snapshot cannot be made again once training has passed it. If all models have diverged, training has ended
+    before the mark.
     """
     path = snapshot(prepared.folder, prepared.length, mark)
     if is_whole(path):
         return
     if max(map(len, progress.history)) > mark:
-        display.say(f"{path} is damaged or missing, and cannot be made again: training has passed it")
+        display.say(f"{path} is damaged or missing, and cannot be made again, because training has passed it")
         return
     recipe, settings = prepared.recipe, prepared.settings
     key = keys_of(recipe.kind.members(settings)[0].seed).training
@@ -46,7 +47,7 @@ def keep(
 
 
 def is_whole(path: Path) -> bool:
-    """Returns whether a snapshot was saved to its end and is what was written."""
+    """Returns whether a snapshot is complete and undamaged."""
     saved = newest(path)
     try:
         if saved is not None:
@@ -59,11 +60,11 @@ def is_whole(path: Path) -> bool:
 def load_members(
     recipe: Recipe, settings: Any, model: Model, folder: RunFolder, length: Length, unfinished: bool = False
 ) -> list[Params]:
-    """The parameters of every model of a run: those of its last mark, or of its best epochs if it has no marks.
+    """Loads the parameters of every model of a run: of the last mark, or of the best epochs if there are no marks.
 
     Raises:
-      Damaged: they are not what was written.
-      ValueError: nothing has been saved yet, or the parameters of another model or other settings.
+      Damaged: the parameters are damaged.
+      ValueError: nothing has been saved yet, or the parameters belong to another model or other settings.
     """
     path = folder.checkpoints
     if length.marks:
@@ -74,7 +75,7 @@ def load_members(
 
 
 def _latest(folder: RunFolder, length: Length) -> Path:
-    """The last whole snapshot of a run that has not finished; its checkpoints if there is none."""
+    """Folder of the last undamaged snapshot of an unfinished run, or of its checkpoints if there is none."""
     for path in (snapshot(folder, length, mark) for mark in reversed(length.marks)):
         if is_whole(path):
             return path
@@ -84,7 +85,7 @@ def _latest(folder: RunFolder, length: Length) -> Path:
 
 
 def load_from(path: Path, recipe: Recipe, settings: Any, model: Model, folder: RunFolder) -> list[Params]:
-    """The parameters of every model, out of one folder of saves; errors as `load_members` has them."""
+    """Loads the parameters of every model from one folder; raises errors as `load_members` does."""
     if newest(path) is None:
         raise Damaged(f"{folder}: {path} holds no parameters")
     members = recipe.kind.members(settings)
@@ -92,21 +93,19 @@ def load_from(path: Path, recipe: Recipe, settings: Any, model: Model, folder: R
     of_one = len(members) == 1 and members[0].weight is None
     like = jax.eval_shape(model.init, keys[0]) if of_one else jax.eval_shape(jax.vmap(model.init), keys)
     try:
-        # Settings may differ from those of the run in what a finished run is scored by.
+        # The settings of scores may differ from those of the run.
         own = upgraded(recipe, folder.config())
         stacked = load_best(path, like, own, recipe.kind.changeable(settings), partial(upgraded, recipe))
     except Damaged as error:
         raise restorable(recipe, folder, error) from error
     except ValueError as error:
         raise ValueError(
-            f"{folder}: its checkpoint does not hold the model that config.json describes "
-            f"({error}); use those that belong to one another, and the version of vae_jax that the run was made with"
+            f"{folder}: the checkpoint does not hold the model that config.json describes ({error}); put back the "
+            "files that belong together, or use the version of vae_jax that made the run"
         ) from error
     return [stacked] if of_one else [jax.tree.map(lambda leaf, i=i: leaf[i], stacked) for i in range(len(members))]
 
 
 def restorable(recipe: Recipe, folder: RunFolder, error: Damaged) -> Damaged:
-    """The error with the command that trains again what is damaged."""
-    return Damaged(
-        f"{folder}: {error}; train it again from the checkpoint before with: {to_finish(recipe, folder.path)}"
-    )
+    """Error with the command that trains the damaged part again."""
+    return Damaged(f"{folder}: {error}; train it again from the last checkpoint with: {to_finish(recipe, folder.path)}")

@@ -1,4 +1,4 @@
-"""The second stage of a model of codes: a prior trained on them, in a folder of its own inside the run's."""
+"""Second stage of a VQ-VAE: a prior trained on its codes, in its own folder inside the run folder."""
 
 from __future__ import annotations
 
@@ -34,24 +34,24 @@ from vae_jax.training.checkpoints import OtherRun, load_best
 
 
 class OtherCodes(OtherRun):
-    """A prior that was trained on the codes of another model."""
+    """Error about a prior that was trained on the codes of another model."""
 
 
 def check_prior(settings: CodeSettings) -> None:
-    """Raises ValueError if the heads of a prior that has any do not divide its width."""
+    """Raises ValueError if the number of attention heads does not divide the width of the prior."""
     if "prior_heads" in CODE_PRIORS.of(settings).flags and settings.prior_width % settings.prior_heads:
         raise ValueError(f"--prior-heads must divide --prior-width {settings.prior_width}, got {settings.prior_heads}")
 
 
 def train_prior(prepared: PreparedRun, settings: CodeSettings, params: Params) -> tuple[VAE, Params]:
-    """Trains a prior on the codes of the training images; returns the model with it, and the params of both.
+    """Trains a prior on the codes of the training images; returns the model with the prior, and the params of both.
 
-    The prior has a run folder of its own in that of the run, `prior_SEED`. A second call continues a training that was
+    The prior has its own run folder `prior_SEED` inside the run folder. A second call continues a training that was
     stopped, or loads a finished prior.
 
     Raises:
-      ValueError: if the folder holds a prior of other settings.
-      OtherCodes: if it is of other codes.
+      ValueError: if the folder holds a prior with other settings.
+      OtherCodes: if the folder holds a prior that was trained on other codes.
     """
     model = prepared.model
     prior, folder = CODE_PRIORS.build(settings, model), _folder_of(prepared.folder, settings)
@@ -79,7 +79,7 @@ def _train(
 ) -> Params:
     started, model, key = time.monotonic(), prepared.model, keys_of(settings.seed).fitting
     pixels_key, training_key = jax.random.split(key)
-    # Encoded once: the codes move no more.
+    # Encoded only once, because the encoder does not change any more.
     train = encode_sequences(model, params, fitted_to(prepared.problem, pixels_key))
     validation = prepared.problem.prepare(pixels_key, prepared.problem.validation)
     batch_size = min(settings.prior_batch_size, train.shape[0])
@@ -98,23 +98,24 @@ def _train(
     )
     with ProgressDisplay(settings.prior_epochs) as display:
         display.say(
-            f"a prior over the {prior.length} codes of an image, of {max(prior.num_codes)} each; in {folder.path}"
+            f"training a prior over the {prior.length} codes of an image, each one of {max(prior.num_codes)}; in "
+            f"{folder.path}"
         )
         trained = train_in_folder(folder, config, display, training_key, started, begin, log=LOGGERS.of(settings).build)
     return trained.progress.best_params
 
 
 def with_prior(settings: CodeSettings, model: VAE) -> VAE:
-    """The model with the prior that the settings describe."""
+    """Returns the model with the prior that the settings describe."""
     return with_code_prior(model, CODE_PRIORS.build(settings, model))
 
 
 def load_prior(run: RunFolder, settings: CodeSettings, model: VAE, params: Params) -> Params:
-    """The params that `train_prior` returned for this run, of `with_prior`.
+    """Loads the params that `train_prior` returned for this run, for the model of `with_prior`.
 
     Raises:
-      ValueError: if it has other settings, or none of its checkpoints is whole.
-      OtherCodes: if it is of other codes than these params give.
+      ValueError: if the prior has other settings, or all of its checkpoints are damaged.
+      OtherCodes: if the prior was trained on other codes than those that these params give.
     """
     prior, folder = CODE_PRIORS.build(settings, model), _folder_of(run, settings)
     config = _config(settings, fingerprint(params, prior.num_codes))
@@ -124,15 +125,15 @@ def load_prior(run: RunFolder, settings: CodeSettings, model: VAE, params: Param
 
 
 def has_prior(run: RunFolder, settings: CodeSettings) -> bool:
-    """Returns whether the training of this run's prior has been saved at least once."""
+    """Returns whether the training of the run's prior has been saved at least once."""
     return _folder_of(run, settings).has_checkpoint()
 
 
 def fingerprint(params: Params, sizes: Sequence[int]) -> str:
-    """Fingerprint of the codes that a prior is trained on: 16 hexadecimal digits of the params and the code sizes.
+    """Fingerprint of the codes that a prior is trained on: 16 hexadecimal digits, from the params and the code sizes.
 
-    Two quantizers without arrays of their own have the same one: the config of the run, compared before, tells them
-    apart.
+    Different quantizers without arrays have the same fingerprint; they differ in the config of the run, which is
+    compared first.
     """
     digest = hashlib.sha256(repr(tuple(sizes)).encode())
     for path, leaf in jax.tree_util.tree_leaves_with_path(params):
@@ -144,8 +145,8 @@ def _check_same(folder: RunFolder, config: dict[str, Any]) -> None:
     codes = folder.config().get("codes")
     if codes != config["codes"]:
         raise OtherCodes(
-            f"{folder.path} holds a prior that was trained on the codes of another model (fingerprint {codes}, this "
-            f"one's {config['codes']}): its codes mean other pictures here; remove the folder to train it again"
+            f"{folder.path} holds a prior that was trained on the codes of another model (fingerprint {codes}, not "
+            f"{config['codes']}), so it does not fit this model; remove the folder to train the prior again"
         )
     folder.check_same(config)
 

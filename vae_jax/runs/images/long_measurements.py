@@ -1,4 +1,4 @@
-"""Measurements that take minutes, with a progress bar."""
+"""Measurements that take minutes, with progress bars."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from vae_jax.runs.progress import CountDisplay
 
 
 def nll_with_progress(model: Model, params: Params, key: jax.Array, xs: Any, num_samples: int) -> dict[str, Any]:
-    """`measure_nll` and a bar."""
+    """Calls `measure_nll` with a progress bar."""
     with CountDisplay("importance sampling", num_examples("xs", xs)) as display:
         return measure_nll(model, params, key, xs, num_samples, lambda batch: display.add(len(batch.log_likelihood)))
 
@@ -29,16 +29,17 @@ def annealing_with_progress(
     nll_samples: int,
     start: Start = from_posterior,
 ) -> dict[str, Any]:
-    """`measure_annealing` and a bar, and what importance sampling says of the same images.
+    """Calls `measure_annealing` with a progress bar, and estimates the same likelihoods by importance sampling.
 
     Args:
-      model, params, key, xs, num_chains, num_temperatures, start: as `measure_annealing` takes them.
-      nll_key: key of the importance samples; xs are the first images of `nll_with_progress`, which have the same draws.
-      nll_samples: importance samples an image; 0: none are drawn.
+      model, params, key, xs, num_chains, num_temperatures, start: as for `measure_annealing`.
+      nll_key: key of the importance samples; with the key of `nll_with_progress`, of which xs are the first images, the
+        draws are the same.
+      nll_samples: number of importance samples for each image; 0: no importance sampling.
 
     Returns:
-      The numbers of `measure_annealing`, and in nats "ais_images_nll" with its "ais_images_nll_samples", if
-      there are such samples.
+      The numbers of `measure_annealing`, and with importance sampling "ais_images_nll" in nats and
+      "ais_images_nll_samples".
     """
     compared: dict[str, Any] = {}
     if nll_samples:

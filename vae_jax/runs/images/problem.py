@@ -1,7 +1,8 @@
-"""Images as a model meets them: splits, preprocessing, likelihood, labels."""
+"""Training problem on images: splits, preprocessing, likelihood, labels."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -20,31 +21,31 @@ from vae_jax.runs.folder import RunFolder
 from vae_jax.runs.settings import CodeSettings, Settings
 
 AnySettings = Settings | CodeSettings
-# One draw of the static bits, of the validation split, and of the test bits and noise, for every training seed: results
-# differ by the training alone. The key is of a seed that --seed does not take.
+# Static bits, validation split, and test bits and noise are drawn once for all training seeds, so that results differ
+# by the training alone. --seed does not accept the seed of the test draws.
 BITS_SEED = 0
 SPLIT_SEED = 0
-# Images that are read from disk for a mean over the training images, at most.
+# Largest number of images that are read from disk for a mean over the training images.
 _READ_FOR_MEANS = 10_000
 TEST_KEY_SEED = 2**32 - 1
-# Classes of a conditional model: its networks are given a number for each.
+# Largest number of classes of a conditional model, whose networks take a one-hot vector of this length.
 MOST_CLASSES = 100_000
 
 
 class Problem(NamedTuple):
-    """Images of a run, and how a model meets them."""
+    """Images of a run, with preprocessing and likelihood."""
 
-    train: np.ndarray | ImageSource  # uint8 [N, H, W, C], in memory or where they are read from
+    train: np.ndarray | ImageSource  # uint8 [N, H, W, C], in memory or read from disk
     mean_image: np.ndarray  # float [H, W, C] in [0, 1]
     validation: np.ndarray  # uint8 [M, H, W, C], held out of train, or the data's own split
-    test: jax.Array  # float32 [L, H, W, C], as the model sees them: the bits and noise of one draw
+    test: jax.Array  # float32 [L, H, W, C], preprocessed with one draw of bits and noise
     test_labels: np.ndarray | None
     prepare: Prepare  # preprocessing of the training images
     prepare_raw: Prepare  # preprocessing of gray images whose bits are not drawn yet
     likelihood: Likelihood
-    train_labels: np.ndarray | None = None  # int32 [N]; of a problem with num_classes alone, as the next
-    validation_labels: np.ndarray | None = None  # int32 [M]
-    num_classes: int | None = None  # of labels that the model is given; None: it is given none
+    train_labels: np.ndarray | None = None  # int32 [N]; None without num_classes
+    validation_labels: np.ndarray | None = None  # int32 [M]; None without num_classes
+    num_classes: int | None = None  # number of labels that the model takes; None: it takes no labels
 
     @property
     def num_examples(self) -> int:
@@ -68,20 +69,20 @@ class Problem(NamedTuple):
 
     @property
     def test_examples(self) -> Any:
-        """Test data as evaluators take them: the images as the model sees them, or an `Example` with their labels."""
+        """Test data for evaluators: the preprocessed images, or an `Example` of them and their labels."""
         return with_labels(self.test, self.test_labels, self.num_classes)
 
 
 def with_labels(xs: Any, labels: np.ndarray | None, num_classes: int | None) -> Any:
-    """Examples of a model: xs alone if num_classes is None, else an `Example` of xs and their labels."""
+    """Returns xs alone if num_classes is None, else an `Example` of xs and their labels."""
     return xs if num_classes is None else Example(xs, labels)
 
 
 def count_classes(settings: AnySettings, images: Images | ImageStream) -> int | None:
-    """Number of labels that the model is given: 1 + the largest of all splits; None if it is given none.
+    """Number of labels that the model takes: 1 + the largest label of all splits; None if it takes no labels.
 
     Raises:
-      ValueError: if the data has no labels, or they are not the numbers 0 to C - 1 with C >= 2.
+      ValueError: if the data has no labels, or labels outside 0 to C - 1, with C >= 2.
     """
     if settings.condition == "none":
         return None
@@ -92,31 +93,33 @@ def count_classes(settings: AnySettings, images: Images | ImageStream) -> int | 
         if images.validation is not None:
             splits["validation"] = images.validation_labels
     if without := [name for name, labels in splits.items() if labels is None]:
-        raise ValueError(f"{asked} has no labels of its {' and '.join(without)} images: leave it out, or give labels")
+        raise ValueError(
+            f"{asked} has no labels for its {' and '.join(without)} images: leave --condition out, or give labels"
+        )
     labels = np.concatenate([found for found in splits.values() if found is not None])
     least, most = int(labels.min()), int(labels.max())
     if least < 0 or not 1 <= most < MOST_CLASSES:
         raise ValueError(
-            f"{asked} must have labels that count from 0, of 2 to {MOST_CLASSES:,} classes, has {least} to {most}"
+            f"{asked} must have labels that count from 0, for 2 to {MOST_CLASSES:,} classes, got {least} to {most}"
         )
     return most + 1
 
 
 def _preparations(settings: AnySettings) -> tuple[Prepare, Prepare]:
-    """Preprocessing of the training images, and of gray images whose bits are not drawn yet."""
+    """Preprocessing of the training images, and of raw images whose bits are not drawn yet."""
     bits = BINARIZATIONS.of(settings).prepare
     gray = LIKELIHOODS.of(settings).prepare
     return (gray, gray) if bits is None else (bits, data.binarize)
 
 
 def make_problem(settings: AnySettings, images: Images | ImageStream) -> Problem:
-    """The problem that resolved settings describe on these images."""
+    """Makes the problem that resolved settings describe on these images."""
     binarization, (prepare, prepare_raw) = BINARIZATIONS.of(settings), _preparations(settings)
     train, validation, test = images.train, images.validation, images.test
     if binarization.prepare is not None:
         # Static and dynamic binarization share these test bits, so that their numbers can be compared.
         test = data.static_binarization(test, BITS_SEED + 1)
-    if binarization.once and isinstance(train, np.ndarray):  # of no stream: that is refused
+    if binarization.once and isinstance(train, np.ndarray):  # `check` refuses a stream
         train = data.static_binarization(train, BITS_SEED)
         validation = None if validation is None else data.static_binarization(validation, BITS_SEED + 2)
     rest: ImageSource = ArrayImages(train) if isinstance(train, np.ndarray) else train
@@ -126,7 +129,7 @@ def make_problem(settings: AnySettings, images: Images | ImageStream) -> Problem
         train_labels, validation_labels = images.train_labels, images.validation_labels
     if validation is None:
         if train_labels is not None:
-            places = held_out(len(train_labels), settings.validation_size or 0, SPLIT_SEED)  # those of hold_out
+            places = held_out(len(train_labels), settings.validation_size or 0, SPLIT_SEED)  # the same as in hold_out
             train_labels, validation_labels = np.delete(train_labels, places), train_labels[places]
         rest, validation = hold_out(rest, settings.validation_size or 0, SPLIT_SEED)
     in_memory = isinstance(train, np.ndarray)
@@ -146,7 +149,7 @@ def make_problem(settings: AnySettings, images: Images | ImageStream) -> Problem
 
 
 def without_data(settings: AnySettings, image_shape: Sequence[int], num_classes: int | None = None) -> Problem:
-    """A problem without images: enough to build the model and to load its parameters, not to begin a training."""
+    """Problem without images, from which the model can be built and loaded, but not trained."""
     prepare, prepare_raw = _preparations(settings)
     return Problem(
         train=np.zeros((1, *image_shape), np.uint8),
@@ -162,18 +165,18 @@ def without_data(settings: AnySettings, image_shape: Sequence[int], num_classes:
 
 
 def train_images(problem: Problem, places: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-    """Training images at some places, uint8, and the labels that the model is given."""
+    """Training images at some indices, uint8, and their labels, or None if the model takes no labels."""
     images = problem.train[places] if isinstance(problem.train, np.ndarray) else problem.train.read(places)
     return images, None if problem.train_labels is None else problem.train_labels[places]
 
 
 def spread_images(problem: Problem, most: int) -> tuple[np.ndarray, np.ndarray | None]:
-    """Evenly spaced training images and their labels, as `train_images` has them; all if there are fewer."""
+    """At most `most` evenly spaced training images and their labels, as `train_images` returns them."""
     return train_images(problem, evenly_spaced(problem.num_examples, min(most, problem.num_examples)))
 
 
 def fitted_to(problem: Problem, key: jax.Array) -> Any:
-    """Training examples as the model sees them: all, or evenly spaced ones if the images stay on disk."""
+    """Preprocessed training examples for fits: all, or evenly spaced ones if the images stay on disk."""
     if isinstance(problem.train, np.ndarray):
         images, labels = problem.train, problem.train_labels
     else:
@@ -182,14 +185,15 @@ def fitted_to(problem: Problem, key: jax.Array) -> Any:
 
 
 def num_classes_of(folder: RunFolder) -> int:
-    """Number of labels of a run whose model is given the label of each image.
+    """Number of labels of a run whose model takes labels.
 
     Raises:
-      ValueError: config.json holds no such number.
+      ValueError: config.json does not hold a valid number.
     """
     number = folder.about().get("num_classes")
     if type(number) is int and 2 <= number <= MOST_CLASSES:
         return number
     raise ValueError(
-        f"{folder}: config.json must hold for num_classes a whole number from 2 to {MOST_CLASSES:,}, got {number!r}"
+        f"{folder}: config.json: num_classes must be a whole number from 2 to {MOST_CLASSES:,}, got "
+        f"{json.dumps(number)}"
     )

@@ -1,4 +1,4 @@
-"""Models on images composed of the choices of every axis, with their objectives and optimizers."""
+"""VAEs on images, composed from a choice on each axis, with their objectives."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ AXES = (NETWORKS, POSTERIORS, PRIORS, LIKELIHOODS, BINARIZATIONS, ON_IMAGES, OPT
 
 
 def make_model(settings: Settings, problem: Problem) -> Model:
-    """The model that the settings compose; with --condition labels, a `Conditional` of them.
+    """Builds the model that the settings describe: a VAE, or with --condition labels a `Conditional`.
 
     Raises:
       ValueError: if the image size does not suit the network.
@@ -58,7 +58,7 @@ def make_model(settings: Settings, problem: Problem) -> Model:
 
     def take(count: int) -> tuple[Any, Any]:
         images, labels = spread_images(problem, count)
-        repeated = jnp.arange(count) % len(images)  # if there are fewer
+        repeated = jnp.arange(count) % len(images)  # there may be fewer images than `count`
         return scale(jax.random.key(0), images)[repeated], None if labels is None else labels[repeated]
 
     starting = StartingImages(problem.image_shape, take if len(problem.validation) else None)
@@ -67,14 +67,14 @@ def make_model(settings: Settings, problem: Problem) -> Model:
 
 
 def configured(settings: Any, network: Network) -> Network:
-    """The network in the settings' precision, and with its activations computed again if they say so."""
+    """Returns the network with the precision and the rematerialization that the settings ask for."""
     if settings.precision != "float32":
         network = in_precision(network, settings.precision)
     return rematerialized(network) if settings.rematerialize else network
 
 
 def make_objective(settings: Settings, problem: Problem, model: Model, num_steps: int, weight: Any) -> Objective:
-    """The objective that the settings name, with its warm-up."""
+    """Builds the objective that the settings name, with its warm-up."""
     facts = Facts(settings.latent_dim, problem.num_examples, num_steps, _closed_form_kl(model, problem))
     return build_objective(settings, facts, settings.kl_warm_up * num_steps // settings.epochs)
 
@@ -87,7 +87,7 @@ def _closed_form_kl(model: Model, problem: Problem) -> bool:
 
 
 def fit_prior_after(settings: Settings) -> Any:
-    """Function (prepared, params) -> params that fits the prior to the codes; None if the prior is not fitted."""
+    """Function (prepared, params) -> params that fits the prior to the codes, or None if the prior is not fitted."""
     fit = PRIORS.of(settings).fit
     if fit is None:
         return None
@@ -96,10 +96,10 @@ def fit_prior_after(settings: Settings) -> Any:
 
 
 def describe_kl(prepared: PreparedRun) -> str:
-    """Words about how a loss that is a weighted ELBO takes its KL; "" for any other."""
+    """Text that tells how a weighted ELBO computes its KL; empty for other objectives."""
     settings = prepared.settings
     if not isinstance(settings, Settings) or not OBJECTIVES.of(settings).either_kl:
         return ""
     if _closed_form_kl(prepared.model, prepared.problem):
         return "KL in closed form; "
-    return f"KL estimated by the draw of z, because --prior {settings.prior} gives it no closed form; "
+    return f"KL estimated by sampling z, because it has no closed form with --prior {settings.prior}; "

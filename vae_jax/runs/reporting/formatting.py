@@ -1,7 +1,7 @@
-"""Numbers and settings as text, on pages, in cards, in tables and on the terminal.
+"""Numbers and settings as text, for pages, model cards, tables and the terminal.
 
-One rule for the digits of a number: whole numbers are whole, with commas; all others have a fixed number of decimals,
-2 unless the table of metrics names another, and never fewer than two significant digits: 1,234.57, 0.20, 0.0034.
+All numbers follow one rule: whole numbers have no decimals, and commas; all others have a fixed number of decimals (2
+unless the table of metrics names another), but at least two significant digits: 1,234.57, 0.20, 0.0034.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, TypeGuard
 
 
 def is_number(value: object) -> TypeGuard[float]:
-    """Returns whether the value is a real number and no bool."""
+    """Returns whether the value is a real number, and not a bool."""
     return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
@@ -21,7 +21,7 @@ def formatted(value: Any, digits: int = 2) -> str:
 
     Args:
       value: a number, or a list of them; a bool, which is "yes" or "no"; None, which is "not defined"; or a text.
-      digits: decimals of a number that is not whole; fewer than two significant digits are never shown.
+      digits: decimals of a number that is not whole; at least two significant digits are shown.
     """
     if isinstance(value, list | tuple):
         return ", ".join(formatted(each, digits) for each in value)
@@ -38,7 +38,7 @@ def formatted(value: Any, digits: int = 2) -> str:
 
 
 def duration(seconds: float) -> tuple[str, str]:
-    """A time and its unit: seconds below two minutes, minutes below an hour, then hours and minutes, such as 2:03."""
+    """Duration and its unit: seconds below two minutes, minutes below an hour, else hours and minutes, such as 2:03."""
     if seconds < 120:
         return f"{seconds:.1f}", "seconds"
     hours, minutes = divmod(round(seconds / 60), 60)
@@ -46,17 +46,17 @@ def duration(seconds: float) -> tuple[str, str]:
 
 
 def setting(value: Any) -> str:
-    """Text of a setting with all its digits, as on the command line: 0.001, 4, 400 200."""
+    """Text of a setting with all digits, as on the command line: 0.001, 4, 400 200."""
     if isinstance(value, list | tuple):
         return " ".join(map(setting, value))
     return str(value).removesuffix(".0") if isinstance(value, float) else str(value)
 
 
 def mapping(value: Any) -> Mapping[str, Any]:
-    """Returns a part of a summary that must be a mapping; an empty one in place of anything else."""
+    """Returns the value if it is a mapping, else an empty one."""
     return value if isinstance(value, Mapping) else {}
 
 
 def listed(value: Any) -> list[Mapping[str, Any]]:
-    """Returns a part of a summary that must be a list of mappings; an empty one in place of anything else."""
+    """Returns the value if it is a list of mappings, else an empty one."""
     return value if isinstance(value, list) and all(isinstance(each, Mapping) for each in value) else []

@@ -1,4 +1,4 @@
-"""The table of all numbers that a summary holds: what each is called, its unit and digits, and where it is shown."""
+"""Table of all numbers of a summary: title, unit, digits, and the places where each is shown."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from vae_jax.runs.reporting.formatting import duration, formatted, is_number, se
 
 
 class View(Flag):
-    """A place in which some of the numbers are shown."""
+    """Place where some of the numbers are shown."""
 
-    TILE = auto()  # of the report, at its top
-    COLUMN = auto()  # of the report's table of several models
-    CARD = auto()  # MODEL.md
-    COMPARISON = auto()  # `vae-jax compare`
-    LIST = auto()  # `vae-jax list`
-    EXPLORER = auto()  # the head of its page
-    SPREAD = auto()  # median and range over seeds, of models on known factors
-    PROGRESS = auto()  # of the validation examples, while a run trains
+    TILE = auto()  # at the top of the report
+    COLUMN = auto()  # in the report's table of several models
+    CARD = auto()  # in MODEL.md
+    COMPARISON = auto()  # in `vae-jax compare`
+    LIST = auto()  # in `vae-jax list`
+    EXPLORER = auto()  # at the top of the explorer's page
+    SPREAD = auto()  # as median and range over seeds, of models on known factors
+    PROGRESS = auto()  # while a run trains, measured on the validation examples
 
 
 _HEADLINE = View.TILE | View.COLUMN | View.CARD | View.COMPARISON | View.EXPLORER
@@ -31,15 +31,15 @@ PER_IMAGE, NATS, SECONDS = "nats per image", "nats", "seconds"
 
 
 class Metric(NamedTuple):
-    """A number of a summary."""
+    """Description of a number of a summary."""
 
     key: str
     title: str
     unit: str = ""
-    digits: int | None = 2  # decimals, if it is not whole; None: all digits, of a setting
-    averaged: bool = False  # over the models of a run
-    views: View = _NOWHERE  # beside the report's "Other results" and `vae-jax show`, which have all that there is
-    short: str = ""  # title where there is little room, if it is another
+    digits: int | None = 2  # decimals of a number that is not whole; None: all digits, for settings
+    averaged: bool = False  # whether it is averaged over the models of a run
+    views: View = _NOWHERE  # beside the report's "Other results" and `vae-jax show`, which show everything
+    short: str = ""  # shorter title for columns and figures
 
     @property
     def heading(self) -> str:
@@ -52,7 +52,7 @@ class Metric(NamedTuple):
         return f"{self.title}, {self.unit}" if self.unit not in ("", SECONDS) else self.title
 
     def text(self, value: Any) -> str:
-        """The value as text: of a time with its unit, of all others without."""
+        """Text of a value; only a time includes its unit."""
         if self.unit == SECONDS and is_number(value):
             return " ".join(duration(value))
         return setting(value) if self.digits is None else formatted(value, self.digits)
@@ -91,7 +91,7 @@ METRICS = (
     Metric("irs", "interventional robustness score (IRS)", digits=3, views=_SCORE, short="IRS"),
     Metric("udr", "unsupervised disentanglement ranking (UDR)", digits=3, views=_SCORE, short="UDR"),
     Metric("gaussian_total_correlation", "Gaussian total correlation of the posterior means", NATS),
-    Metric("diverged", "diverged in epoch, or in step of a grid of weights", views=View.COLUMN, short="diverged in"),
+    Metric("diverged", "epoch (in a grid of weights: step) of divergence", views=View.COLUMN, short="diverged in"),
     Metric("epochs", "epochs", views=View.COMPARISON),
     Metric("steps", "training steps", views=View.COMPARISON),
     Metric("wall_seconds", "wall time", SECONDS, views=View.TILE | View.COMPARISON),
@@ -113,7 +113,7 @@ METRICS = (
     Metric("effective_sample_size", "effective importance samples, median over the images"),
     Metric("pareto_k", "Pareto k of the importance weights, median over the images"),
     Metric("pareto_k_limit", "largest Pareto k for which this many samples are enough"),
-    Metric("pareto_k_above_limit", "share of images above that limit, whose likelihood cannot be trusted", digits=3),
+    Metric("pareto_k_above_limit", "share of images above that limit, with an unreliable likelihood", digits=3),
     Metric("average_kl", "average KL, by sampling", NATS),
     Metric("mutual_information", "mutual information of image and code", NATS),
     Metric("mutual_information_limit", "upper limit of the mutual information, log N", NATS),
@@ -135,30 +135,30 @@ METRICS = (
     Metric("points", "images that the scores are fitted to"),
     Metric("dci_points", "images that DCI is fitted to"),
     Metric("reference_dci_points", "images that DCI of floor and ceiling is fitted to"),
-    Metric("whole_table", "every value of every factor encoded"),
+    Metric("whole_table", "all combinations of factors encoded"),
 )
 _BY_KEY = {metric.key: metric for metric in METRICS}
 
-# Sentences of a summary, and how each begins where it is shown.
+# Sentences of a summary, with the word that is shown before each.
 NOTES = {"posterior_collapse": "", "nll_warning": "Caution: ", "ais_warning": "Caution: "}
-# Lists of a summary that are too long for a table, and are shown in a figure.
+# Lists of a summary that are shown in a figure, being too long for a table.
 DRAWN = ("kl_per_dimension", "code_counts")
-# Endings of the keys that belong to the number before it, and the name of what they hold.
+# Endings of keys that hold the error of another number, and the name of this error.
 ERRORS = {"_standard_error": "s.e.", "_standard_deviation": "s.d. of the models"}
 
 
 def shown_in(view: View) -> tuple[Metric, ...]:
-    """Returns the metrics of one view, in their order."""
+    """Metrics of one view, in the order of the table."""
     return tuple(metric for metric in METRICS if view in metric.views)
 
 
 def metric_of(key: str) -> Metric:
-    """Returns the row of a key; a key without one is its own title."""
+    """Description of a key; an unknown key is its own title."""
     return _BY_KEY.get(key) or Metric(key, key)
 
 
 class Shown(NamedTuple):
-    """A number of a summary, ready to be shown."""
+    """Title, text and unit of a number of a summary."""
 
     title: str
     text: str
@@ -166,7 +166,7 @@ class Shown(NamedTuple):
 
 
 def shown_numbers(summary: Mapping[str, Any], view: View) -> tuple[Shown, ...]:
-    """Returns the finite numbers of one view that a summary holds."""
+    """Finite numbers of a summary that one view shows."""
     found = [(metric, summary.get(metric.key)) for metric in shown_in(view)]
     return tuple(Shown(m.title, m.text(v), m.unit) for m, v in found if is_number(v) and math.isfinite(v))
 
@@ -179,7 +179,7 @@ def is_error(key: str, summary: Mapping[str, Any]) -> bool:
 def error_of(summary: Mapping[str, Any], key: str) -> tuple[str, str]:
     """Text of the error of a number, such as "± 0.35", and its name, such as "s.e."; both empty if there is none.
 
-    It has the decimals of the number itself.
+    The error has as many decimals as the number.
     """
     for ending, name in ERRORS.items():
         if is_number(error := summary.get(f"{key}{ending}")) and is_number(summary.get(key)):

@@ -1,4 +1,4 @@
-"""One run as one HTML file: the numbers, the figures and how to repeat it; it opens anywhere, with no network."""
+"""HTML report of a run in one file: numbers, figures, and the command that repeats it. It needs no network."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ from vae_jax.visualization._style import DPI
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PLUS_MINUS = "\N{PLUS-MINUS SIGN}\N{NO-BREAK SPACE}"
 
-# In the first line, or in sections of their own.
+# Keys that are shown in the first line, or in their own sections.
 _STATED = ("experiment", "data", "seeds", "seed", "steps", "device", "command", "versions", "models", "shown_seed")
 
 
 class ReportFigure(NamedTuple):
-    """A figure of a report: `name` (a unique file stem), `title`, `caption` (how to read it), the path of the PNG."""
+    """Figure of a report: `name` (a unique file stem), `title`, `caption` (how to read it), and the path of the PNG."""
 
     name: str
     title: str
@@ -55,22 +55,21 @@ def write_report(
     Args:
       path: the HTML file; it is replaced as a whole or not at all.
       title: plain text, as are all other texts.
-      summary: numbers of the run; everything may be absent. The table `metrics.METRICS` has the title, unit and place
-        of each. "<key>_standard_error", or of several models "<key>_standard_deviation", goes
-        beside its number. In the first line: "experiment", "data", "seed" or "seeds", "steps", "device". As a table:
-        "models", a mapping for each of several, of which the figures show that of "shown_seed". Below, as sentences:
-        the NOTES. At the end: "command", "versions" (a mapping), and everything that
-        is not named here and not DRAWN.
-      config: the settings; nested mappings become dotted names.
-      figures: in reading order; the pictures go into the file.
+      summary: numbers of the run, all optional. The table `metrics.METRICS` has title, unit and place of each number.
+        "<key>_standard_error", or "<key>_standard_deviation" of several models, is shown beside its number. The first
+        line shows "experiment", "data", "seed" or "seeds", "steps" and "device". "models", a list with a mapping for
+        each of several models, becomes a table; the figures show the model of "shown_seed". The NOTES follow as
+        sentences. At the end come "command", "versions" (a mapping), and all other keys that are not DRAWN.
+      config: settings; nested mappings become dotted names.
+      figures: figures in reading order, which are embedded in the file.
 
     Raises:
-      ValueError: two figures of one name, or a picture that is not a PNG.
-      FileNotFoundError: a picture that is not there.
+      ValueError: two figures have the same name, or a picture is not a PNG.
+      FileNotFoundError: a picture is missing.
     """
     names = [figure.name for figure in figures]
     if len(set(names)) < len(names):
-        raise ValueError(f"figures must have a name each, got {names}")
+        raise ValueError(f"figures must have different names, got {', '.join(names)}")
     sections = "".join(_section(figure) for figure in figures)
     links = "".join(f'<a href="#{_escape(each.name)}">{_escape(each.title)}</a>' for each in figures)
     statement = _statement(summary)
@@ -111,7 +110,7 @@ def _is_numeric(value: object) -> bool:
 
 
 def _others(summary: Mapping[str, Any]) -> dict[str, Any]:
-    """Title and text of everything that is shown nowhere else."""
+    """Titles and texts of all keys that are not shown elsewhere."""
     tiles = (metric.key for metric in shown_in(View.TILE) if _is_numeric(summary.get(metric.key)))
     elsewhere = {*_STATED, *NOTES, *DRAWN, *tiles}
     return {
@@ -128,7 +127,7 @@ def _text(summary: Mapping[str, Any], key: str) -> Any:
 
 
 def _typeset(number: str) -> str:
-    """A number with a minus sign, and a "±" that stays on the line of what follows it."""
+    """Number with a typographic minus sign, and with a "±" that is not separated from its number."""
     return number.replace("-", "\N{MINUS SIGN}").replace("\N{PLUS-MINUS SIGN} ", _PLUS_MINUS)
 
 
@@ -137,7 +136,7 @@ def _capital(title: str) -> str:
 
 
 def _statement(summary: Mapping[str, Any]) -> str:
-    """First line, such as "vae on digits, seed 0, 20,000 training steps, cpu (2 cores)"; parts may be missing."""
+    """First line, such as "vae on digits, seed 0, 20,000 training steps, cpu (2 cores)", without missing parts."""
     run = " on ".join(str(summary[key]) for key in ("experiment", "data") if summary.get(key) is not None)
     parts = [run] if run else []
     seeds = summary.get("seeds", summary.get("seed"))
@@ -174,7 +173,7 @@ def _tiles(summary: Mapping[str, Any]) -> str:
 
 
 def _models(summary: Mapping[str, Any]) -> str:
-    """A row for each of several models, and which of them the figures show."""
+    """Table with a row for each of several models, and a note about the model that the figures show."""
     models = listed(summary.get("models"))
     if not models:
         return ""

@@ -1,4 +1,4 @@
-"""Numbers of the models of a run in `summary.json`: those of each, and means over several."""
+"""Numbers of the models of a run in `summary.json`, with means over several models."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from vae_jax.runs.reporting.metrics import METRICS
 from vae_jax.training import History, Progress
 from vae_jax.training._history import best_loss, is_finite
 
-# Numbers of which several models have a mean; all others are kept for each model alone.
+# Numbers that are averaged over several models; all others are listed for each model alone.
 _AVERAGED = tuple(metric.key for metric in METRICS if metric.averaged)
 
 
-# Parts of the summary of a run of several models that say nothing of one of them.
+# Keys of the summary of a run of several models that do not belong to a single model.
 _OF_SEVERAL = ("models", "shown_seed", "by_steps", "over_seeds", "seeds")
 
 
 def course_of(seed: int, progress: Progress) -> dict[str, Any]:
-    """The seed of a model and the course of its training: steps, epochs, best epoch; "diverged" if it did."""
+    """Seed of a model and the course of its training: steps, epochs, best epoch, and "diverged" if it diverged."""
     summary = {
         "seed": seed,
         "steps": int(progress.state.step),
@@ -35,15 +35,15 @@ def course_of(seed: int, progress: Progress) -> dict[str, Any]:
 
 
 def with_numbers(course: Mapping[str, Any], measured: Mapping[str, Any]) -> dict[str, Any]:
-    """The course of a model and what was measured of its best parameters; None each if it has no finite epoch."""
+    """Course of a model with the measurements of its best parameters, which are None if no epoch was finite."""
     return {**course, **defined(measured if course["best_epoch"] else dict.fromkeys(measured))}
 
 
 def combined(models: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Mean and standard deviation of each number over several models, and the `models` themselves.
+    """Mean and standard deviation of each number over several models, and the list of `models`.
 
     Args:
-      models: as `with_numbers` has them; numbers that are None in one are averaged over the others.
+      models: results of `with_numbers`; a number that is None in one model is averaged over the others.
     """
     summary: dict[str, Any] = {
         "seeds": [model["seed"] for model in models],
@@ -52,14 +52,14 @@ def combined(models: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     for name in _AVERAGED:
         values = [model[name] for model in models if isinstance(model.get(name), (int, float))]
         if name == "nll" and len({m.get("nll_samples") for m in models if m.get(name) is not None}) > 1:
-            values = []  # by more samples it is lower: a mean of the two kinds says nothing
+            values = []  # not comparable: more samples give a lower estimate
         summary[name] = statistics.fmean(values) if values else None
         summary[f"{name}_standard_deviation"] = statistics.stdev(values) if len(values) > 1 else None
     return summary | {"models": [dict(model) for model in models]}
 
 
 def add_to_summary(folder: RunFolder, seed: int, numbers: Mapping[str, Any]) -> dict[str, Any]:
-    """Adds numbers to the summary; in a run of several models to the record of the model of that seed."""
+    """Adds numbers to the summary, or in a run of several models to the record of the model with this seed."""
     models = (folder.summary() or {}).get("models")
     if models is None:
         return folder.add_to_summary(numbers)
@@ -67,7 +67,7 @@ def add_to_summary(folder: RunFolder, seed: int, numbers: Mapping[str, Any]) -> 
 
 
 def summary_of_model(summary: Mapping[str, Any], member: Member) -> dict[str, Any]:
-    """The numbers of one model alone, out of the summary of its run."""
+    """Numbers of one model alone, from the summary of its run."""
     models = summary.get("models", ())
     own = (m for m in models if m["seed"] == member.seed and weight_in(m) in (None, member.weight))
     whole = {name: value for name, value in summary.items() if name not in _OF_SEVERAL}
@@ -75,11 +75,11 @@ def summary_of_model(summary: Mapping[str, Any], member: Member) -> dict[str, An
 
 
 def summary_to_add_to(folder: RunFolder) -> dict[str, Any]:
-    """Summary of a run that is being trained; {} if there is none, or if it is damaged, which is then said."""
+    """Summary of a run that is being trained; {} if there is none, or if it is damaged, after a message about that."""
     try:
         return folder.summary() or {}
     except ValueError as error:
-        say(f"summary.json is measured anew, without what evaluate had added ({error})")
+        say(f"summary.json is measured again, without what `vae-jax evaluate` had added ({error})")
         folder.remove_summary()
         return {}
 

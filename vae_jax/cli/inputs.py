@@ -1,4 +1,4 @@
-"""Model and images that the options of a command name."""
+"""Models and images that the options of a command name."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from vae_jax.runs.progress import say
 
 
 def load(options: OfRun) -> Loaded:
-    """The model that the options name."""
+    """Loads the model that the options name."""
     loaded = load_run(options.run, options.seed, options.weight)
     if "unfinished" in loaded.summary:
         say(loaded.summary["unfinished"])
@@ -22,29 +22,30 @@ def load(options: OfRun) -> Loaded:
 
 
 def check_label(label: int | None, loaded: Loaded) -> None:
-    """Raises ValueError if the label of --label is none that the model can be given."""
+    """Raises ValueError if --label gives a label that the model does not take."""
     if label is None:
         return
-    run = f"{loaded.folder}"
     if loaded.num_classes is None:
         raise ValueError(
-            f"--label {label}: the model of {run} is given no labels (it has no --condition): leave it out"
+            f"--label {label}: the model of {loaded.folder} takes no labels (no --condition labels): leave it out"
         )
     if label >= loaded.num_classes:
-        raise ValueError(f"--label must be between 0 and {loaded.num_classes - 1}, the labels of {run}, got {label}")
+        raise ValueError(
+            f"--label must be between 0 and {loaded.num_classes - 1}, the labels of {loaded.folder}, got {label}"
+        )
 
 
 def images(
     options: WithImages, loaded: Loaded, names: Sequence[str], argument: str = "IMAGE"
 ) -> tuple[jax.Array, np.ndarray | None]:
-    """The images of those names as the model sees them, `[N, H, W, C]`, and the labels `[N]` that it is given.
+    """Loads images `[N, H, W, C]`, preprocessed for the model, and their labels `[N]`.
 
     Args:
       names: picture files, or numbers of test images.
       argument: name of the argument that gave them, for messages.
 
     Returns:
-      Images, and labels: that of --label, or of each test image its own; None if the model is given none.
+      Images and labels. The labels are --label, or those of the test images; None if the model takes no labels.
 
     Raises:
       ValueError: if a name is neither a picture file nor the number of a test image, or a label is unknown.
@@ -55,7 +56,9 @@ def images(
     for name in names:
         if not name.isdecimal():
             if loaded.num_classes is not None and options.label is None:
-                raise ValueError(f"{argument} {name}: a picture file has no label, which the model needs: give --label")
+                raise ValueError(
+                    f"{argument} {name}: the model needs a label, and a picture file has none: give --label"
+                )
             try:
                 pixels.append(read_image(name, loaded.image_shape, options.resize))
             except ValueError as error:
