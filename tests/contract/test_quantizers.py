@@ -16,14 +16,19 @@ from vae_jax.params import split_buffers
 quantizer_rows = pytest.mark.parametrize("name", QUANTIZERS)
 
 
+# The flags of the tests compile a program as one module, which fuses a product and a sum across the barrier that keeps
+# a value equal to its lookup. Users' programs are split, and so are these.
+jit = functools.partial(jax.jit, compiler_options={"xla_cpu_parallel_codegen_split_count": 32})
+
+
 @functools.cache
 def programs(name):
     """Compiled functions of a quantizer, shared by its tests."""
     quantizer = QUANTIZERS[name]
     return SimpleNamespace(
         init=jax.jit(quantizer.init),
-        quantize=jax.jit(jax.vmap(quantizer.quantize, (None, 0))),
-        lookup=jax.jit(jax.vmap(quantizer.lookup, (None, 0))),
+        quantize=jit(jax.vmap(quantizer.quantize, (None, 0))),
+        lookup=jit(jax.vmap(quantizer.lookup, (None, 0))),
         batch_loss=jax.jit(quantizer.batch_loss),
         batch_update=jax.jit(quantizer.batch_update),
         fit=jax.jit(quantizer.fit),
@@ -45,7 +50,7 @@ def test_the_value_equals_the_lookup_of_the_indices_bit_for_bit(name):
     eager = quantizer.quantize(params, zs[0])
     np.testing.assert_array_equal(quantizer.lookup(params, eager.indices), eager.value)
     with_value = lambda z, params: (lambda value: (value.sum(), value))(quantizer.quantize(params, z).value)
-    with_gradient = jax.jit(jax.vmap(jax.grad(with_value, has_aux=True), (0, None)))
+    with_gradient = jit(jax.vmap(jax.grad(with_value, has_aux=True), (0, None)))
     np.testing.assert_array_equal(with_gradient(zs, params)[1], batched.value)
 
 
