@@ -47,7 +47,7 @@ def push_to_hub(
       exist_ok: Add a new version to an existing repository; earlier versions stay.
       endpoint: Address of the hub. Default: the environment variable HF_ENDPOINT, or Hugging Face's.
       write_folder: (folder of the run, a new folder) -> None, writes config.json, params.safetensors, summary.json,
-        manifest.json and MODEL.md. Default: exports the model that the run's report shows.
+        manifest.json and MODEL.md. Default: exports the model that `vae_jax.load` loads.
 
     Returns:
       The address of the repository.
@@ -92,7 +92,7 @@ def load_from_hub(
     """Downloads and loads a model from a repository made by `push_to_hub`.
 
     Only manifest.json, config.json, summary.json and params.safetensors are read, and nothing in them is executed. The
-    files are verified against the sizes and checksums in the manifest; a repository of an earlier version has none.
+    files are verified against the sizes and checksums in the manifest, if it has them (earlier versions wrote none).
     Downloads are cached, and the cache is used if the hub cannot be reached.
 
     Args:

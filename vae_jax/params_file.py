@@ -54,10 +54,10 @@ def save_params(path: str | Path, params: Params, metadata: Mapping[str, str] | 
 
 
 def load_params(path: str | Path, model: HasInit) -> Params:
-    """Loads the parameters of a model from a file by `save_params`, or another safetensors file of the same arrays.
+    """Loads the parameters of a model from a file of `save_params`, or any safetensors file with the same arrays.
 
     Names, shapes and types of the arrays must be those of `model.init`; they and the file size are checked before
-    memory is allocated. The checksum in a file by `save_params` is verified; files of other programs have none. Numbers
+    memory is allocated. The checksum in a file of `save_params` is verified; files of other programs have none. Numbers
     that are not finite are accepted.
 
     Args:

@@ -142,7 +142,7 @@ REFUSED = [
     ),
     (
         "vae --ema 0.9 --optimizer schedule_free",
-        "--ema averages the weights, and so does --optimizer schedule_free by itself: leave --ema out, or give another "
+        "--ema averages the weights, which --optimizer schedule_free already does: leave --ema out, or give another "
         "--optimizer",
     ),
     (
@@ -157,11 +157,11 @@ REFUSED = [
     ),
     (
         "vae --optimizer sam",
-        "--optimizer sam needs the gradient at a second point, and a training step gives it one: give " + ALL,
+        "--optimizer sam needs the gradient at a second point, which a training step does not compute: give " + ALL,
     ),
     (
         "disentangle --optimizer lbfgs",
-        "--optimizer lbfgs needs the loss along a line, and a training step gives it the loss at a point: give " + ALL,
+        "--optimizer lbfgs needs the loss along a line, which a training step does not compute: give " + ALL,
     ),
     ("vq_vae --optimizer momentum", f"--optimizer must be {ALL} for vq_vae, got momentum"),
     (

@@ -15,7 +15,7 @@ SMALL = {"data": "blobs.npz", "run_dir": Path("run"), "latent_dim": 2}
 def test_a_batch_that_is_smaller_than_by_default_is_said_once_all_is_checked(capsys):
     prepared = prepare(VAE, Settings(**SMALL, hidden=(4,)))
     assert (prepared.length.batch_size, prepared.num_steps) == (72, 100)
-    assert capsys.readouterr().err == "--batch-size 72: fewer than 128 training images\n"
+    assert capsys.readouterr().err == "--batch-size is 72, because there are fewer than 128 training images\n"
     config = prepared.folder.config()
     assert (config["batch_size"], config["validation_size"], config["likelihood"]) == (72, 8, "bernoulli")
     prepared.folder.unlock()

@@ -126,7 +126,7 @@ def test_a_resume_restores_whatever_is_damaged_and_says_so(monkeypatch, capsys, 
     words = {
         "config.json": "config.json .*: restored from the checkpoint",
         "metrics.jsonl": "metrics.jsonl is written again from the last checkpoint",
-        "summary.json": "summary.json is measured again, without what .vae-jax evaluate. had added",
+        "summary.json": "summary.json is measured again, without the numbers that .vae-jax evaluate. had added",
         "checksums.json": "(checksums|config).json .*restored from the checkpoint",
         "checkpoints/3/last/_METADATA": "3 is damaged: .* continuing from the one before it",
         "checkpoints/3/progress/metadata": "3 is damaged: .* continuing from the one before it",

@@ -139,7 +139,7 @@ WRONG_CONFIGS = {
     "no number of labels": (CONFIG | {"condition": "labels"}, "num_classes must be a whole number from 2"),
     "a field less": ({name: CONFIG[name] for name in CONFIG if name != "hidden"}, r"fields that differ: hidden\)"),
     "a field of another type": (CONFIG | {"latent_dim": "2"}, "config.json: latent_dim must be a whole number"),
-    "several models": (CONFIG | {"seeds": 3}, "config must describe one model, .* got one of 3 models"),
+    "several models": (CONFIG | {"seeds": 3}, "config must describe one model, .* got a config of 3 models"),
     "another width": (CONFIG | {"latent_dim": 3}, START),
 }
 

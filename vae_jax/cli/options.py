@@ -45,7 +45,7 @@ class OfRun:
     run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
     """folder of a finished run, such as runs/vae-digits-20250131-120000-seed0"""
     seed: int | None = dataclasses.field(default=None, kw_only=True)
-    """seed of the model, if the run has several (default: the model that the report shows)"""
+    """seed of the model, if the run has several (default: the seed in the report; with a grid of weights, the first)"""
     weight: float | None = dataclasses.field(default=None, kw_only=True)
     """weight of the model, if the run has a grid of weights (default: the first)"""
 
@@ -140,8 +140,8 @@ class Encode(OfExamples):
     """Write the latent code of every example of a data set, as embeddings for search, clustering or a classifier.
 
     Each example has a row: its name (file or row), its label if there is one, mean and standard deviation of q(z | x)
-    or the code indices of a quantized model, and the KL divergence to the prior in nats. Of several processes each
-    writes a file.
+    or the code indices of a quantized model, and the KL divergence to the prior in nats. Each of several
+    processes writes its own file.
     """
 
     output: Output = None
@@ -153,7 +153,7 @@ class Score(OfExamples):
     """Write how well the model explains every example of a data set, as scores that show anomalies.
 
     Each example has a row: its name (file or row), its label if there is one, ELBO or estimated log p(x), and
-    reconstruction error in nats and as a mean squared error. Of several processes each writes a file.
+    reconstruction error in nats and as a mean squared error. Each of several processes writes its own file.
     """
 
     output: Output = None

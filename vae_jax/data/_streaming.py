@@ -25,7 +25,7 @@ _BLOCK = 512  # images decoded and written at once
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ImageStream:
-    """A data set as `Images`, but with training images that are read on demand.
+    """A data set like `Images`, but with training images that are read on demand.
 
     Attributes:
       name: Name of the data set.
@@ -54,8 +54,8 @@ def stream_images(
     """Opens the images that `data` names without reading the training images.
 
     Splits, order and pixels are those of `load_images`. Memory grows by a few bytes or a path per image. The headers of
-    all files of a folder are read once. The data set counts as binary (0 and 1 become 0 and 255) if the test images and
-    1,000 of the training images are.
+    all files of a folder are read once. The data set counts as binary (0 and 1 become 0 and 255) if the test and
+    validation images and 1,000 of the training images hold only 0 and 1.
 
     Args:
       data: `digits`, a rendered data set (`sprites`, ...), a path ending in `.npy`, a folder or a TFDS name; an `.npz`

@@ -57,7 +57,7 @@ def _describe_kl(kl: ArrayLike, threshold: float) -> str:
     names = ", ".join(f"z{index + 1}" for index in collapsed)
     sentence = f"{used} of {total} dimensions are used; {len(collapsed)} carry less than {threshold:g} nats: {names}."
     if 2 * used < total:
-        sentence += f" Most dimensions have collapsed onto the prior; for more detail, {_REMEDIES}."
+        sentence += f" Most dimensions have collapsed onto the prior; for more detailed reconstructions, {_REMEDIES}."
     return sentence
 
 

@@ -20,7 +20,7 @@ def conditional(model: VAE, contexts: ContextKind, to: Sequence[str] = ("encoder
 
     The vector of the context is stored in `params[name]["context"]` of each network named in `to`, as an array of the
     program. It reaches the networks wherever the model calls them, also in the later layers of a hierarchy. The
-    parameters are those of the model, and those of the contexts (an embedding) under "context".
+    parameters are the parameters of the model and, under "context", the parameters of the contexts (an embedding).
 
     A hand-written `Network` named in `to` must read `params["context"]`, or the context is ignored without an error.
     Make it with `networks.with_context`, which also checks the length of the vector.

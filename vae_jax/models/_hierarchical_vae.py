@@ -27,7 +27,7 @@ def hierarchical_vae(
 
     p(z_L) is N(0, I); every other factor is a diagonal Normal whose mean and log-variance are computed by a network.
     (The networks of Burda et al. compute log sigma, half of the log-variance.) The divergence between two chains has no
-    closed form, so train with `negative_sampled_elbo` or an importance-weighted objective; `elbo` raises TypeError.
+    closed form: train with `negative_sampled_elbo` or an importance-weighted objective; `elbo` raises UndefinedError.
 
     The parameters are "encoder_1" ... "encoder_L", "prior_1" ... "prior_{L-1}" ("prior_1" is p(z_1|z_2)), and
     "decoder".

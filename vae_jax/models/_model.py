@@ -176,7 +176,7 @@ def num_examples(name: str, batch: Any) -> int:
     """Length of the leading axis that all leaves of a batch share.
 
     Raises:
-      ValueError: if the batch has no leaf, a leaf has no axis, or two leaves have different lengths; it names them.
+      ValueError: if the batch has no leaf, a leaf has no axis, or two leaves differ in length; the message names them.
     """
     leaves = jax.tree.leaves_with_path(batch)
     if not leaves:

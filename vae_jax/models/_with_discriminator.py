@@ -15,7 +15,7 @@ def with_discriminator(model: VAE, discriminator: Network) -> VAE:
     """Returns the VAE with the parameters of a discriminator of latent codes under "discriminator".
 
     The discriminator of Kim & Mnih for 10 dimensions is `mlp_encoder((10,), 1, (1000,) * 6, jax.nn.leaky_relu)` with a
-    slope of 0.2; it has two logits, this one their difference.
+    slope of 0.2. It has two logits in the paper; the single logit here is their difference.
 
     Args:
       model: the VAE; encode, prior and decode do not use the discriminator.

@@ -30,7 +30,7 @@ AggregateEstimator = Callable[[Model, Params, Distribution, jax.Array], LogAggre
 
 
 def batch_log_aggregate(posteriors: Distribution, zs: ArrayLike, log_weights: ArrayLike) -> LogAggregate:
-    """Log-density log sum_j W_ij q(z_i | x_j) of the weighted aggregate posterior, and that of each dimension.
+    """Log-density log sum_j W_ij q(z_i | x_j) of the weighted aggregate posterior, and its marginal log-densities.
 
     Args:
       posteriors: M posteriors, stacked along a leading axis `[M]`, each with `log_prob_terms` over `[D]`, such as a

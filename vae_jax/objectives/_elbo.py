@@ -130,12 +130,12 @@ def log_likelihood_of(likelihood: Distribution, x: Any) -> jax.Array:
 
 
 def elbo(model: VAE, params: Params, key: jax.Array, x: Any) -> jax.Array:
-    """A one-sample estimate of the ELBO of one example, its KL divergence in closed form: a scalar in nats."""
+    """One-sample estimate of the ELBO of one example, with the KL divergence in closed form: a scalar in nats."""
     return elbo_from_terms(*elbo_terms(model, params, key, x))
 
 
 def sampled_elbo(model: VAE, params: Params, key: jax.Array, x: Any) -> jax.Array:
-    """A one-sample estimate of the ELBO of one example, with nothing in closed form: a scalar in nats."""
+    """One-sample estimate of the ELBO of one example, without any closed form: a scalar in nats."""
     return elbo_from_terms(*sampled_elbo_terms(model, params, key, x))
 
 
@@ -146,7 +146,7 @@ def elbo_metrics(terms: ElboTerms) -> Metrics:
 
 @mean_over_batch
 def negative_elbo(model: VAE, params: Params, key: jax.Array, x: Any) -> tuple[jax.Array, Metrics]:
-    """-`elbo`, its KL divergence in closed form: a mean over the batch in nats per example, with one z per example.
+    """-`elbo`, with the KL divergence in closed form: a mean over the batch in nats per example, with one z each.
 
     Source: Kingma & Welling 2014 (arXiv:1312.6114), eq. 7.
     """
@@ -156,7 +156,7 @@ def negative_elbo(model: VAE, params: Params, key: jax.Array, x: Any) -> tuple[j
 
 @mean_over_batch
 def negative_sampled_elbo(model: VAE, params: Params, key: jax.Array, x: Any) -> tuple[jax.Array, Metrics]:
-    """-`sampled_elbo`, nothing in closed form: a mean over the batch in nats per example, with one z per example.
+    """-`sampled_elbo`, without any closed form: a mean over the batch in nats per example, with one z per example.
 
     Source: Kingma & Welling 2014 (arXiv:1312.6114), eq. 6.
     """

@@ -74,7 +74,7 @@ def info_vae_loss(alpha: ArrayLike, weight: ArrayLike, kernel: Kernel) -> Object
       kernel: function of squared distances; the code of the paper uses `gaussian_kernel(D**2 / 2)`.
 
     Raises:
-      ValueError: if alpha is above 1, or alpha + weight - 1 below 0.
+      ValueError: if alpha is above 1, or alpha + weight - 1 below 0; by the objective, if the batch has one example.
 
     Source: Zhao, Song & Ermon 2019 (arXiv:1706.02262), eq. 6.
     """
@@ -106,7 +106,7 @@ def wae_mmd_loss(weight: ArrayLike, kernel: Kernel) -> Objective:
       kernel: function of squared distances; the paper uses `inverse_multiquadratic_kernel(2 * D)`.
 
     Raises:
-      ValueError: if weight is below 0.
+      ValueError: if weight is below 0; by the objective, if the batch has one example.
 
     Source: Tolstikhin et al. 2018 (arXiv:1711.01558), algorithm 2.
     """

@@ -28,7 +28,7 @@ def vq_vae_loss(model: Model, params: Params, key: jax.Array, batch: Any) -> tup
 
     Metrics: the terms of the loss, `distortion` and `quantization_loss`; `rate` (-log p(z)) and `elbo`; and
     `batch_perplexity`, the effective number of codes that a batch uses, a mean over the codebooks. It is at most the
-    number of vectors in the batch, and less than that of a test set (`evaluation.measure_vq_vae`).
+    number of vectors in the batch, and below the perplexity of a whole test set (`evaluation.measure_vq_vae`).
 
     Raises:
       TypeError: if the model's posterior is not over codes, or for a batch of uint8 pixels.

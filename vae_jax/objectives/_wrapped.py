@@ -47,7 +47,7 @@ def warm_up_steps_of(objective: Objective) -> int:
 
 
 def scheduled(make: Callable[[ArrayLike], Objective], schedule: Schedule) -> Scheduled:
-    """The objective `make(schedule.at(step))` at every step: a warm-up of the number that `make` takes.
+    """The objective `make(schedule.at(step))` at every step: a schedule for the argument of `make`, such as a warm-up.
 
     `scheduled(beta_vae_loss, linear(10_000))` is the KL warm-up, from the distortion alone to the ELBO. The KL warm-up
     of a bound of many samples is `scheduled(lambda beta: negative_iwae(50, beta=beta), linear(10_000))`.

@@ -19,7 +19,7 @@ def product_quantizer(quantizer: Quantizer, num_heads: int) -> Quantizer:
 
     Args:
       quantizer: quantizer of each head, with separate parameters; its dim is the length of a part.
-      num_heads: H; D and P are H times those of a head.
+      num_heads: H; D and P are H times the D and P of a head.
 
     Raises:
       ValueError: if num_heads is below 1.

@@ -23,7 +23,7 @@ def residual_quantizer(quantizer: Quantizer, num_stages: int, gradient: Estimato
     Args:
       quantizer: quantizer of each stage, with separate parameters; its codes must learn by its loss or by moving
         averages.
-      num_stages: S; P is S times that of a stage.
+      num_stages: S; P is S times the number of indices of a stage.
       gradient: gradient estimator from the sum to z.
 
     Raises:

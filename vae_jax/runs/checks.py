@@ -84,7 +84,7 @@ def _check_together(recipe: Recipe, settings: Any) -> None:
         if other in named and named[other].name in refused
     ]
     if conflicts:
-        # The pair is named in which the user chose most: that is what the user can change.
+        # The message names the pair with the most choices of the user, which the user can change.
         chosen = lambda name: getattr(settings, name) != getattr(recipe.defaults, name)
         one, other = max(conflicts, key=lambda pair: sum(map(chosen, pair)))
         goes_with = lambda choice, value: value not in choice.not_with.get(other, ())

@@ -17,7 +17,7 @@ from vae_jax.runs.config import upgraded
 from vae_jax.runs.folder import RunFolder
 from vae_jax.runs.loading import recipe_of
 
-# (field, value) -> function or module that such a run uses; of data sets, those that come with this library.
+# (field, value) -> function or module that a run with this value uses; only data sets of this library are listed.
 _OTHERS: dict[tuple[str, Any], Any] = {
     ("data", "digits"): digits.load_digits,
     ("data", "mnist"): digits.load_digits,

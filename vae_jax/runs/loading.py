@@ -71,7 +71,8 @@ def load_run(
     """Loads a trained model from a run folder, or from an export of a run.
 
     Args:
-      seed: seed of the model, if the run has several; None: the model that the report shows.
+      seed: seed of the model, if the run has several; None: the model that the report shows, or the first if the run
+        has a grid of weights or is unfinished.
       weight: weight of the model, if the run has a grid of weights; None: the first.
       argument: name of the argument that gave the folder, for messages.
       recipe: RECIPE of the user's own script that made the run; None: the recipe that config.json names.
@@ -266,7 +267,7 @@ def checked_summary(folder: RunFolder) -> dict[str, Any]:
 def _chosen(
     folder: RunFolder, members: list[Member], summary: Mapping[str, Any], seed: int | None, weight: float | None
 ) -> Member:
-    """First model with this seed and weight; without both, the model that the report shows."""
+    """First model with this seed and weight; without both, the model of "shown_seed" in the summary, if it is there."""
     if weight is not None and members[0].weight is None:
         raise ValueError(
             f"--weight chooses a model of a run with a grid of weights, and {folder} has no such grid: leave it out"

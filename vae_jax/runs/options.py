@@ -68,7 +68,7 @@ class Evaluate(WithData):
         ),
     ] = None
     points: int = 10_000
-    """with --metrics disentanglement: number of images (or votes) to fit each score to; half as many more test it"""
+    """with --metrics disentanglement: number of images (or votes) that each score is fitted to; half as many test it"""
     dci_points: int | None = None
     """like --points, for DCI alone, whose boosted trees take minutes with 10,000 (default: --points)"""
     seed: int | None = None

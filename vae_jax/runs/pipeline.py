@@ -38,7 +38,7 @@ def _run(prepared: PreparedRun) -> dict[str, Any]:
     with ProgressDisplay(prepared.length.epochs) as display:
         display.say(kind.opening(prepared))
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "the objective's warm-up takes")  # `opening` has said it with the flags
+            warnings.filterwarnings("ignore", "the objective's warm-up takes")  # `opening` has said so, with the flags
             training, progress, save = train_models(prepared, display)
         # Gathered from the devices of all processes, over which the arrays are split or copied.
         params = [jax.tree.map(jnp.asarray, process_allgather(one.best_params, tiled=True)) for one in progress]

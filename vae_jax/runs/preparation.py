@@ -98,7 +98,8 @@ def _prepare_in(folder: RunFolder, recipe: Recipe, settings: Any, started: float
         )
     if is_writer():
         if isinstance(given, Training) and given.batch_size is None and length.batch_size < given.default_batch_size:
-            say(f"--batch-size {length.batch_size}: fewer than {given.default_batch_size} training images")
+            size, default = length.batch_size, given.default_batch_size
+            say(f"--batch-size is {size}, because there are fewer than {default} training images")
         if not settings.resume:
             folder.create(run_config(recipe, settings), **about)
         else:

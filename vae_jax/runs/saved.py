@@ -22,7 +22,8 @@ def load(
 
     Args:
       path: the folder.
-      seed: seed of the model, if the run has several (default: the model that the report shows).
+      seed: seed of the model, if the run has several (default: the model that the report shows; in a run with a grid
+        of weights, or an unfinished run, the first).
       weight: weight of the model, if the run has a grid of weights (default: the first).
       recipe: RECIPE of your own script that made the run (default: the recipe that config.json names). Nothing in the
         folder is executed, so a folder from anyone can be opened.

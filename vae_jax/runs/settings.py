@@ -138,7 +138,7 @@ class Training:
     batch_size: int | None = None
     """number of images in each training step (default: 128, or 64 for vq_vae, or all training images if fewer)"""
     microbatches: int = 1
-    """parts of a batch computed one after another (gradient accumulation), for less memory and the same numbers"""
+    """number of parts of each batch, computed one after another (gradient accumulation): less memory, same results"""
     rematerialize: bool = False
     """recompute the activations of each network for the gradient, to need less memory (GPU and TPU)"""
     precision: Literal["float32", "bfloat16"] = "float32"
@@ -230,7 +230,7 @@ class CodeQuantizer:
 
     quantizer: Annotated[str, QUANTIZERS.help("quantizer of the vectors")] = "ema"
     num_codes: int = 32
-    """number of codes; finite_scalar takes the nearest that it can; lookup_free and spherical need a power of 2"""
+    """number of codes; finite_scalar uses the nearest size it has; lookup_free and spherical need a power of 2"""
     commitment: Annotated[float, QUANTIZERS.flag("commitment", "weight of the commitment loss")] = 0.25
     revival: Annotated[
         float,
@@ -318,7 +318,7 @@ class Scoring:
     score_every: int | None = None
     """number of training steps between two scorings (default: score at the end only)"""
     points: int = 10_000
-    """number of images (for the FactorVAE score: of votes) to fit each score to; half as many more test it"""
+    """number of images (FactorVAE score: votes) that each score is fitted to; half as many others test it"""
     whole_table: Annotated[
         bool,
         tyro.conf.arg(

@@ -70,7 +70,7 @@ def _loaded(folder: RunFolder, params: Params, recipe: Recipe | None) -> Loaded:
     member, *others = recipe.kind.members(settings)
     if others:
         raise ValueError(
-            f"config must describe one model, as that of vae_jax.load does, got one of {1 + len(others)} models"
+            f"config must describe one model, as vae_jax.load returns it, got a config of {1 + len(others)} models"
         )
     model = recipe.model(settings, problem)
     summary: dict[str, Any] = {"params_note": _SAVED}

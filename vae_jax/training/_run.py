@@ -32,7 +32,7 @@ class Checkpoints:
     def due(self) -> bool:
         """Returns True if it is time to save; only then does the fit wait for the device.
 
-        Called once per epoch. All processes of a run must return the same value, and wait for one another for it.
+        Called once per epoch. All processes of a run must agree on the value, for which they wait for one another.
         """
         return False
 

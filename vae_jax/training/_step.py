@@ -57,8 +57,8 @@ def make_train_step(
 
     Args:
       model: any record with an `init` that the objective accepts.
-      objective: (model, params, key, batch) -> (loss, Aux), one of `vae_jax.objectives` or your own; if it is
-        `Scheduled`, the objective at `state.step`.
+      objective: (model, params, key, batch) -> (loss, Aux), one of `vae_jax.objectives` or your own; a
+        `Scheduled` objective is evaluated at `state.step`.
       optimizer: any optax gradient transformation; the loss is passed to it as `value` if it takes that argument.
       microbatches: number of parts of a batch for gradient accumulation: their gradients are computed one after
         another and averaged, in the memory of one part. Every example keeps the key that it has in the whole batch,

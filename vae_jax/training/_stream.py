@@ -78,7 +78,7 @@ def fit_stream(
       The progress after the last epoch.
 
     Raises:
-      ValueError, Diverged: as `fit`.
+      ValueError, TypeError, Diverged: as `fit`.
       Exception: any error that the stream raises.
     """
     num_steps, batch_size = batches.steps_per_epoch, batches.batch_size
@@ -151,7 +151,7 @@ def make_train_stream_epoch(
       put: copies k batches of this process, a pytree of arrays `[k, B, ...]`, to the device or devices, over which
         their second axis may be split.
       on_chunk: called when a chunk has been compiled and dispatched.
-      mesh: the devices that each compute their part of every batch; None: those that `put` chooses.
+      mesh: the devices that each compute their part of every batch; None: the devices that `put` chooses.
 
     Raises:
       ValueError: if steps_per_epoch or chunk_steps is below 1.

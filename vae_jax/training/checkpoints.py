@@ -53,7 +53,7 @@ class OrbaxCheckpoints(Checkpoints):
     checkpoint. The last two are kept: if the last is damaged, a run reports it and continues from the one before.
 
     The first checkpoint is due after the first epoch, the next ones every `every_seconds`, or less often if saving
-    would take more than a tenth of the time. A run that is killed has to repeat only the epochs since the last.
+    would take more than a tenth of the time. A killed run has to repeat only the epochs since its last checkpoint.
     """
 
     directory: Path  # made if it does not exist
@@ -67,7 +67,7 @@ class OrbaxCheckpoints(Checkpoints):
     stop: Callable[[], bool] = lambda: False  # returns True to end the fit: a checkpoint is then due
     say: Callable[[str], Any] = lambda text: None  # takes a message for the user, one line
     stopping: bool = dataclasses.field(default=False, init=False)  # True once a checkpoint was saved to end the fit
-    restored_notes: Mapping[str, Any] = dataclasses.field(default_factory=dict, init=False)  # of the restored one
+    restored_notes: Mapping[str, Any] = dataclasses.field(default_factory=dict, init=False)  # of that checkpoint
 
     def __post_init__(self) -> None:
         self.directory, self.config = self.directory.resolve(), dict(self.config)
@@ -174,7 +174,7 @@ def load_best(
 
     Raises:
       Damaged: if the last checkpoint is damaged.
-      ValueError: if the folder has no checkpoint; OtherRun if it is of a model of another size, or of another config.
+      ValueError: if the folder has no checkpoint; OtherRun if the checkpoint has another model size or config.
     """
     if not directory.is_dir():
         raise ValueError(f"there is no folder of checkpoints at {directory}")

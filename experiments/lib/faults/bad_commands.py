@@ -110,7 +110,10 @@ BAD_COMMANDS: list[BadCommand] = [
         f"train vq_vae {_CODES}",
         ("--num-codes 0", "--num-codes must be at least 1, got 0"),
         (f"--num-codes {_HUGE}", f"--num-codes must be at most 1,048,576, got {_HUGE}"),
-        ("--num-codes 6 --quantizer lookup_free", "--num-codes must be a power of 2 for codes made of signs, got 6"),
+        (
+            "--num-codes 6 --quantizer lookup_free",
+            "--num-codes must be a power of 2 for --quantizer lookup_free and spherical, got 6",
+        ),
         ("--latent-dim 3 --quantizer product", "--latent-dim must be even for --quantizer product"),
         ("--commitment nan", "--commitment must be a finite number, got nan"),
         ("--commitment -0.5", "--commitment must be at least 0, got -0.5"),

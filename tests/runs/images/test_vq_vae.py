@@ -186,7 +186,10 @@ def test_the_grid_of_images_of_odd_sides_is_rounded_up_and_has_a_prior(name):
             "--quantizer product --latent-dim 5",
             "--latent-dim must be even for --quantizer product, which halves the vectors, got 5",
         ),
-        ("--quantizer lookup_free --num-codes 5", "--num-codes must be a power of 2 for codes made of signs, got 5"),
+        (
+            "--quantizer lookup_free --num-codes 5",
+            "--num-codes must be a power of 2 for --quantizer lookup_free and spherical, got 5",
+        ),
         ("--prior-heads 3", "--prior-heads must divide --prior-width 8, got 3"),
         ("--prior-epochs 0", "--prior-epochs must be at least 1, got 0"),
         ("--channels 4 4 4 4", "need more than 8 pixels in height and width, got images of 6 x 6"),

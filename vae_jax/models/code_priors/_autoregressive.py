@@ -57,7 +57,7 @@ def autoregressive_prior(
       start: function that makes the state before position 0.
       step: function that computes the logits of one position from the state of the previous positions;
         `uncached` makes start and step from logits.
-      num_codes: K, or K at each place; the largest is that of the network.
+      num_codes: K, or K at each place; the network gives logits for the largest K.
       length: T.
       num_classes: number of labels, without "no label".
       label_dropout: probability in [0, 1) with which the loss replaces the label by "no label", which trains the

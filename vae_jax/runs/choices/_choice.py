@@ -16,8 +16,8 @@ from vae_jax.runs.limits import flag_of
 class Choice:
     """One member of an axis that a user can name, such as `--objective iwae`.
 
-    The keyword-only arguments of `build` are the flags that this choice uses, named as their settings are. Their
-    defaults are those of this choice.
+    The keyword-only arguments of `build` are the settings (flags) that this choice uses, with their defaults for this
+    choice.
     """
 
     name: str

@@ -48,5 +48,5 @@ BINARIZATIONS = Axis(
     BinarizationChoice(
         "dynamic", lambda: None, "bits drawn again at every step", (data.binarize,), _OF_GRAY, prepare=data.binarize
     ),
-    BinarizationChoice("none", lambda: None, "gray values as they are"),
+    BinarizationChoice("none", lambda: None, "gray values, not binarized"),
 )

@@ -79,10 +79,10 @@ OPTIMIZERS = Axis(
 )
 # Names of optax that a training step cannot use as its optimizer, and why.
 _NOT_OF_A_STEP = {
-    "sam": "needs the gradient at a second point, and a training step gives it one",
-    "reduce_on_plateau": "scales the steps of another optimizer, and is none itself",
-    "lbfgs": "needs the loss along a line, and a training step gives it the loss at a point",
-    "sophia": "needs the Hessian, and a training step gives it the gradient",
+    "sam": "needs the gradient at a second point, which a training step does not compute",
+    "reduce_on_plateau": "only scales the steps of another optimizer",
+    "lbfgs": "needs the loss along a line, which a training step does not compute",
+    "sophia": "needs the Hessian, which a training step does not compute",
 }
 
 
@@ -97,7 +97,7 @@ def check_optimizer(settings: Any) -> None:
         raise ValueError(f"--optimizer {name} {_NOT_OF_A_STEP[name]}: give {alternatives(OPTIMIZERS.names)}")
     if settings.ema is not None and name in OPTIMIZERS.names and OPTIMIZERS[name].averages:
         raise ValueError(
-            f"--ema averages the weights, and so does --optimizer {name} by itself: leave --ema out, or give another "
+            f"--ema averages the weights, which --optimizer {name} already does: leave --ema out, or give another "
             "--optimizer"
         )
 

@@ -32,7 +32,7 @@ def levels_near(num_codes: int) -> tuple[int, ...]:
 
 def _bits(num_codes: int) -> int:
     if num_codes < 2 or num_codes & (num_codes - 1):
-        raise ValueError(f"--num-codes must be a power of 2 for codes made of signs, got {num_codes}")
+        raise ValueError(f"--num-codes must be a power of 2 for --quantizer lookup_free and spherical, got {num_codes}")
     return num_codes.bit_length() - 1
 
 

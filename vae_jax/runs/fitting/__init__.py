@@ -1,1 +1,1 @@
-"""Training in a run folder: begun, stopped, resumed, kept."""
+"""Training in a run folder, which can be interrupted and resumed."""

@@ -1,1 +1,1 @@
-"""Runs on images: how models meet them, which models there are, and what is measured."""
+"""Runs on images: training problem, models and measurements."""

@@ -79,7 +79,7 @@ def summary_to_add_to(folder: RunFolder) -> dict[str, Any]:
     try:
         return folder.summary() or {}
     except ValueError as error:
-        say(f"summary.json is measured again, without what `vae-jax evaluate` had added ({error})")
+        say(f"summary.json is measured again, without the numbers that `vae-jax evaluate` had added ({error})")
         folder.remove_summary()
         return {}
 
