@@ -53,7 +53,7 @@ class Header(NamedTuple):
 
     arrays: dict[str, Stored]  # by name, in the order of their bytes
     metadata: dict[str, str]  # by name
-    length: int  # number of bytes before those of the arrays
+    length: int  # number of bytes before the arrays
 
 
 def read_header(path: Path) -> Header:
@@ -90,7 +90,7 @@ def read_header(path: Path) -> Header:
 
 
 def make_header(arrays: Mapping[str, Stored], metadata: Mapping[str, str]) -> bytes:
-    """Makes the bytes before those of the arrays, which must follow in the order of the dict.
+    """Makes the bytes before the arrays, whose bytes must follow in the order of the dict.
 
     Raises:
       ValueError: If the format does not support the type of an array; the message begins with its name.

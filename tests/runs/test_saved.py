@@ -220,7 +220,7 @@ def test_the_commands_that_need_a_model_alone_take_it_and_the_others_say_what_is
     assert cards[0] == cards[1]
     assert "Nothing was measured." in cards[0] and "Trained on" not in cards[0]
     assert "**Parameters**: changed by a program after the training of the run, and not measured." in cards[0]
-    assert "Train the run again, without what was changed later:" in cards[0]
+    assert "Train the run again, without the later changes:" in cards[0]
     capsys.readouterr()
     for command in ("evaluate", "report"):
         assert call(cli.main, command, path) == 2

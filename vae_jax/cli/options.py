@@ -197,7 +197,7 @@ class Export(OfRun):
     format: Literal["onnx", "stablehlo", "safetensors"] = "onnx"
     """onnx: for ONNX Runtime and others; stablehlo: for jax.export; safetensors: the parameters alone"""
     output: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
-    """folder to write: a new one, or that of an earlier export (default: RUN/export-FORMAT)"""
+    """folder to write: a new folder, or the folder of an earlier export (default: RUN/export-FORMAT)"""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -37,7 +37,7 @@ class Layer(NamedTuple):
 
 
 class CodeSpace(NamedTuple):
-    """Latent space of sequences of T indices, with those of the images and a picture of each code."""
+    """Latent space of sequences of T indices, with the sequences of the images and a picture of each code."""
 
     layers: tuple[Layer, ...]  # in the order of the sequence
     indices: np.ndarray  # int32 [n, T], codes of the images

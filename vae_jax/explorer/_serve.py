@@ -26,7 +26,7 @@ def serve(page: str, port: int = 8000, open_browser: bool = True) -> None:
 
     Args:
       page: The HTML, made by `explorer_page`.
-      port: Port of the server; if it is in use, the next free one is used and printed on stderr. 0: any free port.
+      port: Port of the server; if it is in use, the next free port is used and printed on stderr. 0: any free port.
       open_browser: Open the page in the user's browser.
 
     Raises:

@@ -90,7 +90,7 @@ def init_quantizers(key: jax.Array, levels: tuple[Level, ...]) -> tuple[Params, 
 class QuantizedPosterior(Distribution):
     """q(z | x), a point mass at one z: log q(z | x) = 0 there, and KL(q || p) = -log p(z).
 
-    The `batch_*` methods are for a posterior whose arrays have a leading axis, that of a batch.
+    The `batch_*` methods are for a posterior whose arrays have the leading axis of a batch.
     """
 
     grids: tuple[QuantizedGrid, ...]  # one per level

@@ -111,7 +111,7 @@ def preprocessed(objective: Objective, key: jax.Array, batch: Any) -> tuple[Obje
 
 
 def without_preprocessing(objective: Objective) -> Objective:
-    """The objective without its preprocessing; for a `Scheduled` objective, that of step 0."""
+    """The objective without its preprocessing; for a `Scheduled` objective, the objective of step 0."""
     objective = at_step(objective, 0)
     while isinstance(objective, Preprocessed):
         objective = objective.objective

@@ -79,7 +79,7 @@ class Outcome(NamedTuple):
 class SecondStage(NamedTuple):
     """Part of the model that is trained after the rest: a prior over the codes."""
 
-    # In these comments the model is the one without this part, and the whole is the model with it.
+    # In these comments, "model" is the model without this part, and "whole" is the model with it.
     train: Callable[..., tuple[VAE, Params]]  # (prepared, settings of one model, params) -> whole and its params
     load: Callable[..., Params]  # (run folder, settings, model, its params) -> params of the whole
     whole: Callable[[Any, Any], VAE]  # (settings, model) -> whole

@@ -67,7 +67,7 @@ def explain(replay: Replay, state: TrainState, last_row: Row) -> tuple[TrainStat
     Args:
       replay: the fit.
       state: any state of the epoch that diverged, before the step that diverged.
-      last_row: the last row of the history, that of the epoch that is not finite.
+      last_row: the last row of the history, for the epoch that is not finite.
     """
     if math.isfinite(last_row["train/loss"]):
         return state, _explain_validation(last_row, int(state.step))

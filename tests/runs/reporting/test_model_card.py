@@ -24,7 +24,8 @@ def test_the_numbers_of_one_model_are_those_of_its_test_images():
     models = [{"seed": 0}, {"seed": 1}]
     said = numbers_of({"test_images": 500, "negative_elbo": 101.0, "models": models})[0]
     assert said == (
-        "Measured on the 500 test images. Each number is the mean over 2 models; summary.json has those of each model."
+        "Measured on the 500 test images. Each number is the mean over 2 models; summary.json has the numbers of each "
+        "model."
     )
 
 

@@ -21,12 +21,12 @@ _STATE = "logged.json"
 class Logger(NamedTuple):
     """Destination of the metrics of a run, epoch by epoch."""
 
-    log: Callable[[Sequence[Row]], None]  # (all rows of the run so far, by epoch) -> None; writes those of new epochs
+    log: Callable[[Sequence[Row]], None]  # (all rows of the run so far, by epoch) -> None; writes only new epochs
     close: Callable[[bool], None]  # (whether the training is complete)
 
 
 def run_name(folder: RunFolder) -> str:
-    """Name of the run; the name of a second stage includes that of its run, in whose folder it lies."""
+    """Name of the run; the name of a second stage includes the name of its run, in whose folder it lies."""
     place = folder.path.resolve()
     of_run = (place.parent / "config.json").exists()
     return f"{place.parent.name}/{place.name}" if of_run else place.name

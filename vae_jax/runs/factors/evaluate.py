@@ -85,7 +85,7 @@ def _score_one(prepared: PreparedRun, trained: TrainedModel, data: FactorData, o
     scorer = _scorer(prepared, trained, data, settings)
     table = table_with_progress(scorer, trained.params)
     scores = score_table(scorer, trained.params, table, recipe.name)
-    del scores["active_units"]  # those of the test images are in the summary already
+    del scores["active_units"]  # the summary already has the active units of the test images
     references = references_for(settings, data, table.means.shape[1])
     say(f"{'score':<26}{'':>9}{'floor':>9}{'ceiling':>9}")
     for name, value in scores.items():

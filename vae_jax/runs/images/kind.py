@@ -33,7 +33,7 @@ def load_data(settings: AnySettings) -> Images | ImageStream:
     """Loads the images that the settings name.
 
     Raises:
-      ValueError: if the data cannot be loaded, or is no TFDS dataset although a folder of TFDS datasets is given.
+      ValueError: if the data cannot be loaded, or is not a TFDS dataset although a folder of TFDS datasets is given.
     """
     check_data_dir(settings.data, settings.data_dir)
     load = stream_images if settings.stream else load_images

@@ -33,7 +33,7 @@ def model_card(
         device = as_markdown(summary.get("device", "an unknown device"))
         facts.append(f"- **Trained on** {device}, with {as_markdown(versions)}.")
     about = "\n".join(facts)
-    again = "Train the run again, without what was changed later" if params_note else "Train it again"
+    again = "Train the run again, without the later changes" if params_note else "Train it again"
     with_label = ", context=0" if config.get("condition") == "labels" else ""
     return f"""# {title} on {as_markdown(config.get("data"))}
 
@@ -88,7 +88,7 @@ def _numbers(summary: Mapping[str, Any]) -> str:
         rows = [(m.label, text_of(summary, m.key)) for m in shown_in(View.CARD) if summary.get(m.key) is not None]
         if models:
             sentences.append(
-                f"Each number is the mean over {len(models)} models; summary.json has those of each model."
+                f"Each number is the mean over {len(models)} models; summary.json has the numbers of each model."
             )
     notes = [
         f"{before}{as_markdown(summary[name]).rstrip('.')}.\n" for name, before in NOTES.items() if summary.get(name)
