@@ -17,30 +17,30 @@ from vae_jax.atomic import write_atomically
 HEADER = """# Results
 
 This page shows how close vae_jax comes to published numbers, what its methods gain, and how fast they train. Each row
-below is one result; its link leads to the protocol, the command, the seeds and all other numbers of the same record.
+below is one result; it links to the protocol, the command, the seeds and all other numbers of the same record.
 
 """
 NOTES = """
 The spread is the standard deviation over the seeds. Negative log-likelihoods (nll) and ELBOs are in nats per image:
-lower is better. A relative time below 1 means that vae_jax is faster. The VAE and IWAE rows train with one cosine
-schedule of the learning rate instead of the paper's eight stages; "Likelihood" also has the VAE with these stages.
+lower is better. A relative time below 1 means that vae_jax is faster. The VAE with one stochastic layer and IWAE with 5
+and 50 samples train with one cosine schedule of the learning rate instead of the paper's eight stages; section
+"Likelihood" also has the VAE with seven of these stages.
 
 ## How to read the numbers
 
-- Every number comes from a JSON record in `docs/results/` that the named command wrote, and
-  `python -m experiments.render_results` writes this page from the records. "Bar" is the limit that the project has set
-  itself, and "reached" says whether the mean over the seeds keeps it.
+- Every number comes from a JSON record in `docs/results/` that the named command wrote, and `python -m
+  experiments.render_results` writes this page from the records. "Bar" is the limit that the project has set itself, and
+  "reached" says whether the mean over the seeds is within it.
 - An nll is estimated by importance sampling. If the weights of an image have a Pareto k above its limit, its
   log-likelihood is underestimated by an amount that no standard error shows: the nll is an upper bound. The papers
   measure in the same way. If the first images were also measured by annealed importance sampling, the two estimates
   show the size of the error. The gap between the two bounds of annealing, on images that the model itself draws, shows
   how far annealing can be trusted in turn.
-- A wall time is the time of the run, with everything else that the machine did. These runs shared two cores with other
-  work, so that their wall times say nothing about speed: Burda et al.'s rows, the flax example, the rate-distortion
-  sweep, the training curve of the VQ-VAE, the quantizers and disentanglement. Section "Speed" has the times that were
-  measured for their own sake.
-- The disentanglement scores were measured with a version that drew the training images in another order: the same
-  command now trains on other draws.
+- A wall time includes delays by other work on the machine. These runs shared two cores with other work, so their wall
+  times say nothing about speed: Burda et al.'s rows, the flax example, the rate-distortion sweep, the training curve of
+  the VQ-VAE, the quantizers and disentanglement. Section "Speed" has the times that were measured for their own sake.
+- The disentanglement scores were measured with a version that drew the training images in another order: with the same
+  command, the present version trains on other draws.
 """
 TABLE_BEGINS, TABLE_ENDS = "<!-- results: written by experiments.render_results -->", "<!-- end of results -->"
 
