@@ -1,6 +1,7 @@
 """`vae-jax export`, `vae_jax.load`, MODEL.md, and a real run on the hub's stand-in."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -92,6 +93,11 @@ def test_the_onnx_files_are_those_of_the_run_in_another_process(here):
     np.testing.assert_allclose(np.load("made.npy"), expected, rtol=0, atol=1e-5)
     manifest = json.loads(Path("out/manifest.json").read_text())
     assert set(manifest["files"]) == {path.name for path in Path("out").iterdir()} - {"manifest.json"}
+    # The program in the card uses what the folder holds.
+    (program,) = re.findall(r"```python\n(.*?)```", Path("out/MODEL.md").read_text(), re.DOTALL)
+    left = {"images": np.zeros((2, *manifest["image_shape"]), np.float32)}
+    exec(program.replace("encoder.onnx", "out/encoder.onnx"), left)
+    assert len(left["outputs"][0]) == 2
     # Written again over itself; but over nothing else.
     assert call("export", "runs/vae", "--format", "onnx", "--output", "out") == 0
     assert call("export", "runs/vae", "--format", "onnx", "--output", "runs") == 2

@@ -170,7 +170,7 @@ def test_a_run_that_was_interrupted_and_resumed_ends_in_the_same_numbers(monkeyp
         patch.setattr(ProgressDisplay, "show", interrupt)
         code, out, error = command(patch, capsys, name, "--run-dir part --schedule cosine")
     assert (code, out) == (130, "")
-    assert "interrupted; --run-dir part --resume continues" in error
+    assert f"{name} --run-dir part --resume" in error.rpartition("interrupted; to continue: ")[2]
     assert len(lines_of("part/metrics.jsonl")) == 2
     assert not Path("part/summary.json").exists()
 
@@ -323,11 +323,10 @@ def test_the_second_start_of_an_experiment_compiles_nothing(tmp_path):
 
 
 def test_an_image_that_cannot_be_read_in_the_middle_of_a_training_is_one_line(tmp_path, capsys):
-    ending = exit_if_training_ends_early(RunFolder(tmp_path / "run"), "--seeds 1", False)
+    ending = exit_if_training_ends_early(RunFolder(tmp_path / "run"), "--seeds 1", False, "vae-jax train vae --resume")
     with pytest.raises(SystemExit) as ended, ending:
         raise Unreadable("a.png: cannot be used as an image: image file is truncated.")
     assert ended.value.code == 2
     assert capsys.readouterr().err == (
-        "error: a.png: cannot be used as an image: image file is truncated. "
-        f"--run-dir {tmp_path / 'run'} --resume continues\n"
+        "error: a.png: cannot be used as an image: image file is truncated. To continue: vae-jax train vae --resume\n"
     )

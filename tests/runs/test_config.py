@@ -8,7 +8,7 @@ import pytest
 from vae_jax.checksums import write_recorded
 from vae_jax.cli.train import parse
 from vae_jax.runs import AUTOENCODER, BETA_VAE, DISENTANGLE, RECIPES, VAE, VQ_VAE, Settings
-from vae_jax.runs.config import as_command, program_of, run_config, settings_of_run, to_finish, upgraded
+from vae_jax.runs.config import as_command, program_of, run_config, settings_of_run, title_of, to_finish, upgraded
 from vae_jax.runs.folder import RunFolder
 
 SMALL = Settings(batch_size=8)
@@ -152,6 +152,12 @@ def test_the_command_gives_the_same_settings_again_but_for_the_places(settings):
     assert words[:3] == ["vae-jax", "train", "vae"]
     parsed = parse(VAE, VAE.defaults, None, "vae-jax train vae", words[3:])
     assert parsed == dataclasses.replace(settings, data_dir=None, run_dir=None, resume=False)
+
+
+def test_the_title_names_the_choices_of_the_method_that_are_not_the_recipes():
+    assert title_of(VAE, Settings(hidden=(5,))) == "VAE"
+    assert title_of(VAE, Settings(objective="iwae", prior="vamp")) == "VAE (objective iwae, prior vamp)"
+    assert title_of(BETA_VAE, BETA_VAE.defaults) == BETA_VAE.title
 
 
 def test_the_command_names_only_what_is_not_the_default():

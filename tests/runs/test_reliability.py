@@ -87,7 +87,7 @@ def test_a_signal_saves_first_and_the_run_ends_in_the_same_bits(monkeypatch, cap
         signal.signal(number, before)
     assert (ended, out) == (code, "")
     assert "stopping after this epoch, which is saved first; a second signal stops at once" in error
-    assert re.match(rf"{word}\w*; --run-dir part --resume continues$", error.splitlines()[-1])
+    assert re.match(rf"{word}\w*; to continue: vae-jax train vae --run-dir part --resume$", error.splitlines()[-1])
     done = len(lines_of("part/metrics.jsonl"))
     assert done in (2, 3)  # the epoch that the device was at
     epochs = []

@@ -9,6 +9,7 @@ import optax
 import pytest
 
 from fresh import soon_started
+from vae_jax.distributions import Bernoulli
 from vae_jax.models import VAE, Conditional, contexts, mlp_vae
 from vae_jax.models._model import Example
 from vae_jax.objectives import Aux, negative_elbo, with_preprocessing
@@ -19,6 +20,7 @@ LABELS = np.arange(12) % 3
 WITH_LABELS = Example(IMAGES, LABELS)
 PLAIN = soon_started(mlp_vae((4, 4, 1), 2, (4,)))
 OF_LABELS = Conditional(PLAIN.init, lambda label: PLAIN, contexts.labels(3).check)
+SHORT_OF_AN_AXIS = PLAIN._replace(decode=lambda params, z: Bernoulli(PLAIN.decode(params, z).logits[..., 0]))
 TABLE = {"age": np.arange(12, dtype=np.float32), "marks": np.ones((12, 2), np.float32)}
 NOTHING = VAE(lambda key: {"w": jnp.ones(())}, None, None, None)
 
@@ -150,6 +152,11 @@ BAD = {
     "another shape than the model's": (
         labeled(*2 * [Examples(WITH_LABELS, 12, transposed)]),
         "train.x: expected one example of shape (4, 4, 1), got (16,)",
+    ),
+    "a decoder without the last axis of its likelihood": (
+        labeled(IMAGES, IMAGES, SHORT_OF_AN_AXIS),
+        "train: expected one example of shape (4, 4), got (4, 4, 1); or the decoder's outputs lack their last axis: "
+        "they need likelihood.output_shape(x.shape)",
     ),
     "generated, of another structure than the model's": (
         labeled(*2 * [Examples(WITH_LABELS, 12, named)]),

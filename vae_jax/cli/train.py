@@ -18,7 +18,7 @@ from vae_jax.cli.options import Train
 from vae_jax.data import Unreadable
 from vae_jax.evaluation import measure_vae
 from vae_jax.runs.checks import check_settings
-from vae_jax.runs.config import check_experiment, settings_of_run, upgraded
+from vae_jax.runs.config import check_experiment, settings_of_run, to_finish, upgraded
 from vae_jax.runs.fitting.resume import restore_if_damaged
 from vae_jax.runs.fitting.signals import terminated_as_interrupted
 from vae_jax.runs.folder import RunFolder
@@ -82,7 +82,8 @@ def main(
             prepared = prepare(recipe, settings)
         folder, members = prepared.folder, recipe.kind.members(prepared.settings)
         grid = "" if members[0].weight is None else f" and {len({member.weight for member in members})} weights"
-        with exit_if_training_ends_early(folder, f"--seeds {prepared.settings.seeds}{grid}", settings.resume):
+        flags, again = f"--seeds {prepared.settings.seeds}{grid}", to_finish(recipe, folder.path)
+        with exit_if_training_ends_early(folder, flags, settings.resume, again):
             summary = run(prepared)
         if summary:
             say(f"report: {folder.report}")
@@ -110,7 +111,7 @@ def _settings_to_resume(recipe: Recipe, settings: Any) -> Any:
 
 
 @contextlib.contextmanager
-def exit_if_training_ends_early(folder: RunFolder, flags: str, resumed: bool) -> Iterator[None]:
+def exit_if_training_ends_early(folder: RunFolder, flags: str, resumed: bool, again: str) -> Iterator[None]:
     """Turns an error that ends training early into a message on stderr and an exit code.
 
     The code is 1 if training diverged; 2 if the models do not fit into memory, the checkpoints belong to another run,
@@ -120,8 +121,9 @@ def exit_if_training_ends_early(folder: RunFolder, flags: str, resumed: bool) ->
       folder: folder of the run; it is removed if the run could not begin.
       flags: flags that set the number of models, for the message that they do not fit.
       resumed: whether the run existed before.
+      again: command line that continues the run.
     """
-    with exit_in_a_line(f"--run-dir {printable(folder.path)} --resume continues"):
+    with exit_in_a_line(f"to continue: {printable(again)}"):
         try:
             yield
         except Diverged as error:
@@ -130,7 +132,7 @@ def exit_if_training_ends_early(folder: RunFolder, flags: str, resumed: bool) ->
         except OtherRun as error:
             end(str(error), 2)
         except Unreadable as error:
-            end(f"{error} --run-dir {folder.path} --resume continues", 2)
+            end(f"{error} To continue: {again}", 2)
         except DoesNotFit as error:
             if not resumed:
                 folder.remove_unless_trained()

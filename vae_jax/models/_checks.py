@@ -124,7 +124,10 @@ def _check_shapes(name: str, decoded: Any, xs: Any) -> None:
         raise WrongShape(f"{name} must hold the arrays that the model decodes, {expected}; got {given}")
     for (path, leaf), x in zip(jax.tree.leaves_with_path(decoded), jax.tree.leaves(xs), strict=True):
         if leaf.shape != x.shape[1:]:
-            raise WrongShape(wrong_shape(f"{name}{path_of(path)}", leaf.shape, x.shape[1:]))
+            message = wrong_shape(f"{name}{path_of(path)}", leaf.shape, x.shape[1:])
+            if leaf.shape == x.shape[1:-1]:
+                message += "; or the decoder's outputs lack their last axis: they need likelihood.output_shape(x.shape)"
+            raise WrongShape(message)
 
 
 @lru_cache(maxsize=64)

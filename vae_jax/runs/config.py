@@ -123,6 +123,16 @@ def _fits(value: Any, kind: Any) -> bool:
     return isinstance(value, kind) if kind in (bool, str, NoneType) else True
 
 
+def title_of(recipe: Recipe, settings: Any) -> str:
+    """Title of the recipe, with the choices of the method that differ from the recipe's defaults."""
+    defaults = with_defaults(recipe, recipe.defaults)
+    names = [name for name in ("objective", "posterior", "prior") if hasattr(settings, name)]
+    changed = [
+        f"{name} {getattr(settings, name)}" for name in names if getattr(settings, name) != getattr(defaults, name)
+    ]
+    return f"{recipe.title} ({', '.join(changed)})" if changed else recipe.title
+
+
 def program_of(recipe: Recipe) -> list[str]:
     """Words of the command that trains the recipe: `vae-jax train`, or the script of the experiment."""
     return shlex.split(recipe.command or f"python -m experiments.{recipe.name}")

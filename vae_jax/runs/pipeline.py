@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jax.experimental.multihost_utils import process_allgather
 
 from vae_jax.params import Params
+from vae_jax.runs.config import to_finish
 from vae_jax.runs.fitting.train_models import train_models
 from vae_jax.runs.folder import defined
 from vae_jax.runs.machine import device_name, versions
@@ -17,6 +18,7 @@ from vae_jax.runs.progress import ProgressDisplay, say
 from vae_jax.runs.recipe import Member, PreparedRun, TrainedModel
 from vae_jax.runs.reporting.report import write_outcome
 from vae_jax.runs.reporting.summaries import course_of
+from vae_jax.text import printable
 from vae_jax.training import Progress
 from vae_jax.training.distributed import is_writer
 
@@ -50,6 +52,9 @@ def _run(prepared: PreparedRun) -> dict[str, Any]:
         return {}
     if not prepared.length.marks:
         say(f"best epoch {', '.join(f'{one.best_epoch} of {len(one.history)}' for one in progress)}")
+        if any(one.best_epoch == prepared.length.epochs for one in progress) and "epochs" in kind.changeable(settings):
+            longer = f"{to_finish(recipe, prepared.folder.path)} --epochs {2 * prepared.length.epochs}"
+            say(f"the last epoch is the best; to train longer: {printable(longer)}")
     whole = zip(kind.members(settings), progress, params, strict=True)
     models = [_trained(prepared, member, one, best) for member, one, best in whole]
     outcome = kind.finish(prepared, models, training.seconds)

@@ -12,7 +12,7 @@ import jax
 from vae_jax.export import check_can_write, export
 from vae_jax.params import Params
 from vae_jax.params_file import check_finite, check_params
-from vae_jax.runs.config import as_command
+from vae_jax.runs.config import as_command, title_of
 from vae_jax.runs.folder import RunFolder, config_text, defined
 from vae_jax.runs.loading import Loaded, recipe_of, without_data
 from vae_jax.runs.recipe import Recipe
@@ -42,13 +42,14 @@ def export_run(loaded: Loaded, format: str, folder: Path) -> list[Path]:
       ValueError: as `export` does.
     """
     summary, recipe = defined(summary_of_model(loaded.summary, loaded.member)), loaded.recipe
-    beside = {
+    title, command = title_of(recipe, loaded.alone), as_command(recipe, loaded.alone)
+    extra_files = {
         "config.json": config_text(loaded.config, **loaded.about),
         "summary.json": json.dumps(summary, indent=2, allow_nan=False) + "\n",
-        NAME: model_card(recipe.title, recipe.description, loaded.config, summary, as_command(recipe, loaded.alone)),
+        NAME: model_card(title, recipe.description, loaded.config, summary, command, format),
     }
     model = loaded.model, loaded.params, loaded.image_shape
-    return export(*model, format, folder, loaded.config, beside, loaded.num_classes)
+    return export(*model, format, folder, loaded.config, extra_files, loaded.num_classes)
 
 
 def save_model(path: Path, params: Params, config: Mapping[str, Any], recipe: Recipe | None) -> Path:

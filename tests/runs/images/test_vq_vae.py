@@ -134,7 +134,7 @@ def test_a_run_interrupted_in_its_second_stage_ends_in_the_same_numbers(made, mo
         patch.setattr(ProgressDisplay, "show", interrupt)
         code, out, error = command(patch, capsys, "vq_vae", "--run-dir part", small=SMALL)
     assert (code, out) == (130, "")
-    assert "interrupted; --run-dir part --resume continues" in error
+    assert "interrupted; to continue: vae-jax train vq_vae --run-dir part --resume" in error
     epochs = []
     with monkeypatch.context() as patch:
         patch.setattr(ProgressDisplay, "show", lambda self, rows: epochs.append(rows[0]["epoch"]))

@@ -29,6 +29,15 @@ def test_the_numbers_of_one_model_are_those_of_its_test_images():
     )
 
 
+def test_the_program_uses_the_files_of_the_format():
+    cards = {f: model_card("VAE", "", CONFIG, {}, "", f) for f in ("safetensors", "onnx", "stablehlo")}
+    assert 'vae_jax.load("RUN")' in cards["safetensors"] and "random.key(0))" in cards["safetensors"]
+    assert 'InferenceSession("encoder.onnx")' in cards["onnx"] and '{"x": images}' in cards["onnx"]
+    assert 'Path("encoder.stablehlo")' in cards["stablehlo"] and "call(images)" in cards["stablehlo"]
+    labeled = model_card("VAE", "", CONFIG | {"condition": "labels"}, {}, "", "onnx")
+    assert '{"x": images, "label": labels}' in labeled
+
+
 def test_a_likelihood_that_is_not_to_be_trusted_is_said_to_be_none():
     warned = {"nll": 90.0, "nll_warning": "97 % have weights with too heavy a tail", "ais_warning": None}
     assert numbers_of(warned)[-1] == "Caution: 97 % have weights with too heavy a tail."

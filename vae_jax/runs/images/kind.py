@@ -14,6 +14,7 @@ from vae_jax.data import Images, ImageStream, load_images, stream_images
 from vae_jax.evaluation import Measures, bits_per_dimension, measure_autoencoder, measure_vq_vae
 from vae_jax.runs.checks import check_data_dir
 from vae_jax.runs.choices import OBJECTIVES
+from vae_jax.runs.config import title_of
 from vae_jax.runs.images.problem import AnySettings, Problem, make_problem, without_data
 from vae_jax.runs.images.vae import describe_kl
 from vae_jax.runs.keys import keys_of
@@ -206,7 +207,7 @@ def draw(
 
 def title(prepared: PreparedRun) -> str:
     """Title of the report."""
-    return f"{prepared.recipe.title} on {prepared.data.name}"
+    return f"{title_of(prepared.recipe, prepared.settings)} on {prepared.data.name}"
 
 
 def _finish(prepared: PreparedRun, models: Sequence[TrainedModel], seconds: Callable[[], float]) -> Outcome:

@@ -13,8 +13,34 @@ NAME = "MODEL.md"
 _PLACES = ("experiment", "data")
 
 
+# Programs that use the model, by the format of the export; "LABEL" stands for the argument of a model given labels.
+_USE = {
+    "safetensors": """import jax
+import vae_jax
+
+model, params, config = vae_jax.load("RUN")  # the path of this folder
+image = vae_jax.sample(model, params, jax.random.key(0)LABEL)""",
+    "onnx": """import onnxruntime  # manifest.json lists the inputs and outputs of each function
+
+encoder = onnxruntime.InferenceSession("encoder.onnx")
+outputs = encoder.run(None, {"x": imagesLABEL})  # images: float32 [N, H, W, C], from 0 to 1""",
+    "stablehlo": """from pathlib import Path
+
+import jax  # manifest.json lists the inputs and outputs of each function
+
+encoder = jax.export.deserialize(bytearray(Path("encoder.stablehlo").read_bytes()))
+outputs = encoder.call(imagesLABEL)  # images: float32 [N, H, W, C], from 0 to 1""",
+}
+_LABEL = {"safetensors": ", context=0", "onnx": ', "label": labels', "stablehlo": ", labels"}
+
+
 def model_card(
-    title: str, description: str, config: Mapping[str, Any], summary: Mapping[str, Any], command: str
+    title: str,
+    description: str,
+    config: Mapping[str, Any],
+    summary: Mapping[str, Any],
+    command: str,
+    format: str = "safetensors",
 ) -> str:
     """Text of the model card, in Markdown.
 
@@ -24,6 +50,7 @@ def model_card(
       config: recipe and settings, as in config.json.
       summary: content of summary.json.
       command: command line that trains the model again.
+      format: format of the export; a run folder is used like an export as safetensors.
     """
     settings = [(name, setting(value)) for name, value in config.items() if name not in _PLACES and value is not None]
     facts = [f"- **Data**: {as_markdown(summary.get('data_note', config.get('data')))}."]
@@ -34,7 +61,7 @@ def model_card(
         facts.append(f"- **Trained on** {device}, with {as_markdown(versions)}.")
     about = "\n".join(facts)
     again = "Train the run again, without the later changes" if params_note else "Train it again"
-    with_label = ", context=0" if config.get("condition") == "labels" else ""
+    use = _USE[format].replace("LABEL", _LABEL[format] if config.get("condition") == "labels" else "")
     return f"""# {title} on {as_markdown(config.get("data"))}
 
 {description}
@@ -48,11 +75,7 @@ def model_card(
 ## Use it
 
 ```python
-import jax
-import vae_jax
-
-model, params, config = vae_jax.load("RUN")  # this folder
-image = vae_jax.sample(model, params, jax.random.key(0){with_label})
+{use}
 ```
 
 {again}:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from vae_jax.atomic import write_atomically
-from vae_jax.runs.config import as_command, run_config
+from vae_jax.runs.config import as_command, run_config, title_of
 from vae_jax.runs.folder import RunFolder
 from vae_jax.runs.recipe import Outcome, PreparedRun
 from vae_jax.runs.reporting.formatting import setting
@@ -46,4 +46,7 @@ def write_pages(prepared: PreparedRun, outcome: Outcome) -> None:
         config={name: setting(value) for name, value in config.items() if value is not None},
         figures=outcome.figures,
     )
-    write_atomically(folder.path / NAME, model_card(recipe.title, recipe.description, config, summary, command))
+    write_atomically(
+        folder.path / NAME,
+        model_card(title_of(recipe, prepared.settings), recipe.description, config, summary, command),
+    )
