@@ -33,7 +33,7 @@ WEIGHTS |= {"ada_gvae": {"betas": (1,)}}
 NAMES = {"beta": "beta-VAE", "beta_tc": "beta-TCVAE", "factor": "FactorVAE", "ada_gvae": "Ada-GVAE"}
 SCORES = {"factor_vae_score": "FactorVAE score", "mig": "MIG", "beta_vae_score": "BetaVAE score"}
 SCORES |= {"dci_disentanglement": "DCI disentanglement", "sap": "SAP", "modularity": "modularity"}
-# Medians after 300,000 steps (Locatello et al. 2019 and 2020), as recalled; for beta-VAE over all of its weights.
+# Medians after 300,000 steps (Locatello et al. 2019 and 2020), quoted from memory; for beta-VAE over all weights.
 ANCHORS = {
     ("beta", "factor_vae_score"): 0.66,
     ("beta", "mig"): 0.10,
@@ -100,9 +100,10 @@ def make_record(options: Options, summaries: dict[str, dict[str, Any]]) -> Recor
     return Record(
         title="Disentanglement on sprites, regenerated after dSprites",
         protocol=f"{first['data_note']}, of which every step draws 64; disentanglement_lib's convolutional network, "
-        f"10 latent dimensions, Adam 5e-4, {options.steps:,} steps (the papers' medians, as recalled, are after "
-        "300,000 steps and for beta-VAE over all weights, and are therefore no bar here); weights as named, pairs of "
-        f"Ada-GVAE differ in one factor; {options.seeds} seeds; scores with disentanglement_lib's definitions and "
+        f"10 latent dimensions, Adam 5e-4, {options.steps:,} steps (the papers' medians, quoted from memory, "
+        "are after 300,000 steps and for beta-VAE over all weights, and are therefore no bar here); weights as named, "
+        "pairs of Ada-GVAE differ in one factor; "
+        f"{options.seeds} seeds; scores with disentanglement_lib's definitions and "
         f"{first['points']:,} points, DCI with {first['dci_points']:,}. Range of each score, from noise to one latent "
         f"for each factor: {limits}. FactorVAE and BetaVAE scores are computed on "
         f"{'every image' if options.whole_table else '8 values of each factor'}, the other scores on images drawn from "

@@ -132,8 +132,8 @@ def main(options: Options) -> None:
         title=f"The explorer's page, {device_name()}",
         protocol=f"pages with {options.images:,} images of noise, which compress less than digits do, opened from disk "
         "in headless Chromium without a GPU; time per frame: from one picture to the next (16.7 ms at best), median "
-        f"over {options.seconds:g} s of dragging in the plane, for codes of playing from A to B place by place; time "
-        f"until usable: median of {LOADS} fresh loads; the models are untrained, which changes no time.",
+        f"over {options.seconds:g} s of dragging in the plane, for codes of playing from A to B, one position after "
+        f"another; time until usable: median of {LOADS} fresh loads; the models are untrained, which changes no time.",
         command=shlex.join(["python", "-m", "experiments.explorer_speed", *sys.argv[1:]]),
         claims=[*claims, *loads],
         seeds=[],

@@ -125,7 +125,8 @@ def main(options: Options) -> None:
     claims = [size, *(claim for installation in found for claim in claims_of(installation))]
     protocol = (
         "the wheel alone in an empty environment, with pip's cache filled by an earlier installation; then training "
-        "with the default settings, evaluation, the explorer's page, export and `vae_jax.load`, all without an extra"
+        "with the default settings, evaluation, the explorer's page, export and `vae_jax.load`, all without "
+        "optional packages"
     )
     command = "python -m experiments.record_installation --wheel dist/vae_jax-*.whl --pythons python3.11 python3.13"
     details = {
