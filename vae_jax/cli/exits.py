@@ -24,7 +24,7 @@ def end(text: str, code: int) -> NoReturn:
     sys.exit(code)
 
 
-# The parser's messages, and the same in the style of all other errors.
+# Messages of tyro (as patterns), and their replacements in the style of all other errors.
 _PARSER_MESSAGES = {
     r"Error parsing (\S+): invalid literal for int\(\) .*?: '(.*)'": r"\1 must be a whole number, got \2",
     r"Error parsing (\S+): could not convert string to float: '(.*)'": r"\1 must be a number, got \2",
@@ -49,13 +49,14 @@ def exit_on_unknown_flags() -> Iterator[None]:
         if error.code:
             end(_parser_error(printed.getvalue()), 2)
         raise
+    print(printed.getvalue(), end="", file=sys.stderr)
 
 
 def _parser_error(box: str) -> str:
     """One line for the box of an error: its first section, suggestions, and the command that prints the help."""
     lines = [line[2:].rstrip(" \u2502") for line in box.splitlines()[1:-1]]  # the first line is a title
     parts = re.split(r"(?:^|\n)\s*[\u2500-]{6,}(?:\n|$)", "\n".join(lines))
-    sections = [part.split("\n") for part in parts if part.strip()]
+    sections = [part.split("\n") for part in parts if part.strip()] or [[box]]
     message = " ".join(" ".join(sections[0]).split())
     for pattern, text in _PARSER_MESSAGES.items():
         message = re.sub(f"^{pattern}", text, message)
