@@ -233,7 +233,10 @@ def test_what_cannot_be_is_told_in_a_line_and_leaves_nothing(here, capsys, monke
             "--nll-samples 5: the encoder of RUN runs/codes gives discrete codes without randomness",
         ),
         (["encode", "runs/vae", "photos"], "DATA photos/2.png must be of 8 x 8 pixels, got 9 x 8: give --resize"),
-        (["encode", "runs/vae", "digits"], "DATA digits holds images of 28 x 28 x 1, and 8 x 8 x 1"),
+        (
+            ["encode", "runs/vae", "digits"],
+            "DATA digits must hold images of 8 x 8 x 1 (height x width x channels), got 28 x 28 x 1",
+        ),
         (["encode", "runs/vae", "digits", "--data-dir", "there"], "--data-dir is for TFDS datasets, and digits is not"),
         (["encode", "runs/vae", "gone.png"], "DATA gone.png: expected an image file that can be read"),
         (["encode", "runs/vae", "half"], "half/b.png: cannot be used as an image"),
