@@ -1,4 +1,6 @@
-"""Writes docs/results.md, the README's table, and the numbers in the pages of docs/ from the records in docs/results.
+"""Writes docs/results.md, the README's table, and the numbers and tables of choices in the pages of docs/.
+
+The numbers come from the records in docs/results, the choices from the tables of the command.
 
 python -m experiments.render_results
 """

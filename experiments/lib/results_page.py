@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
+from experiments.lib.choice_tables import with_choices
 from experiments.lib.records import Claim, Record, read_record
 from experiments.lib.results_layout import LAYOUT, Headline, Layout
 from vae_jax.atomic import write_atomically
@@ -46,7 +47,7 @@ TABLE_BEGINS, TABLE_ENDS = "<!-- results: written by experiments.render_results 
 
 
 def render(folder: Path, page: Path, readme: Path, layout: Layout = LAYOUT) -> None:
-    """Writes the results page, the README's table, and the numbers in the pages beside the results page.
+    """Writes the results page, the README's table, and numbers and tables of choices in the pages beside the first.
 
     Other pages show numbers as described in `with_records`. If images/NAME.png is beside the page, it is shown with the
     record NAME.json.
@@ -59,7 +60,7 @@ def render(folder: Path, page: Path, readme: Path, layout: Layout = LAYOUT) -> N
     images = {name: f"images/{name}.png" for name in records if (page.parent / f"images/{name}.png").exists()}
     write_atomically(page, render_page(records, layout, images))
     for other in page.parent.glob("*.md"):
-        if (filled := with_records(text := other.read_text(), folder)) != text:
+        if (filled := with_choices(with_records(text := other.read_text(), folder))) != text:
             write_atomically(other, filled)
     before, _, rest = readme.read_text().partition(TABLE_BEGINS)
     _, _, after = rest.partition(TABLE_ENDS)
