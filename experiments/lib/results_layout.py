@@ -54,10 +54,10 @@ LAYOUT = Layout(
             "gain from the label: -log p(x) minus -log p(x | y)",
         ),
         Headline(
-            "beta-VAE, beta = 4, sprites: FactorVAE score after 2,000 steps",
+            "beta-VAE, beta = 4, sprites: FactorVAE score after 2,000 steps (paper: 300,000 steps; quoted from memory)",
             "disentangle",
             "beta-VAE 4: FactorVAE score",
-            "Locatello et al. 2019, 300,000 steps",
+            "Locatello et al. 2019",
         ),
         Headline(
             "Training step of an MLP VAE on a CPU: time relative to PyTorch",
