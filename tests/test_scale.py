@@ -48,7 +48,7 @@ def test_the_command_for_two_processes_trains_as_one_process_does(tmp_path):
     assert len(output.splitlines()) == 1, errors
     summary = json.loads(output)
     # Only one process prints: one summary, one line of each kind.
-    assert output.count('"negative_elbo"') == errors.count("first step") == 1
+    assert output.count('"negative_elbo"') == errors.count("first training step") == 1
     words = f"-m experiments.vae --epochs 5 --nll-samples 0 --hidden 64 --run-dir {tmp_path / 'one'}".split()
     alone = subprocess.run([sys.executable, *words], env=environment(), capture_output=True, text=True, check=True)
     expected = json.loads(alone.stdout.splitlines()[-1])

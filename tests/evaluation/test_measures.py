@@ -163,7 +163,7 @@ def test_two_layers_are_measured_each_for_itself():
     np.testing.assert_allclose(summary["nll"], -log_likelihood(params, XS).mean(), atol=0.05)
     assert summary["active_units"] == [2, 0]
     assert summary["posterior_collapse"].startswith(
-        "Active units: 2 of 2 in layer 1, 0 of 1 in layer 2. The mean of layer 2 does not move"
+        "Active units: 2 of 2 in layer 1, 0 of 1 in layer 2. The model does not use layer 2: the mean"
     )
     assert measures.posterior_means is measures.kl_per_dimension is None
 
