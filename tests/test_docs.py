@@ -98,8 +98,8 @@ def own_code(left):
     assert ((quantizer["vectors"] - quantizer["z"]) ** 2).sum(-1).mean() < 0.999 * before
     # A linear encoder and decoder after 39 steps: well under the 543 nats of coin flips.
     assert int(by_hand["state"].step) == 39 and -by_hand["metrics"]["elbo"] < 300
-    # Three epochs; the mean image alone gives about -206.
-    assert -170 < vamp["progress"].history[-1]["validation/iwae"] < -105
+    # Two epochs; the mean image alone gives about -206.
+    assert -180 < vamp["progress"].history[-1]["validation/iwae"] < -105
     # The rate falls as beta rises.
     low, one, high, _ = ensemble["rates"]
     assert low > one > high > 0
@@ -223,6 +223,7 @@ def test_every_page_with_programs_is_checked():
 
 
 @pytest.mark.slow
+@pytest.mark.documentation
 @pytest.mark.parametrize("page", CHECKS)
 def test_the_programs_of(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

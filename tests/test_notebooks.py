@@ -93,7 +93,7 @@ def path(request):
 
 
 @pytest.mark.slow
-@pytest.mark.notebook
+@pytest.mark.documentation
 def test_a_fresh_run_reproduces_the_stored_outputs(path, tmp_path):
     stored = nbformat.read(path, as_version=4)
     copy = shutil.copy(path, tmp_path)
