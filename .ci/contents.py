@@ -1,4 +1,4 @@
-"""What the wheel and the sdist in a folder must hold, and what they must not: `python .ci/contents.py FOLDER`."""
+"""Checks the contents of the wheel and the sdist in a folder: `python .ci/contents.py FOLDER`."""
 
 import email
 import re
@@ -10,13 +10,13 @@ from pathlib import Path
 MOST_BYTES = {"wheel": 6_000_000, "sdist": 8_000_000}
 IN_WHEEL = {"vae_jax/py.typed", "vae_jax/data/digits.npz", "vae_jax/references.bib"}
 IN_SDIST = {"LICENSE", "README.md", "CHANGELOG.md", "pyproject.toml", "tests/conftest.py", "experiments/vae.py"}
-# Of the repository's folders, those of the sdist; the pictures and fonts of the site are only in the repository.
+# Folders of the sdist. The site's pictures, fonts and styles are not in it: no build and no test needs them.
 FOLDERS = {".ci", ".github", "docs", "experiments", "tests", "vae_jax"}
 NOT_IN_SDIST = re.compile(r"docs/(fonts|images|javascripts|stylesheets)/|__pycache__")
 
 
 def faults(wheel, sdist):
-    """What is wrong with the two files, one line each."""
+    """Returns the faults of the two files, one line each."""
     found = []
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
@@ -40,7 +40,7 @@ def faults(wheel, sdist):
 
 
 def relative(markdown):
-    """The addresses of links and pictures in a text that are not of the web, programs aside."""
+    """Returns the relative addresses of links and pictures in a Markdown text, except those in code."""
     text = re.sub(r"^```.*?^```|`[^`]*`", "", markdown, flags=re.MULTILINE | re.DOTALL)
     addresses = re.findall(r"\]\(([^)\s]*)|<(?:img|a)\s[^>]*?(?:src|href)=\"([^\"]*)", text)
     return [one for pair in addresses for one in pair if one and not one.startswith(("https://", "http://"))]

@@ -18,7 +18,7 @@ BRITISH = re.compile(
     r"is(?:e|ed|es|er|ers|ing|ation)\b",
     re.IGNORECASE,
 )
-CODE = ["vae_jax", "experiments", "tests", "docs/hooks"]
+CODE = ["vae_jax", "experiments", "tests", "docs/hooks", ".ci"]
 TEXTS = {".py", ".md", ".ipynb", ".toml", ".yml", ".cff", ".css", ".mjs", ".html", ".json"}
 WRITTEN_ELSEWHERE = ("docs/fonts/", "docs/javascripts/", "vae_jax/explorer/vendored/", "tests/test_language.py")
 

@@ -134,7 +134,7 @@ def test_a_picture_file_that_is_damaged_after_a_run_began_stops_it_by_its_name(t
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_a_record_that_is_damaged_stops_a_run_by_its_place_in_the_split(tmp_path, seed):
-    # Of the 3,000 images, image 17 is not among those that are inspected when the stream is opened.
+    # Opening the stream inspects some of the 3,000 images, but not image 17.
     images = noise(3000, (6, 5, 1))
     features = iter(range(len(images)))
 

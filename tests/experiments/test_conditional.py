@@ -27,7 +27,7 @@ def options(folder: Path, **changes) -> conditional.Options:
 
 @pytest.mark.slow
 def test_a_second_call_trains_nothing_and_other_epochs_train_on(tmp_path, monkeypatch, capsys):
-    # What the runs themselves draw and sample is tested with them, and takes longer than their training.
+    # Figures and importance samples of runs have their own tests, and take longer than the training here.
     monkeypatch.setattr(conditional, "Settings", partial(Settings, nll_samples=0))
     monkeypatch.setattr("vae_jax.runs.images.kind.model_figures", lambda subject, key: [])
 

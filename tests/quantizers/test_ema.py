@@ -49,7 +49,7 @@ def test_an_unused_code_never_moves():
     after = jax.jit(lambda c: jax.lax.fori_loop(0, 20_000, lambda _, c: batch_ema(c, zs, indices, 0.99, 1e-5), c))(
         codebook
     )
-    # By the formula, the count would be far below epsilon and the code at 0.
+    # Without this rule, the count would be far below epsilon and the formula would move the code to 0.
     np.testing.assert_array_equal(after["codebook"][1], [5.0, -7.0])
     np.testing.assert_allclose(after["codebook"][0], [0.1, 0.1], rtol=1e-4)
     # The code moves again as soon as it is used.

@@ -102,7 +102,7 @@ class MultivariateNormal(Distribution):
     def from_standard_normal(self, noise: ArrayLike) -> jax.Array:
         """mean + L noise: maps draws of N(0, I) over `[D]` to draws of this distribution."""
         mean, noise = event_arrays(self.mean, noise)
-        # By default, accelerators round the factors of a matrix product to fewer bits than float32 has.
+        # Accelerators round, by default, the factors of a matrix product to fewer bits than float32 has.
         return mean + jnp.matmul(_factor(mean, self.scale_tril), noise, precision=jax.lax.Precision.HIGHEST)
 
     def sample(self, key: jax.Array) -> jax.Array:

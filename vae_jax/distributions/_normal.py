@@ -116,7 +116,7 @@ def _score(x: jax.Array, mean: jax.Array, log_variance: jax.Array) -> jax.Array:
 
 
 def _inner(a: jax.Array, b: jax.Array) -> jax.Array:
-    # By default, accelerators round the factors of a matrix product to fewer bits than float32 has.
+    # Accelerators round, by default, the factors of a matrix product to fewer bits than float32 has.
     return jnp.vdot(a, b, precision=jax.lax.Precision.HIGHEST)
 
 

@@ -70,7 +70,7 @@ def negative_dreg(num_samples: int, *, beta: ArrayLike = 1.0) -> Objective:
 
         keys = jax.random.split(key, num_samples)
         terms = jax.vmap(lambda k: sampled_elbo_terms(model, stop_gradient(params), k, x))(keys)
-        # The same draws a second time, for the gradient alone; the compiler merges the two forward passes.
+        # A second pass with these draws, for the gradient only; the compiler merges the two forward passes.
         weights = stop_gradient(jax.nn.softmax(weighted_log_weights(terms, beta)))
         surrogate = jnp.sum(jax.vmap(weighted_path)(keys, weights))
         value, weighted = bound_with_beta(log_mean_exp, terms, beta)

@@ -28,7 +28,7 @@ def nearest_code(z: jax.Array, codebook: jax.Array) -> jax.Array:
     z, codebook = z.astype(jnp.float32), codebook.astype(jnp.float32)
     center = jnp.mean(codebook, axis=0)
     z, codes = z - center, codebook - center[None]
-    # By default, accelerators round the factors of a matrix product to fewer bits than float32 has.
+    # Accelerators round, by default, the factors of a matrix product to fewer bits than float32 has.
     along = jnp.matmul(codes, z, precision=jax.lax.Precision.HIGHEST)
     return jnp.argmin(0.5 * jnp.sum(jnp.square(codes), axis=1) - along).astype(jnp.int32)
 

@@ -166,7 +166,7 @@ def code_from_uniform(uniform: jax.Array, logits: jax.Array, sampling: Sampling)
       ValueError: if temperature, top_k or top_p is out of its range.
     """
     cumulative = jnp.cumsum(jax.nn.softmax(sampling_logits(logits, sampling)))
-    # By rounding, the last sum is only close to 1. Codes of probability 0 at the end must not be returned.
+    # Because of rounding, the last sum is only close to 1. Codes of probability 0 at the end must not be returned.
     passed = (cumulative <= uniform * cumulative[-1]) & (cumulative < cumulative[-1])
     return _defined(logits, jnp.sum(passed))
 
