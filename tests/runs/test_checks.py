@@ -6,7 +6,7 @@ import pytest
 
 from vae_jax.cli.train import main
 from vae_jax.runs import AUTOENCODER, BETA_VAE, DISENTANGLE, RECIPES, VAE, VQ_VAE, CodeSettings, Settings
-from vae_jax.runs.checks import check_settings, with_defaults
+from vae_jax.runs.checks import _with_fields, check_settings, with_defaults
 from vae_jax.runs.choices import OPTIMIZERS, alternatives
 
 SMALL = Settings(batch_size=8)
@@ -236,3 +236,8 @@ def test_flags_that_were_not_given_have_the_defaults_of_their_choice():
     assert (given.samples, given.share, given.weight_decay) == (7, 0.5, 1e-3)
     assert with_defaults(AUTOENCODER, AUTOENCODER.defaults) == AUTOENCODER.defaults
     assert with_defaults(DISENTANGLE, DISENTANGLE.defaults) == DISENTANGLE.defaults
+
+
+def test_a_message_on_a_saved_setting_names_the_field_of_the_file():
+    message = "--lambda requires --kl-warm-up (vae-jax train vae --help)"
+    assert _with_fields(message, Settings()) == "lambda_ requires kl_warm_up (vae-jax train vae --help)"

@@ -50,12 +50,13 @@ def check_saved(recipe: Recipe, settings: Any, place: str) -> None:
         check_choices(recipe, settings)
         recipe.check(settings)
     except ValueError as error:
-        raise ValueError(f"{place}: {_of_file(str(error))}") from error
+        raise ValueError(f"{place}: {_with_fields(str(error), settings)}") from error
 
 
-def _of_file(message: str) -> str:
-    """A message about flags, rewritten to name the fields of config.json."""
-    return re.sub(r"--([a-z][a-z-]*)", lambda flag: flag[1].replace("-", "_"), message)
+def _with_fields(message: str, settings: Any) -> str:
+    """Replaces the flags in a message by the names of their settings, which are the fields of config.json."""
+    fields = {flag_of(field.name): field.name for field in dataclasses.fields(settings)}
+    return re.sub(r"--([a-z][a-z-]*)", lambda flag: fields.get(flag[1], flag[0]), message)
 
 
 def check_data_dir(data: str, data_dir: str | None) -> None:
