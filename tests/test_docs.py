@@ -119,7 +119,7 @@ def own_data(left):
     assert end["from_folder"].train.shape == (45, 16, 16, 1) and set(end["from_folder"].train_labels) == {0, 1}
     assert 0 < end["bits"] < 4
     assert end["nats"][-1] < end["independent"]
-    assert end["of_crops"][-1] < 0.82 * end["of_crops"][0]
+    assert end["of_crops"][-1] < 0.8 * end["of_crops"][0]
 
 
 def conditional(left):
