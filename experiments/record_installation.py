@@ -9,7 +9,6 @@ settings, and `.ci/use` trains, measures, explores, exports and loads.
 
 import dataclasses
 import json
-import re
 import subprocess
 import tempfile
 import time
@@ -18,6 +17,7 @@ from pathlib import Path
 
 import tyro
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from experiments.lib.records import Claim, Record, write_record
 
@@ -47,10 +47,6 @@ class Installation:
     brought: dict[str, list[str]]  # for each requirement of vae_jax, the packages that it alone needs
 
 
-def canonical(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()
-
-
 def megabytes(package: Distribution) -> float:
     paths = [Path(str(package.locate_file(file))) for file in package.files or []]
     return sum(path.stat().st_size for path in paths if path.is_file()) / 1e6
@@ -60,13 +56,13 @@ def installed_requirements(
     packages: dict[str, Distribution], name: str, extras: tuple[str, ...] = ()
 ) -> set[tuple[str, tuple[str, ...]]]:
     """Installed packages that a package requires, each with its extras."""
-    found = set()
+    found: set[tuple[str, tuple[str, ...]]] = set()
     for line in packages[name].requires or []:
         requirement = Requirement(line)
         marker = requirement.marker
         applies = marker is None or any(marker.evaluate({"extra": extra}) for extra in ("", *extras))
-        if applies and canonical(requirement.name) in packages:
-            found.add((canonical(requirement.name), tuple(sorted(requirement.extras))))
+        if applies and canonicalize_name(requirement.name) in packages:
+            found.add((canonicalize_name(requirement.name), tuple(sorted(requirement.extras))))
     return found
 
 
@@ -93,7 +89,8 @@ def install(python: str, wheel: Path, folder: Path) -> Installation:
     subprocess.run([binaries / "python", "-m", "pip", "install", "--quiet", wheel.absolute()], check=True)
     seconds = time.monotonic() - begun
     (site,) = folder.glob("lib/python*/site-packages")
-    packages = {canonical(package.metadata["Name"]): package for package in distributions(path=[str(site)])}
+    found = distributions(path=[str(site)])
+    packages: dict[str, Distribution] = {canonicalize_name(one.metadata["Name"]): one for one in found}
     sizes = {name: megabytes(package) for name, package in packages.items() if name not in TOOLS}
     begun = time.monotonic()
     command = [str(binaries / "vae-jax"), "train", "vae", "--run-dir", "run"]
