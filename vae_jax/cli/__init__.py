@@ -11,7 +11,7 @@ from typing import Any
 import tyro
 
 from vae_jax.cli import options as given
-from vae_jax.cli.exits import exit_in_a_line, exit_on_bad_input, exit_on_unknown_flags
+from vae_jax.cli.exits import exit_in_a_line, exit_on_bad_input, exit_on_parser_error
 from vae_jax.cli.flags import with_plain_defaults
 from vae_jax.runs.limits import check_numbers
 from vae_jax.runs.options import Evaluate
@@ -77,7 +77,7 @@ def parse(arguments: list[str]) -> Any:
         name: with_plain_defaults(options, _first_line(options) if name not in arguments else options.__doc__)
         for name, (options, _) in COMMANDS.items()
     }
-    with exit_on_unknown_flags():
+    with exit_on_parser_error():
         return tyro.extras.subcommand_cli_from_dict(
             kinds,
             prog="vae-jax",

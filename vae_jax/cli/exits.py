@@ -39,7 +39,7 @@ _PARSER_MESSAGES = {
 
 
 @contextlib.contextmanager
-def exit_on_unknown_flags() -> Iterator[None]:
+def exit_on_parser_error() -> Iterator[None]:
     """Turns the box in which tyro prints that it cannot parse a command line into one line on stderr."""
     printed = io.StringIO()
     try:
@@ -67,8 +67,8 @@ def _parser_error(box: str) -> str:
         elif first.startswith("Perhaps"):
             flags = dict.fromkeys(re.findall(r"^ {4}(--[\w-]+)", "\n".join(others), re.MULTILINE))
             message += f"; did you mean {' or '.join(flags)}?"
-    help = re.search(r"(?:see|run:?) (.* --help)$", " ".join(" ".join(sections[-1]).split()))
-    return f"{message} ({help[1]})" if help else message
+    command = re.search(r"(?:see|run:?) (.* --help)$", " ".join(" ".join(sections[-1]).split()))
+    return f"{message} ({command[1]})" if command else message
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ from typing import Any
 
 import tyro
 
-from vae_jax.cli.exits import end, exit_in_a_line, exit_on_bad_input, exit_on_unknown_flags
+from vae_jax.cli.exits import end, exit_in_a_line, exit_on_bad_input, exit_on_parser_error
 from vae_jax.cli.flags import flags_of
 from vae_jax.cli.options import Train
 from vae_jax.data import Unreadable
@@ -39,7 +39,7 @@ from vae_jax.training.distributed import from_writer, is_writer
 def parse(recipe: Recipe, defaults: Any, description: str | None, prog: str, arguments: Sequence[str] | None) -> Any:
     """Parses a command line into settings; flags that it does not give have the defaults. Arguments as for `main`."""
     flags = flags_of(defaults)
-    with exit_on_unknown_flags():
+    with exit_on_parser_error():
         parsed = tyro.cli(
             type(flags),
             default=flags,

@@ -28,7 +28,7 @@ class Shapes(NamedTuple):
     context_size: int  # length of the vector of side information; 0: none
 
 
-def check_halvings(channels: Sequence[int], image_shape: Sequence[int]) -> None:
+def check_channels(channels: Sequence[int], image_shape: Sequence[int]) -> None:
     """Raises ValueError if an image is too small for convolutions that halve it once for each number of channels."""
     height, width, *_ = image_shape
     if min(height, width) <= (least := 2 ** (len(channels) - 1)):
@@ -47,7 +47,7 @@ def _mlp(shapes: Shapes, *, hidden: tuple[int, ...]) -> tuple[Network, Network]:
 def _conv(shapes: Shapes, *, hidden: tuple[int, ...], channels: tuple[int, ...]) -> tuple[Network, Network]:
     if len(hidden) != 1:
         raise ValueError(f"--network conv has one dense layer: give one width to --hidden, got {len(hidden)}")
-    check_halvings(channels, shapes.image)
+    check_channels(channels, shapes.image)
     sizes, bias, context = (channels, hidden[0]), shapes.output_bias, shapes.context_size
     encoder = conv_encoder(shapes.image, shapes.encoder_outputs, *sizes, context_size=context)
     return encoder, conv_decoder(shapes.latent_dim, shapes.decoder_outputs, *sizes, bias, context_size=context)
@@ -56,7 +56,7 @@ def _conv(shapes: Shapes, *, hidden: tuple[int, ...], channels: tuple[int, ...])
 def _residual(
     shapes: Shapes, *, channels: tuple[int, ...], residual_hidden: int, residual_layers: int
 ) -> tuple[Network, Network]:
-    check_halvings(channels, shapes.image)
+    check_channels(channels, shapes.image)
     layers = {
         "residual_hidden": residual_hidden,
         "residual_layers": residual_layers,

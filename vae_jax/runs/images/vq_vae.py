@@ -8,7 +8,7 @@ import numpy as np
 from vae_jax.models import VAE, output_bias, vq_vae, with_codes_fitted
 from vae_jax.networks import halved, residual_decoder, residual_encoder
 from vae_jax.runs.choices import BINARIZATIONS, CODE_PRIORS, LIKELIHOODS, OPTIMIZERS, QUANTIZERS, SCHEDULES
-from vae_jax.runs.choices.networks import check_halvings
+from vae_jax.runs.choices.networks import check_channels
 from vae_jax.runs.images.problem import BITS_SEED, Problem, train_images
 from vae_jax.runs.images.vae import configured
 from vae_jax.runs.settings import CodeSettings
@@ -22,7 +22,7 @@ def make_model(settings: CodeSettings, problem: Problem) -> VAE:
     Raises:
       ValueError: if a number does not suit the quantizer, or the images are too small for the networks.
     """
-    check_halvings(settings.channels, problem.image_shape)
+    check_channels(settings.channels, problem.image_shape)
     layers = {"residual_hidden": settings.residual_hidden, "residual_layers": settings.residual_layers}
     encoder = residual_encoder(problem.image_shape, settings.latent_dim, settings.channels, num_outputs=1, **layers)
     outputs = problem.likelihood.output_shape(problem.image_shape)
