@@ -119,15 +119,19 @@ def run_evaluation(
 
 
 def finish_evaluation(
-    prepared: PreparedRun, trained: TrainedModel, measures: Measures, started: float, more: Iterable[Captioned] = ()
+    prepared: PreparedRun,
+    trained: TrainedModel,
+    measures: Measures,
+    started: float,
+    more_figures: Iterable[Captioned],
 ) -> dict[str, Any]:
-    """Draws the figures of the model and `more` figures, and writes the report with them; returns the summary."""
+    """Draws the figures of the model and `more_figures`, and writes the report with them; returns the summary."""
     say("drawing the figures")
-    folder = prepared.folder
-    figures = draw(prepared, trained, measures, summary_of_model(folder.summary() or {}, trained.member))
-    figures += save_figures(folder, more)
+    folder, measured = prepared.folder, prepared.folder.summary() or {}
+    figures = draw(prepared, trained, measures, summary_of_model(measured, trained.member))
+    figures += save_figures(folder, more_figures)
     about = {"evaluation_seconds": round(time.monotonic() - started, 2), "evaluation_device": device_name()}
-    if "models" in (folder.summary() or {}):
+    if "models" in measured:
         about |= {"shown_seed": trained.member.seed}
     summary = folder.add_to_summary(about)
     write_pages(prepared, Outcome(title(prepared), summary, figures))
