@@ -27,6 +27,8 @@ def prepare_explore(options: Explore) -> Callable[[], None]:
         check_writable(options.export, "--export")
     loaded = load(options)
     images = images_of(loaded, options.data_dir)
+    shown = shown_numbers(summary_of_model(loaded.summary, loaded.member), View.EXPLORER)
+    facts = [(title, text, unit.removesuffix(" per image")) for title, text, unit in shown]  # for the head's one line
     with working("building the page"):
         payload = payload_of(
             loaded.model,
@@ -36,7 +38,7 @@ def prepare_explore(options: Explore) -> Callable[[], None]:
             data=str(loaded.config["data"]),
             raw=images.pixels,
             labels=images.labels,
-            facts=shown_numbers(summary_of_model(loaded.summary, loaded.member), View.EXPLORER),
+            facts=facts,
             num_classes=loaded.num_classes,
             key=jax.random.key(0),
         )

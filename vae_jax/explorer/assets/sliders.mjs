@@ -13,8 +13,8 @@ export function createSliders(app) {
   find("idle-count").textContent = `${idle.length} unused ${idle.length === 1 ? "dimension" : "dimensions"}`;
   find("idle-sliders").append(...idle.map((row) => row.node));
   find("sliders-note").textContent = kl
-    ? "sorted by KL divergence from the prior, in nats"
-    : "sorted by the variance of the codes of the images";
+    ? "by KL divergence from the prior, in nats"
+    : "by the variance of the codes of the images";
 
   function makeRow(d) {
     const [center, half] = [prior.mean[d], 4 * prior.standardDeviation[d] || 1];
