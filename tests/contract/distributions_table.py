@@ -188,6 +188,37 @@ DISTRIBUTIONS: dict[str, DistributionRow] = {
             d.Normal(array(1.85), array(np.log(1.5**2 * np.exp(-1) + 0.8**2 * np.exp(0.5) + np.exp(0.2)))),
         ),
     ),
+    "Joint": DistributionRow(
+        d.Joint({"a": d.Normal(array(0.5, -2.0), array(-1.0, 0.5)), "b": d.Laplace(array(3.0), array(1.0))}),
+        {"a": array(0.0, -1.0), "b": array(4.0)},
+        (
+            (
+                d.Joint({"a": d.Normal(LOGITS, WIDE), "b": d.Laplace(LOGITS, WIDE)}),
+                {"a": array(0.0, 0.0, 3.0, 3.0), "b": array(0.0, 0.0, 3.0, 3.0)},
+            ),
+        ),
+        jnp.float32,
+        continuous=True,
+        reparameterized=True,
+        support=lambda q: _grid(float(q.mean[0]) - 40, float(q.mean[0]) + 40),
+        marginals=(
+            d.Normal(array(0.5), array(-1.0)),
+            d.Normal(array(-2.0), array(0.5)),
+            d.Laplace(array(3.0), array(1.0)),
+        ),
+    ),
+    "Masked": DistributionRow(
+        d.Masked(d.Normal(array(0.5, -2.0, 3.0), array(-1.0, 0.5, 1.0)), array(1.0, 0.0, 1.0)),
+        array(0.0, -1.0, 4.0),
+        ((d.Masked(d.Normal(LOGITS, WIDE), array(1.0, 0.0, 1.0, 0.0)), array(0.0, 0.0, 3.0, 3.0)),),
+        jnp.float32,
+        continuous=True,
+        reparameterized=None,  # the mask has no gradient
+        support=_normal_support,
+        marginals=tuple(
+            d.Normal(array(mean), array(lv)) for mean, lv in zip((0.5, -2.0, 3.0), (-1.0, 0.5, 1.0), strict=True)
+        ),
+    ),
     "Mixture": DistributionRow(
         MIXTURE,
         array(0.0, -1.0),

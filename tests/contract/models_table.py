@@ -33,6 +33,7 @@ from vae_jax.models import (
     with_codes_fitted,
     with_discriminator,
     with_fitted_prior,
+    with_missing,
     with_mixture_prior,
     with_vamp_prior,
 )
@@ -83,6 +84,16 @@ def _conditional_hierarchy() -> Conditional:
         contexts.labels(3),
         ("encoder_1", "encoder_2", "prior_1"),
     )
+
+
+def _half_observed() -> VAE:
+    """The VAE of images of which every second pixel is observed."""
+    model = gaussian_vae(
+        mlp_encoder((4, 4, 2), 2 * LATENT_DIM, (8,), jnp.tanh),
+        mlp_decoder(LATENT_DIM, (*IMAGE_SHAPE, 1), (8,), activation=jnp.tanh),
+        LATENT_DIM,
+    )
+    return with_missing(model).given(jnp.arange(16).reshape(IMAGE_SHAPE) % 2)
 
 
 def small_categorical_vae() -> VAE:
@@ -186,6 +197,11 @@ MODELS: dict[str, ModelRow] = {
         "with_fitted_prior",
         with_fitted_prior(_gaussian_vae(), LATENT_DIM),
         _paths(encoder=MLP_LAYERS, decoder=MLP_LAYERS) | {"buffers/prior_mean", "buffers/prior_log_variance"},
+    ),
+    "with_missing": ModelRow(
+        "with_missing",
+        _half_observed(),
+        _paths(encoder=MLP_LAYERS, decoder=MLP_LAYERS),
     ),
     "with_mixture_prior": ModelRow(
         "with_mixture_prior",

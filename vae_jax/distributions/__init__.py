@@ -22,9 +22,12 @@ from vae_jax.distributions._distribution import mean_of as mean_of
 from vae_jax.distributions._distribution import point_estimate_of as point_estimate_of
 from vae_jax.distributions._distribution import sample_and_log_prob_of as sample_and_log_prob_of
 from vae_jax.distributions._distribution import standard_deviation_of as standard_deviation_of
+from vae_jax.distributions._joint import Joint as Joint
+from vae_jax.distributions._joint import is_distribution as is_distribution
 from vae_jax.distributions._laplace import Laplace as Laplace
 from vae_jax.distributions._laplace import laplace_kl as laplace_kl
 from vae_jax.distributions._laplace import laplace_log_prob as laplace_log_prob
+from vae_jax.distributions._masked import Masked as Masked
 from vae_jax.distributions._mixture import Mixture as Mixture
 from vae_jax.distributions._multivariate_normal import MultivariateNormal as MultivariateNormal
 from vae_jax.distributions._multivariate_normal import multivariate_normal_kl as multivariate_normal_kl

@@ -33,6 +33,7 @@ class Distribution(Protocol):
     """
 
     support: ClassVar[str] = "the finite numbers"  # a phrase for error messages
+    placeholder: ClassVar[float] = 0.0  # a number of the support, for missing entries of a value
 
     def sample(self, key: jax.Array) -> Any:
         """One draw, differentiable in the parameters if the distribution can be reparameterized."""
@@ -49,6 +50,13 @@ class Distribution(Protocol):
     def supports(self, value: Any) -> jax.Array:
         """Returns a boolean scalar: whether the event has a positive density for some parameters."""
         return all_finite(value)
+
+    def filled(self, value: Any, observed: Any) -> Any:
+        """Returns the value with a number of the support in place of the entries that are not observed."""
+        value, observed = jnp.asarray(value), jnp.asarray(observed)
+        if value.shape != observed.shape:
+            raise ValueError(f"mask must have the shape of the value, {value.shape}, got {observed.shape}")
+        return jnp.where(observed, value, jnp.asarray(self.placeholder, value.dtype))
 
     def sample_and_log_prob(self, key: jax.Array) -> tuple[Any, jax.Array]:
         """One draw and its log-density; overridden if computing both from the noise is more precise."""

@@ -64,6 +64,12 @@ class OneHotCategorical(Distribution):
         value = jnp.asarray(value)
         return jnp.all((value == 0) | (value == 1)) & jnp.all(jnp.sum(value, axis=-1) == 1)
 
+    def filled(self, value: ArrayLike, observed: ArrayLike) -> jax.Array:
+        """Returns the value with the first category at the places that are not observed, a boolean for each place."""
+        value = jnp.asarray(value)
+        first = jax.nn.one_hot(0, value.shape[-1], dtype=value.dtype)
+        return jnp.where(jnp.asarray(observed)[..., None], value, first)
+
     def log_prob(self, value: ArrayLike) -> jax.Array:
         """sum(value * log softmax(logits)) in nats; -inf if a vector is not one-hot."""
         value, logits = event_arrays(value, self.logits)

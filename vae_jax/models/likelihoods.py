@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -15,6 +15,7 @@ from vae_jax.distributions import (
     ContinuousBernoulli,
     DiscretizedLogistic,
     Distribution,
+    Joint,
     Laplace,
     Normal,
 )
@@ -89,6 +90,22 @@ laplace = Likelihood(
     levels=256,
     values="Laplace density of dequantized values",
 )
+
+
+def joint(parts: Mapping[str, Likelihood]) -> Likelihood:
+    """Likelihood of an example that is a dict of arrays, by a likelihood for each array: log p is the sum.
+
+    The decoder's outputs are a dict of arrays with the same names; `networks.with_tree_outputs` makes them of a vector.
+
+    Args:
+      parts: likelihood of each array of the example, by its name.
+    """
+    by_part = lambda function, trees: {name: function(part)(trees[name]) for name, part in parts.items()}
+    return Likelihood(
+        lambda shapes: by_part(lambda part: part.output_shape, shapes),
+        lambda outputs: Joint(by_part(lambda part: part.distribution, outputs)),
+        lambda means: by_part(lambda part: part.initial_outputs, means),
+    )
 
 
 def fixed_normal(variance: float) -> Likelihood:

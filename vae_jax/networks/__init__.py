@@ -25,3 +25,5 @@ from vae_jax.networks._resnet import resnet_encoder as resnet_encoder
 from vae_jax.networks._transformer import CausalTransformer as CausalTransformer
 from vae_jax.networks._transformer import bidirectional_transformer as bidirectional_transformer
 from vae_jax.networks._transformer import causal_transformer as causal_transformer
+from vae_jax.networks._tree_outputs import num_outputs as num_outputs
+from vae_jax.networks._tree_outputs import with_tree_outputs as with_tree_outputs
