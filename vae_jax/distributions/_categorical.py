@@ -48,6 +48,12 @@ class Categorical(Distribution):
     logits: jax.Array
     support: ClassVar[str] = "the integers from 0 to K - 1"
 
+    @property
+    def probabilities(self) -> jax.Array:
+        """Probabilities of the K categories at each place, `[..., K]`."""
+        (logits,) = event_arrays(self.logits)
+        return jax.nn.softmax(logits, axis=-1)
+
     def sample(self, key: jax.Array) -> jax.Array:
         (logits,) = event_arrays(self.logits)  # bfloat16 noise would bias the draw
         return jax.random.categorical(key, logits, axis=-1).astype(jnp.int32)

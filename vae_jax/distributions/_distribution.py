@@ -26,6 +26,7 @@ class Distribution(Protocol):
 
     - `mean`, `standard_deviation`: properties, arrays with the event's shape;
     - `point_estimate`: a property, a point estimate of the event for distributions without a closed-form `mean`;
+    - `probabilities`: a property of categories, `[..., K]`; their `mean` is not defined;
     - `kl(other)`: KL(self || other), or None if there is no closed form for this `other`;
     - `kl_per_dimension(other)`: the divergence of every independent part, or None; the sum is `kl(other)`;
     - `log_prob_terms(value)`: log-densities of the independent parts, an array whose sum is `log_prob(value)`;
@@ -57,6 +58,15 @@ class Distribution(Protocol):
         if value.shape != observed.shape:
             raise ValueError(f"mask must have the shape of the value, {value.shape}, got {observed.shape}")
         return jnp.where(observed, value, jnp.asarray(self.placeholder, value.dtype))
+
+    @property
+    def expectation(self) -> Any:
+        """The `probabilities` of categories, else the `mean`: averages over several z give those of the mixture."""
+        return self.probabilities if hasattr(self, "probabilities") else mean_of(self)
+
+    def estimate(self, expectation: Any) -> Any:
+        """The event estimated by an average of `expectation`: the most probable category, or the mean itself."""
+        return jnp.argmax(expectation, axis=-1).astype(jnp.int32) if hasattr(self, "probabilities") else expectation
 
     def sample_and_log_prob(self, key: jax.Array) -> tuple[Any, jax.Array]:
         """One draw and its log-density; overridden if computing both from the noise is more precise."""

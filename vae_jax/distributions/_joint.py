@@ -55,6 +55,13 @@ class Joint(Distribution):
         """Supports of the parts, for error messages."""
         return ", ".join(dict.fromkeys(part.support for part in jax.tree.leaves(self.parts, is_leaf=is_distribution)))
 
+    @property
+    def expectation(self) -> Any:
+        return self._of_parts(lambda part: part.expectation)
+
+    def estimate(self, expectation: Any) -> Any:
+        return self._of_parts(lambda part, own: part.estimate(own), expectation)
+
     def sample(self, key: jax.Array) -> Any:
         return self._of_parts(lambda part, key: part.sample(key), self._split(key))
 

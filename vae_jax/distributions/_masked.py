@@ -60,6 +60,13 @@ class Masked(Distribution):
         """Booleans: True for the parts that are observed."""
         return jax.tree.map(lambda mask: jnp.asarray(mask) != 0, self.mask)
 
+    @property
+    def expectation(self) -> Any:
+        return self.distribution.expectation
+
+    def estimate(self, expectation: Any) -> Any:
+        return self.distribution.estimate(expectation)
+
     def sample(self, key: jax.Array) -> Any:
         return self.distribution.sample(key)
 

@@ -26,6 +26,9 @@ from vae_jax.evaluation._examples import over_examples as over_examples
 from vae_jax.evaluation._importance_sampling import ImportanceSampled as ImportanceSampled
 from vae_jax.evaluation._importance_sampling import importance_sampling as importance_sampling
 from vae_jax.evaluation._importance_sampling import importance_warning as importance_warning
+from vae_jax.evaluation._imputation import Imputed as Imputed
+from vae_jax.evaluation._imputation import impute as impute
+from vae_jax.evaluation._imputation import impute_examples as impute_examples
 from vae_jax.evaluation._latents import active_units as active_units
 from vae_jax.evaluation._latents import kl_per_dimension as kl_per_dimension
 from vae_jax.evaluation._latents import posterior_means as posterior_means

@@ -72,6 +72,6 @@ def _check_mask(x: Any, mask: Any) -> None:
 
 def _check_masks(name: str, masks: Any) -> None:
     for path, leaf in jax.tree.leaves_with_path(masks):
-        dtype = np.result_type(leaf)
+        dtype = leaf.dtype if hasattr(leaf, "dtype") else np.result_type(leaf)
         if not (jnp.issubdtype(dtype, jnp.bool_) or jnp.issubdtype(dtype, jnp.number)):
             raise TypeError(f"{name}{path_of(path)} must hold a mask of booleans or numbers, got dtype {dtype}")
