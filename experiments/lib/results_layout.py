@@ -93,6 +93,7 @@ LAYOUT = Layout(
         "Discrete codes": ("vq_curve", "vq_mnist", "vq_digits", "quantizers"),
         "Disentanglement": ("disentangle",),
         "Conditional models": ("conditional",),
+        "Anomaly detection": ("anomaly",),
         "Speed": (
             "benchmark_slower_cores",
             "benchmark",
