@@ -29,6 +29,7 @@ from vae_jax.models import (
     vae,
     vq_vae,
     vq_vae_2,
+    with_classifier,
     with_code_prior,
     with_codes_fitted,
     with_discriminator,
@@ -219,6 +220,13 @@ MODELS: dict[str, ModelRow] = {
         "with_discriminator",
         with_discriminator(_gaussian_vae(), mlp_encoder((LATENT_DIM,), 1, (7,))),
         _paths(encoder=MLP_LAYERS, decoder=MLP_LAYERS, discriminator=MLP_LAYERS),
+    ),
+    "with_classifier": ModelRow(
+        "with_classifier",
+        with_classifier(
+            conditional_vae(IMAGE_SHAPE, contexts.labels(3), LATENT_DIM, (8,)), mlp_encoder(IMAGE_SHAPE, 3, (7,))
+        ).given(1),
+        _paths(encoder=MLP_LAYERS, decoder=MLP_LAYERS, classifier=MLP_LAYERS),
     ),
     "categorical_vae": ModelRow(
         "categorical_vae",

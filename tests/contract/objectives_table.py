@@ -11,11 +11,8 @@ from contract.models_table import IMAGE_SHAPE, LATENT_DIM, small_autoencoder, sm
 from fresh import init, some_params
 from objectives.linear_gaussian import exact_params, linear_gaussian
 from vae_jax import objectives as o
-from vae_jax.models import (
-    VAE,
-    mlp_vae,
-    with_discriminator,
-)
+from vae_jax.models import Example, conditional_vae, contexts, mlp_vae, with_classifier, with_discriminator
+from vae_jax.models._model import Model
 from vae_jax.networks import mlp_encoder
 
 
@@ -49,9 +46,9 @@ CATEGORICAL_MODEL = small_categorical_vae()
 
 
 class Problem(NamedTuple):
-    model: VAE
+    model: Model
     params: Any
-    batch: np.ndarray  # batch of four different examples
+    batch: Any  # batch of four different examples
 
 
 class ObjectiveRow(NamedTuple):
@@ -78,6 +75,11 @@ NOISELESS_CATEGORIES = Problem(CATEGORICAL_MODEL, deterministic(CATEGORICAL_PARA
 PAIRS = np.stack([IMAGES, IMAGES[::-1]], axis=1)
 DISCRIMINATOR = mlp_encoder((LATENT_DIM,), 1, (8,))
 DISCRIMINATED = with_discriminator(VAE_MODEL, DISCRIMINATOR)
+
+CLASSIFIER = mlp_encoder(IMAGE_SHAPE, 3, (8,))
+CLASSIFIED = with_classifier(conditional_vae(IMAGE_SHAPE, contexts.labels(3), LATENT_DIM, (8,)), CLASSIFIER)
+CLASSIFIED_PARAMS = some_params(CLASSIFIED)
+FEW_LABELS = Example(IMAGES, np.array([-1, 2, 0, -1], np.int32))
 
 
 def discriminated(params: Any) -> Any:
@@ -192,6 +194,14 @@ OBJECTIVES: dict[str, ObjectiveRow] = {
         has_elbo=False,
         needs_batch="latent codes are permuted over the batch",
         needs_size="the permutations are noise of the whole batch",
+    ),
+    # Of a conditional model by definition.
+    "semi_supervised_loss(2.0)": ObjectiveRow(
+        "semi_supervised_loss",
+        o.semi_supervised_loss(CLASSIFIER.apply, 2.0, o.LabelWeights(0.5, 3.0)),
+        Problem(CLASSIFIED, CLASSIFIED_PARAMS, FEW_LABELS),
+        Problem(CLASSIFIED, noiseless(CLASSIFIED_PARAMS), FEW_LABELS),
+        has_elbo=False,
     ),
     "info_vae_loss(0.5, 10.0)": ObjectiveRow(
         "info_vae_loss",

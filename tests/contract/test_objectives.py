@@ -52,6 +52,14 @@ def draws(row, problem, batch, seed):
     return jax.tree.map(lambda values: np.asarray(values, np.float64), drawn)
 
 
+def tiled(batch, copies):
+    return jax.tree.map(lambda leaf: np.concatenate([leaf] * copies), batch)
+
+
+def one_of(batch, index):
+    return jax.tree.map(lambda leaf: leaf[index : index + 1], batch)
+
+
 @pytest.mark.slow
 @objective_rows
 def test_objective_under_jit_agrees_with_eager_mode(row):
@@ -73,7 +81,7 @@ def test_loss_and_metrics_are_float32_scalars(row):
 @sized_rows
 def test_without_noise_tiling_the_batch_does_not_change_the_loss(row):
     loss, _ = draws(row, row.noiseless, row.noiseless.batch, 0)
-    other, _ = draws(row, row.noiseless, np.concatenate([row.noiseless.batch] * 4), 1)
+    other, _ = draws(row, row.noiseless, tiled(row.noiseless.batch, 4), 1)
     np.testing.assert_allclose(other, loss, rtol=1e-5)
 
 
@@ -87,7 +95,7 @@ def test_without_noise_tiling_the_batch_does_not_change_the_loss(row):
 )
 def test_without_noise_the_loss_is_the_mean_over_single_examples(row):
     loss, _ = draws(row, row.noiseless, row.noiseless.batch, 0)
-    single = [draws(row, row.noiseless, x[None], seed)[0] for seed, x in enumerate(row.noiseless.batch, start=1)]
+    single = [draws(row, row.noiseless, one_of(row.noiseless.batch, i), i + 1)[0] for i in range(4)]
     assert np.std(single, axis=0).min() > 0.01  # the losses of the examples differ from each other and their mean
     np.testing.assert_allclose(loss, np.mean(single, axis=0), rtol=1e-5)
 
@@ -98,7 +106,7 @@ def test_the_expected_loss_does_not_depend_on_the_batch_size(row):
     # Five standard errors, plus rounding in float32 for losses without noise: fails once in 1.7 million seeds.
     means, errors = [], []
     for seed, copies in enumerate((1, 4)):
-        losses, _ = draws(row, row.problem, np.concatenate([row.problem.batch] * copies), seed)
+        losses, _ = draws(row, row.problem, tiled(row.problem.batch, copies), seed)
         means.append(losses.mean())
         errors.append(losses.std() / np.sqrt(losses.size))
     assert abs(means[0] - means[1]) < 5 * np.hypot(*errors) + 1e-5 * abs(means[0])
@@ -109,7 +117,7 @@ def test_the_expected_loss_does_not_depend_on_the_batch_size(row):
 @sized_rows
 def test_each_example_has_its_own_key(row):
     # One example four times: with a common key, the variance of the mean loss would not fall to a quarter.
-    batches = (np.concatenate([row.problem.batch[:1]] * copies) for copies in (1, 4))
+    batches = (tiled(one_of(row.problem.batch, 0), copies) for copies in (1, 4))
     variances = [draws(row, row.problem, batch, 5)[0].var() for batch in batches]
     if row.problem.model in (AUTOENCODER, CODE_MODEL):
         assert max(variances) < 1e-9  # a point mass has no noise

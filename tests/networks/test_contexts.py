@@ -52,7 +52,14 @@ def test_perceptrons_take_the_input_concatenated_with_the_context(encoder, decod
         params = some_params(network)
         assert "context" not in params
         expected = plain((x.size + 3,), size, (5,)).apply(params, jnp.concatenate([x.ravel(), CONTEXT]))
-        np.testing.assert_array_equal(network.apply(given(params), x).ravel(), expected)
+        np.testing.assert_allclose(network.apply(given(params), x).ravel(), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_a_perceptron_multiplies_x_once_for_all_contexts():
+    params, contexts = some_params(network := mlp_encoder((4, 4, 1), 6, (5,), context_size=3)), jnp.eye(3)
+    program = jax.make_jaxpr(jax.vmap(lambda context: network.apply(given(params, context), IMAGE)))(contexts)
+    products = [e for e in program.jaxpr.eqns if e.primitive.name == "dot_general"]
+    assert [tuple(product.outvars[0].aval.shape) for product in products] == [(5,), (3, 5), (3, 6)]
 
 
 CONVOLUTIONAL = {

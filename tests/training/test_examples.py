@@ -15,6 +15,7 @@ from vae_jax.training import (
     fit,
     fit_ensemble,
     fit_stream,
+    grouped,
     init_train_state,
     make_evaluate,
     make_train_epoch,
@@ -80,6 +81,25 @@ def test_drawn_examples_come_with_replacement_for_as_many_steps_as_are_asked_for
     # The examples of a step depend on its number alone, not on the first step of an epoch.
     np.testing.assert_array_equal(drawn(KEY, 7, 3, N, BATCH_SIZE), drawn(KEY, 0, 10, N, BATCH_SIZE)[7:])
     assert drawn(KEY, 0, 2, 3, 8).max() < 3  # more than there are: with replacement
+
+
+def test_batches_of_groups_hold_a_fixed_number_of_each_and_pass_through_each_without_replacement():
+    order = grouped((4, N - 4), (2, 3))
+    state, _ = make_train_epoch(STEP, BATCH_SIZE)(state_of(), KEY, Examples(TABLE, N, order=order))
+    seen = np.asarray(state.params["buffers"]["seen"], int)
+    np.testing.assert_array_equal(np.sort(np.unique(seen[:, :2], return_counts=True)), [[0, 1, 2, 3], [2, 2, 2, 2]])
+    assert (seen[:, 2:] >= 4).all() and len(np.unique(seen[:, 2:])) == STEPS * 3
+    assert all(len(np.unique(seen[i : i + 2, :2])) == 4 for i in (0, 2))  # a pass ends before the next begins
+    following = order(KEY, STEPS, STEPS, N, BATCH_SIZE)
+    assert (np.asarray(following) != seen).any()
+    for bad, message in (
+        (lambda: grouped((4, 18), (5,)), "per_batch must have one number for each of the 2 groups, got 1"),
+        (lambda: grouped((4, 18), (0, 5)), r"per_batch\[0\] must be at least 1, got 0"),
+        (lambda: order(KEY, 0, 4, N, 6), "22 examples in batches of 5, got 22 examples in batches of 6"),
+        (lambda: order(KEY, 0, 4, N + 1, 5), "22 examples in batches of 5, got 23 examples in batches of 5"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            bad()
 
 
 def test_what_is_generated_is_drawn_anew_at_every_step_and_replayed_from_the_key_and_its_number():

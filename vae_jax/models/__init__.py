@@ -37,6 +37,7 @@ from vae_jax.models._vae import vae as vae
 from vae_jax.models._vamp_prior import with_vamp_prior as with_vamp_prior
 from vae_jax.models._vq_vae import vq_vae as vq_vae
 from vae_jax.models._vq_vae_2 import vq_vae_2 as vq_vae_2
+from vae_jax.models._with_classifier import with_classifier as with_classifier
 from vae_jax.models._with_discriminator import with_discriminator as with_discriminator
 from vae_jax.models._with_missing import values_and_mask as values_and_mask
 from vae_jax.models._with_missing import with_missing as with_missing

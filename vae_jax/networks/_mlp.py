@@ -34,16 +34,33 @@ class MLP(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, context: jax.Array | None = None) -> jax.Array:
-        x = flattened(x, context)
+        x, contexts = x.ravel(), () if context is None else (context,)  # the first layer alone takes the context
         for i, width in enumerate(self.hidden):
-            x = self.activation(nn.Dense(width, kernel_init=self.kernel_init, name=f"hidden_{i}")(x))
-        output = nn.Dense(
+            layer = _Dense(width, kernel_init=self.kernel_init, name=f"hidden_{i}")
+            x, contexts = self.activation(layer(x, *contexts)), ()
+        output = _Dense(
             math.prod(self.output_shape),
             kernel_init=self.kernel_init,
             bias_init=self.output_bias_init,
             name="output",
         )
-        return output(x).reshape(self.output_shape)
+        return output(x, *contexts).reshape(self.output_shape)
+
+
+class _Dense(nn.Dense):
+    """Dense layer of a vector, or of the concatenation of a vector and a context.
+
+    The product of the concatenation is computed as the sum of two products: one x with many contexts (`vmap` over the
+    context) is multiplied once.
+    """
+
+    @nn.compact
+    def __call__(self, x: jax.Array, context: jax.Array | None = None) -> jax.Array:
+        if context is None:
+            return super().__call__(x)
+        kernel = self.param("kernel", self.kernel_init, (x.size + context.size, self.features), self.param_dtype)
+        bias = self.param("bias", self.bias_init, (self.features,), self.param_dtype)
+        return x @ kernel[: x.size] + context @ kernel[x.size :] + bias
 
 
 def mlp_encoder(

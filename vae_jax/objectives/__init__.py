@@ -81,6 +81,10 @@ from vae_jax.objectives._reconstruction import distortion as distortion
 from vae_jax.objectives._reconstruction import reconstruction_loss as reconstruction_loss
 from vae_jax.objectives._renyi import negative_renyi as negative_renyi
 from vae_jax.objectives._renyi import renyi_from_log_weights as renyi_from_log_weights
+from vae_jax.objectives._semi_supervised import LabelWeights as LabelWeights
+from vae_jax.objectives._semi_supervised import label_weights as label_weights
+from vae_jax.objectives._semi_supervised import semi_supervised_from_terms as semi_supervised_from_terms
+from vae_jax.objectives._semi_supervised import semi_supervised_loss as semi_supervised_loss
 from vae_jax.objectives._wrapped import Scheduled as Scheduled
 from vae_jax.objectives._wrapped import at_step as at_step
 from vae_jax.objectives._wrapped import is_mean_over_examples as is_mean_over_examples

@@ -15,6 +15,7 @@ from vae_jax.training._evaluated import as_trained as as_trained
 from vae_jax.training._evaluated import evaluated_params as evaluated_params
 from vae_jax.training._examples import Examples as Examples
 from vae_jax.training._examples import drawn as drawn
+from vae_jax.training._examples import grouped as grouped
 from vae_jax.training._examples import permuted as permuted
 from vae_jax.training._examples import rows as rows
 from vae_jax.training._fit import fit as fit

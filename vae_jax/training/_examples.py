@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 
-from vae_jax.distributions._checks import check_count
+from vae_jax.distributions._checks import check_count, check_sizes
 from vae_jax.models._model import num_examples
 from vae_jax.training.sharding import split_batch
 
@@ -56,6 +56,45 @@ def drawn(key: jax.Array, step: Any, num_steps: int, count: int, batch_size: int
     order_key = jax.random.fold_in(key, _ORDER)
     draw = lambda step: jax.random.randint(jax.random.fold_in(order_key, step), (batch_size,), 0, count)
     return jax.vmap(draw)(step + jnp.arange(num_steps))
+
+
+def grouped(sizes: Sequence[int], per_batch: Sequence[int]) -> Order:
+    """Order with a fixed number of examples of each group in every batch, such as of few labeled ones among many.
+
+    The groups lie one after another in the data. Each group is passed through in a random order, without replacement,
+    and passes follow one another: within an epoch, two examples of a group differ by at most one in how often they are
+    in a batch. An epoch may have any number of steps, and new orders are drawn for it.
+
+    Args:
+      sizes: number of examples of each group, which sum to N.
+      per_batch: number of examples of each group in a batch, in the order of the groups; they sum to B.
+
+    Raises:
+      ValueError: if a number is below 1, or the two differ in length; by the order, if the sums are not N and B.
+    """
+    check_sizes("sizes", sizes)
+    check_sizes("per_batch", per_batch, 1)
+    if len(sizes) != len(per_batch):
+        raise ValueError(f"per_batch must have one number for each of the {len(sizes)} groups, got {len(per_batch)}")
+    sizes, per_batch = tuple(sizes), tuple(per_batch)
+
+    def order(key: jax.Array, step: Any, num_steps: int, count: int, batch_size: int) -> jax.Array:
+        if (sum(sizes), sum(per_batch)) != (count, batch_size):
+            raise ValueError(
+                f"training.grouped has {sum(sizes)} examples in batches of {sum(per_batch)}, got {count} examples in "
+                f"batches of {batch_size}"
+            )
+        order_key = jax.random.fold_in(jax.random.fold_in(key, _ORDER), step // num_steps)
+        columns, first = [], 0
+        for group, (size, number) in enumerate(zip(sizes, per_batch, strict=True)):
+            passes = -(-num_steps * number // size)
+            keys = jax.random.split(jax.random.fold_in(order_key, group), passes)
+            places = jax.vmap(lambda key, size=size: jax.random.permutation(key, size))(keys).ravel()
+            columns.append(first + places[: num_steps * number].reshape(num_steps, number))
+            first += size
+        return jnp.concatenate(columns, axis=1)
+
+    return order
 
 
 def rows(data: Any, key: jax.Array, indices: jax.Array) -> Any:
