@@ -27,6 +27,7 @@ class DistributionRow(NamedTuple):
     reparameterized: bool | None  # whether draws have gradients in all parameters (True), none (False) or some (None)
     support: Callable[[Any], np.ndarray] | None  # support of one place, a fine grid or all outcomes; None: point mass
     marginals: tuple[Any, ...] | None = None  # marginals of the places; None if the places are independent
+    outside: tuple[Any, ...] = ()  # events that are not supported, beside those that every row tests
 
 
 def _grid(low: float, high: float) -> np.ndarray:
@@ -42,6 +43,30 @@ LOGITS = array(-200.0, 200.0, -200.0, 200.0)
 def _normal_support(q: d.Normal) -> np.ndarray:
     deviation = float(jnp.exp(q.log_variance[0] / 2))
     return _grid(float(q.mean[0]) - 9 * deviation, float(q.mean[0]) + 9 * deviation)
+
+
+def _student_t_support(q: d.StudentT) -> np.ndarray:
+    width = 40 * float(q.standard_deviation[0])
+    return float(q.mean[0]) + width * _grid(-1, 1) ** 3  # fine in the middle, far in the tails
+
+
+def _log_normal_support(q: d.LogNormal) -> np.ndarray:
+    deviation = float(jnp.exp(q.log_variance[0] / 2))
+    return np.exp(float(q.location[0]) + deviation * _grid(-9, 9))
+
+
+def _count_row(example: Any, extremes: tuple[Any, ...]) -> DistributionRow:
+    """Row for a distribution of counts."""
+    return DistributionRow(
+        example,
+        array(0.0, 1.0, 17.0),
+        tuple((extreme, array(0.0, 2.0, 0.0, 3.0)) for extreme in extremes),
+        jnp.float32,
+        continuous=False,
+        reparameterized=False,
+        support=lambda q: np.arange(200, dtype=np.float32),
+        outside=(array(0.5, 1.0, 2.0), array(0.0, -1.0, 2.0), array(0.0, jnp.inf, 2.0)),
+    )
 
 
 def linear_conditional(params: Any, before: jax.Array) -> d.Normal:
@@ -126,6 +151,55 @@ DISTRIBUTIONS: dict[str, DistributionRow] = {
             d.Normal(array(mean), jnp.log(jnp.sum(jnp.square(row)))[None])
             for mean, row in zip((0.5, -2.0, 3.0), CORRELATED, strict=True)
         ),
+    ),
+    "StudentT": DistributionRow(
+        d.StudentT(array(0.5, -2.0, 3.0), array(-1.0, 0.5, 1.0), array(2.5, 3.0, 3.5)),
+        array(0.0, -1.0, 4.0),
+        (
+            (d.StudentT(LOGITS, WIDE, WIDE), array(0.0, 0.0, 3.0, 3.0)),
+            (d.StudentT(LOGITS, WIDE, -WIDE), array(0.0, 200.0, 3.0, 3.0)),
+        ),
+        jnp.float32,
+        continuous=True,
+        reparameterized=True,
+        support=_student_t_support,
+    ),
+    "LogNormal": DistributionRow(
+        d.LogNormal(array(0.5, -2.0, 3.0), array(-1.0, -2.0, -1.5)),
+        array(1.0, 0.2, 4.0),
+        ((d.LogNormal(array(-30.0, 30.0, 30.0, -30.0), WIDE), array(1e-13, 1e13, 3.0, 3.0)),),
+        jnp.float32,
+        continuous=True,
+        reparameterized=True,
+        support=_log_normal_support,
+        outside=(array(1.0, 0.0, 4.0), array(-1.0, 1.0, 4.0)),
+    ),
+    "Poisson": _count_row(d.Poisson(array(0.5, -2.0, 3.0)), (d.Poisson(WIDE),)),
+    "NegativeBinomial": _count_row(
+        d.NegativeBinomial(array(0.5, -2.0, 2.0), array(1.0, -0.5, 1.5)),
+        (d.NegativeBinomial(WIDE, WIDE), d.NegativeBinomial(WIDE, -WIDE)),
+    ),
+    "ZeroInflatedNegativeBinomial": _count_row(
+        d.ZeroInflatedNegativeBinomial(array(0.5, 0.0, 2.0), array(1.0, -0.5, 1.5), array(-1.0, 0.5, 1.0)),
+        (
+            d.ZeroInflatedNegativeBinomial(WIDE, WIDE, LOGITS),
+            d.ZeroInflatedNegativeBinomial(WIDE, -WIDE, LOGITS[::-1]),
+        ),
+    ),
+    "Ordinal": DistributionRow(
+        d.Ordinal(array(0.3, -0.5), jnp.asarray([[-1.0, 1.0, 0.5], [0.0, -1.0, 2.0]], jnp.float32)),
+        jnp.asarray([1, 3], jnp.int32),
+        (
+            (
+                d.Ordinal(array(200.0, -200.0), jnp.asarray([[200.0, -200.0, 0.0], [-200.0, 200.0, 200.0]])),
+                jnp.asarray([1, 0], jnp.int32),
+            ),
+        ),
+        jnp.int32,
+        continuous=False,
+        reparameterized=False,
+        support=lambda q: np.arange(4, dtype=np.int32),
+        outside=(jnp.asarray([-1, 2], jnp.int32), jnp.asarray([1.0, 2.0], jnp.float32)),
     ),
     "Categorical": DistributionRow(
         d.Categorical(jnp.asarray([[0.0, 1.0, -1.0, 0.5], [2.0, 0.0, 0.0, -2.0]], jnp.float32)),

@@ -60,7 +60,9 @@ def test_distribution_is_a_pytree_of_arrays(row):
 
 def outside_of(row):
     """Yields events that the distribution of a row does not support."""
-    yield jax.tree.map(lambda leaf: leaf + jnp.asarray(1000, leaf.dtype), row.event) if not row.continuous else None
+    yield from row.outside
+    if not row.outside and not row.continuous:
+        yield jax.tree.map(lambda leaf: leaf + jnp.asarray(1000, leaf.dtype), row.event)
     yield jax.tree.map(lambda leaf: leaf * jnp.nan, row.event) if row.event_dtype == jnp.float32 else None
     if type(row.example).__name__ == "ContinuousBernoulli":
         yield row.event + 0.2

@@ -91,3 +91,19 @@ def test_nothing_broadcasts(shape):
         categorical_log_prob(np.zeros(shape, np.int32), np.zeros((2, 3), np.float32))
     with pytest.raises(AssertionError, match="shape"):
         Categorical(jnp.zeros((2, 3))).kl(Categorical(jnp.zeros((*shape, 4))))
+
+
+def test_a_hundred_thousand_categories_keep_their_digits():
+    logits = np.random.default_rng(3).normal(0, 3, 100_000).astype(np.float32)
+    expected = scipy.special.log_softmax(logits.astype(np.float64))
+    dist = Categorical(jnp.asarray(logits))
+    x = np.array([0, 99_999, logits.argmax(), logits.argmin()])
+    terms = Categorical(jnp.broadcast_to(logits, (4, 100_000))).log_prob_terms(x)
+    np.testing.assert_allclose(terms, expected[x], rtol=1e-6, atol=1e-5)
+    np.testing.assert_allclose(dist.probabilities, np.exp(expected), rtol=1e-5)
+    assert dist.log_prob(100_000) == -np.inf
+    # The mean log-probability of 50 draws is the negative entropy, within five standard errors.
+    draws = jax.jit(jax.vmap(dist.sample))(jax.random.split(jax.random.key(0), 50))
+    p = np.exp(expected)
+    entropy, spread = -(p * expected).sum(), np.sqrt((p * expected**2).sum() - (p * expected).sum() ** 2)
+    assert abs(expected[np.asarray(draws)].mean() + entropy) < 5 * spread / np.sqrt(50)

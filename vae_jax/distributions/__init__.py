@@ -27,11 +27,15 @@ from vae_jax.distributions._joint import is_distribution as is_distribution
 from vae_jax.distributions._laplace import Laplace as Laplace
 from vae_jax.distributions._laplace import laplace_kl as laplace_kl
 from vae_jax.distributions._laplace import laplace_log_prob as laplace_log_prob
+from vae_jax.distributions._log_normal import LogNormal as LogNormal
+from vae_jax.distributions._log_normal import log_normal_log_prob as log_normal_log_prob
 from vae_jax.distributions._masked import Masked as Masked
 from vae_jax.distributions._mixture import Mixture as Mixture
 from vae_jax.distributions._multivariate_normal import MultivariateNormal as MultivariateNormal
 from vae_jax.distributions._multivariate_normal import multivariate_normal_kl as multivariate_normal_kl
 from vae_jax.distributions._multivariate_normal import multivariate_normal_log_prob as multivariate_normal_log_prob
+from vae_jax.distributions._negative_binomial import NegativeBinomial as NegativeBinomial
+from vae_jax.distributions._negative_binomial import negative_binomial_log_prob as negative_binomial_log_prob
 from vae_jax.distributions._normal import Normal as Normal
 from vae_jax.distributions._normal import gaussian_kl as gaussian_kl
 from vae_jax.distributions._normal import normal_kl as normal_kl
@@ -40,5 +44,18 @@ from vae_jax.distributions._normal import reparameterize as reparameterize
 from vae_jax.distributions._normal import standard_normal as standard_normal
 from vae_jax.distributions._one_hot import OneHotCategorical as OneHotCategorical
 from vae_jax.distributions._one_hot import gumbel_softmax as gumbel_softmax
+from vae_jax.distributions._ordinal import Ordinal as Ordinal
+from vae_jax.distributions._ordinal import ordinal_log_prob as ordinal_log_prob
+from vae_jax.distributions._ordinal import ordinal_logits as ordinal_logits
+from vae_jax.distributions._poisson import Poisson as Poisson
+from vae_jax.distributions._poisson import poisson_log_prob as poisson_log_prob
+from vae_jax.distributions._student_t import StudentT as StudentT
+from vae_jax.distributions._student_t import student_t_log_prob as student_t_log_prob
 from vae_jax.distributions._support import check_support as check_support
 from vae_jax.distributions._support import outside_support as outside_support
+from vae_jax.distributions._zero_inflated_negative_binomial import (
+    ZeroInflatedNegativeBinomial as ZeroInflatedNegativeBinomial,
+)
+from vae_jax.distributions._zero_inflated_negative_binomial import (
+    zero_inflated_negative_binomial_log_prob as zero_inflated_negative_binomial_log_prob,
+)
