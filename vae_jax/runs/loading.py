@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,7 +22,6 @@ from vae_jax.runs.checks import check_saved
 from vae_jax.runs.config import run_config, settings_of_run, to_finish
 from vae_jax.runs.fitting.snapshots import load_members, restorable
 from vae_jax.runs.folder import RunFolder
-from vae_jax.runs.images.problem import num_classes_of
 from vae_jax.runs.recipe import Length, Member, PreparedRun, Recipe, TrainedModel, weight_in
 from vae_jax.runs.recipes import RECIPES
 
@@ -37,9 +36,8 @@ class Loaded(NamedTuple):
     member: Member
     model: Any  # a VAE, or a Conditional of labels
     params: Params
-    image_shape: tuple[int, ...]  # (H, W, C)
     summary: Mapping[str, Any]  # of the run; an unfinished run has a text about its progress under "unfinished"
-    num_classes: int | None = None  # number of labels of a Conditional; None: the model takes no labels
+    problem: Any  # problem without data, from which the model was built
 
     @property
     def config(self) -> dict[str, Any]:
@@ -49,8 +47,18 @@ class Loaded(NamedTuple):
     @property
     def about(self) -> dict[str, Any]:
         """JSON-like facts that are needed, beside the configuration, to build the model without its data."""
-        labels = {} if self.num_classes is None else {"num_classes": self.num_classes}
-        return {"image_shape": list(self.image_shape), **labels}
+        return dict(self.problem.facts)
+
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        """Shape (H, W, C) of the images of the model."""
+        return tuple(self.problem.image_shape)
+
+    @property
+    def num_classes(self) -> int | None:
+        """Number of labels of a `Conditional` of labels; None if the model takes no labels."""
+        number: int | None = self.problem.num_classes
+        return number
 
 
 class ShownImages(NamedTuple):
@@ -118,8 +126,7 @@ def load_run(
                 model = recipe.second_stage.whole(own, model)
             else:
                 summary["second_stage"] = False
-    shape, num_classes = tuple(problem.image_shape), problem.num_classes
-    return Loaded(folder, recipe, settings, own, member, model, params, shape, summary, num_classes)
+    return Loaded(folder, recipe, settings, own, member, model, params, summary, problem)
 
 
 def without_data(recipe: Recipe, folder: RunFolder) -> tuple[Any, Any]:
@@ -130,8 +137,7 @@ def without_data(recipe: Recipe, folder: RunFolder) -> tuple[Any, Any]:
     """
     settings = settings_of_run(recipe, dataclasses.replace(recipe.defaults, run_dir=folder.path), folder)
     check_saved(recipe, settings, f"{folder}: config.json")
-    num_classes = None if getattr(settings, "condition", "none") == "none" else num_classes_of(folder)
-    return settings, recipe.kind.without_data(settings, folder.image_shape(), num_classes)
+    return settings, recipe.kind.without_data(settings, folder)
 
 
 def open_run(
@@ -157,25 +163,16 @@ def open_run(
             f"RUN {path} has no metrics.jsonl with rows of its model, which the report needs: give a whole run folder"
         )
     settings, data = data_of(loaded, data_dir)
-    problem = recipe.kind.problem(settings, data)
-    expected, found = loaded.summary.get("test_images"), len(getattr(problem, "test", ()))
+    problem = recipe.kind.problem(settings, data, folder)
+    expected, found = loaded.summary.get("test_images"), getattr(problem, "num_test", 0)
     if expected not in (None, found):
         raise ValueError(
             f"RUN {path} was measured on {expected} test images, but --data {settings.data} now has {found}: "
             "give it the data that it was made with"
         )
-    if tuple(problem.image_shape) != loaded.image_shape:
-        raise ValueError(
-            f"RUN {path} was made with images of {_shape(loaded.image_shape)}, but --data {settings.data} now has "
-            f"images of {_shape(problem.image_shape)}: give it the data that it was made with"
-        )
     length: Length = recipe.kind.length(settings)
     prepared = PreparedRun(recipe, settings, folder, data, problem, loaded.model, length, 0, None, time.monotonic())
     return prepared, TrainedModel(member, loaded.model, loaded.params, tuple(history), {})
-
-
-def _shape(shape: Sequence[int]) -> str:
-    return " x ".join(map(str, shape))
 
 
 def data_of(loaded: Loaded, data_dir: str | None = None) -> tuple[Any, Any]:
@@ -207,7 +204,8 @@ def images_of(loaded: Loaded, data_dir: str | None = None) -> ShownImages:
 
 def preprocessing(loaded: Loaded) -> Callable[[jax.Array, ArrayLike], jax.Array]:
     """Preprocessing of images for the run's model, (key, uint8) -> float32; bits and noise are drawn with the key."""
-    return loaded.recipe.kind.without_data(loaded.settings, loaded.image_shape, loaded.num_classes).prepare_raw
+    prepare: Callable[[jax.Array, ArrayLike], jax.Array] = loaded.problem.prepare_raw
+    return prepare
 
 
 def preprocessed(loaded: Loaded, pixels: np.ndarray) -> jax.Array:

@@ -76,8 +76,8 @@ def _prepare_in(folder: RunFolder, recipe: Recipe, settings: Any, started: float
         check_versions(folder, settings.accept_versions)
         if is_writer():
             say_if_elsewhere(folder, about["device"])
-    problem = kind.problem(settings, data)
-    about |= {"image_shape": problem.image_shape, "num_classes": problem.num_classes}
+    problem = kind.problem(settings, data, folder if settings.resume else None)
+    about |= problem.facts
     length = kind.length(settings)
     members = kind.members(settings)
     if (rows := length.epochs * len(members)) > MOST_ROWS:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from jax.sharding import Mesh
 
+from vae_jax.evaluation import Measures
 from vae_jax.models._model import VAE, Model
 from vae_jax.objectives import Objective
 from vae_jax.params import Params
@@ -87,12 +88,14 @@ class SecondStage(NamedTuple):
 
 
 class Kind(NamedTuple):
-    """Functions that depend on the kind of data: plain images, or images with known factors."""
+    """Functions that depend on the kind of data: plain images, images with known factors, or tables."""
 
     load: Callable[[Any], Any]  # (settings) -> data
     resolve: Callable[[Any, Any], Any]  # (settings, data) -> settings with all values that depend on the data
-    problem: Callable[[Any, Any], Any]  # (settings, data) -> splits, preprocessing and likelihood
-    without_data: Callable[..., Any]  # (settings, image_shape, num_classes) -> problem without images
+    # (settings, data, folder of a run that was begun, or None) -> splits, preprocessing and likelihood; its `facts` are
+    # kept in config.json, from which `without_data` makes the problem again
+    problem: Callable[[Any, Any, RunFolder | None], Any]
+    without_data: Callable[[Any, RunFolder], Any]  # (settings, run folder) -> problem without examples
     members: Callable[[Any], list[Member]]  # (settings) -> the models of the run
     alone: Callable[[Any, Member], Any]  # (settings, member) -> settings that train this model alone
     length: Callable[[Any], Length]  # (settings) -> extent of the training
@@ -101,6 +104,8 @@ class Kind(NamedTuple):
     finish: Callable[..., Outcome]  # (prepared, models, () -> seconds so far) -> measurements and figures
     redraw: Callable[..., Outcome]  # (prepared, one model, summary) -> the figures of a finished run, drawn again
     show: Callable[[Any, Any], Any]  # (settings, data) -> images to show: pixels, inputs of the model, labels
+    measure: Callable[..., Measures] | None = None  # (prepared, one model, number of importance samples) -> numbers
+    draw: Callable[..., list[ReportFigure]] | None = None  # (prepared, one model, measures, its summary) -> figures
     # (prepared, options, summary) -> scores of all models, measured again; None: `evaluate` measures one model
     rescore: Callable[..., Outcome] | None = None
     changeable: Callable[[Any], tuple[str, ...]] = lambda settings: ()  # settings that may differ with --resume

@@ -81,5 +81,4 @@ def _loaded(folder: RunFolder, params: Params, recipe: Recipe | None) -> Loaded:
             summary["second_stage"] = False
         else:
             model = recipe.second_stage.whole(settings, model)
-    shape, num_classes = tuple(problem.image_shape), problem.num_classes
-    return Loaded(folder, recipe, settings, settings, member, model, params, shape, summary, num_classes)
+    return Loaded(folder, recipe, settings, settings, member, model, params, summary, problem)

@@ -41,6 +41,11 @@ class FactorProblem(NamedTuple):
     prepare_raw: Callable[..., Any] = scale  # (key, uint8) -> float32
     num_classes: int | None = None
 
+    @property
+    def facts(self) -> dict[str, Any]:
+        """JSON-like facts of config.json from which the problem is made again without its images."""
+        return {"image_shape": list(self.image_shape)}
+
 
 def check(settings: FactorSettings) -> None:
     """Raises ValueError if settings of a run on known factors contradict one another."""

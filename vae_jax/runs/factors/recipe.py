@@ -92,8 +92,8 @@ def _show(settings: FactorSettings, data: FactorData) -> tuple[np.ndarray, jax.A
 FACTORS = Kind(
     load=_load,
     resolve=problem.resolve,
-    problem=problem.make_problem,
-    without_data=problem.without_data,
+    problem=lambda settings, data, folder: problem.make_problem(settings, data),
+    without_data=lambda settings, folder: problem.without_data(settings, folder.image_shape()),
     members=problem.members_of,
     alone=problem.alone,
     length=problem.length_of,

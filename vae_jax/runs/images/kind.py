@@ -15,7 +15,8 @@ from vae_jax.evaluation import Measures, bits_per_dimension, measure_autoencoder
 from vae_jax.runs.checks import check_data_dir
 from vae_jax.runs.choices import OBJECTIVES
 from vae_jax.runs.config import title_of
-from vae_jax.runs.images.problem import AnySettings, Problem, make_problem, without_data
+from vae_jax.runs.folder import RunFolder
+from vae_jax.runs.images.problem import AnySettings, Problem, make_problem, num_classes_of, without_data
 from vae_jax.runs.images.vae import describe_kl
 from vae_jax.runs.keys import keys_of
 from vae_jax.runs.limits import MOST_STEPS, flag_of
@@ -241,6 +242,26 @@ def _redraw(prepared: PreparedRun, trained: TrainedModel, summary: Mapping[str, 
     return Outcome(title(prepared), dict(summary), figures)
 
 
+def _problem(settings: AnySettings, images: Images | ImageStream, folder: RunFolder | None) -> Problem:
+    problem = make_problem(settings, images)
+    expected = None if folder is None else folder.about().get("image_shape")
+    if expected not in (None, list(problem.image_shape)):
+        raise ValueError(
+            f"{folder} was made with images of {_shape(expected)}, but --data {settings.data} now has images of "
+            f"{_shape(problem.image_shape)}: give it the data that it was made with"
+        )
+    return problem
+
+
+def _without_data(settings: AnySettings, folder: RunFolder) -> Problem:
+    num_classes = None if settings.condition == "none" else num_classes_of(folder)
+    return without_data(settings, folder.image_shape(), num_classes)
+
+
+def _shape(shape: Sequence[int]) -> str:
+    return " x ".join(map(str, shape))
+
+
 def _show(settings: AnySettings, images: Images | ImageStream) -> tuple[np.ndarray, jax.Array, np.ndarray | None]:
     problem = make_problem(settings, images)
     return np.asarray(images.test), problem.test, problem.test_labels
@@ -249,8 +270,8 @@ def _show(settings: AnySettings, images: Images | ImageStream) -> tuple[np.ndarr
 IMAGES = Kind(
     load=load_data,
     resolve=resolve,
-    problem=make_problem,
-    without_data=without_data,
+    problem=_problem,
+    without_data=_without_data,
     members=_members,
     alone=lambda settings, member: dataclasses.replace(settings, seed=member.seed, seeds=1),
     length=_length,
@@ -259,5 +280,7 @@ IMAGES = Kind(
     finish=_finish,
     redraw=_redraw,
     show=_show,
+    measure=measure,
+    draw=draw,
     changeable=_changeable,
 )

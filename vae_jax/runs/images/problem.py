@@ -53,6 +53,17 @@ class Problem(NamedTuple):
         return self.train.shape[0]
 
     @property
+    def num_test(self) -> int:
+        """Number of test images."""
+        return len(self.test)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """JSON-like facts of config.json from which the problem is made again without its images."""
+        labels = {} if self.num_classes is None else {"num_classes": self.num_classes}
+        return {"image_shape": list(self.image_shape), **labels}
+
+    @property
     def image_shape(self) -> tuple[int, ...]:
         """Shape (H, W, C) of an image."""
         return tuple(self.train.shape[1:])
