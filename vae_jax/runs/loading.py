@@ -164,11 +164,12 @@ def open_run(
         )
     settings, data = data_of(loaded, data_dir)
     problem = recipe.kind.problem(settings, data, folder)
-    expected, found = loaded.summary.get("test_images"), getattr(problem, "num_test", 0)
+    tested = f"test_{recipe.kind.example}s"
+    expected, found = loaded.summary.get(tested), getattr(problem, "num_test", 0)
     if expected not in (None, found):
         raise ValueError(
-            f"RUN {path} was measured on {expected} test images, but --data {settings.data} now has {found}: "
-            "give it the data that it was made with"
+            f"RUN {path} was measured on {expected} {tested.replace('_', ' ')}, but --data {settings.data} now has "
+            f"{found}: give it the data that it was made with"
         )
     length: Length = recipe.kind.length(settings)
     prepared = PreparedRun(recipe, settings, folder, data, problem, loaded.model, length, 0, None, time.monotonic())

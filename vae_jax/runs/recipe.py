@@ -106,6 +106,7 @@ class Kind(NamedTuple):
     show: Callable[[Any, Any], Any]  # (settings, data) -> images to show: pixels, inputs of the model, labels
     measure: Callable[..., Measures] | None = None  # (prepared, one model, number of importance samples) -> numbers
     draw: Callable[..., list[ReportFigure]] | None = None  # (prepared, one model, measures, its summary) -> figures
+    example: str = "image"  # word for an example, in messages and in the summary ("test_images")
     # (prepared, options, summary) -> scores of all models, measured again; None: `evaluate` measures one model
     rescore: Callable[..., Outcome] | None = None
     changeable: Callable[[Any], tuple[str, ...]] = lambda settings: ()  # settings that may differ with --resume

@@ -9,7 +9,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from vae_jax.data import Batches
 from vae_jax.objectives import with_preprocessing
@@ -52,7 +51,7 @@ def train_models(prepared: PreparedRun, display: ProgressDisplay) -> tuple[Train
         return _train_many(prepared, display, members, keys, in_folder, optimizer, until)
 
     objective, mesh, key, problem = _objective(prepared, None), prepared.mesh, keys[0], prepared.problem
-    if isinstance(problem.train, np.ndarray):
+    if not hasattr(problem.train_examples, "read"):  # in memory
         train: Callable[..., Progress] = partial(
             fit, prepared.model, objective, optimizer, problem.train_examples, batch_size=length.batch_size
         )

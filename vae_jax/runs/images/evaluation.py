@@ -14,13 +14,13 @@ from vae_jax.evaluation import Measures, from_posterior, from_prior, measure_sur
 from vae_jax.evaluation._require import require_density
 from vae_jax.models import VAE, bind
 from vae_jax.runs.folder import defined
-from vae_jax.runs.images.kind import draw, measure, title
 from vae_jax.runs.images.long_measurements import annealing_with_progress, nll_with_progress
 from vae_jax.runs.keys import keys_of
 from vae_jax.runs.limits import check_numbers
 from vae_jax.runs.loading import open_run
 from vae_jax.runs.machine import device_name
 from vae_jax.runs.options import Evaluate
+from vae_jax.runs.per_seed import title
 from vae_jax.runs.progress import say
 from vae_jax.runs.recipe import Outcome, PreparedRun, Recipe, TrainedModel
 from vae_jax.runs.reporting.report import save_figures, write_pages
@@ -41,9 +41,9 @@ def prepare_evaluation(options: Evaluate, recipe: Recipe | None = None) -> tuple
     """
     check_numbers(options)
     prepared, trained = open_run(options.run, options.data_dir, options.seed, recipe=recipe)
-    count = len(prepared.problem.test)
+    count, kind = prepared.problem.num_test, prepared.recipe.kind
     if options.ais_images is not None and options.ais_images > count:
-        raise ValueError(f"--ais-images must be at most the {count} test images, got {options.ais_images}")
+        raise ValueError(f"--ais-images must be at most the {count} test {kind.example}s, got {options.ais_images}")
     require_density(
         f"RUN {options.run}: the posterior of its model",
         lambda: _encoded(prepared, trained),
@@ -96,14 +96,16 @@ def run_evaluation(
       The summary; for an unfinished run, only what was measured.
     """
     started = time.monotonic()
-    folder, test, seed = prepared.folder, prepared.problem.test, trained.member.seed
-    say(f"{prepared.recipe.name} on {prepared.data.name}, {len(test)} test images; {device_name()}; {folder.path}")
+    folder, seed, kind = prepared.folder, trained.member.seed, prepared.recipe.kind
+    counted = f"{prepared.problem.num_test} test {kind.example}s"
+    say(f"{prepared.recipe.name} on {prepared.data.name}, {counted}; {device_name()}; {folder.path}")
     summary: dict[str, Any] = {}
 
     def add(numbers: Mapping[str, Any]) -> dict[str, Any]:
         return add_to_summary(folder, seed, numbers) if finished else summary | defined(numbers)
 
-    measures = measure(prepared, trained, 0)
+    assert kind.measure is not None
+    measures = kind.measure(prepared, trained, 0)
     summary = add(measures.summary)
     for name, measure_part in _parts(prepared, trained, options):
         say(name)
@@ -127,8 +129,9 @@ def finish_evaluation(
 ) -> dict[str, Any]:
     """Draws the figures of the model and `more_figures`, and writes the report with them; returns the summary."""
     say("drawing the figures")
-    folder, measured = prepared.folder, prepared.folder.summary() or {}
-    figures = draw(prepared, trained, measures, summary_of_model(measured, trained.member))
+    folder, measured, kind = prepared.folder, prepared.folder.summary() or {}, prepared.recipe.kind
+    assert kind.draw is not None
+    figures = kind.draw(prepared, trained, measures, summary_of_model(measured, trained.member))
     figures += save_figures(folder, more_figures)
     about = {"evaluation_seconds": round(time.monotonic() - started, 2), "evaluation_device": device_name()}
     if "models" in measured:
@@ -143,13 +146,13 @@ def _parts(
 ) -> Iterator[tuple[str, Callable[[], dict[str, Any]]]]:
     """Parts of the evaluation: a description for the terminal, and the function that measures the part."""
     model, params, test = trained.model, trained.params, prepared.problem.test_examples
-    keys = keys_of(trained.member.seed)
+    keys, example = keys_of(trained.member.seed), prepared.recipe.kind.example
     surgery_key, nll_key, ais_key = jax.random.split(keys.further_evaluation, 3)
     yield "decomposing the rate", lambda: measure_surgery(model, params, surgery_key, test, options.surgery_points)
 
     if options.nll_samples:
         yield (
-            f"importance sampling, {options.nll_samples:,} samples for each image",
+            f"importance sampling, {options.nll_samples:,} samples for each {example}",
             lambda: nll_with_progress(model, params, nll_key, test, options.nll_samples),
         )
     default = _DEFAULT_AIS_IMAGES if _has_real_code(prepared, trained) else 0
@@ -161,8 +164,8 @@ def _parts(
     start = {"posterior": from_posterior, "prior": from_prior}[options.ais_start]
 
     yield (
-        f"annealed importance sampling of {num_images} test images and {num_images} images drawn from the model, "
-        f"{chains} chains for each over {temperatures:,} temperatures",
+        f"annealed importance sampling of {num_images} test {example}s and {num_images} {example}s drawn from the "
+        f"model, {chains} chains for each over {temperatures:,} temperatures",
         # Importance sampling of the first images uses the same draws as above.
         lambda: annealing_with_progress(
             model, params, ais_key, first, chains, temperatures, nll_key, options.nll_samples, start

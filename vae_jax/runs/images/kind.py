@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,22 +12,18 @@ import numpy as np
 
 from vae_jax.data import Images, ImageStream, load_images, stream_images
 from vae_jax.evaluation import Measures, bits_per_dimension, measure_autoencoder, measure_vq_vae
+from vae_jax.runs import per_seed
 from vae_jax.runs.checks import check_data_dir
-from vae_jax.runs.choices import OBJECTIVES
-from vae_jax.runs.config import title_of
 from vae_jax.runs.folder import RunFolder
 from vae_jax.runs.images.problem import AnySettings, Problem, make_problem, num_classes_of, without_data
 from vae_jax.runs.images.vae import describe_kl
 from vae_jax.runs.keys import keys_of
-from vae_jax.runs.limits import MOST_STEPS, flag_of
+from vae_jax.runs.limits import flag_of
 from vae_jax.runs.machine import device_name
-from vae_jax.runs.progress import say
-from vae_jax.runs.recipe import Kind, Length, Member, Outcome, PreparedRun, TrainedModel
+from vae_jax.runs.recipe import Kind, PreparedRun, TrainedModel
 from vae_jax.runs.reporting.report import save_figures
 from vae_jax.runs.reporting.report_page import ReportFigure
-from vae_jax.runs.reporting.summaries import combined, shown_model, summary_of_model, summary_to_add_to, with_numbers
-from vae_jax.runs.settings import Loss, Settings
-from vae_jax.training import steps_per_epoch
+from vae_jax.runs.settings import Settings
 from vae_jax.visualization._model_figures import Subject, code_figures, model_figures, surgery_figures
 
 
@@ -61,33 +57,12 @@ def resolve(settings: AnySettings, images: Images | ImageStream) -> Any:
         training -= validation_size
     else:
         counted = f"beside {validation_size} for validation"
-    batch_size = settings.batch_size
-    if batch_size is None:
-        batch_size = settings.default_batch_size
-        if training < batch_size:
-            # Microbatches and devices must divide the batch.
-            batch_size = max(training - training % (settings.microbatches * (settings.devices or 1)), 1)
-    if batch_size > training:
-        raise ValueError(f"--batch-size {batch_size} is larger than the {training} training images ({counted})")
-    if isinstance(settings, Loss) and batch_size < (least := OBJECTIVES.of(settings).least_batch):
-        raise ValueError(
-            f"--batch-size must be at least {least} with --objective {settings.objective}, which compares the examples "
-            f"of a batch, got {batch_size}"
-        )
-    steps = settings.epochs * steps_per_epoch(training, batch_size)
-    if steps > MOST_STEPS:
-        most = MOST_STEPS * settings.epochs // steps
-        raise ValueError(
-            f"--epochs must be at most {most:,} for this data ({MOST_STEPS:,} steps), got {settings.epochs}"
-        )
-    if batch_size % settings.microbatches:
-        raise ValueError(f"--microbatches must divide --batch-size {batch_size}, got {settings.microbatches}")
     return dataclasses.replace(
         settings,
         likelihood=likelihood,
         binarization=binarization,
         validation_size=validation_size,
-        batch_size=batch_size,
+        batch_size=per_seed.batch_size(settings, training, counted, "images"),
     )
 
 
@@ -116,29 +91,7 @@ def _validation_size(settings: AnySettings, images: Images | ImageStream) -> int
                 f"validation split of {len(own)} images: leave --validation-size out"
             )
         return len(own)
-    size = max(1, min(total // 10, 1000)) if settings.validation_size is None else settings.validation_size
-    if not 1 <= size < total:
-        raise ValueError(f"--validation-size must be between 1 and {total - 1} (train has {total}), got {size}")
-    return size
-
-
-def _members(settings: AnySettings) -> list[Member]:
-    return [Member(seed) for seed in range(settings.seed, settings.seed + settings.seeds)]
-
-
-def _length(settings: AnySettings) -> Length:
-    return Length(
-        settings.epochs,
-        settings.resolved_batch_size,
-        patience=settings.patience,
-        microbatches=settings.microbatches,
-    )
-
-
-def _changeable(settings: AnySettings) -> tuple[str, ...]:
-    """Settings that may differ with --resume: the epochs, if neither learning rate nor loss depends on them."""
-    by_length = isinstance(settings, Loss) and OBJECTIVES.of(settings).by_length
-    return () if by_length or settings.schedule != "constant" else ("epochs",)
+    return per_seed.validation_size(settings, total)
 
 
 def _opening(prepared: PreparedRun) -> str:
@@ -168,16 +121,7 @@ def _notes(prepared: PreparedRun) -> Iterator[str]:
 
 def measure(prepared: PreparedRun, trained: TrainedModel, nll_samples: int) -> Measures:
     """Measures a model on the test images, with bits per dimension if they are defined."""
-    recipe, problem, settings = prepared.recipe, prepared.problem, prepared.settings
-    assert recipe.measure is not None
-    measures: Measures = recipe.measure(settings)(
-        trained.model,
-        trained.params,
-        keys_of(trained.member.seed).evaluation,
-        problem.test_examples,
-        settings.elbo_samples,
-        nll_samples,
-    )
+    problem, measures = prepared.problem, per_seed.measure(prepared, trained, nll_samples)
     bound = measures.summary["negative_elbo"]
     # Defined only for a likelihood of 8-bit pixels, not for black and white.
     if bound is not None and problem.likelihood.levels is not None:
@@ -204,42 +148,6 @@ def draw(
     key = keys_of(trained.member.seed).figures
     captioned = (*model_figures(subject, key), *code_figures(summary), *surgery_figures(summary))
     return save_figures(prepared.folder, captioned)
-
-
-def title(prepared: PreparedRun) -> str:
-    """Title of the report."""
-    return f"{title_of(prepared.recipe, prepared.settings)} on {prepared.data.name}"
-
-
-def _finish(prepared: PreparedRun, models: Sequence[TrainedModel], seconds: Callable[[], float]) -> Outcome:
-    folder, settings = prepared.folder, prepared.settings
-    earlier = summary_to_add_to(folder)
-    models_before = earlier.get("models", [earlier])
-    measured, summaries = [], []
-    for i, trained in enumerate(models):
-        say("evaluating on the test images")
-        before = models_before[i] if i < len(models_before) else {}
-        # A run that is resumed after its end has the same parameters: an estimate with more samples is kept.
-        better = (before.get("nll_samples") or 0) > settings.nll_samples
-        measured.append(measure(prepared, trained, 0 if better else settings.nll_samples))
-        summaries.append(before | with_numbers(trained.summary, measured[i].summary))
-        if warning := measured[i].summary.get("nll_warning"):
-            of_seed = f", seed {trained.member.seed}" if len(models) > 1 else ""
-            say(f"warning{of_seed}: {warning}")
-    say("drawing the figures")
-    shown = shown_model([trained.history for trained in models])
-    of_models = summaries[0]
-    if len(models) > 1:
-        of_models = combined(summaries) | {"shown_seed": models[shown].member.seed}
-    summary = of_models | {"test_images": len(prepared.problem.test)}
-    return Outcome(title(prepared), summary, draw(prepared, models[shown], measured[shown], summaries[shown]))
-
-
-def _redraw(prepared: PreparedRun, trained: TrainedModel, summary: Mapping[str, Any]) -> Outcome:
-    say("drawing the figures")
-    own = summary_of_model(summary, trained.member)
-    figures = draw(prepared, trained, measure(prepared, trained, 0), own)
-    return Outcome(title(prepared), dict(summary), figures)
 
 
 def _problem(settings: AnySettings, images: Images | ImageStream, folder: RunFolder | None) -> Problem:
@@ -272,15 +180,15 @@ IMAGES = Kind(
     resolve=resolve,
     problem=_problem,
     without_data=_without_data,
-    members=_members,
-    alone=lambda settings, member: dataclasses.replace(settings, seed=member.seed, seeds=1),
-    length=_length,
+    members=per_seed.members,
+    alone=per_seed.alone,
+    length=per_seed.length,
     default_name=lambda settings, stamp: f"{Path(settings.data).stem}-{stamp}-seed{settings.seed}",
     opening=_opening,
-    finish=_finish,
-    redraw=_redraw,
+    finish=per_seed.finish,
+    redraw=per_seed.redraw,
     show=_show,
     measure=measure,
     draw=draw,
-    changeable=_changeable,
+    changeable=per_seed.changeable,
 )

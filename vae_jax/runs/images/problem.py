@@ -18,9 +18,8 @@ from vae_jax.models import Example, Likelihood
 from vae_jax.runs.choices import BINARIZATIONS, LIKELIHOODS
 from vae_jax.runs.choices.likelihoods import Prepare
 from vae_jax.runs.folder import RunFolder
-from vae_jax.runs.settings import CodeSettings, Settings
+from vae_jax.runs.per_seed import AnySettings
 
-AnySettings = Settings | CodeSettings
 # Static bits, validation split, and test bits and noise are drawn once for all training seeds, so that results differ
 # by the training alone. --seed does not accept the seed of the test draws.
 BITS_SEED = 0
