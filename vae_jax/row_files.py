@@ -1,13 +1,13 @@
 """Files of rows that are written batch by batch: `.csv`, `.npz`, `.parquet`.
 
-A batch of rows has named columns of equal length: text, numbers `[n]`, or vectors `[n, D]`.
+A batch of rows has named columns of equal length: text, numbers `[n]`, or vectors `[n, D]`. None among texts, and
+masked entries of numbers, are missing cells: empty in CSV, null in Parquet.
 """
 
 from __future__ import annotations
 
 import contextlib
 import csv
-import importlib.util
 import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -17,7 +17,7 @@ import numpy as np
 
 from vae_jax.atomic import replacing
 
-Rows = Mapping[str, "np.ndarray | Sequence[str]"]
+Rows = Mapping[str, "np.ndarray | Sequence[str | None]"]
 _ROW_GROUP = 10_000  # rows of a parquet file that are buffered before they are written
 
 
@@ -56,6 +56,10 @@ class _Csv:
 
 def _shortest(values: np.ndarray) -> list[Any]:
     """Shortest decimal texts from which the numbers can be recovered exactly, in their precision."""
+    if isinstance(values, np.ma.MaskedArray):  # its own text of a masked entry would be --
+        return [
+            "" if masked else str(value) for value, masked in zip(values.data, np.ma.getmaskarray(values), strict=True)
+        ]
     return list(map(str, values))
 
 
@@ -106,11 +110,12 @@ class _Parquet:
         self._writer.close()
 
 
-def _arrow(values: np.ndarray | Sequence[str]) -> Any:
+def _arrow(values: np.ndarray | Sequence[str | None]) -> Any:
     import pyarrow
 
     if not isinstance(values, np.ndarray):
-        return pyarrow.array([text.encode("utf-8", "backslashreplace").decode() for text in values])
+        valid = lambda text: None if text is None else text.encode("utf-8", "backslashreplace").decode()
+        return pyarrow.array(list(map(valid, values)), pyarrow.string())
     if values.ndim == 1:
         return pyarrow.array(values)
     return pyarrow.FixedSizeListArray.from_arrays(pyarrow.array(values.ravel()), values.shape[1])
@@ -124,10 +129,6 @@ def check_row_file(path: Path, argument: str) -> None:
     suffix = path.suffix.lower()
     if suffix not in _WRITERS:
         raise ValueError(f"{argument} must end in {', '.join(_WRITERS)}, got {path}")
-    if suffix == ".parquet" and importlib.util.find_spec("pyarrow") is None:
-        raise ValueError(
-            f'{argument} {path}: .parquet requires pyarrow: pip install "vae_jax[parquet]", or write .csv or .npz'
-        )
     if path.exists():
         raise ValueError(f"{argument} {path} exists already: give another path, or remove it first")
 

@@ -205,7 +205,7 @@ def test_an_unfinished_run_is_used_and_said(here, capsys):
     assert "RUN runs/vae has not finished: its best epoch of the 2 so far is used" in capsys.readouterr().err
 
 
-def test_what_cannot_be_is_told_in_a_line_and_leaves_nothing(here, capsys, monkeypatch):
+def test_what_cannot_be_is_told_in_a_line_and_leaves_nothing(here, capsys):
     folder = here / "photos"
     folder.mkdir()
     for i, side in enumerate((8, 8, 9)):
@@ -253,10 +253,6 @@ def test_what_cannot_be_is_told_in_a_line_and_leaves_nothing(here, capsys, monke
         errors = [line for line in err.splitlines() if line.startswith("error: ")]
         assert len(errors) == 1 and message in errors[0] and not out, (words, err)
         assert errors[0] == err.splitlines()[-1]
-    with monkeypatch.context() as patch:
-        patch.setattr("vae_jax.row_files.importlib.util.find_spec", lambda name: None)
-        assert call("encode", "runs/none", "--output", "x.parquet") == 2
-        assert ".parquet requires pyarrow" in capsys.readouterr().err
     Path("blobs.npz").rename("moved.npz")
     assert call("encode", "runs/vae") == 2
     assert "RUN runs/vae was made with --data blobs.npz, which cannot be loaded here" in capsys.readouterr().err

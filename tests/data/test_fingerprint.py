@@ -65,5 +65,5 @@ def test_the_fingerprint_of_a_rendered_stream_depends_on_its_data_set():
 
 
 def test_anything_else_is_refused():
-    with pytest.raises(TypeError, match="source must be Images, an ImageStream or FactorData, got ndarray"):
+    with pytest.raises(TypeError, match="source must be Images, an ImageStream, FactorData or a Table, got ndarray"):
         fingerprint(PIXELS)

@@ -22,7 +22,6 @@ from vae_jax.training import init_train_state, make_train_step
 EXTRAS = {
     "tensorflow": "tensorflow",
     "hub": "huggingface_hub",
-    "parquet": "pyarrow",
     "tensorboard": "tensorboardX",
     "wandb": "wandb",
     "mlflow": "mlflow",

@@ -1,7 +1,7 @@
-"""Image sources and the pixel transforms that turn 8-bit images into a model's input.
+"""Image sources, the pixel transforms that turn 8-bit images into a model's input, and tables.
 
-Importing this package loads numpy and jax only; tensorflow-datasets, Grain and Pillow are imported when a function
-needs them.
+Importing this package loads numpy and jax only; tensorflow-datasets, Grain, Pillow and pyarrow are imported when a
+function needs them.
 """
 
 from vae_jax.data import sprites as sprites
@@ -33,3 +33,13 @@ from vae_jax.data._streaming import ImageStream as ImageStream
 from vae_jax.data._streaming import decoded as decoded
 from vae_jax.data._streaming import stream_images as stream_images
 from vae_jax.data._tfds_images import load_tfds as load_tfds
+from vae_jax.data.tables import Column as Column
+from vae_jax.data.tables import ColumnEncoding as ColumnEncoding
+from vae_jax.data.tables import Encoding as Encoding
+from vae_jax.data.tables import Table as Table
+from vae_jax.data.tables import describe_table as describe_table
+from vae_jax.data.tables import fit_encoding as fit_encoding
+from vae_jax.data.tables import load_table as load_table
+from vae_jax.data.tables import load_table_like as load_table_like
+from vae_jax.data.tables import table_of as table_of
+from vae_jax.data.tables import write_table as write_table

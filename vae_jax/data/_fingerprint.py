@@ -13,13 +13,14 @@ from vae_jax.data._arrays import Images
 from vae_jax.data._factors import FactorData
 from vae_jax.data._sources import ImageSource, evenly_spaced
 from vae_jax.data._streaming import ImageStream
+from vae_jax.data.tables import Column, Table
 
 _SAMPLED = 1_000  # training images of a stream whose pixels are read
 _BLOCK = 100  # images read at once
 _RENDERED = 8  # images of a rendered data set
 
 
-def fingerprint(source: Images | ImageStream | FactorData) -> str:
+def fingerprint(source: Images | ImageStream | FactorData | Table) -> str:
     """Fingerprint of a data set: 16 hexadecimal digits of a SHA-256.
 
     The fingerprint is equal in every process, Python and machine. It does not depend on where the data are stored, on
@@ -30,7 +31,8 @@ def fingerprint(source: Images | ImageStream | FactorData) -> str:
       images, and the source's identity: relative path and size of every picture file, the size of an `.npy` file, the
       name and version of a TFDS data set. A change of any other training image is not noticed if its file keeps its
       name and size;
-    * for `FactorData` (and a stream that renders it): its name, factors and image shape, and 8 rendered images.
+    * for `FactorData` (and a stream that renders it): its name, factors and image shape, and 8 rendered images;
+    * for a `Table`: name, type and every cell of every column, but not the kinds of the columns, nor dropped columns.
 
     Args:
       source: The data set.
@@ -39,7 +41,7 @@ def fingerprint(source: Images | ImageStream | FactorData) -> str:
       16 hexadecimal digits.
 
     Raises:
-      TypeError: If source is not `Images`, an `ImageStream` or `FactorData`.
+      TypeError: If source is not `Images`, an `ImageStream`, `FactorData` or a `Table`.
       ValueError: If an image of a stream cannot be read.
     """
     digest = _Digest()
@@ -65,8 +67,12 @@ def fingerprint(source: Images | ImageStream | FactorData) -> str:
     elif isinstance(source, FactorData):
         digest.add("factors")
         _add_factor_data(digest, source)
+    elif isinstance(source, Table):
+        digest.add(["table", source.num_rows])
+        for column in source.columns:
+            _add_column(digest, column)
     else:
-        raise TypeError(f"source must be Images, an ImageStream or FactorData, got {type(source).__name__}")
+        raise TypeError(f"source must be Images, an ImageStream, FactorData or a Table, got {type(source).__name__}")
     return digest.hexadecimal()
 
 
@@ -95,8 +101,27 @@ class _Digest:
         if labels is not None:
             self._hash.update(np.ascontiguousarray(labels, dtype="<i8").data)
 
+    def bytes(self, array: np.ndarray) -> None:
+        """Adds the type, the length and the contents of an array."""
+        self.add([array.dtype.str, len(array)])
+        self._hash.update(np.ascontiguousarray(array).data)
+
     def hexadecimal(self) -> str:
         return self._hash.hexdigest()[:16]
+
+
+def _add_column(digest: _Digest, column: Column) -> None:
+    """Adds a column; missing cells are hashed as zeros, so that the values behind them do not matter."""
+    digest.add([column.name, column.dtype])
+    values = column.values
+    if column.texts is not None:  # places are numbered by the sorted texts, which do not depend on the reader
+        order = np.argsort(np.array(column.texts, object), kind="stable")
+        digest.add([column.texts[i] for i in order.tolist()])
+        values = np.argsort(order)[values]
+    if column.observed is not None:
+        digest.bytes(column.observed)
+        values = np.where(column.observed, values, np.zeros((), values.dtype))
+    digest.bytes(values.astype(values.dtype.newbyteorder("<"), copy=False))
 
 
 def _add_source(digest: _Digest, source: ImageSource) -> None:

@@ -11,7 +11,7 @@ from vae_jax.data._digits import load_digits
 from vae_jax.data._factor_sets import RENDERED
 from vae_jax.data._files import load_array_file
 from vae_jax.data._folder import load_folder
-from vae_jax.data._kinds import kind_of
+from vae_jax.data._kinds import image_kind_of
 from vae_jax.data._tfds_images import load_tfds
 
 
@@ -37,7 +37,7 @@ def load_images(data: str | Path, data_dir: str | Path | None = None, *, size: S
         downloaded, the contents are not images of one shape, or a size is given for a source other than a folder.
       TypeError: If pixels or labels have an unsupported dtype.
     """
-    kind = kind_of(data, size)
+    kind = image_kind_of(data, size)
     if kind == "folder":
         return load_folder(data, size=size)
     if kind == "array file":

@@ -9,7 +9,8 @@ from typing import Literal
 
 from vae_jax.data._factor_sets import RENDERED
 
-Kind = Literal["digits", "rendered", "array file", "folder", "tfds"]
+TABLE_SUFFIXES = (".csv", ".tsv", ".parquet")
+Kind = Literal["digits", "rendered", "array file", "folder", "table", "tfds"]
 
 
 def kind_of(data: str | Path, size: Sequence[int] | None = None) -> Kind:
@@ -30,6 +31,16 @@ def kind_of(data: str | Path, size: Sequence[int] | None = None) -> Kind:
     return kind
 
 
+def image_kind_of(data: str | Path, size: Sequence[int] | None = None) -> Kind:
+    """Kind of source of images that `data` names; raises as `kind_of`, and ValueError if it names a table."""
+    kind = kind_of(data, size)
+    if kind == "table":
+        raise ValueError(
+            f"data must be images here, got the table {os.fspath(data)!r}: read it with vae_jax.data.load_table"
+        )
+    return kind
+
+
 def _kind_of(data: str, is_path: bool) -> Kind:
     if data == "digits" and not is_path:
         return "digits"
@@ -37,6 +48,8 @@ def _kind_of(data: str, is_path: bool) -> Kind:
         return "rendered"
     if data.lower().endswith((".npz", ".npy")):
         return "array file"
+    if data.lower().endswith(TABLE_SUFFIXES) and not os.path.isdir(data):
+        return "table"
     if is_path or data.endswith(("/", os.sep)) or os.path.isdir(data):
         return "folder"
     return "tfds"

@@ -18,7 +18,7 @@ from vae_jax.data._factors import FactorData, factors_of
 from vae_jax.data._files import Split, read_array_file
 from vae_jax.data._folder import list_folder
 from vae_jax.data._image_file import decode_file, header_of, size_text, without_bomb_warnings
-from vae_jax.data._kinds import Kind, kind_of
+from vae_jax.data._kinds import Kind, image_kind_of
 from vae_jax.data._picture_paths import SUFFIXES
 from vae_jax.data._sources import NpyImages, black_and_white, evenly_spaced
 from vae_jax.data._tfds_images import open_splits
@@ -87,7 +87,7 @@ def every_example(
       ValueError, TypeError: As `load_images`; and if images have another size (or, if they are not picture files,
         another number of channels) than `shape` and resize is False.
     """
-    kind, path = kind_of(data), os.fspath(data)
+    kind, path = image_kind_of(data), os.fspath(data)
     wanted = None if shape is None else tuple(shape)
     if path.lower().endswith(SUFFIXES) and not os.path.isdir(path):
         return _pictures((path,), None, "", wanted, resize)

@@ -16,7 +16,7 @@ from vae_jax.data._digits import load_digits
 from vae_jax.data._factor_sets import RENDERED, RenderedImages
 from vae_jax.data._factors import FactorData, factors_of
 from vae_jax.data._folder import PictureFiles, list_folder
-from vae_jax.data._kinds import kind_of
+from vae_jax.data._kinds import image_kind_of
 from vae_jax.data._sources import ArrayImages, BlackAndWhite, Excluding, ImageSource, NpyImages, evenly_spaced
 from vae_jax.data._tfds_images import open_tfds
 
@@ -69,7 +69,7 @@ def stream_images(
       ValueError, TypeError: As `load_images`; and if data is an `.npz` file.
     """
     most_test = integer_between("most_test", most_test, 1, 2**31 - 1)
-    kind, path = kind_of(data, size), os.fspath(data)
+    kind, path = image_kind_of(data, size), os.fspath(data)
     if kind == "digits":
         digits = load_digits()
         return ImageStream(path, ArrayImages(digits.train), digits.test, digits.test_labels, digits.note)
