@@ -59,16 +59,16 @@ class ColumnEncoding:
         if self.levels:
             codes = np.argmax(values, axis=-1) if values.ndim == 2 else np.rint(values).astype(np.int64)
             return from_codes(codes, self.levels, self.dtype)
-        values = values.astype(np.float64)
+        values, least = values.astype(np.float64), 0.0
         if self.kind == "continuous":
-            values = values * self.scale + self.location
+            values, least = values * self.scale + self.location, abs(self.location) + self.scale
         elif self.kind == "positive":
             values = values * np.exp(self.location)
         dtype = np.dtype(self.dtype)
         if dtype.kind in "iu":
             bounds = np.iinfo(dtype)
             return np.clip(np.rint(values), bounds.min, float(bounds.max)).astype(dtype)
-        return _seven_digits(values).astype(dtype)
+        return _seven_digits(values, least).astype(dtype)
 
 
 def column_from_json(stored: Any) -> ColumnEncoding:
@@ -118,10 +118,13 @@ def _finite(number: Any) -> bool:
     return isinstance(number, int | float) and not isinstance(number, bool) and math.isfinite(number)
 
 
-def _seven_digits(values: np.ndarray) -> np.ndarray:
-    """Rounds to seven significant digits, which float32 holds, so that 0.1 is not written as 0.10000000149."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        digits = 6 - np.floor(np.log10(np.abs(values)))
+def _seven_digits(values: np.ndarray, least: float) -> np.ndarray:
+    """Rounds to the seven digits that float32 holds, so that 0.1 is not written as 0.10000000149.
+
+    Digits are counted from the first of the value, or of `least` if that is larger: the precision of a sum.
+    """
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+        digits = 6 - np.floor(np.log10(np.maximum(np.abs(values), least)))
         power = 10.0 ** np.clip(np.where(np.isfinite(digits), digits, 0), -300, 300)
         rounded = np.rint(values * power) / power
     return np.where(np.isfinite(rounded), rounded, values)

@@ -19,7 +19,7 @@ _LEADING_ZERO = re.compile(r"0\d+")
 
 
 class Format(NamedTuple):
-    """How a CSV file is written."""
+    """Properties of a CSV file."""
 
     separator: str
     decimal: str

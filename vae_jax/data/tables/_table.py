@@ -108,5 +108,5 @@ class Table:
 
 
 def remedy(name: str, kind: str) -> str:
-    """How to give a column a kind, in Python and on the command line."""
+    """Words that give a column a kind, in Python and on the command line."""
     return f"columns={{{name!r}: {kind!r}}} (--columns {name}={kind})"
