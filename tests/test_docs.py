@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.stats
 import tyro
 
 from pages import DOCS, PAGES, ROOT, blocks, commands, run_programs
@@ -75,7 +76,7 @@ def conventions(left):
 def papers(left):
     end = left[-1]
     names = end["papers"]
-    assert len(names) == 43
+    assert len(names) == 45
     for name, (model, objective) in names.items():
         batch = jnp.zeros((4, 2, 28, 28, 1) if name == "Ada-GVAE" else (4, 28, 28, 1))
         params = jax.eval_shape(model.init, jax.random.key(0))
@@ -83,6 +84,9 @@ def papers(left):
         loss, aux = jax.eval_shape(lambda p, m=model, o=objective, b=batch: o(m, p, jax.random.key(1), b), params)
         assert loss.shape == () and "distortion" in aux.metrics, name
     assert len(end["sizes"]) == 49
+    # All outputs of the decoder are 0: log-normal(0, 1), a negative binomial of mean and dispersion 1, uniform.
+    terms = scipy.stats.lognorm.logpdf([0.5, 2.0], 1).sum() + 4 * np.log(1 / 2) + np.log(1 / 6)
+    np.testing.assert_allclose(end["log_prob"], terms, rtol=1e-5)
 
 
 def own_code(left):

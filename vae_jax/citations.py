@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from vae_jax import objectives
-from vae_jax.models import likelihoods
+from vae_jax.models import column_likelihoods, likelihoods
 from vae_jax.models.likelihoods import Likelihood
 
 # From the word "Source" to the end of the paragraph.
@@ -132,7 +132,8 @@ def _name(part: Any) -> str:
       ValueError: If the part cannot be cited.
     """
     if isinstance(part, Likelihood):
-        return next(name for name, value in vars(likelihoods).items() if value is part)
+        named = {**vars(column_likelihoods), **vars(likelihoods)}
+        return next(name for name, value in named.items() if value is part)
     name = getattr(part, "__name__", None)
     module = name if isinstance(part, types.ModuleType) else getattr(part, "__module__", None)
     if not name or not (module or "").startswith("vae_jax"):

@@ -77,7 +77,7 @@ def full_covariance():
 MODELS = {
     **{
         f"mlp-{name}": lambda name=name: mlp_vae(IMAGE_SHAPE, 3, (8,), getattr(likelihoods, name))
-        for name in ("bernoulli", "continuous_bernoulli", "logistic", "normal", "laplace")
+        for name in ("bernoulli", "continuous_bernoulli", "logistic", "normal", "laplace", "student_t")
     },
     "conv": convolutional,
     "conv of three channels": lambda: conv_vae((8, 8, 3), 3, (4,), 6, likelihoods.logistic, kernel_sizes=(2,)),

@@ -1,5 +1,6 @@
 """The `VAE` record, builders that compose networks and distributions into a `VAE`, and functions of a trained model."""
 
+from vae_jax.models import column_likelihoods as column_likelihoods
 from vae_jax.models import contexts as contexts
 from vae_jax.models import likelihoods as likelihoods
 from vae_jax.models import posteriors as posteriors

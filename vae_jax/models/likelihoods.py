@@ -1,4 +1,8 @@
-"""Likelihoods p(x | z): distributions over examples parameterized by the outputs of a decoder network."""
+"""Likelihoods p(x | z): distributions over examples parameterized by the outputs of a decoder network.
+
+Those named here are likelihoods of pixels, and each can be named on the command line; `models.column_likelihoods` has
+those of the columns of a table.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +22,7 @@ from vae_jax.distributions import (
     Joint,
     Laplace,
     Normal,
+    StudentT,
 )
 from vae_jax.distributions._checks import check_number
 
@@ -89,6 +94,23 @@ laplace = Likelihood(
     _location_and_log_scale(INITIAL_LOG_SCALE),
     levels=256,
     values="Laplace density of dequantized values",
+)
+
+
+def student_t_of(outputs: jax.Array) -> StudentT:
+    """StudentT of outputs `[..., 3]`: location, log-scale, and h, which gives 3 + softplus(h) degrees of freedom.
+
+    Source: Mattei & Frellsen 2019 (arXiv:1812.02633).
+    """
+    return StudentT(outputs[..., 0], outputs[..., 1], jnp.log1p(jax.nn.softplus(outputs[..., 2])))
+
+
+student_t = Likelihood(
+    per_element(3),
+    student_t_of,
+    lambda mean: jnp.stack([mean, jnp.full_like(mean, INITIAL_LOG_SCALE), jnp.zeros_like(mean)], axis=-1),
+    levels=256,
+    values="Student-t density of dequantized values",
 )
 
 

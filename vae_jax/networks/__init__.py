@@ -22,6 +22,7 @@ from vae_jax.networks._residual import residual_decoder as residual_decoder
 from vae_jax.networks._residual import residual_encoder as residual_encoder
 from vae_jax.networks._resnet import resnet_decoder as resnet_decoder
 from vae_jax.networks._resnet import resnet_encoder as resnet_encoder
+from vae_jax.networks._shared_outputs import with_shared_outputs as with_shared_outputs
 from vae_jax.networks._transformer import CausalTransformer as CausalTransformer
 from vae_jax.networks._transformer import bidirectional_transformer as bidirectional_transformer
 from vae_jax.networks._transformer import causal_transformer as causal_transformer

@@ -88,7 +88,7 @@ BAD_COMMANDS: list[BadCommand] = [
         ("--process-id 0", "must be given together"),
         ("--coordinator localhost:1 --num-processes 0 --process-id 0", "--num-processes must be at least 1, got 0"),
         ("--coordinator localhost:1 --num-processes 2 --process-id -1", "--process-id must be at least 0, got -1"),
-        ("--likelihood poisson", "laplace, got poisson"),
+        ("--likelihood poisson", "student_t, got poisson"),
         ("--binarization static --likelihood normal", "--likelihood normal: give --likelihood bernoulli, or"),
         ("--log paper", "paper"),
         ("--schedule up", "up"),
