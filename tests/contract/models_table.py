@@ -25,6 +25,7 @@ from vae_jax.models import (
     hierarchical_vae,
     mlp_vae,
     posteriors,
+    self_masking,
     transformer_prior,
     vae,
     vq_vae,
@@ -35,6 +36,7 @@ from vae_jax.models import (
     with_discriminator,
     with_fitted_prior,
     with_missing,
+    with_missing_process,
     with_mixture_prior,
     with_vamp_prior,
 )
@@ -87,14 +89,14 @@ def _conditional_hierarchy() -> Conditional:
     )
 
 
-def _half_observed() -> VAE:
+def _half_observed(make: Any = with_missing) -> VAE:
     """The VAE of images of which every second pixel is observed."""
     model = gaussian_vae(
         mlp_encoder((4, 4, 2), 2 * LATENT_DIM, (8,), jnp.tanh),
         mlp_decoder(LATENT_DIM, (*IMAGE_SHAPE, 1), (8,), activation=jnp.tanh),
         LATENT_DIM,
     )
-    return with_missing(model).given(jnp.arange(16).reshape(IMAGE_SHAPE) % 2)
+    return make(model).given(jnp.arange(16).reshape(IMAGE_SHAPE) % 2)
 
 
 def small_categorical_vae() -> VAE:
@@ -203,6 +205,14 @@ MODELS: dict[str, ModelRow] = {
         "with_missing",
         _half_observed(),
         _paths(encoder=MLP_LAYERS, decoder=MLP_LAYERS),
+    ),
+    "with_missing_process": ModelRow(
+        "with_missing_process",
+        _half_observed(lambda model: with_missing_process(model, self_masking(IMAGE_SHAPE))),
+        _paths(encoder=MLP_LAYERS, decoder=MLP_LAYERS) | {"missing/bias", "missing/weight"},
+        z_shape=((LATENT_DIM,), IMAGE_SHAPE),
+        any_code=False,
+        standard_prior=False,
     ),
     "with_mixture_prior": ModelRow(
         "with_mixture_prior",

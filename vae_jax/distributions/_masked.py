@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -10,12 +11,15 @@ import jax.numpy as jnp
 
 from vae_jax.distributions._distribution import (
     Distribution,
+    UndefinedError,
     log_prob_terms_of,
     mean_of,
     point_estimate_of,
     standard_deviation_of,
 )
 from vae_jax.distributions._joint import lacking
+
+MaskLink = Callable[[Any, Any], Distribution]  # (params, complete x) -> p(mask | x), over numbers 0 and 1
 
 
 @jax.tree_util.register_dataclass
@@ -92,3 +96,69 @@ class Masked(Distribution):
         if given != wanted:
             raise ValueError(f"mask must have one entry for each part of the event, shape {wanted}, got {given}")
         return jax.tree.map(lambda observed, terms: jnp.where(observed, terms, 0.0), self.observed, terms)
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class WithMask(Distribution):
+    """log p(x_observed, mask | z, x_missing) = log p(x_observed | z) + log p(mask | x), in nats, of x_observed.
+
+    x_missing is a part of the latent code; x has the observed entries of the event and the missing entries of `drawn`.
+    Draws, `mean` and `expectation` are complete events, with the missing entries of `drawn`.
+
+    Source: Ipsen et al. 2021 (arXiv:2006.12871), eq. 3.
+    """
+
+    values: Distribution  # p(x | z), with `log_prob_terms`
+    drawn: Any  # a complete x; only its missing entries are used
+    mask: Any  # booleans or numbers with the structure and shapes of x; 0 or False: missing
+    params: Any  # parameters of p(mask | x)
+    link: MaskLink = dataclasses.field(metadata={"static": True})  # create it once, when the model is built
+
+    @property
+    def mean(self) -> Any:
+        return self._completed(mean_of(self.values))
+
+    @property
+    def expectation(self) -> Any:
+        """The mean.
+
+        Raises:
+          UndefinedError: for categories, which have none: use draws.
+        """
+        if not hasattr(self.values, "mean"):
+            raise UndefinedError("categories that are not missing at random have no expectation: use draws")
+        return self.mean
+
+    @property
+    def support(self) -> str:  # type: ignore[override]
+        """Support of the whole event, for error messages."""
+        return self.values.support
+
+    @property
+    def observed(self) -> Any:
+        """Booleans: True for the parts that are observed."""
+        return self._masked.observed
+
+    @property
+    def _masked(self) -> Masked:
+        return Masked(self.values, self.mask)
+
+    def estimate(self, expectation: Any) -> Any:
+        return expectation
+
+    def sample(self, key: jax.Array) -> Any:
+        return self._completed(self.values.sample(key))
+
+    def supports(self, value: Any) -> jax.Array:
+        return self._masked.supports(value)
+
+    def filled(self, value: Any, observed: Any) -> Any:
+        return self.values.filled(value, observed)
+
+    def log_prob(self, value: Any) -> jax.Array:
+        numbers = jax.tree.map(lambda seen: seen.astype(jnp.float32), self.observed)
+        return self._masked.log_prob(value) + self.link(self.params, self._completed(value)).log_prob(numbers)
+
+    def _completed(self, value: Any) -> Any:
+        return jax.tree.map(jnp.where, self.observed, value, self.drawn)

@@ -28,6 +28,9 @@ from vae_jax.models._latent_space import reconstruct as reconstruct
 from vae_jax.models._latent_space import sample as sample
 from vae_jax.models._latent_space import straight_line as straight_line
 from vae_jax.models._latent_space import traverse as traverse
+from vae_jax.models._missing_process import MissingProcess as MissingProcess
+from vae_jax.models._missing_process import self_masking as self_masking
+from vae_jax.models._missing_process import with_missing_process as with_missing_process
 from vae_jax.models._model import VAE as VAE
 from vae_jax.models._model import Conditional as Conditional
 from vae_jax.models._model import Example as Example
@@ -40,6 +43,7 @@ from vae_jax.models._vq_vae import vq_vae as vq_vae
 from vae_jax.models._vq_vae_2 import vq_vae_2 as vq_vae_2
 from vae_jax.models._with_classifier import with_classifier as with_classifier
 from vae_jax.models._with_discriminator import with_discriminator as with_discriminator
+from vae_jax.models._with_missing import observed_entries as observed_entries
 from vae_jax.models._with_missing import values_and_mask as values_and_mask
 from vae_jax.models._with_missing import with_missing as with_missing
 from vae_jax.models.code_priors._code_prior import CodePrior as CodePrior

@@ -25,6 +25,18 @@ def values_and_mask(x: Any, observed: Any) -> jax.Array:
     return jnp.concatenate([x, observed.astype(x.dtype)], axis=-1)
 
 
+def observed_entries(x: Any, observed: Any) -> tuple[jax.Array, jax.Array]:
+    """Encoder input for `networks.observed_sum_encoder`: all entries of x, a tree or an array, and of its mask.
+
+    Returns:
+      The values as float32 `[num_entries]`, in the order of `jax.tree.leaves`, and booleans `[num_entries]`.
+
+    Source: Ma et al. 2019 (arXiv:1809.11142), section 3.2.
+    """
+    joined = lambda tree, dtype: jnp.concatenate([jnp.ravel(leaf).astype(dtype) for leaf in jax.tree.leaves(tree)])
+    return joined(x, jnp.float32), joined(observed, bool)
+
+
 def with_missing(model: VAE, inputs: Inputs = values_and_mask) -> Conditional:
     """Model of examples with missing values, `Example(x, mask)`: the encoder sees the mask, the likelihood is masked.
 

@@ -14,6 +14,7 @@ from vae_jax.networks._network import Network as Network
 from vae_jax.networks._network import from_linen as from_linen
 from vae_jax.networks._network import from_nnx as from_nnx
 from vae_jax.networks._network import with_context as with_context
+from vae_jax.networks._observed_sum import observed_sum_encoder as observed_sum_encoder
 from vae_jax.networks._odd_sizes import halved as halved
 from vae_jax.networks._precision import in_precision as in_precision
 from vae_jax.networks._rematerialization import rematerialized as rematerialized
