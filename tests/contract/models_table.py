@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from contract.distributions_table import LIKELIHOODS
 from vae_jax import quantizers as q
@@ -26,6 +27,7 @@ from vae_jax.models import (
     mlp_vae,
     posteriors,
     self_masking,
+    table_vae,
     transformer_prior,
     vae,
     vq_vae,
@@ -99,6 +101,25 @@ def _half_observed(make: Any = with_missing) -> VAE:
     return make(model).given(jnp.arange(16).reshape(IMAGE_SHAPE) % 2)
 
 
+# Rows of a table, the first two with values far from the others.
+TABLE_ROWS = {
+    "continuous": np.array([[30.0, -30.0, 0.0], [-30.0, 30.0, 0.0], [0.5, 0.0, -1.0], [1.0, 2.0, 0.0]], np.float32),
+    "positive": np.array([[1e6, 1e-6], [1e-6, 1e6], [1.0, 2.0], [0.5, 0.1]], np.float32),
+    "count": np.array([[0], [1e6], [3], [1]], np.float32),
+    "binary": np.array([[0, 1], [1, 0], [1, 1], [0, 0]], np.float32),
+    "category_5": np.array([[0], [4], [2], [3]], np.int32),
+    "ordinal_3": np.array([[0], [2], [1], [1]], np.int32),
+}
+
+
+def _half_observed_row() -> VAE:
+    """The VAE of rows of which every second cell of a group is observed."""
+    shapes = {name: array.shape[1:] for name, array in TABLE_ROWS.items()}
+    return table_vae(shapes, LATENT_DIM, (8,)).given(
+        {name: np.arange(*shape) % 2 == 0 for name, shape in shapes.items()}
+    )
+
+
 def small_categorical_vae() -> VAE:
     encoder = mlp_encoder(IMAGE_SHAPE, 6, (8,), jnp.tanh)
     return categorical_vae(encoder, mlp_decoder(6, (*IMAGE_SHAPE, 1), (8,), activation=jnp.tanh), 2, 3)
@@ -131,6 +152,7 @@ class ModelRow(NamedTuple):
     z_shape: tuple[Any, ...] = (LATENT_DIM,)  # shape of z, or a shape for each part of z
     standard_prior: bool = True  # whether p(z) = N(0, I)
     any_code: bool = True  # whether p(z) > 0 for every z of real numbers
+    examples: Any = None  # four examples; None: four images of bits
 
 
 MODELS: dict[str, ModelRow] = {
@@ -213,6 +235,9 @@ MODELS: dict[str, ModelRow] = {
         z_shape=((LATENT_DIM,), IMAGE_SHAPE),
         any_code=False,
         standard_prior=False,
+    ),
+    "table_vae": ModelRow(
+        "table_vae", _half_observed_row(), _paths(encoder=MLP_LAYERS, decoder=MLP_LAYERS), examples=TABLE_ROWS
     ),
     "with_mixture_prior": ModelRow(
         "with_mixture_prior",

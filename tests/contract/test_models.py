@@ -46,6 +46,10 @@ def test_init_is_a_function_of_its_key(row):
     assert np.mean(first != other) > 0.5  # the kernels differ; biases are initially zero
 
 
+def _examples(row):
+    return IMAGES if row.examples is None else row.examples
+
+
 def _chain(model, params, key, x):
     """Draws z ~ q(z | x) and x' ~ p(x | z), and evaluates all densities."""
     z_key, x_key = jax.random.split(key)
@@ -68,18 +72,20 @@ def _chain(model, params, key, x):
 @pytest.mark.slow
 @model_rows
 def test_encode_sample_decode_chain_is_finite_and_has_the_right_shapes(row):
-    chain = _chain(row.model, params_of(row.model), jax.random.key(1), IMAGES[0])
+    x = jax.tree.map(lambda leaf: leaf[0], _examples(row))
+    chain = _chain(row.model, params_of(row.model), jax.random.key(1), x)
     assert_all_finite(chain)
     assert {name: jax.tree.map(jnp.shape, value) for name, value in chain.items()} == {
         "z": row.z_shape,
         "log_q": (),
         "log_prior": (),
         "log_likelihood": (),
-        "x": IMAGE_SHAPE,
+        "x": jax.tree.map(jnp.shape, x),
         "log_likelihood_of_draw": (),
     }
     assert all(leaf.dtype in (jnp.float32, jnp.int32) for leaf in jax.tree.leaves(chain["z"]))
-    assert all(value.dtype == jnp.float32 for name, value in chain.items() if name != "z")
+    assert jax.tree.map(lambda leaf: leaf.dtype, chain["x"]) == jax.tree.map(lambda leaf: leaf.dtype, x)
+    assert all(value.dtype == jnp.float32 for name, value in chain.items() if name not in ("z", "x"))
     if not row.standard_prior:
         return
     # The prior is the standard Normal, in float64: -1/2 |z|^2 - D/2 log 2 pi.
@@ -90,11 +96,12 @@ def test_encode_sample_decode_chain_is_finite_and_has_the_right_shapes(row):
 @pytest.mark.slow
 @model_rows
 def test_model_under_jit_and_vmap_agrees_with_a_python_loop(row):
-    params, keys = params_of(row.model), jax.random.split(jax.random.key(2), len(IMAGES))
+    params, keys, examples = params_of(row.model), jax.random.split(jax.random.key(2), len(IMAGES)), _examples(row)
     chain = lambda key, x: _chain(row.model, params, key, x)
-    loop = jax.tree.map(lambda *a: jnp.stack(a), *(chain(key, x) for key, x in zip(keys, IMAGES, strict=True)))
-    batched = jax.jit(jax.vmap(chain))(keys, IMAGES)
-    np.testing.assert_allclose(batched["x"], loop["x"], atol=1 / 255 + 1e-5)  # a pixel at the edge between two bins
+    one = lambda i: chain(keys[i], jax.tree.map(lambda leaf: leaf[i], examples))
+    loop = jax.tree.map(lambda *a: jnp.stack(a), *map(one, range(len(keys))))
+    batched = jax.jit(jax.vmap(chain))(keys, examples)
+    assert_trees_close(batched["x"], loop["x"], rtol=1e-5, atol=1 / 255 + 1e-5)  # a pixel at the edge between two bins
     for name in set(loop) - {"x", "log_likelihood_of_draw"}:
         assert_trees_close(batched[name], loop[name], rtol=2e-5, atol=1e-5)
 
@@ -113,8 +120,11 @@ def test_model_is_finite_with_finite_gradients_at_extreme_latent_codes(row):
     ordinary = row.model.prior(params_of(row.model)).sample(jax.random.key(0))
     # Integers and one-hot vectors have no extreme values, and integers no gradients.
     may_be_extreme = lambda a: row.any_code and jnp.issubdtype(a.dtype, jnp.floating)
-    for extreme, x in itertools.product((-30.0, 30.0), (0.0, 1.0)):
+    extremes = np.stack([np.zeros(IMAGE_SHAPE, np.float32), np.ones(IMAGE_SHAPE, np.float32)])
+    extremes = extremes if row.examples is None else row.examples
+    for extreme, i in itertools.product((-30.0, 30.0), (0, 1)):
+        x = jax.tree.map(lambda leaf, i=i: leaf[i], extremes)
         z = jax.tree.map(lambda a, value=extreme: jnp.full_like(a, value) if may_be_extreme(a) else a, ordinary)
-        value, grads = grads_of(trained, z, jnp.full(IMAGE_SHAPE, x))
+        value, grads = grads_of(trained, z, x)
         assert np.isfinite(value)
         assert_all_finite([leaf for leaf in jax.tree.leaves(grads) if leaf.dtype != jax.dtypes.float0])

@@ -37,6 +37,7 @@ from vae_jax.models._model import Example as Example
 from vae_jax.models._model import bind as bind
 from vae_jax.models._model import for_each_context as for_each_context
 from vae_jax.models._priors import with_mixture_prior as with_mixture_prior
+from vae_jax.models._table_vae import table_vae as table_vae
 from vae_jax.models._vae import vae as vae
 from vae_jax.models._vamp_prior import with_vamp_prior as with_vamp_prior
 from vae_jax.models._vq_vae import vq_vae as vq_vae

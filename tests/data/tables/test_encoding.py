@@ -67,10 +67,8 @@ def test_numbers_are_standardized_by_training_rows_alone():
         values["ordinal_3"], np.stack([sizes, np.searchsorted([2, 5, 10], COLUMNS["grade"])], 1)
     )
     np.testing.assert_array_equal(values["binary"][:, 0], np.array(COLUMNS["smoker"]) == "yes")
-    mean, deviation = encoding.statistics["count"]
-    np.testing.assert_allclose(
-        [mean[0], deviation[0]], [f(np.log1p(COLUMNS["age"][:40])) for f in (np.mean, np.std)], 1e-5
-    )
+    age = COLUMNS["age"][:40]
+    np.testing.assert_allclose(np.ravel(encoding.statistics["count"]), [age.mean(), age.std()], rtol=1e-6)
     np.testing.assert_allclose(encoding.statistics["positive"][1], np.log(income[:40]).std(), rtol=1e-5)
     np.testing.assert_allclose(encoding.statistics["category_3"][0][0], np.bincount(values["category_3"][:40, 0]) / 40)
 

@@ -24,7 +24,7 @@ class ColumnEncoding:
       name: Name of the column.
       kind: One of `continuous`, `positive`, `count`, `binary`, `category`, `ordinal`.
       dtype: Type in the file: `text`, `bool`, or numpy's name of the numbers' type.
-      location: Mean of the values, of their logarithms (positive) or of log(1 + x) (count). 0 for levels.
+      location: Mean of the values, or of their logarithms (positive). 0 for levels.
       scale: Standard deviation of the same numbers, above 0. 1 for levels.
       levels: Different values of a binary, category or ordinal column, in order.
       shares: Share of each level among the training cells that are not missing.

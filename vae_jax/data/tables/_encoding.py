@@ -58,8 +58,8 @@ class Encoding:
     def statistics(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """Mean and standard deviation of each group in the training rows, for `models.table_vae`.
 
-        They are those of the encoded numbers (continuous: 0 and 1; binary), of their logarithms (positive) or of
-        log(1 + x) (count), each `[n]`; for categories and ordinals, the shares of the levels and ones, `[n, K]`.
+        They are those of the encoded numbers (for continuous ones 0 and 1), or of their logarithms (positive), each
+        `[n]`; for categories and ordinals, the shares of the levels and ones, `[n, K]`.
         """
         return {name: _statistics(columns) for name, columns in self.groups.items()}
 

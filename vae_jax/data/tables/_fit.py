@@ -63,8 +63,8 @@ def _fitted(where: str, column: Column) -> ColumnEncoding:
         return _fitted_levels(where, column)
     check_values(where, column)
     numbers = column.seen().astype(np.float64)
-    if column.kind != "continuous":
-        numbers = np.log(numbers) if column.kind == "positive" else np.log1p(numbers)
+    if column.kind == "positive":
+        numbers = np.log(numbers)
     scale = float(numbers.std())
     if not np.isfinite(scale) or scale <= 0:
         raise ValueError(
