@@ -165,7 +165,7 @@ def test_the_command_names_only_what_is_not_the_default():
 
 
 def test_a_recipe_is_run_by_the_installed_command_and_another_experiment_by_its_script():
-    assert list(RECIPES) == ["vae", "beta_vae", "autoencoder", "vq_vae", "disentangle"]
+    assert list(RECIPES) == ["vae", "beta_vae", "autoencoder", "vq_vae", "semi_supervised", "disentangle"]
     assert [program_of(recipe) for recipe in RECIPES.values()] == [["vae-jax", "train", name] for name in RECIPES]
     assert as_command(MINE, Settings(seed=3)) == "python -m experiments.mine --seed 3"
     assert to_finish(MINE, Path("my runs/a")) == "python -m experiments.mine --run-dir 'my runs/a' --resume"

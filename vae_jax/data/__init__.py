@@ -6,6 +6,7 @@ function needs them.
 
 from vae_jax.data import sprites as sprites
 from vae_jax.data._arrays import Images as Images
+from vae_jax.data._arrays import hide_labels as hide_labels
 from vae_jax.data._batches import Batches as Batches
 from vae_jax.data._batches import Unreadable as Unreadable
 from vae_jax.data._digits import load_digits as load_digits

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 HOLD_OUT_SEED = 0
 HOLD_OUT_NOTE = f"a random tenth held out as test (seed {HOLD_OUT_SEED})"
@@ -180,3 +181,37 @@ def split_sizes(train: int, test: int, validation: int | None = None) -> str:
     """Numbers of images of the splits, as text."""
     between = "" if validation is None else f", {validation:,} validation"
     return f"{train:,} train{between} and {test:,} test images"
+
+
+def hide_labels(labels: ArrayLike, per_class: int, seed: int) -> np.ndarray:
+    """Returns the labels with -1, which means none, in place of all but a few of each class.
+
+    Args:
+      labels: integer labels `[N]` from 0 to the number of classes less 1.
+      per_class: number of examples of each class that keep their label, at least 1.
+      seed: seed of their choice, at random without replacement.
+
+    Returns:
+      int32 `[N]`.
+
+    Raises:
+      ValueError: if a class, from 0 to the largest label, has fewer than per_class examples, or a label is below 0.
+      TypeError: if labels are not integers.
+    """
+    labels = np.asarray(labels)
+    if labels.ndim != 1 or not labels.size or not np.issubdtype(labels.dtype, np.integer):
+        raise TypeError(f"labels must hold integers [N], got an array of shape {labels.shape} and dtype {labels.dtype}")
+    if labels.min() < 0:
+        raise ValueError(f"labels must be at least 0, got {labels.min()}")
+    counts = np.bincount(labels)
+    if per_class < 1:
+        raise ValueError(f"per_class must be at least 1, got {per_class}")
+    if counts.min() < per_class:
+        raise ValueError(
+            f"per_class must be at most the number of examples of each class, got {per_class}, but class "
+            f"{counts.argmin()} has {counts.min()}"
+        )
+    rng, shown = np.random.default_rng(seed), np.full(len(labels), -1, np.int32)
+    for label in range(len(counts)):
+        shown[rng.choice(np.flatnonzero(labels == label), per_class, replace=False)] = label
+    return shown

@@ -12,6 +12,7 @@ from vae_jax.evaluation._annealed_importance_sampling import from_prior as from_
 from vae_jax.evaluation._bits import bits_per_dimension as bits_per_dimension
 from vae_jax.evaluation._class_posteriors import ClassPosteriors as ClassPosteriors
 from vae_jax.evaluation._class_posteriors import class_posteriors as class_posteriors
+from vae_jax.evaluation._classifier import classifier_posteriors as classifier_posteriors
 from vae_jax.evaluation._codes import codebook_counts as codebook_counts
 from vae_jax.evaluation._codes import encode_sequences as encode_sequences
 from vae_jax.evaluation._codes import measure_vq_vae as measure_vq_vae

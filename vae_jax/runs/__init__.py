@@ -21,11 +21,13 @@ if TYPE_CHECKING:
     from vae_jax.runs.recipes import BETA_VAE as BETA_VAE
     from vae_jax.runs.recipes import DISENTANGLE as DISENTANGLE
     from vae_jax.runs.recipes import RECIPES as RECIPES
+    from vae_jax.runs.recipes import SEMI_SUPERVISED as SEMI_SUPERVISED
     from vae_jax.runs.recipes import VAE as VAE
     from vae_jax.runs.recipes import VQ_VAE as VQ_VAE
     from vae_jax.runs.recipes import preset as preset
     from vae_jax.runs.settings import CodeSettings as CodeSettings
     from vae_jax.runs.settings import FactorSettings as FactorSettings
+    from vae_jax.runs.settings import LabelSettings as LabelSettings
     from vae_jax.runs.settings import Settings as Settings
 else:
     __getattr__, __dir__ = lazy_names(
@@ -40,7 +42,7 @@ else:
             "vae_jax.runs.pipeline": "run",
             "vae_jax.runs.preparation": "prepare",
             "vae_jax.runs.recipe": "Recipe",
-            "vae_jax.runs.recipes": "AUTOENCODER BETA_VAE DISENTANGLE RECIPES VAE VQ_VAE preset",
-            "vae_jax.runs.settings": "CodeSettings FactorSettings Settings",
+            "vae_jax.runs.recipes": "AUTOENCODER BETA_VAE DISENTANGLE RECIPES SEMI_SUPERVISED VAE VQ_VAE preset",
+            "vae_jax.runs.settings": "CodeSettings FactorSettings LabelSettings Settings",
         },
     )

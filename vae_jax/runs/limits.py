@@ -57,6 +57,11 @@ LIMITS: dict[str, Limit | Above] = {
     "kl_warm_up": Limit(0, MOST_ROWS),
     "components": Limit(1, 1_000_000),
     "pseudo_inputs": Limit(1, 1_000_000),
+    # semi_supervised
+    "labels_per_class": _COUNT,
+    "labels_seed": _SEED,
+    "labels_per_batch": _COUNT,
+    "classifier_hidden": _COUNT,
     # optimizers
     "weight_decay": Limit(0),
     "momentum": Limit(0, 1),

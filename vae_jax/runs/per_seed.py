@@ -14,10 +14,10 @@ from vae_jax.runs.limits import MOST_STEPS
 from vae_jax.runs.progress import say
 from vae_jax.runs.recipe import Length, Member, Outcome, PreparedRun, TrainedModel
 from vae_jax.runs.reporting.summaries import combined, shown_model, summary_of_model, summary_to_add_to, with_numbers
-from vae_jax.runs.settings import CodeSettings, Loss, Settings
+from vae_jax.runs.settings import CodeSettings, LabelSettings, Loss, Settings
 from vae_jax.training import steps_per_epoch
 
-AnySettings = Settings | CodeSettings
+AnySettings = Settings | CodeSettings | LabelSettings
 
 
 def members(settings: AnySettings) -> list[Member]:

@@ -5,18 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 from vae_jax.evaluation import measure_vq_vae
-from vae_jax.models import vq_vae
+from vae_jax.models import vq_vae, with_classifier
 from vae_jax.networks import residual_encoder
-from vae_jax.objectives import vq_vae_loss
+from vae_jax.objectives import semi_supervised_loss, vq_vae_loss
 from vae_jax.runs.choices import POSTERIORS, make_optimizer
 from vae_jax.runs.factors.recipe import DISENTANGLE
 from vae_jax.runs.images import kind as images
+from vae_jax.runs.images import semi_supervised as labels
 from vae_jax.runs.images import vae as composed
 from vae_jax.runs.images import vq_vae as codes
 from vae_jax.runs.images.code_prior import check_prior, has_prior, load_prior, train_prior, with_prior
 from vae_jax.runs.images.kind import IMAGES
 from vae_jax.runs.recipe import Recipe, SecondStage
-from vae_jax.runs.settings import CodeSettings, Settings
+from vae_jax.runs.settings import CodeSettings, LabelSettings, Settings
 
 
 def preset(name: str, title: str, description: str, **defaults: Any) -> Recipe:
@@ -79,4 +80,20 @@ VQ_VAE = Recipe(
     command="vae-jax train vq_vae",
 )
 
-RECIPES = {recipe.name: recipe for recipe in (VAE, BETA_VAE, AUTOENCODER, VQ_VAE, DISENTANGLE)}
+SEMI_SUPERVISED = Recipe(
+    "semi_supervised",
+    "Semi-supervised VAE",
+    "The semi-supervised VAE (M2) of Kingma et al. 2014 (arXiv:1406.5298), for images of which few have a label.",
+    labels.LABELED_IMAGES,
+    LabelSettings(),
+    labels.make_model,
+    labels.make_objective,
+    make_optimizer,
+    measure=labels.measure,
+    axes=labels.AXES,
+    check=labels.check,
+    cites=(with_classifier, semi_supervised_loss),
+    command="vae-jax train semi_supervised",
+)
+
+RECIPES = {recipe.name: recipe for recipe in (VAE, BETA_VAE, AUTOENCODER, VQ_VAE, SEMI_SUPERVISED, DISENTANGLE)}

@@ -206,6 +206,47 @@ class Settings(Machines, Folder, Measuring, Training, Optimization, Loss, Model,
 
 
 @dataclasses.dataclass(frozen=True)
+class LabelModel:
+    """Conditional VAE and classifier, multilayer perceptrons."""
+
+    title: ClassVar[str] = "model"
+
+    hidden: tuple[int, ...] = (500,)
+    """widths of the dense layers of encoder and decoder, from image to code"""
+    latent_dim: int = 50
+    """number of dimensions of the latent code z"""
+    classifier_hidden: tuple[int, ...] = (500,)
+    """widths of the dense layers of the classifier q(y | x)"""
+    likelihood: Annotated[str, _LIKELIHOOD] = "auto"
+
+
+@dataclasses.dataclass(frozen=True)
+class FewLabels:
+    """Labels of the training images, and the weight of the classifier."""
+
+    title: ClassVar[str] = "labels"
+
+    labels_per_class: int = 10
+    """number of training images of each class whose label is used; all other training images have none"""
+    labels_seed: int = 0
+    """random seed of the choice of these images"""
+    labels_per_batch: int = 10
+    """number of images with a label in each batch, which may hold more of them than the data: weights make up for it"""
+    alpha: float = 0.1
+    """weight of the classifier's mean cross-entropy, as a share of the number of training images"""
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelSettings(Machines, Folder, Measuring, Training, Optimization, FewLabels, LabelModel, Data):
+    """Settings of a semi-supervised model of images, few of which have labels."""
+
+    condition: Literal["none", "labels"] = "labels"
+    """side information for encoder and decoder: labels, always"""
+    epochs: int = 50
+    patience: int | None = None
+
+
+@dataclasses.dataclass(frozen=True)
 class CodeModel:
     """Residual networks that map an image to a grid of vectors and back."""
 

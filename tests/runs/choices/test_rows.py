@@ -151,7 +151,7 @@ def with_choice(recipe, axis, name):
 
 @pytest.mark.slow
 def test_the_settings_of_every_row_come_back_from_a_folder_and_from_their_command(tmp_path):
-    assert len({recipe.name for recipe, _, _ in ROWS}) == 5 and len(ROWS) > 150
+    assert len({recipe.name for recipe, _, _ in ROWS}) == 6 and len(ROWS) > 150
     for i, (recipe, axis, name) in enumerate(ROWS):
         settings = with_choice(recipe, axis, name)
         folder = RunFolder(tmp_path / str(i))

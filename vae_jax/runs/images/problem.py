@@ -19,6 +19,8 @@ from vae_jax.runs.choices import BINARIZATIONS, LIKELIHOODS
 from vae_jax.runs.choices.likelihoods import Prepare
 from vae_jax.runs.folder import RunFolder
 from vae_jax.runs.per_seed import AnySettings
+from vae_jax.training import Examples, permuted
+from vae_jax.training._examples import Order
 
 # Static bits, validation split, and test bits and noise are drawn once for all training seeds, so that results differ
 # by the training alone. --seed does not accept the seed of the test draws.
@@ -45,6 +47,7 @@ class Problem(NamedTuple):
     train_labels: np.ndarray | None = None  # int32 [N]; None without num_classes
     validation_labels: np.ndarray | None = None  # int32 [M]; None without num_classes
     num_classes: int | None = None  # number of labels that the model takes; None: it takes no labels
+    order: Order = permuted  # of the training images
 
     @property
     def num_examples(self) -> int:
@@ -69,8 +72,9 @@ class Problem(NamedTuple):
 
     @property
     def train_examples(self) -> Any:
-        """Training data of `fit`: the images, or an `Example` of images and labels."""
-        return with_labels(self.train, self.train_labels, self.num_classes)
+        """Training data of `fit`: the images, or an `Example` of images and labels, in the order of the problem."""
+        examples = with_labels(self.train, self.train_labels, self.num_classes)
+        return examples if self.order is permuted else Examples(examples, self.num_examples, order=self.order)
 
     @property
     def validation_examples(self) -> Any:

@@ -73,6 +73,7 @@ METRICS = (
         "importance samples per image, for the negative log-likelihood",
         views=View.CARD | View.COMPARISON,
     ),
+    Metric("test_error", "test error of the classifier", "%", 2, True, _HEADLINE | View.LIST, "test error"),
     Metric("bits_per_dim", "bits per dimension", "", 3, True, _HEADLINE),
     Metric("active_units", "active units", "latent dimensions", 2, True, _HEADLINE),
     Metric("bits_per_code", "bits per code, by the prior", "", 2, True, _HEADLINE | View.PROGRESS, "bits per code"),
