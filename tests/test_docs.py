@@ -178,6 +178,20 @@ def anomaly(left):
     assert zeros > 0.8 and turned > 0.85 and ones < 0.5
 
 
+def counts(left):
+    end = left[-1]
+    # Gamma-Poisson counts with dispersion 2: the Poisson likelihood loses about 0.3 nats per column.
+    assert end["by_negative_binomial"].mean > end["by_poisson"].mean + 4
+    assert 1.5 < np.median(end["dispersion"]) < 3 and end["codes"].shape == (300, 3)
+    assert np.array_equal(end["new"], np.round(end["new"])) and end["new"].shape == (20,)
+    # At depth 1 the conditional model is the model.
+    key, x = end["key"], end["train"][:100]
+    plain, _ = objectives.negative_elbo(end["model"], end["params"], key, x)
+    at_one, _ = objectives.negative_elbo(end["family"], end["params"], key, Example(x, np.zeros(100, np.float32)))
+    np.testing.assert_allclose(at_one, plain, rtol=1e-6)
+    assert abs(end["loss"] - plain) > 0.1
+
+
 def fine_tune(left):
     end = left[-1]
     assert falls(validation(end["tuned"]))
@@ -218,6 +232,7 @@ CHECKS = {
     "embeddings.md": embeddings,
     "fine_tune.md": fine_tune,
     "anomaly.md": anomaly,
+    "counts.md": counts,
 }
 
 

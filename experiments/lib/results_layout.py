@@ -54,6 +54,11 @@ LAYOUT = Layout(
             "gain from the label: -log p(x) minus -log p(x | y)",
         ),
         Headline(
+            "VAE of counts, negative binomial: shortfall from the true log p(x), which is known",
+            "counts",
+            "negative binomial: shortfall from the true log p(x)",
+        ),
+        Headline(
             "beta-VAE, beta = 4, sprites: FactorVAE score after 2,000 steps (paper: 300,000 steps; quoted from memory)",
             "disentangle",
             "beta-VAE 4: FactorVAE score",
@@ -93,6 +98,7 @@ LAYOUT = Layout(
         "Discrete codes": ("vq_curve", "vq_mnist", "vq_digits", "quantizers"),
         "Disentanglement": ("disentangle",),
         "Conditional models": ("conditional",),
+        "Counts": ("counts",),
         "Anomaly detection": ("anomaly",),
         "Speed": (
             "benchmark_slower_cores",
