@@ -120,3 +120,30 @@ def test_rows_blocks_and_shares_of_categories(monkeypatch):
     terms = {group: array[0] for group, array in values.items()}
     assert encoding.by_column(terms)["grade"] == values["ordinal_3"][0, 1]
     assert table.row_names([2, 5]) == ["row 2", "row 5"] and table_of(COLUMNS["age"][:, None]).row_names()[-1] == "59"
+
+
+def test_numbers_at_the_limits_of_their_types(tmp_path):
+    # Whole numbers that float64 does not tell apart are different categories.
+    large = np.array([2**53, 2**53 + 1, 2**53, 5, 2**53 + 1], np.int64)
+    table = table_of({"id": large, "x": large}, {"id": "category", "x": "continuous"})
+    encoding = fit_encoding(table)
+    values, _ = encoding.encode(table)
+    np.testing.assert_array_equal(values["category_3"][:, 0], [1, 2, 1, 0, 2])
+    np.testing.assert_array_equal(encoding.decode(values)["id"], large)
+    # A draw far outside the type of its column is its nearest number.
+    decoded = encoding.decode({"category_3": [[0], [0]], "continuous": [[1e6], [-1e6]]})["x"]
+    assert decoded.tolist() == [2**63 - 1024, -(2**63)]
+    low = fit_encoding(table_of({"level": np.array([1, 2, 250], np.uint8)}, {"level": "continuous"}))
+    assert low.decode({"continuous": [[-9.0], [9.0]]})["level"].tolist() == [0, 255]
+    for columns, kind, message in (
+        ({"x": [1e-60, 1.0, 1e20]}, "positive", "must be within a factor of 10^37 of its geometric mean"),
+        ({"x": [1, 2, 1]}, "ordinal:low<high", "holds numbers, which its order low<high does not: give numbers, or "),
+    ):
+        with pytest.raises(ValueError, match="column 'x'") as raised:
+            fit_encoding(table_of(columns, {"x": kind}))
+        assert message in str(raised.value)
+    pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    dates = pyarrow.table({"x": [1.0, 2.0], "day": pyarrow.array([None, None], pyarrow.date32())})
+    parquet.write_table(dates, tmp_path / "dates.parquet")
+    with pytest.raises(ValueError, match="column 'day' holds dates or times"):
+        load_table(tmp_path / "dates.parquet")

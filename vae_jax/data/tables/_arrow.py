@@ -30,7 +30,7 @@ def column_of(where: str, name: str, array: Any, kind: str) -> Column:
         array = array.cast(array.type.value_type)
     if types.is_temporal(array.type):
         if kind not in ("name", "keep"):
-            raise ValueError(dates(where, name, array.drop_null()[0].as_py()))
+            raise ValueError(dates(where, name, next(iter(array.drop_null().to_pylist()), array.type)))
         array = array.cast("string")
     if types.is_dictionary(array.type) or any(
         is_text(array.type) for is_text in (types.is_string, types.is_large_string, types.is_string_view)

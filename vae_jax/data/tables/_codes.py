@@ -24,11 +24,13 @@ def codes_of(where: str, column: Column, levels: Sequence[Any], dtype: str) -> n
     if column.texts is not None:
         place = {level: i for i, level in enumerate(levels)}
         return np.array([place.get(text, -1) for text in column.texts], np.int32)[column.values]
-    numbers = np.asarray(levels, np.float64)
+    numbers, values = np.asarray(levels), column.values
+    if "f" in (numbers.dtype.kind, values.dtype.kind):  # else whole numbers, which float64 does not hold from 2^53 on
+        numbers, values = numbers.astype(np.float64), values.astype(np.float64)
     order = np.argsort(numbers)
-    found = np.minimum(np.searchsorted(numbers[order], column.values.astype(np.float64)), len(numbers) - 1)
+    found = np.minimum(np.searchsorted(numbers[order], values), len(numbers) - 1)
     codes = order[found]
-    return np.where(numbers[codes] == column.values, codes, -1).astype(np.int32)
+    return np.where(numbers[codes] == values, codes, -1).astype(np.int32)
 
 
 def from_codes(codes: np.ndarray, levels: Sequence[Any], dtype: str) -> np.ndarray | list[str]:

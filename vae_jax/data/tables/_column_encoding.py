@@ -67,7 +67,10 @@ class ColumnEncoding:
         dtype = np.dtype(self.dtype)
         if dtype.kind in "iu":
             bounds = np.iinfo(dtype)
-            return np.clip(np.rint(values), bounds.min, float(bounds.max)).astype(dtype)
+            most = float(bounds.max)
+            # 2^63 - 1 is rounded up to 2^63, which is no int64.
+            most = most if int(most) <= bounds.max else float(np.nextafter(most, 0.0))
+            return np.clip(np.rint(values), bounds.min, most).astype(dtype)
         return _seven_digits(values, least).astype(dtype)
 
 

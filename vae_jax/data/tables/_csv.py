@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import re
 from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
@@ -125,7 +126,7 @@ def _separators(path: str) -> Sequence[str]:
 def _records(path: str, text: str, separator: str, most: int) -> list[list[str]]:
     try:
         records = []
-        for record in csv.reader(text.splitlines(keepends=True), delimiter=separator):
+        for record in csv.reader(io.StringIO(text, newline=""), delimiter=separator):
             if record:
                 records.append(record)
             if len(records) > most:

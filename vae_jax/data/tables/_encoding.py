@@ -125,7 +125,8 @@ class Encoding:
     def decode(self, values: Mapping[str, Any]) -> dict[str, np.ndarray | list[str]]:
         """Decodes rows `{group: [N, n]}` to columns of the file's types; `category_K` may also be shares `[N, n, K]`.
 
-        Columns of whole numbers are rounded to whole numbers; other numbers have the seven digits of float32.
+        Columns of whole numbers are rounded to whole numbers within the limits of their type, such as 0 to 255 for
+        uint8; other numbers have the seven digits of float32.
         """
         decoded = self.by_column({group: np.asarray(values[group]) for group in self.groups})
         return {column.name: column.decoded(decoded[column.name]) for column in self.columns}

@@ -12,6 +12,8 @@ from vae_jax.data.tables._kinds import MOST_LEVELS, check_values
 from vae_jax.data.tables._table import NUMBERS, Column, Table, remedy
 from vae_jax.text import printable
 
+_LARGEST_LOG = 85.0  # exp(85) = 8e36 and its inverse are normal numbers of float32
+
 
 def fit_encoding(table: Table, rows: Any = None) -> Encoding:
     """Fits the encoding of a table: means, standard deviations, geometric means and levels of the training rows.
@@ -65,6 +67,8 @@ def _fitted(where: str, column: Column) -> ColumnEncoding:
     numbers = column.seen().astype(np.float64)
     if column.kind == "positive":
         numbers = np.log(numbers)
+    if column.kind == "positive":
+        _check_range(where, column, numbers - numbers.mean())
     scale = float(numbers.std())
     if not np.isfinite(scale) or scale <= 0:
         raise ValueError(
@@ -72,6 +76,16 @@ def _fitted(where: str, column: Column) -> ColumnEncoding:
             f"{column.seen().min()} to {column.seen().max()}: divide them, or leave out, {remedy(column.name, 'drop')}"
         )
     return ColumnEncoding(column.name, column.kind, column.dtype, float(numbers.mean()), scale)
+
+
+def _check_range(where: str, column: Column, logarithms: np.ndarray) -> None:
+    """Checks that a positive column divided by its geometric mean is held by float32; takes the logarithms of that."""
+    if np.abs(logarithms).max() > _LARGEST_LOG:
+        raise ValueError(
+            f"{where}: column {column.name!r} of kind positive must be within a factor of 10^37 of its geometric mean, "
+            f"got numbers from {column.seen().min()} to {column.seen().max()}: take logarithms, or leave it out, "
+            f"{remedy(column.name, 'drop')}"
+        )
 
 
 def _fitted_levels(where: str, column: Column) -> ColumnEncoding:
@@ -106,7 +120,13 @@ def _ordered(where: str, column: Column, found: Sequence[Any]) -> tuple[Any, ...
                 f"{remedy(column.name, f'ordinal:{some}')} from the lowest to the highest"
             )
         return tuple(sorted(found))
-    wanted = column.order if column.texts is not None else tuple(map(float, column.order))
+    try:
+        wanted = column.order if column.texts is not None else tuple(map(float, column.order))
+    except ValueError:
+        raise ValueError(
+            f"{where}: column {column.name!r} holds numbers, which its order {'<'.join(column.order)} does not: give "
+            f"numbers, or {remedy(column.name, 'ordinal')} for their own order"
+        ) from None
     if unknown := [level for level in found if level not in wanted]:
         raise ValueError(
             f"{where}: column {column.name!r} holds {printable(unknown[0])!r}, which is not in its order "
