@@ -66,7 +66,7 @@ def test_labels_are_held_out_with_their_images_and_counted_over_all_splits():
     data = Images("said", images(labels), labels, images(few), few, "")
     settings = Settings(condition="labels", batch_size=8, validation_size=10, likelihood="logistic")
     problem = make_problem(resolve(settings, data), data)
-    assert problem.num_classes == 10 and len(problem.validation_labels) == 10
+    assert problem.num_classes == 10 and len(problem.validation_contexts) == 10
     for examples in (problem.train_examples, problem.validation_examples):
         assert isinstance(examples, Example)
         np.testing.assert_array_equal(examples.x[:, 0, 0, 0], examples.context)

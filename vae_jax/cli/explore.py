@@ -7,7 +7,7 @@ from collections.abc import Callable
 import jax
 
 from vae_jax.atomic import check_writable
-from vae_jax.cli.inputs import load
+from vae_jax.cli.inputs import check_no_masks, load
 from vae_jax.cli.options import Explore
 from vae_jax.explorer import explorer_page, payload_of, serve, write_page
 from vae_jax.explorer._serve import server_of
@@ -26,6 +26,7 @@ def prepare_explore(options: Explore) -> Callable[[], None]:
     else:
         check_writable(options.export, "--export")
     loaded = load(options)
+    check_no_masks(loaded, "explore")
     images = images_of(loaded, options.data_dir)
     shown = shown_numbers(summary_of_model(loaded.summary, loaded.member), View.EXPLORER)
     facts = [(title, text, unit.removesuffix(" per image")) for title, text, unit in shown]  # for the head's one line

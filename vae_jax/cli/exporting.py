@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from vae_jax.cli.inputs import load
+from vae_jax.cli.inputs import check_no_masks, load
 from vae_jax.cli.options import Export
 from vae_jax.export import check_can_write
 from vae_jax.runs.progress import working
@@ -14,6 +14,7 @@ from vae_jax.text import printable
 
 def prepare_export(options: Export) -> Callable[[], None]:
     loaded = load(options)
+    check_no_masks(loaded, "export")
     folder = options.output or options.run / f"export-{options.format}"
     model = loaded.model, loaded.params, loaded.image_shape
     check_can_write(*model, options.format, folder, "--output", loaded.num_classes)

@@ -35,24 +35,34 @@ def check_label(label: int | None, loaded: Loaded) -> None:
         )
 
 
+def check_no_masks(loaded: Loaded, command: str) -> None:
+    """Raises ValueError if the model is of images with missing pixels, which the command does not take."""
+    if loaded.contexts.masked:
+        raise ValueError(
+            f"{command} does not take a model of images with missing pixels, and RUN {loaded.folder.path} has one "
+            "(--missing or --mask-file): take `vae-jax reconstruct` or `vae-jax sample`"
+        )
+
+
 def images(
     options: WithImages, loaded: Loaded, names: Sequence[str], argument: str = "IMAGE"
 ) -> tuple[jax.Array, np.ndarray | None]:
-    """Loads images `[N, H, W, C]`, preprocessed for the model, and their labels `[N]`.
+    """Loads images `[N, H, W, C]`, preprocessed for the model, and their contexts.
 
     Args:
       names: picture files, or numbers of test images.
       argument: name of the argument that gave them, for messages.
 
     Returns:
-      Images and labels. The labels are --label, or those of the test images; None if the model takes no labels.
+      Images and contexts. The labels are --label, or those of the test images, `[N]`; the masks are those of the test
+      images, `[N, H, W, C]`, and a picture file is observed as a whole; None if the model takes neither.
 
     Raises:
       ValueError: if a name is neither a picture file nor the number of a test image, or a label is unknown.
     """
     check_label(options.label, loaded)
     test: ShownImages | None = None
-    pixels, labels = [], []
+    pixels, labels, masks = [], [], []
     for name in names:
         if not name.isdecimal():
             if loaded.num_classes is not None and options.label is None:
@@ -61,6 +71,7 @@ def images(
                 )
             try:
                 pixels.append(read_image(name, loaded.image_shape, options.resize))
+                masks.append(np.ones(loaded.image_shape, bool))
             except ValueError as error:
                 raise ValueError(
                     f"{argument} must be a picture file, or the number of a test image, got {name}: {error}"
@@ -74,9 +85,13 @@ def images(
                 f"{len(test.pixels) - 1}, got {name}"
             )
         pixels.append(test.pixels[int(name)])
+        if test.masks is not None:
+            masks.append(test.masks[int(name)])
         if test.labels is not None:
             labels.append(test.labels[int(name)])
     xs = preprocessed(loaded, np.stack(pixels))
+    if loaded.contexts.masked:
+        return xs, np.stack(masks)
     if loaded.num_classes is None:
         return xs, None
     return xs, np.asarray(labels if options.label is None else [options.label] * len(pixels), np.int32)

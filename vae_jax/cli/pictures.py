@@ -12,14 +12,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from vae_jax.atomic import check_writable
-from vae_jax.cli.inputs import check_label, images, load
+from vae_jax.cli.inputs import check_label, check_no_masks, images, load
 from vae_jax.cli.options import Interpolate, Reconstruct, Sample, Traverse
 from vae_jax.cli.output import new_file
 from vae_jax.distributions import UndefinedError
 from vae_jax.evaluation import kl_per_dimension
 from vae_jax.models import great_circle, interpolate, reconstruct, sample, straight_line, traverse
 from vae_jax.models._model import given
-from vae_jax.runs.images.problem import with_labels
 from vae_jax.runs.loading import Loaded, images_of
 from vae_jax.runs.progress import say, working
 from vae_jax.text import printable
@@ -31,6 +30,7 @@ from vae_jax.visualization import (
     save_figure,
     save_images,
     traversal,
+    with_gray,
 )
 from vae_jax.visualization._model_figures import traversed_values
 from vae_jax.visualization._picture_files import check_new_folder
@@ -46,6 +46,8 @@ def prepare_sample(options: Sample) -> Callable[[], None]:
     loaded = load(options)
     check_label(options.label, loaded)
     labels = None
+    if loaded.contexts.masked:
+        labels = loaded.contexts.of(jnp.zeros((options.count, *loaded.image_shape)))
     if loaded.num_classes is not None:
         in_turn = np.arange(options.count) % loaded.num_classes
         labels = jnp.asarray(in_turn if options.label is None else np.full(options.count, options.label), jnp.int32)
@@ -57,7 +59,7 @@ def prepare_sample(options: Sample) -> Callable[[], None]:
         return jax.lax.map(draw_one, (keys, labels), batch_size=min(64, options.count))
 
     if options.files is not None:
-        return partial(_write_files, drawn, labels, options.files)
+        return partial(_write_files, drawn, None if loaded.contexts.masked else labels, options.files)
     in_rows = loaded.num_classes if options.label is None else None
     draw = lambda: image_grid(drawn()) if in_rows is None else _by_label(np.asarray(drawn()), in_rows)
     return lambda: write_picture(draw, output)
@@ -95,15 +97,17 @@ def prepare_reconstruct(options: Reconstruct) -> Callable[[], None]:
     if not options.images_:
         raise ValueError("IMAGE: give at least one picture file, or the number of a test image")
     loaded = load(options)
-    xs, labels = images(options, loaded, options.images_)
+    xs, contexts = images(options, loaded, options.images_)
     output = new_file(options.output, "reconstruct.png")
-    one = lambda x, label: reconstruct(given(loaded.model, label), loaded.params, x)
-    return lambda: write_picture(lambda: reconstructions(xs, jax.jit(jax.vmap(one))(xs, labels)), output)
+    one = lambda x, context: reconstruct(given(loaded.model, context), loaded.params, x)
+    shown = xs if contexts is None or not loaded.contexts.masked else with_gray(xs, contexts)
+    return lambda: write_picture(lambda: reconstructions(shown, jax.jit(jax.vmap(one))(xs, contexts)), output)
 
 
 def prepare_interpolate(options: Interpolate) -> Callable[[], None]:
     _check_steps(options.steps)
     loaded = load(options)
+    check_no_masks(loaded, "interpolate")
     (x0, x1), labels = images(options, loaded, (options.a, options.b), "A or B")
     if labels is not None and labels[0] != labels[1]:
         raise ValueError(
@@ -124,6 +128,7 @@ def prepare_interpolate(options: Interpolate) -> Callable[[], None]:
 def prepare_traverse(options: Traverse) -> Callable[[], None]:
     _check_steps(options.steps)
     loaded = load(options)
+    check_no_masks(loaded, "traverse")
     (x, *_), labels = images(options, loaded, (options.image,), "--image")
     label = None if labels is None else labels[0]
     prior = given(loaded.model, label).prior(loaded.params)
@@ -152,7 +157,7 @@ def _kl(options: Traverse, loaded: Loaded) -> np.ndarray | None:
         return None
     labels = None if test.labels is None else test.labels[:1000]
     try:
-        examples = with_labels(test.xs[:1000], labels, loaded.num_classes)
+        examples = loaded.contexts.examples(test.xs[:1000], labels)
         return np.asarray(kl_per_dimension(loaded.model, loaded.params, examples))
     except UndefinedError:  # the posterior of an autoencoder has no density
         return None

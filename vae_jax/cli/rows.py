@@ -81,6 +81,8 @@ def _images(options: OfExamples, loaded: Loaded) -> NamedImages:
         raise ValueError(f"DATA {error}") from error
     if loaded.num_classes is not None and not images.labeled:
         raise ValueError(f"DATA {data} has no labels, which the model of {loaded.folder} needs (--condition labels)")
+    if loaded.contexts.masked:
+        say(f"the model of {loaded.folder} is of images with missing pixels: here all pixels count as observed")
     say(f"{data}: {images.shape[0]:,} examples{images.note and '; '}{images.note}")
     return images
 

@@ -15,7 +15,6 @@ from vae_jax.evaluation import ImportanceSampled, ScoredExamples, importance_war
 from vae_jax.evaluation._per_example import encoded_at, scored_at
 from vae_jax.row_files import Rows
 from vae_jax.runs.each_example import computed
-from vae_jax.runs.images.problem import with_labels
 from vae_jax.runs.loading import Loaded
 from vae_jax.runs.progress import say
 
@@ -41,7 +40,7 @@ def prepare_score(options: Score) -> Callable[[], None]:
 def _check(options: Score, loaded: Loaded) -> None:
     """Raises ValueError for --nll-samples if the model has no density, and says if it has no ELBO."""
     model, run = loaded.model, f"RUN {loaded.folder.path}"
-    xs = with_labels(jnp.zeros((1, *loaded.image_shape)), np.zeros(1, np.int32), loaded.num_classes)
+    xs = loaded.contexts.examples(jnp.zeros((1, *loaded.image_shape)), np.zeros(1, np.int32))
     shapes = jax.eval_shape(lambda params: encoded_at(model, params, xs), loaded.params)
     key, index = jax.random.key(0), jnp.zeros(1, jnp.int32)
     scored = jax.eval_shape(lambda params: scored_at(model, params, key, index, xs, 1, 0), loaded.params)

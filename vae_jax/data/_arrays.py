@@ -25,6 +25,9 @@ class Images:
       validation: uint8 `[K, H, W, C]`, K >= 1, or None if the source has no validation split (`hold_out` can then take
         one from train).
       validation_labels: int32 `[K]`, or None.
+      train_mask: bool `[N, H, W, C]`, False for missing pixels, or None if all are observed.
+      test_mask: bool `[M, H, W, C]`, or None.
+      validation_mask: bool `[K, H, W, C]`, or None.
     """
 
     name: str
@@ -35,6 +38,9 @@ class Images:
     note: str
     validation: np.ndarray | None = None
     validation_labels: np.ndarray | None = None
+    train_mask: np.ndarray | None = None
+    test_mask: np.ndarray | None = None
+    validation_mask: np.ndarray | None = None
 
 
 def as_pixels(images: np.ndarray, where: str) -> np.ndarray:

@@ -26,7 +26,7 @@ def fingerprint(source: Images | ImageStream | FactorData | Table) -> str:
     The fingerprint is equal in every process, Python and machine. It does not depend on where the data are stored, on
     the name of their folder or file, or on times. It covers
 
-    * for `Images`: every pixel and label of every split;
+    * for `Images`: every pixel and label of every split, and their masks;
     * for an `ImageStream`: the shapes, every test and validation image, the test labels, 1,000 evenly spaced training
       images, and the source's identity: relative path and size of every picture file, the size of an `.npy` file, the
       name and version of a TFDS data set. A change of any other training image is not noticed if its file keeps its
@@ -54,6 +54,9 @@ def fingerprint(source: Images | ImageStream | FactorData | Table) -> str:
         ):
             digest.pixels(pixels)
             digest.labels(labels)
+        masks = (source.train_mask, source.test_mask, source.validation_mask)
+        for mask in masks if source.train_mask is not None else ():
+            digest.pixels(mask)
     elif isinstance(source, ImageStream):
         digest.add(["stream", source.train.shape, source.test.shape])
         digest.labels(source.test_labels)

@@ -10,7 +10,7 @@ from vae_jax.data import _dsprites as dsprites
 from vae_jax.data import _squares as squares
 from vae_jax.data import sprites
 from vae_jax.evaluation import importance_sampling
-from vae_jax.models import conditional
+from vae_jax.models import conditional, with_missing
 from vae_jax.networks import in_precision, rematerialized
 from vae_jax.quantizers import k_means
 from vae_jax.runs.config import upgraded
@@ -52,4 +52,5 @@ def used_by_run(path: Path) -> tuple[Any, ...]:
             used += axis[value].cites
     used += [part for (field, value), part in _OTHERS.items() if config.get(field) == value]
     used += [part for field, part in _COUNTS.items() if isinstance(config.get(field), int) and config[field] > 0]
+    used += [with_missing] if config.get("missing") or config.get("mask_file") else []
     return tuple(used)

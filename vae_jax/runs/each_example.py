@@ -11,7 +11,6 @@ import numpy as np
 from vae_jax.data import NamedImages
 from vae_jax.models._model import Model
 from vae_jax.params import Params
-from vae_jax.runs.images.problem import with_labels
 from vae_jax.runs.loading import Loaded, preprocessing
 from vae_jax.runs.progress import CountDisplay
 
@@ -49,7 +48,7 @@ def computed(part: Part, compute: Compute, what: str) -> Iterator[tuple[dict[str
     @jax.jit
     def program(params: Params, indices: jax.Array, pixels: jax.Array, labels: Any) -> Any:
         keys = jax.vmap(lambda index: jax.random.fold_in(pixels_key, index))(indices)
-        xs = with_labels(jax.vmap(prepare)(keys, pixels), labels, loaded.num_classes)
+        xs = loaded.contexts.examples(jax.vmap(prepare)(keys, pixels), labels)
         return compute(loaded.model, params, computing_key, indices, xs)
 
     def begin(places: np.ndarray) -> tuple[dict[str, Any], Any]:

@@ -22,6 +22,7 @@ from vae_jax.runs.checks import check_saved
 from vae_jax.runs.config import run_config, settings_of_run, to_finish
 from vae_jax.runs.fitting.snapshots import load_members, restorable
 from vae_jax.runs.folder import RunFolder
+from vae_jax.runs.images.contexts import Contexts
 from vae_jax.runs.recipe import Length, Member, PreparedRun, Recipe, TrainedModel, weight_in
 from vae_jax.runs.recipes import RECIPES
 
@@ -34,7 +35,7 @@ class Loaded(NamedTuple):
     settings: Any  # settings of the whole run
     alone: Any  # settings that train this model alone
     member: Member
-    model: Any  # a VAE, or a Conditional of labels
+    model: Any  # a VAE, or a Conditional of labels or masks
     params: Params
     summary: Mapping[str, Any]  # of the run; an unfinished run has a text about its progress under "unfinished"
     problem: Any  # problem without data, from which the model was built
@@ -55,6 +56,12 @@ class Loaded(NamedTuple):
         return tuple(self.problem.image_shape)
 
     @property
+    def contexts(self) -> Contexts:
+        """Side information that the model takes with each image."""
+        found: Contexts = self.problem.contexts
+        return found
+
+    @property
     def num_classes(self) -> int | None:
         """Number of labels of a `Conditional` of labels; None if the model takes no labels."""
         number: int | None = self.problem.num_classes
@@ -67,6 +74,7 @@ class ShownImages(NamedTuple):
     pixels: np.ndarray  # uint8 [N, H, W, C]
     xs: jax.Array  # float32 [N, H, W, C], preprocessed
     labels: np.ndarray | None  # [N]
+    masks: np.ndarray | None = None  # bool [N, H, W, C], False for missing pixels; None if the model takes none
 
 
 def load_run(

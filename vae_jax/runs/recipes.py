@@ -61,6 +61,8 @@ def _check_codes(settings: CodeSettings) -> None:
     check_prior(settings)
     if settings.condition != "none":
         raise ValueError(f"--condition {settings.condition}: the model of vq_vae takes no labels; give the recipe vae")
+    if settings.missing is not None or settings.mask_file is not None:
+        raise ValueError("--missing and --mask-file: the model of vq_vae takes no masks; give the recipe vae")
 
 
 VQ_VAE = Recipe(

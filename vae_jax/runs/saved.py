@@ -31,7 +31,8 @@ def load(
     Returns:
       The model, its params, and its config: recipe and settings as in config.json, with image_shape `[H, W, C]` and,
       for a model that takes labels, num_classes.
-      The model is a `VAE`, or for a run with --condition labels a `Conditional`, whose context is a label from 0 on.
+      The model is a `VAE`, or for a run with --condition labels a `Conditional`, whose context is a label from 0 on;
+      for one with missing pixels, a mask `[H, W, C]`.
 
     Raises:
       ValueError: if the folder holds no run with a checkpoint or no such model, or is damaged.

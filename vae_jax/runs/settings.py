@@ -58,6 +58,10 @@ class Data:
     ] = "auto"
     condition: Literal["none", "labels"] = "none"
     """side information for encoder and decoder; labels: the label of each image"""
+    missing: float | None = None
+    """share of the pixels to hide at random, to train a model of images with missing pixels (default: none)"""
+    mask_file: str | None = None
+    """.npz file with masks of missing pixels (0: missing), train and test, each of the shape of its images"""
     validation_size: int | None = None
     """training images held out to choose the best epoch (default: the validation split, else a tenth, at most 1,000)"""
 

@@ -10,6 +10,7 @@ from vae_jax.visualization._grids import interpolations as interpolations
 from vae_jax.visualization._grids import manifold as manifold
 from vae_jax.visualization._grids import reconstructions as reconstructions
 from vae_jax.visualization._grids import traversal as traversal
+from vae_jax.visualization._grids import with_gray as with_gray
 from vae_jax.visualization._information import Part as Part
 from vae_jax.visualization._information import kl_bars as kl_bars
 from vae_jax.visualization._information import parts_of_a_sum as parts_of_a_sum

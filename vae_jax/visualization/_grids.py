@@ -64,12 +64,15 @@ def images_by_label(images: ArrayLike, labels: ArrayLike) -> Figure:
 
 
 @styled
-def reconstructions(originals: ArrayLike, reconstructions: ArrayLike) -> Figure:
+def reconstructions(
+    originals: ArrayLike, reconstructions: ArrayLike, names: tuple[str, str] = ("original", "reconstruction")
+) -> Figure:
     """Draws each original above its reconstruction, in pairs of rows of at most ten images.
 
     Args:
       originals: `[N, H, W, C]`, C in {1, 3}; floats in [0, 1] (clipped), or uint8.
       reconstructions: Same shape, in the same order.
+      names: Names of the two rows of a pair.
 
     Raises:
       ValueError: If a shape or range is wrong, or the shapes differ.
@@ -85,8 +88,18 @@ def reconstructions(originals: ArrayLike, reconstructions: ArrayLike) -> Figure:
     grid = cells.reshape(2, pairs, columns, *above.shape[1:]).swapaxes(0, 1).reshape(-1, columns, *above.shape[1:])
     gap = thin_gap(above)
     mosaic = draw_mosaic(grid, ([gap, 3 * gap] * pairs)[:-1], [gap] * (columns - 1))
-    label_rows(mosaic, ["original", "reconstruction"] * pairs)
+    label_rows(mosaic, list(names) * pairs)
     return finish(mosaic)
+
+
+def with_gray(images: ArrayLike, masks: ArrayLike) -> np.ndarray:
+    """Returns the images with gray in place of their missing values.
+
+    Args:
+      images: `[N, H, W, C]`, floats in [0, 1].
+      masks: Same shape; 0 or False: missing.
+    """
+    return np.where(np.asarray(masks) != 0, np.asarray(images), np.float32(0.5))
 
 
 @styled

@@ -31,6 +31,7 @@ from vae_jax.visualization._grids import (
     manifold,
     reconstructions,
     traversal,
+    with_gray,
 )
 from vae_jax.visualization._information import Part, kl_bars, parts_of_a_sum
 from vae_jax.visualization._latent import latent_scatter, principal_components
@@ -55,11 +56,15 @@ class Subject(NamedTuple):
     posterior_means: jax.Array | None  # [N, D]; None if z is not a vector or its posterior has no mean
     kl_per_dimension: jax.Array | None  # [D]; None if the KL divergence is not a sum over dimensions
     history: Sequence[Mapping[str, float]]
-    num_classes: int | None = None  # number of labels, the contexts of a Conditional; None for a VAE
+    num_classes: int | None = None  # number of labels, the contexts of a Conditional; None without labels
+    masks: jax.Array | None = None  # [N, H, W, C] masks, the contexts of a Conditional; None without missing pixels
+    imputed: jax.Array | None = None  # [n, H, W, C] the first xs with their missing pixels filled in
 
     @property
     def contexts(self) -> jax.Array | None:
-        """Labels `[N]`, the contexts of xs; None for a VAE."""
+        """Labels or masks `[N, ...]`, the contexts of xs; None for a VAE."""
+        if self.masks is not None:
+            return self.masks
         return None if self.num_classes is None else jnp.asarray(self.labels)
 
     @property
@@ -69,7 +74,7 @@ class Subject(NamedTuple):
 
     @property
     def first_context(self) -> jax.Array | None:
-        """Label of the first test image; None for a VAE."""
+        """Context of the first test image; None for a VAE."""
         return None if self.contexts is None else self.contexts[0]
 
     def given(self, context: jax.Array | None) -> VAE:
@@ -102,10 +107,13 @@ def model_figures(subject: Subject, key: jax.Array) -> Iterator[Captioned]:
     code_parts = _code_parts(subject)
     if code_parts:
         yield _reconstructions(subject)
+    if subject.imputed is not None:
+        yield _imputations(subject, subject.imputed)
     yield _samples(subject, key)
     if subject.num_classes is not None:
         yield _labels(subject, key)
-    if any(jnp.issubdtype(part.dtype, jnp.floating) for part in code_parts):
+    # The two images of a pair have different masks, and a path is decoded with one.
+    if any(jnp.issubdtype(part.dtype, jnp.floating) for part in code_parts) and subject.masks is None:
         yield _interpolations(subject)
     prior = subject.prior
     values = None if prior is None else traversed_values(prior, DEVIATIONS)
@@ -205,22 +213,37 @@ def _code_parts(subject: Subject) -> list[jax.ShapeDtypeStruct]:
 
 def _reconstructions(subject: Subject) -> Captioned:
     shown, contexts = jax.tree.map(lambda leaf: leaf[:NUM_RECONSTRUCTIONS], (subject.xs, subject.contexts))
+    hidden = "" if subject.masks is None else " with missing pixels in gray"
     rebuilt = jax.jit(jax.vmap(lambda x, context: reconstruct(subject.given(context), subject.params, x)))(
         shown, contexts
     )
     return Captioned(
         "reconstructions",
         "Reconstructions",
-        "Test images, and below each the decoder's mean at its latent code, the mean of its posterior. With several "
-        "stochastic layers, each layer takes the mean of the previous one."
-        + ("" if contexts is None else " The model gets the label of each image."),
-        reconstructions(shown, rebuilt),
+        f"Test images{hidden}, and below each the decoder's mean at its latent code, the mean of its posterior. With "
+        "several stochastic layers, each layer takes the mean of the previous one."
+        + ("" if subject.num_classes is None else " The model gets the label of each image."),
+        reconstructions(shown if subject.masks is None else with_gray(shown, contexts), rebuilt),
+    )
+
+
+def _imputations(subject: Subject, imputed: jax.Array) -> Captioned:
+    count = len(imputed)
+    assert subject.masks is not None
+    return Captioned(
+        "imputations",
+        "Imputed pixels",
+        "Test images with their missing pixels in gray, and below each the same image with the mean of its missing "
+        "pixels given the observed ones, estimated by importance sampling.",
+        reconstructions(with_gray(subject.xs[:count], subject.masks[:count]), imputed, ("observed", "imputed")),
     )
 
 
 def _samples(subject: Subject, key: jax.Array) -> Captioned:
     keys = jax.random.split(key, NUM_SAMPLES)
     contexts = None if subject.num_classes is None else jnp.arange(NUM_SAMPLES) % subject.num_classes
+    if subject.masks is not None:
+        contexts = jnp.ones((NUM_SAMPLES, *subject.masks.shape[1:]), bool)
     drawn = jax.jit(jax.vmap(lambda k, context: sample(subject.given(context), subject.params, k)))(keys, contexts)
     caption = "The decoder's mean at independent draws from the prior"
     if subject.num_classes is not None:
@@ -292,7 +315,7 @@ def _manifold(subject: Subject, prior: Distribution) -> Captioned:
 
 def _with_the_label(subject: Subject) -> str:
     context = subject.first_context
-    return "" if context is None else f" The label is that of the first test image, {context}."
+    return "" if subject.num_classes is None else f" The label is that of the first test image, {context}."
 
 
 def _pairs(subject: Subject) -> tuple[jax.Array, jax.Array, jax.Array | None]:

@@ -109,4 +109,4 @@ def test_pseudo_inputs_start_at_training_images_evenly_spaced_with_their_labels(
     places = (np.arange(min(count, total)) * total // min(count, total))[np.arange(count) % total]
     expected = np.clip(problem.train[places] / 255.0, 0.01, 0.99)
     np.testing.assert_allclose(params["prior"]["pseudo_inputs"], expected, atol=1e-6)
-    np.testing.assert_array_equal(params["buffers"]["pseudo_contexts"], problem.train_labels[places])
+    np.testing.assert_array_equal(params["buffers"]["pseudo_contexts"], problem.train_contexts[places])

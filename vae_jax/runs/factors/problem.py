@@ -16,6 +16,7 @@ from vae_jax.networks import conv_decoder, conv_encoder
 from vae_jax.objectives import Objective
 from vae_jax.runs.choices import OBJECTIVES, Facts, alternatives, build_objective
 from vae_jax.runs.config import GRIDS
+from vae_jax.runs.images.contexts import Contexts
 from vae_jax.runs.keys import keys_of
 from vae_jax.runs.limits import flag_of
 from vae_jax.runs.recipe import Length, Member
@@ -40,6 +41,7 @@ class FactorProblem(NamedTuple):
     prepare: Callable[..., Any] | None = None  # rendered images need no preprocessing
     prepare_raw: Callable[..., Any] = scale  # (key, uint8) -> float32
     num_classes: int | None = None
+    contexts: Contexts = Contexts()
 
     @property
     def facts(self) -> dict[str, Any]:

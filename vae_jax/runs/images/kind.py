@@ -8,14 +8,23 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from vae_jax.data import Images, ImageStream, load_images, stream_images
-from vae_jax.evaluation import Measures, bits_per_dimension, measure_autoencoder, measure_vq_vae
+from vae_jax.evaluation import Measures, bits_per_dimension, impute_examples, measure_autoencoder, measure_vq_vae
 from vae_jax.runs import per_seed
 from vae_jax.runs.checks import check_data_dir
 from vae_jax.runs.folder import RunFolder
-from vae_jax.runs.images.problem import AnySettings, Problem, make_problem, num_classes_of, without_data
+from vae_jax.runs.images.masks import hide_at_random, with_mask_file
+from vae_jax.runs.images.problem import (
+    AnySettings,
+    Problem,
+    is_masked,
+    make_problem,
+    num_classes_of,
+    without_data,
+)
 from vae_jax.runs.images.vae import describe_kl
 from vae_jax.runs.keys import keys_of
 from vae_jax.runs.limits import flag_of
@@ -24,7 +33,15 @@ from vae_jax.runs.recipe import Kind, PreparedRun, TrainedModel
 from vae_jax.runs.reporting.report import save_figures
 from vae_jax.runs.reporting.report_page import ReportFigure
 from vae_jax.runs.settings import Settings
-from vae_jax.visualization._model_figures import Subject, code_figures, model_figures, surgery_figures
+from vae_jax.visualization._model_figures import (
+    NUM_RECONSTRUCTIONS,
+    Subject,
+    code_figures,
+    model_figures,
+    surgery_figures,
+)
+
+_IMPORTANCE_SAMPLES = 100  # for each image whose missing pixels are shown
 
 
 def load_data(settings: AnySettings) -> Images | ImageStream:
@@ -34,8 +51,12 @@ def load_data(settings: AnySettings) -> Images | ImageStream:
       ValueError: if the data cannot be loaded, or is not a TFDS dataset although a folder of TFDS datasets is given.
     """
     check_data_dir(settings.data, settings.data_dir)
-    load = stream_images if settings.stream else load_images
-    return load(settings.data, settings.data_dir, size=settings.size)
+    if settings.stream:
+        return stream_images(settings.data, settings.data_dir, size=settings.size)
+    images = load_images(settings.data, settings.data_dir, size=settings.size)
+    if settings.missing is not None:
+        return hide_at_random(images, settings.missing)
+    return images if settings.mask_file is None else with_mask_file(images, settings.mask_file)
 
 
 def resolve(settings: AnySettings, images: Images | ImageStream) -> Any:
@@ -77,8 +98,25 @@ def check(settings: AnySettings) -> None:
         raise ValueError(
             f"--stream reads images without their labels, which --condition {settings.condition} needs: leave one out"
         )
+    _check_missing(settings)
     if settings.stream and settings.seeds > 1:
         raise ValueError(f"--stream trains one model at a time, got --seeds {settings.seeds}")
+
+
+def _check_missing(settings: AnySettings) -> None:
+    if not is_masked(settings):
+        return
+    if settings.missing is not None and settings.mask_file is not None:
+        raise ValueError("--missing draws masks, and --mask-file reads them: leave one out")
+    given = "--mask-file" if settings.missing is None else f"--missing {settings.missing}"
+    if settings.missing is not None and not 0.0 < settings.missing < 1.0:
+        raise ValueError(f"{given} must be between 0 and 1, the share of hidden pixels")
+    if settings.stream:
+        raise ValueError(f"--stream reads images without masks, which {given} needs: leave one out")
+    if settings.condition != "none":
+        raise ValueError(f"--condition {settings.condition} and {given}: a model takes labels or masks: leave one out")
+    if getattr(settings, "prior", None) == "vamp":
+        raise ValueError(f"--prior vamp encodes pseudo-inputs, which have no masks: give another prior with {given}")
 
 
 def _validation_size(settings: AnySettings, images: Images | ImageStream) -> int:
@@ -123,8 +161,8 @@ def measure(prepared: PreparedRun, trained: TrainedModel, nll_samples: int) -> M
     """Measures a model on the test images, with bits per dimension if they are defined."""
     problem, measures = prepared.problem, per_seed.measure(prepared, trained, nll_samples)
     bound = measures.summary["negative_elbo"]
-    # Defined only for a likelihood of 8-bit pixels, not for black and white.
-    if bound is not None and problem.likelihood.levels is not None:
+    # Defined only for a likelihood of 8-bit pixels, all of which are observed, not for black and white.
+    if bound is not None and problem.likelihood.levels is not None and not problem.contexts.masked:
         bits = bits_per_dimension(bound, problem.test[0].size, problem.likelihood.levels)
         measures = measures._replace(summary=measures.summary | {"bits_per_dim": bits})
     return measures
@@ -135,6 +173,7 @@ def draw(
 ) -> list[ReportFigure]:
     """Saves every figure that can be drawn from the model and its summary, in the order of the report."""
     problem: Problem = prepared.problem
+    key = keys_of(trained.member.seed).figures
     subject = Subject(
         trained.model,
         trained.params,
@@ -144,10 +183,21 @@ def draw(
         measures.kl_per_dimension,
         trained.history,
         problem.num_classes,
+        jnp.asarray(problem.test_contexts) if problem.contexts.masked else None,
+        _imputed(problem, trained, jax.random.fold_in(key, 1)) if problem.contexts.masked else None,
     )
-    key = keys_of(trained.member.seed).figures
     captioned = (*model_figures(subject, key), *code_figures(summary), *surgery_figures(summary))
     return save_figures(prepared.folder, captioned)
+
+
+def _imputed(problem: Problem, trained: TrainedModel, key: jax.Array) -> jax.Array | None:
+    """The first test images with their missing pixels filled in; None if the posterior has no density."""
+    first = jax.tree.map(lambda leaf: leaf[:NUM_RECONSTRUCTIONS], problem.test_examples)
+    try:
+        filled: jax.Array = impute_examples(trained.model, trained.params, key, first, _IMPORTANCE_SAMPLES).value
+    except TypeError:
+        return None
+    return filled
 
 
 def _problem(settings: AnySettings, images: Images | ImageStream, folder: RunFolder | None) -> Problem:
@@ -170,9 +220,10 @@ def _shape(shape: Sequence[int]) -> str:
     return " x ".join(map(str, shape))
 
 
-def _show(settings: AnySettings, images: Images | ImageStream) -> tuple[np.ndarray, jax.Array, np.ndarray | None]:
+def _show(settings: AnySettings, images: Images | ImageStream) -> tuple[Any, ...]:
     problem = make_problem(settings, images)
-    return np.asarray(images.test), problem.test, problem.test_labels
+    masks = problem.test_contexts if problem.contexts.masked else None
+    return np.asarray(images.test), problem.test, problem.test_labels, masks
 
 
 IMAGES = Kind(

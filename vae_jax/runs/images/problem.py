@@ -14,10 +14,11 @@ from vae_jax import data
 from vae_jax.data import Images, ImageSource, ImageStream, hold_out, mean_image
 from vae_jax.data._arrays import held_out
 from vae_jax.data._sources import ArrayImages, evenly_spaced
-from vae_jax.models import Example, Likelihood
+from vae_jax.models import Likelihood
 from vae_jax.runs.choices import BINARIZATIONS, LIKELIHOODS
 from vae_jax.runs.choices.likelihoods import Prepare
 from vae_jax.runs.folder import RunFolder
+from vae_jax.runs.images.contexts import Contexts
 from vae_jax.runs.per_seed import AnySettings
 from vae_jax.training import Examples, permuted
 from vae_jax.training._examples import Order
@@ -44,10 +45,16 @@ class Problem(NamedTuple):
     prepare: Prepare  # preprocessing of the training images
     prepare_raw: Prepare  # preprocessing of gray images whose bits are not drawn yet
     likelihood: Likelihood
-    train_labels: np.ndarray | None = None  # int32 [N]; None without num_classes
-    validation_labels: np.ndarray | None = None  # int32 [M]; None without num_classes
-    num_classes: int | None = None  # number of labels that the model takes; None: it takes no labels
+    train_contexts: np.ndarray | None = None  # int32 [N] labels or bool [N, H, W, C] masks; None without contexts
+    validation_contexts: np.ndarray | None = None  # as train_contexts, [M]
+    test_contexts: np.ndarray | None = None  # as train_contexts, [L]
+    contexts: Contexts = Contexts()  # side information that the model takes
     order: Order = permuted  # of the training images
+
+    @property
+    def num_classes(self) -> int | None:
+        """Number of labels that the model takes; None: it takes no labels."""
+        return self.contexts.num_classes
 
     @property
     def num_examples(self) -> int:
@@ -72,24 +79,19 @@ class Problem(NamedTuple):
 
     @property
     def train_examples(self) -> Any:
-        """Training data of `fit`: the images, or an `Example` of images and labels, in the order of the problem."""
-        examples = with_labels(self.train, self.train_labels, self.num_classes)
+        """Training data of `fit`: the images, or an `Example` of images and contexts, in the order of the problem."""
+        examples = self.contexts.examples(self.train, self.train_contexts, self.train_contexts)
         return examples if self.order is permuted else Examples(examples, self.num_examples, order=self.order)
 
     @property
     def validation_examples(self) -> Any:
-        """Validation data of `fit`: the images, or an `Example` of images and labels."""
-        return with_labels(self.validation, self.validation_labels, self.num_classes)
+        """Validation data of `fit`: the images, or an `Example` of images and contexts."""
+        return self.contexts.examples(self.validation, self.validation_contexts, self.validation_contexts)
 
     @property
     def test_examples(self) -> Any:
-        """Test data for evaluators: the preprocessed images, or an `Example` of them and their labels."""
-        return with_labels(self.test, self.test_labels, self.num_classes)
-
-
-def with_labels(xs: Any, labels: np.ndarray | None, num_classes: int | None) -> Any:
-    """Returns xs alone if num_classes is None, else an `Example` of xs and their labels."""
-    return xs if num_classes is None else Example(xs, labels)
+        """Test data for evaluators: the preprocessed images, or an `Example` of them and their contexts."""
+        return self.contexts.examples(self.test, self.test_contexts, self.test_contexts)
 
 
 def count_classes(settings: AnySettings, images: Images | ImageStream) -> int | None:
@@ -137,29 +139,48 @@ def make_problem(settings: AnySettings, images: Images | ImageStream) -> Problem
         train = data.static_binarization(train, BITS_SEED)
         validation = None if validation is None else data.static_binarization(validation, BITS_SEED + 2)
     rest: ImageSource = ArrayImages(train) if isinstance(train, np.ndarray) else train
-    num_classes = count_classes(settings, images)
-    train_labels = validation_labels = None
-    if num_classes is not None and isinstance(images, Images):
-        train_labels, validation_labels = images.train_labels, images.validation_labels
+    contexts, of_train, of_validation, of_test = _contexts(settings, images)
     if validation is None:
-        if train_labels is not None:
-            places = held_out(len(train_labels), settings.validation_size or 0, SPLIT_SEED)  # the same as in hold_out
-            train_labels, validation_labels = np.delete(train_labels, places), train_labels[places]
+        if of_train is not None:
+            places = held_out(len(of_train), settings.validation_size or 0, SPLIT_SEED)  # the same as in hold_out
+            of_train, of_validation = np.delete(of_train, places, axis=0), of_train[places]
         rest, validation = hold_out(rest, settings.validation_size or 0, SPLIT_SEED)
     in_memory = isinstance(train, np.ndarray)
+    read = rest.read(np.arange(rest.shape[0])) if in_memory else rest
+    mean = mean_image(rest, rest.shape[0] if in_memory else _READ_FOR_MEANS)
+    if contexts.masked and isinstance(read, np.ndarray):
+        # Of the observed pixels; a pixel that no image has is gray.
+        count = np.sum(of_train, axis=0)
+        mean = np.where(count > 0, np.sum(read, axis=0, where=of_train) / np.maximum(count, 1), 127.5)
     return Problem(
-        train=rest.read(np.arange(rest.shape[0])) if in_memory else rest,
-        mean_image=mean_image(rest, rest.shape[0] if in_memory else _READ_FOR_MEANS) / 255.0,
+        train=read,
+        mean_image=mean / 255.0,
         validation=validation,
         test=prepare(jax.random.key(TEST_KEY_SEED), test),
         test_labels=images.test_labels,
         prepare=prepare,
         prepare_raw=prepare_raw,
         likelihood=LIKELIHOODS.build(settings),
-        train_labels=train_labels,
-        validation_labels=validation_labels,
-        num_classes=num_classes,
+        train_contexts=of_train,
+        validation_contexts=of_validation,
+        test_contexts=of_test,
+        contexts=contexts,
     )
+
+
+def is_masked(settings: AnySettings) -> bool:
+    """Returns whether the settings ask for a model of images with missing pixels."""
+    return settings.missing is not None or settings.mask_file is not None
+
+
+def _contexts(settings: AnySettings, images: Images | ImageStream) -> tuple[Contexts, Any, Any, Any]:
+    """Kind of side information, and the contexts of the training, validation and test images."""
+    if isinstance(images, Images) and is_masked(settings):
+        return Contexts(masked=True), images.train_mask, images.validation_mask, images.test_mask
+    num_classes = count_classes(settings, images)
+    if num_classes is None or not isinstance(images, Images):
+        return Contexts(), None, None, None
+    return Contexts(num_classes), images.train_labels, images.validation_labels, images.test_labels
 
 
 def without_data(settings: AnySettings, image_shape: Sequence[int], num_classes: int | None = None) -> Problem:
@@ -174,28 +195,28 @@ def without_data(settings: AnySettings, image_shape: Sequence[int], num_classes:
         prepare=prepare,
         prepare_raw=prepare_raw,
         likelihood=LIKELIHOODS.build(settings),
-        num_classes=num_classes,
+        contexts=Contexts(num_classes, is_masked(settings)),
     )
 
 
 def train_images(problem: Problem, places: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-    """Training images at some indices, uint8, and their labels, or None if the model takes no labels."""
+    """Training images at some indices, uint8, and their contexts, or None if the model takes none."""
     images = problem.train[places] if isinstance(problem.train, np.ndarray) else problem.train.read(places)
-    return images, None if problem.train_labels is None else problem.train_labels[places]
+    return images, None if problem.train_contexts is None else problem.train_contexts[places]
 
 
 def spread_images(problem: Problem, most: int) -> tuple[np.ndarray, np.ndarray | None]:
-    """At most `most` evenly spaced training images and their labels, as `train_images` returns them."""
+    """At most `most` evenly spaced training images and their contexts, as `train_images` returns them."""
     return train_images(problem, evenly_spaced(problem.num_examples, min(most, problem.num_examples)))
 
 
 def fitted_to(problem: Problem, key: jax.Array) -> Any:
     """Preprocessed training examples for fits: all, or evenly spaced ones if the images stay on disk."""
     if isinstance(problem.train, np.ndarray):
-        images, labels = problem.train, problem.train_labels
+        images, contexts = problem.train, problem.train_contexts
     else:
-        images, labels = spread_images(problem, _READ_FOR_MEANS)
-    return with_labels(problem.prepare(key, images), labels, problem.num_classes)
+        images, contexts = spread_images(problem, _READ_FOR_MEANS)
+    return problem.contexts.examples(problem.prepare(key, images), contexts, contexts)
 
 
 def num_classes_of(folder: RunFolder) -> int:

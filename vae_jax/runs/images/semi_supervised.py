@@ -58,10 +58,10 @@ def make_few_labels(settings: LabelSettings, images: Images, folder: RunFolder |
       ValueError: if a class has fewer images than labels are asked for, or no image is left without a label.
     """
     problem: Problem = kind.IMAGES.problem(settings, images, folder)
-    assert problem.train_labels is not None
+    assert problem.train_contexts is not None
     assert isinstance(problem.train, np.ndarray)
     try:
-        labels = hide_labels(problem.train_labels, settings.labels_per_class, settings.labels_seed)
+        labels = hide_labels(problem.train_contexts, settings.labels_per_class, settings.labels_seed)
     except ValueError as error:
         message = str(error).replace("per_class", "--labels-per-class")
         raise ValueError(f"{message} (data {images.name})") from error
@@ -75,8 +75,8 @@ def make_few_labels(settings: LabelSettings, images: Images, folder: RunFolder |
     per_batch = settings.labels_per_batch, settings.resolved_batch_size - settings.labels_per_batch
     return problem._replace(
         train=problem.train[order],
-        train_labels=labels[order],
-        validation_labels=np.full(len(problem.validation), NO_LABEL, np.int32),
+        train_contexts=labels[order],
+        validation_contexts=np.full(len(problem.validation), NO_LABEL, np.int32),
         order=grouped((num_labeled, len(labels) - num_labeled), per_batch),
     )
 
@@ -104,9 +104,9 @@ def make_objective(
     settings: LabelSettings, problem: Problem, model: Conditional, num_steps: int, weight: Any
 ) -> Objective:
     """Builds the objective, in which --alpha is a share of the number of training images, as in the paper."""
-    assert problem.train_labels is not None
+    assert problem.train_contexts is not None
     assert problem.num_classes is not None
-    num_labeled = int(np.sum(problem.train_labels != NO_LABEL))
+    num_labeled = int(np.sum(problem.train_contexts != NO_LABEL))
     per_batch = settings.labels_per_batch, settings.resolved_batch_size - settings.labels_per_batch
     return semi_supervised_loss(
         make_classifier(settings, problem.image_shape, problem.num_classes).apply,

@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 
 from vae_jax.data import scale
-from vae_jax.models import conditional, contexts, output_bias, vae
-from vae_jax.models._model import Example, Model
+from vae_jax.models import output_bias, vae
+from vae_jax.models._model import Model
 from vae_jax.networks import Network, in_precision, rematerialized
 from vae_jax.objectives import Objective, has_closed_form_kl
 from vae_jax.runs.choices import (
@@ -37,14 +37,14 @@ AXES = (NETWORKS, POSTERIORS, PRIORS, LIKELIHOODS, BINARIZATIONS, ON_IMAGES, OPT
 
 
 def make_model(settings: Settings, problem: Problem) -> Model:
-    """Builds the model that the settings describe: a VAE, or with --condition labels a `Conditional`.
+    """Builds the model that the settings describe: a VAE, or a `Conditional` if it takes labels or masks.
 
     Raises:
       ValueError: if the image size does not suit the network.
     """
     posterior = POSTERIORS.build(settings, settings.latent_dim)
     shapes = Shapes(
-        problem.image_shape,
+        problem.contexts.encoder_input(problem.image_shape),
         math.prod(posterior.output_shape),
         settings.latent_dim,
         problem.likelihood.output_shape(problem.image_shape),
@@ -53,8 +53,7 @@ def make_model(settings: Settings, problem: Problem) -> Model:
     )
     encoder, decoder = (configured(settings, network) for network in NETWORKS.build(settings, shapes))
     plain = vae(encoder, decoder, posterior, problem.likelihood)
-    classes = problem.num_classes
-    model: Model = plain if classes is None else conditional(plain, contexts.labels(classes))
+    model = problem.contexts.model(plain)
 
     def take(count: int) -> tuple[Any, Any]:
         images, labels = spread_images(problem, count)
@@ -81,9 +80,7 @@ def make_objective(settings: Settings, problem: Problem, model: Model, num_steps
 
 def _closed_form_kl(model: Model, problem: Problem) -> bool:
     params = jax.eval_shape(model.init, jax.random.key(0))
-    x = jax.ShapeDtypeStruct(problem.image_shape, jnp.float32)
-    example = x if problem.num_classes is None else Example(x, jax.ShapeDtypeStruct((), jnp.int32))
-    return has_closed_form_kl(model, params, example)
+    return has_closed_form_kl(model, params, problem.contexts.shape_of_example(problem.image_shape))
 
 
 def fit_prior_after(settings: Settings) -> Any:

@@ -33,6 +33,8 @@ outputs = encoder.call(imagesLABEL)  # images: float32 [N, H, W, C], from 0 to 1
 }
 _LABEL = {"safetensors": ", context=0", "onnx": ', "label": labels', "stablehlo": ", labels"}
 
+_MASK = {"safetensors": ', context=jax.numpy.ones(config["image_shape"], bool)'}
+
 
 def model_card(
     title: str,
@@ -61,7 +63,9 @@ def model_card(
         facts.append(f"- **Trained on** {device}, with {as_markdown(versions)}.")
     about = "\n".join(facts)
     again = "Train the run again, without the later changes" if params_note else "Train it again"
-    use = _USE[format].replace("LABEL", _LABEL[format] if config.get("condition") == "labels" else "")
+    masked = config.get("missing") is not None or config.get("mask_file") is not None
+    context = _LABEL if config.get("condition") == "labels" else _MASK if masked else {}
+    use = _USE[format].replace("LABEL", context.get(format, ""))
     return f"""# {title} on {as_markdown(config.get("data"))}
 
 {description}
