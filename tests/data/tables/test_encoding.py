@@ -122,6 +122,23 @@ def test_rows_blocks_and_shares_of_categories(monkeypatch):
     assert table.row_names([2, 5]) == ["row 2", "row 5"] and table_of(COLUMNS["age"][:, None]).row_names()[-1] == "59"
 
 
+def test_digits_after_leading_zeros_are_texts_wherever_they_are(tmp_path):
+    path = tmp_path / "places.csv"
+    many = "".join(f"{10000 + i % 9},{i % 7},{i + 0.5}\n" for i in range(3000))
+    for text, codes in (
+        ("place,n,x\n" + many + "02134,0,0.5\n", {"place"}),
+        ('"place"\n"007"\n"010"\n"007"\n', {"place"}),
+    ):
+        path.write_text(text)
+        table = load_table(path)
+        assert {column.name for column in table.columns if column.texts is not None} == codes
+        assert table["place"].cells()[-1] == text.splitlines()[-1].split(",")[0].strip('"')
+        assert "numbers with leading zeros are read as texts in place" in table.note
+    path.write_text("place,n,x\n" + many)
+    assert load_table(path).note == "" and load_table(path)["place"].texts is None
+    assert table_of({"zip": ["02134", "00501", "02134"]})["zip"].kind == "binary"
+
+
 def test_numbers_at_the_limits_of_their_types(tmp_path):
     # Whole numbers that float64 does not tell apart are different categories.
     large = np.array([2**53, 2**53 + 1, 2**53, 5, 2**53 + 1], np.int64)

@@ -8,6 +8,8 @@ import re
 from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from vae_jax.text import printable
 
 MISSING = ("", " ", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "null", "NULL", "None", "?")
@@ -16,7 +18,7 @@ _WORDS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 _HEAD, _SAMPLED, _BLOCK = 2**18, 1_000, 2**22  # bytes and rows that are looked at first; bytes of a block of Arrow
 _COMMA, _POINT = re.compile(r"\s*[+-]?\d+,\d+\s*"), re.compile(r"\s*[+-]?\d*\.\d+\s*")
 _NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*")
-_LEADING_ZERO = re.compile(r"0\d+")
+_LEADING_ZERO = r"^0\d+$"
 
 
 class Format(NamedTuple):
@@ -59,7 +61,7 @@ def format_of(path: str, encoding: str) -> Format:
     if comma:
         notes.append("decimal commas")
     _check_header(path, header)
-    zeros = [name for i, name in enumerate(header) if any(_LEADING_ZERO.fullmatch(r[i]) for r in records if i < len(r))]
+    zeros = _with_leading_zeros(path, encoding, separator, header)
     if zeros:
         notes.append(f"numbers with leading zeros are read as texts in {', '.join(map(printable, zeros))}")
     return Format(separator, "," if comma else ".", encoding, header, zeros, "; ".join(notes))
@@ -117,6 +119,48 @@ def read_csv(path: str, how: Format, texts: Collection[str], dropped: Collection
 def not_in_encoding(path: str, encoding: str) -> str:
     """Message on a file in another encoding."""
     return f"{path}: expected text in {encoding}, got other bytes: save it as UTF-8, or give encoding='latin-1'"
+
+
+def _with_leading_zeros(path: str, encoding: str, separator: str, header: Sequence[str]) -> list[str]:
+    """Names of columns with digits after a leading zero, such as 02134, anywhere in the file: codes, not numbers."""
+    import pyarrow
+    import pyarrow.compute as compute
+    from pyarrow import csv as arrow_csv
+
+    if encoding != "utf-16" and not _may_have_leading_zeros(path, separator):
+        return []
+    found: set[str] = set()
+    convert = arrow_csv.ConvertOptions(column_types={name: pyarrow.string() for name in header})
+    try:
+        batches = arrow_csv.open_csv(
+            path,
+            arrow_csv.ReadOptions(encoding=encoding, block_size=_BLOCK),
+            arrow_csv.ParseOptions(delimiter=separator, newlines_in_values=True),
+            convert,
+        )
+        for batch in batches:
+            for name in {*batch.schema.names} - found:
+                if compute.any(compute.match_substring_regex(batch.column(name), _LEADING_ZERO)).as_py():
+                    found.add(name)
+    except (pyarrow.ArrowInvalid, UnicodeDecodeError):
+        return []  # `read_csv` fails alike, with a message
+    return [name for name in header if name in found]
+
+
+def _may_have_leading_zeros(path: str, separator: str) -> bool:
+    """Returns False if no 0 at the beginning of a cell is followed by a digit; much faster than parsing."""
+    before = np.frombuffer(f'{separator}\n\r"'.encode(), np.uint8)
+    with open(path, "rb") as file:
+        rest = b"\n"
+        while block := file.read(_BLOCK):
+            data = np.frombuffer(rest + block, np.uint8)
+            zeros = np.flatnonzero(data[1:-1] == ord("0"))
+            after = data[zeros + 2]
+            zeros = zeros[(after >= ord("0")) & (after <= ord("9"))]
+            if np.isin(data[zeros], before).any():
+                return True
+            rest = block[-2:]
+    return False
 
 
 def _separators(path: str) -> Sequence[str]:

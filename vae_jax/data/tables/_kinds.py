@@ -74,8 +74,10 @@ def _inferred(where: str, column: Column, first: bool) -> str:
 def _kind_of_texts(where: str, column: Column, first: bool) -> str:
     texts, name = [text for text in column.texts or () if text], column.name
     numbers = sum(map(_is_number, texts[:10_000]))
-    if 2 * numbers > min(len(texts), 10_000):
-        row, text = next((i, t) for i, t in enumerate(column.cells()) if t is not None and not _is_number(t))
+    # Numbers alone are texts if they have leading zeros, such as codes of places.
+    cells = enumerate(column.cells() if 2 * numbers > min(len(texts), 10_000) else ())
+    if mixed := next(((i, cell) for i, cell in cells if cell is not None and not _is_number(cell)), None):
+        row, text = mixed
         raise ValueError(
             f"{where}: column {name!r} holds numbers and the text {printable(text)!r} in row {row}: correct it, leave "
             f"the cell empty if its value is not known, or read all as texts, {remedy(name, 'category')}"
