@@ -12,7 +12,7 @@ from vae_jax.data.tables._table import Column, remedy
 _DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}([T ]\d{1,2}:\d{2}\S*)?|\d{1,2}:\d{2}(:\d{2}\S*)?")
 
 
-def column_of(where: str, name: str, array: Any, kind: str) -> Column:
+def column_of(where: str, name: str, array: Any, kind: str, first_row: int = 0) -> Column:
     """Converts an Arrow array to a column; nulls, NaN and empty texts are missing.
 
     Args:
@@ -20,6 +20,7 @@ def column_of(where: str, name: str, array: Any, kind: str) -> Column:
       name: Name of the column.
       array: `pyarrow.ChunkedArray`.
       kind: Kind of the column, or an empty string if it is to be inferred.
+      first_row: Index of its first row, for messages.
 
     Raises:
       ValueError: If it holds dates or times, lists or other structures, or an infinite number.
@@ -41,7 +42,7 @@ def column_of(where: str, name: str, array: Any, kind: str) -> Column:
     if types.is_decimal(array.type):
         array = array.cast("float64")
     if types.is_floating(array.type):
-        return _floats(where, name, array.cast("float32") if types.is_float16(array.type) else array, kind)
+        return _floats(where, name, array.cast("float32") if types.is_float16(array.type) else array, kind, first_row)
     if types.is_boolean(array.type) or types.is_integer(array.type):
         observed = _bools(array.is_valid()) if array.null_count else None
         values = array.fill_null(False if types.is_boolean(array.type) else 0) if array.null_count else array
@@ -55,15 +56,15 @@ def _bools(array: Any) -> np.ndarray:
     return np.asarray(array.to_numpy(), bool)
 
 
-def _floats(where: str, name: str, array: Any, kind: str) -> Column:
+def _floats(where: str, name: str, array: Any, kind: str, first_row: int) -> Column:
     values = array.to_numpy()
     missing = np.isnan(values)
     infinite = np.isinf(values)
     if infinite.any():
         row = int(np.argmax(infinite))
         raise ValueError(
-            f"{where}: column {name!r} must hold finite numbers, got {values[row]} in row {row}: leave the cell empty "
-            "if its value is not known"
+            f"{where}: column {name!r} must hold finite numbers, got {values[row]} in row {first_row + row}: leave "
+            "the cell empty if its value is not known"
         )
     return Column(name, values, ~missing if missing.any() else None, kind)
 

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from vae_jax.data.tables._arrow import column_of
+from vae_jax.data.tables._blocks import GrowingColumn
+from vae_jax.data.tables._table import Column
 from vae_jax.text import printable
 
 MISSING = ("", " ", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "null", "NULL", "None", "?")
 _SEPARATORS = (",", ";", "\t", "|")
 _WORDS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
-_HEAD, _SAMPLED, _BLOCK = 2**18, 1_000, 2**22  # bytes and rows that are looked at first; bytes of a block of Arrow
+_HEAD, _SAMPLED, _BLOCK = 2**18, 1_000, 2**20  # bytes and rows that are looked at first; bytes of a block of Arrow
 _COMMA, _POINT = re.compile(r"\s*[+-]?\d+,\d+\s*"), re.compile(r"\s*[+-]?\d*\.\d+\s*")
 _NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*")
 _LEADING_ZERO = r"^0\d+$"
@@ -67,17 +71,20 @@ def format_of(path: str, encoding: str) -> Format:
     return Format(separator, "," if comma else ".", encoding, header, zeros, "; ".join(notes))
 
 
-def read_csv(path: str, how: Format, texts: Collection[str], dropped: Collection[str]) -> Any:
-    """Reads a file to a `pyarrow.Table` of inferred types.
+def read_csv(
+    path: str, how: Format, kinds: Mapping[str, str], texts: Collection[str], dropped: Collection[str]
+) -> Iterator[Column]:
+    """Reads the columns of a file, with types that are inferred from all rows.
 
     Args:
       path: The file.
       how: Its format.
+      kinds: Kind of each column, or an empty text if it is to be inferred.
       texts: Columns that are read as texts, also if they look like numbers.
       dropped: Columns that are not read.
 
     Raises:
-      ValueError: If rows have different numbers of cells, or the file is not in the encoding.
+      ValueError: If rows have different numbers of cells, the file is not in the encoding, or `column_of` raises it.
     """
     import pyarrow
     from pyarrow import csv as arrow_csv
@@ -99,26 +106,52 @@ def read_csv(path: str, how: Format, texts: Collection[str], dropped: Collection
     )
     options = arrow_csv.ReadOptions(encoding=how.encoding, block_size=_BLOCK)
     try:
-        # The system's allocator, which gives memory back: Arrow's own would keep the blocks that it has read.
-        return arrow_csv.read_csv(
-            path,
-            options,
-            parse,
-            convert,
-            memory_pool=pyarrow.system_memory_pool(),
-        )
+        try:
+            # Every row takes a byte for each cell at least: its separator or the line's end.
+            capacity = os.path.getsize(path) // max(len(how.header), 1) + 2
+            reader = arrow_csv.open_csv(path, options, parse, convert)
+            _check_encoding(path, how, reader.schema)
+            return _in_blocks(path, reader, kinds, capacity)
+        except (pyarrow.ArrowInvalid, pyarrow.ArrowNotImplementedError):
+            # A later block does not have the types of the first, or the file is wrong: Arrow looks at all of it.
+            table = arrow_csv.read_csv(path, options, parse, convert)
+            _check_encoding(path, how, table.schema)
+            return (column_of(path, name, table.column(name), kinds[name]) for name in kept)
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: cannot be read as {how.encoding}: {error.reason}: give its encoding") from None
     except pyarrow.ArrowInvalid as error:
         reason = str(error).split("\n")[0]
-        if "UTF8" in reason or "utf8" in reason:
-            raise ValueError(not_in_encoding(path, how.encoding)) from None
         raise ValueError(_ragged(path, how) or f"{path}: cannot be read as CSV: {printable(reason)}") from None
 
 
-def not_in_encoding(path: str, encoding: str) -> str:
-    """Message on a file in another encoding."""
-    return f"{path}: expected text in {encoding}, got other bytes: save it as UTF-8, or give encoding='latin-1'"
+def _in_blocks(path: str, reader: Any, kinds: Mapping[str, str], capacity: int) -> Iterator[Column]:
+    """Reads a file block by block: memory holds the cells, and a few blocks of text."""
+    import pyarrow
+
+    columns: dict[str, GrowingColumn] = {}
+    row = 0
+    with reader:
+        for batch in reader:
+            for name, array in zip(batch.schema.names, batch.columns, strict=True):
+                part = column_of(path, name, pyarrow.chunked_array([array]), kinds[name], row)
+                if name in columns:
+                    columns[name].add(part)
+                else:
+                    columns[name] = GrowingColumn(part, capacity)
+            row += batch.num_rows
+    return (column.finished() for column in columns.values())
+
+
+def _check_encoding(path: str, how: Format, schema: Any) -> None:
+    """Raises ValueError if a column is binary: its cells are no text in UTF-8."""
+    import pyarrow.types as types
+
+    for column in schema.types:
+        if types.is_binary(column.value_type if types.is_dictionary(column) else column):
+            raise ValueError(
+                f"{path}: expected text in {how.encoding}, got other bytes: save it as UTF-8, or give "
+                "encoding='latin-1'"
+            )
 
 
 def _with_leading_zeros(path: str, encoding: str, separator: str, header: Sequence[str]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,37 +27,37 @@ def fit_encoding(table: Table, rows: Any = None) -> Encoding:
         them, a binary column not exactly two, or a category more than 10,000; if an ordinal column of texts has no
         order; the message names every such column.
     """
-    training = table if rows is None else table.rows(rows)
-    if training.num_rows < 2:
-        raise ValueError(f"{table.name}: expected at least 2 training rows, got {training.num_rows}")
-    _check_constant(training, rows is not None)
+    count = table.num_rows if rows is None else len(np.arange(table.num_rows)[rows])
+    if count < 2:
+        raise ValueError(f"{table.name}: expected at least 2 training rows, got {count}")
+    # One column at a time, so that the training rows of the others are not in memory twice.
+    of_training = lambda column: column if rows is None else column.rows(rows)
+    number = {column.name: _num_values(of_training(column)) for column in table.modeled}
+    _check_constant(table.name, number, rows is not None)
     return Encoding(
-        tuple(_fitted(table.name, column) for column in training.modeled),
+        tuple(_fitted(table.name, of_training(column)) for column in table.modeled),
         None if table.named_by is None else table.named_by.name,
     )
 
 
-def _check_constant(table: Table, split: bool) -> None:
-    for wrong, what in (
-        ([column.name for column in table.modeled if not len(column.seen())], "only missing cells"),
-        (
-            [column.name for column in table.modeled if len(column.seen()) and _constant(column.seen())],
-            "a single value",
-        ),
-    ):
+def _check_constant(where: str, number: Mapping[str, int], split: bool) -> None:
+    for fewest, what in ((0, "only missing cells"), (1, "a single value")):
+        wrong = [name for name, found in number.items() if found == fewest]
         if wrong:
             names = ", ".join(repr(printable(name)) for name in wrong)
             drop = ", ".join(f"{name!r}: 'drop'" for name in wrong)
             flags = " ".join(f"{printable(name)}=drop" for name in wrong)
             raise ValueError(
-                f"{table.name}: {'column' if len(wrong) == 1 else 'columns'} {names}: {what} in the "
+                f"{where}: {'column' if len(wrong) == 1 else 'columns'} {names}: {what} in the "
                 f"{'training ' if split else ''}rows, from which nothing can be learned: leave out, "
                 f"columns={{{drop}}} (--columns {flags})"
             )
 
 
-def _constant(values: np.ndarray) -> bool:
-    return bool(np.all(values == values[0]))
+def _num_values(column: Column) -> int:
+    """0, 1 or 2: number of different values, of which there may be more than two."""
+    seen = column.seen()
+    return 0 if not len(seen) else 1 + bool(np.any(seen != seen[0]))
 
 
 def _fitted(where: str, column: Column) -> ColumnEncoding:

@@ -73,13 +73,13 @@ def _inferred(where: str, column: Column, first: bool) -> str:
 
 def _kind_of_texts(where: str, column: Column, first: bool) -> str:
     texts, name = [text for text in column.texts or () if text], column.name
-    numbers = sum(map(_is_number, texts[:10_000]))
-    # Numbers alone are texts if they have leading zeros, such as codes of places.
-    cells = enumerate(column.cells() if 2 * numbers > min(len(texts), 10_000) else ())
-    if mixed := next(((i, cell) for i, cell in cells if cell is not None and not _is_number(cell)), None):
-        row, text = mixed
+    some = texts[:10_000]
+    odd = next((text for text in texts if not _is_number(text)), None)
+    # Texts among numbers, or numbers with decimal commas. Texts that all look like numbers have leading zeros.
+    if odd is not None and 2 * sum(map(_looks_like_a_number, some)) > len(some):
+        row = column.cells().index(odd)
         raise ValueError(
-            f"{where}: column {name!r} holds numbers and the text {printable(text)!r} in row {row}: correct it, leave "
+            f"{where}: column {name!r} holds numbers and the text {printable(odd)!r} in row {row}: correct it, leave "
             f"the cell empty if its value is not known, or read all as texts, {remedy(name, 'category')}"
         )
     if first and column.observed is None and len(texts) == len(column.values) > 1:
@@ -96,9 +96,13 @@ def _row_numbers(values: np.ndarray) -> bool:
     return values.dtype.kind in "iu" and values[0] in (0, 1) and bool(np.all(np.diff(values) == 1))
 
 
+def _looks_like_a_number(text: str) -> bool:
+    return _is_number(text.replace(",", "", 1))
+
+
 def _is_number(text: str) -> bool:
     try:
-        float(text.replace(",", ".", 1))
+        float(text)
     except ValueError:
         return False
     return True

@@ -12,6 +12,7 @@ import numpy as np
 
 from vae_jax.data.tables import _csv
 from vae_jax.data.tables._arrow import column_of
+from vae_jax.data.tables._blocks import GrowingColumn
 from vae_jax.data.tables._kinds import check_names, check_values, given_kind, with_inferred_kind
 from vae_jax.data.tables._table import MODELED, Column, Table
 from vae_jax.text import printable
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 Columns = Mapping[str, str]
 Kinds = dict[str, tuple[str, tuple[str, ...] | None]]  # kind, and order of the levels
 _NONE: Columns = {}
+NO_ROWS = "{}: expected at least one row, got none"
 
 
 def load_table(path: str | Path, columns: Columns = _NONE, *, encoding: str = "utf-8") -> Table:
@@ -121,7 +123,8 @@ def table_of(data: Any, columns: Columns = _NONE, *, name: str = "table") -> Tab
     arrays = [(key, array(key)) for key in read]
     if len({len(values) for _, values in arrays}) > 1:
         raise ValueError(f"data must have columns of one length, got {', '.join(f'{k} {len(v)}' for k, v in arrays)}")
-    return _table(name, iter(arrays), kinds, "", "")
+    read_columns = (column_of(name, key, values, kinds.get(key, ("",))[0]) for key, values in arrays)
+    return _table(name, read_columns, kinds, "")
 
 
 def _load(
@@ -138,34 +141,45 @@ def _load(
     if not os.path.isfile(path):
         raise ValueError(f"{path}: expected a table, got a path with no file there")
     dropped = [name for name, (kind, _) in kinds.items() if kind == "drop"]
+    kind = lambda name: kinds.get(name, (others,))[0]
+
+    def check(names: Sequence[str]) -> None:
+        if needed is None:
+            check_names(f"columns: {path}", kinds, names)
+        else:
+            check_names(f"the model was trained on another table: {path}", needed, names)
+
+    note = ""
+    columns: Iterator[Column]
     if path.lower().endswith(".parquet"):
-        names, note, arrays = _parquet(path, dropped)
+        file = _parquet(path)
+        names = file.schema_arrow.names
+        check(names)
+        read = [name for name in names if name not in dropped]
+        columns = (_parquet_column(path, file, name, kind(name)) for name in read)
     else:
         how = _csv.format_of(path, encoding)
-        carried = [name for name in how.header if kinds.get(name, (others,))[0] in ("name", "keep")]
-        names, note = how.header, how.note
-        arrays = _columns(_csv.read_csv(path, how, {*texts, *how.texts, *carried}, dropped))
-    if needed is None:
-        check_names(f"columns: {path}", kinds, names)
-    else:
-        check_names(f"the model was trained on another table: {path}", needed, names)
+        check(how.header)
+        carried = [name for name in how.header if kind(name) in ("name", "keep")]
+        found = {name: kind(name) for name in how.header}
+        note, columns = how.note, _csv.read_csv(path, how, found, {*texts, *how.texts, *carried}, dropped)
     lost = f"left out: {', '.join(map(printable, dropped))}" if dropped else ""
-    return _table(path, arrays, kinds, others, "; ".join(filter(None, (note, lost))))
+    return _table(path, columns, kinds, "; ".join(filter(None, (note, lost))))
 
 
-def _table(where: str, arrays: Iterator[tuple[str, Any]], kinds: Kinds, others: str, note: str) -> Table:
-    """Columns are converted one by one, so that no more than one is in memory twice."""
+def _table(where: str, columns: Iterator[Column], kinds: Kinds, note: str) -> Table:
+    """Infers and checks the kinds of the columns, each when it is read."""
     found: list[Column] = []
-    for name, array in arrays:
-        kind, order = kinds.get(name, (others, None))
-        column = dataclasses.replace(column_of(where, name, array, kind), order=order)
-        del array
+    for column in columns:
         if not len(column.values):
-            raise ValueError(f"{where}: expected at least one row, got none")
-        if not kind:
+            raise ValueError(NO_ROWS.format(where))
+        column = dataclasses.replace(column, order=kinds.get(column.name, ("", None))[1])
+        if not column.kind:
             column = with_inferred_kind(where, column, first=not found)
         check_values(where, column)
         found.append(column)
+    if not found:
+        raise ValueError(NO_ROWS.format(where))
     if not any(column.kind in MODELED for column in found):
         raise ValueError(f"{where}: expected a column to model, got only names and columns that are left out")
     named = [column.name for column in found if column.kind == "name"]
@@ -174,16 +188,8 @@ def _table(where: str, arrays: Iterator[tuple[str, Any]], kinds: Kinds, others: 
     return Table(os.path.basename(where), tuple(found), note)
 
 
-def _columns(table: Any) -> Iterator[tuple[str, Any]]:
-    """Columns of an Arrow table; each is released when the next is asked for."""
-    columns = [(name, table.column(i)) for i, name in enumerate(table.column_names)][::-1]
-    del table
-    while columns:
-        yield columns.pop()
-
-
-def _parquet(path: str, dropped: Sequence[str]) -> tuple[list[str], str, Iterator[tuple[str, Any]]]:
-    """Names of the columns, a note, and the columns, each read when it is asked for."""
+def _parquet(path: str) -> Any:
+    """Opens a Parquet file, whose columns are read one at a time."""
     import pyarrow
     from pyarrow import parquet
 
@@ -195,16 +201,25 @@ def _parquet(path: str, dropped: Sequence[str]) -> tuple[list[str], str, Iterato
     if len(set(names)) < len(names):
         double = next(name for name in names if names.count(name) > 1)
         raise ValueError(f"{path}: expected different names of columns, got {printable(double)!r} twice: rename one")
-
-    read = (name for name in names if name not in dropped)
-    return names, "", ((name, _parquet_column(path, file, name)) for name in read)
+    return file
 
 
-def _parquet_column(path: str, file: Any, name: str) -> Any:
+def _parquet_column(path: str, file: Any, name: str, kind: str) -> Column:
+    """Reads a column block by block, so that Arrow's memory is used again for the next block."""
     import pyarrow
 
+    column, row = None, 0
     try:
-        return file.read(columns=[name]).column(0)
+        for batch in file.iter_batches(batch_size=2**16, columns=[name]):
+            part = column_of(path, name, pyarrow.chunked_array([batch.column(0)]), kind, row)
+            if column is None:
+                column = GrowingColumn(part, file.metadata.num_rows)
+            else:
+                column.add(part)
+            row += batch.num_rows
     except (pyarrow.ArrowInvalid, OSError) as error:
         reason = printable(str(error).splitlines()[0])
         raise ValueError(f"{path}: column {name!r} cannot be read, the file is damaged: {reason}") from None
+    if column is None:
+        raise ValueError(NO_ROWS.format(path))
+    return column.finished()
