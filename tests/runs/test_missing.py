@@ -59,14 +59,17 @@ def test_bad_shares_and_files_are_refused(tmp_path):
         ({"train": np.ones((50, 5, 4, 1))}, r"shape of the images, \(50, 4, 5, 1\), got \(50, 5, 4, 1\)"),
         ({"train": np.full((50, 4, 5, 1), "x")}, "expected booleans or numbers .*got dtype <U1"),
         ({"train": np.full((50, 4, 5, 1), np.nan)}, "got NaN"),
+        ({"test": np.zeros((10, 4, 5))}, "key 'test': expected a mask with observed pixels, got 0"),
         ({"train": np.full((50, 4, 5, 1), None)}, "can be read without unpickling"),
     ):
         np.savez(path, **{name: mask for name, mask in (good | change).items() if mask is not None})
         with pytest.raises(ValueError, match=message):
             with_mask_file(images, path)
     path.write_bytes(b"no archive")
-    with pytest.raises(ValueError, match=re.escape(str(path))):
-        with_mask_file(images, path)
+    np.save(tmp_path / "masks.npy", good["train"])
+    for wrong in (path, tmp_path / "masks.npy"):
+        with pytest.raises(ValueError, match=f"{re.escape(str(wrong))}: expected an .npz file of masks"):
+            with_mask_file(images, wrong)
 
 
 @pytest.fixture(scope="module")

@@ -45,7 +45,8 @@ def with_mask_file(images: Images, path: str | Path) -> Images:
       path: The file. 0 or False: missing. Nothing is unpickled.
 
     Raises:
-      ValueError: If the file cannot be read, or has no array for a split, or one of another shape or dtype.
+      ValueError: If the file cannot be read, or has no array for a split, or one of another shape or dtype, or one
+        that hides all pixels.
     """
     path = os.fspath(path)
     masks: dict[str, Any] = {}
@@ -62,7 +63,7 @@ def _read(path: str, split: str) -> np.ndarray:
             if split in file.files:
                 mask: np.ndarray = file[split]
                 return mask
-    except (OSError, EOFError, ValueError, AttributeError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, ValueError, AttributeError, TypeError, zipfile.BadZipFile) as error:  # .npy: TypeError
         raise ValueError(f"{path}: expected an .npz file of masks that can be read without unpickling.") from error
     raise ValueError(f"{path}, key {split!r}: expected a mask of the {split} images, got none.")
 
@@ -76,4 +77,6 @@ def _checked(mask: np.ndarray, shape: tuple[int, ...], where: str) -> np.ndarray
         raise ValueError(f"{where}: expected booleans or numbers (0: missing), got dtype {mask.dtype}.")
     if np.isnan(mask).any():
         raise ValueError(f"{where}: expected booleans or numbers (0: missing), got NaN.")
+    if not mask.any():
+        raise ValueError(f"{where}: expected a mask with observed pixels, got 0 (missing) everywhere.")
     return mask != 0
