@@ -49,6 +49,8 @@ def bounds(left):
     first, middle, last = left[2]["losses"]
     np.testing.assert_allclose(left[2]["paid_for"], 2.1, rtol=1e-6)
     np.testing.assert_allclose([middle, last - first], [(first + last) / 2, left[2]["rate"]], rtol=1e-5)
+    distortion = left[3]["sigma_loss"] - left[3]["aux"].metrics["rate"]
+    np.testing.assert_allclose(distortion, 2 * (np.log(2 * np.pi * left[3]["variance"]) + 1), rtol=1e-5)
 
 
 def likelihood(left):
@@ -76,7 +78,7 @@ def conventions(left):
 def papers(left):
     end = left[-1]
     names = end["papers"]
-    assert len(names) == 45
+    assert len(names) == 47
     for name, (model, objective) in names.items():
         batch = jnp.zeros((4, 2, 28, 28, 1) if name == "Ada-GVAE" else (4, 28, 28, 1))
         params = jax.eval_shape(model.init, jax.random.key(0))

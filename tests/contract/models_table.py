@@ -40,6 +40,8 @@ from vae_jax.models import (
     with_missing,
     with_missing_process,
     with_mixture_prior,
+    with_multiplier,
+    with_optimal_variance,
     with_vamp_prior,
 )
 from vae_jax.networks import mlp_decoder, mlp_encoder
@@ -255,6 +257,18 @@ MODELS: dict[str, ModelRow] = {
         "with_discriminator",
         with_discriminator(_gaussian_vae(), mlp_encoder((LATENT_DIM,), 1, (7,))),
         _paths(encoder=MLP_LAYERS, decoder=MLP_LAYERS, discriminator=MLP_LAYERS),
+    ),
+    "with_multiplier": ModelRow(
+        "with_multiplier",
+        with_multiplier(_gaussian_vae()),
+        _paths(encoder=MLP_LAYERS, decoder=MLP_LAYERS)
+        | {f"buffers/constraint/{leaf}" for leaf in ("log_multiplier", "average", "updates")},
+    ),
+    "with_optimal_variance": ModelRow(
+        "with_optimal_variance",
+        with_optimal_variance(_gaussian_vae()),
+        _paths(encoder=MLP_LAYERS, decoder=MLP_LAYERS)
+        | {f"buffers/optimal_variance/{leaf}" for leaf in ("variance", "updates")},
     ),
     "with_classifier": ModelRow(
         "with_classifier",

@@ -11,7 +11,16 @@ from contract.models_table import IMAGE_SHAPE, LATENT_DIM, small_autoencoder, sm
 from fresh import init, some_params
 from objectives.linear_gaussian import exact_params, linear_gaussian
 from vae_jax import objectives as o
-from vae_jax.models import Example, conditional_vae, contexts, mlp_vae, with_classifier, with_discriminator
+from vae_jax.models import (
+    Example,
+    conditional_vae,
+    contexts,
+    mlp_vae,
+    with_classifier,
+    with_discriminator,
+    with_multiplier,
+    with_optimal_variance,
+)
 from vae_jax.models._model import Model
 from vae_jax.networks import mlp_encoder
 
@@ -80,6 +89,13 @@ CLASSIFIER = mlp_encoder(IMAGE_SHAPE, 3, (8,))
 CLASSIFIED = with_classifier(conditional_vae(IMAGE_SHAPE, contexts.labels(3), LATENT_DIM, (8,)), CLASSIFIER)
 CLASSIFIED_PARAMS = some_params(CLASSIFIED)
 FEW_LABELS = Example(IMAGES, np.array([-1, 2, 0, -1], np.int32))
+
+
+VARIANCE_MODEL, MULTIPLIED = with_optimal_variance(VAE_MODEL), with_multiplier(VAE_MODEL)
+
+
+def buffered(model: Model, params: Any) -> Any:
+    return {**params, "buffers": init(model, jax.random.key(0))["buffers"]}
 
 
 def discriminated(params: Any) -> Any:
@@ -153,6 +169,26 @@ OBJECTIVES: dict[str, ObjectiveRow] = {
         Problem(VAE_MODEL, VAE_PARAMS, PAIRS),
         Problem(VAE_MODEL, noiseless(VAE_PARAMS), PAIRS),
         has_elbo=False,
+    ),
+    # The metrics of both are tested in tests/objectives/.
+    "geco_loss(5.0)": ObjectiveRow(
+        "geco_loss",
+        o.geco_loss(5.0),
+        Problem(MULTIPLIED, buffered(MULTIPLIED, VAE_PARAMS), IMAGES),
+        Problem(MULTIPLIED, buffered(MULTIPLIED, noiseless(VAE_PARAMS)), IMAGES),
+        has_elbo=False,
+        updates_buffers=True,
+        needs_batch="the moving average and the multiplier are updated by the whole batch",
+    ),
+    "optimal_variance_loss()": ObjectiveRow(
+        "optimal_variance_loss",
+        o.optimal_variance_loss(),
+        Problem(VARIANCE_MODEL, buffered(VARIANCE_MODEL, VAE_PARAMS), IMAGES),
+        Problem(VARIANCE_MODEL, buffered(VARIANCE_MODEL, noiseless(VAE_PARAMS)), IMAGES),
+        has_elbo=False,
+        updates_buffers=True,
+        needs_batch="the variance is the optimum of the batch",
+        needs_size="the fewer numbers a batch has, the more the variance is fitted to them",
     ),
     "beta_tcvae_loss(6.0), exact": ObjectiveRow(
         "beta_tcvae_loss",

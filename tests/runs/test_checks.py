@@ -78,12 +78,12 @@ REFUSED = [
     (
         "vae --objective reconstruction",
         "--objective reconstruction does not go with --posterior normal: give --posterior delta, or --objective "
-        f"{WITH_DENSITY}, free_bits, capacity, beta_tc, factor, dip_i, dip_ii, info or wae",
+        f"{WITH_DENSITY}, free_bits, capacity, geco, optimal_variance, beta_tc, factor, dip_i, dip_ii, info or wae",
     ),
     (
         "vae --objective beta_tc --posterior full_covariance",
         "--objective beta_tc does not go with --posterior full_covariance: give --posterior normal, or --objective "
-        f"{WITH_DENSITY}, capacity, factor, info or wae",
+        f"{WITH_DENSITY}, capacity, geco, optimal_variance, factor, info or wae",
     ),
     (
         "vae --objective free_bits --prior vamp",

@@ -43,10 +43,12 @@ from vae_jax.models._vamp_prior import with_vamp_prior as with_vamp_prior
 from vae_jax.models._vq_vae import vq_vae as vq_vae
 from vae_jax.models._vq_vae_2 import vq_vae_2 as vq_vae_2
 from vae_jax.models._with_classifier import with_classifier as with_classifier
-from vae_jax.models._with_discriminator import with_discriminator as with_discriminator
 from vae_jax.models._with_missing import observed_entries as observed_entries
 from vae_jax.models._with_missing import values_and_mask as values_and_mask
 from vae_jax.models._with_missing import with_missing as with_missing
+from vae_jax.models.additions._with_buffers import with_multiplier as with_multiplier
+from vae_jax.models.additions._with_buffers import with_optimal_variance as with_optimal_variance
+from vae_jax.models.additions._with_discriminator import with_discriminator as with_discriminator
 from vae_jax.models.code_priors._code_prior import CodePrior as CodePrior
 from vae_jax.models.code_priors._code_prior import Sampling as Sampling
 from vae_jax.models.code_priors._masked_prior import masked_prior as masked_prior

@@ -91,6 +91,10 @@ from vae_jax.objectives._wrapped import is_mean_over_examples as is_mean_over_ex
 from vae_jax.objectives._wrapped import scheduled as scheduled
 from vae_jax.objectives._wrapped import warm_up_steps_of as warm_up_steps_of
 from vae_jax.objectives._wrapped import with_preprocessing as with_preprocessing
+from vae_jax.objectives.adaptive._geco import geco_loss as geco_loss
+from vae_jax.objectives.adaptive._geco import geco_loss_from_terms as geco_loss_from_terms
+from vae_jax.objectives.adaptive._optimal_variance import batch_optimal_variance as batch_optimal_variance
+from vae_jax.objectives.adaptive._optimal_variance import optimal_variance_loss as optimal_variance_loss
 from vae_jax.objectives.schedules import Schedule as Schedule
 from vae_jax.objectives.schedules import cyclical as cyclical
 from vae_jax.objectives.schedules import linear as linear

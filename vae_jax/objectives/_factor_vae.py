@@ -12,7 +12,7 @@ from jax.typing import ArrayLike
 
 from vae_jax.distributions._checks import check_number
 from vae_jax.models._model import VAE, Model, num_examples
-from vae_jax.models._with_discriminator import DISCRIMINATOR
+from vae_jax.models.additions._with_discriminator import DISCRIMINATOR
 from vae_jax.objectives._batch import Aux, Objective, keys_of_examples, map_over_batch, unchanged
 from vae_jax.objectives._elbo import ElboTerms, elbo_metrics, encoded
 from vae_jax.objectives._require import require_vector

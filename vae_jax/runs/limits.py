@@ -54,6 +54,7 @@ LIMITS: dict[str, Limit | Above] = {
     "gamma": Limit(0),
     "lambda_": Limit(0),
     "free_bits": Limit(0),
+    "tolerance": Limit(-1e30),
     "kl_warm_up": Limit(0, MOST_ROWS),
     "components": Limit(1, 1_000_000),
     "pseudo_inputs": Limit(1, 1_000_000),

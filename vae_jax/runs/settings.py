@@ -35,7 +35,8 @@ def _weight(name: str, word: str = "weight") -> dict[str, str]:
 
 
 _LIKELIHOOD = LIKELIHOODS.help(
-    "likelihood p(x | z) of a pixel", auto="bernoulli for images of one channel, logistic for color"
+    "likelihood p(x | z) of a pixel",
+    auto="bernoulli for images of one channel, logistic for color; normal for --objective optimal_variance",
 )
 
 
@@ -107,6 +108,9 @@ class Loss:
     free_bits: Annotated[
         float | None, ON_IMAGES.flag("free_bits", "KL in nats of each dimension of z that is not penalized")
     ] = None
+    tolerance: Annotated[float | None, ON_IMAGES.flag("tolerance", "largest mean distortion in nats of an image")] = (
+        None
+    )
     max_capacity: Annotated[float | None, ON_IMAGES.flag("max_capacity", _CAPACITY)] = None
     kl_warm_up: int = 0
     """number of epochs over which the weight of the KL rises from 0 to 1; 0: no warm-up"""

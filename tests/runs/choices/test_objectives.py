@@ -6,6 +6,7 @@ import pytest
 
 from fresh import some_params
 from vae_jax import mlp_vae
+from vae_jax.models import conditional_vae, contexts
 from vae_jax.objectives import at_step
 from vae_jax.runs import FactorSettings, Settings
 from vae_jax.runs.choices import OBJECTIVES, Facts, build_objective
@@ -48,6 +49,25 @@ def test_a_capacity_rises_over_a_third_of_the_steps_to_the_nats_of_the_setting()
     for step, capacity in ((0, 0.0), (5, 4.0), (10, 8.0), (29, 8.0)):
         loss, distortion, rate = measured(settings, step)
         np.testing.assert_allclose(loss, distortion + 3.0 * abs(rate - capacity), rtol=1e-5)
+
+
+def test_geco_has_the_tolerance_of_the_setting_and_a_multiplier_in_the_buffers():
+    for given, tolerance in (({}, 90.0), ({"tolerance": 1.5}, 1.5)):
+        settings = Settings(objective="geco", **given)
+        model = OBJECTIVES.of(settings).model(MODEL, 3)
+        params = {**PARAMS, "buffers": model.init(jax.random.key(0))["buffers"]}
+        loss, aux = build_objective(settings, FACTS)(model, params, jax.random.key(1), BATCH)
+        expected = aux.metrics["rate"] + aux.metrics["distortion"] - tolerance
+        np.testing.assert_allclose(loss, expected, rtol=1e-5)
+
+
+def test_a_conditional_model_gets_an_optimal_variance_too():
+    family = conditional_vae((2, 2, 1), contexts.labels(2), 3, (4,))
+    with_variance = OBJECTIVES["optimal_variance"].model(family, 3)
+    params = with_variance.init(jax.random.key(0))
+    params["buffers"]["optimal_variance"]["variance"] = np.float32(0.25)
+    decoded = with_variance.given(1).decode(params, np.zeros(3, np.float32))
+    np.testing.assert_allclose(decoded.standard_deviation, 0.5, rtol=1e-6)
 
 
 def test_a_traced_weight_of_a_grid_takes_the_place_of_that_of_the_settings():

@@ -37,6 +37,7 @@ def test_by_default_gray_images_are_drawn_bits_and_color_images_exact_levels():
         ({"binarization": "static"}, "bernoulli", "static"),
         ({"binarization": "none"}, "bernoulli", "none"),
         ({"likelihood": "laplace", "binarization": "none"}, "laplace", "none"),
+        ({"objective": "optimal_variance"}, "normal", "none"),
     ],
 )
 def test_what_is_given_decides_what_is_not(given, likelihood, binarization):

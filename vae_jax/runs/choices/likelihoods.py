@@ -39,7 +39,10 @@ def _row(name: str, likelihood: Likelihood) -> LikelihoodChoice:
 LIKELIHOODS = Axis(
     "likelihood", *(_row(name, each) for name, each in vars(likelihoods).items() if isinstance(each, Likelihood))
 )
-_OF_GRAY = {"likelihood": tuple(name for name in LIKELIHOODS.names if name != "bernoulli")}
+_OF_GRAY = {
+    "likelihood": tuple(name for name in LIKELIHOODS.names if name != "bernoulli"),
+    "objective": ("optimal_variance",),  # of a Normal likelihood
+}
 BINARIZATIONS = Axis(
     "binarization",
     BinarizationChoice(

@@ -11,11 +11,12 @@ import optax
 from jax.typing import ArrayLike
 
 from vae_jax import objectives
-from vae_jax.models import with_discriminator
-from vae_jax.models._model import Model
+from vae_jax.models import for_each_context, with_discriminator, with_multiplier, with_optimal_variance
+from vae_jax.models._model import VAE, Model
 from vae_jax.networks import Network, mlp_encoder
 from vae_jax.objectives import Objective, schedules
 from vae_jax.runs.choices._choice import Axis, Choice
+from vae_jax.runs.choices.likelihoods import LIKELIHOODS
 from vae_jax.training import partitioned
 
 # Settings that are the weight of an objective's own term.
@@ -98,6 +99,10 @@ def _wae(facts: Facts, *, lambda_: ArrayLike = 10.0) -> Objective:
     return objectives.wae_mmd_loss(lambda_, objectives.inverse_multiquadratic_kernel(2 * facts.latent_dim))
 
 
+def _of_family(transform: Callable[[VAE], VAE], model: Model) -> Model:
+    return transform(model) if isinstance(model, VAE) else for_each_context(transform, model)
+
+
 def _row(
     name: str,
     build: Callable[..., Objective],
@@ -105,10 +110,12 @@ def _row(
     *cites: Any,
     posteriors: tuple[str, ...] = ("delta",),
     priors: tuple[str, ...] = (),
+    likelihoods: tuple[str, ...] = (),
     **more: Any,
 ) -> ObjectiveChoice:
-    """Row of an objective; `posteriors` and `priors` are those that it cannot be combined with."""
-    not_with = {"posterior": posteriors} | ({"prior": priors} if priors else {})
+    """Row of an objective; `posteriors`, `priors` and `likelihoods` are those that it cannot be combined with."""
+    refused = {"posterior": posteriors, "prior": priors, "likelihood": likelihoods}
+    not_with = {setting: names for setting, names in refused.items() if names}
     return ObjectiveChoice(name, build, help, cites, not_with, **more)
 
 
@@ -186,6 +193,23 @@ OBJECTIVES = Axis(
         priors=_TRAINED,
         by_length=True,
         weighs="the distance of the rate from the capacity",
+    ),
+    _row(
+        "geco",
+        lambda facts, *, tolerance=90.0: objectives.geco_loss(tolerance),
+        "GECO: smallest rate at which the distortion is at most the tolerance",
+        objectives.geco_loss,
+        priors=_TRAINED,
+        model=lambda model, latent_dim: with_multiplier(model),
+    ),
+    _row(
+        "optimal_variance",
+        lambda facts: objectives.optimal_variance_loss(),
+        "sigma-VAE: ELBO of a Normal whose variance is the optimum of each batch",
+        objectives.optimal_variance_loss,
+        priors=_TRAINED,
+        likelihoods=tuple(name for name in LIKELIHOODS.names if name != "normal"),
+        model=lambda model, latent_dim: _of_family(with_optimal_variance, model),
     ),
     _row(
         "beta_tc",

@@ -15,6 +15,7 @@ from vae_jax.data import Images, ImageStream, load_images, stream_images
 from vae_jax.evaluation import Measures, bits_per_dimension, impute_examples, measure_autoencoder, measure_vq_vae
 from vae_jax.runs import per_seed
 from vae_jax.runs.checks import check_data_dir
+from vae_jax.runs.choices import OBJECTIVES
 from vae_jax.runs.folder import RunFolder
 from vae_jax.runs.images.masks import hide_at_random, with_mask_file
 from vae_jax.runs.images.problem import (
@@ -32,7 +33,7 @@ from vae_jax.runs.machine import device_name
 from vae_jax.runs.recipe import Kind, PreparedRun, TrainedModel
 from vae_jax.runs.reporting.report import save_figures
 from vae_jax.runs.reporting.report_page import ReportFigure
-from vae_jax.runs.settings import Settings
+from vae_jax.runs.settings import Loss, Settings
 from vae_jax.visualization._model_figures import (
     NUM_RECONSTRUCTIONS,
     Subject,
@@ -68,7 +69,9 @@ def resolve(settings: AnySettings, images: Images | ImageStream) -> Any:
     total = images.train.shape[0]
     likelihood = settings.likelihood
     if likelihood == "auto":
-        likelihood = "bernoulli" if images.train.shape[-1] == 1 else "logistic"
+        usual = "bernoulli" if images.train.shape[-1] == 1 else "logistic"
+        refused = OBJECTIVES.of(settings).not_with.get("likelihood", ()) if isinstance(settings, Loss) else ()
+        likelihood = next(name for name in (usual, "normal") if name not in refused)
     binarization = settings.binarization
     if binarization == "auto":
         binarization = "dynamic" if likelihood == "bernoulli" else "none"
@@ -115,6 +118,8 @@ def _check_missing(settings: AnySettings) -> None:
         raise ValueError(f"--stream reads images without masks, which {given} needs: leave one out")
     if settings.condition != "none":
         raise ValueError(f"--condition {settings.condition} and {given}: a model takes labels or masks: leave one out")
+    if isinstance(settings, Loss) and settings.objective == "optimal_variance":
+        raise ValueError(f"--objective optimal_variance needs all pixels: give another objective with {given}")
     if getattr(settings, "prior", None) == "vamp":
         raise ValueError(f"--prior vamp encodes pseudo-inputs, which have no masks: give another prior with {given}")
 

@@ -1,0 +1,1 @@
+"""Models with further parameters or buffers, which an objective uses."""
