@@ -216,6 +216,16 @@ def disentanglement(left):
 
 
 # Checks of each page: functions of the namespaces that its programs leave.
+def missing(left):
+    end = left[-1]
+    hidden, truth, imputed = ~end["mask"][:100], end["rows"][:100], end["imputed"]
+    error = np.square(imputed.value - truth)[hidden].mean()
+    assert error < 0.3 * np.square(truth)[hidden].mean()  # of zeros, about the means of the columns
+    assert imputed.draws.shape == (100, 20, 6)
+    np.testing.assert_array_equal(np.asarray(imputed.value)[~hidden], end["data"].x[:100][~hidden])
+    assert np.isfinite(end["loss"])
+
+
 CHECKS = {
     "index.md": start,
     "idea.md": idea,
@@ -235,6 +245,7 @@ CHECKS = {
     "fine_tune.md": fine_tune,
     "anomaly.md": anomaly,
     "counts.md": counts,
+    "missing.md": missing,
 }
 
 
