@@ -12,6 +12,7 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 import vae_jax
+from fresh import some_params
 from vae_jax import params_file
 from vae_jax.models import likelihoods
 from vae_jax.params_file import check_finite, check_params
@@ -109,7 +110,7 @@ OTHERS = {
         r"params\['decoder'\]\['hidden_0'\]\['bias'\] is float32\[4\] {where}, but float32\[5\] in the model",
     ),
     "a leaf of another type": (
-        Init(jax.tree.map(lambda leaf: leaf.astype("bfloat16"), MODEL.init(jax.random.key(0)))),
+        Init(jax.tree.map(lambda leaf: np.asarray(leaf).astype("bfloat16"), some_params(MODEL))),
         r"params\['decoder'\]\['hidden_0'\]\['bias'\] is float32\[4\] {where}, but bfloat16\[4\] in the model",
     ),
     "a layer more": (
@@ -117,7 +118,7 @@ OTHERS = {
         r"params\['decoder'\]\['hidden_1'\]\['bias'\] of the model is missing {where}",
     ),
     "a part less": (
-        Init({"decoder": MODEL.init(jax.random.key(0))["decoder"]}),
+        Init({"decoder": some_params(MODEL)["decoder"]}),
         "'encoder/hidden_0/bias' {where} is missing in the model",
     ),
 }

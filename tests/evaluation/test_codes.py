@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fresh import init
+from fresh import init, some_params
 from vae_jax.evaluation import codebook_counts, encode_sequences, measure_vq_vae
 from vae_jax.models import Conditional, Example, masked_prior, reconstruct, vq_vae, vq_vae_2, with_code_prior
 from vae_jax.models._codes import sequence_of
@@ -14,9 +14,9 @@ from vae_jax.networks import mlp_decoder, mlp_encoder
 from vae_jax.quantizers import product_quantizer, vector_quantizer
 
 IMAGE = (8, 8, 1)
-XS = jax.random.bernoulli(jax.random.key(0), 0.5, (25, *IMAGE)).astype(jnp.float32)
+XS = (np.random.default_rng(0).random((25, *IMAGE)) < 0.5).astype(np.float32)
 MODEL = vq_vae_2(IMAGE, product_quantizer(vector_quantizer(6, 2), 2), vector_quantizer(3, 3), (4,), 2, 1)
-PARAMS = init(MODEL, jax.random.key(0))
+PARAMS = some_params(MODEL, 5)  # with more than one code of each codebook in use
 
 
 @pytest.mark.slow

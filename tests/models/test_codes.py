@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fresh import init
+from fresh import init, some_params
 from vae_jax.models import Codes, mlp_vae, vq_vae, vq_vae_2, with_code_prior, with_codes_fitted, with_prior_params
 from vae_jax.models._codes import CodebookPrior, sequence_of
 from vae_jax.models.code_priors._transformer_prior import transformer_prior
@@ -22,7 +22,7 @@ def small(quantizer):
 
 
 MODEL = small(product_quantizer(vector_quantizer(5, 2), 2))
-PARAMS = MODEL.init(jax.random.key(0))
+PARAMS = some_params(MODEL)
 TWO_LEVELS = vq_vae_2((8, 8, 1), vector_quantizer(6, 3), finite_scalar_quantizer((2, 2)), (4,), 2, 1)
 
 
