@@ -60,8 +60,12 @@ def value_and_gradient(row, mesh=None):
     """Loss, metrics and gradient of an objective on 16 examples that all differ."""
     model, params, batch = row.problem
     rng = np.random.default_rng(2)
-    flat = np.asarray(batch).reshape(len(batch), -1)
-    examples = np.concatenate([rng.permuted(flat, axis=1) for _ in range(4)]).reshape(-1, *batch.shape[1:])
+
+    def permuted(leaf):
+        flat = np.asarray(leaf).reshape(len(leaf), -1)
+        return np.concatenate([rng.permuted(flat, axis=1) for _ in range(4)]).reshape(-1, *leaf.shape[1:])
+
+    examples = jax.tree.map(permuted, batch)
     trained, buffers = split_buffers(params)
 
     @partial(jax.value_and_grad, has_aux=True)

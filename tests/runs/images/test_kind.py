@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from vae_jax.data import Images
-from vae_jax.runs import VAE, VQ_VAE, CodeSettings, Settings
+from vae_jax.runs import VAE, VQ_VAE, CodeSettings, Settings, per_seed
 from vae_jax.runs.checks import check_choices, check_settings, with_defaults
 from vae_jax.runs.images import kind as run_images
 
@@ -108,7 +108,7 @@ def test_what_the_images_do_not_allow_is_refused_by_the_name_of_its_flag(given, 
 
 
 def test_a_step_has_a_number(monkeypatch):
-    monkeypatch.setattr(run_images, "MOST_STEPS", 20)
+    monkeypatch.setattr(per_seed, "MOST_STEPS", 20)
     with pytest.raises(ValueError, match=r"--epochs must be at most 4 for this data \(20 steps\), got 5"):
         resolve(dataclasses.replace(SMALL, epochs=5), images())
 
