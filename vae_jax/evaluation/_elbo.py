@@ -52,7 +52,7 @@ def mean_over_samples(
         with_prior = with_prior_at(vae, params, vae.prior(params))  # computed once for all draws
         one = lambda k: estimate(with_prior, params, k, x)
         draws = jax.lax.map(one, keys, batch_size=min(num_samples, _DRAWS_AT_ONCE))
-        return jax.tree.map(jnp.mean, draws)
+        return jax.tree.map(lambda leaf: jnp.mean(leaf, axis=0), draws)
 
     model = with_prior_computed(model, params, xs)
     return over_examples(example, model, params, key, xs, batch_size)

@@ -41,7 +41,7 @@ class ScoredExamples(NamedTuple):
 
     elbo: jax.Array | None  # [N] nats
     distortion: jax.Array  # [N] -E_q log p(x | z), nats
-    mse: jax.Array  # [N] mean squared error of the reconstruction over the values of x
+    mse: jax.Array | None  # [N] mean squared error of the reconstruction over the values of x; None without a mean
     importance: ImportanceSampled | None  # log p(x) with its diagnostics, each [N]; None without nll_samples
 
     @property
@@ -150,7 +150,7 @@ def scored_at(
         single = has_codes or jax.eval_shape(terms, elbo_key)[0] is None
         keys = jax.random.split(jax.random.fold_in(elbo_key, index), 1 if single else elbo_samples)
         elbo, error = jax.tree.map(jnp.mean, jax.lax.map(terms, keys))
-        return ScoredExamples(elbo, error, squared_error(encoded, params, x), None)
+        return ScoredExamples(elbo, error, _if_defined(lambda: squared_error(encoded, params, x)), None)
 
     scored = jax.vmap(one)(indices, xs)
     if not nll_samples:
