@@ -35,7 +35,7 @@ from vae_jax.data import Images, every_example, load_images
 from vae_jax.evaluation import ScoredExamples
 from vae_jax.evaluation._per_example import scored_at
 from vae_jax.runs import VAE, RunFolder, Settings, device_name, prepare, run, versions
-from vae_jax.runs.each_example import Part, computed
+from vae_jax.runs.each_example import Part, computed, source_of_images
 from vae_jax.runs.loading import load_run
 
 BATCH_SIZE, ELBO_SAMPLES = 200, 16
@@ -98,7 +98,8 @@ def areas(options: Options, folder: RunFolder, seed: int, label: int) -> dict[st
     """AUROC of each score on all test images, and the excess of the mean ELBO of the label's images, in nats."""
     images = every_example(options.run_dir / "test.npz")
     count = images.shape[0]
-    part = Part(load_run(folder.path, seed), images, range(count), min(BATCH_SIZE, count))
+    loaded = load_run(folder.path, seed)
+    part = Part(loaded, source_of_images(loaded, images), range(count), min(BATCH_SIZE, count))
     compute = lambda *batch: scored_at(*batch, ELBO_SAMPLES, options.nll_samples)
     batches: list[tuple[dict[str, Any], ScoredExamples]] = list(computed(part, compute, f"scoring, {label}, {seed}"))
     unusual = np.concatenate([about["label"] for about, _ in batches]) == label

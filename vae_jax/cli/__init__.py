@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[type, str]] = {
     "evaluate": (Evaluate, "vae_jax.cli.evaluate:prepare_evaluate"),
     "encode": (given.Encode, "vae_jax.cli.encoding:prepare_encode"),
     "score": (given.Score, "vae_jax.cli.scoring:prepare_score"),
+    "impute": (given.Impute, "vae_jax.cli.tables:prepare_impute"),
     "sample": (given.Sample, "vae_jax.cli.pictures:prepare_sample"),
     "reconstruct": (given.Reconstruct, "vae_jax.cli.pictures:prepare_reconstruct"),
     "interpolate": (given.Interpolate, "vae_jax.cli.pictures:prepare_interpolate"),

@@ -9,13 +9,14 @@ from typing import Any
 from vae_jax.cli.options import Compare
 from vae_jax.cli.output import new_file, print_table
 from vae_jax.cli.pictures import write_picture
+from vae_jax.data._kinds import kind_of
 from vae_jax.runs.folder import RunFolder
 from vae_jax.runs.reporting.formatting import setting
-from vae_jax.runs.reporting.metrics import View, metric_of, shown_in, text_of
+from vae_jax.runs.reporting.metrics import View, metric_of, shown_in, text_of, worded
 from vae_jax.text import printable
 from vae_jax.visualization import compared_curves
 
-_ABOUT = ("experiment", "data", "test_images", "device")
+_ABOUT = ("experiment", "data", "test_images", "test_rows", "device")
 
 
 def prepare_compare(options: Compare) -> Callable[[], None]:
@@ -28,9 +29,10 @@ def prepare_compare(options: Compare) -> Callable[[], None]:
     summaries = [folder.summary() or {} for folder in folders]
     names = [printable(name) for name in names_of(options.runs)]
     histories = {name: folder.metrics() for name, folder in zip(names, folders, strict=True)}
+    per = example_in(configs)
     try:
         # An unescaped dollar would begin a formula.
-        figure = compared_curves({name.replace("$", r"\$"): rows for name, rows in histories.items() if rows})
+        figure = compared_curves({name.replace("$", r"\$"): rows for name, rows in histories.items() if rows}, per)
     except ValueError as error:
         raise ValueError(f"RUN: no curve can be drawn from the metrics.jsonl of these runs: {error}") from error
     output = new_file(options.output, "compare.png")
@@ -53,15 +55,23 @@ def names_of(paths: Sequence[Path]) -> list[str]:
     raise AssertionError("paths differ")
 
 
+def example_in(configs: Sequence[Mapping[str, Any]]) -> str:
+    """Word for an example of these runs: image, row (of a table), or example if they differ."""
+    words = {"row" if kind_of(str(config.get("data"))) == "table" else "image" for config in configs}
+    return words.pop() if len(words) == 1 else "example"
+
+
 def comparison(configs: Sequence[Mapping[str, Any]], summaries: Sequence[Mapping[str, Any]]) -> list[list[str]]:
     """Rows of the table: facts about the runs, the settings that differ, and the numbers that at least one run has."""
     both = [{**config, **summary} for config, summary in zip(configs, summaries, strict=True)]
-    rows = [[metric_of(name).title, *(text_of(about, name) for about in both)] for name in _ABOUT]
+    known = [name for name in _ABOUT if any(name in about for about in both)]
+    rows = [[metric_of(name).title, *(text_of(about, name) for about in both)] for name in known]
     for name in dict.fromkeys(name for config in configs for name in config):
         values = [config.get(name) for config in configs]
         if name not in _ABOUT and any(value != values[0] for value in values):
             rows.append([name, *(setting(config[name]) if name in config else "" for config in configs)])
+    example = example_in(configs)
     for metric in shown_in(View.COMPARISON):
         if any(summary.get(metric.key) is not None for summary in summaries):
-            rows.append([metric.label, *(text_of(summary, metric.key) for summary in summaries)])
+            rows.append([worded(metric, example).label, *(text_of(summary, metric.key) for summary in summaries)])
     return rows

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import jax
 
 from vae_jax.atomic import check_writable
-from vae_jax.cli.inputs import check_no_masks, load
+from vae_jax.cli.inputs import check_no_masks, load_for_images
 from vae_jax.cli.options import Explore
 from vae_jax.explorer import explorer_page, payload_of, serve, write_page
 from vae_jax.explorer._serve import server_of
@@ -25,7 +25,7 @@ def prepare_explore(options: Explore) -> Callable[[], None]:
         raise ValueError(f"--export must be a file to write that ends in .html, got {options.export}")
     else:
         check_writable(options.export, "--export")
-    loaded = load(options)
+    loaded = load_for_images(options, "explore")
     check_no_masks(loaded, "explore")
     images = images_of(loaded, options.data_dir)
     shown = shown_numbers(summary_of_model(loaded.summary, loaded.member), View.EXPLORER)

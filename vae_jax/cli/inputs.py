@@ -8,9 +8,11 @@ import jax
 import numpy as np
 
 from vae_jax.cli.options import OfRun, WithImages
-from vae_jax.data import read_image
-from vae_jax.runs.loading import Loaded, ShownImages, images_of, load_run, preprocessed
+from vae_jax.data import Table, load_table_like, read_image
+from vae_jax.runs.folder import RunFolder
+from vae_jax.runs.loading import Loaded, ShownImages, images_of, load_run, preprocessed, recipe_of
 from vae_jax.runs.progress import say
+from vae_jax.runs.tables.kind import TABLES
 
 
 def load(options: OfRun) -> Loaded:
@@ -19,6 +21,42 @@ def load(options: OfRun) -> Loaded:
     if "unfinished" in loaded.summary:
         say(loaded.summary["unfinished"])
     return loaded
+
+
+def is_of_table(loaded: Loaded) -> bool:
+    """Returns whether the model was trained on the rows of a table."""
+    return loaded.recipe.kind is TABLES
+
+
+def load_for_images(options: OfRun, command: str) -> Loaded:
+    """Loads the model that the options name, for a command that shows images.
+
+    Raises:
+      ValueError: the model was trained on a table.
+    """
+    folder = RunFolder(options.run, "RUN")
+    if recipe_of(folder).kind is TABLES:
+        raise ValueError(
+            f"`vae-jax {command}` is for images, and {folder} was trained on the table {folder.config()['data']}: take "
+            "`vae-jax sample`, `impute`, `encode`, `score` or `report`"
+        )
+    return load(options)
+
+
+def read_table(path: str, loaded: Loaded, argument: str) -> Table:
+    """Reads a table with the columns of a run's model.
+
+    Args:
+      argument: name of the argument that gave the path, for messages.
+
+    Raises:
+      ValueError: the table cannot be read, lacks a column, or has one that the model does not know.
+    """
+    encoding = loaded.problem.encoding
+    try:
+        return load_table_like(path, encoding)
+    except ValueError as error:
+        raise ValueError(f"{argument} {error}") from error
 
 
 def check_label(label: int | None, loaded: Loaded) -> None:

@@ -13,7 +13,7 @@ from vae_jax.cli.options import List, Show
 from vae_jax.cli.output import print_table
 from vae_jax.runs.folder import RunFolder
 from vae_jax.runs.reporting.formatting import setting
-from vae_jax.runs.reporting.metrics import NOTES, View, is_error, metric_of, shown_in, text_of
+from vae_jax.runs.reporting.metrics import NOTES, View, example_of, is_error, metric_of, shown_in, text_of, worded
 from vae_jax.text import printable
 
 
@@ -95,7 +95,10 @@ def _show(options: Show, run: RunFolder, config: dict[str, Any], summary: dict[s
         print()
         empty_notes = {key for key in NOTES if summary.get(key) is None}
         shown = [key for key in summary if not (isinstance(summary[key], dict | list) or is_error(key, summary))]
-        rows = [[metric_of(key).label, text_of(summary, key)] for key in shown if key not in empty_notes]
+        example = example_of(summary)
+        rows = [
+            [worded(metric_of(key), example).label, text_of(summary, key)] for key in shown if key not in empty_notes
+        ]
         print_table(("number", ""), rows, left=2)
     files = [
         path for path in (run.report, run.figures, run.checkpoints, run.params, run.path / "MODEL.md") if path.exists()

@@ -62,18 +62,40 @@ class WithImages(WithData, OfRun):
 
 @dataclasses.dataclass(frozen=True)
 class Sample(OfRun):
-    """Draw images from the prior of a trained model, as one picture or as single files."""
+    """Draw images from the prior of a trained model, as one picture or as single files; or rows of a table."""
 
     count: int = 64
-    """number of images"""
+    """number of images or rows"""
     label: int | None = None
     """label of the images, for a model with --condition labels (default: all labels in turn)"""
     random_seed: int = 0
     """random seed of the samples"""
     output: Output = None
-    """PNG to write (default: sample.png in the current folder, or the next free name)"""
+    """PNG to write, for rows a .csv or .parquet file (default: sample.png, sample.csv, or the next free name)"""
     files: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
     """new folder for single PNG files, such as 0000.png or 0000_label3.png, instead of one picture"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Impute(OfRun):
+    """Fill in the missing cells of a table with a model that was trained on a table with the same columns.
+
+    The other cells stay as they are in the file, to the letter. A number is the mean under the model given the cells of
+    its row that are known, a category the most probable one; both are averages over importance samples, whose effective
+    number is printed. With --draws the file has several rows for each row of the table, each with a draw of its missing
+    cells, for multiple imputation; the column `draw` counts them from 1.
+    """
+
+    table: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="TABLE")]
+    """.csv, .tsv or .parquet file; missing are empty cells and NA, NaN, null and ?"""
+    output: Output = None
+    """.csv, .tsv or .parquet file to write, of the same type as TABLE (default: imputed.csv, or the next free name)"""
+    draws: int = 0
+    """number of draws of the missing cells of each row; 0: one table with means and most probable categories"""
+    samples: int = 1000
+    """number of importance samples for each row"""
+    random_seed: int = 0
+    """random seed of the samples"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,8 +147,8 @@ class OfExamples(Processes, WithData, OfRun):
         tyro.conf.Positional[str | None],
         tyro.conf.arg(
             metavar="DATA",
-            help="digits, a TFDS image dataset, a .npz or .npy file, a folder or a picture file, with all its splits "
-            "(default: the data of the run)",
+            help="digits, a TFDS image dataset, a .npz or .npy file, a folder or a picture file, with all its splits; "
+            "for a model of a table, a table (default: the data of the run)",
         ),
     ] = None
     resize: bool = dataclasses.field(default=False, kw_only=True)
@@ -184,6 +206,8 @@ class Report(WithData):
     """folder of a finished run"""
     open: bool = False
     """open the report in the browser"""
+    color_by: str | None = None
+    """for a run on a table: column that colors the codes (default: the first column of categories)"""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,9 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from vae_jax.atomic import check_writable
-from vae_jax.cli.inputs import check_label, check_no_masks, images, load
+from vae_jax.cli.inputs import check_label, check_no_masks, images, is_of_table, load, load_for_images
 from vae_jax.cli.options import Interpolate, Reconstruct, Sample, Traverse
 from vae_jax.cli.output import new_file
+from vae_jax.cli.tables import prepare_sample_rows
 from vae_jax.distributions import UndefinedError
 from vae_jax.evaluation import kl_per_dimension
 from vae_jax.models import great_circle, interpolate, reconstruct, sample, straight_line, traverse
@@ -36,14 +37,19 @@ from vae_jax.visualization._model_figures import traversed_values
 from vae_jax.visualization._picture_files import check_new_folder
 
 _MOST_STEPS = 101  # images in a row
+_MOST_SAMPLES = 10_000
 
 
 def prepare_sample(options: Sample) -> Callable[[], None]:
+    loaded = load(options)
+    if is_of_table(loaded):
+        return prepare_sample_rows(options, loaded)
+    if options.count > _MOST_SAMPLES:
+        raise ValueError(f"--count must be at most {_MOST_SAMPLES:,} images, got {options.count:,}")
     if options.files is None:
         output = new_file(options.output, "sample.png")
     else:
         _check_files(options.files, options.output)
-    loaded = load(options)
     check_label(options.label, loaded)
     labels = None
     if loaded.contexts.masked:
@@ -96,7 +102,7 @@ def _by_label(images: np.ndarray, num_classes: int) -> Any:
 def prepare_reconstruct(options: Reconstruct) -> Callable[[], None]:
     if not options.images_:
         raise ValueError("IMAGE: give at least one picture file, or the number of a test image")
-    loaded = load(options)
+    loaded = load_for_images(options, "reconstruct")
     xs, contexts = images(options, loaded, options.images_)
     output = new_file(options.output, "reconstruct.png")
     one = lambda x, context: reconstruct(given(loaded.model, context), loaded.params, x)
@@ -106,7 +112,7 @@ def prepare_reconstruct(options: Reconstruct) -> Callable[[], None]:
 
 def prepare_interpolate(options: Interpolate) -> Callable[[], None]:
     _check_steps(options.steps)
-    loaded = load(options)
+    loaded = load_for_images(options, "interpolate")
     check_no_masks(loaded, "interpolate")
     (x0, x1), labels = images(options, loaded, (options.a, options.b), "A or B")
     if labels is not None and labels[0] != labels[1]:
@@ -127,7 +133,7 @@ def prepare_interpolate(options: Interpolate) -> Callable[[], None]:
 
 def prepare_traverse(options: Traverse) -> Callable[[], None]:
     _check_steps(options.steps)
-    loaded = load(options)
+    loaded = load_for_images(options, "traverse")
     check_no_masks(loaded, "traverse")
     (x, *_), labels = images(options, loaded, (options.image,), "--image")
     label = None if labels is None else labels[0]

@@ -10,7 +10,10 @@ from vae_jax.cli.options import Report
 from vae_jax.runs.factors.evaluate import factor_figures
 from vae_jax.runs.folder import RunFolder
 from vae_jax.runs.loading import checked_summary, open_run
+from vae_jax.runs.recipe import PreparedRun
 from vae_jax.runs.reporting.report import save_figures, write_pages
+from vae_jax.runs.tables.figures import check_column
+from vae_jax.runs.tables.kind import TABLES
 from vae_jax.text import printable
 
 
@@ -22,13 +25,14 @@ def prepare_report(options: Report) -> Callable[[], None]:
     try:
         summary = checked_summary(folder)
         prepared, trained = open_run(options.run, options.data_dir)
+        options_of_figures = _options_of_figures(options, prepared)
     except BaseException:
         folder.unlock()
         raise
 
     def work() -> None:
         try:
-            outcome = prepared.recipe.kind.redraw(prepared, trained, summary)
+            outcome = prepared.recipe.kind.redraw(prepared, trained, summary, **options_of_figures)
             more = save_figures(folder, factor_figures(prepared, trained, options.data_dir))
             write_pages(prepared, outcome._replace(figures=[*outcome.figures, *more]))
         finally:
@@ -38,3 +42,12 @@ def prepare_report(options: Report) -> Callable[[], None]:
             webbrowser.open(folder.report.resolve().as_uri())
 
     return work
+
+
+def _options_of_figures(options: Report, prepared: PreparedRun) -> dict[str, str]:
+    if options.color_by is None:
+        return {}
+    if prepared.recipe.kind is not TABLES:
+        raise ValueError(f"--color-by {options.color_by} is for tables, and RUN {options.run} has images: leave it out")
+    check_column(prepared.problem.encoding, options.color_by)
+    return {"color_by": options.color_by}

@@ -10,13 +10,13 @@ import jax
 
 from vae_jax.atomic import check_writable
 from vae_jax.cli.exits import end, exit_in_a_line, exit_on_bad_input
-from vae_jax.cli.inputs import load
+from vae_jax.cli.inputs import is_of_table, load, read_table
 from vae_jax.cli.options import OfExamples
 from vae_jax.cli.output import new_file
 from vae_jax.data import NamedImages, every_example
 from vae_jax.row_files import Rows, check_row_file, row_file
 from vae_jax.runs.checks import check_data_dir
-from vae_jax.runs.each_example import BadExample, Part
+from vae_jax.runs.each_example import BadExample, Part, Source, source_of_images, source_of_table
 from vae_jax.runs.fitting.signals import terminated_as_interrupted
 from vae_jax.runs.loading import Loaded, data_of
 from vae_jax.runs.processes import ending_together, join_processes
@@ -49,12 +49,12 @@ def prepare_rows(options: OfExamples, output: Path | None, default: str, check: 
         own = _own_file(new_file(None, default) if output is None else output)
         loaded = load(options)
         check(loaded)
-        images = _images(options, loaded)
-        count, processes = images.shape[0], jax.process_count()
+        source = _table(options, loaded) if is_of_table(loaded) else source_of_images(loaded, _images(options, loaded))
+        count, processes = source.size, jax.process_count()
         if count < processes:
             raise ValueError(f"--num-processes {processes}: DATA has {count} examples, fewer than one for each process")
         start, stop = (count * index // processes for index in (jax.process_index(), jax.process_index() + 1))
-        part = Part(loaded, images, range(start, stop), min(options.batch_size, stop - start))
+        part = Part(loaded, source, range(start, stop), min(options.batch_size, stop - start))
         return Work(part, own)
 
 
@@ -85,6 +85,21 @@ def _images(options: OfExamples, loaded: Loaded) -> NamedImages:
         say(f"the model of {loaded.folder} is of images with missing pixels: here all pixels count as observed")
     say(f"{data}: {images.shape[0]:,} examples{images.note and '; '}{images.note}")
     return images
+
+
+def _table(options: OfExamples, loaded: Loaded) -> Source:
+    if options.resize:
+        raise ValueError(f"--resize is for images, and RUN {options.run} was trained on a table: leave it out")
+    if options.data is None:
+        _, table = data_of(loaded, options.data_dir)  # raises ValueError if the data has changed since
+    else:
+        table = read_table(options.data, loaded, "DATA")
+    try:
+        source = source_of_table(loaded, table)
+    except ValueError as error:
+        raise ValueError(f"DATA {error}") from error
+    say(f"{table.name}: {source.size:,} rows{table.note and '; '}{table.note}")
+    return source
 
 
 def write_rows(work: Work, batches: Iterable[Rows], what: str) -> None:

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from vae_jax.cli.inputs import is_of_table
 from vae_jax.cli.options import Score
 from vae_jax.cli.rows import prepare_rows, write_rows
 from vae_jax.evaluation import ImportanceSampled, ScoredExamples, importance_warning
@@ -27,7 +28,7 @@ def prepare_score(options: Score) -> Callable[[], None]:
 
     def write() -> None:
         kept: list[ImportanceSampled] = []
-        rows = _rows(computed(work.part, compute, "scoring"), kept)
+        rows = _rows(computed(work.part, compute, "scoring"), kept, is_of_table(work.part.loaded))
         write_rows(work, _sorted(rows) if options.sort else (row for row, _ in rows), "scores")
         if kept:
             whole = jax.tree.map(lambda *parts: np.concatenate(parts), *kept)
@@ -40,7 +41,7 @@ def prepare_score(options: Score) -> Callable[[], None]:
 def _check(options: Score, loaded: Loaded) -> None:
     """Raises ValueError for --nll-samples if the model has no density, and says if it has no ELBO."""
     model, run = loaded.model, f"RUN {loaded.folder.path}"
-    xs = loaded.contexts.examples(jnp.zeros((1, *loaded.image_shape)), np.zeros(1, np.int32))
+    xs = jax.tree.map(lambda leaf: jnp.zeros((1, *leaf.shape), leaf.dtype), loaded.problem.example)
     shapes = jax.eval_shape(lambda params: encoded_at(model, params, xs), loaded.params)
     key, index = jax.random.key(0), jnp.zeros(1, jnp.int32)
     scored = jax.eval_shape(lambda params: scored_at(model, params, key, index, xs, 1, 0), loaded.params)
@@ -55,7 +56,9 @@ def _check(options: Score, loaded: Loaded) -> None:
         say(f"{run} has no ELBO: the reconstruction error is the score")
 
 
-def _rows(batches: Iterator[tuple[dict[str, Any], ScoredExamples]], kept: list[ImportanceSampled]) -> Iterator[Any]:
+def _rows(
+    batches: Iterator[tuple[dict[str, Any], ScoredExamples]], kept: list[ImportanceSampled], of_table: bool
+) -> Iterator[Any]:
     """Rows and scores of each batch; the importance samples of the batch are appended to `kept`."""
     for about, scored in batches:
         columns: dict[str, Any] = {"elbo": scored.elbo}
@@ -63,7 +66,8 @@ def _rows(batches: Iterator[tuple[dict[str, Any], ScoredExamples]], kept: list[I
             kept.append(scored.importance)
             columns["log_likelihood"] = scored.importance.log_likelihood
             columns["effective_sample_size"] = scored.importance.effective_sample_size
-        columns |= {"distortion": scored.distortion, "mse": scored.mse}
+        # A squared error over columns of different kinds, some of them missing, means nothing.
+        columns |= {"distortion": scored.distortion, "mse": None if of_table else scored.mse}
         yield about | {name: values for name, values in columns.items() if values is not None}, scored.score
 
 

@@ -27,7 +27,7 @@ from vae_jax.runs.pipeline import run
 from vae_jax.runs.preparation import prepare
 from vae_jax.runs.processes import ending_together, join_processes
 from vae_jax.runs.progress import say
-from vae_jax.runs.recipe import Recipe
+from vae_jax.runs.recipe import Recipe, recipe_for
 from vae_jax.runs.recipes import RECIPES
 from vae_jax.runs.reporting.summaries import any_diverged
 from vae_jax.text import printable
@@ -74,11 +74,12 @@ def main(
     with ending_together(advice), exit_in_a_line(), terminated_as_interrupted():
         with exit_on_bad_input():
             if not settings.resume:  # the settings of a resumed run are checked when it is prepared
-                check_settings(recipe, settings)
+                check_settings(recipe_for(recipe, settings.data), settings)
             join_processes(settings)
             if settings.resume:
                 # Parsed again over the run's own settings, so that what differs now is what the user typed.
                 settings = parse(recipe, _settings_to_resume(recipe, settings), *command_line)
+            recipe = recipe_for(recipe, settings.data)
             prepared = prepare(recipe, settings)
         folder, members = prepared.folder, recipe.kind.members(prepared.settings)
         grid = "" if members[0].weight is None else f" and {len({member.weight for member in members})} weights"

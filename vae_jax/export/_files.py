@@ -38,6 +38,7 @@ class Format(NamedTuple):
 
     write: Writer
     packages: tuple[str, ...]  # packages that write it
+    of_functions: bool  # whether it holds the functions of the model, and not only its parameters
 
 
 def function_files(suffix: str, to_bytes: Callable[[Function], bytes]) -> Writer:
@@ -74,9 +75,9 @@ def write_safetensors(contents: ModelContents, folder: Path) -> dict[str, str]:
 
 # Formats by the names that `export` accepts.
 FORMATS = {
-    "onnx": Format(function_files("onnx", onnx_bytes), ("vae_jax", "jax", "onnx")),
-    "safetensors": Format(write_safetensors, ("vae_jax", "jax")),
-    "stablehlo": Format(function_files("stablehlo", to_stablehlo), ("vae_jax", "jax", "jaxlib")),
+    "onnx": Format(function_files("onnx", onnx_bytes), ("vae_jax", "jax", "onnx"), True),
+    "safetensors": Format(write_safetensors, ("vae_jax", "jax"), False),
+    "stablehlo": Format(function_files("stablehlo", to_stablehlo), ("vae_jax", "jax", "jaxlib"), True),
 }
 
 
@@ -98,7 +99,7 @@ def export(
     Args:
       model: The model.
       params: Its parameters.
-      image_shape: `[H, W, C]` of one example.
+      image_shape: `[H, W, C]` of one example; () if the examples are not images: only safetensors is then written.
       format: A name in `FORMATS`.
       folder: Target folder; it is created, or an earlier export in it replaced, when all files are complete.
       config: Configuration of the run, stored in the manifest as JSON.
@@ -151,6 +152,10 @@ def check_can_write(
     if format not in FORMATS:
         raise ValueError(f"format must be one of {', '.join(FORMATS)}, got {format!r}")
     check_folder(Path(folder), argument)
+    if not image_shape:
+        if FORMATS[format].of_functions:
+            raise ValueError(f"format must be safetensors for a model whose examples are not images, got {format!r}")
+        return Functions((), dict.fromkeys(("encoder", "decoder", "sampler"), "the examples are not images"))
     return functions_of(model, params, image_shape, num_classes)
 
 

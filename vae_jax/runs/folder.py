@@ -31,12 +31,12 @@ if TYPE_CHECKING:
     from filelock import FileLock
 
 # Format of a run folder. It is increased when older versions can no longer read a new run.
-FORMAT = 4
-# Formats that can be read: 2 had no checksums, so its content is not verified; 3 had fewer settings.
-READABLE = (2, 3, FORMAT)
+FORMAT = 5
+# Formats that can be read: 2 had no checksums, so its content is not verified; 3 and 4 had fewer settings.
+READABLE = (2, 3, 4, FORMAT)
 Upgrade = Callable[[Mapping[str, Any]], Mapping[str, Any]]  # configuration of an earlier version -> of this version
 # Fields of config.json beside the settings.
-_ABOUT = ("format", "image_shape", "num_classes", "data_fingerprint", "versions", "device")
+_ABOUT = ("format", "image_shape", "num_classes", "table", "data_fingerprint", "versions", "device")
 _LOCK = ".lock"
 _MOST_PIXELS = 2**26  # of one image: a model is built for its shape before its parameters are checked
 _METRICS_BYTES = 2**30  # a row for each epoch of each model

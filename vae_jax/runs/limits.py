@@ -35,6 +35,7 @@ LIMITS: dict[str, Limit | Above] = {
     "epochs": Limit(1, MOST_ROWS),
     "batch_size": Limit(1, 10_000_000),
     "microbatches": Limit(1, 10_000_000),
+    "hide_cells": Limit(0, 1),
     "learning_rate": Above(),
     "patience": Limit(1, MOST_STEPS),
     "validation_size": Limit(1, MOST_STEPS),
@@ -98,7 +99,8 @@ LIMITS: dict[str, Limit | Above] = {
     "ais_temperatures": Limit(1, 10_000_000),
     # pictures, explore, doctor; the weight chooses a model of a run with a grid of them
     "weight": Limit(0),
-    "count": Limit(1, 10_000),
+    "count": Limit(1, 10_000_000),
+    "draws": Limit(0, 1_000),
     "label": Limit(0, 99_999),
     "random_seed": _SEED,
     "span": Above(),

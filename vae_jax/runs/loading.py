@@ -23,7 +23,7 @@ from vae_jax.runs.config import run_config, settings_of_run, to_finish
 from vae_jax.runs.fitting.snapshots import load_members, restorable
 from vae_jax.runs.folder import RunFolder
 from vae_jax.runs.images.contexts import Contexts
-from vae_jax.runs.recipe import Length, Member, PreparedRun, Recipe, TrainedModel, weight_in
+from vae_jax.runs.recipe import Length, Member, PreparedRun, Recipe, TrainedModel, recipe_for, weight_in
 from vae_jax.runs.recipes import RECIPES
 
 
@@ -52,7 +52,7 @@ class Loaded(NamedTuple):
 
     @property
     def image_shape(self) -> tuple[int, ...]:
-        """Shape (H, W, C) of the images of the model."""
+        """Shape (H, W, C) of the images of the model; () for a model of a table."""
         return tuple(self.problem.image_shape)
 
     @property
@@ -213,8 +213,7 @@ def images_of(loaded: Loaded, data_dir: str | None = None) -> ShownImages:
 
 def preprocessing(loaded: Loaded) -> Callable[[jax.Array, ArrayLike], jax.Array]:
     """Preprocessing of images for the run's model, (key, uint8) -> float32; bits and noise are drawn with the key."""
-    prepare: Callable[[jax.Array, ArrayLike], jax.Array] = loaded.problem.prepare_raw
-    return prepare
+    return loaded.recipe.kind.without_data(loaded.settings, loaded.folder).prepare_raw
 
 
 def preprocessed(loaded: Loaded, pixels: np.ndarray) -> jax.Array:
@@ -298,7 +297,8 @@ def recipe_of(folder: RunFolder, recipe: Recipe | None = None) -> Recipe:
 
     config.json only chooses among known recipes: nothing in the folder is executed.
     """
-    name = folder.config().get("experiment")
+    config = folder.config()
+    name = config.get("experiment")
     if recipe is not None and recipe.name != name:
         raise ValueError(f"{folder} was made by the recipe {name}, not by {recipe.name}")
     if not isinstance(name, str):
@@ -309,4 +309,4 @@ def recipe_of(folder: RunFolder, recipe: Recipe | None = None) -> Recipe:
             f"{folder} was made by {name}, which is not a recipe of vae_jax ({', '.join(RECIPES)}); load a run of your "
             "own script with vae_jax.load(path, recipe=RECIPE)"
         )
-    return found
+    return recipe_for(found, config.get("data"))

@@ -140,13 +140,12 @@ def finish(prepared: PreparedRun, models: Sequence[TrainedModel], seconds: Calla
     return Outcome(title(prepared), summary, kind.draw(prepared, models[shown], measured[shown], summaries[shown]))
 
 
-def redraw(prepared: PreparedRun, trained: TrainedModel, summary: Mapping[str, Any]) -> Outcome:
-    """Draws the figures of a finished run again, from the numbers in its summary."""
+def redraw(prepared: PreparedRun, trained: TrainedModel, summary: Mapping[str, Any], **options: Any) -> Outcome:
+    """Draws the figures of a finished run again, from the numbers in its summary; options are those of `kind.draw`."""
     kind = prepared.recipe.kind
     assert kind.measure is not None
     assert kind.draw is not None
     say("drawing the figures")
     own = summary_of_model(summary, trained.member)
-    return Outcome(
-        title(prepared), dict(summary), kind.draw(prepared, trained, kind.measure(prepared, trained, 0), own)
-    )
+    figures = kind.draw(prepared, trained, kind.measure(prepared, trained, 0), own, **options)
+    return Outcome(title(prepared), dict(summary), figures)

@@ -25,7 +25,7 @@ from vae_jax.runs.limits import MOST_ROWS
 from vae_jax.runs.machine import check_fits, device_name, versions
 from vae_jax.runs.processes import check_same, mesh_of
 from vae_jax.runs.progress import say
-from vae_jax.runs.recipe import PreparedRun, Recipe
+from vae_jax.runs.recipe import PreparedRun, Recipe, recipe_for
 from vae_jax.runs.settings import Training
 from vae_jax.training import steps_per_epoch
 from vae_jax.training.distributed import from_writer, is_writer
@@ -38,6 +38,7 @@ def prepare(recipe: Recipe, settings: Any) -> PreparedRun:
       ValueError, TypeError: if a setting, the data or the run folder is unfit; nothing is written.
     """
     started = time.monotonic()
+    recipe = recipe_for(recipe, settings.data)
     check_settings(recipe, settings)
     check_logger(settings.log)
     name = recipe.kind.default_name(settings, datetime.now().strftime("%Y%m%d-%H%M%S"))

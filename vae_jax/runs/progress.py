@@ -80,10 +80,10 @@ class ProgressDisplay(_Bar):
 
 
 class CountDisplay(_Bar):
-    """Bar that counts the images of one part of an evaluation."""
+    """Bar that counts the examples of one part of an evaluation."""
 
-    def __init__(self, part: str, images: int):
-        super().__init__(f"{part}: image", images)
+    def __init__(self, part: str, images: int, example: str = "image"):
+        super().__init__(f"{part}: {example}", images)
         self._done = 0
 
     def add(self, images: int) -> None:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from jax.sharding import Mesh
 
+from vae_jax.data._kinds import kind_of
 from vae_jax.evaluation import Measures
 from vae_jax.models._model import VAE, Model
 from vae_jax.objectives import Objective
@@ -102,7 +103,8 @@ class Kind(NamedTuple):
     default_name: Callable[[Any, str], str]  # (settings, time) -> name of the run folder after the recipe's name
     opening: Callable[..., str]  # (prepared) -> lines printed before the training
     finish: Callable[..., Outcome]  # (prepared, models, () -> seconds so far) -> measurements and figures
-    redraw: Callable[..., Outcome]  # (prepared, one model, summary) -> the figures of a finished run, drawn again
+    # (prepared, one model, summary, options of the figures) -> the figures of a finished run, drawn again
+    redraw: Callable[..., Outcome]
     show: Callable[[Any, Any], Any]  # (settings, data) -> images to show: pixels, inputs of the model, labels
     measure: Callable[..., Measures] | None = None  # (prepared, one model, number of importance samples) -> numbers
     draw: Callable[..., list[ReportFigure]] | None = None  # (prepared, one model, measures, its summary) -> figures
@@ -132,6 +134,20 @@ class Recipe(NamedTuple):
     check: Callable[[Any], None] = lambda settings: None  # refuses settings that do not go together
     cites: tuple[Any, ...] = ()  # public functions of vae_jax that each run uses, beside those of its choices
     command: str | None = None  # command that trains it; None: python -m experiments.NAME
+    on_tables: Recipe | None = None  # the same method on the rows of a table; None: it takes no table
+
+
+def recipe_for(recipe: Recipe, data: Any) -> Recipe:
+    """The recipe for the data that --data names: the recipe itself, or for a table its `on_tables`.
+
+    Raises:
+      ValueError: the data is a table, and the recipe takes none.
+    """
+    if not isinstance(data, str) or kind_of(data) != "table" or recipe.kind.example == "row":
+        return recipe
+    if recipe.on_tables is None:
+        raise ValueError(f"--data {data} is a table, which {recipe.name} does not take: give images, or the recipe vae")
+    return recipe.on_tables
 
 
 class PreparedRun(NamedTuple):

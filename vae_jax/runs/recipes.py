@@ -18,11 +18,13 @@ from vae_jax.runs.images.code_prior import check_prior, has_prior, load_prior, t
 from vae_jax.runs.images.kind import IMAGES
 from vae_jax.runs.recipe import Recipe, SecondStage
 from vae_jax.runs.settings import CodeSettings, LabelSettings, Settings
+from vae_jax.runs.tables import vae as tables
+from vae_jax.runs.tables.kind import TABLES
 
 
 def preset(name: str, title: str, description: str, **defaults: Any) -> Recipe:
-    """Returns a recipe of a VAE on images with these defaults."""
-    return Recipe(
+    """Returns a recipe of a VAE with these defaults, on images or on the rows of a table."""
+    recipe = Recipe(
         name,
         title,
         description,
@@ -37,9 +39,19 @@ def preset(name: str, title: str, description: str, **defaults: Any) -> Recipe:
         check=images.check,
         command=f"vae-jax train {name}",
     )
+    on_tables = recipe._replace(
+        kind=TABLES,
+        model=tables.make_model,
+        fit_after=lambda settings: None,  # no prior of a table is fitted
+        axes=tables.AXES,
+        check=tables.check,
+    )
+    return recipe._replace(on_tables=on_tables)
 
 
-VAE = preset("vae", "VAE", "The variational autoencoder of Kingma & Welling 2014 (arXiv:1312.6114) on images.")
+VAE = preset(
+    "vae", "VAE", "The variational autoencoder of Kingma & Welling 2014 (arXiv:1312.6114) on images or a table."
+)
 BETA_VAE = preset(
     "beta_vae",
     "beta-VAE",

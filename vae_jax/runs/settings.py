@@ -25,6 +25,7 @@ from vae_jax.runs.choices import (
 )
 from vae_jax.runs.choices.loggers import LOGGERS
 from vae_jax.runs.options import Processes
+from vae_jax.runs.tables.settings import Table
 
 _CAPACITY = "capacity in nats at the end of its rise, which takes the first third of the steps"
 
@@ -34,9 +35,12 @@ def _weight(name: str, word: str = "weight") -> dict[str, str]:
     return {choice.name: f"{word} of {choice.weighs}" for choice in OBJECTIVES if choice.weight == name}
 
 
-_LIKELIHOOD = LIKELIHOODS.help(
-    "likelihood p(x | z) of a pixel",
-    auto="bernoulli for images of one channel, logistic for color; normal for --objective optimal_variance",
+_OF_PIXELS = "likelihood p(x | z) of a pixel"
+_AUTO = "bernoulli for images of one channel, logistic for color; normal for --objective optimal_variance"
+_LIKELIHOOD = LIKELIHOODS.help(_OF_PIXELS, auto=_AUTO)
+# The likelihood of a table's other columns follows from their kinds.
+_LIKELIHOOD_OF_DATA = LIKELIHOODS.help(
+    f"{_OF_PIXELS}, or of the continuous columns of a table (normal or student_t)", auto=f"{_AUTO} and for tables"
 )
 
 
@@ -47,7 +51,8 @@ class Data:
     title: ClassVar[str] = "data"
 
     data: str = "digits"
-    """digits (5,000 of MNIST, embedded), a TFDS image dataset (mnist, cifar10, ...), a .npz or .npy file, a folder"""
+    """digits (5,000 of MNIST, embedded), a TFDS image dataset (mnist, cifar10, ...), a .npz or .npy file, a folder; for
+    vae, beta_vae and autoencoder also a table (.csv, .tsv, .parquet)"""
     data_dir: str | None = None
     """folder of TFDS datasets (default: TFDS_DATA_DIR of the environment, else the folder that TFDS uses)"""
     size: Annotated[tuple[int, int] | None, tyro.conf.arg(metavar="HEIGHT WIDTH")] = None
@@ -88,7 +93,7 @@ class Model:
     prior: Annotated[str, PRIORS.help("prior p(z)", any_name=True)] = "normal"
     components: Annotated[int | None, PRIORS.flag("components", "number of components")] = None
     pseudo_inputs: Annotated[int | None, PRIORS.flag("pseudo_inputs", "number of pseudo-inputs")] = None
-    likelihood: Annotated[str, _LIKELIHOOD] = "auto"
+    likelihood: Annotated[str, _LIKELIHOOD_OF_DATA] = "auto"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -209,8 +214,8 @@ PLACES = ("data_dir", *(field.name for group in (Folder, Machines) for field in 
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings(Machines, Folder, Measuring, Training, Optimization, Loss, Model, Data):
-    """Settings of a VAE on images."""
+class Settings(Machines, Folder, Measuring, Training, Optimization, Loss, Model, Table, Data):
+    """Settings of a VAE on images, or on the rows of a table."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -18,7 +18,7 @@ MOST_RUNS = len(_COLORS) * len(_STYLES)
 
 
 @styled
-def compared_curves(histories: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:
+def compared_curves(histories: Mapping[str, Sequence[Mapping[str, Any]]], per: str = "image") -> Figure:
     """Draws the validation metrics of several runs in a panel each: negative ELBO, rate and distortion.
 
     A panel is drawn if any run has its metric; the loss is drawn if no run has any of the three. Several models of one
@@ -26,7 +26,8 @@ def compared_curves(histories: Mapping[str, Sequence[Mapping[str, Any]]]) -> Fig
 
     Args:
       histories: For each run name, its rows: "epoch", and any of "validation/elbo", "validation/rate",
-        "validation/distortion", "validation/loss", in nats per image.
+        "validation/distortion", "validation/loss", in nats per example.
+      per: Word for an example.
 
     Raises:
       ValueError: If there are no runs, more than 28, or no run has a metric.
@@ -54,7 +55,7 @@ def compared_curves(histories: Mapping[str, Sequence[Mapping[str, Any]]]) -> Fig
             low, high = min(ends), max(ends)
             margin = 0.05 * (high - low or 1.0)
             axes.set_ylim(low - margin, high + margin)
-    panels[0].set_ylabel(metrics[0].unit)
+    panels[0].set_ylabel(f"{metrics[0].unit} {per}")
     named = {label: line for axes in panels for line, label in zip(*axes.get_legend_handles_labels(), strict=True)}
     figure.legend(list(named.values()), list(named), loc="outside upper left", ncols=3, frameon=False)
     return figure

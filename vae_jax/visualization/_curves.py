@@ -21,7 +21,7 @@ FOCUSED = 20  # from this number of epochs, the first few may lie above the fram
 
 
 class Metric(NamedTuple):
-    """A metric of the history: its key after "train/" or "validation/", and its title, unit and sign in the figure."""
+    """A metric of the history: its key after "train/" or "validation/", and its title, unit and sign."""
 
     key: str
     title: str
@@ -31,11 +31,11 @@ class Metric(NamedTuple):
 
 # The first of these metrics in a history is shown as its objective.
 OBJECTIVES = (
-    Metric("elbo", "Negative ELBO", "nats per image", -1),
-    Metric("loss", "Loss", "per image"),
-    Metric("distortion", "Distortion", "nats per image"),
+    Metric("elbo", "Negative ELBO", "nats per", -1),
+    Metric("loss", "Loss", "per"),
+    Metric("distortion", "Distortion", "nats per"),
 )
-PARTS = (Metric("rate", "Rate (KL)", "nats per image"), Metric("distortion", "Distortion", "nats per image"))
+PARTS = (Metric("rate", "Rate (KL)", "nats per"), Metric("distortion", "Distortion", "nats per"))
 
 
 class Curve(NamedTuple):
@@ -56,7 +56,7 @@ def _curves(history: Sequence[Mapping[str, float]], metric: Metric) -> list[Curv
     return found
 
 
-def _draw(axes: Axes, metric: Metric, curves: Sequence[Curve]) -> None:
+def _draw(axes: Axes, metric: Metric, curves: Sequence[Curve], per: str) -> None:
     for curve in curves:
         axes.plot(
             curve.epochs,
@@ -67,7 +67,7 @@ def _draw(axes: Axes, metric: Metric, curves: Sequence[Curve]) -> None:
             marker="o" if len(curve.epochs) < MARKED else "",
             markersize=3.5,
         )
-    axes.set_ylabel(metric.unit)
+    axes.set_ylabel(f"{metric.unit} {per}")
     axes.grid(axis="y")
     axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
     axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
@@ -109,7 +109,7 @@ def _mark_best(axes: Axes, curves: Sequence[Curve]) -> None:
 
 
 @styled
-def training_curves(history: Sequence[Mapping[str, float]]) -> Figure:
+def training_curves(history: Sequence[Mapping[str, float]], per: str = "image") -> Figure:
     """Draws the negative ELBO of both splits with the best validation epoch, and beside it rate and distortion.
 
     Missing metrics are not drawn: without an ELBO the first panel shows the loss, without a loss the distortion. Rate
@@ -118,7 +118,9 @@ def training_curves(history: Sequence[Mapping[str, float]]) -> Figure:
 
     Args:
       history: One row per epoch (or per logging step): "epoch", and any of "train/elbo", "train/rate",
-        "train/distortion", "train/loss", and the same keys under "validation/"; in nats per image. Rows may lack keys.
+        "train/distortion", "train/loss", and the same keys under "validation/"; in nats per example. Rows may lack
+        keys.
+      per: Word for an example.
 
     Raises:
       ValueError: If the history is empty, a row has no "epoch", or there are none of these metrics.
@@ -145,7 +147,7 @@ def training_curves(history: Sequence[Mapping[str, float]]) -> Figure:
     if objective:
         axes = figure.add_subplot(outer[0, 0])
         curves = _curves(history, objective)
-        _draw(axes, objective, curves)
+        _draw(axes, objective, curves, per)
         _mark_best(axes, curves)
         axes.set_title(objective.title)
         axes.set_xlabel("epoch")
@@ -154,7 +156,7 @@ def training_curves(history: Sequence[Mapping[str, float]]) -> Figure:
         for row_index, metric in enumerate(parts):
             axes = figure.add_subplot(inner[row_index, 0])
             curve = _curves(history, metric)[-1]  # validation, if there is one
-            _draw(axes, metric, [curve])
+            _draw(axes, metric, [curve], per)
             axes.set_title(metric.title)
             if row_index == len(parts) - 1:
                 axes.set_xlabel("epoch")

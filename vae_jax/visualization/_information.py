@@ -19,12 +19,13 @@ MOST_NAMED = 24  # bars with the name of the dimension below
 
 
 @styled
-def kl_bars(kl: ArrayLike, threshold: float = UNUSED_NATS) -> Figure:
+def kl_bars(kl: ArrayLike, threshold: float = UNUSED_NATS, per: str = "image") -> Figure:
     """Draws the KL divergence of each latent dimension as a bar, the largest first; unused dimensions are gray.
 
     Args:
       kl: `[D]`, nats per image. Dimensions are counted from 1, as in "z1".
       threshold: Dimensions with fewer nats count as unused.
+      per: Word for an example.
 
     Raises:
       ValueError: If the shape is wrong or a value is not finite.
@@ -40,7 +41,7 @@ def kl_bars(kl: ArrayLike, threshold: float = UNUSED_NATS) -> Figure:
     axes.bar(places, nats[order], width=0.8 if len(nats) <= 100 else 1.0, color=colors)
     axes.set_xlim(-0.6, len(nats) - 0.4)
     axes.set_ylim(0, 1.05 * max(nats.max(), 2 * threshold))
-    axes.set_ylabel("nats per image")
+    axes.set_ylabel(f"nats per {per}")
     axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
     axes.grid(axis="y")
     axes.tick_params(axis="x", length=0)
@@ -67,13 +68,16 @@ class Part(NamedTuple):
 
 
 @styled
-def parts_of_a_sum(total: Part, parts: Sequence[Part], limits: Sequence[float | None] | None = None) -> Figure:
+def parts_of_a_sum(
+    total: Part, parts: Sequence[Part], limits: Sequence[float | None] | None = None, per: str = "image"
+) -> Figure:
     """Draws the total as a bar and its parts as bars below, each starting at the end of the previous one.
 
     Args:
       total: The sum, in nats.
       parts: At least one part, in order.
       limits: Upper limit of each part, or None; written beside the bar, and marked if it is within the frame.
+      per: Word for an example.
 
     Raises:
       ValueError: If there are no parts or a value is not finite.
@@ -109,6 +113,6 @@ def parts_of_a_sum(total: Part, parts: Sequence[Part], limits: Sequence[float | 
     axes.spines["left"].set_visible(False)
     axes.axvline(0, color=FAINT, linewidth=0.8)
     axes.xaxis.set_major_locator(MaxNLocator(7, steps=[1, 2, 2.5, 5, 10]))
-    axes.set_xlabel("nats per image")
+    axes.set_xlabel(f"nats per {per}")
     fit_canvas(figure, axes, 0.72 * WIDTH, 0.42 * len(values))
     return figure

@@ -161,13 +161,13 @@ def traversed_values(prior: Distribution, deviations: ArrayLike) -> jax.Array | 
     return mean[:, None] + scale[:, None] * jnp.asarray(deviations, jnp.float32)[None]
 
 
-def surgery_figures(summary: Mapping[str, Any]) -> Iterator[Captioned]:
+def surgery_figures(summary: Mapping[str, Any], example: str = "image") -> Iterator[Captioned]:
     """Yields the decomposition of the average KL divergence (ELBO surgery), if a summary has it."""
     if summary.get("mutual_information") is None:
         return
     caption = (
-        "The average KL divergence of posterior and prior, decomposed with the aggregate posterior of all test images "
-        "into the mutual information of image and code, and "
+        "The average KL divergence of posterior and prior, decomposed with the aggregate posterior of all test "
+        f"{example}s into the mutual information of {example} and code, and "
     )
     if summary.get("dimension_wise_kl") is None:
         names = {"marginal_kl": "aggregate posterior"}
@@ -181,13 +181,13 @@ def surgery_figures(summary: Mapping[str, Any]) -> Iterator[Captioned]:
     limit = summary["mutual_information_limit"]
     if summary["mutual_information"] > 0.95 * limit:
         caption += (
-            " The mutual information is near its limit, the logarithm of the number of images: their posteriors hardly "
-            "overlap. With more images it would be larger, and the other parts smaller."
+            f" The mutual information is near its limit, the logarithm of the number of {example}s: their posteriors "
+            f"hardly overlap. With more {example}s it would be larger, and the other parts smaller."
         )
     total = Part("average KL", summary["average_kl"], summary.get("average_kl_standard_error"))
     names = {"mutual_information": "mutual information", **names}
     parts = [Part(name, summary[key], summary.get(f"{key}_standard_error")) for key, name in names.items()]
-    figure = parts_of_a_sum(total, parts, [limit, *[None] * (len(parts) - 1)])
+    figure = parts_of_a_sum(total, parts, [limit, *[None] * (len(parts) - 1)], example)
     yield Captioned("elbo_surgery", "Decomposition of the rate", caption, figure)
 
 

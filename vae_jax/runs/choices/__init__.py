@@ -9,6 +9,7 @@ from vae_jax.runs.choices._choice import Choice as Choice
 from vae_jax.runs.choices._choice import alternatives as alternatives
 from vae_jax.runs.choices.code_priors import CODE_PRIORS as CODE_PRIORS
 from vae_jax.runs.choices.likelihoods import BINARIZATIONS as BINARIZATIONS
+from vae_jax.runs.choices.likelihoods import CONTINUOUS as CONTINUOUS
 from vae_jax.runs.choices.likelihoods import LIKELIHOODS as LIKELIHOODS
 from vae_jax.runs.choices.networks import NETWORKS as NETWORKS
 from vae_jax.runs.choices.networks import Shapes as Shapes

@@ -9,7 +9,7 @@ import jax
 from jax.typing import ArrayLike
 
 from vae_jax import data
-from vae_jax.models import Likelihood, likelihoods
+from vae_jax.models import Likelihood, column_likelihoods, likelihoods
 from vae_jax.runs.choices._choice import Axis, Choice
 
 Prepare = Callable[[jax.Array, ArrayLike], jax.Array]  # (key, uint8) -> float32, inside the jitted step
@@ -52,4 +52,15 @@ BINARIZATIONS = Axis(
         "dynamic", lambda: None, "bits drawn again at every step", (data.binarize,), _OF_GRAY, prepare=data.binarize
     ),
     BinarizationChoice("none", lambda: None, "gray values, not binarized"),
+)
+# Likelihoods of the continuous columns of a table, which are standardized.
+CONTINUOUS = Axis(
+    "likelihood",
+    Choice("normal", lambda: column_likelihoods.normal, "Normal", (column_likelihoods.normal,)),
+    Choice(
+        "student_t",
+        lambda: column_likelihoods.student_t,
+        "Student-t, for columns with outliers",
+        (column_likelihoods.student_t,),
+    ),
 )

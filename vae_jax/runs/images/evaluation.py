@@ -153,7 +153,7 @@ def _parts(
     if options.nll_samples:
         yield (
             f"importance sampling, {options.nll_samples:,} samples for each {example}",
-            lambda: nll_with_progress(model, params, nll_key, test, options.nll_samples),
+            lambda: nll_with_progress(model, params, nll_key, test, options.nll_samples, example),
         )
     default = _DEFAULT_AIS_IMAGES if _has_real_code(prepared, trained) else 0
     num_images = default if options.ais_images is None else options.ais_images
@@ -168,6 +168,6 @@ def _parts(
         f"model, {chains} chains for each over {temperatures:,} temperatures",
         # Importance sampling of the first images uses the same draws as above.
         lambda: annealing_with_progress(
-            model, params, ais_key, first, chains, temperatures, nll_key, options.nll_samples, start
+            model, params, ais_key, first, chains, temperatures, nll_key, options.nll_samples, start, example
         ),
     )

@@ -91,7 +91,11 @@ def resolve(settings: AnySettings, images: Images | ImageStream) -> Any:
 
 
 def check(settings: AnySettings) -> None:
-    """Raises ValueError if settings of a run on images contradict one another for any images."""
+    """Raises ValueError if settings of a run on images contradict one another, or are those of a table."""
+    for name in ("columns", "hide_cells"):
+        if (value := getattr(settings, name, None)) not in ((), None):
+            given = " ".join(value) if isinstance(value, tuple) else value
+            raise ValueError(f"--{flag_of(name)} {given} is for tables, and {settings.data} is not one: leave it out")
     if settings.stream and settings.binarization == "static":
         raise ValueError(
             "--stream reads images batch by batch, but --binarization static draws the bits of all images at once: "

@@ -12,9 +12,11 @@ from vae_jax.params import Params
 from vae_jax.runs.progress import CountDisplay
 
 
-def nll_with_progress(model: Model, params: Params, key: jax.Array, xs: Any, num_samples: int) -> dict[str, Any]:
-    """Calls `measure_nll` with a progress bar."""
-    with CountDisplay("importance sampling", num_examples("xs", xs)) as display:
+def nll_with_progress(
+    model: Model, params: Params, key: jax.Array, xs: Any, num_samples: int, example: str = "image"
+) -> dict[str, Any]:
+    """Calls `measure_nll` with a progress bar; `example` is the word for an example."""
+    with CountDisplay("importance sampling", num_examples("xs", xs), example) as display:
         return measure_nll(model, params, key, xs, num_samples, lambda batch: display.add(len(batch.log_likelihood)))
 
 
@@ -28,6 +30,7 @@ def annealing_with_progress(
     nll_key: jax.Array,
     nll_samples: int,
     start: Start = from_posterior,
+    example: str = "image",
 ) -> dict[str, Any]:
     """Calls `measure_annealing` with a progress bar, and estimates the same likelihoods by importance sampling.
 
@@ -36,6 +39,7 @@ def annealing_with_progress(
       nll_key: key of the importance samples; with the key of `nll_with_progress`, of which xs are the first images, the
         draws are the same.
       nll_samples: number of importance samples for each image; 0: no importance sampling.
+      example: word for an example.
 
     Returns:
       The numbers of `measure_annealing`, and with importance sampling "ais_images_nll" in nats and
@@ -45,7 +49,7 @@ def annealing_with_progress(
     if nll_samples:
         nll = measure_nll(model, params, nll_key, xs, nll_samples)["nll"]
         compared = {"ais_images_nll": nll, "ais_images_nll_samples": nll_samples}
-    with CountDisplay("annealing", 2 * num_examples("xs", xs)) as display:
+    with CountDisplay("annealing", 2 * num_examples("xs", xs), example) as display:
         on_batch = lambda batch: display.add(len(jax.tree.leaves(batch)[0]))
         numbers = measure_annealing(model, params, key, xs, num_chains, num_temperatures, on_batch, start)
     return numbers | compared

@@ -62,6 +62,11 @@ class Problem(NamedTuple):
         return self.train.shape[0]
 
     @property
+    def example(self) -> Any:
+        """Shapes of one preprocessed example."""
+        return self.contexts.shape_of_example(self.image_shape)
+
+    @property
     def num_test(self) -> int:
         """Number of test images."""
         return len(self.test)

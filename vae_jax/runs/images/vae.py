@@ -72,15 +72,14 @@ def configured(settings: Any, network: Network) -> Network:
     return rematerialized(network) if settings.rematerialize else network
 
 
-def make_objective(settings: Settings, problem: Problem, model: Model, num_steps: int, weight: Any) -> Objective:
+def make_objective(settings: Settings, problem: Any, model: Model, num_steps: int, weight: Any) -> Objective:
     """Builds the objective that the settings name, with its warm-up."""
     facts = Facts(settings.latent_dim, problem.num_examples, num_steps, _closed_form_kl(model, problem))
     return build_objective(settings, facts, settings.kl_warm_up * num_steps // settings.epochs)
 
 
-def _closed_form_kl(model: Model, problem: Problem) -> bool:
-    params = jax.eval_shape(model.init, jax.random.key(0))
-    return has_closed_form_kl(model, params, problem.contexts.shape_of_example(problem.image_shape))
+def _closed_form_kl(model: Model, problem: Any) -> bool:
+    return has_closed_form_kl(model, jax.eval_shape(model.init, jax.random.key(0)), problem.example)
 
 
 def fit_prior_after(settings: Settings) -> Any:

@@ -106,6 +106,8 @@ METRICS = (
     Metric("nll_warning", "warning about importance sampling"),
     Metric("ais_warning", "warning about annealing"),
     Metric("test_images", "test images"),
+    Metric("test_rows", "test rows"),
+    Metric("distortion_per_column", "distortion of each column", "nats per cell"),
     Metric("elbo_samples", "samples of z per image, for the ELBO"),
     Metric("psnr", "peak signal-to-noise ratio of the reconstructions", "decibels"),
     Metric("unigram_bits_per_code", "entropy of a code on its own", "bits"),
@@ -142,8 +144,8 @@ _BY_KEY = {metric.key: metric for metric in METRICS}
 
 # Sentences of a summary, with the word that is shown before each.
 NOTES = {"posterior_collapse": "", "nll_warning": "Caution: ", "ais_warning": "Caution: "}
-# Lists of a summary that are shown in a figure, being too long for a table.
-DRAWN = ("kl_per_dimension", "code_counts")
+# Lists and mappings of a summary that are shown in a figure, being too long for a table.
+DRAWN = ("kl_per_dimension", "code_counts", "distortion_per_column")
 # Endings of keys that hold the error of another number, and the name of this error.
 ERRORS = {"_standard_error": "s.e.", "_standard_deviation": "s.d. of the models"}
 
@@ -156,6 +158,19 @@ def shown_in(view: View) -> tuple[Metric, ...]:
 def metric_of(key: str) -> Metric:
     """Description of a key; an unknown key is its own title."""
     return _BY_KEY.get(key) or Metric(key, key)
+
+
+def example_of(summary: Mapping[str, Any]) -> str:
+    """Word for an example of a run with this summary: row (of a table), or image."""
+    return "row" if "test_rows" in summary else "image"
+
+
+def worded(metric: Metric, example: str) -> Metric:
+    """The metric in other words than those of images."""
+    if metric.key == "test_images":
+        return metric
+    fitting = lambda text: text.replace("image", example)
+    return metric._replace(title=fitting(metric.title), unit=fitting(metric.unit), short=fitting(metric.short))
 
 
 class Shown(NamedTuple):

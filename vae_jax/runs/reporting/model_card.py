@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from vae_jax.data._kinds import kind_of
 from vae_jax.runs.reporting.formatting import listed, mapping, setting
-from vae_jax.runs.reporting.metrics import NOTES, View, shown_in, text_of
+from vae_jax.runs.reporting.metrics import NOTES, View, example_of, shown_in, text_of, worded
 from vae_jax.text import as_markdown, printable
 
 NAME = "MODEL.md"
@@ -31,6 +32,17 @@ import jax  # manifest.json lists the inputs and outputs of each function
 encoder = jax.export.deserialize(bytearray(Path("encoder.stablehlo").read_bytes()))
 outputs = encoder.call(imagesLABEL)  # images: float32 [N, H, W, C], from 0 to 1""",
 }
+_USE_OF_TABLE = """import jax
+import vae_jax
+from vae_jax.data import Encoding, load_table_like
+from vae_jax.evaluation import impute_examples
+from vae_jax.models import Example
+
+model, params, config = vae_jax.load("RUN")  # the path of this folder
+encoding = Encoding.from_json(config["table"])
+rows = Example(*encoding.encode(load_table_like("table.csv", encoding)))
+imputed = impute_examples(model, params, jax.random.key(0), rows, 1000)
+columns = encoding.decode(imputed.value)"""
 _LABEL = {"safetensors": ", context=0", "onnx": ', "label": labels', "stablehlo": ", labels"}
 
 _MASK = {"safetensors": ', context=jax.numpy.ones(config["image_shape"], bool)'}
@@ -65,7 +77,8 @@ def model_card(
     again = "Train the run again, without the later changes" if params_note else "Train it again"
     masked = config.get("missing") is not None or config.get("mask_file") is not None
     context = _LABEL if config.get("condition") == "labels" else _MASK if masked else {}
-    use = _USE[format].replace("LABEL", context.get(format, ""))
+    of_table = kind_of(str(config.get("data"))) == "table"
+    use = _USE_OF_TABLE if of_table else _USE[format].replace("LABEL", context.get(format, ""))
     return f"""# {title} on {as_markdown(config.get("data"))}
 
 {description}
@@ -96,8 +109,9 @@ def model_card(
 def _numbers(summary: Mapping[str, Any]) -> str:
     """Table of numbers (in one column, or one for each weight), with sentences about them and warnings."""
     models, by_weight = listed(summary.get("models")), mapping(summary.get("over_seeds"))
-    count = as_markdown(text_of(summary, "test_images"))
-    sentences = [f"Measured on the {count} test images."] if "test_images" in summary else []
+    example = example_of(summary)
+    count = as_markdown(text_of(summary, f"test_{example}s"))
+    sentences = [f"Measured on the {count} test {example}s."] if f"test_{example}s" in summary else []
     if by_weight:
         header = ("number", *(f"weight {weight}" for weight in by_weight))
         medians = {
@@ -105,14 +119,15 @@ def _numbers(summary: Mapping[str, Any]) -> str:
             for metric in shown_in(View.CARD)
         }
         rows = [
-            (metric.label, *("" if value is None else metric.text(value) for value in values))
+            (worded(metric, example).label, *("" if value is None else metric.text(value) for value in values))
             for metric, values in medians.items()
             if any(value is not None for value in values)
         ]
         sentences.append(f"Each number is the median over the seeds of a weight ({len(models)} models in all).")
     else:
         header = ("number", "value")
-        rows = [(m.label, text_of(summary, m.key)) for m in shown_in(View.CARD) if summary.get(m.key) is not None]
+        shown = [metric for metric in shown_in(View.CARD) if summary.get(metric.key) is not None]
+        rows = [(worded(metric, example).label, text_of(summary, metric.key)) for metric in shown]
         if models:
             sentences.append(
                 f"Each number is the mean over {len(models)} models; summary.json has the numbers of each model."

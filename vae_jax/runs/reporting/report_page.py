@@ -17,10 +17,12 @@ from vae_jax.runs.reporting.metrics import (
     SECONDS,
     View,
     error_of,
+    example_of,
     is_error,
     metric_of,
     shown_in,
     text_of,
+    worded,
 )
 from vae_jax.runs.reporting.report_style import STYLESHEET
 from vae_jax.text import as_html as _escape
@@ -113,8 +115,11 @@ def _others(summary: Mapping[str, Any]) -> dict[str, Any]:
     """Titles and texts of all keys that are not shown elsewhere."""
     tiles = (metric.key for metric in shown_in(View.TILE) if _is_numeric(summary.get(metric.key)))
     elsewhere = {*_STATED, *NOTES, *DRAWN, *tiles}
+    example = example_of(summary)
     return {
-        metric_of(key).label: _text(summary, key) for key in summary if not (key in elsewhere or is_error(key, summary))
+        worded(metric_of(key), example).label: _text(summary, key)
+        for key in summary
+        if not (key in elsewhere or is_error(key, summary))
     }
 
 
@@ -153,7 +158,7 @@ def _statement(summary: Mapping[str, Any]) -> str:
 
 def _tiles(summary: Mapping[str, Any]) -> str:
     cells = []
-    for metric in shown_in(View.TILE):
+    for metric in (worded(each, example_of(summary)) for each in shown_in(View.TILE)):
         value: Any = summary.get(metric.key)
         if not _is_numeric(value):
             continue

@@ -1,0 +1,1 @@
+"""Runs on tables: training problem, models, measurements and figures."""
