@@ -7,7 +7,7 @@ from distributions.count_references import negative_binomial
 from vae_jax.distributions import ZeroInflatedNegativeBinomial, zero_inflated_negative_binomial_log_prob
 
 
-@pytest.mark.parametrize("shape", [(), (8,), (2, 4)])
+@pytest.mark.parametrize("shape", [(), (2, 4)])
 def test_log_prob_is_that_of_the_mixture_summed_over_the_event(shape):
     rng = np.random.default_rng(0)
     log_mean, log_dispersion, logits = rng.normal(size=(3, *shape)).astype(np.float32)
@@ -41,7 +41,7 @@ def test_gradients_agree_with_central_differences_in_float64():
     steps = 1e-5 * np.eye(9).reshape(9, 3, 3)
     exact = np.float64(parameters)
     expected = np.reshape([(reference(exact + s) - reference(exact - s)) / 2e-5 for s in steps], (3, 3))
-    np.testing.assert_allclose(jax.grad(function)(parameters), expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(jax.jit(jax.grad(function))(parameters), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_numbers_that_are_not_counts_have_probability_0_and_nothing_broadcasts():
