@@ -245,8 +245,8 @@ class FewLabels:
     """random seed of the choice of these images"""
     labels_per_batch: int = 10
     """number of images with a label in each batch, which may hold more of them than the data: weights make up for it"""
-    alpha: float = 0.1
-    """weight of the classifier's mean cross-entropy, as a share of the number of training images"""
+    alpha: float = 1.0
+    """weight of the classifier's mean cross-entropy, as a share of the number of training images (0.1 in the paper)"""
 
 
 @dataclasses.dataclass(frozen=True)

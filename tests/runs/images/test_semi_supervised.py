@@ -86,7 +86,7 @@ def test_labeled_images_come_first_and_are_a_fixed_part_of_every_batch():
     assert ((batches < 6).sum(axis=1) == 3).all()
     other = make_few_labels(dataclasses.replace(settings, labels_seed=1), data)
     assert set(other.train[:6, 0, 0, 0]) != set(problem.train[:6, 0, 0, 0])
-    # 6 of 50 images have a label, and 3 of the 8 of a batch: alpha is 0.1 * 50 / 6 for each.
+    # 6 of 50 images have a label, and 3 of the 8 of a batch: alpha is 50 / 6 for each.
     model = SEMI_SUPERVISED.model(settings, problem)
     classify = mlp_encoder((4, 4, 1), 3, (500,), jax.nn.softplus).apply
     weights = LabelWeights(6 / 50 * 8 / 3, 44 / 50 * 8 / 5)
@@ -94,7 +94,7 @@ def test_labeled_images_come_first_and_are_a_fixed_part_of_every_batch():
     batch = jax.tree.map(lambda leaf: jnp.asarray(leaf[batches[0]]), examples.data)
     batch = batch._replace(x=batch.x / 255.0)
     loss = lambda objective: jax.jit(lambda batch: objective(model, params, key, batch)[0])(batch)
-    expected = loss(semi_supervised_loss(classify, 0.1 * 50 / 6, weights))
+    expected = loss(semi_supervised_loss(classify, 50 / 6, weights))
     np.testing.assert_allclose(loss(SEMI_SUPERVISED.objective(settings, problem, model, 1, None)), expected, rtol=1e-6)
 
 
