@@ -134,6 +134,28 @@ def own_data(left):
     assert end["of_crops"][-1] < 0.8 * end["of_crops"][0]
 
 
+def tables(left):
+    end = left[-1]
+    kinds = {column.name: column.kind for column in end["table"].columns}
+    assert list(kinds.values()) == ["name", "count", "continuous", "positive", "count", "binary", "category"]
+    losses = validation(end["progress"], "loss")
+    assert losses[-1] < losses[0] - 0.5
+    missing = np.ma.getmaskarray(end["gaps"]["income"])[end["held_out"]]
+    truth, imputed = end["people"]["income"][end["held_out"]], end["columns"]["income"]
+    np.testing.assert_allclose(imputed[~missing], truth[~missing], rtol=1e-5)
+    error = lambda guess: np.abs(np.log(guess[missing] / truth[missing])).mean()
+    assert error(imputed) < 0.9 * error(np.full_like(imputed, np.exp(np.log(end["people"]["income"]).mean())))
+    assert end["names"][0].startswith("person ")
+    new = end["new"]
+    assert np.corrcoef(new["age"], np.log(new["income"]))[0, 1] > 0.3
+    assert (
+        new["age"].dtype == np.int64
+        and set(new["retired"]) == {"yes", "no"}
+        and set(new["town"]) == {"Bern", "Oslo", "Rome"}
+    )
+    assert set(end["terms"]) == set(kinds) - {"name"}
+
+
 def conditional(left):
     assert -180 < validation(left[0]["progress"], "elbo")[-1] < -110
     assert left[0]["three"].shape == (28, 28, 1)
@@ -244,6 +266,7 @@ CHECKS = {
     "own_code.md": own_code,
     "own_network.md": own_network,
     "own_data.md": own_data,
+    "tables.md": tables,
     "own_objective.md": own_objective,
     "accelerators.md": accelerators,
     "migration.md": migration,
