@@ -20,6 +20,7 @@ from vae_jax.networks import mlp_encoder
 from vae_jax.runs import BETA_VAE, VAE, Settings
 from vae_jax.runs.choices import objectives
 from vae_jax.runs.factors import problem
+from vae_jax.runs.folder import FORMAT
 from vae_jax.runs.images import kind
 
 # The run, the model of it, what its parameters were as that version loaded them, and the settings that have changed.
@@ -131,7 +132,7 @@ def test_a_run_is_continued_with_more_epochs_and_written_in_the_format_of_this_v
     rows = (run / "metrics.jsonl").read_text().splitlines()
     assert rows[:2] == before and len(rows) == 4
     config = json.loads((run / "config.json").read_text())
-    assert (config["format"], config["epochs"], config["objective"]) == (4, 4, "elbo")
+    assert (config["format"], config["epochs"], config["objective"]) == (FORMAT, 4, "elbo")
     assert json.loads(capsys.readouterr().out)["epochs"] == 4
     assert vae_jax.load(run)[2]["epochs"] == 4
 

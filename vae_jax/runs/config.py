@@ -10,6 +10,7 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from vae_jax.differences import as_json
 from vae_jax.runs.checks import with_defaults
 from vae_jax.runs.choices import OBJECTIVES, alternatives
 from vae_jax.runs.folder import RunFolder
@@ -74,7 +75,7 @@ def upgraded(recipe: Recipe, config: Mapping[str, Any]) -> dict[str, Any]:
         # Earlier versions called every weight beta.
         known["objective"] = _RENAMED_OBJECTIVES.get(objective, objective)
         known |= {grid: [] for grid in GRIDS.values()} | {GRIDS[_weight_name(known["objective"])]: known["betas"]}
-    return run_config(recipe, recipe.defaults) | known
+    return as_json(run_config(recipe, recipe.defaults)) | known
 
 
 def _weight_name(objective: str) -> str:

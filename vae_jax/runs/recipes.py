@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from vae_jax.evaluation import measure_vq_vae
-from vae_jax.models import vq_vae, with_classifier
+from vae_jax.models import table_vae, vq_vae, with_classifier
 from vae_jax.networks import residual_encoder
 from vae_jax.objectives import semi_supervised_loss, vq_vae_loss
 from vae_jax.runs.choices import POSTERIORS, make_optimizer
@@ -44,6 +44,7 @@ def preset(name: str, title: str, description: str, **defaults: Any) -> Recipe:
         model=tables.make_model,
         fit_after=lambda settings: None,  # no prior of a table is fitted
         axes=tables.AXES,
+        cites=(table_vae,),
         check=tables.check,
     )
     return recipe._replace(on_tables=on_tables)

@@ -29,8 +29,9 @@ def load(
         folder is executed, so a folder from anyone can be opened.
 
     Returns:
-      The model, its params, and its config: recipe and settings as in config.json, with image_shape `[H, W, C]` and,
-      for a model that takes labels, num_classes.
+      The model, its params, and its config: recipe and settings as in config.json, with image_shape `[H, W, C]`
+      and, for a model that takes labels, num_classes; for a model of a table with table, the encoding of its columns,
+      which `data.Encoding.from_json` reads.
       The model is a `VAE`, or for a run with --condition labels a `Conditional`, whose context is a label from 0 on;
       for one with missing pixels, a mask `[H, W, C]`.
 

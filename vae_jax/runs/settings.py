@@ -51,8 +51,7 @@ class Data:
     title: ClassVar[str] = "data"
 
     data: str = "digits"
-    """digits (5,000 of MNIST, embedded), a TFDS image dataset (mnist, cifar10, ...), a .npz or .npy file, a folder; for
-    vae, beta_vae and autoencoder also a table (.csv, .tsv, .parquet)"""
+    """digits (5,000 of MNIST, embedded), a TFDS image dataset (mnist, ...), a .npz or .npy file, a folder, a table"""
     data_dir: str | None = None
     """folder of TFDS datasets (default: TFDS_DATA_DIR of the environment, else the folder that TFDS uses)"""
     size: Annotated[tuple[int, int] | None, tyro.conf.arg(metavar="HEIGHT WIDTH")] = None

@@ -117,8 +117,12 @@ def test_draws_repeat_the_table_and_vary_in_missing_cells_alone(run, command):
     words = ["--draws", "4", "--samples", "50", "--output", "draws.csv"]
     code, out, err = command("impute", run.path, "semicolons.csv", *words)
     assert code == 2 and "column 'age'" in err  # decimal commas and points are mixed: nothing is guessed
+    comma = lambda texts: [text.replace(".", ",") for text in texts]
+    write("semicolons.csv", {n: comma(v) if n in ("age", "income") else v for n, v in cells.items()}, ";")
+    assert command("impute", run.path, "semicolons.csv", *words[:-1], "commas.csv")[0] == 0
     code, out, err = command("impute", run.path, run.table, *words)
     assert code == 0 and "4 draws of 300 rows" in out, err
+    assert read("commas.csv", ";")["income"] == comma(read("draws.csv")["income"])
     drawn = read("draws.csv")
     assert drawn["draw"] == [str(d) for d in range(1, 5) for _ in range(ROWS)]
     for name, before in cells.items():

@@ -14,9 +14,19 @@ class Table:
 
     title: ClassVar[str] = "table"
 
-    columns: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=KIND ...")] = ()
-    """kinds of columns, if others than the inferred ones are wanted, such as age=positive kind=category id=drop: a kind
-    is continuous, positive, count, binary, category, ordinal, name (of the rows), keep or drop"""
-    hide_cells: float | None = None
-    """largest share of its observed cells that is hidden from the model when it trains on a row; each time a share is
-    drawn from 0 to this number, so that the model learns to fill in missing cells (default: 0.5)"""
+    columns: Annotated[
+        tuple[str, ...],
+        tyro.conf.arg(
+            metavar="NAME=KIND ...",
+            help="kinds of columns, if others than the inferred ones are wanted, such as age=positive kind=category "
+            "id=drop; a kind is continuous, positive, count, binary, category, ordinal, name (of the rows), keep or "
+            "drop",
+        ),
+    ] = ()
+    hide_cells: Annotated[
+        float | None,
+        tyro.conf.arg(
+            help="largest share of its observed cells that is hidden from the model when it trains on a row; each time "
+            "a share is drawn from 0 to this number, so that the model learns to fill in missing cells (default: 0.5)"
+        ),
+    ] = None
