@@ -192,7 +192,7 @@ BAD_COMMANDS: list[BadCommand] = [
         "sample {run}",
         ("--files {run}", "--files must be a new or empty folder"),
         ("--count 0", "--count must be at least 1, got 0"),
-        (f"--count {_HUGE}", f"--count must be at most 10,000, got {_HUGE}"),
+        (f"--count {_HUGE}", f"--count must be at most 10,000,000, got {_HUGE}"),
         ("--random-seed -1", "--random-seed must be at least 0, got -1"),
         ("--seed 7", "--seed must be one of the seeds of RUN"),
         ("--weight nan", "--weight must be a finite number, got nan"),
