@@ -97,6 +97,11 @@ def test_labeled_images_come_first_and_are_a_fixed_part_of_every_batch():
     expected = loss(semi_supervised_loss(classify, 50 / 6, weights))
     np.testing.assert_allclose(loss(SEMI_SUPERVISED.objective(settings, problem, model, 1, None)), expected, rtol=1e-6)
 
+    initial = jax.jit(model.init)(key)  # encoder and decoder ignore the label at first, and nothing else
+    for name in ("encoder", "decoder"):
+        kernel = np.asarray(initial[name]["hidden_0"]["kernel"])
+        assert 0.008 < kernel[-3:].std() / kernel[:-3].std() < 0.012
+
 
 @pytest.mark.slow
 def test_a_run_with_few_labels_measures_its_classifier_and_comes_back(tmp_path, monkeypatch, capsys):

@@ -23,9 +23,6 @@ from vae_jax.runs.images.vae import configured
 from vae_jax.runs.settings import LabelSettings
 from vae_jax.training import grouped
 
-# Initial weights so small that encoder and decoder ignore y at first. With larger ones the model of one label is by
-# many nats the best for all images, and the classifier learns to choose it before it learns the labels.
-SMALL = jax.nn.initializers.normal(0.01)
 AXES = (LIKELIHOODS, BINARIZATIONS, OPTIMIZERS, SCHEDULES)
 
 
@@ -91,13 +88,30 @@ def make_model(settings: LabelSettings, problem: Problem) -> Conditional:
     classes, shape, hidden = problem.num_classes, problem.image_shape, settings.hidden
     assert classes is not None
     outputs, bias = problem.likelihood.output_shape(shape), output_bias(problem.likelihood, problem.mean_image)
-    common: dict[str, Any] = {"activation": jax.nn.softplus, "kernel_init": SMALL, "context_size": classes}
+    common: dict[str, Any] = {"activation": jax.nn.softplus, "context_size": classes}
     encoder = configured(settings, mlp_encoder(shape, 2 * settings.latent_dim, hidden, **common))
     decoder = configured(settings, mlp_decoder(settings.latent_dim, outputs, hidden[::-1], bias, **common))
-    family = conditional(
-        gaussian_vae(encoder, decoder, settings.latent_dim, problem.likelihood), contexts.labels(classes)
-    )
+    vae = gaussian_vae(encoder, decoder, settings.latent_dim, problem.likelihood)
+    family = _ignoring_labels(conditional(vae, contexts.labels(classes)), "hidden_0" if hidden else "output", classes)
     return with_classifier(family, make_classifier(settings, shape, classes))
+
+
+def _ignoring_labels(family: Conditional, layer: str, num_classes: int) -> Conditional:
+    """Returns the family with initial weights of the labels so small that encoder and decoder ignore them at first.
+
+    With larger ones the model of one label is by many nats the best for all images, and the classifier learns to choose
+    it before it learns the labels.
+    """
+
+    def init(key: jax.Array) -> Params:
+        params = family.init(key)
+        for name in ("encoder", "decoder"):
+            kernel = params[name][layer]["kernel"]
+            first = {**params[name][layer], "kernel": kernel.at[-num_classes:].multiply(0.01)}
+            params = {**params, name: {**params[name], layer: first}}
+        return params
+
+    return family._replace(init=init)
 
 
 def make_objective(
