@@ -225,7 +225,7 @@ def test_exported_functions_and_the_page_take_the_label_too(here):
         (
             {"test_labels": None},
             "train vae --condition labels",
-            "has no labels for its test images: leave --condition out",
+            "has no labels for its test images: give data with labels",
         ),
         ({"train_labels": np.full(80, -1)}, "train vae --condition labels", "labels that count from 0, .* got -1 to 2"),
         (

@@ -7,7 +7,7 @@ import pytest
 from fresh import some_params
 from vae_jax import mlp_vae
 from vae_jax.models import conditional_vae, contexts
-from vae_jax.objectives import at_step
+from vae_jax.objectives import at_step, warm_up_steps_of
 from vae_jax.runs import FactorSettings, Settings
 from vae_jax.runs.choices import OBJECTIVES, Facts, build_objective
 
@@ -51,13 +51,15 @@ def test_a_capacity_rises_over_a_third_of_the_steps_to_the_nats_of_the_setting()
         np.testing.assert_allclose(loss, distortion + 3.0 * abs(rate - capacity), rtol=1e-5)
 
 
-def test_geco_has_the_tolerance_of_the_setting_and_a_multiplier_in_the_buffers():
+def test_geco_has_the_tolerance_of_the_setting_and_its_last_epoch_is_the_best():
     for given, tolerance in (({}, 90.0), ({"tolerance": 1.5}, 1.5)):
         settings = Settings(objective="geco", **given)
         model = OBJECTIVES.of(settings).model(MODEL, 3)
         params = {**PARAMS, "buffers": model.init(jax.random.key(0))["buffers"]}
-        loss, aux = build_objective(settings, FACTS)(model, params, jax.random.key(1), BATCH)
+        objective = build_objective(settings, FACTS)
+        loss, aux = objective(model, params, jax.random.key(1), BATCH)
         expected = aux.metrics["rate"] + aux.metrics["distortion"] - tolerance
+        assert warm_up_steps_of(objective) == FACTS.num_steps  # so that the last epoch is the best
         np.testing.assert_allclose(loss, expected, rtol=1e-5)
 
 

@@ -40,6 +40,10 @@ def geco_loss(tolerance: float, step_size: float = 0.02, decay: float = 0.99) ->
     moving average in place of the batch's constraint, as in the paper. For squared errors, whose tolerance is a number
     of pixel units, `likelihoods.fixed_normal(0.5)` has the distortion |x - mean|^2 + D / 2 log(pi).
 
+    Losses of different steps cannot be compared, because lambda and the moving average differ. So that `fit` keeps the
+    parameters of the last epoch, not those with the lowest loss, give it `Scheduled(lambda step: geco_loss(90.0), n)`
+    with the number n of steps of the whole training.
+
     It needs its batch as a whole: no microbatches. Metrics: `elbo`, `rate`, `distortion`; `constraint`, the moving
     average of C, and `multiplier`, the lambda of the loss; 1 / lambda is the beta of a beta-VAE.
 

@@ -91,6 +91,12 @@ def _capacity(facts: Facts, *, gamma: ArrayLike = 1000.0, max_capacity: float = 
     return objectives.scheduled(lambda nats: objectives.capacity_loss(gamma, nats), rise)
 
 
+def _geco(facts: Facts, *, tolerance: float = 90.0) -> Objective:
+    loss = objectives.geco_loss(tolerance)
+    # The last epoch counts as the best: losses with different multipliers cannot be compared.
+    return objectives.Scheduled(lambda step: loss, facts.num_steps)
+
+
 def _info(facts: Facts, *, lambda_: ArrayLike = 1000.0) -> Objective:
     return objectives.info_vae_loss(1.0, lambda_, objectives.gaussian_kernel(facts.latent_dim**2 / 2))
 
@@ -196,10 +202,11 @@ OBJECTIVES = Axis(
     ),
     _row(
         "geco",
-        lambda facts, *, tolerance=90.0: objectives.geco_loss(tolerance),
+        _geco,
         "GECO: smallest rate at which the distortion is at most the tolerance",
         objectives.geco_loss,
         priors=_TRAINED,
+        by_length=True,
         model=lambda model, latent_dim: with_multiplier(model),
     ),
     _row(

@@ -114,9 +114,7 @@ def count_classes(settings: AnySettings, images: Images | ImageStream) -> int | 
         if images.validation is not None:
             splits["validation"] = images.validation_labels
     if without := [name for name, labels in splits.items() if labels is None]:
-        raise ValueError(
-            f"{asked} has no labels for its {' and '.join(without)} images: leave --condition out, or give labels"
-        )
+        raise ValueError(f"{asked} has no labels for its {' and '.join(without)} images: give data with labels")
     labels = np.concatenate([found for found in splits.values() if found is not None])
     least, most = int(labels.min()), int(labels.max())
     if least < 0 or not 1 <= most < MOST_CLASSES:
