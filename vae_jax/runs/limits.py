@@ -36,6 +36,7 @@ LIMITS: dict[str, Limit | Above] = {
     "batch_size": Limit(1, 10_000_000),
     "microbatches": Limit(1, 10_000_000),
     "hide_cells": Limit(0, 1),
+    "missing": Limit(0, 1),
     "learning_rate": Above(),
     "patience": Limit(1, MOST_STEPS),
     "validation_size": Limit(1, MOST_STEPS),
