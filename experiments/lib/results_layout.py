@@ -116,6 +116,7 @@ LAYOUT = Layout(
             "likelihood_speed",
             "likelihood_speed_earlier",
             "streaming_speed",
+            "table_speed",
             "factors_speed",
             "code_sampling_speed",
             "explorer_speed",
