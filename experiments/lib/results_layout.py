@@ -105,7 +105,7 @@ LAYOUT = Layout(
         "Disentanglement": ("disentangle",),
         "Conditional models": ("conditional",),
         "Counts": ("counts",),
-        "Missing values": ("missing_table",),
+        "Missing values": ("missing_table", "missing_mnist"),
         "Anomaly detection": ("anomaly",),
         "Speed": (
             "benchmark_slower_cores",
