@@ -130,7 +130,7 @@ def test_commands_take_the_run_or_refuse_it_in_a_line(trained, tmp_path, monkeyp
     for flags, message in (
         ("--missing 1.5", "--missing must be at most 1, got 1.5"),
         ("--missing 0.5 --mask-file masks.npz", "leave one out"),
-        ("--missing 0.5 --objective optimal_variance", "--objective optimal_variance needs all pixels"),
+        ("--missing 0.5 --objective optimal_variance --likelihood normal", "optimal_variance needs all pixels"),
         ("--missing 0.5 --condition labels", "a model takes labels or masks"),
         ("--missing 0.5 --prior vamp", "--prior vamp encodes pseudo-inputs"),
         ("--missing 0.5 --stream", "--stream reads images without masks"),
