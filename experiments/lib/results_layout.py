@@ -104,6 +104,7 @@ LAYOUT = Layout(
         "Discrete codes": ("vq_curve", "vq_mnist", "vq_digits", "quantizers"),
         "Disentanglement": ("disentangle",),
         "Conditional models": ("conditional",),
+        "Few labels": ("semi_supervised_m2",),
         "Counts": ("counts",),
         "Missing values": ("missing_table", "missing_mnist"),
         "Anomaly detection": ("anomaly",),
