@@ -12,7 +12,14 @@ from vae_jax.models import VAE, Example, for_each_context, with_mixture_prior, w
 from vae_jax.objectives import elbo_terms, has_closed_form_kl, sampled_elbo_terms
 
 KEY = jax.random.key(0)
-WITHOUT = {"autoencoder", "hierarchical_vae", "conditional", "with_mixture_prior", "with_vamp_prior"}
+WITHOUT = {
+    "autoencoder",
+    "conditional",
+    "hierarchical_vae",
+    "with_missing_process",
+    "with_mixture_prior",
+    "with_vamp_prior",
+}
 # One example of a conditional model, with an integer label as its context.
 EXAMPLE = Example(jax.ShapeDtypeStruct(IMAGE, jnp.float32), jax.ShapeDtypeStruct((), jnp.int32))
 

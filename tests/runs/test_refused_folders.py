@@ -53,7 +53,7 @@ def unfinished_without_rows():
         (
             lambda: spoil(None, experiment="no_such"),
             "RUN vae was made by no_such, which is not a recipe of vae_jax (vae, beta_vae, autoencoder, vq_vae, "
-            "disentangle); load a run of your own script with vae_jax.load(path, recipe=RECIPE)",
+            "semi_supervised, disentangle); load a run of your own script with vae_jax.load(path, recipe=RECIPE)",
         ),
         (lambda: spoil(None, experiment=None), "RUN vae: config.json must name the recipe of the run"),
         (lambda: spoil(None, experiment="\x1b[31mred"), r"RUN vae was made by \x1b[31mred"),
@@ -96,7 +96,7 @@ def unfinished_without_rows():
         (lambda: spoil(None, weather=0.9), "RUN vae holds a run of another version of vae_jax"),
         (
             lambda: spoil(None, format=99),
-            "RUN vae was made by a newer version of vae_jax (its folder has format 99, not 4)",
+            "RUN vae was made by a newer version of vae_jax (its folder has format 99, not 5)",
         ),
         (lambda: spoil(None, data="gone.npz"), "data (the run: 'blobs.npz', now: 'gone.npz')"),
         (
