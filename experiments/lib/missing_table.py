@@ -125,7 +125,7 @@ def trained(
 
 def by_scikit_learn(table: Table, seed: int) -> dict[str, float]:
     """Errors of the column means, iterative ridge regression, and five nearest neighbors, over the missing cells."""
-    from sklearn.experimental import enable_iterative_imputer  # noqa: F401
+    from sklearn.experimental import enable_iterative_imputer  # noqa: F401  # its import enables the next one
     from sklearn.impute import IterativeImputer, KNNImputer, SimpleImputer
 
     imputers = {"mean": SimpleImputer(), "ridge": IterativeImputer(random_state=seed), "neighbors": KNNImputer()}

@@ -231,7 +231,7 @@ OBJECTIVES: dict[str, ObjectiveRow] = {
         needs_batch="latent codes are permuted over the batch",
         needs_size="the permutations are noise of the whole batch",
     ),
-    # Of a conditional model by definition.
+    # The objective is defined for conditional models only.
     "semi_supervised_loss(2.0)": ObjectiveRow(
         "semi_supervised_loss",
         o.semi_supervised_loss(CLASSIFIER.apply, 2.0, o.LabelWeights(0.5, 3.0)),

@@ -51,7 +51,7 @@ class Joint(Distribution):
             return self._of_parts(point_estimate_of)
 
     @property
-    def support(self) -> str:  # type: ignore[override]
+    def support(self) -> str:  # type: ignore[override]  # a ClassVar elsewhere; here it depends on the parts
         """Supports of the parts, for error messages."""
         return ", ".join(dict.fromkeys(part.support for part in jax.tree.leaves(self.parts, is_leaf=is_distribution)))
 

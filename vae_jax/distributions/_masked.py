@@ -55,7 +55,7 @@ class Masked(Distribution):
             return point_estimate_of(self.distribution)
 
     @property
-    def support(self) -> str:  # type: ignore[override]
+    def support(self) -> str:  # type: ignore[override]  # a ClassVar elsewhere; here it depends on the parts
         """Support of the whole event, for error messages."""
         return self.distribution.support
 
@@ -131,7 +131,7 @@ class WithMask(Distribution):
         return self.mean
 
     @property
-    def support(self) -> str:  # type: ignore[override]
+    def support(self) -> str:  # type: ignore[override]  # a ClassVar elsewhere; here it depends on the parts
         """Support of the whole event, for error messages."""
         return self.values.support
 

@@ -78,8 +78,8 @@ def _deviance(x: jax.Array, log_mean: jax.Array, log_dispersion: jax.Array) -> j
     return sum(_deviances(x, log_mean, log_dispersion), start=jnp.zeros(()))
 
 
-# By hand, since the derivatives of the two parts are large and almost cancel. Both are exact: with f the factor above,
-# the sum is -(x + r) log f + x log(x / m), whose derivative in log r is r (f - 1 - log f), the first part.
+# The derivatives are written by hand, since those of the two parts are large and almost cancel. With the factor f of
+# `_deviances`, the sum is -(x + r) log f + x log(x / m); its derivative in log r is r (f - 1 - log f), the first part.
 _deviance.defjvps(
     None,
     lambda tangent, _, *args: -_score(*args) * tangent,

@@ -3,8 +3,10 @@
 import json
 
 import numpy as np
+import pyarrow
 import pytest
 import scipy.stats
+from pyarrow import parquet
 
 from vae_jax.data import Encoding, fingerprint, fit_encoding, load_table, load_table_like, table_of, write_table
 
@@ -159,7 +161,6 @@ def test_numbers_at_the_limits_of_their_types(tmp_path):
         with pytest.raises(ValueError, match="column 'x'") as raised:
             fit_encoding(table_of(columns, {"x": kind}))
         assert message in str(raised.value)
-    pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
     dates = pyarrow.table({"x": [1.0, 2.0], "day": pyarrow.array([None, None], pyarrow.date32())})
     parquet.write_table(dates, tmp_path / "dates.parquet")
     with pytest.raises(ValueError, match="column 'day' holds dates or times"):

@@ -152,7 +152,7 @@ def make_problem(settings: AnySettings, images: Images | ImageStream) -> Problem
     read = rest.read(np.arange(rest.shape[0])) if in_memory else rest
     mean = mean_image(rest, rest.shape[0] if in_memory else _READ_FOR_MEANS)
     if contexts.masked and isinstance(read, np.ndarray):
-        # Of the observed pixels; a pixel that no image has is gray.
+        # Only observed pixels count; a pixel that is observed in no image is gray.
         count = np.sum(of_train, axis=0)
         mean = np.where(count > 0, np.sum(read, axis=0, where=of_train) / np.maximum(count, 1), 127.5)
     return Problem(

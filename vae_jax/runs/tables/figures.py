@@ -23,8 +23,9 @@ from vae_jax.visualization._columns import (
 )
 from vae_jax.visualization._model_figures import Captioned, surgery_figures
 
-_MOST_DRAWN = 10_000  # rows of data and of the model that a figure shows
-_MOST_POINTS = 5_000
+_MOST_ROWS = 10_000  # of the table, in figures of its columns
+_MOST_DRAWN = 5_000  # rows drawn from the model
+_MOST_POINTS = 5_000  # codes in the scatter plot
 _MOST_OF_MATRIX, _MOST_BARS = 40, 60  # columns
 
 
@@ -52,11 +53,9 @@ def table_figures(
         "nats per row.",
         training_curves(trained.history, "row"),
     )
-    shown = _spread(problem.table.num_rows, _MOST_DRAWN)
+    shown = _spread(problem.table.num_rows, _MOST_ROWS)
     data = as_numbers(encoding, *encoding.encode(problem.table, shown, unseen_as_missing=True))
-    drawn = draw_rows(
-        trained.model, trained.params, keys_of(trained.member.seed).figures, encoding, min(_MOST_DRAWN, 5_000)
-    )
+    drawn = draw_rows(trained.model, trained.params, keys_of(trained.member.seed).figures, encoding, _MOST_DRAWN)
     everywhere = {group: np.ones_like(values, bool) for group, values in drawn.items()}
     model = as_numbers(encoding, drawn, everywhere)
     yield _distributions(encoding, data, model)
